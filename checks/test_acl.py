@@ -1,0 +1,100 @@
+"""Checks of ACL: network access control lists."""
+
+from sigsrv.evaluate import policy
+from sigsrv.facts.config import words
+from sigsrv.finding import finding_id
+
+_DIRECTIONS = ("ingress", "egress")
+
+
+@policy("ACL-001")
+def test_network_carries_the_acls_of_the_site(facts, site, require):
+    """Every ACL that the site names is in the network's list."""
+    networks = {network.name: network for network in facts.first(lambda incus: incus.networks)}
+    known = {acl.name for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
+    for bridge in site.bridges:
+        if not bridge.acls:
+            require.not_applicable(bridge.name, "the site names no ACL for it")
+            continue
+        network = networks.get(bridge.name)
+        if network is None or not network.managed:
+            require.not_applicable(
+                bridge.name,
+                f"there is no managed network {bridge.name}",
+                because=finding_id("NET-004", facts.name, bridge.name),
+            )
+            continue
+        attached = words(network.config.get("security.acls"))
+        missing = [acl for acl in bridge.acls if acl not in attached]
+        foreign = [acl for acl in attached if acl not in bridge.acls] if bridge.acls_exact else []
+        kept = [acl for acl in attached if acl not in foreign]
+        only = "only " if bridge.acls_exact else ""
+        require(
+            bridge.name,
+            not missing and not foreign,
+            expected=f"{only}{', '.join(bridge.acls)} attached",
+            observed=f"{', '.join(attached) or 'no ACL'} attached",
+            reason=_absent(missing, known),
+            fix={"network": bridge.name, "acls": ",".join([*kept, *missing]), "absent": _absent(missing, known)},
+        )
+
+
+def _absent(wanted, known):
+    absent = [acl for acl in wanted if acl not in known]
+    return f"there is no ACL {', '.join(absent)}" if absent else ""
+
+
+@policy("ACL-003")
+def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
+    """What no rule names is rejected or dropped, or allowed because the site says so."""
+    networks = {network.name: network for network in facts.first(lambda incus: incus.networks)}
+    instances = facts.first(lambda incus: incus.instances)
+    for bridge in site.bridges:
+        network = networks.get(bridge.name)
+        if network is None or not network.managed:
+            require.not_applicable(
+                bridge.name,
+                f"there is no managed network {bridge.name}",
+                because=finding_id("NET-004", facts.name, bridge.name),
+            )
+            continue
+        attached = words(network.config.get("security.acls"))
+        nics = [nic for instance in instances for nic in _nics_with_acls(instance, bridge.name)]
+        if not attached and not nics:
+            because = finding_id("ACL-001", facts.name, bridge.name) if bridge.acls else None
+            require.not_applicable(bridge.name, "no ACL is attached: there is no default action", because=because)
+            continue
+        own = _allows(network.config, bridge, "the network") if attached else []
+        others = [wrong for name, nic in nics for wrong in _allows(nic, bridge, f"NIC {name}")]
+        wanted = {way: bridge.acl_default.get(way, "reject") for way in _DIRECTIONS}
+        require(
+            bridge.name,
+            not own and not others,
+            expected="; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS),
+            observed="; ".join(own + others) or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
+            reason="a NIC with ACLs of its own uses only its own default action" if others else "",
+            fix={"network": bridge.name, **wanted, "only_nics": "yes" if others and not own else ""},
+        )
+
+
+def _nics_with_acls(instance, network):
+    for name, device in sorted(instance.expanded_devices.items()):
+        if device.get("type") == "nic" and device.get("network") == network and device.get("security.acls"):
+            yield f"{instance.resource}/{name}", device
+
+
+def _action(config, direction):
+    return config.get(f"security.acls.default.{direction}.action") or "reject"  # Incus's default
+
+
+def _allows(config, bridge, where):
+    found = []
+    for way in _DIRECTIONS:
+        action = _action(config, way)
+        if action not in ("reject", "drop") and action != bridge.acl_default.get(way):
+            found.append(f"{where} has {action} for {way}")
+    return found
+
+
+def _allowed(action):
+    return "reject or drop" if action in ("reject", "drop") else f"{action}, as the site says, or reject or drop"

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# shows: HOST-002, CLUS-001
+# does: kills incusd of the host; its containers go on. On minisrv it waits until sigsrv calls it Offline (20 s)
+
+# sigsrv holds the only vote in the database: without it minisrv can't tell who is Online, so there is nothing to wait for.
+inject() {
+  local pid
+  if pid=$(incusd_pid "$1"); then
+    on "$1" kill -KILL "$pid"
+    wait_for 10 "the end of incusd of $1" is_gone "$1"
+  fi
+  [ "$1" = sigsrv ] || wait_for 60 "$1 Offline on sigsrv" member_is sigsrv "$1" OFFLINE
+}
+
+is_gone() { ! incusd_runs "$1"; }
+
+heal() {
+  local host
+  start_incusd "$1"
+  wait_ready "$1"
+  for host in "${HOSTS[@]}"; do wait_for 90 "both members Online on $host" sees_all_online "$host"; done
+  wait_for 20 "the leases of the containers" all_have_leases_at "$1"
+  attach_ports "$1"
+  forget_warnings "$1"
+}
+
+all_have_leases_at() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'; }

@@ -1,0 +1,6 @@
+# shellcheck shell=bash
+# shows: INST-001
+# does: makes the profile svc privileged: the service containers of both hosts, not restarted
+
+inject() { set_keys "$1" "profile svc" security.privileged=true; }
+heal() { set_keys "$1" "profile svc" security.privileged=; }

@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# contents: the cluster and what is in it. Compliant on purpose, so that each fault stands out.
+
+PROJECT_KEYS=(-c features.images=false -c restricted=true -c restricted.networks.access=userbr0
+  -c limits.instances=5 -c limits.cpu=8 -c limits.memory=1GiB -c limits.processes=2000)
+
+# All changes go through sigsrv; the daemons tell each other. Without stdin: several incus commands read it.
+ask() { on sigsrv incus -q "$@" </dev/null; }
+ask_with() { on sigsrv incus -q "$@"; }   # the same, and the document comes on stdin
+
+# shellcheck disable=SC2153 # ADDRESS: common.sh
+form_cluster() {
+  local token
+  on sigsrv incus admin init --preseed <<Y
+config: {core.https_address: "${ADDRESS[sigsrv]}:8443", images.auto_update_interval: "0"}
+cluster: {server_name: sigsrv, enabled: true}
+Y
+  token=$(ask cluster add minisrv | tail -1)
+  on minisrv incus admin init --preseed <<Y
+cluster: {enabled: true, server_name: minisrv, server_address: "${ADDRESS[minisrv]}:8443", cluster_token: "$token"}
+Y
+}
+
+create_pools() {
+  local line name driver options host
+  for line in "nvme btrfs size=1GiB" "hdd dir" "iso dir"; do
+    read -r name driver options <<<"$line"
+    for host in "${HOSTS[@]}"; do ask storage create "$name" "$driver" ${options:+"$options"} --target "$host"; done
+    ask storage create "$name" "$driver"
+  done
+}
+
+create_acls() {
+  ask_with network acl create system-base <<'Y'
+description: system services answer the management network and reach the web and the time
+ingress:
+  - {action: allow, state: enabled, source: 172.16.0.0/16, protocol: tcp, destination_port: "22,443"}
+  - {action: allow, state: enabled, source: 172.20.0.0/16, protocol: icmp4}
+egress:
+  - {action: allow, state: enabled, protocol: tcp, destination_port: "80,443"}
+  - {action: allow, state: enabled, protocol: udp, destination_port: "123"}
+Y
+  ask_with network acl create mgmt-base <<'Y'
+description: management reaches the system services
+ingress:
+  - {action: allow, state: enabled, source: 172.16.0.0/16, protocol: tcp, destination_port: "22,8443"}
+  - {action: allow, state: enabled, source: 172.16.0.0/16, protocol: icmp4}
+egress:
+  - {action: allow, state: enabled, destination: 172.20.0.0/16, protocol: tcp, destination_port: "22,443"}
+Y
+  ask_with network acl create user-isolate <<'Y'
+description: users reach the world but neither management nor system services
+ingress:
+  - {action: allow, state: logged, source: 172.24.0.0/16, protocol: tcp, destination_port: "22,80"}
+egress:
+  - {action: reject, state: enabled, destination: 172.16.0.0/16}
+  - {action: reject, state: enabled, destination: 172.20.0.0/16}
+Y
+}
+
+create_networks() {
+  local line bridge address port host options
+  declare -A acls=(
+    [sigsrvbr0]="security.acls=system-base"
+    [incusbr0]="security.acls=mgmt-base"
+    [userbr0]="security.acls=user-isolate security.acls.default.egress.action=allow security.acls.default.ingress.action=reject")
+  for line in "${BRIDGES[@]}"; do
+    read -r bridge address port <<<"$line"
+    read -ra options <<<"${acls[$bridge]}"
+    for host in "${HOSTS[@]}"; do
+      if [ "$bridge" = userbr0 ]; then
+        ask network create "$bridge" --type=bridge --target "$host" "bridge.external_interfaces=$port"
+      else
+        ask network create "$bridge" --type=bridge --target "$host"
+      fi
+    done
+    ask network create "$bridge" --type=bridge "ipv4.address=$address" ipv4.nat=true ipv6.address=none "${options[@]}"
+  done
+  for host in "${HOSTS[@]}"; do attach_ports "$host"; done
+}
+
+create_projects() {
+  local project
+  ask_with profile edit default <<'Y'
+description: instances of the management network
+config: {limits.cpu: "1", limits.memory: 128MiB, limits.processes: "200"}
+devices:
+  root: {type: disk, path: /, pool: nvme}
+  eth0: {type: nic, name: eth0, network: incusbr0}
+Y
+  ask_with profile create svc <<'Y'
+description: system services
+config: {limits.cpu: "1", limits.memory: 128MiB, limits.processes: "200"}
+devices:
+  root: {type: disk, path: /, pool: hdd}
+  eth0: {type: nic, name: eth0, network: sigsrvbr0}
+Y
+  for project in restricted user-alice user-bob; do
+    ask project create "$project" "${PROJECT_KEYS[@]}"
+    [ "$project" != user-bob ] || continue   # stays as it was made, profile included: features switch only in an empty project
+    ask_with profile edit default --project "$project" <<'Y'
+description: instances of users
+config: {limits.cpu: "1", limits.memory: 128MiB, limits.processes: "200", security.idmap.isolated: "true", security.guestapi: "false"}
+devices:
+  root: {type: disk, path: /, pool: hdd}
+  eth0: {type: nic, name: eth0, network: userbr0}
+Y
+  done
+}
+
+import_image() {
+  on sigsrv sh -c 'cat >/run/busybox.tar.gz' <"$STATE/busybox.tar.gz"
+  ask image import /run/busybox.tar.gz --alias busybox
+  on sigsrv rm /run/busybox.tar.gz
+}
+
+launch_instances() { # HOST
+  case $1 in
+    sigsrv)
+      ask launch busybox svc-a --target sigsrv -p svc
+      ask launch busybox capped --target sigsrv -c limits.cpu=1 -c limits.memory=64MiB -c limits.processes=100
+      ask create busybox stopped-a --target sigsrv
+      ask launch busybox tenant2 --target sigsrv --project restricted
+      ;;
+    minisrv)
+      ask launch busybox svc-b --target minisrv -p svc
+      ask launch busybox web --target minisrv
+      ask config device add web http proxy listen=tcp:127.0.0.1:8080 connect=tcp:127.0.0.1:80
+      ask create busybox stopped-b --target minisrv
+      ask launch busybox tenant1 --target minisrv --project restricted
+      ask launch busybox alice1 --target minisrv --project user-alice
+      ;;
+  esac
+}
+
+# Every running instance has its lease: nothing of the lab is still on its way when `up` ends.
+all_have_leases() {
+  ! ask list --all-projects -f csv -c s4n | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'
+}

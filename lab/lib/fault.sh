@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# fault: what the files in faults/ share. Each of them defines inject and heal; both get the host as $1,
+# may run twice, and return when the change is really there or really gone.
+
+# A header line of a fault: header FILE shows|does
+header() { sed -n "s/^# $2: //p" "$1"; }
+
+incus_at() { # HOST ARGUMENT...
+  local host=$1
+  shift
+  on "$host" incus -q "$@" </dev/null
+}
+
+service_of() { case $1 in sigsrv) echo svc-a ;; minisrv) echo svc-b ;; esac; }
+stopped_of() { case $1 in sigsrv) echo stopped-a ;; minisrv) echo stopped-b ;; esac; }
+
+# set_keys HOST "KIND NAME" KEY=VALUE..., where KIND is config, network, project or profile; `KEY=` unsets.
+# Looks first and writes only what differs, in one request: unsetting what is unset is an error to incus.
+set_keys() {
+  local host=$1 pair now changes=() kind
+  read -ra kind <<<"$2"
+  shift 2
+  for pair; do
+    now=$(incus_at "$host" "${kind[0]}" get "${kind[@]:1}" "${pair%%=*}")
+    [ "$now" = "${pair#*=}" ] || changes+=("$pair")
+  done
+  [ ${#changes[@]} = 0 ] || incus_at "$host" "${kind[0]}" set "${kind[@]:1}" "${changes[@]}"
+}
+
+# Whether a container runs with the id map of a privileged one, whatever its configuration says by now
+runs_privileged() { # HOST INSTANCE
+  [ "$(incus_at "$1" config get "$2" volatile.idmap.current)" = "[]" ]
+}
+
+restart_as() { # HOST INSTANCE privileged|unprivileged: sets nothing, restarts only where it runs as the other
+  local now=unprivileged
+  ! runs_privileged "$1" "$2" || now=privileged
+  [ "$now" != "$3" ] || return 0
+  incus_at "$1" restart -f "$2"
+  wait_for 20 "a lease for $2" has_lease "$1" "$2"
+}
+
+has_lease() { incus_at "$1" list "^$2\$" -f csv -c s4 | grep -q '^RUNNING,172\.'; }
+
+master_of() { # HOST LINK: the bridge that the link is a port of, or nothing
+  on "$1" ip -j link show "$2" | jq -r '.[0].master // empty'
+}
+
+move_port() { # HOST LINK [BRIDGE]
+  [ "$(master_of "$1" "$2")" != "${3:-}" ] || return 0
+  if [ -n "${3:-}" ]; then on "$1" ip link set "$2" master "$3"; else on "$1" ip link set "$2" nomaster; fi
+}
+
+other_host() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; }
+
+member_is() { # SEEN-FROM MEMBER STATUS
+  [ "$(timeout 10 nsenter -t "$(host_pid "$1")" -a -- incus cluster list -f csv -c ns </dev/null | grep "^$2,")" = "$2,$3" ]
+}

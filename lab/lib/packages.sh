@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# packages: what the lab needs of the machine, and how it gets what is missing (Debian 12 with its backports).
+
+PACKAGES=(incus-base incus-client btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 busybox-static procps jq)
+POLICY=/usr/sbin/policy-rc.d
+SOURCE=/etc/apt/sources.list.d/sigsrv-lab-backports.list
+
+need_kernel() {
+  local fs
+  for fs in overlay btrfs; do
+    grep -qw "$fs" /proc/filesystems || modprobe -q "$fs" 2>/dev/null || fail 3 "this kernel has no $fs" "modprobe $fs"
+  done
+  [ -e /dev/loop-control ] || modprobe -q loop 2>/dev/null || fail 3 "this machine has no loop devices" "modprobe loop"
+  unshare -m -u -i -n -p -C --fork true 2>/dev/null || fail 3 "no right to make namespaces" "run it on a machine of its own, not in a container"
+  claim_state
+  [ "$(stat -f -c %T "$STATE")" != overlayfs ] ||
+    fail 3 "$STATE lies on an overlay filesystem, /etc of the hosts can't" "SIGSRV_LAB_DIR=/dev/shm/sigsrv-lab $0 up"
+}
+
+# The folder is deleted by `down`: never take one that holds anything else.
+claim_state() {
+  [ ! -e "$STATE" ] || [ -e "$STATE/$MARK" ] || [ -z "$(ls -A "$STATE" 2>&1)" ] ||
+    fail 3 "$STATE is not empty and not the lab's" "SIGSRV_LAB_DIR=/var/tmp/sigsrv-lab $0 up"
+  mkdir -p "$STATE"
+  : >"$STATE/$MARK"
+}
+
+missing_packages() {
+  local package
+  for package in "${PACKAGES[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+# incus-base and incus-client only: the package `incus` asks for a newer QEMU, and the lab runs containers.
+install_packages() {
+  local missing mirror log=$STATE/apt.log
+  command -v dpkg-query >/dev/null || fail 3 "the lab needs Debian 12 (dpkg is missing)" "run it in a Debian 12 virtual machine"
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update >"$log" 2>&1 || fail 3 "apt-get update failed: $(tail -1 "$log")" "apt-get update"
+  if ! apt-cache show incus-base >/dev/null 2>&1; then
+    # shellcheck disable=SC2016 # apt expands it
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -1)
+    [ -n "$mirror" ] || fail 3 "incus-base is in no package source, and this is not Debian 12" "apt-cache policy incus-base"
+    # The mirror that this machine uses already, and the key that it trusts for it
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$SOURCE"
+    apt-get -qq update >"$log" 2>&1 || fail 3 "apt-get update failed: $(tail -1 "$log")" "cat $SOURCE; apt-get update"
+  fi
+  # No service may start by itself: the machine gets no sshd, dnsmasq or incusd of its own from us.
+  if [ ! -e "$POLICY" ]; then
+    POLICY_IS_OURS=yes
+    printf '#!/bin/sh\nexit 101\n' >"$POLICY"
+    chmod 755 "$POLICY"
+  fi
+  apt-get -qq install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    fail 3 "apt-get install failed: $(tail -1 "$log")" "apt-get install --no-install-recommends ${missing[*]}"
+  restore_policy
+}
+
+restore_policy() {
+  [ -z "${POLICY_IS_OURS:-}" ] || rm -f "$POLICY"
+  POLICY_IS_OURS=
+}

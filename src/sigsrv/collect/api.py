@@ -1,0 +1,130 @@
+"""collect.api: the Incus API of one host, asked through pylxd over the forwarded socket of its daemon.
+
+Room: collect. May import errors and the rest of collect.
+
+Each host is asked about itself: ``?target=`` of a member that is offline hangs 11 s. Every answer is kept under its URL.
+Source: Incus REST API, doc/rest-api.md.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import requests
+from pylxd import Client
+from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
+
+from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
+from sigsrv.collect.probes import SOCKET
+from sigsrv.collect.redact import redacted
+from sigsrv.errors import FailureKind
+
+REQUEST_S = 5.0
+LIMIT_BYTES = 16 * 1024 * 1024
+
+SERVER = "/1.0"
+INSTANCES = "/1.0/instances?recursion=2&all-projects=true"
+INSTANCES_CONFIG = "/1.0/instances?recursion=1&all-projects=true"  # from the database: without the state of members
+MEMBERS = "/1.0/cluster/members?recursion=1"
+WARNINGS = "/1.0/warnings?recursion=1"
+PROJECTS = "/1.0/projects?recursion=1"
+PROFILES = "/1.0/profiles?recursion=1&all-projects=true"
+NETWORKS = "/1.0/networks?recursion=1"  # of project default: bridges live nowhere else
+NETWORK_ACLS = "/1.0/network-acls?recursion=1"
+POOLS = "/1.0/storage-pools?recursion=1"
+WANTED = (MEMBERS, WARNINGS, PROJECTS, PROFILES, NETWORKS, NETWORK_ACLS, POOLS, INSTANCES)
+
+
+def pool_url(pool: str, member: str) -> str:
+    """A pool as one member has it: member-specific keys and its status there."""
+    return f"/1.0/storage-pools/{quote(pool, safe='')}?target={quote(member, safe='')}"
+
+
+def collect_api(endpoint: str, member: str, deadline: float, explain: Callable[[], Failure]) -> dict[str, ApiAnswer]:
+    """Every answer of one host's daemon, by URL.
+
+    endpoint: pylxd's (``http+unix://...``); deadline: of time.monotonic(). explain: says why a connection failed, from what the
+    probes saw of the socket. A URL that was not answered has a failure; nothing is left out.
+    """
+    answers: dict[str, ApiAnswer] = {}
+    try:
+        client = Client(endpoint=endpoint, timeout=min(REQUEST_S, max(0.1, deadline - time.monotonic())))
+        client.api.session.trust_env = False
+    except (ClientConnectionFailed, requests.RequestException, LXDAPIException, ValueError, KeyError) as cause:
+        timed_out = isinstance(cause, requests.Timeout)
+        failure = Failure(FailureKind.TIMEOUT, f"Incus API {SERVER}: no answer in {REQUEST_S:.0f} s") if timed_out else explain()
+        return {url: ApiAnswer(failure=failure) for url in (SERVER, *WANTED)}
+    answers[SERVER] = ApiAnswer(200, redacted(client.host_info))
+    for url in WANTED:
+        answers[url] = _get(client, url, deadline, explain)
+    if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
+        answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain)
+    clustered = _is_clustered(client.host_info)
+    pools = answers[POOLS].metadata
+    for pool in pools if isinstance(pools, list) else ():
+        name = pool.get("name") if isinstance(pool, dict) else None
+        if isinstance(name, str) and clustered:
+            url = pool_url(name, member)
+            answers[url] = _get(client, url, deadline, explain)
+    return answers
+
+
+def _is_clustered(server: Any) -> bool:
+    environment = server.get("environment") if isinstance(server, Mapping) else None
+    return isinstance(environment, Mapping) and environment.get("server_clustered") is True
+
+
+def _timed_out(answer: ApiAnswer) -> bool:
+    return answer.failure is not None and answer.failure.kind is FailureKind.TIMEOUT
+
+
+def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failure]) -> ApiAnswer:
+    """One request. Its time and the size of its answer have bounds."""
+    seconds = min(REQUEST_S, deadline - time.monotonic())
+    if seconds <= 0:
+        return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: the host's time was used up before it"))
+    parts = urlsplit(url)
+    node = client.api
+    for segment in parts.path.removeprefix("/1.0/").split("/"):
+        node = node[segment]
+    try:
+        response = node.get(params=dict(parse_qsl(parts.query)), timeout=seconds, stream=True)
+        body = response.raw.read(LIMIT_BYTES + 1, decode_content=True)
+        if len(body) > LIMIT_BYTES:
+            return ApiAnswer(failure=Failure(FailureKind.TOO_LARGE, f"Incus API {url}: more than {LIMIT_BYTES} bytes"))
+        return ApiAnswer(200, redacted(json.loads(body)["metadata"]))
+    except LXDAPIException as cause:
+        status = cause.response.status_code
+        kind = FailureKind.DENIED if status in (401, 403) else FailureKind.GARBLED
+        return ApiAnswer(status, failure=Failure(kind, f"Incus API {url}: HTTP {status}: {_one_line(str(cause))}"))
+    except requests.Timeout:
+        return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))
+    except requests.ConnectionError:
+        return ApiAnswer(failure=explain())
+    except (requests.RequestException, OSError) as cause:
+        timed_out = "timed out" in str(cause).lower()
+        kind = FailureKind.TIMEOUT if timed_out else FailureKind.GARBLED
+        return ApiAnswer(failure=Failure(kind, f"Incus API {url}: {_one_line(str(cause))}"))
+    except (ValueError, KeyError, TypeError) as cause:
+        return ApiAnswer(failure=Failure(FailureKind.GARBLED, f"Incus API {url}: not an answer of Incus: {cause}"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
+
+
+def explain_socket(host: str, probes: Mapping[str, Answer]) -> Failure:
+    """Why the daemon's socket gave no connection, from the probes ``socket`` (is there one) and ``socket-access`` (may we)."""
+    there, access = probes.get("socket"), probes.get("socket-access")
+    if there is None or access is None or there.failure or access.failure:
+        return Failure(FailureKind.GARBLED, f"Incus API on {host}: no connection, and the probes of {SOCKET} failed")
+    if there.rc != 0:
+        return Failure(FailureKind.DOWN, f"Incus API on {host}: there is no socket {SOCKET}")
+    if access.rc != 0:
+        reason = f"Incus API on {host}: the account may not use {SOCKET} (root, or the group incus-admin, may)"
+        return Failure(FailureKind.DENIED, reason)
+    return Failure(FailureKind.DOWN, f"Incus API on {host}: nothing answers at {SOCKET}")

@@ -1,0 +1,39 @@
+"""data: where the folders of content are (policies, checks, remediations, reports).
+
+Room: the foundation; imports nothing of the project. In a checkout they stand at its root, in a wheel inside the package.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = PACKAGE.parents[1]
+_IN_CHECKOUT = (_CHECKOUT / "policies" / "schema").is_dir() and not (PACKAGE / "policies").is_dir()
+
+DEMO = PACKAGE / "demo"
+
+
+def folder(name: str) -> Path:
+    """The folder of content called ``name``: ``policies``, ``checks``, ``remediations`` or ``reports``."""
+    return (_CHECKOUT if _IN_CHECKOUT else PACKAGE) / name
+
+
+def checkout_site() -> Path | None:
+    """``policies/site.yaml`` of the checkout; None where sigsrv is installed (its copy is an example, not a site)."""
+    return _CHECKOUT / "policies" / "site.yaml" if _IN_CHECKOUT else None
+
+
+def output_folder() -> Path:
+    """Where runs are written: ``reports/out`` of the checkout, else the state directory of the user."""
+    if _IN_CHECKOUT:
+        return _CHECKOUT / "reports" / "out"
+    return state_folder() / "runs"
+
+
+def state_folder() -> Path:
+    """The state directory: $XDG_STATE_HOME/sigsrv (XDG base directory specification), /var/lib/sigsrv for root."""
+    if home := os.environ.get("XDG_STATE_HOME"):
+        return Path(home) / "sigsrv"
+    return Path("/var/lib/sigsrv") if os.geteuid() == 0 else Path.home() / ".local" / "state" / "sigsrv"

@@ -1,0 +1,63 @@
+"""errors: what goes wrong, by who can put it right.
+
+Room: the foundation; imports nothing of the project.
+
+    SigsrvError
+    ├── UsageError      the user's: wrong option, site or policy file     exit 2
+    └── EvidenceError   the host's: a fact that could not be determined   verdict "error", exit 3
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why a probe or a request gave no answer that can be judged."""
+
+    UNREACHABLE = "unreachable"  # no way to the host
+    DOWN = "down"  # the host answers, the Incus daemon does not
+    DENIED = "denied"  # the account lacks the right
+    TIMEOUT = "timeout"
+    TOO_LARGE = "too-large"
+    MISSING = "missing"  # the command is not on the host
+    GARBLED = "garbled"  # an answer that does not parse
+    ABSENT = "absent"  # this evidence never asked
+
+
+class SigsrvError(Exception):
+    """The base of all errors of the project."""
+
+
+class UsageError(SigsrvError):
+    """Something that the user can put right; shown as one line and a hint, never as a traceback."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class EvidenceError(SigsrvError):
+    """A fact that could not be determined; only ``evaluate`` makes it the verdict ``error``.
+
+    host: the host that could not tell, where it is known; ``because`` is derived from it and from ``kind``.
+    """
+
+    def __init__(self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+        self.host = host
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word nearest to a wrong one, else all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(known) or 'none'}"

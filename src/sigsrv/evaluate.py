@@ -1,0 +1,297 @@
+"""evaluate: policies x facts -> findings. Pure: it reads no host, no file and no clock.
+
+Room: evaluate. May import the model, facts and errors. One piece of code decides for pytest, scan and remediation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonpointer
+import jsonschema
+
+from sigsrv.errors import EvidenceError, FailureKind, UsageError
+from sigsrv.facts import ClusterFacts, HostFacts, clusters
+from sigsrv.finding import Finding, Verdict, finding_id, ordered
+from sigsrv.policy import Policy
+from sigsrv.site import Site
+
+Check = Callable[[Any, Site, "Require"], None]
+REACHABLE = "HOST-001"  # judges the way to a host: what can't be known there is because of it
+SERVICE = "HOST-002"  # judges the daemon: what the API can't tell is because of it
+
+
+def policy(policy_id: str) -> Callable[[Check], Check]:
+    """Mark a function as the check of a policy. It takes ``facts`` (HostFacts or ClusterFacts), ``site`` and ``require``."""
+
+    def mark(check: Check) -> Check:
+        check.sigsrv_policy = policy_id  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
+def policy_of(check: object) -> str | None:
+    """The policy that a function is the check of."""
+    return getattr(check, "sigsrv_policy", None)
+
+
+def load_checks(folder: Path) -> dict[str, Check]:
+    """The checks of a folder's ``test_*.py``, by policy id. Raises UsageError: a file that can't be imported, two of one id."""
+    found: dict[str, Check] = {}
+    for path in sorted(folder.glob("test_*.py")):
+        name = f"_sigsrv_checks_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as cause:
+            raise UsageError(f"{path}: can't be imported: {type(cause).__name__}: {cause}") from cause
+        for member in vars(module).values():
+            if policy_id := policy_of(member):
+                if found.setdefault(policy_id, member) is not member:
+                    raise UsageError(f"{path}: a second check of {policy_id}")
+    return found
+
+
+class Require:
+    """What a check records with: one finding for each resource, on the scope's host unless ``host`` names another."""
+
+    def __init__(self, policy: Policy, site: Site, scope: str, subject: str) -> None:
+        self._policy = policy
+        self._site = site
+        self._scope = scope
+        self._subject = subject  # the resource of what concerns the whole scope
+        self._found: dict[str, Finding] = {}
+
+    def __call__(
+        self,
+        resource: str,
+        holds: bool,
+        *,
+        expected: str,
+        observed: object,
+        reason: str = "",
+        host: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record ``pass`` or ``fail``. fix: the values that the remediation's scripts need."""
+        exemption = self._site.exemption(self._policy.id, resource)
+        verdict = Verdict.PASS if holds else Verdict.FAIL
+        if exemption:
+            verdict, reason = Verdict.NOT_APPLICABLE, f"the site exempts it: {exemption.reason}"
+        self._record(resource, verdict, expected, _shown(observed), reason, None, host, fix)
+
+    def not_applicable(self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None) -> None:
+        """Record that there is nothing to judge. because: the id of the finding that the subject is missing for."""
+        self._record(resource or self._subject, Verdict.NOT_APPLICABLE, "", "", reason, because, host, None)
+
+    def unknown(self, resource: str | None, reason: str, because: str | None = None, host: str | None = None) -> None:
+        """Record that it could not be determined."""
+        self._record(resource or self._subject, Verdict.ERROR, "", "", reason, because, host, None)
+
+    @contextmanager
+    def about(self, resource: str, host: str | None = None) -> Iterator[None]:
+        """What can't be determined within is ``error`` of this resource alone; the others are judged on."""
+        try:
+            yield
+        except EvidenceError as cause:
+            self.unknown(resource, cause.reason, _because(cause, self._policy.id), host)
+
+    def _record(
+        self,
+        resource: str,
+        verdict: Verdict,
+        expected: str,
+        observed: str,
+        reason: str,
+        because: str | None,
+        host: str | None,
+        fix: Mapping[str, Any] | None,
+    ) -> None:
+        policy = self._policy
+        finding = Finding(
+            policy=policy.id,
+            title=policy.title,
+            severity=policy.severity,
+            host=host or self._scope,
+            resource=resource,
+            verdict=verdict,
+            expected=expected,
+            observed=observed,
+            reason=reason,
+            because=because,
+            remediation=policy.remediation if verdict is Verdict.FAIL else None,
+            fix=dict(fix or {}),
+        )
+        if finding.id in self._found:  # two verdicts of one resource: neither is to be believed
+            text = f"the check recorded {finding.id} twice"
+            finding = dataclasses.replace(finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None)
+        self._found[finding.id] = finding
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return ordered(self._found.values())
+
+    def run(self, check: Callable[[], None]) -> tuple[Finding, ...]:
+        """Run a check to its end, or to what it could not determine. What it recorded before that stands."""
+        try:
+            check()
+        except EvidenceError as cause:
+            self.unknown(None, cause.reason, _because(cause, self._policy.id))
+        except AssertionError as cause:  # a plain assert: a finding on the host itself
+            message = str(cause).split("\n", 1)[0] or "the assertion does not hold"
+            self(self._subject, False, expected=self._policy.title, observed=message)
+        except Exception as cause:  # a bug of the check is not a verdict
+            self.unknown(None, f"the check broke: {type(cause).__name__}: {cause}")
+        if not self._found:
+            self.not_applicable(reason=f"nothing to examine: no {self._policy.examines} here")
+        return self.findings
+
+
+def _shown(value: object) -> str:
+    """What was observed, as a line. Sets and lists are sorted and joined, so that equal runs show equal text."""
+    if isinstance(value, set | frozenset | list | tuple):
+        return ", ".join(sorted(str(item) for item in value)) or "none"
+    return str(value)
+
+
+def _because(cause: EvidenceError, judging: str) -> str | None:
+    root = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE}.get(cause.kind)
+    return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None
+
+
+def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -> tuple[Finding, ...]:
+    """The findings of a policy on one host. A host that could not be reached has one ``error`` for each policy."""
+    require = Require(policy, site, facts.name, facts.name)
+    if facts.unreachable and policy.id != REACHABLE:
+        because = finding_id(REACHABLE, facts.name, facts.name)
+        require.unknown(None, f"{facts.name} could not be read: {facts.unreachable.reason}", because)
+        return require.findings
+    return _run(policy, check, site, facts, require)
+
+
+def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+    """The findings of a policy on the cluster (and on each host that is in none)."""
+    found: list[Finding] = []
+    for facts in clusters(hosts):
+        require = Require(policy, site, facts.name, facts.name)
+        found += _run(policy, check, site, facts, require)
+    return ordered(found)
+
+
+def _run(
+    policy: Policy, check: Check | None, site: Site, facts: HostFacts | ClusterFacts, require: Require
+) -> tuple[Finding, ...]:
+    if policy.rule is not None:
+        return require.run(lambda: _apply_rule(policy, facts, require))
+    if check is None:
+        require.unknown(None, f"{policy.id} has neither a rule nor a check")
+        return require.findings
+    return require.run(lambda: check(facts, site, require))
+
+
+def evaluate(
+    policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
+) -> tuple[Finding, ...]:
+    """The findings of all policies on all hosts, in the order of their ids. hosts: in the order of the site."""
+    found: list[Finding] = []
+    for each in policies:
+        check = checks.get(each.id)
+        if each.on_hosts:
+            for facts in hosts.values():
+                found += on_host(each, check, site, facts)
+        else:
+            found += on_clusters(each, check, site, hosts)
+    return settled(found)
+
+
+def settled(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings whose excuses were checked: ``not-applicable because X`` stands only where X was judged, and did not pass.
+
+    Otherwise nobody looks at what is missing, and it is ``error``.
+    """
+    found = ordered(findings)
+    verdicts = {finding.id: finding.verdict for finding in found}
+    return tuple(_settle(finding, verdicts) for finding in found)
+
+
+def _settle(finding: Finding, verdicts: Mapping[str, Verdict]) -> Finding:
+    if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
+        return finding
+    root = verdicts.get(finding.because)
+    if root is not None and root is not Verdict.PASS:
+        return finding
+    why = "which no policy judged" if root is None else "which passed"
+    reason = f"{finding.reason}; that is left to {finding.because}, {why}"
+    return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
+
+
+# What a rule examines: the kind of resource -> (host, resource, its facts as JSON).
+Resource = tuple[str, str, Mapping[str, Any]]
+
+
+def _resources(examines: str, facts: HostFacts | ClusterFacts) -> Iterator[Resource]:
+    if isinstance(facts, HostFacts):
+        if examines != "pool":
+            raise EvidenceError(f"a rule can't examine {examines}", FailureKind.ABSENT)
+        for pool in facts.incus.pools:
+            yield facts.name, pool.name, _as_json(facts.incus.pool_at(pool.name, facts.member))
+    elif examines == "instance":
+        for instance in facts.first(lambda incus: incus.instances):
+            if host := facts.host_of(instance.location):
+                yield host.name, instance.resource, _as_json(instance)
+    elif examines == "project":
+        for project in facts.first(lambda incus: incus.projects):
+            yield facts.name, project.name, _as_json(project)
+    elif examines == "network":
+        for network in facts.first(lambda incus: incus.networks):
+            yield facts.name, network.name, _as_json(network)
+    elif examines == "member":
+        for member in facts.first(lambda incus: incus.members):
+            yield facts.name, member.name, _as_json(member)
+    else:
+        raise EvidenceError(f"a rule can't examine {examines}", FailureKind.ABSENT)
+
+
+def _as_json(value: Any) -> Any:
+    """A view as JSON Schema sees it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _as_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(_as_json(item) for item in value)
+    return [_as_json(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
+    for host, resource, document in _resources(policy.examines, facts):
+        if matches(policy, document):
+            require(resource, holds(policy, document), expected=policy.expected, observed=observed(policy, document), host=host)
+
+
+def matches(policy: Policy, document: Mapping[str, Any]) -> bool:
+    """Whether a rule policy concerns a resource."""
+    return jsonschema.Draft202012Validator(policy.match).is_valid(document)
+
+
+def holds(policy: Policy, document: Mapping[str, Any]) -> bool:
+    """Whether a resource keeps a rule policy."""
+    assert policy.rule is not None
+    return jsonschema.Draft202012Validator(policy.rule).is_valid(document)
+
+
+def observed(policy: Policy, document: Mapping[str, Any]) -> str:
+    """The fact that a rule policy shows, with its name."""
+    value = jsonpointer.resolve_pointer(document, policy.observe, None)
+    return f"{policy.observe.rsplit('/', 1)[-1]} is {'unset' if value is None else value}"

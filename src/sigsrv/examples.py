@@ -1,0 +1,127 @@
+"""examples: each policy's own tests. They need no host, and run in milliseconds.
+
+Room: beside the other uses of findings. May import evaluate and what lies below it.
+
+A rule's example is the facts of one resource. A Python policy's example is a change (JSON Patch, RFC 6902) to the small two-host
+evidence of ``policies/examples.yaml``, and the findings whose verdict it must change: ``{name, change, expect: {id: verdict}}``.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import yaml
+
+from sigsrv import data, site
+from sigsrv.collect import api as url
+from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
+from sigsrv.errors import FailureKind
+from sigsrv.evaluate import REACHABLE, Check, evaluate, holds, matches
+from sigsrv.facts import HostFacts
+from sigsrv.finding import Finding
+from sigsrv.policy import Policy
+
+_LISTS = {
+    url.PROJECTS: "projects",
+    url.PROFILES: "profiles",
+    url.NETWORKS: "networks",
+    url.NETWORK_ACLS: "network_acls",
+    url.POOLS: "pools",
+    url.INSTANCES: "instances",
+    url.WARNINGS: "warnings",
+}
+_LINK: Mapping[str, Any] = {"mtu": 1500, "flags": ["UP", "LOWER_UP"]}
+
+
+def document(path: Path | None = None) -> dict[str, Any]:
+    """The evidence that examples change: ``site``, ``cluster`` and one entry for each host."""
+    text = (path or data.folder("policies") / "examples.yaml").read_text(encoding="utf-8")
+    found = json.loads(json.dumps(yaml.safe_load(text)))  # an alias becomes a copy: a change on one host stays there
+    assert isinstance(found, dict)
+    return found
+
+
+def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
+    """A host's evidence from the document: what its probes and its daemon would have answered."""
+    mine, cluster = content[host], content["cluster"]
+    links = [{"ifname": name, **_LINK, **row} for name, row in mine["links"].items()]
+    blocks = ["\n".join(f"{k}={v}" for k, v in {"Id": name, **unit}.items()) for name, unit in mine["units"].items()]
+    probes = {
+        "units": Answer("systemctl show", 0, "\n\n".join(blocks)),
+        "link": Answer("ip -j -d link show", 0, json.dumps(links)),
+        "zpool-json": Answer("zpool status -j", 0, json.dumps({"pools": mine["zpools"]})),
+    }
+    api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}
+    api[url.SERVER] = ApiAnswer(200, cluster["server"])
+    api[url.MEMBERS] = ApiAnswer(200, [{"server_name": name, **row} for name, row in cluster["members"].items()])
+    for name, pool in cluster["pools"].items():
+        api[url.pool_url(name, host)] = ApiAnswer(200, {"name": name, **pool, **mine["pools"].get(name, {})})
+    for name, row in mine["failures"].items():
+        if name in probes:
+            probes[name] = Answer(probes[name].command, failure=_failure(row))
+        for address in [address for address in api if name in ("api", address)]:  # "api": the whole daemon
+            api[address] = ApiAnswer(failure=_failure(row))
+    lost = _failure(mine["failure"]) if mine["failure"] else None
+    return Evidence(host, 0.0, 0.0, lost, {} if lost else probes, {} if lost else api)
+
+
+def _failure(row: Mapping[str, str]) -> Failure:
+    return Failure(FailureKind(row["kind"]), row["reason"])
+
+
+def _named(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"name": name, **row} for name, row in rows.items()]
+
+
+def findings(content: Mapping[str, Any], policies: Sequence[Policy], checks: Mapping[str, Check]) -> dict[str, Finding]:
+    """What some policies find in the document, by id."""
+    desired = site.parse(content["site"])
+    hosts = {each.name: HostFacts(each.name, each.member, evidence_of(content, each.name)) for each in desired.hosts}
+    return {finding.id: finding for finding in evaluate(policies, checks, desired, hosts)}
+
+
+def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
+    """What is wrong with the examples of a policy, a line each; none where all of them show what they say.
+
+    policies: the whole catalogue, for a verdict may be left to another policy.
+    """
+    if policy.rule is not None:
+        return _rule_faults(policy)
+    found = []
+    base = document()
+    before = findings(base, policies, checks)
+    for kind in ("compliant", "violating"):
+        for index, example in enumerate(policy.examples[kind]):
+            name = f"{policy.id}: {kind}[{index}] ({example.get('name', 'without a name')})"
+            try:
+                changed = jsonpatch.apply_patch(copy.deepcopy(base), example["change"])
+                after = findings(changed, policies, checks)
+            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError) as cause:
+                found.append(f"{name}: {type(cause).__name__}: {cause}")
+                continue
+            mine = {key: str(finding.verdict) for key, finding in after.items() if finding.policy == policy.id}
+            was = {key: str(finding.verdict) for key, finding in before.items() if finding.policy == policy.id}
+            difference = {key: verdict for key, verdict in mine.items() if was.get(key) != verdict}
+            expected = dict(example["expect"])
+            if difference != expected:
+                found.append(f"{name}: expected {expected}, found {difference}")
+            violates = bool({"fail", "error"} & set(mine.values())) if policy.id == REACHABLE else "fail" in mine.values()
+            if violates is not (kind == "violating"):
+                found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
+    return found
+
+
+def _rule_faults(policy: Policy) -> list[str]:
+    found = []
+    for kind, wanted in (("compliant", True), ("violating", False)):
+        for index, resource in enumerate(policy.examples[kind]):
+            if wanted and not matches(policy, resource):
+                continue  # what the policy does not concern complies
+            if not matches(policy, resource) or holds(policy, resource) is not wanted:
+                found.append(f"{policy.id}: {kind}[{index}] is not {kind}")
+    return found

@@ -1,0 +1,65 @@
+"""facts.config: configuration values as Incus parses them.
+
+Room: facts. May import errors and collect. Incus stores strings; a boolean may be written in many ways, and an unset key is its default.
+Source: Incus, shared/util/boolean.go; doc/config_options.txt (types and defaults).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sigsrv.errors import EvidenceError
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+INSTANCE_BOOLEANS: Mapping[str, bool] = {
+    "security.csm": False,
+    "security.guestapi": True,
+    "security.guestapi.images": False,
+    "security.idmap.isolated": False,
+    "security.nesting": False,
+    "security.privileged": False,
+    "security.protection.delete": False,
+    "security.protection.shift": False,
+    "security.secureboot": True,
+    "security.syscalls.deny_compat": False,
+    "security.syscalls.deny_default": True,
+    "security.syscalls.intercept.bpf": False,
+    "security.syscalls.intercept.mknod": False,
+    "security.syscalls.intercept.mount": False,
+    "security.syscalls.intercept.setxattr": False,
+}
+PROJECT_BOOLEANS: Mapping[str, bool] = {
+    "features.images": False,
+    "features.networks": False,
+    "features.networks.zones": False,
+    "features.profiles": False,
+    "features.storage.buckets": False,
+    "features.storage.volumes": False,
+    "restricted": False,
+}
+
+
+def boolean(value: Any, default: bool, where: str) -> bool:
+    """A boolean key's value; None and "" are the default. Raises EvidenceError where it is no boolean of Incus."""
+    if value is None or value == "":
+        return default
+    word = str(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise EvidenceError(f"{where}: {value!r} is no boolean")
+    return word in _TRUE
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """A list, which Incus writes with commas; blanks and empty entries dropped."""
+    return tuple(word for word in (part.strip() for part in str(value or "").split(",")) if word)
+
+
+def normalised(config: Mapping[str, Any], booleans: Mapping[str, bool], where: str) -> dict[str, str]:
+    """A configuration with each of ``booleans`` (key -> default) as "true" or "false", the unset ones too."""
+    found = {str(key): str(value) for key, value in config.items()}
+    for key, default in booleans.items():
+        found[key] = "true" if boolean(config.get(key), default, f"{where}: {key}") else "false"
+    return found

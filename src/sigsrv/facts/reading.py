@@ -1,0 +1,99 @@
+"""facts.reading: evidence read strictly. What is missing or of another shape is an EvidenceError, never an empty answer.
+
+Room: facts. May import errors and collect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.errors import EvidenceError, FailureKind
+
+
+def refuse(failure: Failure, host: str) -> EvidenceError:
+    """A failure of the collection as the error of a fact."""
+    return EvidenceError(failure.reason, failure.kind, host)
+
+
+def probe(evidence: Evidence, name: str) -> Answer:
+    """What a probe answered. Raises EvidenceError where it did not answer, or was never run."""
+    if evidence.failure:
+        raise refuse(evidence.failure, evidence.host)
+    answer = evidence.probes.get(name)
+    if answer is None:
+        raise EvidenceError(f"{evidence.host}: this evidence has no probe {name}", FailureKind.ABSENT, evidence.host)
+    if answer.failure:
+        raise refuse(answer.failure, evidence.host)
+    return answer
+
+
+def output(evidence: Evidence, name: str) -> str:
+    """The standard output of a probe that succeeded. Raises EvidenceError where it ended with another status than 0."""
+    answer = probe(evidence, name)
+    if answer.rc != 0:
+        raise command_failed(evidence.host, name, answer)
+    return answer.stdout
+
+
+def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
+    """The error of a probe's command that ended with a status of its own."""
+    said = " ".join(answer.stderr.split())[:160]
+    denied = any(word in said.lower() for word in ("permission denied", "not permitted", "password is required"))
+    kind = FailureKind.DENIED if denied else FailureKind.GARBLED
+    return EvidenceError(f"{host}: probe {name} (`{answer.command}`) ended with {answer.rc}: {said}", kind, host)
+
+
+def api(evidence: Evidence, url: str) -> Any:
+    """The ``metadata`` that the host's daemon answered to a URL. Raises EvidenceError where there is none."""
+    if evidence.failure:
+        raise refuse(evidence.failure, evidence.host)
+    answer = evidence.api.get(url)
+    if answer is None:
+        raise EvidenceError(f"{evidence.host}: this evidence has no answer to {url}", FailureKind.ABSENT, evidence.host)
+    if answer.failure:
+        raise refuse(answer.failure, evidence.host)
+    return answer.metadata
+
+
+def rows(value: Any, what: str) -> list[Mapping[str, Any]]:
+    """A list of objects. Raises ValueError where it is anything else."""
+    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
+        raise ValueError(f"{what}: not a list of objects")
+    return value
+
+
+def mapping(value: Any, what: str) -> Mapping[str, Any]:
+    """An object. Raises ValueError where it is anything else."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what}: not an object")
+    return value
+
+
+def text(value: Any, what: str) -> str:
+    """A text that is not empty. Raises ValueError where it is anything else."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{what}: not a text")
+    return value
+
+
+@contextmanager
+def reading(what: str, host: str) -> Iterator[None]:
+    """Turn what goes wrong while evidence is read into an EvidenceError that names the place."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as cause:
+        detail = f"{cause.args[0]!r} is missing" if isinstance(cause, KeyError) else str(cause)
+        raise EvidenceError(f"{host}: {what}: {detail}", FailureKind.GARBLED, host) from cause
+
+
+def parsed(document: str) -> Any:
+    """JSON. Raises ValueError, also for what Python's parser takes beyond the standard (NaN)."""
+    return json.loads(document, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,1 @@
+def rule_policies(f): return f

@@ -1,0 +1,139 @@
+"""remediation: how one kind of finding is put right, from a folder ``remediations/<name>/``; and its scripts, filled in.
+
+Room: the model. No I/O but loading. Every value that goes into a script is quoted for the shell, by default and without exception.
+
+A folder holds ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2`` and, where it has one, the fix that lasts: ``permanent.tf.j2``
+(OpenTofu), ``permanent.nix.j2`` (NixOS).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sigsrv import data, yamlfile
+from sigsrv.errors import UsageError, nearest
+from sigsrv.finding import Finding, Verdict
+
+PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
+
+
+@dataclass(frozen=True)
+class Remediation:
+    """A folder of scripts. parameters: name -> what it is; a finding's ``fix`` must hold each of them."""
+
+    name: str
+    title: str
+    mends: tuple[str, ...]
+    disruption: str  # none, instance, network or service
+    disrupts: str  # in a sentence
+    undo: str  # what undoing puts back, in a sentence
+    parameters: Mapping[str, str]
+    timeout_s: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A remediation filled in for one finding. runs_on: the host whose shell runs it; permanent: "OpenTofu" or "NixOS" -> text."""
+
+    finding: str
+    name: str
+    title: str
+    command: str
+    runs_on: str
+    disruption: str
+    disrupts: str
+    undo_text: str
+    timeout_s: int
+    script: str
+    undo: str
+    permanent: Mapping[str, str]
+
+
+def load(folder: Path | None = None) -> dict[str, Remediation]:
+    """All remediations, by name. Raises UsageError: file, line, what is wrong."""
+    root = folder or data.folder("remediations")
+    schema = json.loads((data.folder("policies") / "schema" / "remediation.schema.json").read_text(encoding="utf-8"))
+    found = {}
+    for path in sorted(root.glob("*/remediation.yaml")):
+        document = yamlfile.load(path)
+        yamlfile.validate(document, schema)
+        for script in ("apply.sh.j2", "undo.sh.j2"):
+            if not (path.parent / script).is_file():
+                raise UsageError(f"{path.parent / script}: no such file")
+        content = {"parameters": {}, **document.data}
+        found[path.parent.name] = Remediation(
+            name=path.parent.name, folder=path.parent, **{**content, "mends": tuple(content["mends"])}
+        )
+    return found
+
+
+def _shell(value: Any) -> str:
+    """A value as one word of a shell. None is the empty word."""
+    return shlex.quote("" if value is None else str(value))
+
+
+def _hcl(value: Any) -> str:
+    """A value as a string of HCL or Nix: quoted, what would begin a substitution defused."""
+    text = json.dumps("" if value is None else str(value), ensure_ascii=True)
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def _nix(value: Any) -> str:
+    return json.dumps("" if value is None else str(value), ensure_ascii=True).replace("${", "\\${")
+
+
+@cache
+def _environment(language: str) -> jinja2.Environment:
+    quote = {"sh": _shell, "tf": _hcl, "nix": _nix}[language]
+    return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
+        finalize=quote, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+
+
+def render(path: Path, values: Mapping[str, Any]) -> str:
+    """A template filled in; its language is in its name (``apply.sh.j2``). Raises UsageError where it needs a value it hasn't."""
+    language = path.name.split(".")[-2]
+    try:
+        return _environment(language).from_string(path.read_text(encoding="utf-8")).render(values)
+    except jinja2.TemplateError as cause:
+        raise UsageError(f"{path}: {cause}") from cause
+
+
+def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_host: str) -> Fix | None:
+    """The fix of a finding; None where it needs none, or a person. default_host: where fixes of the whole cluster run."""
+    if finding.remediation is None or finding.verdict is not Verdict.FAIL:
+        return None
+    if finding.remediation not in remediations:
+        hint = nearest(finding.remediation, remediations)
+        raise UsageError(f"{finding.policy}: there is no remediation {finding.remediation}", hint)
+    remediation = remediations[finding.remediation]
+    values = {"finding": finding.id, "policy": finding.policy, "host": finding.host, "resource": finding.resource, **finding.fix}
+    missing = sorted(set(remediation.parameters) - set(values))
+    if missing:
+        raise UsageError(f"{finding.id}: the check gave no {', '.join(missing)} for remediation {remediation.name}")
+    folder = remediation.folder
+    return Fix(
+        finding=finding.id,
+        name=remediation.name,
+        title=remediation.title,
+        command=f"sigsrv-remediate {finding.id}",
+        runs_on=str(finding.fix.get("runs_on") or (default_host if finding.host == "cluster" else finding.host)),
+        disruption=remediation.disruption,
+        disrupts=remediation.disrupts,
+        undo_text=remediation.undo,
+        timeout_s=remediation.timeout_s,
+        script=render(folder / "apply.sh.j2", values),
+        undo=render(folder / "undo.sh.j2", values),
+        permanent={
+            name: render(folder / file, values) for name, file in PERMANENT.items() if (folder / file).is_file()
+        },
+    )

@@ -1,0 +1,160 @@
+"""html: a run as one self-contained page, from the templates in ``reports/``.
+
+Room: report. Everything that comes from a host is hostile: whatever the template prints is escaped and has its control
+characters spelled out, by default; the page's own content security policy allows no style or script but the ones shipped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup, escape
+
+from sigsrv import data
+from sigsrv.finding import Finding, Run, Severity, Verdict
+from sigsrv.policy import Policy, family_of
+from sigsrv.remediation import Fix
+from sigsrv.report import words
+
+
+@dataclass(frozen=True)
+class Group:
+    """Findings of one policy. policy: None where the finding's check has no policy file that is known here."""
+
+    id: str
+    title: str
+    severity: Severity
+    policy: Policy | None
+    findings: Sequence[Finding]
+
+
+def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -> str:
+    """The report of a run: one page without any reference to the outside."""
+    environment = _environment()
+    style, script = (environment.loader.get_source(environment, name)[0] for name in ("report.css", "report.js"))  # type: ignore[union-attr]
+    by_verdict = {verdict: [f for f in run.findings if f.verdict is verdict] for verdict in Verdict}
+    errors = by_verdict[Verdict.ERROR]
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        style=Markup(style),  # noqa: S704  our own file
+        script=Markup(script),  # noqa: S704  our own file
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        headline=words.headline(run),
+        tone=words.tone(run),
+        duration=_duration(run),
+        verdicts=words.VERDICTS,
+        labels=words.LABELS,
+        severities=list(Severity),
+        by_verdict=by_verdict,
+        failures=_groups(by_verdict[Verdict.FAIL], policies),
+        errors=_groups((f for f in errors if not f.because), policies),
+        following=_by_root(f for f in errors if f.because),
+        consequences=words.consequences(run),
+        families=sorted({family_of(f.policy) for f in run.findings}),
+        hosts=_hosts(run),
+        matrix=_matrix(run),
+        ids=frozenset(f.id for f in run.findings),
+        fixes=fixes,
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data.folder("reports")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "text": _text,
+        "code": _code,
+        "prose": _prose,
+        "anchor": _anchor,
+        "family": family_of,
+        "moment": words.moment,
+        "worst_first": words.worst_first,
+    }
+    environment.globals |= {"count": words.count, "command": words.command}
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """What is printed anywhere, also in an attribute: escaped by autoescape, control characters spelled out here."""
+    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _text(value: str, keep: str = "") -> Markup:
+    """Host text for an element: as ``_finalize``, and what was spelled out is marked as such."""
+    marked = Markup('<span class="hidden-character">{}</span>')
+    return Markup("").join(
+        marked.format(words.escaped(char)) if words.is_hidden(char) and char not in keep else escape(char)
+        for char in value
+    )
+
+
+def _code(value: str) -> Markup:
+    """A script: lines and tabs stay."""
+    return _text(value.rstrip("\n"), keep="\n\t")
+
+
+def _prose(value: str) -> Markup:
+    """Text of a policy, which has paragraphs."""
+    return Markup("").join(
+        Markup("<p>{}</p>").format(_text(" ".join(part.split()))) for part in value.split("\n\n") if part.strip()
+    )
+
+
+def _anchor(finding: str) -> str:
+    """The id of a finding as the id of an element, the same in every run; a browser looks a fragment up as it is."""
+    return quote(finding, safe="@/._:-%")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _duration(run: Run) -> float | None:
+    try:
+        return (datetime.fromisoformat(run.finished) - datetime.fromisoformat(run.started)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _groups(findings: Iterable[Finding], policies: Mapping[str, Policy]) -> list[Group]:
+    return [
+        Group(key[1], key[2], key[0], policies.get(key[1]), list(members))
+        for key, members in groupby(words.worst_first(findings), key=lambda f: (f.severity, f.policy, f.title))
+    ]
+
+
+def _by_root(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in words.worst_first(findings):
+        found.setdefault(finding.because or "", []).append(finding)
+    return found
+
+
+def _hosts(run: Run) -> list[str]:
+    """The hosts of the run in its order, then whatever else findings are about (the cluster)."""
+    return list(dict.fromkeys([host.name for host in run.hosts] + sorted({f.host for f in run.findings})))
+
+
+def _matrix(run: Run) -> dict[str, dict[str, int]]:
+    """For each host the number of failures by severity and of findings by each other verdict."""
+    columns = [severity.value for severity in Severity] + [v.value for v in words.VERDICTS if v is not Verdict.FAIL]
+    matrix = {host: dict.fromkeys(columns, 0) for host in _hosts(run)}
+    for finding in run.findings:
+        key = finding.severity.value if finding.verdict is Verdict.FAIL else finding.verdict.value
+        matrix[finding.host][key] += 1
+    return matrix

@@ -1,0 +1,121 @@
+"""text: a run as a terminal or a cron mail shows it.
+
+Room: report. No control character of a host reaches the terminal; a command is never broken, so that it can be pasted.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from sigsrv.finding import Finding, HostState, Run, Verdict
+from sigsrv.report import words
+
+_COLORS = {Verdict.FAIL: "31", Verdict.ERROR: "35", Verdict.PASS: "32"}
+_INDENT = "      "
+_SHOWN = 600  # characters of what was observed; the rest is in the HTML report
+
+
+def summary(run: Run, width: int = 80, color: bool = False) -> str:
+    """What a run found: the verdict, the hosts, each failure and each thing that could not be determined.
+
+    What merely follows from another finding is counted at that finding.
+    """
+    tone = words.tone(run)
+    lines = list(_wrap(f"{run.site}: {words.headline(run)}", width))
+    if color:
+        lines = [f"\x1b[1;{_COLORS[tone]}m{line}\x1b[0m" for line in lines]
+    lines += _wrap(_counts(run), width, "  ")
+    lines += ["", "Hosts"]
+    column = max((_columns(words.visible(host.name)) for host in run.hosts), default=0)
+    for host in run.hosts:
+        lines += _host(host, column, width)
+    following = words.consequences(run)
+    for verdict, title in ((Verdict.FAIL, "Failures"), (Verdict.ERROR, "Could not be determined")):
+        lines += _section(title, [f for f in run.findings if f.verdict is verdict], following, width)
+    return "\n".join(lines) + "\n"
+
+
+def _counts(run: Run) -> str:
+    counts = ", ".join(
+        f"{run.summary[verdict.value]:,} {words.LABELS[verdict]}" for verdict in words.VERDICTS if run.summary[verdict.value]
+    )
+    return f"{words.count(len(run.findings), 'finding')}: {counts or 'none'}; run {run.id}, {words.moment(run.finished)}"
+
+
+def _host(host: HostState, column: int, width: int) -> Iterator[str]:
+    name = words.visible(host.name)
+    said = f"{host.state}, {host.seconds:.1f} s, {words.count(host.probes, 'probe')}"
+    if host.failed_probes:
+        said += f", failed: {', '.join(host.failed_probes)}"
+    if host.reason:
+        said += f": {host.reason}"
+    start = f"  {name}{' ' * (column - _columns(name))}  "
+    yield from _wrap(said, width, start, " " * min(_columns(start), width // 3))
+
+
+def _section(title: str, findings: list[Finding], following: dict[str, list[Finding]], width: int) -> Iterator[str]:
+    if not findings:
+        return
+    yield from ("", f"{title} ({len(findings):,})")
+    roots = [finding for finding in words.worst_first(findings) if not finding.because]
+    severity = None
+    for finding in roots:
+        if finding.severity is not severity:
+            severity = finding.severity
+            yield f"  {severity.value}"
+        yield from _finding(finding, len(following.get(finding.id, [])), width)
+    listed = {finding.id for finding in roots}
+    elsewhere: dict[str, int] = {}
+    for finding in findings:
+        if finding.because and finding.because not in listed:
+            elsewhere[finding.because] = elsewhere.get(finding.because, 0) + 1
+    for root, number in sorted(elsewhere.items()):
+        yield from _wrap(f"{words.count(number, 'finding follows', 'findings follow')} from {root}", width, "    ")
+
+
+def _finding(finding: Finding, followers: int, width: int) -> Iterator[str]:
+    yield f"    {words.visible(finding.id)}"
+    yield from _wrap(finding.title, width, _INDENT)
+    said = [("observed", finding.observed)] if finding.observed else []
+    if finding.reason:
+        said.append(("reason", finding.reason))
+    for label, text in said:
+        text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ... ({len(text):,} characters)"
+        yield from _wrap(f"{label}: {text}", width, _INDENT, _INDENT + "  ")
+    if followers:
+        yield from _wrap(f"{words.count(followers, 'finding follows', 'findings follow')} from it", width, _INDENT)
+    if finding.remediation and finding.verdict is Verdict.FAIL:
+        yield f"{_INDENT}{words.visible(words.command(finding))}"
+
+
+def _columns(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+
+
+def _wrap(text: str, width: int, first: str = "", rest: str | None = None) -> Iterator[str]:
+    """Host text as lines of at most that many columns; a word that is too long for a line is broken."""
+    rest = first if rest is None else rest
+    line, used, empty = first, _columns(first), True
+    for word in _pieces(words.visible(text).split(" "), max(width - max(_columns(first), _columns(rest)) - 1, 1)):
+        if not empty and used + 1 + _columns(word) > width:
+            yield line
+            line, used, empty = rest, _columns(rest), True
+        line += word if empty else f" {word}"
+        used += _columns(word) + (not empty)
+        empty = False
+    yield line
+
+
+def _pieces(parts: Iterable[str], limit: int) -> Iterator[str]:
+    for part in parts:
+        piece, used = "", 0
+        for char in part:
+            wide = _columns(char)
+            if used + wide > limit:
+                yield piece
+                piece, used = "", 0
+            piece += char
+            used += wide
+        yield piece

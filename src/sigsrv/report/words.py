@@ -1,0 +1,107 @@
+"""words: what every report says in the same way: the verdict sentence, the order of findings, host text made harmless.
+
+Room: report. May import the model.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+from sigsrv.finding import Finding, HostState, Run, Severity, Verdict
+
+VERDICTS = (Verdict.FAIL, Verdict.ERROR, Verdict.WAIVED, Verdict.NOT_APPLICABLE, Verdict.PASS)
+LABELS = {
+    Verdict.FAIL: "fail",
+    Verdict.ERROR: "could not be determined",
+    Verdict.WAIVED: "waived",
+    Verdict.NOT_APPLICABLE: "not applicable",
+    Verdict.PASS: "pass",
+}
+_WORST_FIRST = {severity: place for place, severity in enumerate(Severity)}
+
+# Control, format (bidi overrides, zero width), surrogate, private use, unassigned, line and paragraph separator.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a character would steer what shows it, or show nothing, instead of being read."""
+    return unicodedata.category(character) in _HIDDEN
+
+
+def escaped(character: str) -> str:
+    r"""A hidden character as Python spells it: ``\x1b``, ``\n``, ``\u202e``."""
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Host text with each hidden character spelled out. keep: those that may stay (``"\n\t"`` in a script).
+
+    >>> visible("web\x1b[31m\u202e1")
+    'web\\x1b[31m\\u202e1'
+    """
+    return "".join(escaped(char) if is_hidden(char) and char not in keep else char for char in text)
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: ``1 failure``, ``3 failures``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def tone(run: Run) -> Verdict:
+    """What a run comes to, as one verdict: fail, else error, else pass. Unknown is never pass."""
+    if run.summary["fail"]:
+        return Verdict.FAIL
+    return Verdict.ERROR if run.exit_code else Verdict.PASS
+
+
+def headline(run: Run) -> str:
+    """The verdict of a run in one sentence. "Compliant" only where everything was read and nothing failed."""
+    parts = []
+    if failures := run.summary["fail"]:
+        parts.append(count(failures, "failure"))
+    if errors := run.summary["error"]:
+        parts.append(f"{errors:,} could not be determined")
+    if parts:
+        return ", ".join(parts)
+    if not run.findings:
+        return "Nothing was examined"
+    if unread := [f"{host.name} {state_words(host)}" for host in run.hosts if host.state != "ok"]:
+        return f"Not determined: {', '.join(unread)}"
+    return "Compliant"
+
+
+def state_words(host: HostState) -> str:
+    """How the collection on a host went, as the end of a sentence."""
+    return {"ok": "was read", "partial": "was read in part", "unreachable": "is unreachable"}.get(host.state, host.state)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings by severity, then policy, then id."""
+    return sorted(findings, key=lambda finding: (_WORST_FIRST[finding.severity], finding.policy, finding.id))
+
+
+def consequences(run: Run) -> dict[str, list[Finding]]:
+    """The findings that merely follow from another, by the id of that other."""
+    found: dict[str, list[Finding]] = {}
+    for finding in run.findings:
+        if finding.because:
+            found.setdefault(finding.because, []).append(finding)
+    return found
+
+
+def moment(text: str) -> str:
+    """An RFC 3339 time as it is read: ``2026-08-20 14:03:07 UTC``; anything else as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if when.tzinfo is None:
+        return text
+    return when.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def command(finding: Finding) -> str:
+    """What to type to put a finding right; its id needs no quoting."""
+    return f"sigsrv-remediate {finding.id}"

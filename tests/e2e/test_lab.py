@@ -1,0 +1,182 @@
+"""The lab itself: what it brings up it takes down again, and it says what is wrong in one line.
+
+Room: tests/e2e. Talks to lab/lab and lab/fault as a user does, as subprocesses. It ends with the lab as it
+found it: up where it was up.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+LAB = Path(__file__).resolve().parents[2] / "lab"
+STATE = Path(os.path.realpath(os.environ.get("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab")))
+GENERATED = ("ssh_config", "ssh_config.noaccess", "known_hosts", "site.yaml")
+NAMESPACES = ("mnt", "net", "pid", "uts", "ipc", "cgroup")
+FAULTS = sorted(path.stem for path in (LAB / "faults").glob("*.sh"))
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+root = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the lab needs Linux and root")
+
+
+def run(program, *arguments, timeout_s=300):
+    return subprocess.run([LAB / program, *arguments], capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL)
+
+
+def bring_up():
+    result = run("lab", "up")
+    if result.returncode == 3:
+        pytest.skip(result.stderr.splitlines()[0])
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def processes():
+    """(pid, start time, command line) of every process that is not the kernel's, with its namespaces and cgroups."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            started = (folder / "stat").read_text().rpartition(")")[2].split()[19]
+            namespaces = {os.readlink(folder / "ns" / name) for name in NAMESPACES}
+            cgroups = (folder / "cgroup").read_text()
+        except OSError:  # it ended while we looked
+            continue
+        if command:
+            found[folder.name, started, command] = namespaces, cgroups
+    return found
+
+
+def namespaces():
+    return set().union(*(spaces for spaces, _ in processes().values()))
+
+
+def traces():
+    """Everything of this machine that a lab adds to, but for processes: those come and go by themselves."""
+    return {
+        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "links": sorted(os.listdir("/sys/class/net")),
+        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("sigsrv-lab*")),
+        "loop devices": [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")],
+        "files": sorted(name for name in GENERATED if (LAB / name).exists()) + [str(STATE)] * STATE.exists(),
+        "apt": sorted(str(path) for path in Path("/usr/sbin").glob("policy-rc.d")),
+    }
+
+
+def lab_processes(known_namespaces):
+    """Processes that can only be the lab's: in its cgroups, or in namespaces that nobody was in before."""
+    return [key for key, (spaces, cgroups) in processes().items() if spaces - known_namespaces or "sigsrv-lab" in cgroups]
+
+
+@pytest.fixture(scope="module")
+def lab_down():
+    """The lab is down when the first test begins, and as it was when the last one ends."""
+    was_up = run("lab", "status").returncode == 0
+    assert run("lab", "down").returncode == 0
+    yield
+    if was_up:
+        bring_up()
+    else:
+        run("lab", "down")
+
+
+@root
+def test_down_leaves_nothing_and_up_twice_changes_nothing(lab_down):
+    """A second up ends at once and changes nothing; after down the machine is as it was before up."""
+    before, known = traces(), namespaces()
+
+    bring_up()
+    first = lab_processes(known), traces(), {name: (LAB / name).stat().st_mtime_ns for name in GENERATED}
+    began = time.monotonic()
+    again = bring_up()
+    took_s = time.monotonic() - began
+    second = lab_processes(known), traces(), {name: (LAB / name).stat().st_mtime_ns for name in GENERATED}
+    login = subprocess.run(["ssh", "-F", LAB / "ssh_config", "minisrv", "hostname"], capture_output=True, text=True, timeout=20)
+    down = run("lab", "down")
+
+    assert first[0] and first[1] != before, "the probe of this test doesn't see a lab"
+    assert took_s < 2 and "up already" in again.stdout
+    assert {key for key in second[0] if "incusd" in key[2]} >= {key for key in first[0] if "incusd --" in key[2]}
+    assert second[1:] == first[1:]
+    assert (login.returncode, login.stdout) == (0, "minisrv\n"), login.stderr
+    assert down.returncode == 0, down.stderr
+    assert lab_processes(known) == []
+    assert traces() == before
+
+
+@root
+@pytest.mark.parametrize(("after_s", "signals", "status"), [(1.0, signal.SIGTERM, 143), (6.0, signal.SIGINT, 130)])
+def test_interrupted_up_takes_itself_down(lab_down, after_s, signals, status):
+    """Interrupted early or late, up leaves no process, mount, cgroup, link or file."""
+    before, known = traces(), namespaces()
+
+    with subprocess.Popen([LAB / "lab", "up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        time.sleep(after_s)
+        if up.poll() is not None:
+            pytest.skip(f"up ended in less than {after_s} s: {up.stderr.read()}")
+        up.send_signal(signals)
+        _, errors = up.communicate(timeout=60)
+
+    assert up.returncode == status, errors
+    assert lab_processes(known) == []
+    assert traces() == before
+
+
+@root
+def test_down_is_fine_where_the_lab_is_down(lab_down):
+    """down on a down lab succeeds; status and exec and fault say that it is not up, with 3."""
+    assert run("lab", "down").returncode == 0
+    for command in (["lab", "status"], ["lab", "exec", "sigsrv", "true"], ["fault", "vlan-detached", "sigsrv"]):
+        result = run(*command)
+        assert result.returncode == 3
+        assert result.stderr.splitlines()[0].endswith("error: the lab is not up")
+        assert re.search(r"hint: .*lab up$", result.stderr)
+
+
+@linux
+@pytest.mark.parametrize(("program", "arguments", "told"), [
+    ("lab", ["upp"], "unknown command: upp"),
+    ("lab", ["up", "now"], "up takes no arguments: now"),
+    ("lab", ["exec", "sigsrv"], "exec needs a host and a command"),
+    ("lab", ["exec", "nosrv", "true"], "unknown host: nosrv"),
+    ("fault", [], "a fault needs its name and a host"),
+    ("fault", ["vlan-detached"], "a fault needs its name and a host"),
+    ("fault", ["vlan-detachd", "sigsrv"], "did you mean vlan-detached?"),
+    ("fault", ["../lib/fault", "sigsrv"], "unknown fault: ../lib/fault"),
+    ("fault", ["vlan-detached", "nosrv"], "the hosts are sigsrv minisrv"),
+    ("fault", ["--mend", "vlan-detached", "sigsrv"], "unknown option: --mend"),
+])
+def test_wrong_use_is_two_lines_and_2(program, arguments, told):
+    """Wrong use ends with 2, one error and one hint, and changes nothing."""
+    result = run(program, *arguments)
+
+    assert result.returncode == 2
+    assert told in result.stderr
+    assert [line.split()[1] for line in result.stderr.splitlines()] == ["error:", "hint:"]
+    assert result.stdout == ""
+
+
+@linux
+@pytest.mark.parametrize("program", ["lab", "fault"])
+def test_help_names_the_exit_statuses(program):
+    """--help ends with 0 and tells the exit statuses."""
+    result = run(program, "--help")
+
+    assert result.returncode == 0
+    assert "exit status: 0 done" in result.stdout
+
+
+@linux
+def test_every_fault_says_what_it_does_and_shows():
+    """--list has one line for each file in faults/, with what it does and the policies that it shows."""
+    lines = run("fault", "--list").stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == FAULTS
+    assert FAULTS
+    for line in lines:
+        assert re.fullmatch(r"\S+ +\S.* \([A-Z]+-\d{3}(, [A-Z]+-\d{3})*\)", line), line
