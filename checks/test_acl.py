@@ -73,7 +73,11 @@ def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
             expected="; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS),
             observed="; ".join(own + others) or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
             reason="a NIC with ACLs of its own uses only its own default action" if others else "",
-            fix={"network": bridge.name, **wanted, "only_nics": "yes" if others and not own else ""},
+            fix={
+                "network": bridge.name,
+                **{way: wanted[way] if _silent(network.config, bridge, way) else "" for way in _DIRECTIONS},
+                "nics": ", ".join(others),
+            },
         )
 
 
@@ -87,13 +91,14 @@ def _action(config, direction):
     return config.get(f"security.acls.default.{direction}.action") or "reject"  # Incus's default
 
 
+def _silent(config, bridge, direction):
+    """Whether what no rule names passes in that direction, and the site does not say so."""
+    action = _action(config, direction)
+    return action not in ("reject", "drop") and action != bridge.acl_default.get(direction)
+
+
 def _allows(config, bridge, where):
-    found = []
-    for way in _DIRECTIONS:
-        action = _action(config, way)
-        if action not in ("reject", "drop") and action != bridge.acl_default.get(way):
-            found.append(f"{where} has {action} for {way}")
-    return found
+    return [f"{where} has {_action(config, way)} for {way}" for way in _DIRECTIONS if _silent(config, bridge, way)]
 
 
 def _allowed(action):

@@ -48,7 +48,7 @@ def test_containers_are_not_privileged(facts, site, require):
             expected=expected,
             observed=seen,
             host=host,
-            fix={"instance": instance.name, "project": instance.project, "running": "yes" if running else ""},
+            fix={"instance": instance.name, "project": instance.project},
         )
 
 
@@ -73,11 +73,14 @@ def test_instances_mount_no_host_paths(facts, site, require):
             fix={
                 "instance": instance.name,
                 "project": instance.project,
-                "devices": [
-                    {"name": name, "own": name in instance.devices} for name in found
-                ],
+                "devices": [_device(instance, name, device) for name, device in found.items()],
             },
         )
+
+
+def _device(instance, name, device):
+    properties = [f"{key}={value}" for key, value in sorted(device.items()) if key != "type"]
+    return {"name": name, "own": name in instance.devices, "properties": properties}
 
 
 def _allowed(instance, device, site):

@@ -65,11 +65,8 @@ need_root() {
   [ "$(id -u)" = 0 ] || fail 3 "the lab needs root: it makes namespaces, links and loop devices" "sudo $0 ${*:-up}"
 }
 
-# Only one command changes the lab at a time. What outlives the command must not keep its lock or its stderr.
-let_go() {
-  [ -z "${LOCK_FD:-}" ] || exec {LOCK_FD}>&-
-  [ -z "${ERROR_FD:-}" ] || exec {ERROR_FD}>&-
-}
+# Only one command changes the lab at a time. What outlives the command must not keep the lock.
+let_go() { [ -z "${LOCK_FD:-}" ] || exec {LOCK_FD}>&-; }
 
 take_lock() {
   mkdir -p "${LOCK%/*}"
@@ -140,7 +137,13 @@ wait_ready() { on "$1" "$INCUSD" waitready --timeout 60; }
 
 # What a fresh daemon warns of (AppArmor, hugetlb, virtual machines) is the kernel's, not the lab's: with it, the
 # same lab would be told differently before and after a restart.
-forget_warnings() { on "$1" incus -q warning delete --all </dev/null; }
+# One by one: `warning delete --all` of 6.0.4 asks for a name, prints its help and ends with 0.
+forget_warnings() {
+  local id
+  on "$1" incus warning list -f csv -c u </dev/null | while read -r id; do
+    on "$1" incus -q warning delete "$id" </dev/null
+  done
+}
 
 sees_all_online() { # HOST
   [ "$(timeout 10 nsenter -t "$(host_pid "$1")" -a -- incus cluster list -f csv -c ns </dev/null | sort | tr '\n' ' ')" = "minisrv,ONLINE sigsrv,ONLINE " ]

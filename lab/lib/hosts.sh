@@ -68,7 +68,6 @@ C
   ) &
   wait_for 15 "pid 1 of $host" started_or_dead "$host" $!
   [ -e "$dir/ready" ] || { cat "$dir/pid1.log" >&2; return 1; }
-  disown   # from here on its pid file and cgroups lead to it; bash need not tell of its end
 }
 
 started_or_dead() { [ -e "$STATE/$1/ready" ] || ! kill -0 "$2"; }

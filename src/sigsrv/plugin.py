@@ -1,1 +1,223 @@
-def rule_policies(f): return f
+"""plugin: ``pytest checks``. One test shows one policy on one host, or once on the cluster.
+
+Room: an entry point of pytest (entry point group ``pytest11``). It scans once, before the first check runs, and shows what was
+found; without a check among the tests it does nothing. pytest's exit codes stay as they are: 1 for fail and error, 4 wrong use.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sigsrv import publish, scan
+from sigsrv.collect import Evidence
+from sigsrv.data import folder
+from sigsrv.errors import UsageError
+from sigsrv.evaluate import load_checks, policy_of
+from sigsrv.finding import Finding, Run, Verdict
+from sigsrv.policy import Policy
+from sigsrv.report import words
+
+CLUSTER = "cluster"
+
+
+def rule_policies(function: Callable[..., None]) -> Callable[..., None]:
+    """Mark the one test that shows every policy which carries a rule."""
+    function.sigsrv_rules = True  # type: ignore[attr-defined]
+    return function
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one test shows: a policy on a host; host None: on the cluster."""
+
+    policy: Policy
+    host: str | None
+
+    @property
+    def name(self) -> str:
+        return self.host or CLUSTER
+
+    def holds(self, finding: Finding) -> bool:
+        """Whether a finding belongs to this test."""
+        return finding.policy == self.policy.id and (self.host is None or finding.host == self.host)
+
+
+class Scanner:
+    """The one scan of a pytest session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.checks = load_checks(folder("checks"))
+        self.shown: list[Finding] = []
+        self.started = time.time()
+
+    @cached_property
+    def plan(self) -> scan.Plan:
+        get = self._config.getoption
+        options = scan.Options(
+            hosts=get("hosts"),
+            site=get("sigsrv_site"),
+            ssh_config=get("ssh_config"),
+            identity_file=get("ssh_identity_file"),
+            sudo=get("sudo"),
+            sudo_user=get("sudo_user"),
+            timeout_s=get("sigsrv_timeout"),
+            evidence=get("sigsrv_evidence"),
+        )
+        plan = scan.prepare(options, self.checks)
+        for policy in plan.policies.values():
+            for marker in (policy.family, policy.severity.value):
+                self._config.addinivalue_line("markers", f"{marker}: policies of this family or severity")
+        return plan
+
+    @cached_property
+    def evidences(self) -> dict[str, Evidence]:
+        return scan.collect(self.plan)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        return scan.judge(self.plan, self.evidences)
+
+    def run(self) -> Run:
+        """The run of what was shown: with ``-k`` and the like a part of the catalogue."""
+        return scan.run_of(self.plan, self.evidences, self.shown, self.started)
+
+
+_SCANNER = pytest.StashKey[Scanner]()
+_REPORT = pytest.StashKey[tuple[Run, Path]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("sigsrv", "compliance of Incus hosts (the hosts are --hosts, see testinfra)")
+    group.addoption("--site", dest="sigsrv_site", metavar="FILE", help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml")
+    group.addoption("--evidence", dest="sigsrv_evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped one')
+    group.addoption("--report-dir", dest="sigsrv_out", metavar="DIR", help="where runs are written; default: reports/out")
+    group.addoption("--timeout-s", dest="sigsrv_timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
+
+
+def _scanner(config: pytest.Config) -> Scanner:
+    if _SCANNER not in config.stash:
+        config.stash[_SCANNER] = Scanner(config)
+    return config.stash[_SCANNER]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    policy_id = policy_of(metafunc.function)
+    rules = hasattr(metafunc.function, "sigsrv_rules")
+    if not policy_id and not rules:
+        return
+    try:
+        scanner = _scanner(metafunc.config)
+        if policy_id:
+            scanner.checks[policy_id] = metafunc.function
+        plan = scanner.plan
+        if policy_id and policy_id not in plan.policies:
+            raise UsageError(f"{metafunc.definition.nodeid}: there is no policy {policy_id}")
+    except UsageError as cause:
+        raise pytest.UsageError(str(cause)) from None
+    policies = [p for p in plan.policies.values() if p.rule is not None] if rules else [plan.policies[str(policy_id)]]
+    scopes = [Scope(p, host) for p in policies for host in ([h.name for h in plan.hosts] if p.on_hosts else [None])]
+    metafunc.parametrize("facts", [_param(scope, rules) for scope in scopes], indirect=True)
+
+
+def _param(scope: Scope, rules: bool) -> Any:
+    marks = [getattr(pytest.mark, name) for name in (scope.policy.family, scope.policy.severity.value)]
+    return pytest.param(scope, id=f"{scope.policy.id}-{scope.name}" if rules else scope.name, marks=marks)
+
+
+def _scope_of(item: pytest.Item) -> Scope | None:
+    callspec = getattr(item, "callspec", None)
+    scope = callspec.params.get("facts") if callspec else None
+    return scope if isinstance(scope, Scope) else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Scan all hosts at once, before the first check runs."""
+    config = session.config
+    if config.option.collectonly or not any(_scope_of(item) for item in session.items):
+        return
+    try:
+        _ = _scanner(config).findings
+    except UsageError as cause:
+        raise pytest.UsageError(str(cause)) from None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Show what the policy found in this scope; the check itself ran when the facts were judged."""
+    scope = _scope_of(pyfuncitem)
+    if scope is None:
+        return None
+    scanner = _scanner(pyfuncitem.config)
+    found = [finding for finding in scanner.findings if scope.holds(finding)]
+    scanner.shown += found
+    wrong = [finding for finding in found if finding.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    if wrong or not found:
+        pytest.fail("\n".join(_told(finding) for finding in wrong) or f"{scope.policy.id} found nothing on {scope.name}", pytrace=False)
+    if all(finding.verdict is Verdict.NOT_APPLICABLE for finding in found):
+        pytest.skip("; ".join(dict.fromkeys(words.visible(finding.reason) for finding in found)))
+    return True
+
+
+def _told(finding: Finding) -> str:
+    """A finding in the words of a test's failure."""
+    lines = [f"{finding.id}: {words.LABELS[finding.verdict]}: {finding.title}"]
+    parts = (("expected", finding.expected), ("observed", finding.observed), ("reason", finding.reason), ("because", finding.because or ""))
+    lines += [f"  {name}: {words.visible(value)}" for name, value in parts if value]
+    if finding.remediation:
+        lines.append(f"  {words.command(finding)}")
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def facts(request: pytest.FixtureRequest) -> Any:
+    """The facts of the host, or of the cluster, that a check of a policy looks at."""
+    if not isinstance(getattr(request, "param", None), Scope):
+        pytest.fail('a test that takes "facts" is the check of a policy: mark it with @policy("ID")', pytrace=False)
+    return request.param
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest) -> Any:
+    """The site: the desired topology."""
+    return _scanner(request.config).plan.site
+
+
+@pytest.fixture
+def require() -> Iterator[None]:
+    """What a check records its findings with; the engine hands it over when it judges the facts."""
+    yield None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if _SCANNER not in config.stash or not config.stash[_SCANNER].shown:
+        return
+    scanner = config.stash[_SCANNER]
+    out = config.getoption("sigsrv_out")
+    run = scanner.run()
+    try:
+        path = publish.publish(run, scanner.plan.policies, Path(out) if out else None)
+    except UsageError as cause:
+        raise pytest.UsageError(str(cause)) from None
+    config.stash[_REPORT] = (run, path)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _REPORT not in config.stash:
+        return
+    run, path = config.stash[_REPORT]
+    terminalreporter.section("compliance")
+    terminalreporter.write_line(f"{run.site}: {words.headline(run)}")
+    for host in run.hosts:
+        why = f": {words.visible(host.reason)}" if host.reason else ""
+        terminalreporter.write_line(f"  {host.name} {words.state_words(host)}, {host.seconds:.1f} s{why}")
+    terminalreporter.write_line(f"report: {path}")

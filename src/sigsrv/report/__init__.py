@@ -20,8 +20,8 @@ from sigsrv.report import html
 def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -> Path:
     """Write ``findings.json`` and ``report.html`` into a folder and return the path of the latter.
 
-    fixes: by finding id. What a scan saw is private: a folder that is made here is 0700, the files are 0600. Each file is
-    there whole or not at all.
+    fixes: by finding id. What a scan saw is private: a folder that is made here is 0700, the files are 0600. Each file
+    is there whole or not at all.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = html.render(run, policies, fixes)

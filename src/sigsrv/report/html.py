@@ -1,7 +1,7 @@
 """html: a run as one self-contained page, from the templates in ``reports/``.
 
 Room: report. Everything that comes from a host is hostile: whatever the template prints is escaped and has its control
-characters spelled out, by default; the page's own content security policy allows no style or script but the ones shipped.
+characters spelled out, by default; the page's own content security policy allows no style or script but its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Group:
 def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -> str:
     """The report of a run: one page without any reference to the outside."""
     environment = _environment()
-    style, script = (environment.loader.get_source(environment, name)[0] for name in ("report.css", "report.js"))  # type: ignore[union-attr]
+    style, script = (
+        (data.folder("reports") / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
+    )
     by_verdict = {verdict: [f for f in run.findings if f.verdict is verdict] for verdict in Verdict}
     errors = by_verdict[Verdict.ERROR]
     return environment.get_template("report.html.j2").render(
@@ -62,6 +64,7 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         families=sorted({family_of(f.policy) for f in run.findings}),
         hosts=_hosts(run),
         matrix=_matrix(run),
+        read_all=bool(run.findings) and all(host.state == "ok" for host in run.hosts),
         ids=frozenset(f.id for f in run.findings),
         fixes=fixes,
     )

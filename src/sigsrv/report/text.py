@@ -37,10 +37,10 @@ def summary(run: Run, width: int = 80, color: bool = False) -> str:
 
 
 def _counts(run: Run) -> str:
-    counts = ", ".join(
-        f"{run.summary[verdict.value]:,} {words.LABELS[verdict]}" for verdict in words.VERDICTS if run.summary[verdict.value]
-    )
-    return f"{words.count(len(run.findings), 'finding')}: {counts or 'none'}; run {run.id}, {words.moment(run.finished)}"
+    summary = run.summary
+    counts = ", ".join(f"{summary[v.value]:,} {words.LABELS[v]}" for v in words.VERDICTS if summary[v.value])
+    found = words.count(len(run.findings), "finding")
+    return f"{found}: {counts or 'none'}; run {run.id}, {words.moment(run.finished)}"
 
 
 def _host(host: HostState, column: int, width: int) -> Iterator[str]:

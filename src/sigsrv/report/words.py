@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from sigsrv.finding import Finding, HostState, Run, Severity, Verdict
 
@@ -74,7 +74,8 @@ def headline(run: Run) -> str:
 
 def state_words(host: HostState) -> str:
     """How the collection on a host went, as the end of a sentence."""
-    return {"ok": "was read", "partial": "was read in part", "unreachable": "is unreachable"}.get(host.state, host.state)
+    said = {"ok": "was read", "partial": "was read in part", "unreachable": "is unreachable"}
+    return said.get(host.state, host.state)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
@@ -99,7 +100,7 @@ def moment(text: str) -> str:
         return text
     if when.tzinfo is None:
         return text
-    return when.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def command(finding: Finding) -> str:

@@ -1,0 +1,148 @@
+"""cli: the command ``sigsrv``. Parse, call, print.
+
+Room: an entry point. What it prints on success a cron job stays silent about: ``scan`` says something only when there is something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sigsrv import __version__, data, publish, scan
+from sigsrv.errors import UsageError
+from sigsrv.finding import Run
+from sigsrv.report import text, words
+
+COMPLIANT, FINDINGS, USAGE, UNKNOWN = 0, 1, 2, 3
+_STATUS = "exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be read (wins over 1)"
+
+
+def complain(command: str, error: UsageError) -> int:
+    """Tell a user's mistake in one line and a hint; the exit status for it."""
+    print(f"{command}: error: {words.visible(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"{command}: hint: {words.visible(error.hint)}", file=sys.stderr)
+    return USAGE
+
+
+def add_connection(parser: argparse.ArgumentParser) -> None:
+    """The options that say which hosts, and how they are reached."""
+    parser.add_argument("--site", metavar="FILE", help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml")
+    parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
+    parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
+
+
+def options_of(arguments: argparse.Namespace, hosts: str | None = None, evidence: str | None = None) -> scan.Options:
+    return scan.Options(
+        hosts=hosts,
+        site=arguments.site,
+        ssh_config=arguments.ssh_config,
+        identity_file=arguments.ssh_identity_file,
+        timeout_s=arguments.timeout,
+        evidence=evidence,
+    )
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the lock of an output folder. Raises BlockingIOError where another scan holds it; it is freed however we end."""
+    out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (out / ".lock").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    out = Path(arguments.report_dir) if arguments.report_dir else data.output_folder()
+    plan = scan.prepare(options_of(arguments, arguments.hosts, arguments.evidence))
+    try:
+        with locked(out):
+            run, _ = scan.scan(plan)
+            path = publish.publish(run, plan.policies, out)
+    except BlockingIOError:
+        print(f"sigsrv: error: another scan is at work on {out}; nothing was scanned", file=sys.stderr)
+        return UNKNOWN
+    except OSError as cause:
+        raise UsageError(f"{out}: {cause.strerror}", "name another folder with --report-dir") from cause
+    if run.exit_code or arguments.verbose:
+        _print(run, path)
+    return run.exit_code
+
+
+def _print(run: Run, path: Path) -> None:
+    print(text.summary(run, color=sys.stdout.isatty() and "NO_COLOR" not in os.environ), end="")
+    print(f"\nreport: {path}")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    """Judge the shipped evidence; hold the verdicts against those that were recorded with it."""
+    plan = scan.prepare(scan.Options(evidence=scan.DEMO))
+    run, _ = scan.scan(plan)
+    path = publish.publish(run, plan.policies, Path(arguments.report_dir) if arguments.report_dir else None)
+    _print(run, path)
+    recorded = json.loads((data.DEMO / "expected.json").read_text(encoding="utf-8"))
+    found = {finding.id: finding.verdict.value for finding in run.findings}
+    differing = sorted(key for key in recorded.keys() | found.keys() if recorded.get(key) != found.get(key))
+    for key in differing:
+        print(f"sigsrv: error: {key}: recorded {recorded.get(key)}, found {found.get(key)}", file=sys.stderr)
+    if differing:
+        return FINDINGS
+    print(f"demo: the {len(found)} verdicts are those recorded with the evidence; its faults are there on purpose")
+    return COMPLIANT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sigsrv",
+        description="Looks at the hosts of an Incus cluster and tells what does not hold. Changes nothing on a host.",
+        epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv\nto put a finding right: sigsrv-remediate",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sigsrv {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    one = commands.add_parser(
+        "scan",
+        help="scan the hosts and write the report; quiet where all is well",
+        description="Looks at the hosts and writes the report. Quiet where all complies, so that cron mails only what matters.",
+        epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    one.add_argument("--hosts", metavar="HOST,...", help="hosts of the site; default: all")
+    add_connection(one)
+    one.add_argument("--evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped one')
+    one.add_argument("--report-dir", metavar="DIR", help="where runs are written")
+    one.add_argument("-v", "--verbose", action="store_true", help="print the summary in any case")
+    one.set_defaults(call=_scan)
+    two = commands.add_parser(
+        "demo",
+        help="judge the shipped evidence of a real two-host cluster; needs no host",
+        description="Judges the shipped evidence of a real two-host cluster as a scan would, and writes the report. Needs no host.",
+        epilog="exit status: 0 the verdicts are those recorded with the evidence, 1 they differ",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    two.add_argument("--report-dir", metavar="DIR", help="where runs are written")
+    two.set_defaults(call=_demo)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command ``sigsrv``. Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    call: Callable[[argparse.Namespace], int] = arguments.call
+    try:
+        return call(arguments)
+    except UsageError as cause:
+        return complain("sigsrv", cause)
+    except KeyboardInterrupt:
+        print("sigsrv: interrupted; nothing was written", file=sys.stderr)
+        return 130

@@ -1,0 +1,63 @@
+"""publish: a run becomes a folder of reports, and ``latest`` points to it.
+
+Room: what is done with findings; above report, for it adds what a report can't know: the rendered scripts and the place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sigsrv import data, remediation, report
+from sigsrv.errors import UsageError
+from sigsrv.finding import Run
+from sigsrv.policy import Policy
+from sigsrv.remediation import Fix
+
+LATEST = "latest"
+
+
+def fixes_of(run: Run) -> dict[str, Fix]:
+    """The scripted fix of each finding that has one, by the finding's id."""
+    remediations = remediation.load()
+    reachable = [host.name for host in run.hosts if host.state != "unreachable"]
+    somewhere = reachable[0] if reachable else run.hosts[0].name
+    fixes = ((finding.id, remediation.fix_for(finding, remediations, somewhere)) for finding in run.findings)
+    return {finding: fix for finding, fix in fixes if fix}
+
+
+def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
+    """Write the reports of a run to ``out/<run>/`` and point ``out/latest`` to it. Returns the path of the HTML report.
+
+    Raises UsageError where that can't be written.
+    """
+    root = out or data.output_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = report.write(root / run.id, run, policies, fixes_of(run))
+        link = root / f".{LATEST}.{os.getpid()}"
+        with suppress(FileNotFoundError):
+            link.unlink()
+        link.symlink_to(run.id)
+        link.replace(root / LATEST)
+    except OSError as cause:
+        raise UsageError(f"{root}: the report can't be written: {cause.strerror}", "name another folder with --report-dir") from cause
+    return root / LATEST / path.name
+
+
+def latest_findings(out: Path | None = None) -> dict[str, Any]:
+    """``findings.json`` of the latest run. Raises UsageError where there is none."""
+    path = (out or data.output_folder()) / LATEST / "findings.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise UsageError(f"{path}: there is no run yet", "sigsrv scan") from cause
+    except (OSError, ValueError) as cause:
+        raise UsageError(f"{path}: can't be read: {cause}") from cause
+    if not isinstance(found, dict) or not isinstance(found.get("findings"), list):
+        raise UsageError(f"{path}: not the findings of a run")
+    return found
