@@ -20,7 +20,8 @@ if [ "$(cat cgroup-layout)" = v2 ]; then
   # Controllers can be handed on only by a cgroup without processes of its own; liblxc looks for this very name.
   mkdir -p /sys/fs/cgroup/init.scope
   echo 0 >/sys/fs/cgroup/init.scope/cgroup.procs
-  read -ra controllers </sys/fs/cgroup/cgroup.controllers
+  controllers=()
+  read -ra controllers </sys/fs/cgroup/cgroup.controllers || true   # empty where none was handed down
   for controller in "${controllers[@]}"; do
     echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
   done

@@ -17,37 +17,10 @@ from pathlib import Path
 from sigsrv import __version__, data, publish, scan
 from sigsrv.errors import UsageError
 from sigsrv.finding import Run
-from sigsrv.report import text, words
+from sigsrv.report import text
+from sigsrv.terminal import COMPLIANT, FINDINGS, UNKNOWN, add_connection, complain, options_of
 
-COMPLIANT, FINDINGS, USAGE, UNKNOWN = 0, 1, 2, 3
 _STATUS = "exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be read (wins over 1)"
-
-
-def complain(command: str, error: UsageError) -> int:
-    """Tell a user's mistake in one line and a hint; the exit status for it."""
-    print(f"{command}: error: {words.visible(error.message)}", file=sys.stderr)
-    if error.hint:
-        print(f"{command}: hint: {words.visible(error.hint)}", file=sys.stderr)
-    return USAGE
-
-
-def add_connection(parser: argparse.ArgumentParser) -> None:
-    """The options that say which hosts, and how they are reached."""
-    parser.add_argument("--site", metavar="FILE", help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml")
-    parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
-    parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
-
-
-def options_of(arguments: argparse.Namespace, hosts: str | None = None, evidence: str | None = None) -> scan.Options:
-    return scan.Options(
-        hosts=hosts,
-        site=arguments.site,
-        ssh_config=arguments.ssh_config,
-        identity_file=arguments.ssh_identity_file,
-        timeout_s=arguments.timeout,
-        evidence=evidence,
-    )
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ def _wrap(text: str, width: int, first: str = "", rest: str | None = None) -> It
     """Host text as lines of at most that many columns; a word that is too long for a line is broken."""
     rest = first if rest is None else rest
     line, used, empty = first, _columns(first), True
-    for word in _pieces(words.visible(text).split(" "), max(width - max(_columns(first), _columns(rest)) - 1, 1)):
+    for word in _pieces(words.visible(text).split(" "), max(width - max(_columns(first), _columns(rest)), 2)):
         if not empty and used + 1 + _columns(word) > width:
             yield line
             line, used, empty = rest, _columns(rest), True

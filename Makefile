@@ -1,0 +1,58 @@
+# make demo   judge the shipped evidence of a real cluster and write the report; needs no host
+# make test   all tests; those on the lab where this machine can run it (Linux, root)
+# make check  ruff, mypy --strict, shellcheck
+# make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
+# make lock   pin the dependencies anew
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lab lab-down lock setup setup-dev clean
+
+demo: setup
+	@$(BIN)/sigsrv demo
+
+test: setup-dev
+	$(BIN)/python -m pytest
+
+check: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
+	shellcheck lab/lab lab/fault lab/lib/*.sh lab/faults/*.sh .ci/run
+
+lab:
+	lab/lab up
+
+lab-down:
+	lab/lab down
+
+setup: .venv/.installed
+setup-dev: .venv/.installed-dev
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: Python 3.11 or later with its venv module is needed: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "installing the locked dependencies into .venv"
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@echo "installing the locked dependencies of the tests into .venv"
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+lock: | .venv/bin/python
+	$(BIN)/python -m pip --quiet --disable-pip-version-check install uv
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+	  --output-file requirements.lock pyproject.toml requirements-build.in
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+	  --constraints requirements.lock --extra dev --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache reports/out

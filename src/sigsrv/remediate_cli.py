@@ -1,0 +1,146 @@
+"""remediate_cli: the command ``sigsrv-remediate``. Parse, show, ask, apply.
+
+Room: an entry point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sigsrv import publish, scan
+from sigsrv.errors import UsageError
+from sigsrv.finding import Verdict
+from sigsrv.remediate import Ending, Looked, Transaction, look
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediation import Fix
+from sigsrv.report import words
+from sigsrv.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, add_connection, complain, options_of
+
+_STATUS = """\
+exit status: 0 verified, or nothing to be done; 1 not applied, or a person must do it; 2 wrong use;
+  3 the finding could not be determined; 4 the remediation failed (it was undone, or it says so)
+example: sigsrv-remediate NET-001@minisrv/sigsrvbr0"""
+
+
+def _say(line: str = "") -> None:
+    print(words.visible(line))
+
+
+def _script(title: str, script: str) -> None:
+    _say(f"{title}:")
+    for line in script.rstrip("\n").splitlines():
+        _say(f"  | {line}")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    """What can be remediated, from the latest run."""
+    latest = publish.latest_findings(Path(arguments.report_dir) if arguments.report_dir else None)
+    failures = [finding for finding in latest["findings"] if finding["verdict"] == Verdict.FAIL]
+    scripted = [finding for finding in failures if finding["remediation"]]
+    run = latest["run"]
+    if not scripted:
+        _say(f"nothing that a script puts right in run {run['id']} of {run['site']}")
+    else:
+        _say(f"what scripts put right, from run {run['id']} of {run['site']} ({words.moment(run['finished'])}):")
+        for finding in scripted:
+            _say(f"\n  sigsrv-remediate {finding['id']}")
+            _say(f"    {finding['severity']}: {finding['title']}: {finding['observed']}")
+    if rest := len(failures) - len(scripted):
+        _say(f"\n{words.count(rest, 'failure needs', 'failures need')} a person: see {publish.LATEST}/report.html")
+    return COMPLIANT
+
+
+def _show(looked: Looked, fix: Fix, terminal_plan: bool) -> None:
+    finding = looked.finding
+    _say(f"{finding.id}: {finding.title}")
+    _say(f"  now:      {finding.observed}")
+    _say(f"  then:     {finding.expected}")
+    _say(f"  does:     {fix.title}, on {fix.runs_on}")
+    _say(f"  disrupts: {fix.disrupts}")
+    _say(f"  undo:     {fix.undo_text}")
+    if fix.disruption == "network":
+        _say("  safety:   the host undoes it by itself within 60 s unless a new login confirms it")
+    _say()
+    _script("script", fix.script)
+    if terminal_plan:
+        _say()
+        _script("undo", fix.undo)
+    for name, content in fix.permanent.items():
+        _say()
+        _script(f"permanent fix ({name}), so that it lasts", content)
+    _say()
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask on; nothing was applied", "--yes applies without asking, --plan only shows")
+    try:
+        return input("apply this? [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return False
+
+
+def _remediate(arguments: argparse.Namespace) -> int:
+    plan = scan.prepare(options_of(arguments))
+    looked = look(plan, arguments.finding)
+    finding = looked.finding
+    if finding.verdict is Verdict.ERROR:
+        print(f"sigsrv-remediate: error: {finding.id} could not be determined: {words.visible(finding.reason)}", file=sys.stderr)
+        return UNKNOWN
+    if finding.verdict is not Verdict.FAIL:
+        reason = f": {finding.reason}" if finding.reason else ""
+        _say(f"{finding.id}: nothing is to be done: {words.LABELS[finding.verdict]}{reason}")
+        return COMPLIANT
+    if looked.fix is None:
+        _say(f"{finding.id}: {finding.title}\n  now: {finding.observed}\n  no script puts this right; a person must:".replace("\n", " "))
+        _say(f"  {plan.policies[finding.policy].by_hand}")
+        return FINDINGS
+    _show(looked, looked.fix, arguments.plan)
+    if arguments.plan:
+        return COMPLIANT
+    if not arguments.yes and not _confirmed():
+        _say("nothing was applied")
+        return FINDINGS
+    journal = Journal()
+    try:
+        outcome = Transaction(plan, looked, journal, lambda line: _say(f"  {looked.fix.runs_on if looked.fix else ''}: {line}")).run()
+    finally:
+        journal.close()
+    if outcome.ending is Ending.VERIFIED:
+        _say(f"verified: {outcome.reason}")
+        return COMPLIANT
+    ending = "NOT KNOWN TO BE UNDONE, look at the host" if outcome.ending is Ending.UNKNOWN else "undone, it is as it was before"
+    print(f"sigsrv-remediate: error: {finding.id}: not put right: {words.visible(outcome.reason)}", file=sys.stderr)
+    print(f"sigsrv-remediate: {ending}", file=sys.stderr)
+    return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sigsrv-remediate",
+        description="Puts a finding right: shows the script, applies it, proves it on fresh facts, or undoes it. Without a finding: lists what can be put right.",
+        epilog=_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("finding", nargs="?", help="the finding's id, as the report has it")
+    parser.add_argument("--plan", action="store_true", help="only show what would be done")
+    parser.add_argument("--yes", action="store_true", help="apply without asking")
+    add_connection(parser)
+    parser.add_argument("--report-dir", metavar="DIR", help="where runs were written (for the list)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command ``sigsrv-remediate``. Returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _remediate(arguments) if arguments.finding else _list(arguments)
+    except UsageError as cause:
+        return complain("sigsrv-remediate", cause)
+    except KeyboardInterrupt:
+        print("sigsrv-remediate: interrupted; nothing was applied", file=sys.stderr)
+        return 130

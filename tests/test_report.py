@@ -1,0 +1,383 @@
+"""The report as files and text; what a browser makes of it is in test_report_browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import stat
+from html.parser import HTMLParser
+
+import pytest
+from report_sample import (
+    ATTRIBUTE,
+    FAIL,
+    FINDINGS,
+    FIXES,
+    LONG,
+    OK_HOSTS,
+    PASS,
+    POLICIES,
+    SCRIPT_TAG,
+    STEERING,
+    finding,
+    make_run,
+)
+
+from sigsrv import report
+from sigsrv.finding import HostState, Verdict
+from sigsrv.report import html, text, words
+
+VOID = {"meta", "link", "input", "br", "hr", "img", "rect"}
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes and the text inside each of them, descendants included."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self._open: list[tuple[str, list[str]]] = []
+        self.feed(source)
+        self.close()
+        assert not self._open, f"not closed: {[tag for tag, _ in self._open]}"
+
+    def handle_starttag(self, tag, attrs):
+        said: list[str] = []
+        self.elements.append((tag, dict(attrs), said))
+        if tag not in VOID:
+            self._open.append((tag, said))
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self._open.pop()[0] == tag, f"</{tag}> closes something else at {self.getpos()}"
+
+    def handle_data(self, data):
+        for _, said in self._open:
+            said.append(data)
+
+    def having(self, attribute: str, tag: str | None = None) -> list[str]:
+        return [a[attribute] or "" for name, a, _ in self.elements if attribute in a and tag in (None, name)]
+
+    def text(self, id: str) -> str:
+        return next(" ".join("".join(said).split()) for _, a, said in self.elements if a.get("id") == id)
+
+    def of(self, tag: str) -> list[str]:
+        return ["".join(said) for name, _, said in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    return html.render(make_run(), POLICIES, FIXES)
+
+
+@pytest.fixture(scope="module")
+def page(source) -> Page:
+    return Page(source)
+
+
+def page_of(findings, hosts=OK_HOSTS) -> Page:
+    return Page(html.render(make_run(findings, hosts), POLICIES, {}))
+
+
+def ok(policy="INST-001", host="sigsrv", resource="default/a", **kwargs):
+    return finding(policy, host, resource, kwargs.pop("verdict", PASS), **kwargs)
+
+
+def test_page_refers_to_nothing_outside(page, source):
+    """The page loads and links nothing but its own fragments: no address with a scheme or a host in it."""
+    links = [page.having(name) for name in ("href", "src", "srcset", "action", "data", "poster", "formaction")]
+
+    assert all(link.startswith("#") for group in links for link in group)
+    assert not re.search(r"(https?|ftp|data|file):|url\(|@import|[\"']//", source)
+
+
+def test_policy_allows_exactly_the_style_and_script_of_the_page(page, source):
+    """The content security policy names the hashes of the one style and the one script, and nothing else."""
+    [policy] = [a["content"] for _, a, _ in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        [content] = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.S)
+        assert rules[rule] == f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+    assert rules["default-src"] == "'none'"
+    assert "style" not in {name for _, a, _ in page.elements for name in a}
+
+
+def test_hostile_text_is_shown_as_text(page, source):
+    """Markup from a host makes no element and no attribute; it is there to be read."""
+    assert [tag for tag, _, _ in page.elements].count("script") == 1
+    assert not [name for _, a, _ in page.elements for name in a if name.startswith("on")]
+    said = page.text(f"INST-004@minisrv/user-john/{'%3Cscript%3Ealert%281%29%3C/script%3E'}")
+    assert SCRIPT_TAG in said
+    assert " ".join(ATTRIBUTE.split()) in said
+
+
+def test_hostile_host_and_title_stay_text_in_attributes():
+    """A name with quotes and brackets stays one value of one attribute wherever it is used."""
+    name = f"{SCRIPT_TAG}{ATTRIBUTE}\x1b"
+    page = page_of([ok(host=name), ok(host=name, resource=name, verdict=FAIL)], [HostState(name, "ok", 1.0, 1, ())])
+
+    assert [tag for tag, _, _ in page.elements].count("script") == 1
+    assert not [attribute for _, a, _ in page.elements for attribute in a if attribute.startswith("on")]
+    assert set(page.having("data-host")) == {name.replace("\x1b", "\\x1b")}
+
+
+def test_text_that_steers_the_display_is_spelled_out(page, source):
+    """Control characters, bidi overrides and lone surrogates of a host are visible and not in effect."""
+    assert not STEERS.search(source)
+    assert "tty\\x1b[2J\\x1b]0;owned\\x07\\u202egnp.exe\\u2066\\x00\\x85" in page.text("fail")
+    html.render(make_run([ok(observed="\udcff")]), POLICIES, {}).encode()
+
+
+def test_scripts_keep_their_lines(page):
+    """A script is shown with its lines and tabs, so that what is read is what would run."""
+    fix = FIXES["NET-001@minisrv/sigsrvbr0"]
+    codes = page.of("code")
+
+    for shown in (fix.script, fix.undo, *fix.permanent.values()):
+        assert shown.rstrip("\n") in codes
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page):
+    """Each id is there once, and each link leads to an element of the page."""
+    ids = page.having("id")
+
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in page.having("href", "a")} <= set(ids)
+
+
+def test_every_finding_is_there_once_under_its_own_id(page):
+    """A finding's anchor is its id, so that a link to it can be written by hand and holds in the next run."""
+    assert sorted(i for i in page.having("id") if i in {f.id for f in FINDINGS}) == sorted(f.id for f in FINDINGS)
+
+
+def test_failure_says_everything_that_a_person_needs(page):
+    """A failure shows what was expected and observed, why it matters, its controls and source, and the way out."""
+    policy, fix = POLICIES["NET-001"], FIXES["NET-001@minisrv/sigsrvbr0"]
+    group = page.text("fail:NET-001@minisrv/sigsrvbr0")
+
+    for said in (
+        policy.title, policy.why, policy.traps, "critical", "SC-7, CM-6, CP-8", "12.2, 4.2", "ip-link(8)",
+        "minisrv", "sigsrvbr0", "sigsrv0 attached", "ports: veth91b2c4 veth3f00aa",
+        fix.command, fix.title, fix.disrupts, fix.undo_text, "Permanent fix: OpenTofu", "Permanent fix: NixOS",
+    ):  # fmt: skip
+        assert " ".join(said.split()) in group
+
+
+def test_failure_that_needs_a_person_says_what_to_do(page):
+    """Where no script should put a finding right, the page says what a person must do and offers no command."""
+    group = page.text("fail:NET-002@sigsrv/userbr0")
+
+    assert POLICIES["NET-002"].by_hand in group
+    assert "sigsrv-remediate" not in group
+
+
+def test_remediation_without_a_rendered_script_still_has_its_command():
+    """A failure whose fix was not rendered shows the command all the same."""
+    page = page_of([ok(verdict=FAIL)])
+
+    assert "sigsrv-remediate INST-001@sigsrv/default/a" in page.text("fix:INST-001@sigsrv/default/a")
+
+
+def test_failures_come_worst_first_and_before_the_rest(page):
+    """Critical before low, failures before what is unknown, and passes last."""
+    order = {id: place for place, id in enumerate(page.having("id"))}
+    failures = [f for f in FINDINGS if f.verdict is FAIL]
+    severities = [f.severity for f in sorted(failures, key=lambda f: order[f.id])]
+
+    assert severities == [f.severity for f in words.worst_first(failures)]
+    assert severities[0].value == "critical"
+    assert severities[-1].value == "low"
+    assert order["fail"] < order["error"] < order["waived"] < order["not-applicable"] < order["pass"]
+
+
+def test_what_follows_from_another_finding_links_to_it(page, source):
+    """Because leads to the root finding, and the root lists what follows from it."""
+    root = "NET-001@minisrv/sigsrvbr0"
+
+    assert f"because {root}" in page.text("NET-005@minisrv/sigsrvbr0")
+    assert "2 findings follow from this one" in page.text(root)
+    assert f'href="#{root}"' in source[source.index('id="NET-005@minisrv/sigsrvbr0"') :]
+
+
+def test_root_that_is_not_in_the_run_is_no_dead_link():
+    """A finding of a partial scan may follow from one that was not looked at: it is named, not linked."""
+    page = page_of([ok(verdict=Verdict.ERROR, because="NET-001@other/br0")])
+
+    assert "NET-001@other/br0 (not in this run)" in page.text("INST-001@sigsrv/default/a")
+    assert "#NET-001@other/br0" not in page.having("href")
+
+
+def test_finding_without_a_known_policy_is_shown():
+    """A user's own check has no policy file: its finding is shown with what it says itself."""
+    page = Page(html.render(make_run([ok(verdict=FAIL, observed="seen")], OK_HOSTS), {}, {}))
+
+    assert "seen" in page.text("INST-001@sigsrv/default/a")
+
+
+def test_hosts_show_their_state_and_what_could_not_be_read(source):
+    """Each host has its state, time and probes; an unreachable one has its reason."""
+    [table] = re.findall('<table class="hosts">.*?</table>', source, re.S)
+    said = " ".join(re.sub("<[^>]+>", " ", table).split())
+
+    assert "sigsrv partial 10.2 s 31 1 probe failed: journal" in said
+    assert "backup unreachable 3.1 s 0 ssh: connect to host backup port 22: No route to host" in said
+
+
+def test_matrix_counts_every_finding_once(source):
+    """The numbers of the table by host add up to the findings of the run."""
+    [table] = re.findall('<table class="matrix">.*?</table>', source, re.S)
+
+    assert sum(map(int, re.findall(r">(\d+)</a>", table))) == len(FINDINGS)
+
+
+UNKNOWN = [
+    ([ok(verdict=Verdict.ERROR)], OK_HOSTS, "1 could not be determined"),
+    ([ok(), ok(resource="b", verdict=Verdict.ERROR)], OK_HOSTS, "1 could not be determined"),
+    ([ok()], [HostState("sigsrv", "partial", 1, 9, ("zpool",))], "Not determined: sigsrv was read in part"),
+    ([ok()], [HostState("sigsrv", "unreachable", 1, 0, (), "no route")], "Not determined: sigsrv is unreachable"),
+    ([], OK_HOSTS, "Nothing was examined"),
+    ([], [], "Nothing was examined"),
+]
+
+
+@pytest.mark.parametrize(("findings", "hosts", "said"), UNKNOWN)
+def test_unknown_is_never_compliant(findings, hosts, said):
+    """A run in which something could not be determined says so, and is nowhere called compliant or shown as a pass."""
+    run = make_run(findings, hosts)
+    source = html.render(run, POLICIES, {})
+
+    assert words.headline(run) == said
+    assert words.tone(run) is Verdict.ERROR
+    assert f"sigsrv-infra: {said}" in text.summary(run)
+    assert f'<h1><span class="symbol" aria-hidden="true">?</span> {said}</h1>' in source
+    assert 'class="masthead pass"' not in source
+    assert "Compliant" not in source + text.summary(run)
+    assert "Everything could be determined" not in source
+
+
+def test_compliant_run_says_so():
+    """Where everything was read and nothing failed, the verdict is one word."""
+    run = make_run([ok(), ok(resource="b", verdict=Verdict.WAIVED)], OK_HOSTS)
+
+    assert words.headline(run) == "Compliant"
+    assert words.tone(run) is PASS
+    assert "No failures" in page_of(run.findings).text("fail")
+
+
+def test_headline_counts_failures_and_unknowns():
+    """The verdict sentence names both the failures and what is unknown."""
+    assert words.headline(make_run()) == "15 failures, 9 could not be determined"
+    assert words.headline(make_run([ok(verdict=FAIL)], OK_HOSTS)) == "1 failure"
+
+
+def test_two_thousand_findings_stay_small():
+    """A big run is a page that a phone can open: about a kilobyte for a pass."""
+    source = html.render(make_run([ok(resource=f"default/c{n}") for n in range(2000)], OK_HOSTS), POLICIES, {})
+
+    assert len(source) < 2_000_000
+
+
+def test_files_are_written_private_and_whole(tmp_path):
+    """The folder is 0700, the files 0600, and no temporary file stays behind."""
+    path = report.write(tmp_path / "a" / "run", make_run(), POLICIES, FIXES)
+
+    assert path == tmp_path / "a" / "run" / "report.html"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["findings.json", "report.html"]
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(p.stat().st_mode) for p in path.parent.iterdir()} == {0o600}
+
+
+def test_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
+    """A report that could not be written to its end leaves the one that was there, and nothing else."""
+    path = report.write(tmp_path, make_run([ok()], OK_HOSTS), POLICIES, {})
+    before = path.read_text()
+    monkeypatch.setattr(report.html, "render", lambda *_: "half \ud800")
+
+    with pytest.raises(UnicodeEncodeError):
+        report.write(tmp_path, make_run(), POLICIES, FIXES)
+
+    assert path.read_text() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["findings.json", "report.html"]
+
+
+def test_findings_json_is_the_run(tmp_path):
+    """findings.json holds the run as it is, in ASCII, with the keys of its schema, and equal for equal runs."""
+    raw = (report.write(tmp_path, make_run(), POLICIES, FIXES).parent / "findings.json").read_bytes()
+    told = json.loads(raw)
+
+    assert told == make_run().as_dict()
+    assert set(told) == {"schema_version", "run", "summary", "findings"}
+    assert raw.isascii()
+    assert raw == (report.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
+
+
+@pytest.mark.parametrize("width", [80, 60, 120])
+def test_text_keeps_to_the_width(width):
+    """No line is wider than the terminal, but the ids and commands that must stay whole to be pasted."""
+    whole = {f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, words.command(f)))}
+
+    assert [
+        line for line in text.summary(make_run(), width).splitlines() if len(line) > width and line not in whole
+    ] == []
+
+
+def test_text_counts_wide_characters_as_two():
+    """Wide characters take two columns, so a line of them breaks in time."""
+    lines = text.summary(make_run([ok(verdict=FAIL, observed="漢" * 100)], OK_HOSTS), 40).splitlines()
+
+    assert max(line.count("漢") for line in lines) == 16
+
+
+def test_text_lets_no_host_steer_the_terminal():
+    """What a host says reaches the terminal with its control characters spelled out."""
+    said = text.summary(make_run([*FINDINGS, ok(host="a\x1b[31m\nb", resource=STEERING, verdict=FAIL)]))
+
+    assert not STEERS.search(said)
+    assert "tty\\x1b[2J\\x1b]0;owned\\x07\\u202egnp.exe" in said
+
+
+def test_text_has_colour_only_when_asked():
+    """Colour is for a terminal that wants it; it marks the verdict and nothing of a host."""
+    run = make_run()
+
+    assert "\x1b" not in text.summary(run)
+    assert text.summary(run, color=True).startswith("\x1b[1;31m")
+    assert re.sub("\x1b\\[[0-9;]*m", "", text.summary(run, color=True)) == text.summary(run)
+
+
+def test_text_lists_roots_worst_first_and_counts_what_follows():
+    """Failures by severity, then unknowns; what follows from a finding is counted there and not listed."""
+    said = text.summary(make_run())
+    ids = [line.strip() for line in said.splitlines() if re.fullmatch(r" {4}[A-Z]+-\d+@\S+", line)]
+    roots = [f for f in FINDINGS if f.verdict in (FAIL, Verdict.ERROR) and not f.because]
+
+    assert ids == [f.id for f in sorted(words.worst_first(roots), key=lambda f: f.verdict is not FAIL)]
+    assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings follow from it\n", said)
+
+
+def test_text_counts_what_follows_from_a_finding_elsewhere():
+    """Unknowns whose root is not in the run are still counted, under the root's id."""
+    said = text.summary(make_run([ok(verdict=Verdict.ERROR, because="HOST-001@x/x")], OK_HOSTS))
+
+    assert "    1 finding follows from HOST-001@x/x\n" in said
+
+
+def test_text_says_why_a_host_is_unreachable_and_how_to_fix():
+    """A cron mail names each host's state with its reason, and the command to fix where there is one."""
+    said = text.summary(make_run(), 200)
+
+    assert "backup   unreachable, 3.1 s, 0 probes: ssh: connect to host backup port 22: No route to host" in said
+    assert f"      sigsrv-remediate INST-001@sigsrv/{LONG}\n" in said
+    assert "sigsrv-remediate NET-002" not in said
+
+
+def test_text_cuts_what_is_endless():
+    """A megabyte of observation does not fill the mail; its size is told."""
+    said = text.summary(make_run([ok(verdict=FAIL, observed="x" * 1_000_000)], OK_HOSTS))
+
+    assert len(said) < 3000
+    assert "1,000,000 characters" in said.replace("\n", " ").replace("        ", "")
