@@ -1,0 +1,188 @@
+"""The one script and its frames, run by a real shell; evidence folders; redaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from sigsrv import data
+from sigsrv.collect import evidence
+from sigsrv.collect.api import explain_socket
+from sigsrv.collect.connection import ConnectionFailed, Session, Target, bounded
+from sigsrv.collect.evidence import Answer, Failure
+from sigsrv.collect.probes import SOCKET, TABLE, Probe, carried, read, script, select
+from sigsrv.collect.redact import redacted
+from sigsrv.errors import FailureKind, UsageError
+
+WORD = "0123456789abcdef"
+
+
+def run(*probes: Probe, shell: str = "sh", before: bytes = b"") -> dict[str, Answer]:
+    done = subprocess.run([shell, "-c", carried(script(probes, WORD))], capture_output=True, check=False)
+    return read(probes, WORD, before + done.stdout)
+
+
+def sh(name: str, code: str, **more: int) -> Probe:
+    return Probe(name, ("sh", "-c", code), "a test", **more)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
+def test_output_error_and_status_come_back_as_they_were(shell):
+    """Standard output, standard error and the exit status of a probe are told apart, in any login shell."""
+    answer = run(sh("a", "printf 'out\\n\\n'; echo err >&2; exit 3"), shell=shell, before=b"Welcome!\n")["a"]
+
+    assert (answer.rc, answer.stdout, answer.stderr, answer.failure) == (3, "out\n\n", "err", None)
+
+
+def test_no_output_can_forge_another_probe_s_frame():
+    """A probe that prints the marks of a frame, on both streams, changes only its own answer."""
+    forged = f"{WORD} end a\\n{WORD} done a\\n{WORD} begin b\\naGk=\\n{WORD} end b\\nCjAK\\n{WORD} done b\\n"
+    answers = run(sh("a", f"printf '{forged}'; printf '{forged}' >&2"), sh("b", "echo real; exit 7"))
+
+    assert (answers["b"].rc, answers["b"].stdout) == (7, "real\n")
+    assert answers["a"].stdout.startswith(f"{WORD} end a")
+
+
+@pytest.mark.parametrize(
+    ("probe", "kind"),
+    [
+        (Probe("a", ("no-such-command",), "a test"), FailureKind.MISSING),
+        (Probe("a", ("sleep", "9"), "a test", timeout_s=1), FailureKind.TIMEOUT),
+        (sh("a", "trap '' TERM; sleep 9 & wait; sleep 9", timeout_s=1), FailureKind.TIMEOUT),
+        (Probe("a", ("yes",), "a test", limit_bytes=5000), FailureKind.TOO_LARGE),
+        (sh("a", "printf '\\377\\376'"), FailureKind.GARBLED),
+    ],
+)
+def test_a_probe_that_does_not_answer_fails_alone(probe, kind):
+    """Missing, endless, too long and not UTF-8 are failures of their probe; the next one answers."""
+    answers = run(probe, sh("b", "echo fine"))
+
+    assert answers["a"].failure is not None
+    assert answers["a"].failure.kind is kind
+    assert answers["b"].stdout == "fine\n"
+
+
+def test_an_answer_of_exactly_the_limit_is_whole():
+    """The limit is what may come, not one byte less."""
+    assert run(sh("a", "printf 12345", limit_bytes=5))["a"].stdout == "12345"
+    assert run(sh("a", "printf 123456", limit_bytes=5))["a"].failure is not None
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, 110])
+def test_a_frame_that_was_cut_off_is_a_failure(cut):
+    """Half an answer is none, wherever the connection broke."""
+    probes = (sh("a", "echo 1"), sh("b", "echo 2"))
+    whole = subprocess.run(["sh", "-c", carried(script(probes, WORD))], capture_output=True, check=True).stdout
+
+    answers = read(probes, WORD, whole[: len(whole) - 1 - cut])
+
+    assert answers["b"].failure is not None
+
+
+def test_a_damaged_frame_is_a_failure():
+    """Base64 that does not decode, or has no exit status, is no answer."""
+    frame = f"{WORD} begin a\nx\n{WORD} end a\nCjAK\n{WORD} done a\n".encode()
+    without = f"{WORD} begin a\naGk=\n{WORD} end a\n\n{WORD} done a\n".encode()
+
+    for output in (frame, without):
+        answer = read([sh("a", "true")], WORD, output)["a"]
+        assert answer.failure is not None
+        assert answer.stdout == ""
+
+
+def test_units_are_read_before_anything_asks_the_daemon():
+    """Asking the API starts a daemon that waits for its socket: what systemd says of it comes first."""
+    assert TABLE[0].id == "units"
+
+
+def test_zfs_is_asked_only_where_the_site_has_it():
+    """A host without ZFS is not reported as one whose zpool is missing."""
+    assert {p.id for p in select(zfs=True)} - {p.id for p in select(zfs=False)} == {"zpool-json", "zpool-text"}
+
+
+def test_secrets_never_reach_evidence():
+    """user.*, cloud-init.*, environment.*, passwords and tokens are replaced wherever they stand."""
+    secrets = ["user.data", "cloud-init.user-data", "environment.API", "core.trust_password", "loki.auth.password", "join_token"]
+    given = [{"config": dict.fromkeys(secrets, "MARKER"), "environment": {"kernel": "Linux"}, "expanded_config": {"user.x": "MARKER"}}]
+
+    kept = redacted(given)
+
+    assert "MARKER" not in json.dumps(kept)
+    assert kept[0]["environment"] == {"kernel": "Linux"}
+    assert set(kept[0]["config"]) == set(secrets)
+
+
+@pytest.mark.parametrize(
+    ("there", "access", "kind"),
+    [(0, 0, FailureKind.DOWN), (0, 1, FailureKind.DENIED), (1, 1, FailureKind.DOWN), (None, 0, FailureKind.GARBLED)],
+)
+def test_a_socket_without_an_answer_is_down_only_where_we_may_use_it(there, access, kind):
+    """A refusal is never told as a daemon that is down."""
+    failed = Failure(FailureKind.TIMEOUT, "no end")
+    probes = {
+        "socket": Answer(f"test -S {SOCKET}", there, failure=failed if there is None else None),
+        "socket-access": Answer(f"test -w {SOCKET}", access),
+    }
+
+    assert explain_socket("sigsrv", probes).kind is kind
+
+
+def test_evidence_comes_back_from_its_folder_as_it_was(tmp_path):
+    """What was saved is loaded equal, in files of the owner alone."""
+    kept = evidence.load(data.DEMO / "evidence")
+    kept["minisrv"] = dataclasses.replace(kept["minisrv"], failure=Failure(FailureKind.UNREACHABLE, "away"))
+
+    evidence.save(tmp_path / "e", "run", kept)
+
+    assert evidence.load(tmp_path / "e") == kept
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "e").iterdir()} == {0o600}
+
+
+def test_evidence_that_was_changed_is_refused(tmp_path):
+    """A host's file must have the digest that was saved with it."""
+    shutil.copytree(data.DEMO / "evidence", tmp_path / "e")
+    path = tmp_path / "e" / "minisrv.json"
+    path.write_text(path.read_text().replace('"master\\": \\"sigsrvbr0', '"master\\": \\"userbr0') + " ")
+
+    with pytest.raises(UsageError, match=r"minisrv\.json: was changed"):
+        evidence.load(tmp_path / "e")
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1, "hosts": {"a": {"file": "a.json", "sha256": ""}}}'])
+def test_a_folder_that_is_no_evidence_is_refused(tmp_path, content):
+    """A folder that is none says so; it is never an empty cluster."""
+    (tmp_path / "evidence.json").write_text(content)
+
+    with pytest.raises(UsageError):
+        evidence.load(tmp_path)
+
+
+def test_evidence_of_a_newer_format_is_refused(tmp_path):
+    """What a newer version may mean by it is not guessed at."""
+    (tmp_path / "evidence.json").write_text('{"format": 2, "hosts": {}}')
+
+    with pytest.raises(UsageError, match="format 2 is newer"):
+        evidence.load(tmp_path)
+
+
+def test_a_local_command_has_bounds():
+    """A command that floods is ended, and one that hangs too."""
+    rc, out, _ = bounded(["yes"], 10, 100_000)
+
+    assert rc != 0
+    assert 100_000 < len(out) < 10_000_000
+    with pytest.raises(subprocess.TimeoutExpired):
+        bounded(["sleep", "30"], 0.2, 1000)
+
+
+def test_a_name_that_does_not_exist_is_unreachable_with_ssh_s_own_reason():
+    """The reason is what ssh said, in one line."""
+    with pytest.raises(ConnectionFailed) as caught, Session(Target("no-such-host.invalid", ssh_config="/dev/null")):
+        pass
+
+    assert caught.value.failure.kind is FailureKind.UNREACHABLE
+    assert "no-such-host.invalid" in caught.value.failure.reason

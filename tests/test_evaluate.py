@@ -1,0 +1,224 @@
+"""How findings are made of policies and facts, and what is never a pass."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+
+from sigsrv import data, examples, policy, site
+from sigsrv.errors import EvidenceError, FailureKind, UsageError
+from sigsrv.evaluate import evaluate, load_checks, settled
+from sigsrv.facts import HostFacts
+from sigsrv.finding import Finding, Run, Severity, Verdict, finding_id, parse_finding_id
+
+POLICIES = policy.load()
+CHECKS = load_checks(data.folder("checks"))
+
+
+def judged(checks, content=None, policy_id="NET-001"):
+    content = content or examples.document()
+    desired = site.parse(content["site"])
+    hosts = {each.name: HostFacts(each.name, each.member, examples.evidence_of(content, each.name)) for each in desired.hosts}
+    return {finding.id: finding for finding in evaluate([POLICIES[policy_id]], checks, desired, hosts)}
+
+
+def a_finding(verdict=Verdict.PASS, **more):
+    return Finding("NET-001", "title", Severity.HIGH, "sigsrv", "br0", verdict, "", "", **more)
+
+
+def test_a_check_that_breaks_is_an_error_and_not_a_pass():
+    """A bug of a check says so on each host, and hides nothing that it recorded before."""
+
+    def check(facts, desired, require):
+        require("known", False, expected="x", observed="y")
+        raise ZeroDivisionError("oops")
+
+    found = judged({"NET-001": check})
+
+    assert found["NET-001@sigsrv/sigsrv"].verdict is Verdict.ERROR
+    assert "ZeroDivisionError: oops" in found["NET-001@sigsrv/sigsrv"].reason
+    assert found["NET-001@sigsrv/known"].verdict is Verdict.FAIL
+
+
+def test_a_check_that_examines_nothing_is_not_applicable_and_says_so():
+    """An empty list never makes a green pass."""
+    found = judged({"NET-001": lambda facts, desired, require: None})
+
+    assert {f.verdict for f in found.values()} == {Verdict.NOT_APPLICABLE}
+    assert "nothing to examine" in found["NET-001@sigsrv/sigsrv"].reason
+
+
+def test_a_policy_without_a_check_is_an_error():
+    """A policy that nobody looks at is unknown."""
+    assert {f.verdict for f in judged({}).values()} == {Verdict.ERROR}
+
+
+def test_a_plain_assert_is_a_finding_on_the_host():
+    """Its message is what was observed."""
+
+    def check(facts, desired, require):
+        assert facts.name == "sigsrv", "this is not sigsrv"
+
+    found = judged({"NET-001": check})
+
+    assert found["NET-001@minisrv/minisrv"].verdict is Verdict.FAIL
+    assert "this is not sigsrv" in found["NET-001@minisrv/minisrv"].observed
+
+
+def test_two_verdicts_of_one_resource_are_an_error():
+    """A check that contradicts itself is believed in neither."""
+
+    def check(facts, desired, require):
+        require("br0", False, expected="x", observed="y")
+        require("br0", True, expected="x", observed="y")
+
+    assert judged({"NET-001": check})["NET-001@sigsrv/br0"].verdict is Verdict.ERROR
+
+
+def test_what_is_known_of_one_resource_stands_beside_what_is_not_of_another():
+    """An error within ``about`` is the error of that resource alone."""
+
+    def check(facts, desired, require):
+        with require.about("lost"):
+            raise EvidenceError("no answer", FailureKind.DOWN, facts.name)
+        require("seen", True, expected="x", observed="x")
+
+    found = judged({"NET-001": check})
+
+    assert found["NET-001@sigsrv/lost"].verdict is Verdict.ERROR
+    assert found["NET-001@sigsrv/lost"].because == "HOST-002@sigsrv/sigsrv"
+    assert found["NET-001@sigsrv/seen"].verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_hosts and key != "HOST-001"])
+def test_a_host_that_is_away_has_one_error_for_each_policy(policy_id):
+    """No policy passes on a host that could not be read; each names the root finding. The other host is judged in full."""
+    before = judged(CHECKS, policy_id=policy_id)
+    content = examples.document()
+    content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
+
+    found = judged(CHECKS, content, policy_id)
+
+    away = [finding for finding in found.values() if finding.host == "minisrv"]
+    assert [(f.id, f.verdict, f.because) for f in away] == [
+        (f"{policy_id}@minisrv/minisrv", Verdict.ERROR, "HOST-001@minisrv/minisrv")
+    ]
+    assert [f for f in found.values() if f.host == "sigsrv"] == [f for f in before.values() if f.host == "sigsrv"]
+
+
+@pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
+def test_no_policy_passes_where_nothing_could_be_read(policy_id):
+    """With no host reachable, every policy is unknown."""
+    content = examples.document()
+    for host in ("sigsrv", "minisrv"):
+        content[host]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
+
+    assert {finding.verdict for finding in judged(CHECKS, content, policy_id).values()} == {Verdict.ERROR}
+
+
+@pytest.mark.parametrize("kind", ["denied", "down", "timeout", "garbled"])
+@pytest.mark.parametrize("policy_id", [key for key in POLICIES if not key.startswith(("NET", "HOST"))])
+def test_no_policy_on_incus_passes_where_its_api_gave_no_answer(policy_id, kind):
+    """An account without rights, a daemon that is down or slow: not one pass on what it would have told."""
+    content = examples.document()
+    for host in ("sigsrv", "minisrv"):
+        content[host]["failures"]["api"] = {"kind": kind, "reason": "no answer"}
+
+    found = {finding.verdict for finding in judged(CHECKS, content, policy_id).values()}
+
+    assert Verdict.ERROR in found or policy_id == "CLUS-001"
+    assert Verdict.PASS not in found
+
+
+@pytest.mark.parametrize("policy_id", POLICIES)
+@pytest.mark.parametrize("section", ["bridges", "pools", "projects"])
+def test_an_empty_site_makes_no_fault_and_no_lie(policy_id, section):
+    """Without a section of the site its policies have nothing to examine, and say that."""
+    content = examples.document()
+    del content["site"][section]
+    before = judged(CHECKS, policy_id=policy_id)
+
+    found = judged(CHECKS, content, policy_id)
+
+    assert found
+    assert all(f.verdict is not Verdict.PASS or before.get(key) for key, f in found.items())
+
+
+def test_an_exemption_is_not_applicable_and_says_why():
+    """What the site allows for good is no failure, and no pass."""
+    content = examples.document()
+    content["site"]["exempt"] = {"NET-001": [{"match": "sigsrv*", "reason": "it is a laboratory"}]}
+    content["minisrv"]["links"]["sigsrv0"]["master"] = "userbr0"
+
+    found = judged(CHECKS, content)
+
+    assert found["NET-001@minisrv/sigsrvbr0"].verdict is Verdict.NOT_APPLICABLE
+    assert "it is a laboratory" in found["NET-001@minisrv/sigsrvbr0"].reason
+
+
+def test_an_exemption_never_hides_what_could_not_be_read():
+    """Unknown stays unknown, whatever the site exempts."""
+    content = examples.document()
+    content["site"]["exempt"] = {"NET-001": [{"match": "*", "reason": "it is a laboratory"}]}
+    content["minisrv"]["failures"]["link"] = {"kind": "timeout", "reason": "no end"}
+
+    assert judged(CHECKS, content)["NET-001@minisrv/minisrv"].verdict is Verdict.ERROR
+
+
+def test_an_excuse_without_a_judge_is_an_error():
+    """not-applicable because of a finding that nobody made, or that passed, would be a hole."""
+    left = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
+    root = dataclasses.replace(a_finding(Verdict.FAIL), policy="NET-004")
+
+    assert [f.verdict for f in settled([left])] == [Verdict.ERROR]
+    assert [f.verdict for f in settled([left, dataclasses.replace(root, verdict=Verdict.PASS)])] == [Verdict.ERROR, Verdict.PASS]
+    assert [f.verdict for f in settled([left, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
+
+
+def test_equal_facts_give_equal_findings():
+    """The same evidence, twice and in another order of its rows, gives the same findings."""
+    content = examples.document()
+    turned = copy.deepcopy(content)
+    for host in ("sigsrv", "minisrv"):
+        turned[host]["links"] = dict(reversed(turned[host]["links"].items()))
+    turned["cluster"]["instances"] = dict(reversed(turned["cluster"]["instances"].items()))
+
+    for policy_id in POLICIES:
+        assert judged(CHECKS, content, policy_id) == judged(CHECKS, turned, policy_id)
+
+
+@pytest.mark.parametrize(
+    ("resource", "text"),
+    [
+        ("default/web1", "INST-001@h/default/web1"),
+        ("a b", "INST-001@h/a%20b"),
+        ("$(reboot)", "INST-001@h/%24%28reboot%29"),
+        ("~;'\"\n<é", "INST-001@h/%7E%3B%27%22%0A%3C%C3%A9"),
+    ],
+)
+def test_a_finding_s_id_can_be_pasted_into_a_shell(resource, text):
+    """All but letters, digits and ._:- is percent-encoded, and comes back as it was."""
+    assert finding_id("INST-001", "h", resource) == text
+    assert parse_finding_id(text) == ("INST-001", "h", resource)
+
+
+@pytest.mark.parametrize("text", ["", "NET-001", "NET-001@", "NET-001@host", "NET-001@host/", "@host/x", "a/b@c"])
+def test_what_is_no_finding_s_id_is_refused(text):
+    """A mistyped id is a mistake of use, with an example of a right one."""
+    with pytest.raises(UsageError, match="is not the id of a finding"):
+        parse_finding_id(text)
+
+
+def test_unknown_wins_over_failures_in_the_exit_code():
+    """0 compliant, 1 findings, 3 unknown; a run without findings is no success."""
+
+    def run(*verdicts, hosts=()):
+        findings = tuple(dataclasses.replace(a_finding(v), resource=str(i)) for i, v in enumerate(verdicts))
+        return Run("r", "", "", "0", "s", hosts, findings).exit_code
+
+    assert run(Verdict.PASS, Verdict.NOT_APPLICABLE) == 0
+    assert run(Verdict.PASS, Verdict.FAIL) == 1
+    assert run(Verdict.FAIL, Verdict.ERROR) == 3
+    assert run() == 3

@@ -1,0 +1,163 @@
+"""Scripts of remediations, filled in with what hosts may call things."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sigsrv import data, policy, remediation
+from sigsrv.errors import UsageError
+from sigsrv.finding import Finding, Severity, Verdict
+
+REMEDIATIONS = remediation.load()
+VALUES = {
+    "bridge": "br0",
+    "interface": "v0",
+    "instance": "web",
+    "project": "default",
+    "network": "br0",
+    "acls": "a,b",
+    "absent": "",
+    "ingress": "reject",
+    "egress": "",
+    "nics": "",
+    "devices": [
+        {"name": "etc", "own": True, "properties": ["path=/mnt", "source=/etc"]},
+        {"name": "run", "own": False, "properties": ["path=/run2", "source=/run"]},
+    ],
+}
+HOSTILE = ["$(reboot)", "`reboot`", "a'b", 'a"b', "a;reboot", "-rf", "a\nreboot", "../../etc", "a\\", "$PATH", "é\u202e", "*", "", "{{ 7*7 }}"]
+
+
+def finding(name: str, fix=None, **more) -> Finding:
+    values = {"policy": "NET-001", "host": "minisrv", "resource": "br0"} | more
+    return Finding(title="t", severity=Severity.HIGH, verdict=Verdict.FAIL, expected="", observed="", remediation=name, fix=VALUES if fix is None else fix, **values)
+
+
+def evil(value: object, text: str) -> object:
+    """A value of the same shape in which every text is hostile."""
+    if isinstance(value, dict):
+        return {key: evil(item, text) for key, item in value.items()}
+    if isinstance(value, list):
+        return [evil(item, text) for item in value]
+    return value if isinstance(value, bool) else text
+
+
+@pytest.mark.parametrize("name", REMEDIATIONS)
+@pytest.mark.parametrize("script", ["apply.sh.j2", "undo.sh.j2"])
+def test_a_rendered_script_passes_shellcheck(name, script, tmp_path):
+    """Scripts are plain sh, as a person would be allowed to write them."""
+    if shutil.which("shellcheck") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("shellcheck is not installed")
+        pytest.skip("shellcheck is not installed: apt-get install shellcheck")
+    fix = remediation.fix_for(finding(name), REMEDIATIONS, "sigsrv")
+    assert fix
+    path = tmp_path / "script.sh"
+    path.write_text(fix.script if script.startswith("apply") else fix.undo)
+
+    done = subprocess.run(["shellcheck", "--shell", "sh", path], capture_output=True, text=True, check=False)
+
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", REMEDIATIONS)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
+    """A script filled in with hostile names runs no command but its own: every program it calls is a recorder here."""
+    fix = remediation.fix_for(finding(name, evil(VALUES, text), host=text, resource=text), REMEDIATIONS, "sigsrv")
+    assert fix
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for program in ("incus", "ip", "systemctl", "reboot", "readlink", "basename"):
+        path = programs / program
+        path.write_text(f'#!/bin/sh\necho "{program}" >>"{tmp_path}/called"\n')
+        path.chmod(0o755)
+    state = tmp_path / "state"
+    state.mkdir()
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "SIGSRV_STATE": str(state)}
+    for script in (fix.script, fix.undo):
+        checked = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True, check=False)
+        assert checked.stderr == ""
+        subprocess.run(["sh"], input=script, text=True, env=environment, cwd=tmp_path, capture_output=True, check=False, timeout=20)
+
+    called = (tmp_path / "called").read_text().split() if (tmp_path / "called").exists() else []
+    assert "reboot" not in called
+    assert {path.name for path in tmp_path.iterdir()} <= {"bin", "state", "called"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_any_text_is_one_word_of_a_shell(text):
+    """Whatever a host calls something, a script sees exactly that, once."""
+    template = Path(data.folder("remediations")) / "attach-vlan" / "apply.sh.j2"
+    script = remediation.render(template, {"bridge": text, "interface": "x"})
+    line = script.split("bridge=", 1)[1].split("\ninterface=", 1)[0]
+
+    done = subprocess.run(["sh", "-c", f'set -- {line}; printf "%s\\n%s" "$#" "$1"'], capture_output=True, check=True)
+
+    assert done.stdout == b"1\n" + text.encode()
+
+
+@pytest.mark.parametrize("text", ["${reboot}", '"; x = "', "%{ if true }", "a\nb", "\\"])
+def test_hostile_values_stay_strings_in_hcl_and_nix(text):
+    """What would begin a substitution in HCL or Nix is defused."""
+    fix = remediation.fix_for(finding("attach-vlan", evil(VALUES, text), host=text), REMEDIATIONS, "sigsrv")
+    assert fix
+    hcl, nix = fix.permanent["OpenTofu"], fix.permanent["NixOS"]
+
+    assert hcl.count("\n") == fix_lines("permanent.tf.j2")
+    assert nix.count("\n") == fix_lines("permanent.nix.j2")
+    assert "${" not in hcl.replace("$${", "")
+    assert "${" not in nix.replace("\\${", "")
+    assert json.dumps(text)[1:-1].replace("${", "$${").replace("%{", "%%{") in hcl
+
+
+def fix_lines(name: str) -> int:
+    return (data.folder("remediations") / "attach-vlan" / name).read_text().count("\n")
+
+
+@pytest.mark.parametrize("name", REMEDIATIONS)
+def test_every_script_reads_before_it_writes_and_can_be_undone(name):
+    """apply keeps the old state in $SIGSRV_STATE, and undo reads it from there."""
+    folder = REMEDIATIONS[name].folder
+
+    assert "$SIGSRV_STATE/" in (folder / "apply.sh.j2").read_text()
+    assert "$SIGSRV_STATE/" in (folder / "undo.sh.j2").read_text()
+
+
+@pytest.mark.parametrize("name", REMEDIATIONS)
+def test_what_a_remediation_mends_names_it(name):
+    """A remediation says which policies it mends, and each of them says so too."""
+    policies = policy.load()
+
+    assert {policies[mended].remediation for mended in REMEDIATIONS[name].mends} == {name}
+
+
+def test_a_value_that_the_check_did_not_give_is_an_error():
+    """A script is never rendered with a hole in it."""
+    with pytest.raises(UsageError, match="gave no interface"):
+        remediation.fix_for(finding("attach-vlan", {"bridge": "br0"}), REMEDIATIONS, "sigsrv")
+
+
+def test_a_fix_of_the_cluster_runs_on_a_host_that_answers():
+    """A finding of the whole cluster is put right through any of its hosts."""
+    fix = remediation.fix_for(finding("restrict-project", host="cluster"), REMEDIATIONS, "minisrv")
+
+    assert fix
+    assert fix.runs_on == "minisrv"
+
+
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.FAIL])
+def test_only_a_failure_is_put_right(verdict):
+    """Nothing is scripted for what passes, is exempt or is not known."""
+    import dataclasses
+
+    assert remediation.fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv") is None

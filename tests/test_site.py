@@ -1,0 +1,141 @@
+"""Site and policy files: each mistake is told with file, line, what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from sigsrv import data, policy, site
+from sigsrv.errors import UsageError
+
+POLICIES = policy.load()
+GOOD = "version: 1\nname: lab\nhosts:\n  - {name: a}\n  - {name: b, member: bb, ssh_config: cfg}\n"
+
+
+def load(tmp_path, text):
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    return site.load(path, POLICIES)
+
+
+def test_a_small_site_is_read(tmp_path):
+    """What is left out has its default; the ssh configuration is looked for beside the site file."""
+    found = load(tmp_path, GOOD)
+
+    assert [(h.name, h.member, h.timeout_s) for h in found.hosts] == [("a", "a", 15.0), ("b", "bb", 15.0)]
+    assert found.hosts[1].ssh_config == str(tmp_path / "cfg")
+
+
+def test_the_shipped_sites_are_right():
+    """The example of the checkout and the demo's site load."""
+    assert site.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"
+    assert site.load(data.DEMO / "site.yaml", POLICIES).name == "demo"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        (GOOD + "bridgs: []\n", 6, '"bridgs" is not known here', 'did you mean "bridges"?'),
+        (GOOD + "pools:\n  - {name: p, driver: zsf}\n", 7, '"zsf" is not allowed', "allowed: zfs"),
+        (GOOD + "pools:\n  - {name: p}\n", 7, '"driver" is missing', ""),
+        (GOOD + "bridges:\n  - name: br0\n    vlan:\n      interface: v0\n      id: 4095\n", 10, "4095", "1 to 4094"),
+        (GOOD + "bridges:\n  - name: br0\n    vlan: {interface: a-name-that-is-far-too-long, id: 5}\n", 8, "does not match", "15 characters"),
+        (GOOD + "pools: 5\n", 6, "5 is not of type array", ""),
+        (GOOD + "pools:\n  - {name: p, driver: dir}\n  - {name: p, driver: dir}\n", 8, '"p" stands here twice', ""),
+        (GOOD + "pools:\n  - {name: p, driver: dir, members: [c]}\n", 7, '"c" is no host', "known: a, b"),
+        (GOOD + "exempt:\n  NET-01: [{match: '*', reason: a good reason}]\n", 7, 'no policy "NET-01"', "NET-00"),
+        (GOOD + "name: again\n", 6, "'name' stands here twice", ""),
+        (GOOD + "on: 5\n", 6, "is no text", "quotes"),
+        (GOOD + "pools: [\n", 7, "not YAML", ""),
+        (GOOD.replace("{name: a}", "{name: -oProxyCommand=reboot}"), 4, "does not match", "letters, digits"),
+        (GOOD.replace("{name: a}", "{name: bb, member: bb}"), 5, 'two hosts are the member "bb"', ""),
+        ("version: 2\nname: x\nhosts: [{name: a}]\n", 1, "1 was expected", "version of this format"),
+        ("", 1, "not of type object", ""),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_what_is_allowed(tmp_path, text, line, message, hint):
+    """The error names file and line, what is wrong, and how to put it right."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+
+    assert caught.value.message.startswith(f"{tmp_path / 'site.yaml'}:{line}:")
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_the_site_is_found_in_order(tmp_path, monkeypatch):
+    """--site wins over $SIGSRV_SITE, which wins over the checkout's; one that is named and missing is an error, not the next one."""
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text(GOOD)
+    two.write_text(GOOD)
+    monkeypatch.setenv("SIGSRV_SITE", str(two))
+
+    assert site.find(str(one)) == one
+    assert site.find(None) == two
+    two.unlink()
+    with pytest.raises(UsageError, match="no such site file"):
+        site.find(None)
+    monkeypatch.delenv("SIGSRV_SITE")
+    assert site.find(None) == data.folder("policies") / "site.yaml"
+
+
+@pytest.mark.parametrize("names", ["", ",", "nobody", "a,nobody"])
+def test_hosts_that_the_site_does_not_have_are_refused(tmp_path, names):
+    """An empty or mistyped --hosts never scans nothing and calls it well."""
+    with pytest.raises(UsageError, match="--hosts"):
+        load(tmp_path, GOOD).select(names)
+
+
+def _broken(tmp_path, old, new):
+    folder = tmp_path / "policies" / "net"
+    folder.mkdir(parents=True)
+    text = (data.folder("policies") / "net" / "NET-001.yaml").read_text()
+    assert old in text
+    path = folder / "NET-001.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message", "hint"),
+    [
+        ("severity: critical", "severity: hihg", 4, '"hihg" is not allowed', "critical, high, medium, low"),
+        ("severity: critical", "severty: critical", 4, '"severty" is not known here', 'did you mean "severity"?'),
+        ("id: NET-001", "id: NET-002", 2, "is the file net/NET-002.yaml", ""),
+        ("remediation: attach-vlan\n", "", 1, "", ""),
+        ("examines: bridge", "examines: brigde", 8, '"brigde" is not allowed', "bridge"),
+        ("examines: bridge", "examines: bridge\nrule: {type: 5}\nexpected: abc\nobserve: /x", 9, "not a JSON Schema", ""),
+        ("why: >-", "why: [", 5, "not YAML", ""),
+    ],
+)
+def test_a_mistake_in_a_policy_is_told_with_its_line(tmp_path, old, new, line, message, hint):
+    """A policy file that is wrong is refused before anything is scanned."""
+    path = _broken(tmp_path, old, new)
+
+    with pytest.raises(UsageError) as caught:
+        policy.load([path.parents[1]])
+
+    found = int(caught.value.message.removeprefix(f"{path}:").split(":")[0])
+    assert found >= line
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_a_folder_without_any_policy_is_an_error(tmp_path):
+    """No policies never means no findings."""
+    with pytest.raises(UsageError, match="no policy in it"):
+        policy.load([tmp_path])
+
+
+def test_a_later_folder_replaces_a_policy(tmp_path):
+    """An id that is there already is replaced; the others stay."""
+    folder = tmp_path / "proj"
+    folder.mkdir()
+    shutil.copy(data.folder("policies") / "proj" / "PROJ-001.yaml", folder)
+    (folder / "PROJ-001.yaml").write_text((folder / "PROJ-001.yaml").read_text().replace("severity: high", "severity: low"))
+
+    found = policy.load([data.folder("policies"), tmp_path])
+
+    assert found["PROJ-001"].severity == "low"
+    assert set(found) == set(POLICIES)
