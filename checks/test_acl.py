@@ -71,7 +71,8 @@ def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
             bridge.name,
             not own and not others,
             expected="; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS),
-            observed="; ".join(own + others) or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
+            observed="; ".join(own + others)
+            or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
             reason="a NIC with ACLs of its own uses only its own default action" if others else "",
             fix={
                 "network": bridge.name,

@@ -41,5 +41,7 @@ def test_cluster_members_are_online(facts, site, require):
             name,
             statuses == {"Online"} and len(seen) == len(answers),
             expected="Online in the eyes of every host",
-            observed="; ".join(f"{asked}: {member.status} ({member.message})" for asked, member in sorted(seen.items())),
+            observed="; ".join(
+                f"{asked}: {member.status} ({member.message})" for asked, member in sorted(seen.items())
+            ),
         )

@@ -31,7 +31,9 @@ def test_containers_are_not_privileged(facts, site, require):
         unmapped = id_map in ("", "[]", "null")
         expected = "security.privileged is false or unset, and the container runs with an id map"
         if instance.status in _UNSURE and not configured and unmapped:
-            require.unknown(instance.resource, f"whether it runs privileged: its status is {instance.status}", host=host)
+            require.unknown(
+                instance.resource, f"whether it runs privileged: its status is {instance.status}", host=host
+            )
             continue
         origin = facts.first(lambda incus, i=instance: incus.origin(i, "security.privileged"))
         by = "" if origin in (None, "instance") else f" (from profile {origin})"
@@ -67,7 +69,8 @@ def test_instances_mount_no_host_paths(facts, site, require):
             instance.resource,
             not found,
             expected="no disk whose source is a path of the host",
-            observed="; ".join(f"{name}: {device.get('source', 'no source')}" for name, device in found.items()) or "none",
+            observed="; ".join(f"{name}: {device.get('source', 'no source')}" for name, device in found.items())
+            or "none",
             reason=f"{first} comes from profile {origin}" if origin not in (None, "instance") else "",
             host=host,
             fix={

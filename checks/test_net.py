@@ -51,7 +51,8 @@ def test_vlan_interface_carries_the_vlan_id_of_the_site(facts, site, require):
             continue
         if link.kind in wanted.kinds and link.vlan_id is None:
             require.not_applicable(
-                bridge.name, f"{wanted.interface} is of kind {link.kind}, which the site accepts and which has no VLAN id"
+                bridge.name,
+                f"{wanted.interface} is of kind {link.kind}, which the site accepts and which has no VLAN id",
             )
             continue
         on_parent = wanted.parent is None or link.parent == wanted.parent

@@ -27,13 +27,19 @@ def test_pool_exists_and_is_created_on_the_member(facts, site, require):
             else:
                 here = not facts.incus.server.clustered or facts.member in pool.locations
                 holds = here and pool.status == "Created" and wanted.name not in lost
-                seen = pool.status if here else f"not on {facts.member}: only on {', '.join(pool.locations) or 'no member'}"
+                seen = (
+                    pool.status
+                    if here
+                    else f"not on {facts.member}: only on {', '.join(pool.locations) or 'no member'}"
+                )
                 seen += f"; warning: {lost[wanted.name]}" if wanted.name in lost else ""
             require(wanted.name, holds, expected=f"Created on {facts.member}", observed=seen)
     for name in sorted(set(listed) - {pool.name for pool in site.pools}):
         pool = listed[name]
         if not pool.locations or facts.member in pool.locations:
-            require(name, False, expected="a pool of the site", observed=f"{name} ({pool.driver}) is not in the site file")
+            require(
+                name, False, expected="a pool of the site", observed=f"{name} ({pool.driver}) is not in the site file"
+            )
 
 
 @policy("POOL-004")
@@ -75,4 +81,9 @@ def _judge(facts, wanted, require):
             )
     if zpool.data_errors:
         faults.append(f"{zpool.data_errors} data errors that could not be repaired")
-    require(wanted.name, not faults, expected=expected, observed="; ".join(dict.fromkeys(faults)) or f"zpool {name} is ONLINE")
+    require(
+        wanted.name,
+        not faults,
+        expected=expected,
+        observed="; ".join(dict.fromkeys(faults)) or f"zpool {name} is ONLINE",
+    )

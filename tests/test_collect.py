@@ -106,8 +106,21 @@ def test_zfs_is_asked_only_where_the_site_has_it():
 
 def test_secrets_never_reach_evidence():
     """user.*, cloud-init.*, environment.*, passwords and tokens are replaced wherever they stand."""
-    secrets = ["user.data", "cloud-init.user-data", "environment.API", "core.trust_password", "loki.auth.password", "join_token"]
-    given = [{"config": dict.fromkeys(secrets, "MARKER"), "environment": {"kernel": "Linux"}, "expanded_config": {"user.x": "MARKER"}}]
+    secrets = [
+        "user.data",
+        "cloud-init.user-data",
+        "environment.API",
+        "core.trust_password",
+        "loki.auth.password",
+        "join_token",
+    ]
+    given = [
+        {
+            "config": dict.fromkeys(secrets, "MARKER"),
+            "environment": {"kernel": "Linux"},
+            "expanded_config": {"user.x": "MARKER"},
+        }
+    ]
 
     kept = redacted(given)
 

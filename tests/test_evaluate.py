@@ -20,7 +20,9 @@ CHECKS = load_checks(data.folder("checks"))
 def judged(checks, content=None, policy_id="NET-001"):
     content = content or examples.document()
     desired = site.parse(content["site"])
-    hosts = {each.name: HostFacts(each.name, each.member, examples.evidence_of(content, each.name)) for each in desired.hosts}
+    hosts = {
+        each.name: HostFacts(each.name, each.member, examples.evidence_of(content, each.name)) for each in desired.hosts
+    }
     return {finding.id: finding for finding in evaluate([POLICIES[policy_id]], checks, desired, hosts)}
 
 
@@ -173,7 +175,10 @@ def test_an_excuse_without_a_judge_is_an_error():
     root = dataclasses.replace(a_finding(Verdict.FAIL), policy="NET-004")
 
     assert [f.verdict for f in settled([left])] == [Verdict.ERROR]
-    assert [f.verdict for f in settled([left, dataclasses.replace(root, verdict=Verdict.PASS)])] == [Verdict.ERROR, Verdict.PASS]
+    assert [f.verdict for f in settled([left, dataclasses.replace(root, verdict=Verdict.PASS)])] == [
+        Verdict.ERROR,
+        Verdict.PASS,
+    ]
     assert [f.verdict for f in settled([left, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
 
 

@@ -134,7 +134,9 @@ def test_lists_lose_their_blanks():
 
 def test_cluster_facts_come_from_the_first_host_that_could_tell():
     """One daemon that is down does not hide what the other one answers."""
-    down = Evidence("a", 0.0, api={address: ApiAnswer(failure=Failure(FailureKind.DOWN, "down")) for address in VIEWS.values()})
+    down = Evidence(
+        "a", 0.0, api={address: ApiAnswer(failure=Failure(FailureKind.DOWN, "down")) for address in VIEWS.values()}
+    )
     both = ClusterFacts("cluster", {"a": HostFacts("a", "a", down), "sigsrv": HostFacts("sigsrv", "sigsrv", RECORDED)})
 
     assert both.first(lambda incus: incus.projects)
@@ -149,4 +151,8 @@ def test_a_host_in_no_cluster_stands_for_itself():
     away = Evidence("c", 0.0, failure=Failure(FailureKind.UNREACHABLE, "away"))
     hosts = {name: HostFacts(name, name, seen) for name, seen in {"a": single, "b": single, "c": away}.items()}
 
-    assert [(group.name, list(group.hosts)) for group in clusters(hosts)] == [("cluster", ["c"]), ("a", ["a"]), ("b", ["b"])]
+    assert [(group.name, list(group.hosts)) for group in clusters(hosts)] == [
+        ("cluster", ["c"]),
+        ("a", ["a"]),
+        ("b", ["b"]),
+    ]

@@ -20,7 +20,11 @@ def test_the_trunk_s_three_vlans_are_read(recorded, host):
     """On both recorded hosts each VLAN link has the id, protocol, parent and bridge that it had."""
     found = links(recorded(f"link/{host}.json"))
 
-    seen = {name: (link.vlan_id, link.vlan_protocol, link.parent, link.master) for name, link in found.items() if link.kind == "vlan"}
+    seen = {
+        name: (link.vlan_id, link.vlan_protocol, link.parent, link.master)
+        for name, link in found.items()
+        if link.kind == "vlan"
+    }
     assert seen == {
         "sigsrv0": (20, "802.1Q", "eth1", "sigsrvbr0"),
         "incus0": (16, "802.1Q", "eth1", "incusbr0"),
@@ -51,7 +55,9 @@ def test_a_link_of_another_kind_is_no_bridge(recorded):
     assert of(recorded("link/sigsrv.json")).bridge("eth0") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", "[{}]", "[1]", "Permission denied", '[{"ifname": "lo"}]', "[NaN]", "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", "[{}]", "[1]", "Permission denied", '[{"ifname": "lo"}]', "[NaN]", "[" * 5000]
+)
 def test_unreadable_links_are_an_error_not_an_empty_network(text):
     """What is not a list of links never reads as a host without bridges."""
     with pytest.raises(EvidenceError, match="ip link"):

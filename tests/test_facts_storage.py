@@ -46,24 +46,36 @@ def test_each_state_has_the_verdict_of_its_name(path, monkeypatch):
     }
 
 
-@pytest.mark.parametrize("path", [path for path in STATES if path.suffix == ".json" and "missing" not in path.name], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [path for path in STATES if path.suffix == ".json" and "missing" not in path.name], ids=lambda p: p.name
+)
 def test_text_and_json_tell_the_same(path):
     """An older OpenZFS without -j gives the same states, devices and error counts, to the precision of its text."""
     exact = from_json(path.read_text())["tank"]
     rough = from_text(path.with_suffix(".txt").read_text())["tank"]
 
-    assert (rough.state, rough.data_errors > 0, rough.resilvering) == (exact.state, exact.data_errors > 0, exact.resilvering)
-    assert [(v.name, v.state, v.errors > 0) for v in rough.vdevs] == [(v.name, v.state, v.errors > 0) for v in exact.vdevs]
+    assert (rough.state, rough.data_errors > 0, rough.resilvering) == (
+        exact.state,
+        exact.data_errors > 0,
+        exact.resilvering,
+    )
+    assert [(v.name, v.state, v.errors > 0) for v in rough.vdevs] == [
+        (v.name, v.state, v.errors > 0) for v in exact.vdevs
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"pools": []}', '{"pools": {"a": {}}}', "cannot open 'tank': no such pool"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"pools": []}', '{"pools": {"a": {}}}', "cannot open 'tank': no such pool"]
+)
 def test_unreadable_json_is_an_error_not_a_host_without_pools(text):
     """What is no answer of zpool never reads as healthy, nor as not imported."""
     with pytest.raises(EvidenceError, match="zpool status"):
         from_json(text)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "cannot open 'tank': no such pool", "  pool: tank\n state: ONLINE\n", "  pool: tank\n"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "cannot open 'tank': no such pool", "  pool: tank\n state: ONLINE\n", "  pool: tank\n"]
+)
 def test_unreadable_text_is_an_error_not_a_host_without_pools(text):
     """A cut-off status is unknown, although its state says ONLINE."""
     with pytest.raises(EvidenceError, match="zpool status"):

@@ -51,7 +51,9 @@ def test_a_module_imports_only_from_the_lines_below_its_own(path):
 
 def test_every_layer_has_its_module():
     """The page names no module that is not there."""
-    assert {name for name in _lines() if not (PACKAGE / f"{name}.py").exists() and not (PACKAGE / name).is_dir()} == set()
+    assert {
+        name for name in _lines() if not (PACKAGE / f"{name}.py").exists() and not (PACKAGE / name).is_dir()
+    } == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

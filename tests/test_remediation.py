@@ -33,12 +33,36 @@ VALUES = {
         {"name": "run", "own": False, "properties": ["path=/run2", "source=/run"]},
     ],
 }
-HOSTILE = ["$(reboot)", "`reboot`", "a'b", 'a"b', "a;reboot", "-rf", "a\nreboot", "../../etc", "a\\", "$PATH", "é\u202e", "*", "", "{{ 7*7 }}"]
+HOSTILE = [
+    "$(reboot)",
+    "`reboot`",
+    "a'b",
+    'a"b',
+    "a;reboot",
+    "-rf",
+    "a\nreboot",
+    "../../etc",
+    "a\\",
+    "$PATH",
+    "é\u202e",
+    "*",
+    "",
+    "{{ 7*7 }}",
+]
 
 
 def finding(name: str, fix=None, **more) -> Finding:
     values = {"policy": "NET-001", "host": "minisrv", "resource": "br0"} | more
-    return Finding(title="t", severity=Severity.HIGH, verdict=Verdict.FAIL, expected="", observed="", remediation=name, fix=VALUES if fix is None else fix, **values)
+    return Finding(
+        title="t",
+        severity=Severity.HIGH,
+        verdict=Verdict.FAIL,
+        expected="",
+        observed="",
+        remediation=name,
+        fix=VALUES if fix is None else fix,
+        **values,
+    )
 
 
 def evil(value: object, text: str) -> object:
@@ -86,7 +110,9 @@ def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
     for script in (fix.script, fix.undo):
         checked = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True, check=False)
         assert checked.stderr == ""
-        subprocess.run(["sh"], input=script, text=True, env=environment, cwd=tmp_path, capture_output=True, check=False, timeout=20)
+        subprocess.run(
+            ["sh"], input=script, text=True, env=environment, cwd=tmp_path, capture_output=True, check=False, timeout=20
+        )
 
     called = (tmp_path / "called").read_text().split() if (tmp_path / "called").exists() else []
     assert "reboot" not in called
@@ -160,4 +186,7 @@ def test_only_a_failure_is_put_right(verdict):
     """Nothing is scripted for what passes, is exempt or is not known."""
     import dataclasses
 
-    assert remediation.fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv") is None
+    assert (
+        remediation.fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv")
+        is None
+    )

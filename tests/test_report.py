@@ -10,7 +10,11 @@ import stat
 from html.parser import HTMLParser
 
 import pytest
-from report_sample import (
+
+from sigsrv import report
+from sigsrv.finding import HostState, Verdict
+from sigsrv.report import html, text, words
+from tests.report_sample import (
     ATTRIBUTE,
     FAIL,
     FINDINGS,
@@ -24,10 +28,6 @@ from report_sample import (
     finding,
     make_run,
 )
-
-from sigsrv import report
-from sigsrv.finding import HostState, Verdict
-from sigsrv.report import html, text, words
 
 VOID = {"meta", "link", "input", "br", "hr", "img", "rect"}
 STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from report_sample import FINDINGS, FIXES, LONG, OK_HOSTS, PASS, POLICIES, finding, make_run
 
 from sigsrv import report
+from tests.report_sample import FINDINGS, FIXES, LONG, OK_HOSTS, PASS, POLICIES, finding, make_run
 
 try:
     from playwright.sync_api import expect, sync_playwright
@@ -176,7 +176,10 @@ def test_nothing_matches_is_said(visit, address):
 
 def test_address_with_unknown_choices_shows_everything(visit, address):
     """A link that names a host of another site hides nothing."""
-    assert shown(visit(f"{address}?host=elsewhere&verdict=nonsense#%ff")) == ids(lambda f: True)
+    page = visit(f"{address}?host=elsewhere&verdict=nonsense#%ff")
+
+    assert shown(page) == ids(lambda f: True)
+    assert page.get_by_role("combobox", name="Host").evaluate("box => box.selectedIndex") == 0  # "all", not a blank
 
 
 def test_number_in_the_table_filters(visit, address):

@@ -40,7 +40,12 @@ def test_the_shipped_sites_are_right():
         (GOOD + "pools:\n  - {name: p, driver: zsf}\n", 7, '"zsf" is not allowed', "allowed: zfs"),
         (GOOD + "pools:\n  - {name: p}\n", 7, '"driver" is missing', ""),
         (GOOD + "bridges:\n  - name: br0\n    vlan:\n      interface: v0\n      id: 4095\n", 10, "4095", "1 to 4094"),
-        (GOOD + "bridges:\n  - name: br0\n    vlan: {interface: a-name-that-is-far-too-long, id: 5}\n", 8, "does not match", "15 characters"),
+        (
+            GOOD + "bridges:\n  - name: br0\n    vlan: {interface: a-name-that-is-far-too-long, id: 5}\n",
+            8,
+            "does not match",
+            "15 characters",
+        ),
         (GOOD + "pools: 5\n", 6, "5 is not of type array", ""),
         (GOOD + "pools:\n  - {name: p, driver: dir}\n  - {name: p, driver: dir}\n", 8, '"p" stands here twice', ""),
         (GOOD + "pools:\n  - {name: p, driver: dir, members: [c]}\n", 7, '"c" is no host', "known: a, b"),
@@ -103,9 +108,15 @@ def _broken(tmp_path, old, new):
         ("severity: critical", "severity: hihg", 4, '"hihg" is not allowed', "critical, high, medium, low"),
         ("severity: critical", "severty: critical", 4, '"severty" is not known here', 'did you mean "severity"?'),
         ("id: NET-001", "id: NET-002", 2, "is the file net/NET-002.yaml", ""),
-        ("remediation: attach-vlan\n", "", 1, "", ""),
+        ("remediation: attach-vlan\n", "", 1, "one of remediation, by_hand is wanted, and here is none", ""),
         ("examines: bridge", "examines: brigde", 8, '"brigde" is not allowed', "bridge"),
-        ("examines: bridge", "examines: bridge\nrule: {type: 5}\nexpected: abc\nobserve: /x", 9, "not a JSON Schema", ""),
+        (
+            "examines: bridge",
+            "examines: bridge\nrule: {type: 5}\nexpected: abc\nobserve: /x",
+            9,
+            "not a JSON Schema",
+            "",
+        ),
         ("why: >-", "why: [", 5, "not YAML", ""),
     ],
 )
@@ -133,7 +144,9 @@ def test_a_later_folder_replaces_a_policy(tmp_path):
     folder = tmp_path / "proj"
     folder.mkdir()
     shutil.copy(data.folder("policies") / "proj" / "PROJ-001.yaml", folder)
-    (folder / "PROJ-001.yaml").write_text((folder / "PROJ-001.yaml").read_text().replace("severity: high", "severity: low"))
+    (folder / "PROJ-001.yaml").write_text(
+        (folder / "PROJ-001.yaml").read_text().replace("severity: high", "severity: low")
+    )
 
     found = policy.load([data.folder("policies"), tmp_path])
 

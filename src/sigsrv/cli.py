@@ -20,7 +20,9 @@ from sigsrv.finding import Run
 from sigsrv.report import text
 from sigsrv.terminal import COMPLIANT, FINDINGS, UNKNOWN, add_connection, complain, options_of
 
-_STATUS = "exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be read (wins over 1)"
+_STATUS = """\
+exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be read
+  (wins over 1)"""
 
 
 @contextlib.contextmanager
@@ -77,7 +79,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sigsrv",
-        description="Looks at the hosts of an Incus cluster and tells what does not hold. Changes nothing on a host.",
+        description="Looks at the hosts of an Incus cluster and tells what does not hold.\nChanges nothing on a host.",
         epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv\nto put a finding right: sigsrv-remediate",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -86,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "scan",
         help="scan the hosts and write the report; quiet where all is well",
-        description="Looks at the hosts and writes the report. Quiet where all complies, so that cron mails only what matters.",
+        description="Looks at the hosts and writes the report. Changes nothing on a host.\n"
+        "Quiet where all complies, so that cron mails only what matters.",
         epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     two = commands.add_parser(
         "demo",
         help="judge the shipped evidence of a real two-host cluster; needs no host",
-        description="Judges the shipped evidence of a real two-host cluster as a scan would, and writes the report. Needs no host.",
+        description="Judges the shipped evidence of a real two-host cluster as a scan would, and\nwrites the report. Needs no host.",
         epilog="exit status: 0 the verdicts are those recorded with the evidence, 1 they differ",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

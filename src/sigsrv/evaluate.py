@@ -57,9 +57,9 @@ def load_checks(folder: Path) -> dict[str, Check]:
         except Exception as cause:
             raise UsageError(f"{path}: can't be imported: {type(cause).__name__}: {cause}") from cause
         for member in vars(module).values():
-            if policy_id := policy_of(member):
-                if found.setdefault(policy_id, member) is not member:
-                    raise UsageError(f"{path}: a second check of {policy_id}")
+            policy_id = policy_of(member)
+            if policy_id and found.setdefault(policy_id, member) is not member:
+                raise UsageError(f"{path}: a second check of {policy_id}")
     return found
 
 
@@ -91,7 +91,9 @@ class Require:
             verdict, reason = Verdict.NOT_APPLICABLE, f"the site exempts it: {exemption.reason}"
         self._record(resource, verdict, expected, _shown(observed), reason, None, host, fix)
 
-    def not_applicable(self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None) -> None:
+    def not_applicable(
+        self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None
+    ) -> None:
         """Record that there is nothing to judge. because: the id of the finding that the subject is missing for."""
         self._record(resource or self._subject, Verdict.NOT_APPLICABLE, "", "", reason, because, host, None)
 
@@ -277,7 +279,13 @@ def _as_json(value: Any) -> Any:
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
     for host, resource, document in _resources(policy.examines, facts):
         if matches(policy, document):
-            require(resource, holds(policy, document), expected=policy.expected, observed=observed(policy, document), host=host)
+            require(
+                resource,
+                holds(policy, document),
+                expected=policy.expected,
+                observed=observed(policy, document),
+                host=host,
+            )
 
 
 def matches(policy: Policy, document: Mapping[str, Any]) -> bool:

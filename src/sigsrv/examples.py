@@ -110,7 +110,9 @@ def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Chec
             expected = dict(example["expect"])
             if difference != expected:
                 found.append(f"{name}: expected {expected}, found {difference}")
-            violates = bool({"fail", "error"} & set(mine.values())) if policy.id == REACHABLE else "fail" in mine.values()
+            violates = (
+                bool({"fail", "error"} & set(mine.values())) if policy.id == REACHABLE else "fail" in mine.values()
+            )
             if violates is not (kind == "violating"):
                 found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
     return found

@@ -7,7 +7,7 @@ found; without a check among the tests it does nothing. pytest's exit codes stay
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,15 +91,34 @@ class Scanner:
 
 
 _SCANNER = pytest.StashKey[Scanner]()
+_WRONG_USE = pytest.StashKey[UsageError]()
 _REPORT = pytest.StashKey[tuple[Run, Path]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("sigsrv", "compliance of Incus hosts (the hosts are --hosts, see testinfra)")
-    group.addoption("--site", dest="sigsrv_site", metavar="FILE", help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml")
-    group.addoption("--evidence", dest="sigsrv_evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped one')
-    group.addoption("--report-dir", dest="sigsrv_out", metavar="DIR", help="where runs are written; default: reports/out")
-    group.addoption("--timeout-s", dest="sigsrv_timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
+    group.addoption(
+        "--site",
+        dest="sigsrv_site",
+        metavar="FILE",
+        help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml",
+    )
+    group.addoption(
+        "--evidence",
+        dest="sigsrv_evidence",
+        metavar="DIR",
+        help='judge saved evidence instead of hosts; "demo": the shipped one',
+    )
+    group.addoption(
+        "--report-dir", dest="sigsrv_out", metavar="DIR", help="where runs are written; default: reports/out"
+    )
+    group.addoption(
+        "--timeout-s",
+        dest="sigsrv_timeout",
+        type=float,
+        metavar="S",
+        help="seconds for each host; default: the site's, 15",
+    )
 
 
 def _scanner(config: pytest.Config) -> Scanner:
@@ -120,8 +139,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         plan = scanner.plan
         if policy_id and policy_id not in plan.policies:
             raise UsageError(f"{metafunc.definition.nodeid}: there is no policy {policy_id}")
-    except UsageError as cause:
-        raise pytest.UsageError(str(cause)) from None
+    except (
+        UsageError
+    ) as cause:  # told at the end of the collection: here it would be the error of one file, with exit code 2
+        metafunc.config.stash[_WRONG_USE] = cause
+        metafunc.parametrize("facts", [])
+        return
     policies = [p for p in plan.policies.values() if p.rule is not None] if rules else [plan.policies[str(policy_id)]]
     scopes = [Scope(p, host) for p in policies for host in ([h.name for h in plan.hosts] if p.on_hosts else [None])]
     metafunc.parametrize("facts", [_param(scope, rules) for scope in scopes], indirect=True)
@@ -141,12 +164,14 @@ def _scope_of(item: pytest.Item) -> Scope | None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Scan all hosts at once, before the first check runs."""
     config = session.config
+    if _WRONG_USE in config.stash:
+        raise pytest.UsageError(words.visible(str(config.stash[_WRONG_USE]), keep="\n"))
     if config.option.collectonly or not any(_scope_of(item) for item in session.items):
         return
     try:
         _ = _scanner(config).findings
     except UsageError as cause:
-        raise pytest.UsageError(str(cause)) from None
+        raise pytest.UsageError(words.visible(str(cause), keep="\n")) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -160,7 +185,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     scanner.shown += found
     wrong = [finding for finding in found if finding.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if wrong or not found:
-        pytest.fail("\n".join(_told(finding) for finding in wrong) or f"{scope.policy.id} found nothing on {scope.name}", pytrace=False)
+        pytest.fail(
+            "\n".join(_told(finding) for finding in wrong) or f"{scope.policy.id} found nothing on {scope.name}",
+            pytrace=False,
+        )
     if all(finding.verdict is Verdict.NOT_APPLICABLE for finding in found):
         pytest.skip("; ".join(dict.fromkeys(words.visible(finding.reason) for finding in found)))
     return True
@@ -169,7 +197,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _told(finding: Finding) -> str:
     """A finding in the words of a test's failure."""
     lines = [f"{finding.id}: {words.LABELS[finding.verdict]}: {finding.title}"]
-    parts = (("expected", finding.expected), ("observed", finding.observed), ("reason", finding.reason), ("because", finding.because or ""))
+    parts = (
+        ("expected", finding.expected),
+        ("observed", finding.observed),
+        ("reason", finding.reason),
+        ("because", finding.because or ""),
+    )
     lines += [f"  {name}: {words.visible(value)}" for name, value in parts if value]
     if finding.remediation:
         lines.append(f"  {words.command(finding)}")
@@ -191,9 +224,8 @@ def site(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def require() -> Iterator[None]:
+def require() -> None:
     """What a check records its findings with; the engine hands it over when it judges the facts."""
-    yield None
 
 
 @pytest.hookimpl(trylast=True)

@@ -26,8 +26,12 @@ def fixes_of(run: Run) -> dict[str, Fix]:
     remediations = remediation.load()
     reachable = [host.name for host in run.hosts if host.state != "unreachable"]
     somewhere = reachable[0] if reachable else run.hosts[0].name
-    fixes = ((finding.id, remediation.fix_for(finding, remediations, somewhere)) for finding in run.findings)
-    return {finding: fix for finding, fix in fixes if fix}
+    fixes = {}
+    for finding in run.findings:
+        with suppress(UsageError):  # a check of one's own that gives no values: the finding stands, without a script
+            if fix := remediation.fix_for(finding, remediations, somewhere):
+                fixes[finding.id] = fix
+    return fixes
 
 
 def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
@@ -45,7 +49,9 @@ def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -
         link.symlink_to(run.id)
         link.replace(root / LATEST)
     except OSError as cause:
-        raise UsageError(f"{root}: the report can't be written: {cause.strerror}", "name another folder with --report-dir") from cause
+        raise UsageError(
+            f"{root}: the report can't be written: {cause.strerror}", "name another folder with --report-dir"
+        ) from cause
     return root / LATEST / path.name
 
 

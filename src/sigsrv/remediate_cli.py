@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,18 +16,33 @@ from sigsrv.errors import UsageError
 from sigsrv.finding import Verdict
 from sigsrv.remediate import Ending, Looked, Transaction, look
 from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.remote import CONFIRM_S
 from sigsrv.remediation import Fix
 from sigsrv.report import words
 from sigsrv.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, add_connection, complain, options_of
 
 _STATUS = """\
-exit status: 0 verified, or nothing to be done; 1 not applied, or a person must do it; 2 wrong use;
-  3 the finding could not be determined; 4 the remediation failed (it was undone, or it says so)
+exit status: 0 verified, or nothing to be done; 1 not applied, or a person must
+  do it; 2 wrong use; 3 the finding could not be determined; 4 the remediation
+  failed: it was undone, or says that it was not
 example: sigsrv-remediate NET-001@minisrv/sigsrvbr0"""
+
+
+WIDTH = 80
 
 
 def _say(line: str = "") -> None:
     print(words.visible(line))
+
+
+def _field(label: str, value: str) -> None:
+    """A named value, wrapped to the width of a terminal."""
+    head = f"  {label + ':':<10}"
+    print(
+        "\n".join(
+            textwrap.wrap(words.visible(value), WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [head]
+        )
+    )
 
 
 def _script(title: str, script: str) -> None:
@@ -46,23 +62,26 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         _say(f"what scripts put right, from run {run['id']} of {run['site']} ({words.moment(run['finished'])}):")
         for finding in scripted:
-            _say(f"\n  sigsrv-remediate {finding['id']}")
-            _say(f"    {finding['severity']}: {finding['title']}: {finding['observed']}")
+            _say()
+            _say(f"  sigsrv-remediate {finding['id']}")
+            said = f"{finding['severity']}: {finding['title']}: {finding['observed']}"
+            print("\n".join(textwrap.wrap(words.visible(said), WIDTH, initial_indent="    ", subsequent_indent="    ")))
     if rest := len(failures) - len(scripted):
-        _say(f"\n{words.count(rest, 'failure needs', 'failures need')} a person: see {publish.LATEST}/report.html")
+        _say()
+        _say(f"{words.count(rest, 'failure needs', 'failures need')} a person: see {publish.LATEST}/report.html")
     return COMPLIANT
 
 
 def _show(looked: Looked, fix: Fix, terminal_plan: bool) -> None:
     finding = looked.finding
     _say(f"{finding.id}: {finding.title}")
-    _say(f"  now:      {finding.observed}")
-    _say(f"  then:     {finding.expected}")
-    _say(f"  does:     {fix.title}, on {fix.runs_on}")
-    _say(f"  disrupts: {fix.disrupts}")
-    _say(f"  undo:     {fix.undo_text}")
+    _field("now", finding.observed)
+    _field("then", finding.expected)
+    _field("does", f"{fix.title}, on {fix.runs_on}")
+    _field("disrupts", fix.disrupts)
+    _field("undo", fix.undo_text)
     if fix.disruption == "network":
-        _say("  safety:   the host undoes it by itself within 60 s unless a new login confirms it")
+        _field("safety", f"the host undoes it by itself within {CONFIRM_S} s unless a new login confirms it")
     _say()
     _script("script", fix.script)
     if terminal_plan:
@@ -76,7 +95,9 @@ def _show(looked: Looked, fix: Fix, terminal_plan: bool) -> None:
 
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask on; nothing was applied", "--yes applies without asking, --plan only shows")
+        raise UsageError(
+            "there is no terminal to ask on; nothing was applied", "--yes applies without asking, --plan only shows"
+        )
     try:
         return input("apply this? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, KeyboardInterrupt):
@@ -89,15 +110,20 @@ def _remediate(arguments: argparse.Namespace) -> int:
     looked = look(plan, arguments.finding)
     finding = looked.finding
     if finding.verdict is Verdict.ERROR:
-        print(f"sigsrv-remediate: error: {finding.id} could not be determined: {words.visible(finding.reason)}", file=sys.stderr)
+        print(
+            f"sigsrv-remediate: error: {finding.id} could not be determined: {words.visible(finding.reason)}",
+            file=sys.stderr,
+        )
         return UNKNOWN
     if finding.verdict is not Verdict.FAIL:
         reason = f": {finding.reason}" if finding.reason else ""
         _say(f"{finding.id}: nothing is to be done: {words.LABELS[finding.verdict]}{reason}")
         return COMPLIANT
     if looked.fix is None:
-        _say(f"{finding.id}: {finding.title}\n  now: {finding.observed}\n  no script puts this right; a person must:".replace("\n", " "))
-        _say(f"  {plan.policies[finding.policy].by_hand}")
+        _say(f"{finding.id}: {finding.title}")
+        _field("now", finding.observed)
+        _field("then", finding.expected)
+        _field("by hand", plan.policies[finding.policy].by_hand)
         return FINDINGS
     _show(looked, looked.fix, arguments.plan)
     if arguments.plan:
@@ -107,13 +133,19 @@ def _remediate(arguments: argparse.Namespace) -> int:
         return FINDINGS
     journal = Journal()
     try:
-        outcome = Transaction(plan, looked, journal, lambda line: _say(f"  {looked.fix.runs_on if looked.fix else ''}: {line}")).run()
+        outcome = Transaction(
+            plan, looked, journal, lambda line: _say(f"  {looked.fix.runs_on if looked.fix else ''}: {line}")
+        ).run()
     finally:
         journal.close()
     if outcome.ending is Ending.VERIFIED:
         _say(f"verified: {outcome.reason}")
         return COMPLIANT
-    ending = "NOT KNOWN TO BE UNDONE, look at the host" if outcome.ending is Ending.UNKNOWN else "undone, it is as it was before"
+    ending = (
+        "NOT KNOWN TO BE UNDONE, look at the host"
+        if outcome.ending is Ending.UNKNOWN
+        else "undone, it is as it was before"
+    )
     print(f"sigsrv-remediate: error: {finding.id}: not put right: {words.visible(outcome.reason)}", file=sys.stderr)
     print(f"sigsrv-remediate: {ending}", file=sys.stderr)
     return FAILED
@@ -122,7 +154,8 @@ def _remediate(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sigsrv-remediate",
-        description="Puts a finding right: shows the script, applies it, proves it on fresh facts, or undoes it. Without a finding: lists what can be put right.",
+        description="Puts a finding right: shows the script, asks, applies it, proves it on fresh\n"
+        "facts, or undoes it. Without a finding: lists what can be put right.",
         epilog=_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

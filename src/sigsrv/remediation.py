@@ -95,7 +95,11 @@ def _nix(value: Any) -> str:
 def _environment(language: str) -> jinja2.Environment:
     quote = {"sh": _shell, "tf": _hcl, "nix": _nix}[language]
     return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
-        finalize=quote, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        finalize=quote,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
@@ -116,7 +120,13 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         hint = nearest(finding.remediation, remediations)
         raise UsageError(f"{finding.policy}: there is no remediation {finding.remediation}", hint)
     remediation = remediations[finding.remediation]
-    values = {"finding": finding.id, "policy": finding.policy, "host": finding.host, "resource": finding.resource, **finding.fix}
+    values = {
+        "finding": finding.id,
+        "policy": finding.policy,
+        "host": finding.host,
+        "resource": finding.resource,
+        **finding.fix,
+    }
     missing = sorted(set(remediation.parameters) - set(values))
     if missing:
         raise UsageError(f"{finding.id}: the check gave no {', '.join(missing)} for remediation {remediation.name}")

@@ -16,9 +16,9 @@ from sigsrv import __version__, data, policy, site
 from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence, unreachable
 from sigsrv.collect.probes import select
 from sigsrv.errors import FailureKind, UsageError
-from sigsrv.evaluate import Check, evaluate, load_checks, settled
+from sigsrv.evaluate import Check, evaluate, load_checks
 from sigsrv.facts import HostFacts
-from sigsrv.finding import Finding, HostState, Run
+from sigsrv.finding import Finding, HostState, Run, ordered
 from sigsrv.policy import Policy
 from sigsrv.site import Site, SiteHost
 
@@ -115,7 +115,7 @@ def run_of(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Fin
         version=__version__,
         site=plan.site.name,
         hosts=tuple(_state(evidences[host.name]) for host in plan.hosts),
-        findings=settled(findings),
+        findings=ordered(findings),
     )
 
 

@@ -131,7 +131,9 @@ def find(option: str | None) -> Path:
         if candidate and candidate.is_file():
             return candidate
     example = data.folder("policies") / "site.yaml"
-    raise UsageError("there is no site file", f"--site FILE, $SIGSRV_SITE or /etc/sigsrv/site.yaml; an example: {example}")
+    raise UsageError(
+        "there is no site file", f"--site FILE, $SIGSRV_SITE or /etc/sigsrv/site.yaml; an example: {example}"
+    )
 
 
 def load(path: Path, policies: Collection[str]) -> Site:
@@ -156,7 +158,9 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
                 **{
                     **host,
                     "member": host.get("member", host["name"]),
-                    "ssh_config": str((base / host["ssh_config"]).expanduser().resolve()) if "ssh_config" in host else None,
+                    "ssh_config": str((base / host["ssh_config"]).expanduser().resolve())
+                    if "ssh_config" in host
+                    else None,
                 }
             )
             for host in content["hosts"]
@@ -172,7 +176,8 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
         ),
         host_paths=tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
         exempt={
-            policy: tuple(Exemption(**entry) for entry in entries) for policy, entries in content.get("exempt", {}).items()
+            policy: tuple(Exemption(**entry) for entry in entries)
+            for policy, entries in content.get("exempt", {}).items()
         },
         path=path,
     )

@@ -25,7 +25,11 @@ def complain(command: str, error: UsageError) -> int:
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
     """The options that say which site, and how its hosts are reached."""
-    parser.add_argument("--site", metavar="FILE", help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml")
+    parser.add_argument(
+        "--site",
+        metavar="FILE",
+        help="the site file; else $SIGSRV_SITE, then policies/site.yaml of the checkout, then /etc/sigsrv/site.yaml",
+    )
     parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
     parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")

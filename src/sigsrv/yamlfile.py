@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import yaml
-from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.exceptions import ValidationError
 
 from sigsrv.errors import UsageError, nearest
 
@@ -70,7 +70,10 @@ def _walk(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], ab
         seen: set[str] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode) or key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in (
+                "tag:yaml.org,2002:str",
+                "tag:yaml.org,2002:merge",
+            ):
                 raise UsageError(f"{path}:{line}: the key {getattr(key, 'value', '')!r} is no text", "put it in quotes")
             if key.value in seen:
                 raise UsageError(f"{path}:{line}: the key {key.value!r} stands here twice")
@@ -92,22 +95,25 @@ def validate(document: Located, schema: Mapping[str, Any]) -> None:
 
 def _explained(document: Located, error: ValidationError) -> UsageError:
     place = list(error.absolute_path)
-    if error.validator in ("anyOf", "oneOf") and error.context:
-        deeper = best_match(error.context)
-        if deeper is not None and deeper.validator != "required":
-            return _explained(document, deeper)
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
+    if error.validator == "oneOf":
+        names = [name for each in wanted for name in each["required"]]
+        found = [name for name in names if name in error.instance]
+        return document.error(
+            place, f"one of {', '.join(names)} is wanted, and here is {' and '.join(found) or 'none'}"
+        )
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = set(error.schema.get("properties", {}))
+        known = set(schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
         return document.error([*place, unknown], f'"{unknown}" is not known here', nearest(str(unknown), known))
     if error.validator == "enum":
-        allowed = ", ".join(str(value) for value in error.validator_value)
+        allowed = ", ".join(str(value) for value in wanted)
         return document.error(place, f'"{error.instance}" is not allowed', f"allowed: {allowed}")
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
+    if error.validator == "required" and isinstance(error.instance, Mapping):
+        missing = next(key for key in wanted if key not in error.instance)
         return document.error(place, f'"{missing}" is missing')
     if error.validator == "type":
-        wanted = error.validator_value
-        wanted = wanted if isinstance(wanted, str) else " or ".join(wanted)
-        return document.error(place, f"{error.instance!r} is not of type {wanted}")
-    return document.error(place, error.message, str(error.schema.get("description", "")))
+        name = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        return document.error(place, f"{error.instance!r} is not of type {name}")
+    return document.error(place, error.message, str(schema.get("description", "")))

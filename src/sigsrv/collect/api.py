@@ -56,7 +56,11 @@ def collect_api(endpoint: str, member: str, deadline: float, explain: Callable[[
         client.api.session.trust_env = False
     except (ClientConnectionFailed, requests.RequestException, LXDAPIException, ValueError, KeyError) as cause:
         timed_out = isinstance(cause, requests.Timeout)
-        failure = Failure(FailureKind.TIMEOUT, f"Incus API {SERVER}: no answer in {REQUEST_S:.0f} s") if timed_out else explain()
+        failure = (
+            Failure(FailureKind.TIMEOUT, f"Incus API {SERVER}: no answer in {REQUEST_S:.0f} s")
+            if timed_out
+            else explain()
+        )
         return {url: ApiAnswer(failure=failure) for url in (SERVER, *WANTED)}
     answers[SERVER] = ApiAnswer(200, redacted(client.host_info))
     for url in WANTED:
@@ -86,7 +90,9 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
     """One request. Its time and the size of its answer have bounds."""
     seconds = min(REQUEST_S, deadline - time.monotonic())
     if seconds <= 0:
-        return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: the host's time was used up before it"))
+        return ApiAnswer(
+            failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: the host's time was used up before it")
+        )
     parts = urlsplit(url)
     node = client.api
     for segment in parts.path.removeprefix("/1.0/").split("/"):

@@ -150,7 +150,9 @@ class Session:
                 raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, reason))
             time.sleep(0.005)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -196,13 +198,13 @@ def _last_line(path: Path, destination: str) -> str:
     return lines[-1] if lines else f"ssh {destination}: ended without a word"
 
 
-class OpensshBackend(SshBackend):
+class OpensshBackend(SshBackend):  # type: ignore[misc]  # testinfra has no types
     """testinfra's backend over a Session: OpenSSH with one shared connection, each command with a time limit."""
 
     NAME = BACKEND
     session: Session
 
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+    def run(self, command: str, *args: str, **_: Any) -> CommandResult:
         line = self.get_command(command, *args)
         rc, out, err = self.session.run(line, self.session.target.timeout_s)
         return self.result(rc, line.encode(), out, err)

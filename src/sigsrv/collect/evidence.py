@@ -87,7 +87,9 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
         "host": evidence.host,
         "collected": evidence.collected,
         "seconds": round(evidence.seconds, 3),
-        "failure": {"kind": evidence.failure.kind.value, "reason": evidence.failure.reason} if evidence.failure else None,
+        "failure": {"kind": evidence.failure.kind.value, "reason": evidence.failure.reason}
+        if evidence.failure
+        else None,
         "probes": {name: _pruned(answer) for name, answer in evidence.probes.items()},
         "api": {url: _pruned(answer) for url, answer in evidence.api.items()},
     }

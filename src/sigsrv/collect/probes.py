@@ -63,7 +63,9 @@ PATH={path}; LC_ALL=C; export PATH LC_ALL; unset LANGUAGE; exec 3>&1 </dev/null
 probe() {{
   id=$1 seconds=$2 limit=$3; shift 3
   echo "{word} begin $id" >&3
-  tail=$( {{ {{ timeout -k 1 "$seconds" "$@" 2>&5 3>&- 4>&- 5>&-; printf '\\n%s\\n' "$?" >&5; }} 5>&4 | head -c "$limit" | base64 >&3; }} 4>&1 | tail -c {stderr} | base64 )
+  tail=$( {{ \
+    {{ timeout -k 1 "$seconds" "$@" 2>&5 3>&- 4>&- 5>&-; printf '\\n%s\\n' "$?" >&5; }} 5>&4 | head -c "$limit" | base64 >&3
+  }} 4>&1 | tail -c {stderr} | base64 )
   echo "{word} end $id" >&3
   echo "$tail" >&3
   echo "{word} done $id" >&3

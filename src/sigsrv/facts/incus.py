@@ -130,7 +130,9 @@ def instance(row: Mapping[str, Any]) -> Instance:
         type=text(row["type"], f"{where}: type"),
         status=text(row["status"], f"{where}: status"),
         config=_config(row["config"], f"{where}: config"),
-        expanded_config=normalised(mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where),
+        expanded_config=normalised(
+            mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where
+        ),
         expanded_devices=_devices(row["expanded_devices"], f"{where}: expanded_devices"),
         devices=_devices(row["devices"], f"{where}: devices"),
         profiles=tuple(str(profile) for profile in row["profiles"] or ()),
@@ -175,7 +177,9 @@ class IncusFacts:
         """
         host = self.evidence.host
         if not self.server.trusted:
-            raise EvidenceError(f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host)
+            raise EvidenceError(
+                f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host
+            )
         self.warnings  # noqa: B018  the reading is the test
 
     @cached_property
@@ -196,7 +200,10 @@ class IncusFacts:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         return self._list(
-            url.MEMBERS, lambda row: Member(text(row["server_name"], "server_name"), text(row["status"], "status"), str(row["message"]))
+            url.MEMBERS,
+            lambda row: Member(
+                text(row["server_name"], "server_name"), text(row["status"], "status"), str(row["message"])
+            ),
         )
 
     @cached_property
@@ -204,7 +211,11 @@ class IncusFacts:
         return self._list(
             url.WARNINGS,
             lambda row: Warning(
-                text(row["type"], "type"), text(row["status"], "status"), str(row["location"]), str(row["entity_url"]), str(row["last_message"])
+                text(row["type"], "type"),
+                text(row["status"], "status"),
+                str(row["location"]),
+                str(row["entity_url"]),
+                str(row["last_message"]),
             ),
         )
 
@@ -223,7 +234,10 @@ class IncusFacts:
         return self._list(
             url.PROFILES,
             lambda row: Profile(
-                text(row["name"], "name"), str(row.get("project") or "default"), _config(row["config"], "config"), _devices(row["devices"], "devices")
+                text(row["name"], "name"),
+                str(row.get("project") or "default"),
+                _config(row["config"], "config"),
+                _devices(row["devices"], "devices"),
             ),
         )
 
@@ -247,7 +261,9 @@ class IncusFacts:
     @cached_property
     def network_acls(self) -> tuple[NetworkAcl, ...]:
         self._full()
-        return self._list(url.NETWORK_ACLS, lambda row: NetworkAcl(text(row["name"], "name"), str(row.get("project") or "default")))
+        return self._list(
+            url.NETWORK_ACLS, lambda row: NetworkAcl(text(row["name"], "name"), str(row.get("project") or "default"))
+        )
 
     @cached_property
     def pools(self) -> tuple[Pool, ...]:

@@ -61,11 +61,15 @@ def look(plan: scan.Plan, finding_id: str) -> Looked:
     by_id = {finding.id: finding for finding in findings}
     found = by_id.get(finding_id)
     if found is None:  # one that could not be told apart: the whole host is unknown
-        found = next((f for f in findings if f.policy == policy and f.host == host and f.verdict is Verdict.ERROR), None)
+        found = next(
+            (f for f in findings if f.policy == policy and f.host == host and f.verdict is Verdict.ERROR), None
+        )
     if found is None:
         alike = [key for key in by_id if key.startswith(f"{policy}@")]
         raise UsageError(f"{finding_id}: there is no such finding", nearest(finding_id, alike))
-    somewhere = next((f.host for f in findings if f.policy == "HOST-002" and f.verdict is Verdict.PASS), plan.hosts[0].name)
+    somewhere = next(
+        (f.host for f in findings if f.policy == "HOST-002" and f.verdict is Verdict.PASS), plan.hosts[0].name
+    )
     return Looked(found, findings, remediation.fix_for(found, remediation.load(), somewhere))
 
 
@@ -91,7 +95,10 @@ class Transaction:
         self._target = replace(scan.target(host, plan.options), timeout_s=self._fix.timeout_s + 60.0)
 
     def run(self) -> Outcome:
-        """Apply and prove it. However it ends, the host is in the new state or in the old one, or the outcome says that neither could be shown."""
+        """Apply and prove it.
+
+        However it ends, the host is in the new state or in the old one, or the outcome says that neither could be shown.
+        """
         began = time.monotonic()
         self._journal.write(self.id, self._fix, "applying")
         try:
@@ -104,7 +111,9 @@ class Transaction:
         for line in said.stdout.splitlines():
             self._tell(line)
         if said.rc != 0:
-            return self._undo(f"the script ended with {said.rc}: {said.reason}", began, refused="refused:" in said.stderr)
+            return self._undo(
+                f"the script ended with {said.rc}: {said.reason}", began, refused="refused:" in said.stderr
+            )
         self._journal.write(self.id, self._fix, "applied", said.stdout)
         try:
             fault = self._verify()
@@ -123,7 +132,9 @@ class Transaction:
             spoiled = worse(self._looked.findings, after)
             if now is not None and now.verdict in (Verdict.FAIL, Verdict.ERROR):
                 fault = f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
-            elif now is None and any(f.policy == self._looked.finding.policy and f.verdict is Verdict.ERROR for f in after):
+            elif now is None and any(
+                f.policy == self._looked.finding.policy and f.verdict is Verdict.ERROR for f in after
+            ):
                 fault = f"{self._looked.finding.id} could not be determined again"
             elif spoiled:
                 fault = "it makes others worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in spoiled)
@@ -150,7 +161,13 @@ class Transaction:
         after = scan.judge(self._plan, scan.collect(self._plan))
         left = worse(self._looked.findings, after)
         if said is None or said.rc != 0 or left:
-            detail = "the host could not be reached" if said is None else said.reason if said.rc else f"worse than before: {left[0].id}"
+            detail = (
+                "the host could not be reached"
+                if said is None
+                else said.reason
+                if said.rc
+                else f"worse than before: {left[0].id}"
+            )
             self._journal.write(self.id, self._fix, "failed", f"{why}; undo: {detail}")
             return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {detail}")
         self._journal.write(self.id, self._fix, "undone", why)

@@ -19,7 +19,6 @@ from sigsrv.remediation import Fix
 FOLDER = "/run/sigsrv"
 CONFIRM_S = 60
 
-# $1 is not used: values are quoted into the text. Each part prints what it did on standard output.
 _HEAD = """\
 set -eu
 umask 077
@@ -98,7 +97,12 @@ class RemoteFix:
 
     def apply(self, session: Session) -> Said:
         """Arm it where it may cut the network, and run it."""
-        code = [self._head, _APPLY.format(folder=FOLDER, script=_coded(self._fix.script), undo=_coded(self._fix.undo), timeout=self._fix.timeout_s)]
+        code = [
+            self._head,
+            _APPLY.format(
+                folder=FOLDER, script=_coded(self._fix.script), undo=_coded(self._fix.undo), timeout=self._fix.timeout_s
+            ),
+        ]
         code += [_ARM.format(confirm=CONFIRM_S)] if self.armed else []
         return _run(session, "".join([*code, _RUN.format(timeout=self._fix.timeout_s)]), self._fix.timeout_s + 5)
 
@@ -108,7 +112,11 @@ class RemoteFix:
 
     def undo(self, session: Session) -> Said:
         """Put back what was there before. Done already by the host itself is done."""
-        return _run(session, self._head + 'if [ -d "$SIGSRV_STATE" ]; then\n' + _DISARM + "fi\n" + _UNDO, self._fix.timeout_s + 35)
+        return _run(
+            session,
+            self._head + 'if [ -d "$SIGSRV_STATE" ]; then\n' + _DISARM + "fi\n" + _UNDO,
+            self._fix.timeout_s + 35,
+        )
 
 
 def _coded(script: str) -> str:
@@ -116,6 +124,7 @@ def _coded(script: str) -> str:
 
 
 def _run(session: Session, code: str, timeout_s: float) -> Said:
-    shell = "sudo -n /bin/sh -s" if session.target.sudo else "/bin/sh -s"
+    # sudo takes the variables away; a script must see which address its own session uses
+    shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
     rc, out, err = session.run(shell, timeout_s, stdin=code.encode())
     return Said(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))

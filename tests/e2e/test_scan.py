@@ -1,0 +1,230 @@
+"""Scanning the lab as a user does: pytest, cron, hosts that are away, accounts that may do nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT, Lab, clean, verdicts
+
+pytestmark = pytest.mark.lab
+
+
+def findings(folder: Path) -> dict[str, dict]:
+    data = json.loads((folder / "latest" / "findings.json").read_text())
+    return {finding["id"]: finding for finding in data["findings"]}
+
+
+def copied_site(lab: Lab, folder: Path, **host_changes: dict) -> Path:
+    """The lab's site with some hosts changed, in a folder of its own beside a copy of the ssh configuration."""
+    site = yaml.safe_load(lab.site.read_text())
+    for host in site["hosts"]:
+        host["ssh_config"] = str(lab.ssh_config)
+        host.update(host_changes.get(host["name"], {}))
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(site))
+    return path
+
+
+def test_the_clean_lab_gives_the_reviewed_list(lab, tmp_path):
+    """The command of the README, literally, finds exactly what a person reviewed; its report and findings are there."""
+    argv = ["pytest", "checks", "--hosts=sigsrv,minisrv", "--ssh-config=lab/ssh_config", "--site=lab/site.yaml"]
+
+    done = lab.command(*argv, f"--report-dir={tmp_path}")
+
+    assert done.returncode == 0, done.stdout
+    found = findings(tmp_path)
+    assert {key: value["verdict"] for key, value in found.items()} == clean()
+    assert (tmp_path / "latest").is_symlink()
+    assert "<html" in (tmp_path / "latest" / "report.html").read_text()[:200]
+
+
+def test_the_site_alone_is_enough(lab, tmp_path):
+    """With a site that names the ssh configuration, and $SIGSRV_SITE, neither hosts nor configuration must be named."""
+    done = lab.command("pytest", "checks", "-q", f"--report-dir={tmp_path}", SIGSRV_SITE="lab/site.yaml")
+
+    assert done.returncode == 0, done.stdout
+    assert {
+        host["name"]: host["state"]
+        for host in json.loads((tmp_path / "latest" / "findings.json").read_text())["run"]["hosts"]
+    } == {
+        "sigsrv": "ok",
+        "minisrv": "ok",
+    }
+
+
+def test_one_login_for_each_host(lab, tmp_path):
+    """Probes and API together take one ssh login a host, as the hosts' own logs count it."""
+    before = {host: lab.logins(host) for host in ("sigsrv", "minisrv")}
+
+    done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path))
+
+    assert done.returncode == 0
+    assert {host: lab.logins(host) - before[host] for host in before} == {"sigsrv": 1, "minisrv": 1}
+
+
+def test_cron_hears_nothing_where_all_is_well(lab, tmp_path):
+    """sigsrv scan is quiet on a compliant cluster and exits with 0, and finds what pytest finds."""
+    done = lab.command(
+        "sigsrv", "scan", "--hosts", "sigsrv,minisrv", "--site", str(lab.site), "--report-dir", str(tmp_path)
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {key: value["verdict"] for key, value in findings(tmp_path).items()} == clean()
+
+
+def test_two_scans_never_overlap(lab, tmp_path):
+    """The second one says so and scans nothing."""
+    lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path))
+    argv = ["sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+    holder = subprocess.Popen(["flock", str(tmp_path / ".lock"), "sleep", "30"])
+    try:
+        time.sleep(0.5)
+        done = lab.command(*argv)
+    finally:
+        holder.kill()
+        holder.wait()
+
+    assert done.returncode == 3
+    assert "another scan is at work" in done.stderr
+
+
+def test_equal_runs_give_equal_findings(lab):
+    """Two scans of the same state differ in nothing but the run's own data."""
+    first, second = lab.scan()[0].as_dict(), lab.scan()[0].as_dict()
+
+    assert first["findings"] == second["findings"]
+    assert first["summary"] == second["summary"]
+    assert first["run"]["id"] != second["run"]["id"]
+
+
+def test_a_host_that_is_not_selected_is_left_out(lab, tmp_path):
+    """--hosts with one host judges that host, its instances and the cluster."""
+    done = lab.command("sigsrv", "scan", "--hosts", "minisrv", "--site", str(lab.site), "--report-dir", str(tmp_path))
+
+    assert done.returncode == 0
+    wanted = {key: verdict for key, verdict in clean().items() if "@sigsrv/" not in key}
+    assert {key: value["verdict"] for key, value in findings(tmp_path).items()} == wanted
+
+
+@pytest.mark.parametrize("down", ["sigsrv", "minisrv"])
+def test_a_host_that_is_down_is_an_error_and_the_other_is_judged(lab, tmp_path, down):
+    """Unreachable: error with ssh's reason within 15 s, exit code 3, and every finding of the other host as ever."""
+    site = copied_site(lab, tmp_path, **{down: {"address": "10.213.7.99"}})
+    began = time.monotonic()
+
+    done = lab.command("sigsrv", "scan", "--site", str(site), "--report-dir", str(tmp_path))
+
+    assert time.monotonic() - began < 15
+    assert done.returncode == 3
+    assert "Traceback" not in done.stdout + done.stderr
+    found = findings(tmp_path)
+    assert found[f"HOST-001@{down}/{down}"]["verdict"] == "error"
+    assert found[f"HOST-001@{down}/{down}"]["reason"]
+    assert found[f"NET-001@{down}/{down}"]["because"] == f"HOST-001@{down}/{down}"
+    expected = {key: verdict for key, verdict in clean().items() if f"@{down}/" not in key or key.startswith("INST")}
+    assert {key: found[key]["verdict"] for key in expected} == expected
+    away = {key: value for key, value in found.items() if value["host"] == down and not key.startswith("INST")}
+    assert {value["verdict"] for value in away.values()} == {"error"}
+
+
+def test_an_account_that_may_do_nothing_gets_no_pass_on_what_it_can_t_see(lab, tmp_path):
+    """Incus refuses its socket: every policy that needs it is error and says why; what any account sees is judged."""
+    done = lab.command(
+        "sigsrv",
+        "scan",
+        "--site",
+        str(lab.site),
+        "--ssh-config",
+        "lab/ssh_config.noaccess",
+        "--report-dir",
+        str(tmp_path),
+    )
+
+    assert done.returncode == 3
+    assert "Traceback" not in done.stdout + done.stderr
+    found = findings(tmp_path)
+    passed = {value["policy"] for value in found.values() if value["verdict"] == "pass"}
+    assert passed == {"HOST-001", "NET-001"}
+    assert not [key for key, value in found.items() if value["verdict"] == "fail"]
+    assert "may not use" in found["HOST-002@sigsrv/sigsrv"]["reason"]
+    assert found["INST-001@cluster/cluster"]["verdict"] == "error"
+
+
+def test_a_host_key_that_changed_is_never_accepted(lab, tmp_path):
+    """Another key than the known one: unreachable, with ssh's own words."""
+    known = (ROOT / "lab" / "known_hosts").read_text().splitlines()
+    keys = [line.split(" ", 1) for line in known if line.strip()]
+    swapped = tmp_path / "known_hosts"
+    swapped.write_text("".join(f"{name} {keys[-1 - index][1]}\n" for index, (name, _) in enumerate(keys)))
+    config = tmp_path / "ssh_config"
+    config.write_text(lab.ssh_config.read_text().replace(str(ROOT / "lab" / "known_hosts"), str(swapped)))
+
+    done = lab.command(
+        "sigsrv", "scan", "--site", str(lab.site), "--ssh-config", str(config), "--report-dir", str(tmp_path)
+    )
+
+    assert done.returncode == 3
+    assert "Host key verification failed" in findings(tmp_path)["HOST-001@sigsrv/sigsrv"]["reason"]
+
+
+@pytest.mark.parametrize(
+    "argv", [["pytest", "checks"], ["sigsrv", "scan"], ["sigsrv-remediate", "NET-001@minisrv/sigsrvbr0"]]
+)
+def test_a_mistake_in_the_site_is_told_and_nothing_is_scanned(lab, tmp_path, argv):
+    """File, line, what is wrong, what is allowed; no login, and a non-zero exit."""
+    site = tmp_path / "site.yaml"
+    shutil.copy(lab.site, site)
+    site.write_text(site.read_text().replace("driver: btrfs", "driver: btfrs"))
+    before = lab.logins("sigsrv")
+
+    done = lab.command(*argv, "--site", str(site))
+
+    said = done.stdout + done.stderr
+    assert done.returncode == (4 if argv[0] == "pytest" else 2)
+    assert (
+        f'{site}:{site.read_text()[: site.read_text().index("btfrs")].count(chr(10)) + 1}: pools[0].driver: "btfrs" is not allowed'
+        in said
+    )
+    assert "allowed: zfs, btrfs" in said
+    assert "Traceback" not in said
+    assert lab.logins("sigsrv") == before
+
+
+def test_what_a_host_calls_things_is_shown_as_text(lab, tmp_path):
+    """A project named and an instance described by an attacker appear in the report as text, and break nothing."""
+    lab.on("sigsrv", "incus", "project", "set", "restricted", "user.note=<script>alert(1)</script>")
+    lab.on(
+        "sigsrv",
+        "incus",
+        "config",
+        "device",
+        "add",
+        "svc-a",
+        "<img src=x onerror=alert(1)>",
+        "disk",
+        "source=/etc",
+        "path=/mnt/x",
+    )
+    try:
+        done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path))
+    finally:
+        lab.on("sigsrv", "incus", "config", "device", "remove", "svc-a", "<img src=x onerror=alert(1)>")
+        lab.on("sigsrv", "incus", "project", "unset", "restricted", "user.note")
+
+    assert done.returncode == 1
+    page = (tmp_path / "latest" / "report.html").read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "alert(1)</script>" not in (tmp_path / "latest" / "findings.json").read_text()
+
+
+def test_verdicts_in_process_are_those_of_the_command(lab):
+    """The faults' tests judge in process; that is the same list."""
+    assert verdicts(lab.scan()[0]) == clean()

@@ -1,0 +1,132 @@
+"""The commands, as their users type them, without a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sigsrv import __version__
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*argv: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SIGSRV")} | environment
+    program = str(BIN / argv[0])
+    return subprocess.run(
+        [program, *argv[1:]],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_the_demo_ends_well_and_is_quick(tmp_path):
+    """The shipped evidence gives the recorded verdicts, in under three seconds, and says where the report is."""
+    began = time.monotonic()
+
+    done = run("sigsrv", "demo", "--report-dir", str(tmp_path))
+
+    assert time.monotonic() - began < 3
+    assert done.returncode == 0, done.stderr
+    assert f"report: {tmp_path}/latest/report.html" in done.stdout
+    assert "5 failures, 2 could not be determined" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 92
+
+
+def test_the_demo_s_evidence_judged_as_a_scan_is_unknown(tmp_path):
+    """What the evidence lacks is error, and wins over the failures in the exit code."""
+    done = run("sigsrv", "scan", "--evidence", "demo", "--report-dir", str(tmp_path))
+
+    assert done.returncode == 3
+    findings = json.loads((tmp_path / "latest" / "findings.json").read_text())
+    assert findings["schema_version"] == 1
+    assert findings["summary"] == {"pass": 47, "fail": 5, "waived": 0, "not-applicable": 5, "error": 2}
+
+
+def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
+    """A host that the site has and the evidence lacks is an error, never left out."""
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        (ROOT / "src/sigsrv/demo/site.yaml").read_text().replace("{name: minisrv, member: minisrv}", "{name: third}")
+    )
+
+    done = run(
+        "sigsrv",
+        "scan",
+        "--evidence",
+        str(ROOT / "src/sigsrv/demo/evidence"),
+        "--site",
+        str(site),
+        "--report-dir",
+        str(tmp_path),
+    )
+
+    found = {f["id"]: f["verdict"] for f in json.loads((tmp_path / "latest" / "findings.json").read_text())["findings"]}
+    assert done.returncode == 3
+    assert found["HOST-001@third/third"] == "error"
+    assert {verdict for key, verdict in found.items() if "@third/" in key} == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["sigsrv", "scan", "--evidence", "/nowhere"], "no such file"),
+        (["sigsrv", "scan", "--site", "/nowhere/site.yaml"], "no such site file"),
+        (["sigsrv", "scan", "--evidence", "demo", "--hosts", "nobody"], "is no host of site demo"),
+        (["sigsrv", "scan", "--evidence", "demo", "--hosts", ""], "--hosts names no host"),
+        (["sigsrv", "scan", "--evidence", "demo", "--ssh-config", "/nowhere"], "/nowhere: no such file"),
+        (["sigsrv", "scan", "--evidence", "demo", "--report-dir", "/proc/nowhere"], "name another folder"),
+        (["sigsrv-remediate", "nonsense"], "is not the id of a finding"),
+        (["sigsrv-remediate", "NET-100@a/b", "--site", "src/sigsrv/demo/site.yaml"], "there is no policy NET-100"),
+        (["sigsrv-remediate", "--report-dir", "/nowhere"], "there is no run yet"),
+        (["sigsrv"], "usage: sigsrv"),
+        (["sigsrv", "scna"], "invalid choice"),
+    ],
+)
+def test_a_mistake_of_use_is_one_line_and_a_hint(argv, message):
+    """Exit status 2, what is wrong and how to put it right, never a traceback."""
+    done = run(*argv)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_remediation_alone_lists_what_scripts_put_right(tmp_path):
+    """From the latest run: each failure that has a script, with the command; and how many need a person."""
+    run("sigsrv", "demo", "--report-dir", str(tmp_path))
+
+    done = run("sigsrv-remediate", "--report-dir", str(tmp_path))
+
+    assert done.returncode == 0
+    commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("  sigsrv-remediate ")]
+    assert commands == [
+        "sigsrv-remediate ACL-001@cluster/incusbr0",
+        "sigsrv-remediate ACL-001@cluster/sigsrvbr0",
+        "sigsrv-remediate INST-001@sigsrv/default/priv",
+        "sigsrv-remediate PROJ-001@cluster/user-alice",
+    ]
+    assert "1 failure needs a person" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["sigsrv", "sigsrv-remediate"])
+def test_help_ends_with_the_exit_statuses_and_fits_a_terminal(command):
+    """--help says what the command does, its options and its exit statuses, within 80 columns."""
+    done = run(command, "--help", COLUMNS="80")
+
+    assert done.returncode == 0
+    assert "exit status: 0" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert run("sigsrv", "--version").stdout == f"sigsrv {__version__}\n"

@@ -1,0 +1,146 @@
+"""pytest checks, as its user runs it, on the shipped evidence: no host is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPECTED = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("SIGSRV", "PYTEST"))} | environment
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def checks(tmp_path: Path, *more: str) -> tuple[subprocess.CompletedProcess[str], dict]:
+    done = run("checks", "--evidence=demo", f"--report-dir={tmp_path}", *more)
+    path = tmp_path / "latest" / "findings.json"
+    return done, json.loads(path.read_text()) if path.exists() else {}
+
+
+def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
+    """All verdicts are those recorded; a policy that fails or is unknown is a failing test, and pytest ends with 1."""
+    done, found = checks(tmp_path)
+
+    assert done.returncode == 1
+    assert {finding["id"]: finding["verdict"] for finding in found["findings"]} == EXPECTED
+    assert (
+        "test_bridge_has_its_vlan_attached[minisrv]" in run("checks", "--evidence=demo", "--collect-only", "-q").stdout
+    )
+    assert "INST-001@sigsrv/default/priv: fail" in done.stdout
+    assert "sigsrv-remediate INST-001@sigsrv/default/priv" in done.stdout
+    assert "demo: 5 failures, 2 could not be determined" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("select", "families"), [(["-k", "vlan"], {"NET"}), (["-m", "acl"], {"ACL"}), (["-m", "high and proj"], {"PROJ"})]
+)
+def test_pytest_s_own_selection_works(tmp_path, select, families):
+    """-k takes names, -m families and severities; the report holds what was selected."""
+    _, found = checks(tmp_path, *select)
+
+    assert {finding["policy"].split("-")[0] for finding in found["findings"]} == families
+
+
+def test_a_part_of_the_catalogue_has_the_verdicts_of_the_whole(tmp_path):
+    """What follows from a finding that was not selected keeps its verdict."""
+    _, found = checks(tmp_path, "-k", "silent_allow")
+
+    assert {f["id"]: f["verdict"] for f in found["findings"]} == {
+        k: v for k, v in EXPECTED.items() if k.startswith("ACL-003")
+    }
+
+
+def test_a_selection_of_nothing_is_no_success(tmp_path):
+    """-k that matches nothing ends with pytest's 5, and writes no report."""
+    done, found = checks(tmp_path, "-k", "no_such_check")
+
+    assert done.returncode == 5
+    assert found == {}
+
+
+def test_an_unknown_host_is_wrong_use(tmp_path):
+    """pytest's exit code for it is 4; the error names the nearest host."""
+    done, _ = checks(tmp_path, "--hosts=sigsvr")
+
+    assert done.returncode == 4
+    assert 'did you mean "sigsrv"?' in done.stdout + done.stderr
+
+
+def test_collecting_alone_asks_no_host(tmp_path):
+    """--collect-only lists the tests and scans nothing."""
+    done = run(
+        "checks",
+        "--collect-only",
+        "-q",
+        "--hosts=sigsrv",
+        f"--report-dir={tmp_path}",
+        f"--site={ROOT / 'policies/site.yaml'}",
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "[sigsrv]" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_checks_the_plugin_does_nothing(tmp_path):
+    """Tests that have nothing to do with sigsrv need no site and get no report."""
+    (tmp_path / "test_x.py").write_text("def test_x():\n    pass\n")
+
+    done = run("test_x.py", "-p", "no:cacheprovider", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout
+    assert "compliance" not in done.stdout.replace("sigsrv-compliance", "")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["test_x.py"]
+
+
+def test_a_check_of_one_s_own_replaces_the_shipped_one(tmp_path):
+    """A file with @policy is a check of that policy wherever it lies."""
+    (tmp_path / "test_mine.py").write_text(
+        "from sigsrv.evaluate import policy\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
+        "    require('mine', facts.name == 'sigsrv', expected='sigsrv', observed=facts.name)\n"
+    )
+
+    done = run("test_mine.py", "--evidence=demo", f"--report-dir={tmp_path / 'out'}", cwd=tmp_path)
+
+    assert done.returncode == 1
+    found = json.loads((tmp_path / "out" / "latest" / "findings.json").read_text())["findings"]
+    assert {f["id"]: f["verdict"] for f in found} == {"NET-001@sigsrv/mine": "pass", "NET-001@minisrv/mine": "fail"}
+
+
+def test_facts_outside_a_check_are_refused(tmp_path):
+    """A test that takes facts and is no check says how it becomes one."""
+    (tmp_path / "test_mine.py").write_text("def test_mine(facts):\n    pass\n")
+
+    assert "mark it with @policy" in run("test_mine.py", "--evidence=demo", cwd=tmp_path).stdout
+
+
+def test_a_host_s_text_does_not_steer_the_terminal(tmp_path):
+    """Control characters of a host are shown, not obeyed."""
+    import shutil
+
+    from sigsrv.collect import evidence
+
+    kept = evidence.load(ROOT / "src" / "sigsrv" / "demo" / "evidence")
+    for seen in kept.values():
+        for row in seen.api["/1.0/projects?recursion=1"].metadata:
+            if row["name"] == "user-alice":
+                row["name"] = "x\x1b[2J\u202ey"
+    evidence.save(tmp_path / "e", "run", kept)
+    shutil.copy(ROOT / "src/sigsrv/demo/site.yaml", tmp_path / "site.yaml")
+
+    done = run(
+        "checks", f"--evidence={tmp_path / 'e'}", f"--site={tmp_path / 'site.yaml'}", f"--report-dir={tmp_path / 'o'}"
+    )
+
+    assert "PROJ-001@cluster/x%1B%5B2J%E2%80%AEy" in done.stdout
+    assert "\x1b[2J" not in done.stdout
+    assert "\u202e" not in done.stdout
