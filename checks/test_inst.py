@@ -11,18 +11,10 @@ _NOT_OF_THE_HOST = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:")
 _BUILT_IN = ("cloud-init:config", "agent:config")
 
 
-def _here(facts):
-    """Instances with the host that they are on; those of hosts that were not selected are left out."""
-    for instance in facts.first(lambda incus: incus.instances):
-        host = facts.host_of(instance.location)
-        if host is not None:
-            yield instance, host.name
-
-
 @policy("INST-001")
 def test_containers_are_not_privileged(facts, site, require):
     """Neither configured as privileged, by whatever profile, nor still running so after the key was put right."""
-    for instance, host in _here(facts):
+    for instance, host in facts.instances.read:
         if instance.type != "container":
             continue
         configured = instance.expanded_config["security.privileged"] == "true"
@@ -57,7 +49,7 @@ def test_containers_are_not_privileged(facts, site, require):
 @policy("INST-004")
 def test_instances_mount_no_host_paths(facts, site, require):
     """A disk without a pool is a path of the host, unless it is one that Incus makes or that the site allows."""
-    for instance, host in _here(facts):
+    for instance, host in facts.instances.read:
         found = {
             name: device
             for name, device in sorted(instance.expanded_devices.items())

@@ -194,12 +194,18 @@ def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[
 def _run(
     policy: Policy, check: Check | None, site: Site, facts: HostFacts | ClusterFacts, require: Require
 ) -> tuple[Finding, ...]:
-    if policy.rule is not None:
-        return require.run(lambda: _apply_rule(policy, facts, require))
-    if check is None:
-        require.unknown(None, f"{policy.id} has neither a rule nor a check")
-        return require.findings
-    return require.run(lambda: check(facts, site, require))
+    def apply() -> None:
+        if policy.examines == "instance" and isinstance(facts, ClusterFacts):
+            for unread, cause in facts.instances.unread:
+                require.unknown(unread.resource, cause.reason, _because(cause, policy.id), cause.host)
+        if policy.rule is not None:
+            _apply_rule(policy, facts, require)
+        elif check is not None:
+            check(facts, site, require)
+        else:
+            require.unknown(None, f"{policy.id} has neither a rule nor a check")
+
+    return require.run(apply)
 
 
 def evaluate(
@@ -249,9 +255,8 @@ def _resources(examines: str, facts: HostFacts | ClusterFacts) -> Iterator[Resou
         for pool in facts.incus.pools:
             yield facts.name, pool.name, _as_json(facts.incus.pool_at(pool.name, facts.member))
     elif examines == "instance":
-        for instance in facts.first(lambda incus: incus.instances):
-            if host := facts.host_of(instance.location):
-                yield host.name, instance.resource, _as_json(instance)
+        for instance, host in facts.instances.read:
+            yield host, instance.resource, _as_json(instance)
     elif examines == "project":
         for project in facts.first(lambda incus: incus.projects):
             yield facts.name, project.name, _as_json(project)

@@ -99,7 +99,7 @@ def _explained(document: Located, error: ValidationError) -> UsageError:
     wanted: Any = error.validator_value
     if error.validator == "oneOf":
         names = [name for each in wanted for name in each["required"]]
-        found = [name for name in names if name in error.instance]
+        found = [name for name in names if isinstance(error.instance, Mapping) and name in error.instance]
         return document.error(
             place, f"one of {', '.join(names)} is wanted, and here is {' and '.join(found) or 'none'}"
         )

@@ -19,6 +19,7 @@ class Case:
     host: str
     changes: dict[str, str]
     mended: list[str] = field(default_factory=list)
+    leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.host}"
@@ -46,6 +47,7 @@ CASES = [
         "minisrv",
         {"INST-001@sigsrv/default/svc-a": "fail", "INST-001@minisrv/default/svc-b": "fail"},
         ["INST-001@sigsrv/default/svc-a", "INST-001@minisrv/default/svc-b"],
+        [["incus", "config", "unset", name, "security.privileged"] for name in ("svc-a", "svc-b")],
     ),
     Case("project-unrestricted", "sigsrv", {"PROJ-001@cluster/restricted": "fail"}, ["PROJ-001@cluster/restricted"]),
     Case("project-features", "minisrv", {"PROJ-002@cluster/user-bob": "fail"}),
@@ -99,6 +101,8 @@ def test_a_fault_is_found_put_right_and_leaves_nothing(lab, unchanged, case):
             assert lab.on(host, "sh", "-c", "ls -A /run/sigsrv 2>/dev/null || true") == ""
     finally:
         lab.fault(case.fault, case.host, heal=True)
+    for command in case.leaves:
+        lab.on(case.host, *command)
 
 
 def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged):
@@ -117,8 +121,12 @@ def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged):
     assert run.exit_code == 3
     assert changes["CLUS-001@cluster/minisrv"] == "not-applicable"
     assert changes["POOL-001@minisrv/minisrv"] == "error"
-    named = {key for key, verdict in changes.items() if verdict not in (None, "fail")}
-    assert {because[key] for key in named if not key.startswith("INST")} == {root}
+    following = {key: verdict for key, verdict in changes.items() if verdict not in (None, "fail")}
+    assert {because[key] for key in following} == {root}
+    assert {key: verdict for key, verdict in following.items() if key.startswith("INST-001")} == {
+        f"INST-001@minisrv/{name}": "error"
+        for name in ("default/stopped-b", "default/svc-b", "default/web", "restricted/tenant1", "user-alice/alice1")
+    }
 
 
 def test_an_sshd_that_is_stopped_is_an_error_there_alone(lab, unchanged):

@@ -198,31 +198,22 @@ def test_a_mistake_in_the_site_is_told_and_nothing_is_scanned(lab, tmp_path, arg
 
 
 def test_what_a_host_calls_things_is_shown_as_text(lab, tmp_path):
-    """A project named and an instance described by an attacker appear in the report as text, and break nothing."""
-    lab.on("sigsrv", "incus", "project", "set", "restricted", "user.note=<script>alert(1)</script>")
-    lab.on(
-        "sigsrv",
-        "incus",
-        "config",
-        "device",
-        "add",
-        "svc-a",
-        "<img src=x onerror=alert(1)>",
-        "disk",
-        "source=/etc",
-        "path=/mnt/x",
-    )
+    """A folder of the host that is named like an attack appears in report and findings as text, and runs nowhere."""
+    name = "/tmp/<img src=x onerror=alert(1)>$(reboot)"
+    lab.on("sigsrv", "mkdir", "-p", name)
+    lab.on("sigsrv", "incus", "config", "device", "add", "svc-a", "evil", "disk", f"source={name}", "path=/mnt/x")
     try:
         done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path))
+        plan = lab.command("sigsrv-remediate", "INST-004@sigsrv/default/svc-a", "--plan", "--site", str(lab.site))
     finally:
-        lab.on("sigsrv", "incus", "config", "device", "remove", "svc-a", "<img src=x onerror=alert(1)>")
-        lab.on("sigsrv", "incus", "project", "unset", "restricted", "user.note")
+        lab.on("sigsrv", "incus", "config", "device", "remove", "svc-a", "evil")
+        lab.on("sigsrv", "rmdir", name)
 
     assert done.returncode == 1
     page = (tmp_path / "latest" / "report.html").read_text()
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
-    assert "alert(1)</script>" not in (tmp_path / "latest" / "findings.json").read_text()
+    assert f"'source={name}'" in plan.stdout
 
 
 def test_verdicts_in_process_are_those_of_the_command(lab):

@@ -6,13 +6,14 @@ Room: facts. May import errors and collect. ``HostFacts`` is what a check of a h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 from sigsrv.collect.evidence import Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts.incus import IncusFacts
+from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
 from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
@@ -61,6 +62,22 @@ class HostFacts:
 
 
 @dataclass(frozen=True)
+class Instances:
+    """read: each instance with the name of its host. unread: those that nobody could tell more of, each with the reason."""
+
+    read: tuple[tuple[Instance, str], ...]
+    unread: tuple[tuple[UnreadInstance, EvidenceError], ...]
+
+
+def _away(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
+    """Why nothing is known of an instance: its host is away, its host's daemon is, or Incus alone knows."""
+    reason = f"{unread.resource}: its member {unread.location} did not answer"
+    if host.unreachable:
+        return EvidenceError(reason, FailureKind.UNREACHABLE, host.name)
+    return EvidenceError(reason, FailureKind.DOWN if host.daemon_down else FailureKind.GARBLED, host.name)
+
+
+@dataclass(frozen=True)
 class ClusterFacts:
     """A cluster: its hosts in the order of the site. name: ``cluster``; an unclustered host's own name."""
 
@@ -79,6 +96,32 @@ class ClusterFacts:
             raise EvidenceError("no host was asked", FailureKind.ABSENT)
         reasons = "; ".join(dict.fromkeys(cause.reason for cause in refused))
         raise EvidenceError(reasons, refused[0].kind, refused[0].host)
+
+    @cached_property
+    def instances(self) -> Instances:
+        """The instances on the hosts of this cluster, all projects; each as its own member's daemon has it, else another.
+
+        Raises EvidenceError where no daemon gave the list. Instances of members that were not selected are left out.
+        """
+        self.first(lambda incus: incus.instances)
+        views = {}
+        for host in self.hosts.values():
+            with suppress(EvidenceError):
+                views[host.name] = {each.resource: each for each in host.incus.instances}
+        read: dict[str, tuple[Instance, str]] = {}
+        unread: dict[str, tuple[UnreadInstance, HostFacts]] = {}
+        for resource in sorted({resource for view in views.values() for resource in view}):
+            rows = [view[resource] for view in views.values() if resource in view]
+            at = self.host_of(rows[0].location)
+            if at is None:
+                continue
+            own = views.get(at.name, {}).get(resource)
+            best = next((row for row in [own, *rows] if isinstance(row, Instance)), None)
+            if best:
+                read[resource] = (best, at.name)
+            elif isinstance(rows[0], UnreadInstance):
+                unread[resource] = (rows[0], at)
+        return Instances(tuple(read.values()), tuple((each, _away(each, at)) for each, at in unread.values()))
 
     def host_of(self, location: str) -> HostFacts | None:
         """The host that is the member ``location``; an unclustered host's instances are at ``none``. None: not selected."""

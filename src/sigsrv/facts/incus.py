@@ -75,6 +75,19 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class UnreadInstance:
+    """An instance that is known by name only: the member that it is on did not answer the daemon that was asked."""
+
+    name: str
+    project: str
+    location: str
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.name}"
+
+
+@dataclass(frozen=True)
 class Network:
     name: str
     managed: bool
@@ -119,10 +132,17 @@ def _devices(value: Any, what: str) -> dict[str, dict[str, str]]:
     return {str(name): _config(device, f"{what} {name}") for name, device in mapping(value, what).items()}
 
 
-def instance(row: Mapping[str, Any]) -> Instance:
-    """An instance from its row. Raises KeyError, TypeError, ValueError where a structural key is missing; EvidenceError."""
+def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
+    """An instance from its row. Raises KeyError, TypeError, ValueError where a structural key is missing; EvidenceError.
+
+    Of a member that is away Incus lists the instances with status Error and ``null`` for all of their configuration.
+    """
     name = text(row["name"], "name")
     where = f"instance {row['project']}/{name}"
+    if row["config"] is None and row["status"] == "Error":
+        return UnreadInstance(
+            name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location")
+        )
     return Instance(
         name=name,
         project=text(row["project"], f"{where}: project"),
@@ -242,7 +262,7 @@ class IncusFacts:
         )
 
     @cached_property
-    def instances(self) -> tuple[Instance, ...]:
+    def instances(self) -> tuple[Instance | UnreadInstance, ...]:
         """All instances of all projects. Where their state did not come in time, their configuration, with status ``Unknown``."""
         self._full()
         try:

@@ -1,0 +1,75 @@
+"""Everything that comes from a host is hostile text: it is shown, and quoted, and never obeyed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sigsrv import data, publish, scan
+from sigsrv.collect import evidence
+
+SCRIPT = "<script>alert(1)</script>"
+NETWORK = "$(reboot)"
+
+
+@pytest.fixture
+def published(tmp_path) -> tuple[scan.Plan, dict, str]:
+    """The demo's evidence with an instance and a network that an attacker named; its plan, findings by id, and page."""
+    kept = evidence.load(data.DEMO / "evidence")
+    for seen in kept.values():
+        for row in seen.api["/1.0/instances?recursion=2&all-projects=true"].metadata:
+            if row["name"] == "priv":
+                row["description"] = SCRIPT
+                row["project"] = SCRIPT.replace("/", "")
+                row["expanded_devices"]["x"] = {"type": "disk", "source": f"/{SCRIPT}", "path": "/mnt"}
+        for row in seen.api["/1.0/networks?recursion=1"].metadata:
+            if row["name"] == "incusbr0":
+                row["name"] = NETWORK
+        for row in seen.api["/1.0/projects?recursion=1"].metadata:
+            if row["name"] == "user-alice":
+                row["name"] = SCRIPT.replace("/", "")
+    evidence.save(tmp_path / "e", "run", kept)
+    site = yaml.safe_load((data.DEMO / "site.yaml").read_text())
+    site["bridges"][1]["name"] = NETWORK
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
+    plan = scan.prepare(scan.Options(site=str(tmp_path / "site.yaml"), evidence=str(tmp_path / "e")))
+    run, _ = scan.scan(plan)
+    page = publish.publish(run, plan.policies, tmp_path / "out")
+    found = {finding["id"]: finding for finding in json.loads((page.parent / "findings.json").read_text())["findings"]}
+    return plan, {"findings": found, "fixes": publish.fixes_of(run)}, page.read_text()
+
+
+def test_a_script_in_a_name_is_text_in_the_report(published):
+    """A script element in what a host tells never becomes one of the page."""
+    _, told, page = published
+    shown = [f for f in told["findings"].values() if "alert(1)" in f["observed"] + f["resource"]]
+
+    assert {f["policy"] for f in shown} >= {"INST-004", "PROJ-001"}
+    assert SCRIPT not in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_command_in_a_network_s_name_is_quoted_in_its_script(published):
+    """A network that is called $(reboot) stays one quoted word, in script and undo, and percent-encoded in the id."""
+    _, told, page = published
+    fix = told["fixes"]["ACL-001@cluster/%24%28reboot%29"]
+
+    assert f"network='{NETWORK}'\n" in fix.script
+    assert f"network='{NETWORK}'\n" in fix.undo
+    for line in (fix.script + fix.undo).splitlines():
+        assert NETWORK not in line.replace(f"'{NETWORK}'", "")
+    assert "sigsrv-remediate ACL-001@cluster/%24%28reboot%29" in page
+
+
+def test_the_report_of_hostile_evidence_needs_no_checkout(published, tmp_path):
+    """The page is one file: moved elsewhere it is as whole as before."""
+    _, _, page = published
+    moved = Path(shutil.move(tmp_path / "out" / "latest" / "report.html", tmp_path / "moved.html"))
+
+    assert moved.read_text() == page
+    assert 'src="' not in page
