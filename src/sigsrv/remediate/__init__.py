@@ -114,12 +114,21 @@ class Transaction:
             return self._undo(
                 f"the script ended with {said.rc}: {said.reason}", began, refused="refused:" in said.stderr
             )
-        self._journal.write(self.id, self._fix, "applied", said.stdout)
+        self._note("applied", said.stdout)
         try:
             fault = self._verify()
             return self._undo(fault, began) if fault else self._confirm(began)
         except KeyboardInterrupt:
             return self._undo("interrupted", began)
+        except Exception as cause:  # whatever it is: a change that is not proven does not stay
+            return self._undo(f"it could not be verified: {type(cause).__name__}: {cause}", began)
+
+    def _note(self, state: str, detail: str = "") -> None:
+        """Write to the journal once the host was changed: then a journal that fails must not keep us from undoing."""
+        try:
+            self._journal.write(self.id, self._fix, state, detail)
+        except UsageError as cause:
+            self._tell(str(cause))
 
     def _verify(self) -> str:
         """What is wrong with the new state on fresh facts, over a new login; "" where the finding is gone and nothing is worse."""
@@ -150,12 +159,12 @@ class Transaction:
             return self._undo(f"it could not be confirmed: {cause.failure.reason}", began)
         if said.rc != 0:
             return self._undo(f"it could not be confirmed: {said.reason}", began)
-        self._journal.write(self.id, self._fix, "verified")
+        self._note("verified")
         return Outcome(Ending.VERIFIED, f"{self._looked.finding.id} holds on fresh facts; nothing else is worse")
 
     def _undo(self, why: str, began: float, refused: bool = False) -> Outcome:
         """Put it back: over a new login, or by waiting for the host to do it. Then see on fresh facts that it is as it was."""
-        self._journal.write(self.id, self._fix, "undoing", why)
+        self._note("undoing", why)
         self._tell(f"undoing: {why}")
         said = self._reach(began)
         after = scan.judge(self._plan, scan.collect(self._plan))
@@ -168,9 +177,9 @@ class Transaction:
                 if said.rc
                 else f"worse than before: {left[0].id}"
             )
-            self._journal.write(self.id, self._fix, "failed", f"{why}; undo: {detail}")
+            self._note("failed", f"{why}; undo: {detail}")
             return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {detail}")
-        self._journal.write(self.id, self._fix, "undone", why)
+        self._note("undone", why)
         return Outcome(Ending.REFUSED if refused else Ending.UNDONE, why)
 
     def _reach(self, began: float) -> Said | None:
