@@ -15,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 
 from sigsrv.errors import UsageError, nearest
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
 _Path = tuple[str | int, ...]
 
 
@@ -48,11 +49,12 @@ def load(path: Path) -> Located:
         reason = cause.strerror if isinstance(cause, OSError) else "not UTF-8"
         raise UsageError(f"{path}: {reason}") from cause
     try:
-        node = yaml.compose(source, Loader=yaml.SafeLoader)
+        node = yaml.compose(source, Loader=_Loader)
         lines: dict[_Path, int] = {}
         if node is not None:
             _walk(path, node, (), lines, frozenset())
-        return Located(path, yaml.safe_load(source), lines)
+        content = yaml.load(source, Loader=_Loader)  # noqa: S506  the safe one
+        return Located(path, content, lines)
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         line = mark.line + 1 if mark else 1
