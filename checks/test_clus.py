@@ -25,13 +25,18 @@ def test_cluster_members_are_online(facts, site, require):
             refused.append(cause)
     if not answers:
         raise refused[0]
-    for name in sorted({name for members in answers.values() for name in members}):
+    expected_members = {host.member for host in site.hosts}
+    for name in sorted(expected_members | {name for members in answers.values() for name in members}):
         host = facts.host_of(name)
         if host is not None and host.daemon_down:
             because = finding_id("HOST-002", host.name, host.name)
             require.not_applicable(name, f"the Incus daemon of {host.name} does not answer", because=because)
             continue
         seen = {asked: members[name] for asked, members in answers.items() if name in members}
+        if not seen:
+            because = finding_id("CLUS-006", facts.name, name)
+            require.not_applicable(name, f"the cluster has no member {name}", because=because)
+            continue
         statuses = {member.status for member in seen.values()}
         if statuses <= set(_AWAY_ON_PURPOSE):
             because = finding_id("CLUS-004", facts.name, name)

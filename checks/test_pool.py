@@ -53,7 +53,8 @@ def test_zfs_pool_is_online_without_errors(facts, site, require):
         listed = configured.get(wanted.name)
         driver = listed.driver if listed else wanted.driver
         if driver != "zfs":
-            require.not_applicable(wanted.name, f"its driver is {driver}")
+            because = finding_id("POOL-002", facts.name, wanted.name) if wanted.driver == "zfs" else None
+            require.not_applicable(wanted.name, f"its driver is {driver}", because=because)
             continue
         if listed is None:
             because = finding_id("POOL-001", facts.name, wanted.name)

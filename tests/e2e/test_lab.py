@@ -37,7 +37,7 @@ def run(program, *arguments, timeout_s=300):
 
 def bring_up():
     result = run("lab", "up")
-    if result.returncode == 3:
+    if result.returncode == 3 and os.environ.get("CI") != "true":
         pytest.skip(result.stderr.splitlines()[0])
     assert result.returncode == 0, result.stderr
     return result

@@ -34,40 +34,43 @@ def collect(target: Target, member: str, probes: Sequence[Probe]) -> Evidence:
     began = time.monotonic()
     try:
         with Session(target, forward=SOCKET) as session:
-            return gather(session, member, probes, began + target.timeout_s)
+            return gather(session, member, probes)
     except ConnectionFailed as cause:
         return unreachable(target.name, cause.failure, time.monotonic() - began)
+    except Exception as cause:  # a fault of ours on one host must not hide the others
+        failure = Failure(FailureKind.GARBLED, f"{target.name}: the collection broke: {type(cause).__name__}: {cause}")
+        return unreachable(target.name, failure, time.monotonic() - began)
 
 
-def gather(session: Session, member: str, probes: Sequence[Probe], deadline: float) -> Evidence:
-    """The evidence of a host that a session is open to. deadline: of time.monotonic(); then the session is cut.
+def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
+    """The evidence of a host that a session is open to. When the session's time is up, it is cut.
 
     Raises ConnectionFailed where the connection breaks before the probes came back.
     """
     host = session.target.name
     began = time.monotonic()
     collected = time.time()
-    watchdog = threading.Timer(max(0.1, deadline - began), session.close)
+    watchdog = threading.Timer(session.remaining_s, session.close)
     watchdog.daemon = True
     watchdog.start()
     try:
         word = secrets.token_hex(16)
-        _, output, _ = session.run(carried(script(probes, word)), deadline - time.monotonic())
+        output = session.host().run(carried(script(probes, word))).stdout_bytes
         answers = read(probes, word, output)
         endpoint = f"http+unix://{quote(str(session.socket), safe='')}"
-        api = collect_api(endpoint, member, deadline, lambda: _explain(session, answers, deadline))
+        api = collect_api(endpoint, member, session.deadline, lambda: _explain(session, answers))
     finally:
         watchdog.cancel()
     return Evidence(host, collected, time.monotonic() - began, None, answers, api)
 
 
-def _explain(session: Session, answers: Mapping[str, Answer], deadline: float) -> Failure:
+def _explain(session: Session, answers: Mapping[str, Answer]) -> Failure:
     """Why a request got no connection: our time is up, the ssh connection broke, or the daemon's socket gave none."""
     host = session.target.name
-    if time.monotonic() >= deadline - 0.1:
+    if time.monotonic() >= session.deadline - 0.1:
         return Failure(FailureKind.TIMEOUT, f"Incus API on {host}: the host's time was used up")
     try:
-        session.run("true", min(3.0, deadline - time.monotonic()))
+        session.run("true", min(3.0, session.remaining_s))
     except ConnectionFailed as cause:
         return cause.failure
     return explain_socket(host, answers)

@@ -22,14 +22,12 @@ from typing import Any
 
 import testinfra
 from testinfra.backend import BACKENDS
-from testinfra.backend.base import CommandResult
-from testinfra.backend.ssh import SshBackend
+from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
 from sigsrv.collect.evidence import Failure
 from sigsrv.errors import FailureKind
 
-BACKEND = "openssh"
 CONNECT_S = 6
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 
@@ -114,11 +112,17 @@ class Session:
 
     def __init__(self, target: Target, forward: str | None = None) -> None:
         self.target = target
+        self.deadline = time.monotonic() + target.timeout_s
         self._forward = forward
         self._folder = Path(tempfile.mkdtemp(prefix="sigsrv-"))  # short: a unix socket's path has 107 bytes
         self._master: subprocess.Popen[bytes] | None = None
         self.control = self._folder / "c"
         self.socket = self._folder / "s"
+
+    @property
+    def remaining_s(self) -> float:
+        """What is left of the target's time."""
+        return max(0.1, self.deadline - time.monotonic())
 
     def __enter__(self) -> Session:
         argv = [*self.target.ssh(), "-N", "-M", "-S", str(self.control), "-o", "ControlPersist=no"]
@@ -134,6 +138,10 @@ class Session:
                     stderr=log,
                 )
             self._await_login(stderr)
+        except FileNotFoundError as cause:
+            self.close()
+            reason = "ssh is not installed here: apt-get install openssh-client"
+            raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, reason)) from cause
         except BaseException:
             self.close()
             raise
@@ -185,11 +193,10 @@ class Session:
 
     def host(self) -> Host:
         """testinfra's host, which runs its commands through this connection."""
-        BACKENDS[BACKEND] = f"{OpensshBackend.__module__}.{OpensshBackend.__qualname__}"
+        BACKENDS[OpensshBackend.NAME] = f"{OpensshBackend.__module__}.{OpensshBackend.__qualname__}"
         target = self.target
-        host = testinfra.get_host(f"{BACKEND}://{target.name}", sudo=target.sudo, sudo_user=target.sudo_user)
-        host.backend.session = self
-        return host
+        address = f"{OpensshBackend.NAME}://{target.name}"
+        return testinfra.get_host(address, sudo=target.sudo, sudo_user=target.sudo_user, session=self)
 
 
 def _last_line(path: Path, destination: str) -> str:
@@ -198,13 +205,21 @@ def _last_line(path: Path, destination: str) -> str:
     return lines[-1] if lines else f"ssh {destination}: ended without a word"
 
 
-class OpensshBackend(SshBackend):  # type: ignore[misc]  # testinfra has no types
-    """testinfra's backend over a Session: OpenSSH with one shared connection, each command with a time limit."""
+class OpensshBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no types
+    """testinfra's backend over a Session. Its own ssh backend shares no connection, and sets no limit to a command's time.
 
-    NAME = BACKEND
-    session: Session
+    A command may take what is left of the session's time. Raises ConnectionFailed where that is up or the connection is gone.
+    """
+
+    NAME = "openssh"
+
+    def __init__(
+        self, hostspec: str, session: Session, sudo: bool = False, sudo_user: str | None = None, **_: Any
+    ) -> None:
+        super().__init__(hostspec, sudo=sudo, sudo_user=sudo_user)
+        self._session = session
 
     def run(self, command: str, *args: str, **_: Any) -> CommandResult:
         line = self.get_command(command, *args)
-        rc, out, err = self.session.run(line, self.session.target.timeout_s)
+        rc, out, err = self._session.run(line, self._session.remaining_s)
         return self.result(rc, line.encode(), out, err)
