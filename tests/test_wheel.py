@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_the_wheel_holds_the_content_and_the_demo_runs_from_it(tmp_path):
     """Policies, checks, remediations, report templates and the demo are inside; unpacked elsewhere, the demo ends well."""
-    argv = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    argv = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     subprocess.run([*argv, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -21,13 +30,20 @@ def test_the_wheel_holds_the_content_and_the_demo_runs_from_it(tmp_path):
         archive.extractall(tmp_path / "installed")
 
     for folder in ("policies", "checks", "remediations", "reports"):
-        kept = [path for path in (ROOT / folder).rglob("*") if path.is_file() and "out" not in path.parts and "__pycache__" not in path.parts]
+        left_out = {"out", "__pycache__"}
+        kept = [path for path in (ROOT / folder).rglob("*") if path.is_file() and not left_out & set(path.parts)]
         assert {f"sigsrv/{path.relative_to(ROOT)}" for path in kept} <= names
     assert not [name for name in names if "/out/" in name or "__pycache__" in name]
 
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path / "installed"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
     code = "import sys; from sigsrv.cli import main; sys.exit(main(['demo']))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
+    )
 
     assert done.returncode == 0, done.stderr
     assert f"report: {tmp_path}/state/sigsrv/runs/latest/report.html" in done.stdout
