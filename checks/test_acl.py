@@ -7,22 +7,25 @@ from sigsrv.finding import finding_id
 _DIRECTIONS = ("ingress", "egress")
 
 
+def _managed(facts, site, require):
+    """Each bridge of the site with its network; one that is missing is the fault of NET-004."""
+    networks = {network.name: network for network in facts.first(lambda incus: incus.networks)}
+    for bridge in site.bridges:
+        network = networks.get(bridge.name)
+        if network is None or not network.managed:
+            because = finding_id("NET-004", facts.name, bridge.name)
+            require.not_applicable(bridge.name, f"there is no managed network {bridge.name}", because=because)
+        else:
+            yield bridge, network
+
+
 @policy("ACL-001")
 def test_network_carries_the_acls_of_the_site(facts, site, require):
     """Every ACL that the site names is in the network's list."""
-    networks = {network.name: network for network in facts.first(lambda incus: incus.networks)}
     known = {acl.name for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
-    for bridge in site.bridges:
+    for bridge, network in _managed(facts, site, require):
         if not bridge.acls:
             require.not_applicable(bridge.name, "the site names no ACL for it")
-            continue
-        network = networks.get(bridge.name)
-        if network is None or not network.managed:
-            require.not_applicable(
-                bridge.name,
-                f"there is no managed network {bridge.name}",
-                because=finding_id("NET-004", facts.name, bridge.name),
-            )
             continue
         attached = words(network.config.get("security.acls"))
         missing = [acl for acl in bridge.acls if acl not in attached]
@@ -47,17 +50,8 @@ def _absent(wanted, known):
 @policy("ACL-003")
 def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
     """What no rule names is rejected or dropped, or allowed because the site says so."""
-    networks = {network.name: network for network in facts.first(lambda incus: incus.networks)}
     instances = facts.instances
-    for bridge in site.bridges:
-        network = networks.get(bridge.name)
-        if network is None or not network.managed:
-            require.not_applicable(
-                bridge.name,
-                f"there is no managed network {bridge.name}",
-                because=finding_id("NET-004", facts.name, bridge.name),
-            )
-            continue
+    for bridge, network in _managed(facts, site, require):
         attached = words(network.config.get("security.acls"))
         nics = [nic for instance, _ in instances.read for nic in _nics_with_acls(instance, bridge.name)]
         own = _allows(network.config, bridge, "the network") if attached else []

@@ -107,11 +107,18 @@ def new_run_id(now: float) -> str:
 
 
 def run_of(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding], started: float) -> Run:
-    """The run of some findings. started: seconds since the epoch."""
+    """The run of some findings. started: seconds since the epoch.
+
+    Of saved evidence the run has the evidence's own time: what a reader wants to know is when the hosts were so.
+    """
+    began, ended = started, time.time()
+    if plan.options.evidence:
+        began = min(seen.collected for seen in evidences.values())
+        ended = max(seen.collected + seen.seconds for seen in evidences.values())
     return Run(
         id=new_run_id(started),
-        started=timestamp(started),
-        finished=timestamp(time.time()),
+        started=timestamp(began),
+        finished=timestamp(ended),
         version=__version__,
         site=plan.site.name,
         hosts=tuple(_state(evidences[host.name]) for host in plan.hosts),
