@@ -101,7 +101,11 @@ def test_units_are_read_before_anything_asks_the_daemon():
 
 def test_zfs_is_asked_only_where_the_site_has_it():
     """A host without ZFS is not reported as one whose zpool is missing."""
-    assert {p.id for p in select(zfs=True)} - {p.id for p in select(zfs=False)} == {"zpool-json", "zpool-text"}
+    assert {p.id for p in select(zfs=True)} - {p.id for p in select(zfs=False)} == {
+        "zpool-json",
+        "zpool-text",
+        "zpool-list",
+    }
 
 
 def test_secrets_never_reach_evidence():

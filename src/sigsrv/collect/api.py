@@ -44,6 +44,17 @@ def pool_url(pool: str, member: str) -> str:
     return f"/1.0/storage-pools/{quote(pool, safe='')}?target={quote(member, safe='')}"
 
 
+def pool_resources_url(pool: str, member: str | None) -> str:
+    """What is used and free of a pool on one member: ``space`` and ``inodes``. member: None on a server that is in no cluster."""
+    target = f"?target={quote(member, safe='')}" if member else ""
+    return f"/1.0/storage-pools/{quote(pool, safe='')}/resources{target}"
+
+
+def network_url(network: str, member: str) -> str:
+    """A network as one member has it: member-specific keys, its status there."""
+    return f"/1.0/networks/{quote(network, safe='')}?target={quote(member, safe='')}"
+
+
 def collect_api(endpoint: str, member: str, deadline: float, explain: Callable[[], Failure]) -> dict[str, ApiAnswer]:
     """Every answer of one host's daemon, by URL.
 
@@ -67,14 +78,25 @@ def collect_api(endpoint: str, member: str, deadline: float, explain: Callable[[
         answers[url] = _get(client, url, deadline, explain)
     if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
         answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain)
-    clustered = _is_clustered(client.host_info)
-    pools = answers[POOLS].metadata
-    for pool in pools if isinstance(pools, list) else ():
-        name = pool.get("name") if isinstance(pool, dict) else None
-        if isinstance(name, str) and clustered:
-            url = pool_url(name, member)
-            answers[url] = _get(client, url, deadline, explain)
+    for url in _of_member(answers, member if _is_clustered(client.host_info) else None):
+        answers[url] = _get(client, url, deadline, explain)
     return answers
+
+
+def _of_member(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
+    """The URLs that tell what one member has of what the cluster lists. Without a cluster the lists themselves tell most."""
+    pools = [name for row in _listed(answers[POOLS]) if isinstance(name := row.get("name"), str)]
+    resources = [pool_resources_url(name, member) for name in pools]
+    if member is None:
+        return resources
+    managed = [row.get("name") for row in _listed(answers[NETWORKS]) if row.get("managed") is True]
+    networks = [network_url(name, member) for name in managed if isinstance(name, str)]
+    return [*(pool_url(name, member) for name in pools), *resources, *networks]
+
+
+def _listed(answer: ApiAnswer) -> list[Mapping[str, Any]]:
+    rows = answer.metadata
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _is_clustered(server: Any) -> bool:

@@ -47,8 +47,10 @@ TABLE = (
     Probe("socket", ("test", "-S", SOCKET), "collect.api"),
     Probe("socket-access", ("test", "-w", SOCKET), "collect.api"),
     Probe("link", ("ip", "-j", "-d", "link", "show"), "facts.network"),
+    Probe("addr", ("ip", "-j", "-d", "addr", "show"), "facts.network"),
     Probe("zpool-json", ("zpool", "status", "-j", "--json-int", "-p"), "facts.storage", timeout_s=8, needs_zfs=True),
     Probe("zpool-text", ("zpool", "status", "-p"), "facts.storage", timeout_s=8, needs_zfs=True),
+    Probe("zpool-list", ("zpool", "list", "-Hp"), "facts.storage", timeout_s=8, needs_zfs=True),
 )
 
 
