@@ -21,6 +21,7 @@ from sigsrv.remediate.remote import CONFIRM_S, RemoteFix, Said
 from sigsrv.remediation import Fix
 
 _SETTLE_TRIES = 4
+_SETTLE_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
 _WORSE = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.WAIVED: 0, Verdict.ERROR: 1, Verdict.FAIL: 2}
 Tell = Callable[[str], None]
 
@@ -167,20 +168,31 @@ class Transaction:
         self._note("undoing", why)
         self._tell(f"undoing: {why}")
         said = self._reach(began)
-        after = scan.judge(self._plan, scan.collect(self._plan))
-        left = worse(self._looked.findings, after)
-        if said is None or said.rc != 0 or left:
-            detail = (
-                "the host could not be reached"
-                if said is None
-                else said.reason
-                if said.rc
-                else f"worse than before: {left[0].id}"
-            )
-            self._note("failed", f"{why}; undo: {detail}")
-            return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {detail}")
+        if said is None:
+            fault = "the host could not be reached"
+        elif said.rc != 0:
+            fault = said.reason
+        else:
+            fault = self._compare()
+        if fault:
+            self._note("failed", f"{why}; undo: {fault}")
+            return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {fault}")
         self._note("undone", why)
         return Outcome(Ending.REFUSED if refused else Ending.UNDONE, why)
+
+    def _compare(self) -> str:
+        """What is worse than before the fix, on fresh facts; "" where nothing is.
+
+        A member that was cut off needs some time until the others call it Online again.
+        """
+        limit = time.monotonic() + _SETTLE_S
+        while True:
+            left = worse(self._looked.findings, scan.judge(self._plan, scan.collect(self._plan)))
+            if not left:
+                return ""
+            if time.monotonic() > limit:
+                return "worse than before: " + ", ".join(finding.id for finding in left)
+            time.sleep(2)
 
     def _reach(self, began: float) -> Said | None:
         """Undo over a new login; where there is none yet, until the host's own timer must have done it."""
