@@ -2,12 +2,13 @@
 # make test   all tests; those on the lab where this machine can run it (Linux, root)
 # make check  ruff, mypy --strict, shellcheck
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
+# make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
 # make lock   pin the dependencies anew
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lab lab-down lock setup setup-dev clean
+.PHONY: demo test check lab lab-down bench-collect lock setup setup-dev clean
 
 demo: setup
 	@$(BIN)/sigsrv demo
@@ -27,6 +28,9 @@ lab:
 
 lab-down:
 	lab/lab down
+
+bench-collect: setup lab
+	@$(BIN)/python lab/bench-collect
 
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev

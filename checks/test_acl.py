@@ -1,5 +1,6 @@
 """Checks of ACL: network access control lists."""
 
+from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
 from sigsrv.finding import finding_id
@@ -8,12 +9,13 @@ _DIRECTIONS = ("ingress", "egress")
 
 
 def _managed(facts, site, require):
-    """Each bridge of the site with its network; one that is missing is the fault of NET-004."""
-    networks = {network.name: network for network in facts.first(lambda incus: incus.networks)}
+    """Each bridge of the site with its network; one that is missing is the fault of NET-004, on the host that told of it."""
+    listed, host = facts.first(lambda incus: (incus.networks, incus.evidence.host))
+    networks = {network.name: network for network in listed}
     for bridge in site.bridges:
         network = networks.get(bridge.name)
         if network is None or not network.managed:
-            because = finding_id("NET-004", facts.name, bridge.name)
+            because = finding_id("NET-004", host, bridge.name)
             require.not_applicable(bridge.name, f"there is no managed network {bridge.name}", because=because)
         else:
             yield bridge, network
@@ -45,6 +47,49 @@ def test_network_carries_the_acls_of_the_site(facts, site, require):
 def _absent(wanted, known):
     absent = [acl for acl in wanted if acl not in known]
     return f"there is no ACL {', '.join(absent)}" if absent else ""
+
+
+@policy("ACL-002")
+def test_acl_exists_and_has_rules_that_take_effect(facts, site, require):
+    """Each ACL that the site, a network or a NIC names. A rule that is disabled is none."""
+    found = {acl.name: acl for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
+    wanted = {(acl.project, acl.name): acl.min_rules for acl in site.acls}
+    for network in facts.first(lambda incus: incus.networks):
+        for name in words(network.config.get("security.acls")):
+            wanted.setdefault(("default", name), 1)
+    projects = {project.name: project for project in facts.first(lambda incus: incus.projects)}
+    for instance, _ in facts.instances.read:
+        for device in instance.expanded_devices.values():
+            if device.get("type") == "nic":
+                for name in words(device.get("security.acls")):
+                    wanted.setdefault((_owner(projects, instance.project), name), 1)
+    for (project, name), least in sorted(wanted.items()):
+        resource = f"{project}/{name}"
+        if project != "default":  # only OVN networks have ACLs of a project's own; they are not asked for
+            require.unknown(resource, f"the ACLs of project {project} are not collected")
+            continue
+        acl = found.get(name)
+        require(
+            resource,
+            acl is not None and acl.enabled >= least,
+            expected=f"at least {least} rule{'s' if least != 1 else ''} enabled",
+            observed=_rules(acl) if acl else "there is no such ACL",
+        )
+    if facts.instances.unread:  # a NIC of theirs may name one more
+        with require.about(facts.name):
+            raise facts.instances.unread[0][1]
+
+
+def _owner(projects, name):
+    """The project whose networks and ACLs an instance of a project uses."""
+    if name not in projects:
+        raise EvidenceError(f"no project {name} among those that Incus lists")
+    return name if projects[name].config["features.networks"] == "true" else "default"
+
+
+def _rules(acl):
+    seen = f"{acl.enabled} enabled, {acl.disabled} disabled"
+    return seen if acl.enabled else f"{seen}: where it is attached, its default action meets all traffic"
 
 
 @policy("ACL-003")

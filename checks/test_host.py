@@ -12,7 +12,7 @@ def test_host_is_reachable_and_answers(facts, site, require):
     if facts.unreachable:
         require.unknown(facts.name, facts.unreachable.reason)
     else:
-        require(facts.name, True, expected="it answers over ssh", observed="it answered")
+        require(facts.name, True, expected="it answers", observed="it answered")
 
 
 @policy("HOST-002")

@@ -1,10 +1,14 @@
 """Checks of POOL: storage pools."""
 
+from datetime import UTC, datetime
+
+from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
 from sigsrv.finding import finding_id
 
 _OPEN = ("new", "acknowledged")
 _SPARE = ("AVAIL", "INUSE")
+_DAY_S = 24 * 3600
 
 
 @policy("POOL-001")
@@ -42,9 +46,8 @@ def test_pool_exists_and_is_created_on_the_member(facts, site, require):
             )
 
 
-@policy("POOL-004")
-def test_zfs_pool_is_online_without_errors(facts, site, require):
-    """The pool, every device in it, and its data. A pool with permanent errors is ONLINE too."""
+def _zfs(facts, site, require):
+    """Each pool of the site that is to be ZFS and that Incus has, here; what stands in the way of the others is recorded."""
     configured = {pool.name: pool for pool in facts.incus.pools}
     for wanted in site.pools:
         if not wanted.is_on(facts.name):
@@ -60,13 +63,24 @@ def test_zfs_pool_is_online_without_errors(facts, site, require):
             because = finding_id("POOL-001", facts.name, wanted.name)
             require.not_applicable(wanted.name, f"there is no pool {wanted.name}", because=because)
             continue
-        with require.about(wanted.name):
-            _judge(facts, wanted, require)
+        yield wanted
 
 
-def _judge(facts, wanted, require):
+def _zpool_name(facts, wanted):
     here = facts.incus.pool_at(wanted.name, facts.member)
-    name = wanted.zpool or here.config.get("zfs.pool_name", "").partition("/")[0]
+    return wanted.zpool or here.config.get("zfs.pool_name", "").partition("/")[0]
+
+
+@policy("POOL-004")
+def test_zfs_pool_is_online_without_errors(facts, site, require):
+    """The pool, every device in it, and its data. A pool with permanent errors is ONLINE too."""
+    for wanted in _zfs(facts, site, require):
+        with require.about(wanted.name):
+            _judge_health(facts, wanted, require)
+
+
+def _judge_health(facts, wanted, require):
+    name = _zpool_name(facts, wanted)
     expected = f"zpool {name} and every device of it ONLINE, without any error"
     zpool = facts.storage.zpool(name)
     if zpool is None:
@@ -88,3 +102,101 @@ def _judge(facts, wanted, require):
         expected=expected,
         observed="; ".join(dict.fromkeys(faults)) or f"zpool {name} is ONLINE",
     )
+
+
+@policy("POOL-003")
+def test_pool_has_free_space_and_inodes(facts, site, require):
+    """Both a share and an amount must be free; of a ZFS pool also how full and how fragmented the zpool below it is."""
+    listed = {pool.name for pool in facts.incus.pools}
+    for wanted in site.pools:
+        if not wanted.is_on(facts.name):
+            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
+            continue
+        with require.about(wanted.name):
+            pool = facts.incus.pool_at(wanted.name, facts.member) if wanted.name in listed else None
+            if pool is None or pool.status != "Created":
+                because = finding_id("POOL-001", facts.name, wanted.name)
+                seen = pool.status if pool else "not there"
+                require.not_applicable(wanted.name, f"the pool is {seen} on {facts.member}", because=because)
+                continue
+            zpool = _zpool_name(facts, wanted) if pool.driver == "zfs" else None
+            if zpool is not None and facts.storage.zpool(zpool) is None:
+                because = finding_id("POOL-004", facts.name, wanted.name)
+                require.not_applicable(wanted.name, f"zpool {zpool} is not imported", because=because)
+                continue
+            _judge_space(facts, site.thresholds, wanted.name, zpool, require)
+
+
+def _judge_space(facts, limits, name, zpool, require):
+    found = facts.incus.pool_resources(name, facts.member)
+    space, inodes = found.space, found.inodes
+    faults = _short(space, limits.pool_free_percent, "space")
+    if space.free < limits.pool_free_min:
+        faults.append(f"{_gib(space.free)} of space free")
+    expected = [f"{limits.pool_free_percent} % and {_gib(limits.pool_free_min)} free"]
+    if inodes.total:
+        faults += _short(inodes, limits.inode_free_percent, "inodes")
+        expected.append(f"{limits.inode_free_percent} % of inodes free")
+    if zpool is not None:
+        usage = facts.storage.usage(zpool)
+        if usage.capacity is not None and usage.capacity > limits.zfs_capacity_percent:
+            faults.append(f"zpool {zpool} is {usage.capacity} % full")
+        if usage.fragmentation is not None and usage.fragmentation > limits.zfs_fragmentation_percent:
+            faults.append(f"zpool {zpool} is {usage.fragmentation} % fragmented")
+        expected.append(
+            f"zpool {zpool} at most {limits.zfs_capacity_percent} % full, {limits.zfs_fragmentation_percent} % fragmented"
+        )
+    require(name, not faults, expected="; ".join(expected), observed="; ".join(faults) or "enough is free")
+
+
+def _short(of, percent, what):
+    enough = of.free * 100 >= of.total * percent
+    return [] if enough else [f"{of.free * 100 // of.total} % of {what} free"]
+
+
+def _gib(size):
+    return f"{size / 1024**3:.2f} GiB"
+
+
+@policy("POOL-005")
+def test_zfs_pool_was_scrubbed_lately(facts, site, require):
+    """ZFS keeps its last scan only: after a resilver nobody can tell when the last scrub was. One that runs now is as good."""
+    for wanted in _zfs(facts, site, require):
+        with require.about(wanted.name):
+            name = _zpool_name(facts, wanted)
+            zpool = facts.storage.zpool(name)
+            if zpool is None:
+                because = finding_id("POOL-004", facts.name, wanted.name)
+                require.not_applicable(wanted.name, f"zpool {name} is not imported", because=because)
+                continue
+            if zpool.scan is None:  # a pool younger than the limit complies; neither zpool nor Incus tells its age
+                raise EvidenceError(
+                    f"{facts.name}: zpool {name} was never scrubbed, and its age is not known; to begin: zpool scrub {name}",
+                    host=facts.name,
+                )
+            holds, seen = _scrubbed(zpool.scan, facts.collected, site.thresholds.zfs_scrub_days, facts.name)
+            require(
+                wanted.name,
+                holds,
+                expected=f"a scrub of zpool {name} without errors in the last {site.thresholds.zfs_scrub_days} days",
+                observed=seen,
+                fix={"zpool": name},
+            )
+
+
+def _scrubbed(scan, now, days, host):
+    """Whether the last scan is such a scrub, and what it is. Raises EvidenceError where its age can't be told well enough."""
+    if scan.function != "SCRUB":
+        return False, f"the last scan is a {scan.function.lower()}; of a scrub before it nothing is kept"
+    if scan.state == "SCANNING":
+        return True, "a scrub is running"
+    if scan.state != "FINISHED":
+        return False, f"the last scrub is {scan.state.lower()}"
+    if scan.errors:
+        return False, f"the last scrub found {scan.errors} errors that it could not repair"
+    age = now - scan.ended
+    if age < -_DAY_S:
+        raise EvidenceError(f"{host}: the last scrub ended {-age / _DAY_S:.0f} days after the evidence was collected")
+    if abs(age - days * _DAY_S) < scan.doubt_s:
+        raise EvidenceError(f"{host}: the last scrub is about {days} days old; zpool does not tell the time zone")
+    return age <= days * _DAY_S, f"the last scrub ended on {datetime.fromtimestamp(scan.ended, UTC).date()}"

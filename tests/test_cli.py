@@ -41,7 +41,7 @@ def test_the_demo_ends_well_and_is_quick(tmp_path):
     assert time.monotonic() - began < 3
     assert done.returncode == 0, done.stderr
     assert f"report: {tmp_path}/latest/report.html" in done.stdout
-    assert "5 failures, 2 could not be determined" in done.stdout
+    assert "7 failures, 6 could not be determined" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 92
 
 
@@ -52,7 +52,7 @@ def test_the_demo_s_evidence_judged_as_a_scan_is_unknown(tmp_path):
     assert done.returncode == 3
     findings = json.loads((tmp_path / "latest" / "findings.json").read_text())
     assert findings["schema_version"] == 1
-    assert findings["summary"] == {"pass": 47, "fail": 5, "waived": 0, "not-applicable": 5, "error": 2}
+    assert findings["summary"] == {"pass": 72, "fail": 7, "waived": 0, "not-applicable": 7, "error": 6}
 
 
 def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
@@ -118,7 +118,7 @@ def test_remediation_alone_lists_what_scripts_put_right(tmp_path):
         "sigsrv-remediate INST-001@sigsrv/default/priv",
         "sigsrv-remediate PROJ-001@cluster/user-alice",
     ]
-    assert "1 failure needs a person" in done.stdout
+    assert "3 failures need a person" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["sigsrv", "sigsrv-remediate"])

@@ -12,10 +12,11 @@ import pytest
 from sigsrv import data
 from sigsrv.collect import evidence
 from sigsrv.collect.api import explain_socket
-from sigsrv.collect.connection import ConnectionFailed, Session, Target, bounded
+from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, Failure
 from sigsrv.collect.probes import SOCKET, TABLE, Probe, carried, read, script, select
 from sigsrv.collect.redact import redacted
+from sigsrv.collect.session import ConnectionFailed, Target, bounded
 from sigsrv.errors import FailureKind, UsageError
 
 WORD = "0123456789abcdef"
@@ -198,7 +199,10 @@ def test_a_local_command_has_bounds():
 
 def test_a_name_that_does_not_exist_is_unreachable_with_ssh_s_own_reason():
     """The reason is what ssh said, in one line."""
-    with pytest.raises(ConnectionFailed) as caught, Session(Target("no-such-host.invalid", ssh_config="/dev/null")):
+    with (
+        pytest.raises(ConnectionFailed) as caught,
+        open_session(Target("no-such-host.invalid", ssh_config="/dev/null")),
+    ):
         pass
 
     assert caught.value.failure.kind is FailureKind.UNREACHABLE

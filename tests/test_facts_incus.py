@@ -12,8 +12,9 @@ from sigsrv.collect import evidence
 from sigsrv.collect.evidence import ApiAnswer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import ClusterFacts, HostFacts, clusters
-from sigsrv.facts.config import boolean, words
+from sigsrv.facts.config import boolean, size_bytes, words
 from sigsrv.facts.incus import IncusFacts
+from sigsrv.facts.resources import Space
 
 RECORDED = evidence.load(data.DEMO / "evidence")["sigsrv"]
 VIEWS = {
@@ -130,6 +131,170 @@ def test_lists_lose_their_blanks():
     """Incus's lists are parted by commas."""
     assert words(" a, b ,,c") == ("a", "b", "c")
     assert words(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("512", 512),
+        (512, 512),
+        ("512B", 512),
+        ("1kB", 1000),
+        ("1KiB", 1024),
+        ("5GB", 5 * 10**9),
+        ("5GiB", 5 * 2**30),
+    ],
+)
+def test_sizes_are_those_of_incus(text, number):
+    """kB is 1000 and KiB 1024 bytes; a bare number is bytes."""
+    assert size_bytes(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "5 GiB", "5gib", "5KB", "-5GiB", "1.5GiB", "5GiB\n", "\u0665GiB"])
+def test_what_is_no_size_is_refused(text):
+    """What Incus would not take is not guessed at."""
+    with pytest.raises(ValueError, match="no size"):
+        size_bytes(text)
+
+
+def single() -> Evidence:
+    """The recorded daemon, were it in no cluster."""
+    environment = {**RECORDED.api[url.SERVER].metadata["environment"], "server_clustered": False}
+    return answering(url.SERVER, ApiAnswer(200, {**RECORDED.api[url.SERVER].metadata, "environment": environment}))
+
+
+def test_a_network_is_as_its_member_has_it():
+    """Status and member-specific keys come from the member's own answer, not from the list."""
+    found = IncusFacts(RECORDED).network_at("userbr0", "sigsrv")
+
+    assert found is not None
+    assert (found.managed, found.type, found.status, found.locations) == (
+        True,
+        "bridge",
+        "Created",
+        ("sigsrv", "minisrv"),
+    )
+    assert found.config["bridge.external_interfaces"] == "user0"
+    assert IncusFacts(RECORDED).network_at("nowhere", "sigsrv") is None
+
+
+def test_networks_that_nobody_else_tells_of_are_as_the_list_has_them():
+    """An unmanaged link, and any network of a daemon that is in no cluster: nothing was asked for beside the list."""
+    unmanaged = IncusFacts(RECORDED).network_at("eth1", "sigsrv")
+    alone = dataclasses.replace(single(), api={k: v for k, v in single().api.items() if "?target=" not in k})
+    listed = IncusFacts(alone).network_at("userbr0", "sigsrv")
+
+    assert unmanaged is not None
+    assert (unmanaged.managed, unmanaged.locations) == (False, ())
+    assert listed is not None
+    assert "bridge.external_interfaces" not in listed.config
+
+
+def test_the_resources_of_a_pool_are_read():
+    """Bytes and inodes of a directory; a zpool has no inodes to count."""
+    facts = IncusFacts(RECORDED)
+
+    iso = facts.pool_resources("iso", "sigsrv")
+    assert (iso.space, iso.inodes) == (Space(6249086976, 399749120), Space(393216, 9612))
+    assert iso.space.free == 5849337856
+    assert facts.pool_resources("nvme", "sigsrv").inodes.total == 0
+
+
+def test_used_that_was_left_out_is_0():
+    """Incus leaves out ``used`` of a pool that holds nothing."""
+    address = url.pool_resources_url("iso", "sigsrv")
+    answer = ApiAnswer(200, {"space": {"total": 100}, "inodes": {"total": 0, "used": 0}})
+
+    assert IncusFacts(answering(address, answer)).pool_resources("iso", "sigsrv").space == Space(100, 0)
+
+
+def test_a_daemon_in_no_cluster_is_asked_without_a_target():
+    """Its resources stand under the URL without a member."""
+    seen = single()
+    answer = ApiAnswer(200, {"space": {"total": 100, "used": 1}, "inodes": {"total": 0}})
+    api = {**seen.api, url.pool_resources_url("iso", None): answer}
+
+    assert IncusFacts(dataclasses.replace(seen, api=api)).pool_resources("iso", "sigsrv").space.free == 99
+
+
+OF_MEMBER = {
+    "network_at": ("userbr0", url.network_url("userbr0", "sigsrv")),
+    "pool_at": ("iso", url.pool_url("iso", "sigsrv")),
+    "pool_resources": ("iso", url.pool_resources_url("iso", "sigsrv")),
+}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        [],
+        {},
+        None,
+        {"space": {"total": 1}},
+        {"space": {}, "inodes": {"total": 0}},
+        {"space": {"total": 0}, "inodes": {"total": 0}},
+        {"space": {"total": "1"}, "inodes": {"total": 0}},
+        {"space": {"total": True}, "inodes": {"total": 0}},
+        {"space": {"total": 1, "used": 2}, "inodes": {"total": 0}},
+        {"space": {"total": 1, "used": -1}, "inodes": {"total": 0}},
+        {"name": "userbr0", "managed": True, "type": "bridge", "status": "Created", "config": {}},
+        {
+            "name": "userbr0",
+            "managed": True,
+            "type": "bridge",
+            "status": "Created",
+            "config": {},
+            "locations": "sigsrv",
+        },
+        {"name": "userbr0", "managed": "true", "type": "bridge", "status": "Created", "config": {}, "locations": []},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("view", OF_MEMBER)
+def test_what_a_member_tells_is_read_strictly(view, metadata):
+    """An answer of another shape is an error, never an empty pool or a network without a fault."""
+    name, address = OF_MEMBER[view]
+
+    with pytest.raises(EvidenceError):
+        getattr(IncusFacts(answering(address, ApiAnswer(200, metadata))), view)(name, "sigsrv")
+
+
+@pytest.mark.parametrize("kind", [FailureKind.DENIED, FailureKind.TIMEOUT, FailureKind.DOWN])
+@pytest.mark.parametrize("view", OF_MEMBER)
+def test_what_a_member_did_not_tell_says_why(view, kind):
+    """A refusal and a time-out keep their kind; an answer that this evidence lacks is absent."""
+    name, address = OF_MEMBER[view]
+    lacking = dataclasses.replace(RECORDED, api={k: v for k, v in RECORDED.api.items() if k != address})
+    for seen, wanted in (
+        (answering(address, ApiAnswer(failure=Failure(kind, "so it is"))), kind),
+        (lacking, FailureKind.ABSENT),
+    ):
+        with pytest.raises(EvidenceError) as caught:
+            getattr(IncusFacts(seen), view)(name, "sigsrv")
+        assert caught.value.kind is wanted
+
+
+def test_the_rules_of_an_acl_are_counted_by_what_they_do():
+    """Rules that are logged take effect too, disabled ones do not."""
+    rules = [{"state": "enabled"}, {"state": "logged"}, {"state": "disabled"}]
+    row = {"name": "a", "project": "default", "ingress": rules, "egress": rules[:1]}
+    (found,) = IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
+
+    assert (found.enabled, found.disabled) == (3, 1)
+    (recorded,) = IncusFacts(RECORDED).network_acls
+    assert (recorded.name, recorded.enabled, recorded.disabled) == ("user-isolate", 3, 0)
+
+
+@pytest.mark.parametrize("rules", ["", {}, None, [{}], [1], [{"state": ""}], [{"state": "on"}]], ids=repr)
+@pytest.mark.parametrize("way", ["ingress", "egress"])
+def test_rules_of_another_shape_are_an_error(way, rules):
+    """An ACL whose rules did not come back is unknown, not empty."""
+    row = {"name": "a", "project": "default", "ingress": [], "egress": [], way: rules}
+
+    with pytest.raises(EvidenceError, match="network-acls"):
+        _ = IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
 
 
 def test_cluster_facts_come_from_the_first_host_that_could_tell():

@@ -1,18 +1,19 @@
-"""Links and bridges, read from recorded output of real hosts."""
+"""Links, bridges and addresses, read from recorded output of real hosts."""
 
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts.network import NetworkFacts, links
+from sigsrv.facts.network import Address, NetworkFacts, addresses, links
 
 
-def of(stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = None) -> NetworkFacts:
-    return NetworkFacts(Evidence("sigsrv", 0.0, probes={"link": Answer("ip", rc, stdout, stderr, failure)}))
+def of(stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = None, probe: str = "link") -> NetworkFacts:
+    return NetworkFacts(Evidence("sigsrv", 0.0, probes={probe: Answer("ip", rc, stdout, stderr, failure)}))
 
 
 @pytest.mark.parametrize("host", ["sigsrv", "minisrv"])
@@ -50,6 +51,28 @@ def test_a_bridge_without_ports_is_seen(recorded):
     assert bridge.ports == frozenset()
 
 
+def test_a_port_has_the_state_that_its_bridge_gives_it(recorded):
+    """The port of a bridge forwards; a link that is none has no such state."""
+    found = links(recorded("link/sigsrv.json"))
+
+    assert {name: found[name].port_state for name in ("sigsrv0", "eth1", "sigsrvbr0", "lo")} == {
+        "sigsrv0": "forwarding",
+        "eth1": None,
+        "sigsrvbr0": None,
+        "lo": None,
+    }
+
+
+def test_a_port_without_its_state_is_an_error(recorded):
+    """A port whose state did not come back is unknown, not one that forwards."""
+    rows = json.loads(recorded("link/sigsrv.json"))
+    for row in rows:
+        row.get("linkinfo", {}).pop("info_slave_data", None)
+
+    with pytest.raises(EvidenceError, match="'info_slave_data' is missing"):
+        links(json.dumps(rows))
+
+
 def test_a_link_of_another_kind_is_no_bridge(recorded):
     """What is called like a bridge and is none has no ports to speak of."""
     assert of(recorded("link/sigsrv.json")).bridge("eth0") is None
@@ -73,10 +96,11 @@ def test_unreadable_links_are_an_error_not_an_empty_network(text):
         ({"stdout": "", "rc": 127, "failure": Failure(FailureKind.MISSING, "no ip")}, FailureKind.MISSING),
     ],
 )
-def test_a_probe_that_failed_says_how(answer, kind):
+@pytest.mark.parametrize(("probe", "view"), [("link", "links"), ("addr", "addresses")])
+def test_a_probe_that_failed_says_how(answer, kind, probe, view):
     """Refused, timed out and missing are told apart, and none of them is an answer."""
     with pytest.raises(EvidenceError) as caught:
-        _ = of(**answer).links
+        getattr(of(**answer, probe=probe), view)
 
     assert caught.value.kind is kind
 
@@ -89,3 +113,69 @@ def test_a_vlan_link_without_its_id_is_an_error(recorded):
 
     with pytest.raises(EvidenceError, match="'id' is missing"):
         links(json.dumps(rows))
+
+
+@pytest.mark.parametrize(("host", "own"), [("sigsrv", "10.77.0.1/24"), ("minisrv", "10.77.0.2/24")])
+def test_each_link_has_its_addresses(recorded, host, own):
+    """On both recorded hosts the trunk and the bridges hold one address each, the VLAN links none: they are there all the same."""
+    found = addresses(recorded(f"addr/{host}.json"))
+
+    seen = {name: [str(address) for address in found[name]] for name in found if not name.startswith("veth")}
+    assert seen == {
+        "lo": ["127.0.0.1/8", "::1/128"],
+        "eth0": ["10.0.2.15/24"],
+        "eth1": [own],
+        "sigsrv0": [],
+        "incus0": [],
+        "user0": [],
+        "sigsrvbr0": ["172.20.0.1/16"],
+        "incusbr0": ["172.16.0.1/16"],
+        "userbr0": ["172.24.0.1/16"],
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "[{}]",
+        "[1]",
+        "Permission denied",
+        '[{"ifname": "lo"}]',
+        '[{"ifname": "lo", "addr_info": {}}]',
+        '[{"ifname": "lo", "addr_info": [{"prefixlen": 8}]}]',
+        '[{"ifname": "lo", "addr_info": [{"local": "127.0.0", "prefixlen": 8}]}]',
+        '[{"ifname": "lo", "addr_info": [{"local": "127.0.0.1"}]}]',
+        '[{"ifname": "eth0", "addr_info": []}]',
+    ],
+)
+def test_unreadable_addresses_are_an_error_not_a_host_without_any(text):
+    """What is not a list of links with their addresses never reads as links that hold none."""
+    with pytest.raises(EvidenceError, match="ip addr"):
+        addresses(text)
+
+
+@pytest.mark.parametrize(
+    ("local", "counts"),
+    [
+        ("10.0.0.1", True),
+        ("192.168.1.1", True),
+        ("203.0.113.7", True),
+        ("2001:db8::1", True),
+        ("fd00::1", True),
+        ("169.254.1.1", False),
+        ("fe80::1", False),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("224.0.0.1", False),
+        ("ff02::1", False),
+        ("0.0.0.0", False),
+        ("255.255.255.255", False),
+    ],
+)
+def test_an_address_counts_as_incus_counts_it(local, counts):
+    """Private ranges are global unicast to Incus; link-local, loopback, multicast and unspecified addresses are not."""
+    assert Address(ip_address(local), 24).is_global_unicast is counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,21 @@ from sigsrv import data, examples, policy
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.evaluate import load_checks
-from sigsrv.facts.storage import StorageFacts, from_json, from_text
+from sigsrv.facts.storage import StorageFacts, Usage, ZPool, from_json, from_text, usages
 
+COLLECTED = 1795439500.0  # 2026-11-23T13:11:40Z, just after the last of the recorded states
+SCRUBBED = {
+    "after-resilver": "fail",
+    "checksum-errors-repaired": "pass",
+    "degraded-offline-member": "pass",
+    "faulted-member": "error",
+    "missing": "error",
+    "never-scrubbed": "error",
+    "permanent-errors": "fail",
+    "replaced": "fail",
+    "scrub-in-progress": "pass",
+    "scrubbed": "pass",
+}
 STATES = sorted((Path(__file__).parent / "evidence" / "zpool").iterdir())
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -22,10 +36,8 @@ def test_there_are_ten_states_in_both_forms():
     assert len(STATES) == 20
 
 
-@pytest.mark.parametrize("path", STATES, ids=lambda path: path.name)
-def test_each_state_has_the_verdict_of_its_name(path, monkeypatch):
-    """POOL-004 judges every recorded state as its file is named, from JSON and from text."""
-    verdict = path.name.split(".")[1]
+def judged(policy_id: str, path: Path, monkeypatch: pytest.MonkeyPatch, collected: float = COLLECTED) -> set[str]:
+    """The verdicts of a policy on the pool nvme of both hosts, were their zpool in the state of a recorded output."""
     recorded = path.read_text(encoding="utf-8")
     made = examples.evidence_of
 
@@ -35,15 +47,42 @@ def test_each_state_has_the_verdict_of_its_name(path, monkeypatch):
         probes = {"zpool-json": Answer("zpool status -j", 0, recorded)}
         if path.suffix == ".txt":
             probes = {"zpool-json": refused, "zpool-text": Answer("zpool status", 0, recorded)}
-        return Evidence(found.host, 0.0, 0.0, None, {**found.probes, **probes}, found.api)
+        return Evidence(found.host, collected, 0.0, None, {**found.probes, **probes}, found.api)
 
     monkeypatch.setattr(examples, "evidence_of", with_pool)
-    found = examples.findings(examples.document(), [POLICIES["POOL-004"]], CHECKS)
+    found = examples.findings(examples.document(), [POLICIES[policy_id]], CHECKS)
+    verdicts = {key: str(value.verdict) for key, value in found.items() if key.endswith("/nvme")}
+    assert set(verdicts) == {f"{policy_id}@sigsrv/nvme", f"{policy_id}@minisrv/nvme"}
+    return set(verdicts.values())
 
-    assert {key: str(value.verdict) for key, value in found.items() if key.endswith("/nvme")} == {
-        "POOL-004@sigsrv/nvme": verdict,
-        "POOL-004@minisrv/nvme": verdict,
-    }
+
+@pytest.mark.parametrize("path", STATES, ids=lambda path: path.name)
+def test_each_state_has_the_verdict_of_its_name(path, monkeypatch):
+    """POOL-004 judges every recorded state as its file is named, from JSON and from text."""
+    assert judged("POOL-004", path, monkeypatch) == {path.name.split(".")[1]}
+
+
+@pytest.mark.parametrize("path", STATES, ids=lambda path: path.name)
+def test_each_state_is_scrubbed_lately_or_not(path, monkeypatch):
+    """POOL-005, from JSON and from text: a resilver is no scrub; a pool that was never scrubbed, of unknown age, is unknown."""
+    assert judged("POOL-005", path, monkeypatch) == {SCRUBBED[path.name.split(".")[0]]}
+
+
+@pytest.mark.parametrize(
+    ("days", "from_exact", "from_local"),
+    [(34.0, "pass", "pass"), (34.9, "pass", "error"), (35.1, "fail", "error"), (36.0, "fail", "fail")],
+)
+def test_a_date_without_its_zone_is_believed_to_the_half_day(days, from_exact, from_local, monkeypatch):
+    """Text dates are local times of an unknown zone: where that decides, the verdict is error; JSON tells the instant."""
+    exact = next(path for path in STATES if path.name == "scrubbed.pass.json")
+    ended = from_json(exact.read_text())["tank"].scan.ended
+
+    assert judged("POOL-005", exact, monkeypatch, ended + days * 86400) == {from_exact}
+    assert judged("POOL-005", exact.with_suffix(".txt"), monkeypatch, ended + days * 86400) == {from_local}
+
+
+def scan_of(pool: ZPool) -> tuple[object, ...] | None:
+    return pool.scan and (pool.scan.function, pool.scan.state, pool.scan.errors, pool.scan.ended)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +98,7 @@ def test_text_and_json_tell_the_same(path):
         exact.data_errors > 0,
         exact.resilvering,
     )
+    assert scan_of(rough) == scan_of(exact)  # the recorded host's zone is UTC
     assert [(v.name, v.state, v.errors > 0) for v in rough.vdevs] == [
         (v.name, v.state, v.errors > 0) for v in exact.vdevs
     ]
@@ -115,3 +155,124 @@ def test_rounded_counters_are_read():
     assert pool.state == "ONLINE"
     assert [v.checksum_errors for v in pool.vdevs if v.name == "/tmp/zd/f1"] == [1044]
     assert pool.data_errors == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        ("none requested", None),
+        ("scrub repaired 0 in 0h0m with 0 errors on Sun Nov  8 00:24:01 2026", ("SCRUB", "FINISHED", 0, 1794097441.0)),
+        (
+            "scrub repaired 0B in 1 days 02:10:11 with 3 errors on Mon Nov 23 13:10:02 2026",
+            ("SCRUB", "FINISHED", 3, 1795439402.0),
+        ),
+        ("scrub canceled on Mon Nov 23 13:10:02 2026", ("SCRUB", "CANCELED", 0, 1795439402.0)),
+        ("scrub paused since Mon Nov 23 13:10:02 2026", ("SCRUB", "PAUSED", 0, None)),
+        ("resilver in progress since Mon Nov 23 13:10:02 2026", ("RESILVER", "SCANNING", 0, None)),
+    ],
+)
+def test_a_line_of_a_scan_is_read(line, seen):
+    """The words of zpool status, of this and of older releases."""
+    text = _with_scan(f"  scan: {line}\n")
+
+    assert scan_of(from_text(text)["tank"]) == seen
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "scrub",
+        "scrub repaired 0B in 00:00:00 with 0 errors",
+        "scrub repaired 0B in 00:00:00 with no errors on Mon Nov 23 13:10:02 2026",
+        "scrub repaired 0B in 00:00:00 with 0 errors on yesterday",
+        "scrub repaired 0B in 00:00:00 with 0 errors on Mon Foo 23 13:10:02 2026",
+        "trim in progress since Mon Nov 23 13:10:02 2026",
+    ],
+)
+def test_a_line_of_a_scan_that_says_something_else_is_an_error(line):
+    """A scan that can't be read never reads as none, nor as a scrub."""
+    with pytest.raises(EvidenceError, match="zpool status"):
+        from_text(_with_scan(f"  scan: {line}\n"))
+
+
+def _with_scan(line: str) -> str:
+    path = next(path for path in STATES if path.name == "scrubbed.pass.txt")
+    before, _, after = path.read_text().partition("  scan: ")
+    return before + line + after.partition("\n")[2]
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        None,
+        [],
+        {},
+        {"function": "SCRUB"},
+        {"function": "SCRUB", "state": "FINISHED", "end_time": 5},
+        {"function": "SCRUB", "state": "FINISHED", "errors": 0},
+        {"function": "SCRUB", "state": "FINISHED", "errors": 0, "end_time": 0},
+        {"function": "SCRUB", "state": "FINISHED", "errors": 0, "end_time": "Mon Nov 23"},
+        {"function": "", "state": "FINISHED", "errors": 0, "end_time": 5},
+    ],
+    ids=repr,
+)
+def test_scan_stats_of_another_shape_are_an_error(stats):
+    """A scan whose end or errors did not come back is unknown, not a clean one."""
+    path = next(path for path in STATES if path.name == "scrubbed.pass.json")
+    content = json.loads(path.read_text())
+    content["pools"]["tank"]["scan_stats"] = stats
+
+    with pytest.raises(EvidenceError, match="zpool status -j"):
+        from_json(json.dumps(content))
+
+
+def test_how_full_each_pool_is(recorded):
+    """Capacity and fragmentation of the recorded pools, in percent."""
+    assert usages(recorded("zpool-list/sigsrv.txt")) == {"hdd": Usage("hdd", 0, 2), "nvme": Usage("nvme", 0, 2)}
+    assert usages(recorded("zpool-list/degraded-offline-member.list")) == {"tank": Usage("tank", 50, 34)}
+    assert usages(recorded("zpool-list/permanent-errors.list"))["tank"].fragmentation == 34
+    assert usages("t\t1\t1\t0\t-\t-\t-\t-\t1.00\tUNAVAIL\t-\n") == {"t": Usage("t", None, None)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "[]",
+        "{}",
+        "no pools available",
+        "tank\t117440512\t222720",
+        "tank\t117440512\t58808832\t58631680\t-\t33\t50\t1.00\tONLINE\t-",  # OpenZFS 0.7: no column ckpoint
+        "tank\t1\t1\t0\t-\t-\t9%\t0\t1.00\tONLINE\t-",
+        "tank\t1\t1\t0\t-\t-\t9\t\t1.00\tONLINE\t-",
+        "\t1\t1\t0\t-\t-\t9\t0\t1.00\tONLINE\t-",
+        "tank\t1\t1\t0\t-\t-\t9\t²\t1.00\tONLINE\t-",
+    ],
+)
+def test_an_unreadable_list_of_pools_is_an_error(text):
+    """What is no list of zpool never reads as pools that are empty."""
+    with pytest.raises(EvidenceError, match="zpool list"):
+        usages(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Answer("zpool", 1, "", "cannot open 'tank': no such pool"), FailureKind.GARBLED),
+        (Answer("zpool", 1, "", "Permission denied"), FailureKind.DENIED),
+        (Answer("zpool", 124, "", "", Failure(FailureKind.TIMEOUT, "no end in 8 s")), FailureKind.TIMEOUT),
+        (Answer("zpool", 127, "", "", Failure(FailureKind.MISSING, "zpool is not on the host")), FailureKind.MISSING),
+        (Answer("zpool", 0, "other\t1\t1\t0\t-\t-\t9\t0\t1.00\tONLINE\t-\n"), FailureKind.GARBLED),
+        (None, FailureKind.ABSENT),
+    ],
+)
+def test_a_list_of_pools_that_failed_says_how(answer, kind):
+    """Refused, slow, missing and never asked are told apart; a pool that the list lacks is unknown, not empty."""
+    facts = StorageFacts(Evidence("sigsrv", 0.0, probes={"zpool-list": answer} if answer else {}))
+
+    with pytest.raises(EvidenceError) as caught:
+        facts.usage("tank")
+
+    assert caught.value.kind is kind

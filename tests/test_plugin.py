@@ -37,7 +37,7 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
     )
     assert "INST-001@sigsrv/default/priv: fail" in done.stdout
     assert "sigsrv-remediate INST-001@sigsrv/default/priv" in done.stdout
-    assert "demo: 5 failures, 2 could not be determined" in done.stdout
+    assert "demo: 7 failures, 6 could not be determined" in done.stdout
 
 
 @pytest.mark.parametrize(

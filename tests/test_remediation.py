@@ -28,6 +28,8 @@ VALUES = {
     "ingress": "reject",
     "egress": "",
     "nics": "",
+    "parent": "trunk",
+    "zpool": "tank",
     "devices": [
         {"name": "etc", "own": True, "properties": ["path=/mnt", "source=/etc"]},
         {"name": "run", "own": False, "properties": ["path=/run2", "source=/run"]},
@@ -100,7 +102,7 @@ def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
     assert fix
     programs = tmp_path / "bin"
     programs.mkdir()
-    for program in ("incus", "ip", "systemctl", "reboot", "readlink", "basename"):
+    for program in ("incus", "ip", "zpool", "systemctl", "reboot", "readlink", "basename"):
         path = programs / program
         path.write_text(f'#!/bin/sh\necho "{program}" >>"{tmp_path}/called"\n')
         path.chmod(0o755)

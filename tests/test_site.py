@@ -27,6 +27,25 @@ def test_a_small_site_is_read(tmp_path):
     assert found.hosts[1].ssh_config == str(tmp_path / "cfg")
 
 
+def test_what_a_site_does_not_say_has_its_default(tmp_path):
+    """No extra networks, no ACLs, and the thresholds of the catalogue."""
+    found = load(tmp_path, GOOD)
+
+    assert (found.networks_extra, found.acls) == ((), ())
+    assert found.thresholds == site.Thresholds(15, 5 * 2**30, 10, 80, 50, 35)
+
+
+def test_networks_acls_and_thresholds_are_read(tmp_path):
+    """An ACL is of project default and must have one rule, unless it says otherwise; a size may have a unit or be bytes."""
+    more = "networks_extra: [br1]\nacls: [{name: a}, {name: a, project: p, min_rules: 3}]\nthresholds: {pool_free_min: 500MB}\n"
+    found = load(tmp_path, GOOD + more)
+
+    assert found.networks_extra == ("br1",)
+    assert found.acls == (site.SiteAcl("a", "default", 1), site.SiteAcl("a", "p", 3))
+    assert found.thresholds == site.Thresholds(pool_free_min=500_000_000)
+    assert load(tmp_path, GOOD + "thresholds: {pool_free_min: 4096}\n").thresholds.pool_free_min == 4096
+
+
 def test_the_shipped_sites_are_right():
     """The example of the checkout and the demo's site load."""
     assert site.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"
@@ -49,6 +68,18 @@ def test_the_shipped_sites_are_right():
         (GOOD + "pools: 5\n", 6, "5 is not of type array", ""),
         (GOOD + "pools:\n  - {name: p, driver: dir}\n  - {name: p, driver: dir}\n", 8, '"p" stands here twice', ""),
         (GOOD + "pools:\n  - {name: p, driver: dir, members: [c]}\n", 7, '"c" is no host', "known: a, b"),
+        (GOOD + "thresholds: {pool_free: 5}\n", 6, '"pool_free" is not known here', 'did you mean "pool_free_min"?'),
+        (GOOD + "thresholds:\n  pool_free_min: 5 GiB\n", 7, "'5 GiB' does not match", "5GiB, 500MB, or bytes"),
+        (GOOD + "thresholds:\n  pool_free_percent: 101\n", 7, "101", "0 to 100"),
+        (GOOD + "thresholds: {zfs_scrub_days: many}\n", 6, "'many' is not of type integer", ""),
+        (GOOD + "acls:\n  - {name: a, rules: 3}\n", 7, '"rules" is not known here', "min_rules"),
+        (
+            GOOD + "acls:\n  - {name: a}\n  - {name: a, project: b}\n  - {name: a}\n",
+            9,
+            '"a" of project default stands',
+            "",
+        ),
+        (GOOD + "networks_extra: br1\n", 6, "'br1' is not of type array", ""),
         (GOOD + "exempt:\n  NET-01: [{match: '*', reason: a good reason}]\n", 7, 'no policy "NET-01"', "NET-00"),
         (GOOD + "name: again\n", 6, "'name' stands here twice", ""),
         (GOOD + "on: 5\n", 6, "is no text", "quotes"),

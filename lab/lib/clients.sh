@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # clients: the files beside `lab` with which ssh and sigsrv find the hosts. Written by up, removed by down, not in git.
 
-CLIENT_FILES=(ssh_config ssh_config.noaccess known_hosts site.yaml)
+CLIENT_FILES=(ssh_config ssh_config.noaccess ssh_config.audit known_hosts site.yaml)
 
 ssh_config_for() { # USER
   local host
@@ -33,6 +33,7 @@ write_clients() {
   done | replace known_hosts
   ssh_config_for root | replace ssh_config
   ssh_config_for noaccess | replace ssh_config.noaccess
+  ssh_config_for audit | replace ssh_config.audit
   replace site.yaml <"$LAB/site.template.yaml"
 }
 

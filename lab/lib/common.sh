@@ -65,8 +65,15 @@ need_root() {
   [ "$(id -u)" = 0 ] || fail 3 "the lab needs root: it makes namespaces, links and loop devices" "sudo $0 ${*:-up}"
 }
 
-# Only one command changes the lab at a time. What outlives the command must not keep the lock.
-let_go() { [ -z "${LOCK_FD:-}" ] || exec {LOCK_FD}>&-; }
+# Only one command changes the lab at a time. What outlives the command must not keep the lock, nor whatever else the
+# caller had open: a lock of its own, say, would never be free again.
+let_go() {
+  local fd
+  for fd in /proc/"$BASHPID"/fd/*; do
+    fd=${fd##*/}
+    [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"   # 255: bash's own, which reads this script
+  done
+}
 
 take_lock() {
   mkdir -p "${LOCK%/*}"

@@ -53,9 +53,13 @@ mount -c --bind root /root
 mount -c --bind home /home
 # Accounts need `*`: without PAM, sshd refuses an account that is locked (`!`).
 usermod -p '*' root
-id -u noaccess >/dev/null 2>&1 || useradd -M -d /home/noaccess -s /bin/sh -p '*' noaccess
-install -d -o noaccess -g noaccess -m 700 /home/noaccess /home/noaccess/.ssh
-install -o noaccess -g noaccess -m 600 root/.ssh/authorized_keys /home/noaccess/.ssh/authorized_keys
+for account in noaccess audit; do
+  id -u "$account" >/dev/null 2>&1 || useradd -M -d "/home/$account" -s /bin/sh -p '*' "$account"
+  install -d -o "$account" -g "$account" -m 700 "/home/$account" "/home/$account/.ssh"
+  install -o "$account" -g "$account" -m 600 root/.ssh/authorized_keys "/home/$account/.ssh/authorized_keys"
+done
+# No rule of the machine holds on a host: what sudo lets audit do is what is put into /etc/sudoers.d there.
+find /etc/sudoers.d -mindepth 1 ! -name README -delete
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/sshd /run/lock /run/incus
 ip link set lo up

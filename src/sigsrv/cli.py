@@ -14,11 +14,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sigsrv import __version__, data, publish, scan
+from sigsrv import __version__, data, privileges, publish, scan
 from sigsrv.errors import UsageError
 from sigsrv.finding import Run
 from sigsrv.report import text
-from sigsrv.terminal import COMPLIANT, FINDINGS, UNKNOWN, add_connection, complain, options_of
+from sigsrv.terminal import COMPLIANT, FINDINGS, UNKNOWN, add_connection, options_of, run_command
 
 _STATUS = """\
 exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be read
@@ -39,7 +39,7 @@ def locked(out: Path) -> Iterator[None]:
 
 def _scan(arguments: argparse.Namespace) -> int:
     out = Path(arguments.report_dir) if arguments.report_dir else data.output_folder()
-    plan = scan.prepare(options_of(arguments, arguments.hosts, arguments.evidence))
+    plan = scan.prepare(options_of(arguments))
     try:
         with locked(out):
             run, _ = scan.scan(plan)
@@ -76,6 +76,16 @@ def _demo(arguments: argparse.Namespace) -> int:
     return COMPLIANT
 
 
+def _probes(arguments: argparse.Namespace) -> int:
+    """What a scan runs on a host; as a table, or as a sudoers file."""
+    site = scan.prepare(scan.Options(site=arguments.site)).site
+    print(
+        privileges.sudoers(site, arguments.sudoers, arguments.incus) if arguments.sudoers else privileges.table(site),
+        end="",
+    )
+    return COMPLIANT
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sigsrv",
@@ -96,9 +106,27 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--hosts", metavar="HOST,...", help="hosts of the site; default: all")
     add_connection(one)
     one.add_argument("--evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped one')
+    one.add_argument(
+        "--unverified", action="store_true", help="judge evidence although it was changed since it was saved"
+    )
+    one.add_argument("--save", metavar="DIR", help="keep the evidence there, for --evidence")
     one.add_argument("--report-dir", metavar="DIR", help="where runs are written")
     one.add_argument("-v", "--verbose", action="store_true", help="print the summary in any case")
     one.set_defaults(call=_scan)
+    three = commands.add_parser(
+        "probes",
+        help="what a scan runs on a host, exactly; or the sudoers file for it",
+        description="Prints what a scan of the site runs on a host and asks of its Incus daemon; or, for an\n"
+        "account without rights of its own, the sudoers file that allows exactly that.",
+        epilog="exit status: 0 printed, 2 wrong use\nexample: sigsrv probes --sudoers audit",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    three.add_argument("--site", metavar="FILE", help="the site file, found as by scan")
+    three.add_argument("--sudoers", metavar="USER", help="print the sudoers file for this account")
+    three.add_argument(
+        "--incus", metavar="PATH", default="/usr/bin/incus", help="the client on the hosts; default: /usr/bin/incus"
+    )
+    three.set_defaults(call=_probes)
     two = commands.add_parser(
         "demo",
         help="judge the shipped evidence of a real two-host cluster; needs no host",
@@ -115,10 +143,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command ``sigsrv``. Returns the exit status."""
     arguments = _parser().parse_args(argv)
     call: Callable[[argparse.Namespace], int] = arguments.call
-    try:
-        return call(arguments)
-    except UsageError as cause:
-        return complain("sigsrv", cause)
-    except KeyboardInterrupt:
-        print("sigsrv: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    return run_command("sigsrv", lambda: call(arguments))

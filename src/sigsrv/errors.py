@@ -19,6 +19,7 @@ class FailureKind(StrEnum):
 
     UNREACHABLE = "unreachable"  # no way to the host
     DOWN = "down"  # the host answers, the Incus daemon does not
+    SILENT = "silent"  # the daemon takes the connection and says nothing
     DENIED = "denied"  # the account lacks the right
     TIMEOUT = "timeout"
     TOO_LARGE = "too-large"

@@ -168,7 +168,8 @@ def _shown(value: object) -> str:
 
 
 def _because(cause: EvidenceError, judging: str) -> str | None:
-    root = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE}.get(cause.kind)
+    roots = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE, FailureKind.SILENT: SERVICE}
+    root = roots.get(cause.kind)
     return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None
 
 

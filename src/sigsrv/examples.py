@@ -49,25 +49,47 @@ def document(path: Path | None = None) -> dict[str, Any]:
 def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     """A host's evidence from the document: what its probes and its daemon would have answered."""
     mine, cluster = content[host], content["cluster"]
-    links = [{"ifname": name, **_LINK, **row} for name, row in mine["links"].items()]
+    links = [_link(name, row) for name, row in mine["links"].items()]
+    addresses = [{"ifname": name, "addr_info": mine["addresses"].get(name, [])} for name in mine["links"]]
     blocks = ["\n".join(f"{k}={v}" for k, v in {"Id": name, **unit}.items()) for name, unit in mine["units"].items()]
     probes = {
         "units": Answer("systemctl show", 0, "\n\n".join(blocks)),
         "link": Answer("ip -j -d link show", 0, json.dumps(links)),
+        "addr": Answer("ip -j -d addr show", 0, json.dumps(addresses)),
         "zpool-json": Answer("zpool status -j", 0, json.dumps({"pools": mine["zpools"]})),
+        "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
     api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}
     api[url.SERVER] = ApiAnswer(200, cluster["server"])
     api[url.MEMBERS] = ApiAnswer(200, [{"server_name": name, **row} for name, row in cluster["members"].items()])
     for name, pool in cluster["pools"].items():
         api[url.pool_url(name, host)] = ApiAnswer(200, {"name": name, **pool, **mine["pools"].get(name, {})})
+    for name, network in cluster["networks"].items():
+        api[url.network_url(name, host)] = ApiAnswer(200, {"name": name, **network, **mine["networks"].get(name, {})})
+    for name, resources in mine["resources"].items():
+        api[url.pool_resources_url(name, host)] = ApiAnswer(200, resources)
     for name, row in mine["failures"].items():
         if name in probes:
             probes[name] = Answer(probes[name].command, failure=_failure(row))
         for address in [address for address in api if name in ("api", address)]:  # "api": the whole daemon
             api[address] = ApiAnswer(failure=_failure(row))
     lost = _failure(mine["failure"]) if mine["failure"] else None
-    return Evidence(host, 0.0, 0.0, lost, {} if lost else probes, {} if lost else api)
+    return Evidence(host, mine["collected"], 0.0, lost, {} if lost else probes, {} if lost else api)
+
+
+def _link(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ``ip -j -d link show``. A link that has a master is a port of a bridge, and forwards."""
+    found = {"ifname": name, **_LINK, **row}
+    if "master" in row:
+        port = {"info_slave_kind": "bridge", "info_slave_data": {"state": "forwarding"}}
+        found["linkinfo"] = {**port, **row.get("linkinfo", {})}
+    return found
+
+
+def _listed(name: str, row: Mapping[str, str]) -> str:
+    """A line of ``zpool list -Hp``."""
+    columns = (name, "1000", "400", "600", "-", "-", row["frag"], row["cap"], "1.00", "ONLINE", "-")
+    return "\t".join(columns) + "\n"
 
 
 def _failure(row: Mapping[str, str]) -> Failure:

@@ -7,7 +7,7 @@ found; without a check among the tests it does nothing. pytest's exit codes stay
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from sigsrv import publish, scan
-from sigsrv.collect import Evidence
+from sigsrv import live_checks, publish, scan
+from sigsrv.collect import Evidence, close_all
 from sigsrv.data import folder
 from sigsrv.errors import UsageError
 from sigsrv.evaluate import load_checks, policy_of
@@ -56,6 +56,8 @@ class Scanner:
         self._config = config
         self.checks = load_checks(folder("checks"))
         self.shown: list[Finding] = []
+        self.has_live_checks = False
+        self.live: dict[str, Policy] = {}
         self.started = time.time()
 
     @cached_property
@@ -64,12 +66,15 @@ class Scanner:
         options = scan.Options(
             hosts=get("hosts"),
             site=get("sigsrv_site"),
+            connection=get("connection"),
             ssh_config=get("ssh_config"),
             identity_file=get("ssh_identity_file"),
             sudo=get("sudo"),
             sudo_user=get("sudo_user"),
             timeout_s=get("sigsrv_timeout"),
             evidence=get("sigsrv_evidence"),
+            unverified=get("sigsrv_unverified"),
+            save=get("sigsrv_save"),
         )
         plan = scan.prepare(options, self.checks)
         for policy in plan.policies.values():
@@ -79,7 +84,11 @@ class Scanner:
 
     @cached_property
     def evidences(self) -> dict[str, Evidence]:
-        return scan.collect(self.plan)
+        return scan.collect(self.plan, keep_open=self.has_live_checks)
+
+    def catalogue(self) -> dict[str, Policy]:
+        """The policies, and those that a user's own live checks stand for."""
+        return {**self.plan.policies, **self.live}
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -110,6 +119,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help='judge saved evidence instead of hosts; "demo": the shipped one',
     )
     group.addoption(
+        "--unverified", dest="sigsrv_unverified", action="store_true", help="judge evidence that was changed"
+    )
+    group.addoption("--save", dest="sigsrv_save", metavar="DIR", help="keep the evidence there, for --evidence")
+    group.addoption(
         "--report-dir", dest="sigsrv_out", metavar="DIR", help="where runs are written; default: reports/out"
     )
     group.addoption(
@@ -127,13 +140,17 @@ def _scanner(config: pytest.Config) -> Scanner:
     return config.stash[_SCANNER]
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any]:
+    """One test for each policy and host; a test of the user's that takes testinfra's ``host`` gets our sessions as hosts."""
+    config = metafunc.config
     policy_id = policy_of(metafunc.function)
     rules = hasattr(metafunc.function, "sigsrv_rules")
-    if not policy_id and not rules:
-        return
+    live = "_testinfra_host" in metafunc.fixturenames and live_checks.is_ours(metafunc.definition.path, config)
+    if not (policy_id or rules or live):
+        return (yield)
     try:
-        scanner = _scanner(metafunc.config)
+        scanner = _scanner(config)
         if policy_id:
             scanner.checks[policy_id] = metafunc.function
         plan = scanner.plan
@@ -142,12 +159,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     except (
         UsageError
     ) as cause:  # told at the end of the collection: here it would be the error of one file, with exit code 2
-        metafunc.config.stash[_WRONG_USE] = cause
-        metafunc.parametrize("facts", [])
-        return
+        config.stash[_WRONG_USE] = cause
+        metafunc.parametrize("_testinfra_host" if live else "facts", [])
+        with live_checks.no_hosts(metafunc):
+            return (yield)
+    if live:
+        with live_checks.through_sessions(config, [host.name for host in plan.hosts]):
+            return (yield)
     policies = [p for p in plan.policies.values() if p.rule is not None] if rules else [plan.policies[str(policy_id)]]
     scopes = [Scope(p, host) for p in policies for host in ([h.name for h in plan.hosts] if p.on_hosts else [None])]
     metafunc.parametrize("facts", [_param(scope, rules) for scope in scopes], indirect=True)
+    return (yield)
 
 
 def _param(scope: Scope, rules: bool) -> Any:
@@ -166,10 +188,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if _WRONG_USE in config.stash:
         raise pytest.UsageError(words.visible(str(config.stash[_WRONG_USE]), keep="\n"))
-    if config.option.collectonly or not any(_scope_of(item) for item in session.items):
+    live = [item for item in session.items if live_checks.host_of(item)]
+    if config.option.collectonly or not (live or any(_scope_of(item) for item in session.items)):
         return
     try:
-        _ = _scanner(config).findings
+        scanner = _scanner(config)
+        scanner.has_live_checks = bool(live) and scanner.plan.options.evidence is None
+        scanner.live = {policy.id: policy for policy in map(live_checks.policy_for, live)}
+        _ = scanner.findings
     except UsageError as cause:
         raise pytest.UsageError(words.visible(str(cause), keep="\n")) from None
 
@@ -192,6 +218,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if all(finding.verdict is Verdict.NOT_APPLICABLE for finding in found):
         pytest.skip("; ".join(dict.fromkeys(words.visible(finding.reason) for finding in found)))
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """What a live check of the user's found is a finding too."""
+    report = yield
+    if host := live_checks.host_of(item):
+        finding = live_checks.finding_for(item, host, call, report)
+        if finding:
+            _scanner(item.config).shown.append(finding)
+    return report
 
 
 def _told(finding: Finding) -> str:
@@ -231,13 +268,14 @@ def require() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
+    close_all()
     if _SCANNER not in config.stash or not config.stash[_SCANNER].shown:
         return
     scanner = config.stash[_SCANNER]
     out = config.getoption("sigsrv_out")
     run = scanner.run()
     try:
-        path = publish.publish(run, scanner.plan.policies, Path(out) if out else None)
+        path = publish.publish(run, scanner.catalogue(), Path(out) if out else None)
     except UsageError as cause:
         raise pytest.UsageError(str(cause)) from None
     config.stash[_REPORT] = (run, path)

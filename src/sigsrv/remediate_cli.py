@@ -19,7 +19,7 @@ from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import CONFIRM_S
 from sigsrv.remediation import Fix
 from sigsrv.report import words
-from sigsrv.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, add_connection, complain, options_of
+from sigsrv.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, add_connection, options_of, run_command
 
 _STATUS = """\
 exit status: 0 verified, or nothing to be done; 1 not applied, or a person must
@@ -170,10 +170,4 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``sigsrv-remediate``. Returns the exit status."""
     arguments = _parser().parse_args(argv)
-    try:
-        return _remediate(arguments) if arguments.finding else _list(arguments)
-    except UsageError as cause:
-        return complain("sigsrv-remediate", cause)
-    except KeyboardInterrupt:
-        print("sigsrv-remediate: interrupted; nothing was applied", file=sys.stderr)
-        return 130
+    return run_command("sigsrv-remediate", lambda: _remediate(arguments) if arguments.finding else _list(arguments))

@@ -73,6 +73,8 @@ def load(folder: Path | None = None) -> dict[str, Remediation]:
         found[path.parent.name] = Remediation(
             name=path.parent.name, folder=path.parent, **{**content, "mends": tuple(content["mends"])}
         )
+    if not found:
+        raise UsageError(f"{root}: no remediation in it", "a remediation is a folder with a remediation.yaml")
     return found
 
 

@@ -5,7 +5,9 @@ Room: above evaluate, below what is done with findings. pytest, ``sigsrv scan`` 
 
 from __future__ import annotations
 
+import re
 import secrets
+import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,24 +29,41 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may say about a scan; None: what the site says. evidence: a folder, or ``demo`` for the shipped one."""
+    """What a user may say about a scan; None: what the site says. evidence: a folder, or ``demo`` for the shipped one.
+
+    hosts: comma-separated, each ``NAME``, ``ssh://[USER@]NAME[:PORT]`` or ``local://[NAME]``; connection: as testinfra's, for those
+    without a scheme. save: a folder to keep the evidence in. unverified: take evidence that was changed since it was saved.
+    """
 
     hosts: str | None = None
     site: str | None = None
+    connection: str | None = None
     ssh_config: str | None = None
     identity_file: str | None = None
     sudo: bool = False
     sudo_user: str | None = None
     timeout_s: float | None = None
     evidence: str | None = None
+    unverified: bool = False
+    save: str | None = None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How a host was named on the command line. connection: ``ssh``, ``local``, another of testinfra's; None: as ever."""
+
+    connection: str | None = None
+    user: str = ""
+    port: int | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a scan needs, read and found in order before the first host is asked."""
+    """All that a scan needs, read and found in order before the first host is asked. reached: by the host's name."""
 
     site: Site
     hosts: tuple[SiteHost, ...]
+    reached: Mapping[str, Reached]
     policies: Mapping[str, Policy]
     checks: Mapping[str, Check]
     options: Options
@@ -56,34 +75,87 @@ def prepare(options: Options, checks: Mapping[str, Check] | None = None) -> Plan
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site.find(options.site)
     desired = site.load(path, policies)
-    if options.ssh_config and not Path(options.ssh_config).is_file():
-        raise UsageError(f"--ssh-config: {options.ssh_config}: no such file")
+    for option, file in (("--ssh-config", options.ssh_config), ("--ssh-identity-file", options.identity_file)):
+        if file and not Path(file).is_file():
+            raise UsageError(f"{option}: {file}: no such file")
     found = load_checks(data.folder("checks")) if checks is None else checks
-    return Plan(desired, desired.select(options.hosts), policies, found, options)
+    reached = _reached(options.hosts, desired)
+    return Plan(
+        desired, desired.select(",".join(reached) if reached else options.hosts), reached, policies, found, options
+    )
 
 
-def target(host: SiteHost, options: Options) -> Target:
+def _reached(hosts: str | None, desired: Site) -> dict[str, Reached]:
+    """How each host of ``--hosts`` is named. Raises UsageError for another scheme than ssh and local, or no host at all."""
+    found = {}
+    for spec in (part.strip() for part in (hosts or "").split(",") if part.strip()):
+        scheme, mark, rest = spec.partition("://")
+        if not mark:
+            found[spec] = Reached()
+        elif scheme == "local":
+            found[rest or _this_host(desired)] = Reached("local")
+        elif scheme == "ssh" and (
+            match := re.fullmatch(r"(?:([^@\s-][^@\s]*)@)?([^@:/\s-][^@:/\s]*)(?::(\d{1,5}))?", rest)
+        ):
+            found[match[2]] = Reached("ssh", match[1] or "", int(match[3]) if match[3] else None)
+        else:
+            hint = "NAME, ssh://[USER@]NAME[:PORT] or local://[NAME]"
+            raise UsageError(f'--hosts: "{spec}" is no way to a host', hint)
+    return found
+
+
+def _this_host(desired: Site) -> str:
+    """The host of the site that this machine is."""
+    names = [host.name for host in desired.hosts]
+    own = socket.gethostname().partition(".")[0]
+    if own in names:
+        return own
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(
+        f"--hosts: this machine ({own}) is no host of site {desired.name}", f"local://NAME, one of {', '.join(names)}"
+    )
+
+
+def target(host: SiteHost, plan: Plan) -> Target:
     """How a host is reached: what the user says wins over the site file."""
+    options = plan.options
+    named = plan.reached.get(host.name, Reached())
+    connection = named.connection or options.connection or "ssh"
+    address = host.address or host.name
+    if named.user:
+        address = f"{named.user}@{address.rpartition('@')[2]}"
     return Target(
         name=host.name,
-        address=host.address,
+        address=address,
+        port=named.port,
+        connection="ssh" if connection in ("openssh", "safe-ssh") else connection,
         ssh_config=options.ssh_config or host.ssh_config,
         identity_file=options.identity_file,
         sudo=options.sudo or host.sudo,
         sudo_user=options.sudo_user,
         timeout_s=options.timeout_s or host.timeout_s,
+        api=host.api,
     )
 
 
-def collect(plan: Plan) -> dict[str, Evidence]:
-    """The evidence of the plan's hosts: from them, or from the folder that was named. Raises UsageError for a folder that is none."""
-    if plan.options.evidence:
-        folder = data.DEMO / "evidence" if plan.options.evidence == DEMO else Path(plan.options.evidence)
-        kept = evidence.load(folder)
+def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
+    """The evidence of the plan's hosts: from them, or from the folder that was named; kept, where that was asked for.
+
+    keep_open: leave the sessions open for a user's own checks. Raises UsageError for a folder that is none.
+    """
+    options = plan.options
+    if options.evidence:
+        folder = data.DEMO / "evidence" if options.evidence == DEMO else Path(options.evidence)
+        kept = evidence.load(folder, options.unverified)
         missing = Failure(FailureKind.ABSENT, f"{folder}: no evidence of this host")
-        return {host.name: kept.get(host.name) or unreachable(host.name, missing) for host in plan.hosts}
-    targets = [(target(host, plan.options), host.member) for host in plan.hosts]
-    return collect_all(targets, select(zfs=plan.site.has_zfs))
+        found = {host.name: kept.get(host.name) or unreachable(host.name, missing) for host in plan.hosts}
+    else:
+        targets = [(target(host, plan), host.member) for host in plan.hosts]
+        found = collect_all(targets, select(zfs=plan.site.has_zfs), keep_open)
+    if options.save:
+        evidence.save(Path(options.save), new_run_id(time.time()), found)
+    return found
 
 
 def facts_of(plan: Plan, evidences: Mapping[str, Evidence]) -> dict[str, HostFacts]:

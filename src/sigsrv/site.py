@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sigsrv import data, yamlfile
+from sigsrv.collect import ApiAddress
 from sigsrv.errors import UsageError, nearest
+from sigsrv.facts.config import size_bytes
 
 DEFAULT_FEATURES: Mapping[str, bool] = {
     "features.profiles": True,
@@ -31,6 +33,7 @@ class SiteHost:
     ssh_config: str | None = None
     sudo: bool = False
     timeout_s: float = 15.0
+    api: ApiAddress | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,27 @@ class SitePool:
 
 
 @dataclass(frozen=True)
+class SiteAcl:
+    """An ACL that must exist. min_rules: how many rules, of both directions, must take effect."""
+
+    name: str
+    project: str = "default"
+    min_rules: int = 1
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on it is a finding. free: at least; capacity, fragmentation, days: at most."""
+
+    pool_free_percent: int = 15
+    pool_free_min: int = 5 * 1024**3  # bytes
+    inode_free_percent: int = 10
+    zfs_capacity_percent: int = 80
+    zfs_fragmentation_percent: int = 50
+    zfs_scrub_days: int = 35
+
+
+@dataclass(frozen=True)
 class SiteProject:
     match: str
     kind: str
@@ -86,8 +110,11 @@ class Site:
     name: str
     hosts: tuple[SiteHost, ...]
     bridges: tuple[SiteBridge, ...] = ()
+    networks_extra: tuple[str, ...] = ()
+    acls: tuple[SiteAcl, ...] = ()
     pools: tuple[SitePool, ...] = ()
     projects: tuple[SiteProject, ...] = ()
+    thresholds: Thresholds = Thresholds()
     host_paths: tuple[HostPath, ...] = ()
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
@@ -153,19 +180,10 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
     base = path.parent if path else Path()
     return Site(
         name=content["name"],
-        hosts=tuple(
-            SiteHost(
-                **{
-                    **host,
-                    "member": host.get("member", host["name"]),
-                    "ssh_config": str((base / host["ssh_config"]).expanduser().resolve())
-                    if "ssh_config" in host
-                    else None,
-                }
-            )
-            for host in content["hosts"]
-        ),
+        hosts=tuple(_host(host, base) for host in content["hosts"]),
         bridges=tuple(_bridge(bridge) for bridge in content.get("bridges", ())),
+        networks_extra=tuple(content.get("networks_extra", ())),
+        acls=tuple(SiteAcl(**acl) for acl in content.get("acls", ())),
         pools=tuple(
             SitePool(**{**pool, "members": tuple(pool["members"]) if "members" in pool else None})
             for pool in content.get("pools", ())
@@ -174,12 +192,29 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
             SiteProject(entry["match"], entry["kind"], entry.get("features", DEFAULT_FEATURES))
             for entry in content.get("projects", ())
         ),
+        thresholds=_thresholds(content.get("thresholds", {})),
         host_paths=tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
         exempt={
             policy: tuple(Exemption(**entry) for entry in entries)
             for policy, entries in content.get("exempt", {}).items()
         },
         path=path,
+    )
+
+
+def _host(content: Mapping[str, Any], base: Path) -> SiteHost:
+    def near(name: str) -> str:
+        return str((base / Path(name).expanduser()).resolve())
+
+    api = content.get("api")
+    files = {key: near(api[key]) for key in ("client_cert", "client_key", "server_cert")} if api else {}
+    return SiteHost(
+        **{
+            **content,
+            "member": content.get("member", content["name"]),
+            "ssh_config": near(content["ssh_config"]) if "ssh_config" in content else None,
+            "api": ApiAddress(**{**api, **files}) if api else None,
+        }
     )
 
 
@@ -194,6 +229,11 @@ def _bridge(content: Mapping[str, Any]) -> SiteBridge:
     )
 
 
+def _thresholds(content: Mapping[str, Any]) -> Thresholds:
+    sizes = {key: size_bytes(content[key]) for key in ("pool_free_min",) if key in content}
+    return Thresholds(**{**content, **sizes})
+
+
 def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
     """What a schema can't say: names that stand twice, names of nothing."""
     content = document.data
@@ -203,6 +243,12 @@ def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
             if entry["name"] in seen:
                 raise document.error((section, index, "name"), f'"{entry["name"]}" stands here twice')
             seen.add(entry["name"])
+    acls: set[tuple[str, str]] = set()
+    for index, acl in enumerate(content.get("acls", ())):
+        key = (acl.get("project", "default"), acl["name"])
+        if key in acls:
+            raise document.error(("acls", index, "name"), f'"{acl["name"]}" of project {key[0]} stands here twice')
+        acls.add(key)
     hosts = [host["name"] for host in content["hosts"]]
     members: set[str] = set()
     for index, host in enumerate(content["hosts"]):

@@ -6,13 +6,18 @@ Room: below the entry points.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import traceback
+from collections.abc import Callable
 
 from sigsrv import scan
 from sigsrv.errors import UsageError
 from sigsrv.report import words
 
 COMPLIANT, FINDINGS, USAGE, UNKNOWN, FAILED = 0, 1, 2, 3, 4
+INTERRUPTED = 130
 
 
 def complain(command: str, error: UsageError) -> int:
@@ -32,16 +37,58 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
     parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
+    parser.add_argument(
+        "--connection", metavar="NAME", help="ssh (the default), local, or another backend of testinfra"
+    )
+    parser.add_argument("--sudo", action="store_true", help="run what is run on a host under sudo")
+    parser.add_argument("--sudo-user", metavar="USER", help="the account that sudo changes to; default: root")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
 
 
-def options_of(arguments: argparse.Namespace, hosts: str | None = None, evidence: str | None = None) -> scan.Options:
+def options_of(arguments: argparse.Namespace) -> scan.Options:
     """The options of a scan, from a command's arguments."""
+    given = vars(arguments)
     return scan.Options(
-        hosts=hosts,
+        hosts=given.get("hosts"),
         site=arguments.site,
+        connection=arguments.connection,
         ssh_config=arguments.ssh_config,
         identity_file=arguments.ssh_identity_file,
+        sudo=arguments.sudo,
+        sudo_user=arguments.sudo_user,
         timeout_s=arguments.timeout,
-        evidence=evidence,
+        evidence=given.get("evidence"),
+        unverified=given.get("unverified", False),
+        save=given.get("save"),
     )
+
+
+def run_command(command: str, call: Callable[[], int]) -> int:
+    """Run a command to its exit status. A bug of ours is unknown (3) with its traceback, never 1, which means findings."""
+    end_on_signals()
+    try:
+        status = call()
+        sys.stdout.flush()
+    except UsageError as cause:
+        return complain(command, cause)
+    except KeyboardInterrupt:
+        print(f"{command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # who read us has gone: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNKNOWN
+    except Exception:
+        traceback.print_exc()
+        print(f"{command}: error: this is a bug of sigsrv; nothing is known of what it was to say", file=sys.stderr)
+        return UNKNOWN
+    return status
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end us as Ctrl-C does: what is open on the hosts is closed on the way out."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)

@@ -85,8 +85,13 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
             for row in links
             if not row["ifname"].startswith(("veth", "tap"))
         }
+        found[f"{host} addresses"] = {
+            row["ifname"]: sorted(f"{each['local']}/{each['prefixlen']}" for each in row["addr_info"])
+            for row in json.loads(seen.probes["addr"].stdout)
+            if not row["ifname"].startswith(("veth", "tap"))
+        }
         for address, answer in seen.api.items():
-            if address not in (url.SERVER, url.WARNINGS):
+            if address not in (url.SERVER, url.WARNINGS) and "/resources" not in address:
                 found[f"{host} {address}"] = _lasting(answer.metadata)
     return found
 

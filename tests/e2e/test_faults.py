@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sigsrv import policy
 from tests.e2e.conftest import Lab, clean, state_of, verdicts
 
 pytestmark = pytest.mark.lab
@@ -25,6 +26,7 @@ class Case:
         return f"{self.fault}-{self.host}"
 
 
+ON_HOSTS = {each.id for each in policy.load().values() if each.on_hosts}
 SERVICE = {"sigsrv": "svc-a", "minisrv": "svc-b"}
 STOPPED = {"sigsrv": "stopped-a", "minisrv": "stopped-b"}
 
@@ -58,6 +60,20 @@ CASES = [
         ["ACL-001@cluster/userbr0"],
     ),
     Case("acl-default-allow", "minisrv", {"ACL-003@cluster/sigsrvbr0": "fail"}, ["ACL-003@cluster/sigsrvbr0"]),
+    Case("vlan-address", "minisrv", {"NET-003@minisrv/incusbr0": "fail"}, ["NET-003@minisrv/incusbr0"]),
+    Case(  # the two ends of a veth pair: one is down, so the other has no carrier; setting up the one mends both
+        "link-down",
+        "minisrv",
+        {"NET-005@minisrv/sigsrvbr0": "fail", "NET-005@sigsrv/sigsrvbr0": "fail"},
+        ["NET-005@minisrv/sigsrvbr0"],
+    ),
+    Case(  # a network of a cluster is on all of its members
+        "network-foreign",
+        "sigsrv",
+        {"NET-004@sigsrv/foreign0": "fail", "NET-004@minisrv/foreign0": "fail"},
+    ),
+    Case("acl-empty", "minisrv", {"ACL-002@cluster/default/mgmt-base": "fail"}),
+    Case("pool-full", "minisrv", {"POOL-003@minisrv/nvme": "fail"}),
     Case("host-path", "sigsrv", {"INST-004@sigsrv/default/svc-a": "fail"}, ["INST-004@sigsrv/default/svc-a"]),
 ]
 
@@ -105,6 +121,21 @@ def test_a_fault_is_found_put_right_and_leaves_nothing(lab, unchanged, case):
         lab.on(case.host, *command)
 
 
+def test_a_link_without_a_carrier_is_not_set_up(lab, unchanged):
+    """Where the other end is down no command on this host helps: the remediation refuses, and changes nothing."""
+    lab.fault("link-down", "minisrv")
+    try:
+        before = lab.on("sigsrv", "ip", "-o", "link", "show", "dev", "sigsrv0")
+        done = lab.command("sigsrv-remediate", "NET-005@sigsrv/sigsrvbr0", "--yes", "--site", str(lab.site))
+        after = lab.on("sigsrv", "ip", "-o", "link", "show", "dev", "sigsrv0")
+    finally:
+        lab.fault("link-down", "minisrv", heal=True)
+
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "refused: sigsrv0 is up and has no carrier" in done.stderr
+    assert after == before
+
+
 def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged):
     """incusd killed: HOST-002 fails there; what it alone could tell is error because of it, the rest is judged."""
     root = "HOST-002@minisrv/minisrv"
@@ -139,7 +170,6 @@ def test_an_sshd_that_is_stopped_is_an_error_there_alone(lab, unchanged):
 
     changes = difference(verdicts(run))
     assert {key: verdict for key, verdict in changes.items() if verdict is not None} == {
-        f"{policy}@minisrv/minisrv": "error"
-        for policy in ("HOST-001", "HOST-002", "NET-001", "NET-002", "POOL-001", "POOL-004")
+        f"{each}@minisrv/minisrv": "error" for each in ON_HOSTS
     }
     assert run.exit_code == 3

@@ -16,7 +16,7 @@ import pytest
 
 LAB = Path(__file__).resolve().parents[2] / "lab"
 STATE = Path(os.path.realpath(os.environ.get("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab")))
-GENERATED = ("ssh_config", "ssh_config.noaccess", "known_hosts", "site.yaml")
+GENERATED = ("ssh_config", "ssh_config.audit", "ssh_config.noaccess", "known_hosts", "site.yaml")
 NAMESPACES = ("mnt", "net", "pid", "uts", "ipc", "cgroup")
 FAULTS = sorted(path.stem for path in (LAB / "faults").glob("*.sh"))
 

@@ -1,24 +1,29 @@
 """collect: hosts -> evidence.
 
-Room: the lowest line of the layers; may import errors only. ``collect`` asks one host, ``collect_all`` all of them at the same time.
+Room: the lowest line of the layers but for the foundation; may import errors only. ``collect`` asks one host, ``collect_all`` all of
+them at the same time.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import quote
+from contextlib import ExitStack
 
-from sigsrv.collect.api import collect_api, explain_socket
-from sigsrv.collect.connection import ConnectionFailed, Session, Target
+from sigsrv.collect.api import SERVER, Connect, collect_api, explain_socket
+from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.probes import SOCKET, Probe, carried, read, script
+from sigsrv.collect.session import ApiAddress, ConnectionFailed, Session, Target, close_all
+from sigsrv.collect.ways import over_https, over_query, over_socket
 from sigsrv.errors import FailureKind
 
-__all__ = ["Answer", "Evidence", "Failure", "Session", "Target", "collect", "collect_all", "gather", "unreachable"]
+__all__ = ["Answer", "ApiAddress", "ConnectionFailed", "Evidence", "Failure", "Session", "Target"]
+__all__ += ["close_all", "collect", "collect_all", "gather", "open_session", "unreachable"]
 
 
 def unreachable(host: str, failure: Failure, seconds: float = 0.0) -> Evidence:
@@ -26,15 +31,22 @@ def unreachable(host: str, failure: Failure, seconds: float = 0.0) -> Evidence:
     return Evidence(host, collected=time.time(), seconds=seconds, failure=failure)
 
 
-def collect(target: Target, member: str, probes: Sequence[Probe]) -> Evidence:
+def collect(target: Target, member: str, probes: Sequence[Probe], keep_open: bool = False) -> Evidence:
     """Log in to one host, once, and bring back what its probes and its Incus daemon answer. Changes nothing there.
 
-    member: the host's name in the cluster. Never raises for what a host does or does not do: that is in the evidence.
+    member: the host's name in the cluster. keep_open: leave the session in ``session.OPEN`` for who comes next; ``close_all`` ends
+    it. Never raises for what a host does or does not do: that is in the evidence.
     """
     began = time.monotonic()
     try:
-        with Session(target, forward=SOCKET) as session:
-            return gather(session, member, probes)
+        if target.api and target.api.only:
+            return _over_api_alone(target, target.api, member, probes)
+        with ExitStack() as stack:
+            session = stack.enter_context(open_session(target, forward=SOCKET))
+            found = gather(session, member, probes)
+            if keep_open:
+                stack.pop_all()
+            return found
     except ConnectionFailed as cause:
         return unreachable(target.name, cause.failure, time.monotonic() - began)
     except Exception as cause:  # a fault of ours on one host must not hide the others
@@ -42,43 +54,91 @@ def collect(target: Target, member: str, probes: Sequence[Probe]) -> Evidence:
         return unreachable(target.name, failure, time.monotonic() - began)
 
 
+def _over_api_alone(target: Target, address: ApiAddress, member: str, probes: Sequence[Probe]) -> Evidence:
+    """The evidence of a host that nobody logs in to: each probe says that it was not run."""
+    began, collected = time.monotonic(), time.time()
+    silent = Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {address.url}")
+    api = collect_api([lambda s: over_https(address, s)], member, began + target.timeout_s, lambda: silent)
+    if refused := api[SERVER].failure:
+        return unreachable(target.name, refused, time.monotonic() - began)
+    reason = Failure(FailureKind.ABSENT, f"{target.name} is asked over its API alone: no probe was run")
+    answers = {probe.id: Answer(probe.shell, failure=reason) for probe in probes}
+    return Evidence(target.name, collected, time.monotonic() - began, None, answers, api)
+
+
 def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
     """The evidence of a host that a session is open to. When the session's time is up, it is cut.
 
-    Raises ConnectionFailed where the connection breaks before the probes came back.
+    Raises ConnectionFailed where nothing at all came back.
     """
-    host = session.target.name
-    began = time.monotonic()
-    collected = time.time()
+    began, collected = time.monotonic(), time.time()
     watchdog = threading.Timer(session.remaining_s, session.close)
     watchdog.daemon = True
     watchdog.start()
     try:
-        word = secrets.token_hex(16)
-        output = session.host().run(carried(script(probes, word))).stdout_bytes
-        answers = read(probes, word, output)
-        endpoint = f"http+unix://{quote(str(session.socket), safe='')}"
-        api = collect_api(endpoint, member, session.deadline, lambda: _explain(session, answers))
+        answers = _probed(session, probes)
+        api = collect_api(_ways(session, answers), member, session.deadline, lambda: _explain(session, answers))
     finally:
         watchdog.cancel()
-    return Evidence(host, collected, time.monotonic() - began, None, answers, api)
+    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api)
+
+
+def _probed(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
+    """What the probes answered; where the connection broke meanwhile, what had come until then."""
+    word = secrets.token_hex(16)
+    try:
+        result = session.host().run(carried(script(probes, word)))
+    except ConnectionFailed as cause:
+        if not re.search(rb"^%s done " % word.encode(), cause.output, re.MULTILINE):
+            raise
+        return read(probes, word, cause.output, cause.failure)
+    if word.encode() not in result.stdout_bytes:
+        said = (result.stderr_bytes + result.stdout_bytes).decode("utf-8", "replace").strip().splitlines()
+        line = said[-1][:160] if said else f"exit status {result.rc}"
+        refused = Failure(FailureKind.DENIED, f"{session.target.name}: no script runs there: {line}")
+        return read(probes, word, b"", refused)
+    return read(probes, word, result.stdout_bytes)
+
+
+def _ways(session: Session, answers: Mapping[str, Answer]) -> list[Connect]:
+    """The ways to a host's daemon, the best first: what the site names, the socket, ``incus query`` on the host."""
+    target = session.target
+    if address := target.api:
+        return [lambda s: over_https(address, s)]
+    access = answers.get("socket-access")
+    allowed = access is not None and access.failure is None and access.rc == 0
+    path, sudo = session.socket, target.sudo or not allowed
+    socket: list[Connect] = [lambda s: over_socket(str(path), s)] if path and allowed else []
+    return [*socket, lambda s: over_query(session, sudo, s)]
 
 
 def _explain(session: Session, answers: Mapping[str, Answer]) -> Failure:
-    """Why a request got no connection: our time is up, the ssh connection broke, or the daemon's socket gave none."""
-    host = session.target.name
+    """Why a request got no connection: our time is up, the connection broke, or the daemon's socket gave none."""
+    target = session.target
     if time.monotonic() >= session.deadline - 0.1:
-        return Failure(FailureKind.TIMEOUT, f"Incus API on {host}: the host's time was used up")
+        return Failure(FailureKind.TIMEOUT, f"Incus API on {target.name}: the host's time was used up")
+    if target.api:
+        return Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {target.api.url}")
     try:
         session.run("true", min(3.0, session.remaining_s))
     except ConnectionFailed as cause:
         return cause.failure
-    return explain_socket(host, answers)
+    return explain_socket(target.name, answers)
 
 
-def collect_all(targets: Iterable[tuple[Target, str]], probes: Sequence[Probe]) -> dict[str, Evidence]:
-    """The evidence of all hosts, collected at the same time; by name, in the order given. targets: each with its member name."""
+def collect_all(
+    targets: Iterable[tuple[Target, str]], probes: Sequence[Probe], keep_open: bool = False
+) -> dict[str, Evidence]:
+    """The evidence of all hosts, collected at the same time; by name, in the order given. targets: each with its member name.
+
+    Interrupted, all sessions are ended before the interruption goes on.
+    """
     wanted = list(targets)
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
-        futures = {target.name: pool.submit(collect, target, member, probes) for target, member in wanted}
-        return {name: future.result() for name, future in futures.items()}
+        futures = {target.name: pool.submit(collect, target, member, probes, keep_open) for target, member in wanted}
+        try:
+            return {name: future.result() for name, future in futures.items()}
+        except BaseException:
+            close_all()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,4 +1,4 @@
-"""collect.api: the Incus API of one host, asked through pylxd over the forwarded socket of its daemon.
+"""collect.api: the Incus API of one host, asked through pylxd, by whatever way leads there (collect.ways).
 
 Room: collect. May import errors and the rest of collect.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -21,6 +21,7 @@ from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET
 from sigsrv.collect.redact import redacted
+from sigsrv.collect.ways import WayFailed
 from sigsrv.errors import FailureKind
 
 REQUEST_S = 5.0
@@ -55,25 +56,20 @@ def network_url(network: str, member: str) -> str:
     return f"/1.0/networks/{quote(network, safe='')}?target={quote(member, safe='')}"
 
 
-def collect_api(endpoint: str, member: str, deadline: float, explain: Callable[[], Failure]) -> dict[str, ApiAnswer]:
+Explain = Callable[[], Failure]
+Connect = Callable[[float], Client]
+
+
+def collect_api(connects: Sequence[Connect], member: str, deadline: float, explain: Explain) -> dict[str, ApiAnswer]:
     """Every answer of one host's daemon, by URL.
 
-    endpoint: pylxd's (``http+unix://...``); deadline: of time.monotonic(). explain: says why a connection failed, from what the
-    probes saw of the socket. A URL that was not answered has a failure; nothing is left out.
+    connects: the ways to it, in the order in which they are tried; each takes the seconds of a request. deadline: of
+    time.monotonic(). explain: says why no way led there. A URL that was not answered has a failure; nothing is left out.
     """
-    answers: dict[str, ApiAnswer] = {}
-    try:
-        client = Client(endpoint=endpoint, timeout=min(REQUEST_S, max(0.1, deadline - time.monotonic())))
-        client.api.session.trust_env = False
-    except (ClientConnectionFailed, requests.RequestException, LXDAPIException, ValueError, KeyError) as cause:
-        timed_out = isinstance(cause, requests.Timeout)
-        failure = (
-            Failure(FailureKind.TIMEOUT, f"Incus API {SERVER}: no answer in {REQUEST_S:.0f} s")
-            if timed_out
-            else explain()
-        )
+    client, failure = _first(connects, deadline, explain)
+    if client is None:
         return {url: ApiAnswer(failure=failure) for url in (SERVER, *WANTED)}
-    answers[SERVER] = ApiAnswer(200, redacted(client.host_info))
+    answers = {SERVER: ApiAnswer(200, redacted(client.host_info))}
     for url in WANTED:
         answers[url] = _get(client, url, deadline, explain)
     if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
@@ -81,6 +77,49 @@ def collect_api(endpoint: str, member: str, deadline: float, explain: Callable[[
     for url in _of_member(answers, member if _is_clustered(client.host_info) else None):
         answers[url] = _get(client, url, deadline, explain)
     return answers
+
+
+def _first(connects: Sequence[Connect], deadline: float, explain: Explain) -> tuple[Client | None, Failure | None]:
+    """The client of the first way that leads to the daemon, or why none does."""
+    failure: Failure | None = None
+    for connect in connects:
+        try:
+            return connect(min(REQUEST_S, max(0.1, deadline - time.monotonic()))), None
+        except requests.Timeout:  # it is there and does not answer: by another way it would not either
+            return None, Failure(FailureKind.SILENT, f"Incus API {SERVER}: no answer in {REQUEST_S:.0f} s")
+        except (
+            requests.RequestException,
+            ClientConnectionFailed,
+            LXDAPIException,
+            OSError,
+            ValueError,
+            KeyError,
+        ) as cause:
+            failure = _why(cause) or failure
+    reason = explain()
+    if failure is None:
+        return None, reason
+    if reason.kind is FailureKind.DENIED:
+        return None, Failure(FailureKind.DENIED, f"{reason.reason}; {failure.reason}")
+    return None, failure
+
+
+def _why(cause: BaseException) -> Failure | None:
+    """What a way says of its own failure; None where it can't say."""
+    while cause is not None:
+        if isinstance(cause, WayFailed):
+            return cause.failure
+        if isinstance(cause, requests.exceptions.SSLError):
+            return Failure(
+                FailureKind.UNREACHABLE,
+                f"Incus API: the server's certificate is not the site's: {_one_line(str(cause))}",
+            )
+        if isinstance(cause, LXDAPIException):
+            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {_one_line(str(cause))}")
+        if isinstance(cause, FileNotFoundError | PermissionError):
+            return Failure(FailureKind.MISSING, f"Incus API: {cause.filename}: {cause.strerror}")
+        cause = cause.__context__  # type: ignore[assignment]
+    return None
 
 
 def _of_member(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
@@ -131,8 +170,8 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
         return ApiAnswer(status, failure=Failure(kind, f"Incus API {url}: HTTP {status}: {_one_line(str(cause))}"))
     except requests.Timeout:
         return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))
-    except requests.ConnectionError:
-        return ApiAnswer(failure=explain())
+    except requests.ConnectionError as cause:
+        return ApiAnswer(failure=_why(cause) or explain())
     except (requests.RequestException, OSError) as cause:
         timed_out = "timed out" in str(cause).lower()
         kind = FailureKind.TIMEOUT if timed_out else FailureKind.GARBLED

@@ -87,10 +87,11 @@ def carried(text: str) -> str:
     return f"echo {base64.b64encode(text.encode()).decode()} | base64 -d | /bin/sh"
 
 
-def read(probes: Iterable[Probe], word: str, output: bytes) -> dict[str, Answer]:
+def read(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | None = None) -> dict[str, Answer]:
     """What each probe answered. output: all that came back, banners of a login shell and the like included.
 
-    A frame that is missing, cut off or damaged is a failure of its probe, never an empty answer.
+    A frame that is missing, cut off or damaged is a failure of its probe, never an empty answer. broke: why the output may have
+    ended early.
     """
     answers = {}
     marker = re.escape(word.encode())
@@ -102,7 +103,7 @@ def read(probes: Iterable[Probe], word: str, output: bytes) -> dict[str, Answer]
             re.MULTILINE,
         )
         if frame is None:
-            failure = Failure(FailureKind.GARBLED, f"probe {probe.id}: its answer did not come back whole")
+            failure = broke or Failure(FailureKind.GARBLED, f"probe {probe.id}: its answer did not come back whole")
             answers[probe.id] = Answer(probe.shell, failure=failure)
         else:
             answers[probe.id] = _answer(probe, frame[1], frame[2])
@@ -123,8 +124,9 @@ def _answer(probe: Probe, coded_out: bytes, coded_tail: bytes) -> Answer:
     if len(out) > probe.limit_bytes:
         out = b""
         failure = Failure(FailureKind.TOO_LARGE, f"probe {probe.id}: more than {probe.limit_bytes} bytes")
-    elif rc in (124, 137):
-        failure = Failure(FailureKind.TIMEOUT, f"probe {probe.id} (`{probe.shell}`): no end in {probe.timeout_s} s")
+    elif rc in (124, 137):  # timeout(1): 124 after its TERM, 137 after its KILL; 137 also where somebody else killed it
+        why = f"no end in {probe.timeout_s} s" + (", or it was killed" if rc == 137 else "")
+        failure = Failure(FailureKind.TIMEOUT, f"probe {probe.id} (`{probe.shell}`): {why}")
     elif rc == 127:
         failure = Failure(FailureKind.MISSING, f"probe {probe.id}: {probe.command[0]} is not on the host")
     try:

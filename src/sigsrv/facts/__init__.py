@@ -32,6 +32,11 @@ class HostFacts:
     evidence: Evidence
 
     @property
+    def collected(self) -> float:
+        """When the evidence was collected, in seconds since the epoch: ages are counted from it, never from the clock."""
+        return self.evidence.collected
+
+    @property
     def unreachable(self) -> Failure | None:
         return self.evidence.failure
 
@@ -57,7 +62,7 @@ class HostFacts:
         try:
             _ = self.incus.server
         except EvidenceError as cause:
-            return cause.kind is FailureKind.DOWN
+            return cause.kind in (FailureKind.DOWN, FailureKind.SILENT)
         return False
 
 

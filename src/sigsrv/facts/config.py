@@ -6,6 +6,7 @@ Source: Incus, shared/util/boolean.go; doc/config_options.txt (types and default
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from sigsrv.errors import EvidenceError
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
+_POWERS = "kMGTPE"
+_UNITS = {"": 1, "B": 1}
+_UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate(_POWERS, 1)}
+_UNITS |= {f"{letter.upper()}iB": 1024**power for power, letter in enumerate(_POWERS, 1)}
 
 INSTANCE_BOOLEANS: Mapping[str, bool] = {
     "security.csm": False,
@@ -55,6 +60,17 @@ def boolean(value: Any, default: bool, where: str) -> bool:
 def words(value: Any) -> tuple[str, ...]:
     """A list, which Incus writes with commas; blanks and empty entries dropped."""
     return tuple(word for word in (part.strip() for part in str(value or "").split(",")) if word)
+
+
+def size_bytes(value: str | int) -> int:
+    """A size as Incus writes it: ``5GiB`` is 1024^3, ``5GB`` 1000^3, a bare number bytes. Raises ValueError.
+
+    Source: Incus, shared/units/units.go (ParseByteSizeString).
+    """
+    match = re.fullmatch(r"([0-9]+)([A-Za-z]*)", str(value))
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"{value!r} is no size")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def normalised(config: Mapping[str, Any], booleans: Mapping[str, bool], where: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """facts.incus: what one host's Incus daemon answered, as typed views.
 
-Room: facts. May import errors and collect. Values of configuration are normalised as Incus parses them.
+Room: facts. May import errors and collect. What a row of an answer says is read in ``resources``.
 Source: Incus REST API, doc/rest-api.yaml.
 """
 
@@ -14,170 +14,26 @@ from typing import Any, TypeVar
 from sigsrv.collect import api as url
 from sigsrv.collect.evidence import Evidence
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts.config import INSTANCE_BOOLEANS, PROJECT_BOOLEANS, boolean, normalised
+from sigsrv.facts import resources
+from sigsrv.facts.config import boolean
 from sigsrv.facts.reading import api, mapping, reading, rows, text
+from sigsrv.facts.resources import (
+    Instance,
+    Member,
+    Network,
+    NetworkAcl,
+    Pool,
+    PoolResources,
+    Profile,
+    Project,
+    Server,
+    UnreadInstance,
+    Warning,
+)
+
+__all__ = ["IncusFacts", "Instance", "UnreadInstance"]
 
 T = TypeVar("T")
-Config = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Server:
-    """The daemon itself. trusted: whether it showed us everything, or a filtered view."""
-
-    trusted: bool
-    clustered: bool
-    name: str
-    version: str
-
-
-@dataclass(frozen=True)
-class Member:
-    """A cluster member, as the daemon asked sees it. status: ``Online``, ``Offline``, ``Evacuated``, ``Blocked``."""
-
-    name: str
-    status: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Project:
-    name: str
-    config: Config
-
-
-@dataclass(frozen=True)
-class Profile:
-    name: str
-    project: str
-    config: Config
-    devices: Mapping[str, Config]
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An instance of any project. config: its own, as written; expanded_*: with its profiles, booleans and defaults filled in."""
-
-    name: str
-    project: str
-    location: str
-    type: str  # container or virtual-machine
-    status: str  # Running, Stopped, Frozen, Error (its member did not answer) ...
-    config: Config
-    expanded_config: Config
-    expanded_devices: Mapping[str, Config]
-    devices: Mapping[str, Config]
-    profiles: tuple[str, ...]
-
-    @property
-    def resource(self) -> str:
-        return f"{self.project}/{self.name}"
-
-
-@dataclass(frozen=True)
-class UnreadInstance:
-    """An instance that is known by name only: the member that it is on did not answer the daemon that was asked."""
-
-    name: str
-    project: str
-    location: str
-
-    @property
-    def resource(self) -> str:
-        return f"{self.project}/{self.name}"
-
-
-@dataclass(frozen=True)
-class Network:
-    name: str
-    managed: bool
-    type: str
-    status: str
-    config: Config
-
-
-@dataclass(frozen=True)
-class NetworkAcl:
-    name: str
-    project: str
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A storage pool, of the cluster or as one member has it. locations: the members that have it."""
-
-    name: str
-    driver: str
-    status: str
-    locations: tuple[str, ...]
-    config: Config
-
-
-@dataclass(frozen=True)
-class Warning:
-    type: str
-    status: str
-    location: str
-    entity_url: str
-    message: str
-
-
-def _config(value: Any, what: str) -> dict[str, str]:
-    """A configuration, or a device. Incus writes all values as text."""
-    found = mapping(value, what)
-    return {str(key): str(item) for key, item in found.items()}
-
-
-def _devices(value: Any, what: str) -> dict[str, dict[str, str]]:
-    return {str(name): _config(device, f"{what} {name}") for name, device in mapping(value, what).items()}
-
-
-def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
-    """An instance from its row. Raises KeyError, TypeError, ValueError where a structural key is missing; EvidenceError.
-
-    Of a member that is away Incus lists the instances with status Error and ``null`` for all of their configuration.
-    """
-    name = text(row["name"], "name")
-    where = f"instance {row['project']}/{name}"
-    if row["config"] is None and row["status"] == "Error":
-        return UnreadInstance(
-            name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location")
-        )
-    return Instance(
-        name=name,
-        project=text(row["project"], f"{where}: project"),
-        location=str(row["location"]),
-        type=text(row["type"], f"{where}: type"),
-        status=text(row["status"], f"{where}: status"),
-        config=_config(row["config"], f"{where}: config"),
-        expanded_config=normalised(
-            mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where
-        ),
-        expanded_devices=_devices(row["expanded_devices"], f"{where}: expanded_devices"),
-        devices=_devices(row["devices"], f"{where}: devices"),
-        profiles=tuple(str(profile) for profile in row["profiles"] or ()),
-    )
-
-
-def project(row: Mapping[str, Any]) -> Project:
-    """A project from its row; its booleans are filled in. Raises as ``instance``."""
-    name = text(row["name"], "name")
-    return Project(name, normalised(mapping(row["config"], name), PROJECT_BOOLEANS, f"project {name}"))
-
-
-def _network(row: Mapping[str, Any]) -> Network:
-    name = text(row["name"], "name")
-    if not isinstance(row["managed"], bool):
-        raise ValueError(f"network {name}: managed: not a boolean")
-    status = text(row["status"], "status") if row["managed"] else ""
-    return Network(name, row["managed"], text(row["type"], "type"), status, _config(row["config"] or {}, name))
-
-
-def _pool(row: Mapping[str, Any]) -> Pool:
-    name = text(row["name"], "name")
-    locations = row.get("locations") or ()
-    driver, status = text(row["driver"], "driver"), text(row["status"], "status")
-    return Pool(name, driver, status, tuple(str(member) for member in locations), _config(row["config"] or {}, name))
 
 
 @dataclass(frozen=True)
@@ -242,7 +98,7 @@ class IncusFacts:
     @cached_property
     def projects(self) -> tuple[Project, ...]:
         self._full()
-        found = self._list(url.PROJECTS, project)
+        found = self._list(url.PROJECTS, resources.project)
         if not any(row.name == "default" for row in found):
             host = self.evidence.host
             raise EvidenceError(f"{host}: Incus API {url.PROJECTS}: no project default: not all is shown", host=host)
@@ -256,8 +112,8 @@ class IncusFacts:
             lambda row: Profile(
                 text(row["name"], "name"),
                 str(row.get("project") or "default"),
-                _config(row["config"], "config"),
-                _devices(row["devices"], "devices"),
+                resources.config_of(row["config"], "config"),
+                resources.devices_of(row["devices"], "devices"),
             ),
         )
 
@@ -266,30 +122,37 @@ class IncusFacts:
         """All instances of all projects. Where their state did not come in time, their configuration, with status ``Unknown``."""
         self._full()
         try:
-            return self._list(url.INSTANCES, instance)
+            return self._list(url.INSTANCES, resources.instance)
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
-            return self._list(url.INSTANCES_CONFIG, lambda row: instance({**row, "status": "Unknown"}))
+            return self._list(url.INSTANCES_CONFIG, lambda row: resources.instance({**row, "status": "Unknown"}))
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:
         """The networks of project default, unmanaged links among them."""
         self._full()
-        return self._list(url.NETWORKS, _network)
+        return self._list(url.NETWORKS, resources.network)
 
     @cached_property
     def network_acls(self) -> tuple[NetworkAcl, ...]:
         self._full()
-        return self._list(
-            url.NETWORK_ACLS, lambda row: NetworkAcl(text(row["name"], "name"), str(row.get("project") or "default"))
-        )
+        return self._list(url.NETWORK_ACLS, resources.network_acl)
+
+    def network_at(self, name: str, member: str) -> Network | None:
+        """A network as this member has it; None where there is none of that name. An unmanaged one is as the list has it."""
+        listed = next((network for network in self.networks if network.name == name), None)
+        if listed is None or not listed.managed or not self.server.clustered:
+            return listed
+        address = url.network_url(name, member)
+        with reading(f"Incus API {address}", self.evidence.host):
+            return resources.network(mapping(api(self.evidence, address), "answer"))
 
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
         """The pools of the cluster. Their status here says nothing of one member."""
         self._full()
-        return self._list(url.POOLS, _pool)
+        return self._list(url.POOLS, resources.pool)
 
     def pool_at(self, name: str, member: str) -> Pool | None:
         """A pool as this member has it; None where there is none of that name."""
@@ -298,7 +161,19 @@ class IncusFacts:
             return listed
         address = url.pool_url(name, member)
         with reading(f"Incus API {address}", self.evidence.host):
-            return _pool(mapping(api(self.evidence, address), "answer"))
+            return resources.pool(mapping(api(self.evidence, address), "answer"))
+
+    def pool_resources(self, name: str, member: str) -> PoolResources:
+        """What is used and free of a pool on this member. Raises EvidenceError, also where the pool holds nothing at all."""
+        address = url.pool_resources_url(name, member if self.server.clustered else None)
+        with reading(f"Incus API {address}", self.evidence.host):
+            answer = mapping(api(self.evidence, address), "answer")
+            found = PoolResources(
+                resources.space(answer["space"], "space"), resources.space(answer["inodes"], "inodes")
+            )
+            if not found.space.total:
+                raise ValueError("space: a pool of 0 bytes")
+            return found
 
     def origin(self, holder: Instance, key: str) -> str | None:
         """Where an instance's configuration key comes from: ``instance``, the name of a profile, or None. The last one wins."""

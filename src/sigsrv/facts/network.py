@@ -1,4 +1,4 @@
-"""facts.network: the links of one host, bridges with their ports among them.
+"""facts.network: the links of one host, bridges with their ports among them, and their addresses.
 
 Room: facts. May import errors and collect.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.reading import mapping, output, parsed, reading, rows, text
@@ -15,7 +16,10 @@ from sigsrv.facts.reading import mapping, output, parsed, reading, rows, text
 
 @dataclass(frozen=True)
 class Link:
-    """One network link. kind: the kernel's (``vlan``, ``bridge``, ``veth`` ...), "" for hardware; master and parent: names."""
+    """One network link. kind: the kernel's (``vlan``, ``bridge``, ``veth`` ...), "" for hardware; master and parent: names.
+
+    port_state: of a port of a bridge, the kernel's word (``forwarding``, ``disabled``, ``blocking`` ...); None for any other link.
+    """
 
     name: str
     kind: str
@@ -25,6 +29,27 @@ class Link:
     parent: str | None
     vlan_id: int | None = None
     vlan_protocol: str | None = None
+    port_state: str | None = None
+
+
+@dataclass(frozen=True)
+class Address:
+    """One IP address of a link, with the length of its prefix in bits."""
+
+    ip: IPv4Address | IPv6Address
+    prefix: int
+
+    def __str__(self) -> str:
+        return f"{self.ip}/{self.prefix}"
+
+    @property
+    def is_global_unicast(self) -> bool:
+        """As Incus asks before it takes a link into a bridge: private ranges count as global, link-local ones do not.
+
+        Source: Go, net.IP.IsGlobalUnicast; ipaddress's own is_global excludes private ranges.
+        """
+        other = self.ip.is_unspecified or self.ip.is_loopback or self.ip.is_multicast or self.ip.is_link_local
+        return not other and str(self.ip) != "255.255.255.255"
 
 
 @dataclass(frozen=True)
@@ -50,6 +75,7 @@ def links(document: str, host: str = "") -> dict[str, Link]:
             info = mapping(row.get("linkinfo") or {}, "linkinfo")
             data = mapping(info.get("info_data") or {}, "info_data")
             kind = info.get("info_kind") or ""
+            is_port = info.get("info_slave_kind") == "bridge"
             name = text(row["ifname"], "ifname")
             flags = row["flags"]
             if not isinstance(flags, list):
@@ -63,6 +89,30 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 parent=row.get("link"),
                 vlan_id=int(data["id"]) if kind == "vlan" else None,
                 vlan_protocol=str(data["protocol"]) if kind == "vlan" else None,
+                port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
+                if is_port
+                else None,
+            )
+        if "lo" not in found:
+            raise ValueError("no loopback among the links")
+        return found
+
+
+def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:
+    """The addresses of one host, by link; a link without any is there, with an empty tuple.
+
+    document: the probe ``addr`` (``ip -j -d addr show``): a JSON array that holds at least ``lo``; anything else raises
+    EvidenceError, for a host without links does not exist. Source: ip-address(8).
+    """
+    with reading("ip addr", host):
+        found = {}
+        for row in rows(parsed(document), "links"):
+            if not row:
+                continue  # iproute2 prints {} for a link that is filtered out
+            name = text(row["ifname"], "ifname")
+            found[name] = tuple(
+                Address(ip_address(text(each["local"], "local")), int(each["prefixlen"]))
+                for each in rows(row["addr_info"], f"{name}: addr_info")
             )
         if "lo" not in found:
             raise ValueError("no loopback among the links")
@@ -79,6 +129,11 @@ class NetworkFacts:
     def links(self) -> Mapping[str, Link]:
         """All links, by name. Raises EvidenceError."""
         return links(output(self.evidence, "link"), self.evidence.host)
+
+    @cached_property
+    def addresses(self) -> Mapping[str, tuple[Address, ...]]:
+        """The addresses of each link, by its name. Raises EvidenceError."""
+        return addresses(output(self.evidence, "addr"), self.evidence.host)
 
     def bridge(self, name: str) -> Bridge | None:
         """A bridge with its ports; None where there is no link of that name, or it is no bridge. Raises EvidenceError."""

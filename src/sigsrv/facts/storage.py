@@ -1,6 +1,6 @@
-"""facts.storage: the ZFS pools of one host, from ``zpool status``.
+"""facts.storage: the ZFS pools of one host, from ``zpool status`` and ``zpool list``.
 
-Room: facts. May import errors and collect. The Incus API says nothing of a pool's health.
+Room: facts. May import errors and collect. The Incus API says nothing of a pool's health, nor of its scrubs and fragmentation.
 """
 
 from __future__ import annotations
@@ -8,16 +8,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts.reading import command_failed, mapping, parsed, probe, reading, text
+from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, text
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
+# zpool's text dates a scan in the host's local time and does not name the zone. It is read as UTC; the instant is then known to
+# the distance of the farthest zone, UTC+14, and a scan carries that doubt with it instead of a guess at the zone.
+_ZONES_S = 14 * 3600
+_SCANS = (
+    (re.compile(r"(scrub) repaired .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
+    (re.compile(r"(resilver)ed .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
+    (re.compile(r"(scrub|resilver) in progress since .+"), "SCANNING"),
+    (re.compile(r"(scrub) paused since .+"), "PAUSED"),
+    (re.compile(r"(scrub|resilver) canceled on (?P<on>.+)"), "CANCELED"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,42 @@ class Vdev:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """The last scan of a pool; ZFS keeps no more than that one.
+
+    function: ``SCRUB``, ``RESILVER`` ...; state: ``FINISHED``, ``SCANNING``, ``PAUSED``, ``CANCELED`` ...; errors: that it could not
+    repair; ended: seconds since the epoch, None while it is not over; doubt_s: how far from that the true end may be, either way.
+    """
+
+    function: str
+    state: str
+    errors: int
+    ended: float | None
+    doubt_s: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How full a ZFS pool is, in percent. None where zpool itself shows ``-``: it does not know."""
+
+    name: str
+    capacity: int | None
+    fragmentation: int | None
+
+
+@dataclass(frozen=True)
 class ZPool:
-    """A ZFS pool. data_errors: files and objects with errors that could not be repaired."""
+    """A ZFS pool. data_errors: files and objects with errors that could not be repaired. scan: None where there never was one."""
 
     name: str
     state: str
     data_errors: int
     vdevs: tuple[Vdev, ...]
-    resilvering: bool
+    scan: Scan | None
+
+    @property
+    def resilvering(self) -> bool:
+        return self.scan is not None and (self.scan.function, self.scan.state) == ("RESILVER", "SCANNING")
 
 
 def _count(value: Any) -> int:
@@ -76,11 +115,22 @@ def from_json(document: str, host: str = "") -> dict[str, ZPool]:
             if not mapping(pool["vdevs"], "vdevs"):
                 raise ValueError(f"{name}: no vdevs")
             vdevs = [v for kind in _CLASSES for v in _vdevs(mapping(pool.get(kind) or {}, kind), kind == "spares")]
-            scan = mapping(pool.get("scan_stats") or {}, "scan_stats")
-            busy = scan.get("function") == "RESILVER" and scan.get("state") == "SCANNING"
+            scan = _scan(mapping(pool["scan_stats"], "scan_stats")) if "scan_stats" in pool else None
             state = text(pool["state"], "state")
-            found[name] = ZPool(name, state, _count(pool["error_count"]), tuple(vdevs), busy)
+            found[name] = ZPool(name, state, _count(pool["error_count"]), tuple(vdevs), scan)
         return found
+
+
+def _scan(stats: Mapping[str, Any]) -> Scan | None:
+    function, state = text(stats["function"], "scan function"), text(stats["state"], "scan state")
+    if function == "NONE":
+        return None
+    ended, paused = _count(stats["end_time"]), _count(stats.get("scrub_pause", 0))
+    if state == "SCANNING" and paused:
+        state = "PAUSED"
+    if not ended and state in ("FINISHED", "CANCELED"):
+        raise ValueError(f"a scan that is {state} and has no end")
+    return Scan(function, state, _count(stats["errors"]), ended or None)
 
 
 def from_text(document: str, host: str = "") -> dict[str, ZPool]:
@@ -101,9 +151,7 @@ def from_text(document: str, host: str = "") -> dict[str, ZPool]:
                 count = max(1, len(re.findall(r"(?m)^\s{8,}\S", block.split("errors:", 1)[1])))
             else:
                 raise ValueError(f"{name}: errors: {errors[:60]!r}")
-            scan = re.search(r"(?m)^\s*scan: (.*)", block)
-            busy = scan is not None and scan[1].startswith("resilver in progress")
-            found[name] = ZPool(name, state, count, tuple(_text_vdevs(block)), busy)
+            found[name] = ZPool(name, state, count, tuple(_text_vdevs(block)), _text_scan(block))
         if not found:
             raise ValueError(f"no pool in {document[:60]!r}")
         return found
@@ -114,6 +162,47 @@ def _field(block: str, name: str) -> str:
     if match is None:
         raise ValueError(f"no {name}")
     return match[1].strip()
+
+
+def _text_scan(block: str) -> Scan | None:
+    line = re.search(r"(?m)^\s*scan: (.*)$", block)
+    if line is None or line[1].strip() == "none requested":
+        return None
+    for pattern, state in _SCANS:
+        if match := pattern.fullmatch(line[1].strip()):
+            said = match.groupdict()
+            ended = None
+            if "on" in said:
+                ended = datetime.strptime(said["on"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
+            return Scan(match[1].upper(), state, int(said.get("errors", 0)), ended, _ZONES_S)
+    raise ValueError(f"scan: {line[1][:60]!r}")
+
+
+def usages(document: str, host: str = "") -> dict[str, Usage]:
+    """How full each pool is, by its name. document: ``zpool list -Hp``: a line a pool, eleven columns parted by tabs.
+
+    Raises EvidenceError where it is anything else. Where no pool is imported zpool prints nothing here, as a probe that was cut off
+    does: whether a pool is imported is for ``zpool status`` to say. Source: zpool-list(8).
+    """
+    with reading("zpool list", host):
+        found = {}
+        for line in document.splitlines():
+            columns = line.split("\t")
+            if len(columns) != 11:  # name size alloc free ckpoint expandsz frag cap dedup health altroot
+                raise ValueError(f"{len(columns)} columns instead of 11 in {line[:60]!r}")
+            name = text(columns[0], "name")
+            found[name] = Usage(name, _percent(columns[7]), _percent(columns[6]))
+        if not found:
+            raise ValueError("no pool in it")
+        return found
+
+
+def _percent(value: str) -> int | None:
+    if value == "-":
+        return None
+    if not value.isascii() or not value.isdigit():
+        raise ValueError(f"{value!r} is no percentage")
+    return int(value)
 
 
 def _text_vdevs(block: str) -> Iterator[Vdev]:
@@ -156,3 +245,15 @@ class StorageFacts:
         if not name:
             raise EvidenceError(f"{self.evidence.host}: no ZFS pool name", FailureKind.GARBLED, self.evidence.host)
         return self.zpools.get(name)
+
+    @cached_property
+    def _usages(self) -> Mapping[str, Usage]:
+        return usages(output(self.evidence, "zpool-list"), self.evidence.host)
+
+    def usage(self, name: str) -> Usage:
+        """How full an imported pool is. Raises EvidenceError, also where the list has no such pool."""
+        found = self._usages.get(name)
+        if found is None:
+            host = self.evidence.host
+            raise EvidenceError(f"{host}: zpool list has no pool {name}", FailureKind.GARBLED, host)
+        return found

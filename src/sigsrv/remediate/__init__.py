@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sigsrv import remediation, scan
-from sigsrv.collect import Session
-from sigsrv.collect.connection import ConnectionFailed
+from sigsrv.collect import ConnectionFailed, open_session
 from sigsrv.errors import UsageError, nearest
 from sigsrv.finding import Finding, Verdict, parse_finding_id
 from sigsrv.remediate.journal import Journal
@@ -93,7 +92,7 @@ class Transaction:
         self._tell = tell
         self._remote = RemoteFix(self._fix, self.id)
         host = next(host for host in plan.hosts if host.name == self._fix.runs_on)
-        self._target = replace(scan.target(host, plan.options), timeout_s=self._fix.timeout_s + 60.0)
+        self._target = replace(scan.target(host, plan), timeout_s=self._fix.timeout_s + 60.0)
 
     def run(self) -> Outcome:
         """Apply and prove it.
@@ -103,7 +102,7 @@ class Transaction:
         began = time.monotonic()
         self._journal.write(self.id, self._fix, "applying")
         try:
-            with Session(self._target) as session:
+            with open_session(self._target) as session:
                 said = self._remote.apply(session)
         except ConnectionFailed as cause:
             return self._undo(f"the connection broke while it ran: {cause.failure.reason}", began)
@@ -154,7 +153,7 @@ class Transaction:
 
     def _confirm(self, began: float) -> Outcome:
         try:
-            with Session(self._target) as session:
+            with open_session(self._target) as session:
                 said = self._remote.confirm(session)
         except ConnectionFailed as cause:
             return self._undo(f"it could not be confirmed: {cause.failure.reason}", began)
@@ -199,7 +198,7 @@ class Transaction:
         limit = began + (CONFIRM_S + self._fix.timeout_s + 10 if self._remote.armed else 10)
         while True:
             try:
-                with Session(self._target) as session:
+                with open_session(self._target) as session:
                     return self._remote.undo(session)
             except ConnectionFailed:
                 if time.monotonic() > limit:

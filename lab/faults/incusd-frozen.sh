@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# shows: HOST-002
+# does: stops incusd of the host in its tracks (SIGSTOP): its socket takes connections and never answers
+
+# Nothing waits for minisrv to be Offline: that sigsrv still asks it, and waits for an answer, is part of this fault.
+inject() {
+  on "$1" kill -STOP "$(incusd_pid "$1")"
+  wait_for 10 "the stop of incusd of $1" is_frozen "$1"
+}
+
+# Each thread stops by itself, a moment after the signal.
+is_frozen() {
+  # shellcheck disable=SC2016 # expanded on the host
+  on "$1" sh -c '! grep -h "^State:" /proc/"$1"/task/*/status | grep -qv "T (stopped)"' sh "$(incusd_pid "$1")"
+}
+
+heal() {
+  local host
+  on "$1" kill -CONT "$(incusd_pid "$1")"
+  wait_ready "$1"
+  for host in "${HOSTS[@]}"; do wait_for 90 "both members Online on $host" sees_all_online "$host"; done
+  forget_warnings "$1"
+}

@@ -1,0 +1,115 @@
+"""collect.ways: the transports below pylxd, the client of Incus: what differs from host to host is how its API is reached.
+
+Room: collect. May import errors and the rest of collect.
+
+- the daemon's unix socket, forwarded over the host's one ssh session or on this very host
+- HTTPS with a client certificate; the server must show the certificate that the site names
+- ``incus query`` through the same session, under sudo where only that is allowed
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import urllib3
+from pylxd import Client
+from pylxd.client import get_session_for_url
+from requests.adapters import HTTPAdapter
+
+from sigsrv.collect.evidence import Failure
+from sigsrv.collect.session import ApiAddress, ConnectionFailed, Session
+from sigsrv.errors import FailureKind
+
+_QUERY = "http+incus://host"  # requests encodes parameters only for a scheme that begins with http
+
+
+class WayFailed(requests.ConnectionError):
+    """There is no answer by this way, and it is known why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+def over_socket(path: str, timeout_s: float) -> Client:
+    """pylxd over a unix socket that is reachable here. Raises what pylxd and requests raise."""
+    endpoint = f"http+unix://{quote(path, safe='')}"
+    session = get_session_for_url(endpoint)
+    session.trust_env = False
+    return Client(endpoint=endpoint, session=session, timeout=timeout_s)
+
+
+def over_https(address: ApiAddress, timeout_s: float) -> Client:
+    """pylxd over HTTPS. Raises what pylxd and requests raise, and OSError for a certificate file that can't be read.
+
+    The environment is not trusted: REQUESTS_CA_BUNDLE would silently replace the certificate that the site names.
+    """
+    session = get_session_for_url(
+        address.url, verify=address.server_cert, cert=(address.client_cert, address.client_key)
+    )
+    session.trust_env = False
+    return Client(endpoint=address.url, session=session, timeout=timeout_s)
+
+
+def over_query(session: Session, sudo: bool, timeout_s: float) -> Client:
+    """pylxd over ``incus query`` on the host. Raises what pylxd raises, and WayFailed."""
+    carrier = requests.Session()
+    carrier.trust_env = False
+    carrier.mount(_QUERY, QueryAdapter(session, sudo))
+    return Client(endpoint=_QUERY, session=carrier, timeout=timeout_s)
+
+
+def query_command(url: str, sudo: bool) -> tuple[str, ...]:
+    """The command that asks one URL on the host: it reads (GET), and prints the whole answer."""
+    return (*(("sudo", "-n") if sudo else ()), "incus", "query", "--raw", url)
+
+
+class QueryAdapter(HTTPAdapter):
+    """Carries requests' GET to ``incus query --raw`` on a host. One command for each request, through the session."""
+
+    def __init__(self, session: Session, sudo: bool) -> None:
+        super().__init__()
+        self._session = session
+        self._sudo = sudo
+
+    def send(self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any) -> requests.Response:
+        """Raises WayFailed where the command gave no answer of the API, and requests.Timeout."""
+        seconds = timeout if isinstance(timeout, int | float) else self._session.remaining_s
+        if request.method != "GET":
+            raise WayFailed(Failure(FailureKind.DENIED, f"a scan reads only: {request.method} is not sent"))
+        command = shlex.join(query_command(request.path_url, self._sudo))
+        try:
+            rc, out, err = self._session.run(command, min(seconds, self._session.remaining_s))
+        except ConnectionFailed as cause:
+            if cause.failure.kind is FailureKind.TIMEOUT:
+                raise requests.Timeout(cause.failure.reason) from cause
+            raise WayFailed(cause.failure) from cause
+        if rc != 0:
+            raise WayFailed(self._why(rc, err.decode("utf-8", "replace")))
+        try:
+            status = int(json.loads(out)["error_code"]) or 200
+        except (ValueError, KeyError, TypeError):
+            status = 200  # not an answer of Incus: whoever reads it says so
+        return self.build_response(
+            request,
+            urllib3.HTTPResponse(
+                body=io.BytesIO(out), status=status, preload_content=False, headers={"Content-Type": "application/json"}
+            ),
+        )
+
+    def _why(self, rc: int, said: str) -> Failure:
+        host = self._session.target.name
+        line = (said.strip().splitlines() or [f"exit status {rc}"])[-1][:200]
+        lower = said.lower()
+        if "password is required" in lower or "not allowed to execute" in lower or "permission" in lower:
+            return Failure(FailureKind.DENIED, f"Incus API on {host}: {line}")
+        if rc == 127 or "command not found" in lower:
+            return Failure(FailureKind.MISSING, f"Incus API on {host}: {line}")
+        if any(word in lower for word in ("connection refused", "no such file", "appear to be started")):
+            return Failure(FailureKind.DOWN, f"Incus API on {host}: {line}")
+        return Failure(FailureKind.GARBLED, f"Incus API on {host}: {line}")

@@ -1,0 +1,241 @@
+"""facts.resources: what Incus has, each kind from its row in an answer: instances, networks, ACLs, pools.
+
+Room: facts. May import errors and collect. Values of configuration are normalised as Incus parses them. A function that takes a row
+raises KeyError, TypeError or ValueError where something is missing or of another shape; ``incus`` makes that an EvidenceError.
+Source: Incus REST API, doc/rest-api.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sigsrv.facts.config import INSTANCE_BOOLEANS, PROJECT_BOOLEANS, normalised
+from sigsrv.facts.reading import mapping, rows, text
+
+Config = Mapping[str, str]
+_WAYS = ("ingress", "egress")
+_EFFECTIVE = frozenset({"enabled", "logged"})
+
+
+@dataclass(frozen=True)
+class Server:
+    """The daemon itself. trusted: whether it showed us everything, or a filtered view."""
+
+    trusted: bool
+    clustered: bool
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """A cluster member, as the daemon asked sees it. status: ``Online``, ``Offline``, ``Evacuated``, ``Blocked``."""
+
+    name: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Project:
+    name: str
+    config: Config
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+    project: str
+    config: Config
+    devices: Mapping[str, Config]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance of any project. config: its own, as written; expanded_*: with its profiles, booleans and defaults filled in."""
+
+    name: str
+    project: str
+    location: str
+    type: str  # container or virtual-machine
+    status: str  # Running, Stopped, Frozen, Error (its member did not answer) ...
+    config: Config
+    expanded_config: Config
+    expanded_devices: Mapping[str, Config]
+    devices: Mapping[str, Config]
+    profiles: tuple[str, ...]
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.name}"
+
+
+@dataclass(frozen=True)
+class UnreadInstance:
+    """An instance that is known by name only: the member that it is on did not answer the daemon that was asked."""
+
+    name: str
+    project: str
+    location: str
+
+    @property
+    def resource(self) -> str:
+        return f"{self.project}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, of the cluster or as one member has it. locations: the members that have it; of an unmanaged one, none."""
+
+    name: str
+    managed: bool
+    type: str
+    status: str  # Created, Pending, Errored, Unknown, Unavailable; "" of an unmanaged one
+    locations: tuple[str, ...]
+    config: Config
+
+
+@dataclass(frozen=True)
+class NetworkAcl:
+    """An ACL. enabled: how many rules of both directions take effect (``enabled`` or ``logged``); disabled: how many do not."""
+
+    name: str
+    project: str
+    enabled: int
+    disabled: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A storage pool, of the cluster or as one member has it. locations: the members that have it."""
+
+    name: str
+    driver: str
+    status: str
+    locations: tuple[str, ...]
+    config: Config
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a storage pool holds of one kind: bytes, or inodes. total is 0 where the kind does not exist."""
+
+    total: int
+    used: int
+
+    @property
+    def free(self) -> int:
+        return self.total - self.used
+
+
+@dataclass(frozen=True)
+class PoolResources:
+    """What is used and free of a pool on one member. space: bytes; inodes: their number, none on zfs and btrfs."""
+
+    space: Space
+    inodes: Space
+
+
+@dataclass(frozen=True)
+class Warning:
+    type: str
+    status: str
+    location: str
+    entity_url: str
+    message: str
+
+
+def config_of(value: Any, what: str) -> dict[str, str]:
+    """A configuration, or a device. Incus writes all values as text."""
+    found = mapping(value, what)
+    return {str(key): str(item) for key, item in found.items()}
+
+
+def devices_of(value: Any, what: str) -> dict[str, dict[str, str]]:
+    """Devices by name."""
+    return {str(name): config_of(device, f"{what} {name}") for name, device in mapping(value, what).items()}
+
+
+def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
+    """An instance from its row. Raises also EvidenceError, where a boolean is none.
+
+    Of a member that is away Incus lists the instances with status Error and ``null`` for all of their configuration.
+    """
+    name = text(row["name"], "name")
+    where = f"instance {row['project']}/{name}"
+    if row["config"] is None and row["status"] == "Error":
+        return UnreadInstance(
+            name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location")
+        )
+    return Instance(
+        name=name,
+        project=text(row["project"], f"{where}: project"),
+        location=str(row["location"]),
+        type=text(row["type"], f"{where}: type"),
+        status=text(row["status"], f"{where}: status"),
+        config=config_of(row["config"], f"{where}: config"),
+        expanded_config=normalised(
+            mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where
+        ),
+        expanded_devices=devices_of(row["expanded_devices"], f"{where}: expanded_devices"),
+        devices=devices_of(row["devices"], f"{where}: devices"),
+        profiles=tuple(str(profile) for profile in row["profiles"] or ()),
+    )
+
+
+def project(row: Mapping[str, Any]) -> Project:
+    """A project from its row; its booleans are filled in. Raises as ``instance``."""
+    name = text(row["name"], "name")
+    return Project(name, normalised(mapping(row["config"], name), PROJECT_BOOLEANS, f"project {name}"))
+
+
+def network(row: Mapping[str, Any]) -> Network:
+    """A network from its row, of the list or of one member."""
+    name = text(row["name"], "name")
+    if not isinstance(row["managed"], bool):
+        raise ValueError(f"network {name}: managed: not a boolean")
+    status = text(row["status"], "status") if row["managed"] else ""
+    locations = _locations(row, f"network {name}") if row["managed"] else ()
+    config = config_of(row["config"] or {}, name)
+    return Network(name, row["managed"], text(row["type"], "type"), status, locations, config)
+
+
+def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
+    """The members that have something. A daemon that is in no cluster may answer ``null``."""
+    found = row["locations"] or []
+    if not isinstance(found, list):
+        raise ValueError(f"{what}: locations: not a list")
+    return tuple(str(member) for member in found)
+
+
+def network_acl(row: Mapping[str, Any]) -> NetworkAcl:
+    """An ACL from its row. A rule's state is ``enabled``, ``logged`` (enabled, and told in the log) or ``disabled``."""
+    name = text(row["name"], "name")
+    states = [
+        text(rule["state"], f"ACL {name}: state") for way in _WAYS for rule in rows(row[way], f"ACL {name}: {way}")
+    ]
+    if unknown := set(states) - _EFFECTIVE - {"disabled"}:
+        raise ValueError(f"ACL {name}: {sorted(unknown)[0]!r} is no state of a rule")
+    effective = sum(state in _EFFECTIVE for state in states)
+    return NetworkAcl(name, str(row.get("project") or "default"), effective, len(states) - effective)
+
+
+def space(value: Any, what: str) -> Space:
+    """What a pool holds of one kind. ``used`` is left out of the answer where it is 0."""
+    row = mapping(value, what)
+    total, used = row["total"], row.get("used", 0)
+    for number in (total, used):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ValueError(f"{what}: {number!r} is no count")
+    if used > total:
+        raise ValueError(f"{what}: {used} used of {total}")
+    return Space(total, used)
+
+
+def pool(row: Mapping[str, Any]) -> Pool:
+    """A pool from its row, of the list or of one member."""
+    name = text(row["name"], "name")
+    driver, status = text(row["driver"], "driver"), text(row["status"], "status")
+    return Pool(name, driver, status, _locations(row, f"pool {name}"), config_of(row["config"] or {}, name))

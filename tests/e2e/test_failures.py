@@ -1,0 +1,262 @@
+"""Every way to fail, on the lab: what is known is judged, the rest is error with the reason, in time, and nothing is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import BIN, ROOT, Lab, clean
+
+pytestmark = pytest.mark.lab
+LIMIT_S = 15
+
+
+def scan(lab: Lab, folder: Path, *more: str) -> tuple[int, dict[str, dict]]:
+    """Exit code and findings of a scan; it ended in time, without a traceback, and left nothing here."""
+    began = time.monotonic()
+    done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(folder), *more)
+    assert time.monotonic() - began < LIMIT_S + 3, "a host has 15 s, and the process a moment to start and to report"
+    assert "Traceback" not in done.stdout + done.stderr
+    assert left_here() == []
+    data = json.loads((folder / "latest" / "findings.json").read_text())
+    return done.returncode, {finding["id"]: finding for finding in data["findings"]}
+
+
+def left_here() -> list[str]:
+    """ssh processes and folders of a scan that did not clean up."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in listed if line.startswith("ssh ") and "/sigsrv-" in line] + [
+        str(p) for p in Path("/tmp").glob("sigsrv-????????")
+    ]
+
+
+def judged_as_ever(findings: dict[str, dict], but_for: str) -> bool:
+    """Whether every finding of the clean list that is not of this host and of those policies is as it was."""
+    return all(findings[key]["verdict"] == verdict for key, verdict in clean().items() if f"@{but_for}/" not in key)
+
+
+@contextlib.contextmanager
+def instead_of_ip(lab: Lab, script: str) -> Iterator[None]:
+    """On minisrv, ``ip`` is another program."""
+    command = 'cat >/run/fake; chmod 755 /run/fake; mount --bind /run/fake "$(readlink -f "$(command -v ip)")"'
+    subprocess.run(
+        ["lab/lab", "exec", "minisrv", "sh", "-c", command],
+        input=f"#!/bin/sh\n{script}\n",
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    try:
+        yield
+    finally:
+        lab.on("minisrv", "sh", "-c", 'umount -l "$(readlink -f "$(command -v ip)")"; rm /run/fake')
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("sleep 60", "no end in 5 s"),
+        ("trap '' TERM; sleep 60; sleep 60", "no end in 5 s"),
+        ("yes", "more than 16777216 bytes"),
+        ("head -c 100000 /dev/zero | tr '\\0' '\\377'", "not UTF-8"),
+        ('echo \'[{"ifname": "lo", \'', "ip link"),
+        ("echo '[]'", "ip link"),
+        ("echo 'deadbeef end link'; echo 'deadbeef done link'; echo '[]'", "ip link"),
+        ("echo 'Cannot open netlink socket: Operation not permitted' >&2; exit 1", "Operation not permitted"),
+        ("kill -9 $$", "it was killed"),
+    ],
+    ids=[
+        "never-ends",
+        "ignores-term",
+        "floods",
+        "not-utf8",
+        "half-a-document",
+        "nothing",
+        "forged-frame",
+        "refused",
+        "killed",
+    ],
+)
+def test_a_probe_that_gives_no_answer_is_an_error_of_what_needs_it(lab, tmp_path, script, reason):
+    """One broken command on one host: error there with its reason, everything else as ever, exit code 3."""
+    with instead_of_ip(lab, script):
+        code, findings = scan(lab, tmp_path)
+
+    assert code == 3
+    broken = findings["NET-001@minisrv/minisrv"]
+    assert broken["verdict"] == "error"
+    assert reason in broken["reason"]
+    assert broken["because"] is None
+    assert judged_as_ever(findings, "minisrv")
+    needing = ("NET-001", "NET-002", "NET-003", "NET-004", "NET-005")
+    others = {key: verdict for key, verdict in clean().items() if "@minisrv/" in key and not key.startswith(needing)}
+    assert {key: findings[key]["verdict"] for key in others} == others
+
+
+def test_a_key_that_is_refused_is_unreachable(lab, tmp_path):
+    """ssh's own word is the reason."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id"], check=True)
+
+    config = tmp_path / "config"
+    config.write_text("\n".join(line for line in lab.ssh_config.read_text().splitlines() if "IdentityFile" not in line))
+
+    code, findings = scan(lab, tmp_path, "--ssh-config", str(config), "--ssh-identity-file", str(tmp_path / "id"))
+
+    assert code == 3
+    assert "Permission denied" in findings["HOST-001@sigsrv/sigsrv"]["reason"]
+
+
+def test_an_sshd_that_dies_in_the_middle_is_told_as_that(lab, tmp_path):
+    """What had come back is judged; the rest is error because the connection broke, never a daemon that is down."""
+    with instead_of_ip(lab, "sleep 4"):
+        argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(3)
+        lab.on("minisrv", "pkill", "-x", "sshd")
+        assert process.wait(LIMIT_S) == 3
+    lab.fault("sshd-stopped", "minisrv", heal=True)
+
+    findings = {f["id"]: f for f in json.loads((tmp_path / "latest" / "findings.json").read_text())["findings"]}
+    assert {
+        f["verdict"] for key, f in findings.items() if "@minisrv/minisrv" in key and not key.startswith("HOST-001")
+    } == {"error"}
+    assert findings["HOST-002@minisrv/minisrv"]["verdict"] == "error"
+    assert judged_as_ever(findings, "minisrv")
+    assert left_here() == []
+
+
+def test_a_daemon_that_is_frozen_is_unknown(lab, tmp_path):
+    """It takes connections and never answers: error after the time limit of a request, not down, and not a hang."""
+    lab.fault("incusd-frozen", "minisrv")
+    try:
+        code, findings = scan(lab, tmp_path)
+    finally:
+        lab.fault("incusd-frozen", "minisrv", heal=True)
+
+    assert code == 3
+    assert findings["HOST-002@minisrv/minisrv"]["verdict"] == "error"
+    assert "no answer in 5 s" in findings["HOST-002@minisrv/minisrv"]["reason"]
+    assert findings["POOL-001@minisrv/minisrv"]["because"] == "HOST-002@minisrv/minisrv"
+    assert findings["NET-001@minisrv/sigsrvbr0"]["verdict"] == "pass"
+    assert findings["NET-001@sigsrv/sigsrvbr0"]["verdict"] == "pass"
+
+
+def test_a_cluster_without_its_database_voter_is_unknown(lab, tmp_path):
+    """The leader's daemon is gone, and queries on the other member hang: its own facts stand, what hangs is error, in time."""
+    lab.fault("incusd-stopped", "sigsrv")
+    try:
+        code, findings = scan(lab, tmp_path)
+    finally:
+        lab.fault("incusd-stopped", "sigsrv", heal=True)
+
+    assert code == 3
+    assert findings["HOST-002@sigsrv/sigsrv"]["verdict"] == "fail"
+    assert findings["HOST-002@minisrv/minisrv"]["verdict"] == "pass"
+    assert findings["NET-001@minisrv/sigsrvbr0"]["verdict"] == "pass"
+    assert findings["INST-001@cluster/cluster"]["verdict"] == "error"
+    assert not [
+        key for key, f in findings.items() if key.startswith(("INST", "PROJ", "ACL")) and f["verdict"] == "pass"
+    ]
+
+
+def test_a_full_tmp_changes_nothing(lab, tmp_path):
+    """A scan writes no file on a host."""
+    lab.on(
+        "minisrv",
+        "sh",
+        "-c",
+        "mount -t tmpfs -o size=4k tmpfs /tmp; head -c 9999 /dev/zero >/tmp/x 2>/dev/null || true",
+    )
+    try:
+        code, findings = scan(lab, tmp_path)
+    finally:
+        lab.on("minisrv", "umount", "/tmp")
+
+    assert code == 0
+    assert {key: f["verdict"] for key, f in findings.items()} == clean()
+
+
+def test_a_login_shell_that_prints_a_banner_changes_nothing(lab, tmp_path):
+    """What a shell says of its own is not taken for an answer."""
+    lab.on("minisrv", "sh", "-c", "echo 'echo WELCOME; echo begin link; echo oops >&2' >/root/.bashrc")
+    try:
+        code, findings = scan(lab, tmp_path)
+    finally:
+        lab.on("minisrv", "rm", "/root/.bashrc")
+
+    assert code == 0
+    assert {key: f["verdict"] for key, f in findings.items()} == clean()
+
+
+def test_a_login_shell_that_is_fish_changes_nothing(lab, tmp_path):
+    """The command line means the same to a shell that is not of the Bourne family."""
+    fish = shutil.which("fish")
+    if fish is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("fish is not installed")
+        pytest.skip("fish is not installed: apt-get install fish")
+    lab.on("minisrv", "usermod", "-s", fish, "root")
+    try:
+        code, findings = scan(lab, tmp_path)
+    finally:
+        lab.on("minisrv", "usermod", "-s", "/bin/bash", "root")
+
+    assert code == 0
+    assert {key: f["verdict"] for key, f in findings.items()} == clean()
+
+
+def test_an_account_without_a_shell_is_told(lab, tmp_path):
+    """nologin runs no script: the probes are refused, with what it said; what Incus knows elsewhere is judged."""
+    lab.on("minisrv", "usermod", "-s", "/usr/sbin/nologin", "root")
+    try:
+        code, findings = scan(lab, tmp_path)
+    finally:
+        lab.on("minisrv", "usermod", "-s", "/bin/bash", "root")
+
+    assert code == 3
+    assert (
+        "no script runs there: This account is currently not available" in findings["NET-001@minisrv/minisrv"]["reason"]
+    )
+    assert judged_as_ever(findings, "minisrv")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_operator_who_interrupts_leaves_nothing_running(lab, tmp_path, number):
+    """Ctrl-C, and cron's or the terminal's end: exit at once, no report, nothing left here, and soon nothing there."""
+    with instead_of_ip(lab, "exec sleep 77"):
+        argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        time.sleep(2.5)
+        process.send_signal(number)
+        began = time.monotonic()
+        said, _ = process.communicate(timeout=10)
+        assert time.monotonic() - began < 4
+
+        assert process.returncode == 130
+        assert "interrupted" in said
+        assert "Traceback" not in said
+        assert not (tmp_path / "latest").exists()
+        assert left_here() == []
+        time.sleep(11)
+        assert "sleep 77" not in lab.on("minisrv", "ps", "-eo", "args")
+
+
+def test_the_time_of_a_host_can_be_set(lab, tmp_path):
+    """--timeout bounds the whole collection of a host."""
+    with instead_of_ip(lab, "sleep 60"):
+        began = time.monotonic()
+        code, findings = scan(lab, tmp_path, "--timeout", "3")
+
+    assert time.monotonic() - began < 9
+    assert code == 3
+    assert findings["NET-001@minisrv/minisrv"]["verdict"] == "error"
+    assert judged_as_ever(findings, "minisrv")

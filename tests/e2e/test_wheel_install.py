@@ -1,0 +1,93 @@
+"""The wheel as an operator has it: installed with the locked dependencies, far from any checkout, against the lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Lab
+
+pytestmark = pytest.mark.lab
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> Path:
+    """An empty virtual environment with the locked dependencies and the wheel, and nothing of the checkout."""
+    base = tmp_path_factory.mktemp("wheel")
+    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
+    python = str(base / "venv" / "bin" / "python")
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(base), str(ROOT)]
+    subprocess.run([sys.executable, *pip, *build], check=True, timeout=120)
+    (wheel,) = base.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", base / "venv"], check=True, timeout=120)
+    locked = ["install", "--require-hashes", "--requirement", str(ROOT / "requirements.lock")]
+    subprocess.run([python, *pip, *locked], check=True, timeout=300)
+    subprocess.run([python, *pip, "install", "--no-deps", str(wheel)], check=True, timeout=120)
+    return base / "venv"
+
+
+@pytest.fixture
+def run(environment, tmp_path) -> Command:
+    """Run an installed command, from a folder that has nothing to do with the checkout."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SIGSRV", "VIRTUAL"))}
+    env = {**kept, "XDG_STATE_HOME": str(tmp_path / "state")}
+
+    def call(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [environment / "bin" / name, *arguments],
+            cwd=elsewhere,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return call
+
+
+def test_the_installed_wheel_scans_the_lab_and_writes_to_the_state_directory(environment, lab: Lab, run, tmp_path):
+    """The scan is quiet, ends with 0 and leaves its report in the state directory, where sigsrv-remediate finds it."""
+    where = run("python", "-c", "import sigsrv; print(sigsrv.__file__)")
+    scanned = run("sigsrv", "scan", "--site", str(lab.site))
+    listed = run("sigsrv-remediate")
+
+    assert Path(where.stdout.strip()).is_relative_to(environment), where.stdout + where.stderr
+    assert (scanned.returncode, scanned.stdout, scanned.stderr) == (0, "", "")
+    latest = tmp_path / "state" / "sigsrv" / "runs" / "latest"
+    assert (latest / "report.html").stat().st_size > 0
+    found = json.loads((latest / "findings.json").read_text())
+    assert {host["name"] for host in found["run"]["hosts"]} == {"sigsrv", "minisrv"}
+    assert "pass" in {finding["verdict"] for finding in found["findings"]}
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert f"nothing that a script puts right in run {found['run']['id']}" in listed.stdout
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_installed_wheel_lists_what_a_script_puts_right_and_shows_the_script(lab: Lab, run):
+    """A fault ends the scan with 1, sigsrv-remediate names the command for it, and the scripts are in the wheel."""
+    finding = "NET-001@minisrv/sigsrvbr0"
+    lab.fault("vlan-detached", "minisrv")
+    try:
+        scanned = run("sigsrv", "scan", "--site", str(lab.site))
+        planned = run("sigsrv-remediate", finding, "--plan", "--site", str(lab.site))
+    finally:
+        lab.fault("vlan-detached", "minisrv", heal=True)
+    listed = run("sigsrv-remediate")
+
+    assert scanned.returncode == 1, scanned.stdout + scanned.stderr
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert f"  sigsrv-remediate {finding}\n" in listed.stdout
+    assert (planned.returncode, planned.stderr) == (0, "")
+    assert "ip link set" in planned.stdout
