@@ -169,12 +169,10 @@ def test_zfs_pool_was_scrubbed_lately(facts, site, require):
                 because = finding_id("POOL-004", facts.name, wanted.name)
                 require.not_applicable(wanted.name, f"zpool {name} is not imported", because=because)
                 continue
-            if zpool.scan is None:  # a pool younger than the limit complies; neither zpool nor Incus tells its age
-                raise EvidenceError(
-                    f"{facts.name}: zpool {name} was never scrubbed, and its age is not known; to begin: zpool scrub {name}",
-                    host=facts.name,
-                )
-            holds, seen = _scrubbed(zpool.scan, facts.collected, site.thresholds.zfs_scrub_days, facts.name)
+            if zpool.scan is None:
+                holds, seen = _young(facts.storage.created(name), facts.collected, site.thresholds.zfs_scrub_days)
+            else:
+                holds, seen = _scrubbed(zpool.scan, facts.collected, site.thresholds.zfs_scrub_days, facts.name)
             require(
                 wanted.name,
                 holds,
@@ -182,6 +180,12 @@ def test_zfs_pool_was_scrubbed_lately(facts, site, require):
                 observed=seen,
                 fix={"zpool": name},
             )
+
+
+def _young(created, now, days):
+    """Whether a pool that was never scrubbed is too young to have been."""
+    made = datetime.fromtimestamp(created, UTC).date()
+    return now - created <= days * _DAY_S, f"never scrubbed; the pool was made on {made}"
 
 
 def _scrubbed(scan, now, days, host):

@@ -106,6 +106,7 @@ def test_zfs_is_asked_only_where_the_site_has_it():
         "zpool-json",
         "zpool-text",
         "zpool-list",
+        "zfs-created",
     }
 
 

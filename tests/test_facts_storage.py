@@ -11,16 +11,16 @@ from sigsrv import data, examples, policy
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.evaluate import load_checks
-from sigsrv.facts.storage import StorageFacts, Usage, ZPool, from_json, from_text, usages
+from sigsrv.facts.storage import StorageFacts, Usage, ZPool, creations, from_json, from_text, usages
 
 COLLECTED = 1795439500.0  # 2026-11-23T13:11:40Z, just after the last of the recorded states
 SCRUBBED = {
     "after-resilver": "fail",
     "checksum-errors-repaired": "pass",
     "degraded-offline-member": "pass",
-    "faulted-member": "error",
+    "faulted-member": "fail",
     "missing": "error",
-    "never-scrubbed": "error",
+    "never-scrubbed": "fail",
     "permanent-errors": "fail",
     "replaced": "fail",
     "scrub-in-progress": "pass",
@@ -64,7 +64,7 @@ def test_each_state_has_the_verdict_of_its_name(path, monkeypatch):
 
 @pytest.mark.parametrize("path", STATES, ids=lambda path: path.name)
 def test_each_state_is_scrubbed_lately_or_not(path, monkeypatch):
-    """POOL-005, from JSON and from text: a resilver is no scrub; a pool that was never scrubbed, of unknown age, is unknown."""
+    """POOL-005, from JSON and from text: a resilver is no scrub; a pool of some age that was never scrubbed fails."""
     assert judged("POOL-005", path, monkeypatch) == {SCRUBBED[path.name.split(".")[0]]}
 
 
@@ -276,3 +276,15 @@ def test_a_list_of_pools_that_failed_says_how(answer, kind):
         facts.usage("tank")
 
     assert caught.value.kind is kind
+
+
+def test_the_creation_of_each_pool_is_read():
+    """Two columns, parted by a tab; a dataset below a root is no pool."""
+    assert creations("hdd\t1795430000\nnvme\t1795430100\nnvme/x\t1\n") == {"hdd": 1795430000, "nvme": 1795430100}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "nvme", "nvme\tMon Nov 23", "nvme\t1\t2", "nvme/x\t1\n"])
+def test_an_unreadable_creation_is_an_error(text):
+    """A pool's age is never guessed."""
+    with pytest.raises(EvidenceError, match="zfs list"):
+        creations(text)

@@ -57,6 +57,9 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         "link": Answer("ip -j -d link show", 0, json.dumps(links)),
         "addr": Answer("ip -j -d addr show", 0, json.dumps(addresses)),
         "zpool-json": Answer("zpool status -j", 0, json.dumps({"pools": mine["zpools"]})),
+        "zfs-created": Answer(
+            "zfs list", 0, "".join(f"{name}\t{created}\n" for name, created in mine["created"].items())
+        ),
         "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
     api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}

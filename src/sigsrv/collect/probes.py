@@ -51,6 +51,13 @@ TABLE = (
     Probe("zpool-json", ("zpool", "status", "-j", "--json-int", "-p"), "facts.storage", timeout_s=8, needs_zfs=True),
     Probe("zpool-text", ("zpool", "status", "-p"), "facts.storage", timeout_s=8, needs_zfs=True),
     Probe("zpool-list", ("zpool", "list", "-Hp"), "facts.storage", timeout_s=8, needs_zfs=True),
+    Probe(
+        "zfs-created",
+        ("zfs", "list", "-Hp", "-d", "0", "-o", "name,creation"),
+        "facts.storage",
+        timeout_s=8,
+        needs_zfs=True,
+    ),
 )
 
 

@@ -14,9 +14,11 @@ from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 
 
-def refuse(failure: Failure, host: str) -> EvidenceError:
-    """A failure of the collection as the error of a fact."""
-    return EvidenceError(failure.reason, failure.kind, host)
+def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
+    """A failure of the collection as the error of a fact. command: what a person can run on the host, to see it there."""
+    again = failure.kind in (FailureKind.TIMEOUT, FailureKind.TOO_LARGE, FailureKind.MISSING, FailureKind.GARBLED)
+    hint = f"; to see it: ssh {host} {command}" if command and again else ""
+    return EvidenceError(failure.reason + hint, failure.kind, host)
 
 
 def probe(evidence: Evidence, name: str) -> Answer:
@@ -27,7 +29,7 @@ def probe(evidence: Evidence, name: str) -> Answer:
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no probe {name}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(answer.failure, evidence.host)
+        raise refuse(answer.failure, evidence.host, answer.command)
     return answer
 
 
@@ -44,7 +46,8 @@ def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
     said = " ".join(answer.stderr.split())[:160]
     denied = any(word in said.lower() for word in ("permission denied", "not permitted", "password is required"))
     kind = FailureKind.DENIED if denied else FailureKind.GARBLED
-    return EvidenceError(f"{host}: probe {name} (`{answer.command}`) ended with {answer.rc}: {said}", kind, host)
+    reason = f"{host}: probe {name} ended with {answer.rc}: {said}; to see it: ssh {host} {answer.command}"
+    return EvidenceError(reason, kind, host)
 
 
 def api(evidence: Evidence, url: str) -> Any:
@@ -55,7 +58,7 @@ def api(evidence: Evidence, url: str) -> Any:
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no answer to {url}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(answer.failure, evidence.host)
+        raise refuse(answer.failure, evidence.host, f"incus query '{url}'")
     return answer.metadata
 
 

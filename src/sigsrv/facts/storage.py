@@ -220,6 +220,23 @@ def _text_vdevs(block: str) -> Iterator[Vdev]:
             yield Vdev(columns[0], columns[1], *(_count(column) for column in columns[2:5]))
 
 
+def creations(document: str, host: str = "") -> dict[str, int]:
+    """When each pool was made, by name: seconds since the epoch, of its root dataset.
+
+    document: ``zfs list -Hp -d 0 -o name,creation``: a line for each pool, two columns with a tab between. Raises EvidenceError.
+    Source: zfs-list(8).
+    """
+    with reading("zfs list", host):
+        found = {}
+        for line in document.splitlines():
+            name, creation = line.split("\t")
+            if "/" not in name:
+                found[text(name, "name")] = int(creation)
+        if not found:
+            raise ValueError(f"no pool in {document[:60]!r}")
+        return found
+
+
 @dataclass(frozen=True)
 class StorageFacts:
     """What one host tells of its ZFS pools."""
@@ -239,6 +256,14 @@ class StorageFacts:
         if older.rc != 0:
             raise command_failed(host, "zpool-text", older)
         return from_text(older.stdout, host)
+
+    def created(self, name: str) -> int:
+        """When a pool was made, in seconds since the epoch. Raises EvidenceError, also where the pool is not in the answer."""
+        host = self.evidence.host
+        found = creations(output(self.evidence, "zfs-created"), host)
+        if name not in found:
+            raise EvidenceError(f"{host}: zfs list: no pool {name}", FailureKind.GARBLED, host)
+        return found[name]
 
     def zpool(self, name: str) -> ZPool | None:
         """A pool; None where it is not imported. Raises EvidenceError."""
