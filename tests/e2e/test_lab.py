@@ -6,6 +6,7 @@ found it: up where it was up.
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -24,9 +25,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux"
 root = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the lab needs Linux and root")
 
 
-def run(program, *arguments, timeout_s=300):
+def run(program, *arguments, timeout_s=300, pass_fds=()):
     return subprocess.run(
         [LAB / program, *arguments],
+        pass_fds=pass_fds,
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -35,8 +37,8 @@ def run(program, *arguments, timeout_s=300):
     )
 
 
-def bring_up():
-    result = run("lab", "up")
+def bring_up(pass_fds=()):
+    result = run("lab", "up", pass_fds=pass_fds)
     if result.returncode == 3 and os.environ.get("CI") != "true":
         pytest.skip(result.stderr.splitlines()[0])
     assert result.returncode == 0, result.stderr
@@ -96,10 +98,17 @@ def lab_down():
 
 @root
 def test_down_leaves_nothing_and_up_twice_changes_nothing(lab_down):
-    """A second up ends at once and changes nothing; after down the machine is as it was before up."""
-    before, known = traces(), namespaces()
+    """A second up ends at once and changes nothing; after down the machine is as it was before up.
 
-    bring_up()
+    What the caller had open is not kept open: a lock of the caller's would never be free again.
+    """
+    before, known = traces(), namespaces()
+    ours, handed_on = os.pipe()
+
+    bring_up(pass_fds=(handed_on,))
+    os.close(handed_on)
+    closed = bool(select.select([ours], [], [], 0)[0])  # readable: its end, for nobody holds the other side
+    os.close(ours)
     first = lab_processes(known), traces(), {name: (LAB / name).stat().st_mtime_ns for name in GENERATED}
     began = time.monotonic()
     again = bring_up()
@@ -111,6 +120,7 @@ def test_down_leaves_nothing_and_up_twice_changes_nothing(lab_down):
 
     assert first[0], "this test does not see the lab's processes"
     assert first[1] != before, "this test does not see the lab's traces"
+    assert closed
     assert took_s < 2
     assert "up already" in again.stdout
     daemons = {key for key in first[0] if "incusd --" in key[2]}
