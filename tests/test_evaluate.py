@@ -110,6 +110,23 @@ def test_a_host_that_is_away_has_one_error_for_each_policy(policy_id):
     assert [f for f in found.values() if f.host == "sigsrv"] == [f for f in before.values() if f.host == "sigsrv"]
 
 
+def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
+    """A host that could not be read is error whatever a check would say of it."""
+
+    def check(facts, desired, require):
+        require("br0", True, expected="x", observed="x")
+
+    content = examples.document()
+    content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
+
+    found = judged({"NET-001": check}, content)
+
+    assert {key: f.verdict for key, f in found.items()} == {
+        "NET-001@sigsrv/br0": Verdict.PASS,
+        "NET-001@minisrv/minisrv": Verdict.ERROR,
+    }
+
+
 @pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
 def test_no_policy_passes_where_nothing_could_be_read(policy_id):
     """With no host reachable, every policy is unknown."""
