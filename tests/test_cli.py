@@ -86,6 +86,7 @@ def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
         (["sigsrv", "scan", "--site", "/nowhere/site.yaml"], "no such site file"),
         (["sigsrv", "scan", "--evidence", "demo", "--hosts", "nobody"], "is no host of site demo"),
         (["sigsrv", "scan", "--evidence", "demo", "--hosts", ""], "--hosts names no host"),
+        (["sigsrv", "scan", "--evidence", "demo", "--connection", "paramyko"], "is no connection of testinfra"),
         (["sigsrv", "scan", "--evidence", "demo", "--ssh-config", "/nowhere"], "/nowhere: no such file"),
         (["sigsrv", "scan", "--evidence", "demo", "--report-dir", "/proc/nowhere"], "name another folder"),
         (["sigsrv-remediate", "nonsense"], "is not the id of a finding"),

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from testinfra.backend import BACKENDS
+
 from sigsrv import __version__, data, policy, site
 from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence, unreachable
 from sigsrv.collect.probes import select
-from sigsrv.errors import FailureKind, UsageError
+from sigsrv.errors import FailureKind, UsageError, nearest
 from sigsrv.evaluate import Check, evaluate, load_checks
 from sigsrv.facts import HostFacts
 from sigsrv.finding import Finding, HostState, Run, ordered
@@ -75,6 +77,10 @@ def prepare(options: Options, checks: Mapping[str, Check] | None = None) -> Plan
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site.find(options.site)
     desired = site.load(path, policies)
+    if options.connection and options.connection not in (*BACKENDS, "openssh"):
+        raise UsageError(
+            f'--connection: "{options.connection}" is no connection of testinfra', nearest(options.connection, BACKENDS)
+        )
     for option, file in (("--ssh-config", options.ssh_config), ("--ssh-identity-file", options.identity_file)):
         if file and not Path(file).is_file():
             raise UsageError(f"{option}: {file}: no such file")

@@ -223,9 +223,9 @@ def test_an_account_without_a_shell_is_told(lab, tmp_path):
         lab.on("minisrv", "usermod", "-s", "/bin/bash", "root")
 
     assert code == 3
-    assert (
-        "no script runs there: This account is currently not available" in findings["NET-001@minisrv/minisrv"]["reason"]
-    )
+    for finding in ("HOST-001@minisrv/minisrv", "NET-001@minisrv/minisrv"):
+        assert findings[finding]["verdict"] == "error"
+        assert "no script runs there: This account is currently not available" in findings[finding]["reason"]
     assert judged_as_ever(findings, "minisrv")
 
 

@@ -40,6 +40,13 @@ class HostFacts:
     def unreachable(self) -> Failure | None:
         return self.evidence.failure
 
+    @property
+    def mute(self) -> Failure | None:
+        """Why not one probe answered although there was a login; None where one did, or where none was to be run."""
+        failures = [answer.failure for answer in self.evidence.probes.values()]
+        told = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
+        return told[0] if told and len(told) == len(failures) else None
+
     @cached_property
     def network(self) -> NetworkFacts:
         return NetworkFacts(self.evidence)
