@@ -1,4 +1,4 @@
-"""data: where the folders of content are (policies, checks, remediations, reports).
+"""data: where the folders of content are (policies, checks, remediations, reports), and how private files are written.
 
 Room: the foundation; imports nothing of the project. In a checkout they stand at its root, in a wheel inside the package.
 """
@@ -6,6 +6,7 @@ Room: the foundation; imports nothing of the project. In a checkout they stand a
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -37,3 +38,16 @@ def state_folder() -> Path:
     if home := os.environ.get("XDG_STATE_HOME"):
         return Path(home) / "sigsrv"
     return Path("/var/lib/sigsrv") if os.geteuid() == 0 else Path.home() / ".local" / "state" / "sigsrv"
+
+
+def write_private(path: Path, text: str) -> Path:
+    """Write a file that only its owner can read (0600); it is there whole or not at all. Returns its path. Raises OSError."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

@@ -156,9 +156,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
         plan = scanner.plan
         if policy_id and policy_id not in plan.policies:
             raise UsageError(f"{metafunc.definition.nodeid}: there is no policy {policy_id}")
-    except (
-        UsageError
-    ) as cause:  # told at the end of the collection: here it would be the error of one file, with exit code 2
+    except UsageError as cause:
+        # Told at the end of the collection: here it would be the error of one file, with exit code 2.
         config.stash[_WRONG_USE] = cause
         metafunc.parametrize("_testinfra_host" if live else "facts", [])
         with live_checks.no_hosts(metafunc):

@@ -1,6 +1,6 @@
 """collect: hosts -> evidence.
 
-Room: the lowest line of the layers but for the foundation; may import errors only. ``collect`` asks one host, ``collect_all`` all of
+Room: the lowest line of the layers but for the foundation, which it may import. ``collect`` asks one host, ``collect_all`` all of
 them at the same time.
 """
 

@@ -1,6 +1,6 @@
 """collect.evidence: the raw output of every probe and request on one host, and how it is kept in a folder.
 
-Room: collect. May import errors.
+Room: collect. May import the foundation.
 
 A folder of evidence holds ``evidence.json`` (format, run, one SHA-256 for each host's file) and ``<host>.json`` for each host.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sigsrv.data import write_private
 from sigsrv.errors import FailureKind, UsageError
 
 FORMAT = 1
@@ -117,15 +117,6 @@ def from_json(data: Mapping[str, Any]) -> Evidence:
             for url, answer in data["api"].items()
         },
     )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read; whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def save(folder: Path, run: str, evidences: Mapping[str, Evidence]) -> None:

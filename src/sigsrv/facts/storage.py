@@ -252,10 +252,7 @@ class StorageFacts:
             return from_json(answer.stdout, host)
         if "invalid option" not in answer.stderr:
             raise command_failed(host, "zpool-json", answer)
-        older = probe(self.evidence, "zpool-text")
-        if older.rc != 0:
-            raise command_failed(host, "zpool-text", older)
-        return from_text(older.stdout, host)
+        return from_text(output(self.evidence, "zpool-text"), host)
 
     def created(self, name: str) -> int:
         """When a pool was made, in seconds since the epoch. Raises EvidenceError, also where the pool is not in the answer."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from sigsrv import remediation, scan
 from sigsrv.collect import ConnectionFailed, open_session
 from sigsrv.errors import UsageError, nearest
+from sigsrv.evaluate import SERVICE
 from sigsrv.finding import Finding, Verdict, parse_finding_id
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import CONFIRM_S, RemoteFix, Said
@@ -68,7 +69,7 @@ def look(plan: scan.Plan, finding_id: str) -> Looked:
         alike = [key for key in by_id if key.startswith(f"{policy}@")]
         raise UsageError(f"{finding_id}: there is no such finding", nearest(finding_id, alike))
     somewhere = next(
-        (f.host for f in findings if f.policy == "HOST-002" and f.verdict is Verdict.PASS), plan.hosts[0].name
+        (f.host for f in findings if f.policy == SERVICE and f.verdict is Verdict.PASS), plan.hosts[0].name
     )
     return Looked(found, findings, remediation.fix_for(found, remediation.load(), somewhere))
 

@@ -6,11 +6,10 @@ Room: what is done with findings. May import the model (finding, policy, remedia
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from sigsrv.data import write_private
 from sigsrv.finding import Run
 from sigsrv.policy import Policy
 from sigsrv.remediation import Fix
@@ -25,17 +24,7 @@ def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = html.render(run, policies, fixes)
-    _replace(folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n")
-    return _replace(folder / "report.html", page)
-
-
-def _replace(path: Path, text: str) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
+    write_private(
+        folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    )
+    return write_private(folder / "report.html", page)
