@@ -234,7 +234,7 @@ def test_what_is_no_finding_s_id_is_refused(text):
 
 
 def test_unknown_wins_over_failures_in_the_exit_code():
-    """0 compliant, 1 findings, 3 unknown; a run without findings is no success."""
+    """0 compliant, 1 findings, 3 unknown; a run without findings, or where all is not applicable, is no success."""
 
     def run(*verdicts, hosts=()):
         findings = tuple(dataclasses.replace(a_finding(v), resource=str(i)) for i, v in enumerate(verdicts))
@@ -244,3 +244,5 @@ def test_unknown_wins_over_failures_in_the_exit_code():
     assert run(Verdict.PASS, Verdict.FAIL) == 1
     assert run(Verdict.FAIL, Verdict.ERROR) == 3
     assert run() == 3
+    assert run(Verdict.NOT_APPLICABLE, Verdict.NOT_APPLICABLE) == 3
+    assert run(Verdict.WAIVED, Verdict.NOT_APPLICABLE) == 0

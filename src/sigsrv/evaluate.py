@@ -6,19 +6,21 @@ Room: evaluate. May import the model, facts and errors. One piece of code decide
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonpointer
-import jsonschema
 
 from sigsrv.errors import EvidenceError, FailureKind, UsageError
+from sigsrv.examined import resources
 from sigsrv.facts import ClusterFacts, HostFacts, clusters
-from sigsrv.finding import Finding, Verdict, finding_id, ordered
+from sigsrv.finding import Finding, Verdict, finding_id, ordered, parse_finding_id
 from sigsrv.policy import Policy
 from sigsrv.site import Site
 
@@ -42,25 +44,36 @@ def policy_of(check: object) -> str | None:
     return getattr(check, "sigsrv_policy", None)
 
 
-def load_checks(folder: Path) -> dict[str, Check]:
-    """The checks of a folder's ``test_*.py``, by policy id. Raises UsageError: a file that can't be imported, two of one id."""
+def load_checks(*folders: Path) -> dict[str, Check]:
+    """The checks of the ``test_*.py`` of some folders, by policy id; a later folder replaces what an earlier one has.
+
+    Raises UsageError: a file that can't be imported, two checks of one id in one folder.
+    """
     found: dict[str, Check] = {}
-    for path in sorted(folder.glob("test_*.py")):
-        name = f"_sigsrv_checks_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as cause:
-            raise UsageError(f"{path}: can't be imported: {type(cause).__name__}: {cause}") from cause
-        for member in vars(module).values():
-            policy_id = policy_of(member)
-            if policy_id and found.setdefault(policy_id, member) is not member:
-                raise UsageError(f"{path}: a second check of {policy_id}")
+    for folder in folders:
+        here: dict[str, Check] = {}
+        for path in sorted(folder.glob("test_*.py")):
+            for member in vars(_imported(path)).values():
+                policy_id = policy_of(member)
+                if policy_id and here.setdefault(policy_id, member) is not member:
+                    raise UsageError(f"{path}: a second check of {policy_id}")
+        found |= here
     return found
+
+
+def _imported(path: Path) -> ModuleType:
+    """A file of checks as a module. Its name is made of the whole path: each folder may have a ``test_net.py``."""
+    name = f"_sigsrv_checks_{hashlib.sha256(bytes(path.resolve())).hexdigest()[:12]}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as cause:
+        raise UsageError(f"{path}: can't be imported: {type(cause).__name__}: {cause}") from cause
+    return module
 
 
 class Require:
@@ -213,6 +226,29 @@ def evaluate(
     policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
 ) -> tuple[Finding, ...]:
     """The findings of all policies on all hosts, in the order of their ids. hosts: in the order of the site."""
+    return settled(_unsettled(policies, checks, site, hosts))
+
+
+def evaluate_one(
+    policy: Policy,
+    policies: Mapping[str, Policy],
+    checks: Mapping[str, Check],
+    site: Site,
+    hosts: Mapping[str, HostFacts],
+) -> tuple[Finding, ...]:
+    """The findings of one policy, as ``evaluate`` of the whole catalogue has them.
+
+    Of the others only those are judged that an excuse is left to: a verdict depends on nothing else.
+    """
+    mine = _unsettled([policy], checks, site, hosts)
+    roots = {parse_finding_id(finding.because)[0] for finding in mine if finding.because} - {policy.id}
+    judged = _unsettled([policies[root] for root in sorted(roots) if root in policies], checks, site, hosts)
+    return tuple(finding for finding in settled([*mine, *judged]) if finding.policy == policy.id)
+
+
+def _unsettled(
+    policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
+) -> list[Finding]:
     found: list[Finding] = []
     for each in policies:
         check = checks.get(each.id)
@@ -221,7 +257,7 @@ def evaluate(
                 found += on_host(each, check, site, facts)
         else:
             found += on_clusters(each, check, site, hosts)
-    return settled(found)
+    return found
 
 
 def settled(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -245,45 +281,8 @@ def _settle(finding: Finding, verdicts: Mapping[str, Verdict]) -> Finding:
     return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
 
 
-# What a rule examines: the kind of resource -> (host, resource, its facts as JSON).
-Resource = tuple[str, str, Mapping[str, Any]]
-
-
-def _resources(examines: str, facts: HostFacts | ClusterFacts) -> Iterator[Resource]:
-    if isinstance(facts, HostFacts):
-        if examines != "pool":
-            raise EvidenceError(f"a rule can't examine {examines}", FailureKind.ABSENT)
-        for pool in facts.incus.pools:
-            yield facts.name, pool.name, _as_json(facts.incus.pool_at(pool.name, facts.member))
-    elif examines == "instance":
-        for instance, host in facts.instances.read:
-            yield host, instance.resource, _as_json(instance)
-    elif examines == "project":
-        for project in facts.first(lambda incus: incus.projects):
-            yield facts.name, project.name, _as_json(project)
-    elif examines == "network":
-        for network in facts.first(lambda incus: incus.networks):
-            yield facts.name, network.name, _as_json(network)
-    elif examines == "member":
-        for member in facts.first(lambda incus: incus.members):
-            yield facts.name, member.name, _as_json(member)
-    else:
-        raise EvidenceError(f"a rule can't examine {examines}", FailureKind.ABSENT)
-
-
-def _as_json(value: Any) -> Any:
-    """A view as JSON Schema sees it."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _as_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _as_json(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(_as_json(item) for item in value)
-    return [_as_json(item) for item in value] if isinstance(value, tuple | list) else value
-
-
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
-    for host, resource, document in _resources(policy.examines, facts):
+    for host, resource, document in resources(policy.examines, facts):
         if matches(policy, document):
             require(
                 resource,
@@ -296,13 +295,12 @@ def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Requir
 
 def matches(policy: Policy, document: Mapping[str, Any]) -> bool:
     """Whether a rule policy concerns a resource."""
-    return jsonschema.Draft202012Validator(policy.match).is_valid(document)
+    return policy.concerns.is_valid(document)
 
 
 def holds(policy: Policy, document: Mapping[str, Any]) -> bool:
     """Whether a resource keeps a rule policy."""
-    assert policy.rule is not None
-    return jsonschema.Draft202012Validator(policy.rule).is_valid(document)
+    return policy.keeps.is_valid(document)
 
 
 def observed(policy: Policy, document: Mapping[str, Any]) -> str:

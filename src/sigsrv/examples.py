@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import jsonpatch
@@ -21,10 +21,11 @@ from sigsrv import data, site
 from sigsrv.collect import api as url
 from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
 from sigsrv.errors import FailureKind
-from sigsrv.evaluate import REACHABLE, Check, evaluate, holds, matches
+from sigsrv.evaluate import REACHABLE, Check, evaluate, evaluate_one, holds, matches
 from sigsrv.facts import HostFacts
 from sigsrv.finding import Finding
 from sigsrv.policy import Policy
+from sigsrv.site import Site
 
 _LISTS = {
     url.PROJECTS: "projects",
@@ -38,10 +39,16 @@ _LISTS = {
 _LINK: Mapping[str, Any] = {"mtu": 1500, "flags": ["UP", "LOWER_UP"]}
 
 
-def document(path: Path | None = None) -> dict[str, Any]:
-    """The evidence that examples change: ``site``, ``cluster`` and one entry for each host."""
-    text = (path or data.folder("policies") / "examples.yaml").read_text(encoding="utf-8")
-    found = json.loads(json.dumps(yaml.safe_load(text)))  # an alias becomes a copy: a change on one host stays there
+@cache
+def _document() -> str:
+    """As JSON: it is read once, and an alias is a copy, so that a change on one host stays there."""
+    text = (data.folder("policies") / "examples.yaml").read_text(encoding="utf-8")
+    return json.dumps(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506
+
+
+def document() -> dict[str, Any]:
+    """The evidence that examples change: ``site``, ``cluster`` and one entry for each host. Each call gives another copy."""
+    found = json.loads(_document())
     assert isinstance(found, dict)
     return found
 
@@ -103,11 +110,25 @@ def _named(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": name, **row} for name, row in rows.items()]
 
 
+Small = tuple[Site, Mapping[str, HostFacts]]  # the document as a scan sees it
+
+
+def facts_of(content: Mapping[str, Any]) -> Small:
+    """The site of the document, and the facts of its hosts."""
+    desired = site.parse(content["site"])
+    return desired, {
+        each.name: HostFacts(each.name, each.member, evidence_of(content, each.name)) for each in desired.hosts
+    }
+
+
+@cache
+def _unchanged() -> Small:
+    return facts_of(document())
+
+
 def findings(content: Mapping[str, Any], policies: Sequence[Policy], checks: Mapping[str, Check]) -> dict[str, Finding]:
     """What some policies find in the document, by id."""
-    desired = site.parse(content["site"])
-    hosts = {each.name: HostFacts(each.name, each.member, evidence_of(content, each.name)) for each in desired.hosts}
-    return {finding.id: finding for finding in evaluate(policies, checks, desired, hosts)}
+    return {finding.id: finding for finding in evaluate(policies, checks, *facts_of(content))}
 
 
 def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
@@ -117,38 +138,43 @@ def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Chec
     """
     if policy.rule is not None:
         return _rule_faults(policy)
+    catalogue = {each.id: each for each in policies}
+
+    def verdicts(small: Small) -> dict[str, str]:
+        return {found.id: str(found.verdict) for found in evaluate_one(policy, catalogue, checks, *small)}
+
+    was = verdicts(_unchanged())
     found = []
-    base = document()
-    before = findings(base, policies, checks)
+    for kind, index, example in each_example(policy):
+        name = f"{policy.id}: {kind}[{index}] ({example['name']})"
+        try:
+            change = copy.deepcopy(example["change"])  # what a patch adds becomes part of the document
+            now = verdicts(facts_of(jsonpatch.apply_patch(document(), change, in_place=True)))
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError) as cause:
+            found.append(f"{name}: {type(cause).__name__}: {cause}")
+            continue
+        difference = {key: verdict for key, verdict in now.items() if was.get(key) != verdict}
+        expected = dict(example["expect"])
+        if difference != expected:
+            found.append(f"{name}: expected {expected}, found {difference}")
+        violates = bool({"fail", "error"} & set(now.values())) if policy.id == REACHABLE else "fail" in now.values()
+        if violates is not (kind == "violating"):
+            found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
+    return found
+
+
+def each_example(policy: Policy) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    """The examples of a policy, each with its kind (``compliant`` or ``violating``) and its place there."""
     for kind in ("compliant", "violating"):
         for index, example in enumerate(policy.examples[kind]):
-            name = f"{policy.id}: {kind}[{index}] ({example.get('name', 'without a name')})"
-            try:
-                changed = jsonpatch.apply_patch(copy.deepcopy(base), example["change"])
-                after = findings(changed, policies, checks)
-            except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError) as cause:
-                found.append(f"{name}: {type(cause).__name__}: {cause}")
-                continue
-            mine = {key: str(finding.verdict) for key, finding in after.items() if finding.policy == policy.id}
-            was = {key: str(finding.verdict) for key, finding in before.items() if finding.policy == policy.id}
-            difference = {key: verdict for key, verdict in mine.items() if was.get(key) != verdict}
-            expected = dict(example["expect"])
-            if difference != expected:
-                found.append(f"{name}: expected {expected}, found {difference}")
-            violates = (
-                bool({"fail", "error"} & set(mine.values())) if policy.id == REACHABLE else "fail" in mine.values()
-            )
-            if violates is not (kind == "violating"):
-                found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
-    return found
+            yield kind, index, example
 
 
 def _rule_faults(policy: Policy) -> list[str]:
     found = []
-    for kind, wanted in (("compliant", True), ("violating", False)):
-        for index, resource in enumerate(policy.examples[kind]):
-            if wanted and not matches(policy, resource):
-                continue  # what the policy does not concern complies
-            if not matches(policy, resource) or holds(policy, resource) is not wanted:
-                found.append(f"{policy.id}: {kind}[{index}] is not {kind}")
+    for kind, index, resource in each_example(policy):
+        concerned = matches(policy, resource)
+        complies = not concerned or holds(policy, resource)  # what the policy does not concern complies
+        if complies is not (kind == "compliant"):
+            found.append(f"{policy.id}: {kind}[{index}] is not {kind}")
     return found

@@ -139,12 +139,16 @@ class Run:
         return {verdict.value: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
 
     @property
+    def is_judged(self) -> bool:
+        """Whether anything was held against a policy at all: a run in which everything is not applicable proves nothing."""
+        return any(finding.verdict is not Verdict.NOT_APPLICABLE for finding in self.findings)
+
+    @property
     def exit_code(self) -> int:
-        """0 compliant, 1 findings, 3 something could not be determined (wins over 1)."""
-        summary = self.summary
-        if summary["error"] or not self.findings or any(host.state != "ok" for host in self.hosts):
+        """0 compliant, 1 findings, 3 something could not be determined, or nothing was judged at all (wins over 1)."""
+        if self.summary["error"] or not self.is_judged or any(host.state != "ok" for host in self.hosts):
             return 3
-        return 1 if summary["fail"] else 0
+        return 1 if self.summary["fail"] else 0
 
     def as_dict(self) -> dict[str, Any]:
         """The run as ``findings.json`` has it."""

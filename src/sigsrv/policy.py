@@ -6,18 +6,41 @@ Room: the model. Frozen dataclasses; no I/O but loading.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import jsonpointer
 import jsonschema
 
 from sigsrv import data, yamlfile
-from sigsrv.errors import UsageError
+from sigsrv.errors import UsageError, nearest
 from sigsrv.finding import Severity
 
-_ON_HOSTS = frozenset({"host", "bridge", "pool"})
+# The kinds of resources that are examined on each host; every other kind once for the cluster.
+ON_HOSTS = frozenset({"host", "bridge", "pool", "filesystem"})
+
+# What would be another marker of pytest, or another folder, as the name of a family.
+_NO_FAMILY = frozenset(
+    {*Severity, "skip", "skipif", "xfail", "usefixtures", "parametrize", "filterwarnings", "tryfirst", "trylast"}
+    | {"checks", "schema", "remediations"}
+)
+
+# Where a JSON Schema holds further ones: by name, in a list, or alone.
+_BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_IN_A_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_ALONE = frozenset({"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames"}) | {
+    "unevaluatedItems",
+    "unevaluatedProperties",
+}
+# Keywords of the standard. Not "format": nothing would be checked. Not "$ref": a rule is read in one piece.
+_KEYWORDS = (_BY_NAME | _IN_A_LIST | _ALONE | frozenset(jsonschema.Draft202012Validator.VALIDATORS)) - {
+    "$ref",
+    "$dynamicRef",
+    "format",
+} | {"$comment", "minContains", "maxContains"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +71,18 @@ class Policy:
     @property
     def on_hosts(self) -> bool:
         """Whether it is evaluated once for each host; else once for the cluster."""
-        return self.examines in _ON_HOSTS
+        return self.examines in ON_HOSTS
+
+    @cached_property
+    def concerns(self) -> jsonschema.Draft202012Validator:
+        """``match``, made ready: whether a rule policy concerns a resource."""
+        return jsonschema.Draft202012Validator(self.match)
+
+    @cached_property
+    def keeps(self) -> jsonschema.Draft202012Validator:
+        """``rule``, made ready: whether a resource keeps it."""
+        assert self.rule is not None
+        return jsonschema.Draft202012Validator(self.rule)
 
 
 def family_of(policy: str) -> str:
@@ -56,34 +90,35 @@ def family_of(policy: str) -> str:
     return policy.partition("-")[0].lower()
 
 
-def load(folders: Sequence[Path] | None = None) -> dict[str, Policy]:
-    """The policies of some folders, by id; a later folder replaces what an earlier one has. None: the ones that are shipped.
+def load(folders: Sequence[Path] = ()) -> dict[str, Policy]:
+    """The shipped policies and those of further folders, by id; a later folder replaces what an earlier one has.
 
     Raises UsageError: a mistake in a file (file, line), a folder without any policy.
     """
     found: dict[str, Policy] = {}
-    for folder in folders or (data.folder("policies"),):
-        here = {policy.id: policy for policy in map(read, sorted(folder.glob("*/*.yaml")))}
-        if not here:
-            raise UsageError(f"{folder}: no policy in it", "a policy is a file <family>/<ID>.yaml")
-        found |= here
+    for folder in (data.folder("policies"), *folders):
+        found |= {policy.id: policy for policy in map(read, files(folder))}
     return dict(sorted(found.items()))
+
+
+def files(folder: Path) -> list[Path]:
+    """The policy files of a folder, ``<family>/<ID>.yaml``. Raises UsageError where there is none, or one of another ending."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    found = sorted(folder.glob("*/*.yaml"))
+    if stray := sorted(folder.glob("*/*.yml")):
+        raise UsageError(f"{stray[0]}: a policy's file ends in .yaml", f"mv {stray[0]} {stray[0].with_suffix('.yaml')}")
+    if not found:
+        raise UsageError(f"{folder}: no policy in it", f"a policy is a file {folder}/<family>/<ID>.yaml")
+    return found
 
 
 def read(path: Path) -> Policy:
     """One policy from its file. Raises UsageError: file, line, what is wrong, what is allowed."""
     document = yamlfile.load(path)
-    schema = json.loads((data.folder("policies") / "schema" / "policy.schema.json").read_text(encoding="utf-8"))
-    yamlfile.validate(document, schema)
+    for mistake in _mistakes(document):
+        raise mistake
     content = document.data
-    if path.stem != content["id"] or path.parent.name != family_of(content["id"]):
-        wanted = f"{family_of(content['id'])}/{content['id']}.yaml"
-        raise document.error(("id",), f"a policy of this id is the file {wanted}, not {path.parent.name}/{path.name}")
-    for key in ("match", "rule"):
-        try:
-            jsonschema.Draft202012Validator.check_schema(content.get(key, {}))
-        except jsonschema.SchemaError as cause:
-            raise document.error((key, *cause.absolute_path), f"not a JSON Schema: {cause.message}") from cause
     return Policy(
         id=content["id"],
         title=content["title"],
@@ -102,3 +137,70 @@ def read(path: Path) -> Policy:
         examples=content["examples"],
         path=path,
     )
+
+
+def mistakes(path: Path) -> list[UsageError]:
+    """All that is wrong with one policy's file, each with file and line; ``read`` stops at the first."""
+    try:
+        return list(_mistakes(yamlfile.load(path)))
+    except UsageError as cause:
+        return [cause]
+
+
+@cache
+def _schema() -> Mapping[str, Any]:
+    found = json.loads((data.folder("policies") / "schema" / "policy.schema.json").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def _mistakes(document: yamlfile.Located) -> Iterator[UsageError]:
+    found = yamlfile.mistakes(document, _schema())
+    yield from found
+    if found:
+        return  # what follows relies on the shape
+    content, path = document.data, document.path
+    family = family_of(content["id"])
+    if path.stem != content["id"] or path.parent.name != family:
+        wanted = f"{family}/{content['id']}.yaml"
+        yield document.error(("id",), f"a policy of this id is the file {wanted}, not {path.parent.name}/{path.name}")
+    if family in _NO_FAMILY:
+        yield document.error(("id",), f'"{family}" can\'t be a family: it is a word of pytest, or another folder')
+    for key in ("match", "rule"):
+        if key in content:
+            yield from _mistakes_of_schema(document, (key,), content[key])
+    try:
+        jsonpointer.JsonPointer(content.get("observe", ""))
+    except jsonpointer.JsonPointerException as cause:
+        yield document.error(("observe",), f"not a JSON Pointer: {cause}", "/config/restricted")
+
+
+def _mistakes_of_schema(
+    document: yamlfile.Located, place: tuple[str, ...], schema: Mapping[str, Any]
+) -> Iterator[UsageError]:
+    """A JSON Schema is what the standard allows, and has no word that is not of it: such a word would demand nothing."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as cause:
+        yield document.error((*place, *cause.absolute_path), f"not a JSON Schema: {cause.message}")
+        return
+    yield from _unknown_words(document, place, schema)
+
+
+def _unknown_words(document: yamlfile.Located, place: tuple[str | int, ...], schema: Any) -> Iterator[UsageError]:
+    if not isinstance(schema, Mapping):
+        return  # true or false
+    for key, value in schema.items():
+        at = (*place, key)
+        if key not in _KEYWORDS:
+            yield document.error(
+                at, f'"{key}" is no keyword of JSON Schema, and would demand nothing', nearest(key, _KEYWORDS)
+            )
+        elif key in _BY_NAME:
+            for name, each in value.items():
+                yield from _unknown_words(document, (*at, name), each)
+        elif key in _IN_A_LIST:
+            for index, each in enumerate(value):
+                yield from _unknown_words(document, (*at, index), each)
+        elif key in _ALONE:
+            yield from _unknown_words(document, at, value)

@@ -49,12 +49,12 @@ def load(path: Path) -> Located:
         reason = cause.strerror if isinstance(cause, OSError) else "not UTF-8"
         raise UsageError(f"{path}: {reason}") from cause
     try:
-        node = yaml.compose(source, Loader=_Loader)
+        loader = _Loader(source)
+        node = loader.get_single_node()
         lines: dict[_Path, int] = {}
         if node is not None:
             _walk(path, node, (), lines, frozenset())
-        content = yaml.load(source, Loader=_Loader)  # noqa: S506  the safe one
-        return Located(path, content, lines)
+        return Located(path, None if node is None else loader.construct_document(node), lines)
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -89,10 +89,16 @@ def _walk(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], ab
 
 def validate(document: Located, schema: Mapping[str, Any]) -> None:
     """Hold a document against a JSON Schema. Raises UsageError for the first mistake: place, what is wrong, what is allowed."""
+    for mistake in mistakes(document, schema):
+        raise mistake
+
+
+def mistakes(document: Located, schema: Mapping[str, Any]) -> list[UsageError]:
+    """What of a document does not fit a JSON Schema, each with its place, what is wrong and what is allowed."""
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(document.data), key=lambda error: [str(part) for part in error.absolute_path])
-    if errors:
-        raise _explained(document, errors[0])
+    found = (_explained(document, error) for error in errors)
+    return list({mistake.message: mistake for mistake in found}.values())  # one that lacks two keys is told twice
 
 
 def _explained(document: Located, error: ValidationError) -> UsageError:
@@ -113,8 +119,8 @@ def _explained(document: Located, error: ValidationError) -> UsageError:
         allowed = ", ".join(str(value) for value in wanted)
         return document.error(place, f'"{error.instance}" is not allowed', f"allowed: {allowed}")
     if error.validator == "required" and isinstance(error.instance, Mapping):
-        missing = next(key for key in wanted if key not in error.instance)
-        return document.error(place, f'"{missing}" is missing')
+        missing = ", ".join(f'"{key}"' for key in wanted if key not in error.instance)
+        return document.error(place, f"{missing} {'are' if ',' in missing else 'is'} missing")
     if error.validator == "type":
         name = wanted if isinstance(wanted, str) else " or ".join(wanted)
         return document.error(place, f"{error.instance!r} is not of type {name}")

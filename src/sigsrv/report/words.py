@@ -67,6 +67,8 @@ def headline(run: Run) -> str:
         return ", ".join(parts)
     if not run.findings:
         return "Nothing was examined"
+    if not run.is_judged:
+        return "Nothing was judged: all is not applicable"
     if unread := [f"{host.name} {state_words(host)}" for host in run.hosts if host.state != "ok"]:
         return f"Not determined: {', '.join(unread)}"
     return "Compliant"

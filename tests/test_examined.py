@@ -1,0 +1,109 @@
+"""What a rule examines: each kind of resource, and what of it is never a pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from sigsrv import data, examined, examples, policy
+from sigsrv.evaluate import evaluate, evaluate_one, load_checks
+from sigsrv.finding import Verdict
+
+POLICIES = policy.load()
+CHECKS = load_checks(data.folder("checks"))
+SCHEMA = json.loads((data.folder("policies") / "schema" / "policy.schema.json").read_text())
+KINDS = SCHEMA["properties"]["examines"]["enum"]
+
+
+def rule_on(kind, rule):
+    """A rule policy on a kind of resource."""
+    return dataclasses.replace(
+        POLICIES["PROJ-001"], id="SITE-001", examines=kind, match={}, rule=rule, expected="something", observe="/name"
+    )
+
+
+def judged(kind, content=None, rule=None):
+    desired, hosts = examples.facts_of(content or examples.document())
+    return {f.id: f.verdict for f in evaluate([rule_on(kind, rule or {})], {}, desired, hosts)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids"),
+    [
+        ("host", {"SITE-001@sigsrv/sigsrv", "SITE-001@minisrv/minisrv"}),
+        ("bridge", {f"SITE-001@{host}/{name}" for host in ("sigsrv", "minisrv") for name in ("sigsrvbr0", "userbr0")}),
+        ("pool", {f"SITE-001@{host}/{name}" for host in ("sigsrv", "minisrv") for name in ("nvme", "iso")}),
+        ("cluster", {"SITE-001@cluster/cluster"}),
+        ("member", {"SITE-001@cluster/sigsrv", "SITE-001@cluster/minisrv"}),
+        ("network", {"SITE-001@cluster/sigsrvbr0", "SITE-001@cluster/userbr0", "SITE-001@cluster/eth0"}),
+        ("acl", {"SITE-001@cluster/default/system-base", "SITE-001@cluster/default/user-isolate"}),
+        ("project", {"SITE-001@cluster/default", "SITE-001@cluster/user-john"}),
+        ("instance", {"SITE-001@sigsrv/default/web", "SITE-001@minisrv/default/db", "SITE-001@minisrv/user-john/vm"}),
+    ],
+)
+def test_a_rule_examines_each_resource_of_its_kind(kind, ids):
+    """One finding for each resource, on the host that it is on or on the cluster; its facts are what the rule sees."""
+    assert judged(kind) == dict.fromkeys(ids, Verdict.PASS)
+    assert set(judged(kind, rule={"required": ["no such fact"]}).values()) == {Verdict.FAIL}
+
+
+def test_every_kind_is_known_to_schema_and_engine_alike():
+    """What the tables have the schema allows, and it is examined where the policy says."""
+    assert set(KINDS) >= examined.KINDS | policy.ON_HOSTS
+    assert set(examined.ON_A_HOST) <= policy.ON_HOSTS
+    assert not set(examined.ON_A_CLUSTER) & policy.ON_HOSTS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rule_on_what_no_fact_tells_is_an_error(kind):
+    """A kind that no rule can examine, or whose facts are missing on every host, is never a pass."""
+    content = examples.document()
+    for host in ("sigsrv", "minisrv"):
+        content[host]["failures"] = {
+            "api": {"kind": "denied", "reason": "refused"},
+            "link": {"kind": "denied", "reason": "refused"},
+        }
+
+    assert set(judged(kind, content).values()) == {Verdict.ERROR}
+    if kind not in examined.KINDS:
+        assert set(judged(kind).values()) == {Verdict.ERROR}
+
+
+def test_a_cluster_that_shows_no_member_is_an_error():
+    """An empty list of members is no cluster of none: something is hidden."""
+    content = examples.document()
+    content["cluster"]["members"] = {}
+
+    assert judged("member", content) == {"SITE-001@cluster/cluster": Verdict.ERROR}
+
+
+def test_a_host_in_no_cluster_has_no_members_to_examine():
+    """A policy that examined no resource is not-applicable."""
+    content = examples.document()
+    content["cluster"]["server"]["environment"]["server_clustered"] = False
+
+    assert judged("member", content) == {
+        "SITE-001@sigsrv/sigsrv": Verdict.NOT_APPLICABLE,
+        "SITE-001@minisrv/minisrv": Verdict.NOT_APPLICABLE,
+    }
+
+
+@pytest.mark.parametrize("policy_id", POLICIES)
+def test_one_policy_alone_has_the_verdicts_of_the_whole_catalogue(policy_id):
+    """Also where a verdict is left to another policy's finding, which is then judged too."""
+    for break_it in (
+        lambda content: None,
+        lambda content: content["minisrv"]["links"].clear() or content["minisrv"]["links"].update(lo={}),
+        lambda content: content["cluster"]["networks"].pop("userbr0"),
+        lambda content: content["cluster"]["pools"].clear(),
+        lambda content: content["minisrv"]["failures"].update(api={"kind": "down", "reason": "no answer"}),
+    ):
+        content = examples.document()
+        break_it(content)
+        small = examples.facts_of(content)
+
+        whole = [f for f in evaluate(POLICIES.values(), CHECKS, *small) if f.policy == policy_id]
+
+        assert list(evaluate_one(POLICIES[policy_id], POLICIES, CHECKS, *small)) == whole
