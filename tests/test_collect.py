@@ -14,7 +14,7 @@ from sigsrv.collect import evidence
 from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, Failure
-from sigsrv.collect.probes import SOCKET, TABLE, Probe, carried, read, script, select
+from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, Wants, carried, read, script, select
 from sigsrv.collect.redact import redacted
 from sigsrv.collect.session import ConnectionFailed, Target, bounded
 from sigsrv.errors import FailureKind, UsageError
@@ -97,12 +97,15 @@ def test_a_damaged_frame_is_a_failure():
 
 def test_units_are_read_before_anything_asks_the_daemon():
     """Asking the API starts a daemon that waits for its socket: what systemd says of it comes first."""
-    assert TABLE[0].id == "units"
+    ids = [probe.id for probe in TABLE]
+
+    assert ids.index("units") < min(ids.index(name) for name in ("socket", "socket-access"))
 
 
 def test_zfs_is_asked_only_where_the_site_has_it():
     """A host without ZFS is not reported as one whose zpool is missing."""
-    assert {p.id for p in select(zfs=True)} - {p.id for p in select(zfs=False)} == {
+    assert {p.id for p in select(Wants(zfs=True))} - {p.id for p in select(Wants())} == {
+        "arcstats",
         "zpool-json",
         "zpool-text",
         "zpool-list",
@@ -208,3 +211,37 @@ def test_a_name_that_does_not_exist_is_unreachable_with_ssh_s_own_reason():
 
     assert caught.value.failure.kind is FailureKind.UNREACHABLE
     assert "no-such-host.invalid" in caught.value.failure.reason
+
+
+def test_arguments_of_a_probe_are_the_sites():
+    """Units that attach a VLAN, how far back the journal is read, and where backups are; other hosts have no backups."""
+    wants = Wants(units=("vlans.service", "incus.service"), journal_hours=48, backups="/srv/back ups")
+    chosen = {probe.id: probe for probe in select(wants)}
+
+    assert chosen["units"].command[-4:] == (*UNITS, "vlans.service")
+    assert chosen["journal"].command[-1] == "--since=-48h"
+    assert chosen["backups"].shell.startswith("find '/srv/back ups' -type f")
+    assert "backups" not in {probe.id for probe in select(Wants())}
+
+
+def test_a_probe_that_needs_root_is_run_under_sudo_for_others(tmp_path):
+    """The script asks once who it is; sudo never asks back."""
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "sudo").write_text('#!/bin/sh\necho "under sudo: $*"\n')
+    for name in ("id", "sudo"):
+        (tmp_path / name).chmod(0o755)
+    probes = [Probe("a", ("echo", "one"), "test", root=True), Probe("b", ("echo", "two"), "test")]
+    text = script(probes, WORD).replace("PATH=/", f"PATH={tmp_path}:/", 1)
+    done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=True)
+    answers = read(probes, WORD, done.stdout)
+
+    assert answers["a"].stdout == "under sudo: -n echo one\n"
+    assert answers["b"].stdout == "two\n"
+
+
+def test_how_long_a_token_lasts_is_no_secret():
+    """The key has "token" in its name, and a policy judges its value."""
+    assert redacted({"core.remote_token_expiry": "15M", "join_token": "x"}) == {
+        "core.remote_token_expiry": "15M",
+        "join_token": "(redacted)",
+    }

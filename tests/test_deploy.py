@@ -14,6 +14,7 @@ import pytest
 
 from sigsrv import cli
 from sigsrv.collect import api
+from sigsrv.collect.probes import TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -116,7 +117,13 @@ def test_the_sudoers_example_allows_nothing_that_sigsrv_would_not_print(capsys):
 
     assert rules == printed_rules
     assert commands <= printed
-    assert len(commands) == len({api.SERVER, *api.WANTED, api.INSTANCES_CONFIG})
+    asked = {
+        api.SERVER,
+        *api.WANTED,
+        api.INSTANCES_CONFIG,
+        *(probe.id for probe in TABLE if probe.root and not probe.needs),
+    }
+    assert len(commands) == len(asked)
 
 
 @pytest.mark.parametrize("argv", [argv for argv in COMMANDS if INSTALLED in argv], ids=shlex.join)

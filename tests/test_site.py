@@ -46,6 +46,46 @@ def test_networks_acls_and_thresholds_are_read(tmp_path):
     assert load(tmp_path, GOOD + "thresholds: {pool_free_min: 4096}\n").thresholds.pool_free_min == 4096
 
 
+def test_every_parameter_of_the_example_is_read():
+    """The example names nearly all parameters: each ends up where the policies look for it."""
+    found = site.load(data.folder("policies") / "site.yaml", POLICIES)
+    bridge, user = found.bridges[2], found.projects[1]
+
+    assert (bridge.subnet, bridge.mtu, bridge.isolate, bridge.config["ipv4.nat"]) == (
+        "172.24.0.0/16",
+        1500,
+        True,
+        "true",
+    )
+    assert (user.networks, user.pools, user.limits) == (("userbr0",), ("nvme", "hdd"), site.DEFAULT_LIMITS)
+    assert found.networks_of("user-john") == ("userbr0",)
+    assert found.pools_of("default") == ("nvme", "hdd", "iso")
+    assert (found.antispoof, found.is_critical("default/dns")) == ({"userbr0": ("mac", "ipv4")}, True)
+    assert (found.is_protected("nvme/a/b-data"), found.is_protected("hdd/a/b-data")) == (True, False)
+    assert found.backups == site.Backups("sigsrv", "/srv/backups", "{name}-*.tar.gz")
+    assert found.auth.listen["minisrv"] == ("10.77.0.2:8443",)
+    assert (found.auth.admins, found.warnings_ignored) == (("ops",), ("Instance type not operational",))
+    assert (found.thresholds.image_days, found.pools[2].loop_ok, found.waivers_max_days) == (60, True, 365)
+
+
+def test_a_site_that_names_no_networks_of_a_project_means_all_of_the_site(tmp_path):
+    """A project that no entry matches may use none."""
+    more = "bridges: [{name: br0, vlan: {interface: v0, id: 2}}]\nnetworks_extra: [br1]\nprojects: [{match: a, kind: user}]\n"
+    found = load(tmp_path, GOOD + more)
+
+    assert (found.networks_of("a"), found.networks_of("b")) == (("br0", "br1"), ())
+
+
+def test_an_exemption_of_keys_is_not_one_of_the_whole_finding(tmp_path):
+    """Only the keys that it names are exempt."""
+    more = "exempt: {NET-001: [{match: 'a*', reason: a good reason, keys: [limits.cpu]}]}\n"
+    found = load(tmp_path, GOOD + more)
+
+    assert found.exemption("NET-001", "abc") is None
+    assert found.exempt_keys("NET-001", "abc") == {"limits.cpu": "a good reason"}
+    assert found.exempt_keys("NET-001", "b") == {}
+
+
 def test_the_shipped_sites_are_right():
     """The example of the checkout and the demo's site load."""
     assert site.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"
@@ -76,11 +116,27 @@ def test_the_shipped_sites_are_right():
         (
             GOOD + "acls:\n  - {name: a}\n  - {name: a, project: b}\n  - {name: a}\n",
             9,
-            '"a" of project default stands',
+            '"a" of project "default" stands',
             "",
         ),
+        (
+            GOOD + "bridges:\n  - {name: b, vlan: {interface: v, id: 2}, subnet: 10.0.0.1/8}\n",
+            7,
+            "has host bits set",
+            "172.20.0.0/16",
+        ),
+        (
+            GOOD + "bridges:\n  - {name: b, vlan: {interface: v, id: 2}, subnet: 10.0.0.0/8, gateway: 11.0.0.1}\n",
+            7,
+            "11.0.0.1 is not in the subnet 10.0.0.0/8",
+            "",
+        ),
+        (GOOD + "projects:\n  - {match: a, kind: user, networks: [br9]}\n", 7, '"br9" is no network', "known: none"),
+        (GOOD + "auth: {listen: {c: [a]}}\n", 6, '"c" is no host', "known: a, b"),
+        (GOOD + "backups: {host: c, dir: /b, pattern: '{name}'}\n", 6, '"c" is no host', "known: a, b"),
+        (GOOD + "tresholds: {}\n", 6, '"tresholds" is not known here', 'did you mean "thresholds"?'),
         (GOOD + "networks_extra: br1\n", 6, "'br1' is not of type array", ""),
-        (GOOD + "exempt:\n  NET-01: [{match: '*', reason: a good reason}]\n", 7, 'no policy "NET-01"', "NET-00"),
+        (GOOD + "exempt:\n  NET-01: [{match: '*', reason: a good reason}]\n", 7, '"NET-01" is no policy', "NET-00"),
         (GOOD + "name: again\n", 6, "'name' stands here twice", ""),
         (GOOD + "on: 5\n", 6, "is no text", "quotes"),
         (GOOD + "pools: [\n", 7, "not YAML", ""),

@@ -35,6 +35,7 @@ _LISTS = {
     url.POOLS: "pools",
     url.INSTANCES: "instances",
     url.WARNINGS: "warnings",
+    url.CERTIFICATES: "certificates",
 }
 _LINK: Mapping[str, Any] = {"mtu": 1500, "flags": ["UP", "LOWER_UP"]}
 
@@ -69,9 +70,14 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         ),
         "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
+    probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
     api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}
-    api[url.SERVER] = ApiAnswer(200, cluster["server"])
+    api[url.SERVER] = ApiAnswer(200, _merged(cluster["server"], mine["server"]))
+    api[url.OPERATIONS] = ApiAnswer(200, cluster["operations"])
+    api[url.IMAGES] = ApiAnswer(200, [{"fingerprint": key, **row} for key, row in cluster["images"].items()])
     api[url.MEMBERS] = ApiAnswer(200, [{"server_name": name, **row} for name, row in cluster["members"].items()])
+    for name in cluster["pools"]:
+        api[url.volumes_url(name)] = ApiAnswer(200, cluster["volumes"].get(name, []))
     for name, pool in cluster["pools"].items():
         api[url.pool_url(name, host)] = ApiAnswer(200, {"name": name, **pool, **mine["pools"].get(name, {})})
     for name, network in cluster["networks"].items():
@@ -84,7 +90,24 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         for address in [address for address in api if name in ("api", address)]:  # "api": the whole daemon
             api[address] = ApiAnswer(failure=_failure(row))
     lost = _failure(mine["failure"]) if mine["failure"] else None
-    return Evidence(host, mine["collected"], 0.0, lost, {} if lost else probes, {} if lost else api)
+    times = (mine["probed"][0], mine["probed"][1])
+    return Evidence(host, mine["collected"], 0.0, lost, {} if lost else probes, {} if lost else api, times)
+
+
+def _answer(name: str, told: Any) -> Answer:
+    """What a probe answered: its text, a JSON value, or ``{rc, stdout, stderr}`` of a command that failed."""
+    if isinstance(told, Mapping) and "rc" in told:
+        return Answer(name, told["rc"], told.get("stdout", ""), told.get("stderr", ""))
+    return Answer(name, 0, told if isinstance(told, str) else json.dumps(told))
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping with another laid over it, mappings within as well."""
+    found = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
+        found[key] = _merged(found[key], value) if both else value
+    return found
 
 
 def _link(name: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,16 @@ import re
 from collections.abc import Iterable
 
 from sigsrv.collect import api
-from sigsrv.collect.probes import TABLE
+from sigsrv.collect.probes import Probe, select
 from sigsrv.collect.ways import query_command
 from sigsrv.errors import UsageError
+from sigsrv.scan import wants
 from sigsrv.site import Site
 
 # sudoers(5): these must be escaped in a command's arguments; the wildcards among them would admit more than one URL.
 _SPECIAL = re.compile(r"([\\,:=*?\[\]!#\"])")
+# Where the commands of probes that need root are on Debian; on NixOS all of them are beside the client of Incus.
+_FOLDERS = {"nft": "/usr/sbin", "sshd": "/usr/sbin", "journalctl": "/usr/bin", "find": "/usr/bin"}
 _USER = re.compile(r"[a-z_][a-z0-9_.-]*\$?")
 
 
@@ -29,20 +32,28 @@ def urls(site: Site) -> list[str]:
         *api.WANTED,
         api.INSTANCES_CONFIG,
         *(api.pool_url(pool, member) for pool in pools for member in members),
+        *(api.volumes_url(pool) for pool in pools),
         *(api.pool_resources_url(pool, member) for pool in pools for member in (None, *members)),
         *(api.network_url(network, member) for network in networks for member in members),
     ]
 
 
+def probes(site: Site) -> list[Probe]:
+    """Every probe that a scan of the site runs on some host, each once."""
+    return list(dict.fromkeys(probe for host in site.hosts for probe in select(wants(site, host.name))))
+
+
 def table(site: Site) -> str:
     """The probes and requests of a scan, as a person reads them."""
-    lines = ["Probes: run one after the other by one sh script, over the host's one ssh session. None needs root.", ""]
-    for probe in TABLE:
-        where = ", for sites with ZFS" if probe.needs_zfs else ""
-        lines += [
-            f"  {probe.id:<14} at most {probe.timeout_s} s and {probe.limit_bytes // 2**20} MiB; read by {probe.parsed_by}{where}"
-        ]
-        lines += [f"    {probe.shell}"]
+    lines = [
+        "Probes: run one after the other by one sh script, over the host's one ssh session. Those marked",
+        "root are run under `sudo -n` for an account that is not root.",
+        "",
+    ]
+    for probe in probes(site):
+        marks = f"{', root' if probe.root else ''}{f', for sites with {probe.needs}' if probe.needs else ''}"
+        limit = f"at most {probe.timeout_s} s and {probe.limit_bytes // 2**20} MiB"
+        lines += [f"  {probe.id:<14} {limit}; read by {probe.parsed_by}{marks}", f"    {probe.shell}"]
     lines += [
         "",
         "Requests (GET) to each host's own Incus daemon: by its socket, forwarded over that session, for root and the group",
@@ -60,14 +71,19 @@ def sudoers(site: Site, user: str, incus: str = "/usr/bin/incus") -> str:
         raise UsageError(f'--sudoers: "{user}" is no name of an account')
     if not incus.startswith("/") or re.search(r"\s", incus):
         raise UsageError(f"--incus: {incus}: not an absolute path")
-    alias = "SIGSRV_QUERIES"
+    folder = None if incus.startswith("/usr/") else incus.rpartition("/")[0]
+    commands = [_command(url, incus) for url in urls(site)]
+    for probe in probes(site):
+        if probe.root:
+            commands.append([f"{folder or _FOLDERS[probe.command[0]]}/{probe.command[0]}", *probe.command[1:]])
+    alias = "SIGSRV_SCAN"
     return "\n".join(
         [
-            f"# What `sigsrv scan` asks of Incus on the hosts of site {_comment(site.name)}: it reads, and nothing else is allowed.",
-            "# Made by `sigsrv probes --sudoers`: make it anew when the site's pools, bridges or hosts change.",
+            f"# What `sigsrv scan` runs as root on the hosts of site {_comment(site.name)}: it reads, and nothing else is allowed.",
+            "# Made by `sigsrv probes --sudoers`: make it anew when the site's pools, bridges, hosts or backups change.",
             "# Install: visudo -cf FILE && install -m 0440 FILE /etc/sudoers.d/sigsrv",
             f"Cmnd_Alias {alias} = \\",
-            ", \\\n".join(f"  {_escaped(_command(url, incus))}" for url in urls(site)),
+            ", \\\n".join(f"  {_escaped(command)}" for command in commands),
             f"Defaults!{alias} env_reset, !requiretty",
             f"{user} ALL=(root) NOPASSWD: {alias}",
             "",

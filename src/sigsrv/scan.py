@@ -18,7 +18,7 @@ from testinfra.backend import BACKENDS
 
 from sigsrv import __version__, data, policy, site
 from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence, unreachable
-from sigsrv.collect.probes import select
+from sigsrv.collect.probes import Wants, select
 from sigsrv.errors import FailureKind, UsageError, nearest
 from sigsrv.evaluate import Check, evaluate, load_checks
 from sigsrv.facts import HostFacts
@@ -145,6 +145,17 @@ def target(host: SiteHost, plan: Plan) -> Target:
     )
 
 
+def wants(desired: Site, host: str) -> Wants:
+    """What of a site decides which probes are run on one of its hosts."""
+    backups = desired.backups
+    return Wants(
+        zfs=desired.has_zfs,
+        units=tuple(dict.fromkeys(b.vlan.persisted_by for b in desired.bridges if b.vlan.persisted_by)),
+        journal_hours=desired.thresholds.journal_hours,
+        backups=backups.dir if backups and backups.host == host else None,
+    )
+
+
 def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
     """The evidence of the plan's hosts: from them, or from the folder that was named; kept, where that was asked for.
 
@@ -157,8 +168,8 @@ def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
         missing = Failure(FailureKind.ABSENT, f"{folder}: no evidence of this host")
         found = {host.name: kept.get(host.name) or unreachable(host.name, missing) for host in plan.hosts}
     else:
-        targets = [(target(host, plan), host.member) for host in plan.hosts]
-        found = collect_all(targets, select(zfs=plan.site.has_zfs), keep_open)
+        targets = [(target(host, plan), host.member, select(wants(plan.site, host.name))) for host in plan.hosts]
+        found = collect_all(targets, keep_open)
     if options.save:
         evidence.save(Path(options.save), new_run_id(time.time()), found)
     return found

@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import importlib
+import pkgutil
 
 import pytest
 
 from sigsrv import policy
+from tests.e2e import cases
 from tests.e2e.conftest import Lab, clean, state_of, verdicts
 
 pytestmark = pytest.mark.lab
 
 
-@dataclass(frozen=True)
-class Case:
-    """A fault on a host: what it changes in the list, and what of that a remediation puts right."""
-
-    fault: str
-    host: str
-    changes: dict[str, str]
-    mended: list[str] = field(default_factory=list)
-    leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
-
-    def __str__(self) -> str:
-        return f"{self.fault}-{self.host}"
-
-
 ON_HOSTS = {each.id for each in policy.load().values() if each.on_hosts}
-SERVICE = {"sigsrv": "svc-a", "minisrv": "svc-b"}
-STOPPED = {"sigsrv": "stopped-a", "minisrv": "stopped-b"}
-
-
-def privileged(fault: str, host: str, name: str) -> Case:
-    finding = f"INST-001@{host}/default/{name}"
-    return Case(fault, host, {finding: "fail"}, [finding])
-
-
 CASES = [
-    Case("vlan-detached", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail"}, ["NET-001@minisrv/sigsrvbr0"]),
-    Case("vlan-detached", "sigsrv", {"NET-001@sigsrv/sigsrvbr0": "fail"}, ["NET-001@sigsrv/sigsrvbr0"]),
-    Case("vlan-wrong-bridge", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail"}),
-    privileged("privileged-instance", "sigsrv", SERVICE["sigsrv"]),
-    privileged("privileged-pending", "minisrv", SERVICE["minisrv"]),
-    privileged("privileged-one", "minisrv", SERVICE["minisrv"]),
-    privileged("privileged-stopped", "sigsrv", STOPPED["sigsrv"]),
-    Case(
-        "privileged-profile",
-        "minisrv",
-        {"INST-001@sigsrv/default/svc-a": "fail", "INST-001@minisrv/default/svc-b": "fail"},
-        ["INST-001@sigsrv/default/svc-a", "INST-001@minisrv/default/svc-b"],
-        [["incus", "config", "unset", name, "security.privileged"] for name in ("svc-a", "svc-b")],
-    ),
-    Case("project-unrestricted", "sigsrv", {"PROJ-001@cluster/restricted": "fail"}, ["PROJ-001@cluster/restricted"]),
-    Case("project-features", "minisrv", {"PROJ-002@cluster/user-bob": "fail"}),
-    Case(
-        "acl-detached",
-        "sigsrv",
-        {"ACL-001@cluster/userbr0": "fail", "ACL-003@cluster/userbr0": "not-applicable"},
-        ["ACL-001@cluster/userbr0"],
-    ),
-    Case("acl-default-allow", "minisrv", {"ACL-003@cluster/sigsrvbr0": "fail"}, ["ACL-003@cluster/sigsrvbr0"]),
-    Case("vlan-address", "minisrv", {"NET-003@minisrv/incusbr0": "fail"}, ["NET-003@minisrv/incusbr0"]),
-    Case(  # the two ends of a veth pair: one is down, so the other has no carrier; setting up the one mends both
-        "link-down",
-        "minisrv",
-        {"NET-005@minisrv/sigsrvbr0": "fail", "NET-005@sigsrv/sigsrvbr0": "fail"},
-        ["NET-005@minisrv/sigsrvbr0"],
-    ),
-    Case(  # a network of a cluster is on all of its members
-        "network-foreign",
-        "sigsrv",
-        {"NET-004@sigsrv/foreign0": "fail", "NET-004@minisrv/foreign0": "fail"},
-    ),
-    Case("acl-empty", "minisrv", {"ACL-002@cluster/default/mgmt-base": "fail"}),
-    Case("pool-full", "minisrv", {"POOL-003@minisrv/nvme": "fail"}),
-    Case("host-path", "sigsrv", {"INST-004@sigsrv/default/svc-a": "fail"}, ["INST-004@sigsrv/default/svc-a"]),
+    case
+    for module in pkgutil.iter_modules(cases.__path__)
+    for case in importlib.import_module(f"{cases.__name__}.{module.name}").CASES
 ]
 
 

@@ -76,11 +76,27 @@ def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
     watchdog.daemon = True
     watchdog.start()
     try:
-        answers = _probed(session, probes)
+        first = time.time()
+        answers = _probed(session, [probe for probe in probes if not probe.slow])
+        probed = first, time.time()
         api = collect_api(_ways(session, answers), member, session.deadline, lambda: _explain(session, answers))
+        answers |= _slow(session, [probe for probe in probes if probe.slow])
     finally:
         watchdog.cancel()
-    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api)
+    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api, probed)
+
+
+def _slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
+    """What the slow probes answered in the time that is left. A connection that breaks now costs their answers alone."""
+    if not probes:
+        return {}
+    if session.remaining_s <= 0:
+        used_up = Failure(FailureKind.TIMEOUT, f"{session.target.name}: the host's time was used up before it")
+        return {probe.id: Answer(probe.shell, failure=used_up) for probe in probes}
+    try:
+        return _probed(session, probes)
+    except ConnectionFailed as cause:
+        return {probe.id: Answer(probe.shell, failure=cause.failure) for probe in probes}
 
 
 def _probed(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
@@ -126,16 +142,18 @@ def _explain(session: Session, answers: Mapping[str, Answer]) -> Failure:
     return explain_socket(target.name, answers)
 
 
-def collect_all(
-    targets: Iterable[tuple[Target, str]], probes: Sequence[Probe], keep_open: bool = False
-) -> dict[str, Evidence]:
-    """The evidence of all hosts, collected at the same time; by name, in the order given. targets: each with its member name.
+def collect_all(targets: Iterable[tuple[Target, str, Sequence[Probe]]], keep_open: bool = False) -> dict[str, Evidence]:
+    """The evidence of all hosts, collected at the same time; by name, in the order given.
+
+    targets: each with its member name and the probes that are run there.
 
     Interrupted, all sessions are ended before the interruption goes on.
     """
     wanted = list(targets)
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:
-        futures = {target.name: pool.submit(collect, target, member, probes, keep_open) for target, member in wanted}
+        futures = {
+            target.name: pool.submit(collect, target, member, probes, keep_open) for target, member, probes in wanted
+        }
         try:
             return {name: future.result() for name, future in futures.items()}
         except BaseException:

@@ -37,7 +37,22 @@ PROFILES = "/1.0/profiles?recursion=1&all-projects=true"
 NETWORKS = "/1.0/networks?recursion=1"  # of project default: bridges live nowhere else
 NETWORK_ACLS = "/1.0/network-acls?recursion=1"
 POOLS = "/1.0/storage-pools?recursion=1"
-WANTED = (MEMBERS, WARNINGS, PROJECTS, PROFILES, NETWORKS, NETWORK_ACLS, POOLS, INSTANCES)
+CERTIFICATES = "/1.0/certificates?recursion=1"
+IMAGES = "/1.0/images?recursion=1&all-projects=true"
+OPERATIONS = "/1.0/operations?recursion=1"
+WANTED = (
+    MEMBERS,
+    WARNINGS,
+    PROJECTS,
+    PROFILES,
+    NETWORKS,
+    NETWORK_ACLS,
+    POOLS,
+    CERTIFICATES,
+    IMAGES,
+    OPERATIONS,
+    INSTANCES,
+)
 
 
 def pool_url(pool: str, member: str) -> str:
@@ -49,6 +64,11 @@ def pool_resources_url(pool: str, member: str | None) -> str:
     """What is used and free of a pool on one member: ``space`` and ``inodes``. member: None on a server that is in no cluster."""
     target = f"?target={quote(member, safe='')}" if member else ""
     return f"/1.0/storage-pools/{quote(pool, safe='')}/resources{target}"
+
+
+def volumes_url(pool: str) -> str:
+    """The volumes of a pool on all members, of all projects; snapshots are among them, as ``VOLUME/SNAPSHOT``."""
+    return f"/1.0/storage-pools/{quote(pool, safe='')}/volumes?recursion=1&all-projects=true"
 
 
 def network_url(network: str, member: str) -> str:
@@ -125,7 +145,7 @@ def _why(cause: BaseException) -> Failure | None:
 def _of_member(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
     """The URLs that tell what one member has of what the cluster lists. Without a cluster the lists themselves tell most."""
     pools = [name for row in _listed(answers[POOLS]) if isinstance(name := row.get("name"), str)]
-    resources = [pool_resources_url(name, member) for name in pools]
+    resources = [url for name in pools for url in (pool_resources_url(name, member), volumes_url(name))]
     if member is None:
         return resources
     managed = [row.get("name") for row in _listed(answers[NETWORKS]) if row.get("managed") is True]

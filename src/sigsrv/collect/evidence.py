@@ -52,7 +52,10 @@ class ApiAnswer:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that one host told. collected: seconds since the epoch, from which ages are counted; seconds: how long it took."""
+    """All that one host told. collected: seconds since the epoch, from which ages are counted; seconds: how long it took.
+
+    probed: when the probes began and had come back, by the collector's clock, in seconds since the epoch; None where none was run.
+    """
 
     host: str
     collected: float
@@ -60,6 +63,7 @@ class Evidence:
     failure: Failure | None = None  # the host could not be reached at all
     probes: Mapping[str, Answer] = field(default_factory=dict)
     api: Mapping[str, ApiAnswer] = field(default_factory=dict)
+    probed: tuple[float, float] | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -87,6 +91,7 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
         "host": evidence.host,
         "collected": evidence.collected,
         "seconds": round(evidence.seconds, 3),
+        "probed": list(evidence.probed) if evidence.probed else None,
         "failure": {"kind": evidence.failure.kind.value, "reason": evidence.failure.reason}
         if evidence.failure
         else None,
@@ -116,6 +121,7 @@ def from_json(data: Mapping[str, Any]) -> Evidence:
             url: ApiAnswer(answer.get("status"), answer.get("metadata"), _failure(answer.get("failure")))
             for url, answer in data["api"].items()
         },
+        probed=(float(data["probed"][0]), float(data["probed"][1])) if data.get("probed") else None,
     )
 
 

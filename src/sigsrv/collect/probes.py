@@ -13,13 +13,18 @@ import binascii
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sigsrv.collect.evidence import Answer, Failure
 from sigsrv.errors import FailureKind
 
 SOCKET = "/var/lib/incus/unix.socket"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")
+PACKAGES = ("incus", "incus-base", "incus-client")
+PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
+DF_COLUMNS = ("source", "fstype", "size", "used", "avail", "itotal", "iused", "target")
+_JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSAGE", "--no-pager")
+_FOUND = ("-type", "f", "-printf", "%T@ %s %p\\0")
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,TriggeredBy,NRestarts,Result"
 _STDERR_BYTES = 4096
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/wrappers/bin"
@@ -27,48 +32,130 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/curre
 
 @dataclass(frozen=True)
 class Probe:
-    """One command on the host. It reads only; needs_zfs: only run for a site that has ZFS pools."""
+    """One command on the host. It reads only.
+
+    root: it tells all to root alone; another account runs it under ``sudo -n``. slow: run after everything else, when the
+    Incus daemon has been asked. needs: what a site must have for it to be run (``zfs``, ``backups``); "": any site.
+    """
 
     id: str
     command: tuple[str, ...]
     parsed_by: str
     timeout_s: int = 5
     limit_bytes: int = 16 * 1024 * 1024
-    needs_zfs: bool = False
+    root: bool = False
+    slow: bool = False
+    needs: str = ""
 
     @property
     def shell(self) -> str:
         return shlex.join(self.command)
 
 
-# The units come first: asking the API starts a daemon that waits for its socket.
+@dataclass(frozen=True)
+class Wants:
+    """What of a site decides which probes are run on a host, and with which arguments.
+
+    units: systemd units beside Incus's own; journal_hours: how far back the journal is read; backups: the folder of backups
+    that is on this host, None where it is on another.
+    """
+
+    zfs: bool = False
+    units: tuple[str, ...] = ()
+    journal_hours: int = 24
+    backups: str | None = None
+
+
+# A release file of apt says itself when it was made: a failed update renews its time of change, one without news does not.
+_RELEASES = "grep -H '^Date:' /var/lib/apt/lists/*_InRelease"
+# The kernels that are installed and the one that runs; the file that Debian's packages leave when they want a reboot.
+_REBOOT = "uname -r; ls -d /run/reboot-required 2>/dev/null; ls -d /lib/modules/* 2>/dev/null; true"
+# What one kind of system alone has: on another the answer is empty, and no failure.
+_NIXOS = (
+    "command -v nixos-version >/dev/null || exit 0; nixos-version --json && stat -c %Y /nix/var/nix/profiles/system && "
+    "readlink /run/booted-system/kernel /run/current-system/kernel"
+)
+
+_PACKAGES = f"command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '{PACKAGE_FORMAT}' {' '.join(PACKAGES)}"
+_UPGRADE = "command -v apt-get >/dev/null || exit 0; exec apt-get -s -o Debug::NoLocking=true upgrade"
+
+# The clock is read first and last: what lies between is known of both clocks. The units come next: asking the API starts a daemon
+# that waits for its socket.
 TABLE = (
+    Probe("clock-begin", ("date", "+%s.%N"), "facts.host"),
     Probe("units", ("systemctl", "show", "--no-pager", "--property", _PROPERTIES, *UNITS), "facts.system"),
+    Probe(
+        "failed-units",
+        ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"),
+        "facts.host",
+    ),
     Probe("socket", ("test", "-S", SOCKET), "collect.api"),
     Probe("socket-access", ("test", "-w", SOCKET), "collect.api"),
     Probe("link", ("ip", "-j", "-d", "link", "show"), "facts.network"),
     Probe("addr", ("ip", "-j", "-d", "addr", "show"), "facts.network"),
-    Probe("zpool-json", ("zpool", "status", "-j", "--json-int", "-p"), "facts.storage", timeout_s=8, needs_zfs=True),
-    Probe("zpool-text", ("zpool", "status", "-p"), "facts.storage", timeout_s=8, needs_zfs=True),
-    Probe("zpool-list", ("zpool", "list", "-Hp"), "facts.storage", timeout_s=8, needs_zfs=True),
+    Probe("zpool-json", ("zpool", "status", "-j", "--json-int", "-p"), "facts.storage", timeout_s=8, needs="zfs"),
+    Probe("zpool-text", ("zpool", "status", "-p"), "facts.storage", timeout_s=8, needs="zfs"),
+    Probe("zpool-list", ("zpool", "list", "-Hp"), "facts.storage", timeout_s=8, needs="zfs"),
     Probe(
         "zfs-created",
         ("zfs", "list", "-Hp", "-d", "0", "-o", "name,creation"),
         "facts.storage",
         timeout_s=8,
-        needs_zfs=True,
+        needs="zfs",
     ),
+    Probe("arcstats", ("cat", "/proc/spl/kstat/zfs/arcstats"), "facts.host", needs="zfs"),
+    Probe("nft", ("nft", "-j", "list", "ruleset"), "facts.firewall", root=True),
+    Probe("bridge-nf", ("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables"), "facts.firewall"),
+    Probe("fdb", ("bridge", "-j", "fdb", "show"), "facts.network"),
+    Probe("listen", ("ss", "-Hltn"), "facts.host"),
+    Probe("os-release", ("cat", "/etc/os-release"), "facts.host"),
+    Probe("packages", ("sh", "-c", _PACKAGES), "facts.host"),
+    Probe("groups", ("getent", "group"), "facts.accounts"),
+    Probe("passwd", ("getent", "passwd"), "facts.accounts"),
+    Probe("socket-mode", ("stat", "-c", "%a %U %G", SOCKET), "facts.accounts"),
+    Probe("journal", ("journalctl", *_JOURNAL, "--since=-24h"), "facts.host", timeout_s=8, root=True),
+    Probe("meminfo", ("cat", "/proc/meminfo"), "facts.host"),
+    Probe("loadavg", ("cat", "/proc/loadavg"), "facts.host"),
+    Probe("cpus", ("nproc", "--all"), "facts.host"),
+    Probe("filesystems", ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"), "facts.host"),
+    Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host"),
+    Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
+    Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),
+    Probe("sshd", ("sshd", "-T"), "facts.host", root=True),
+    Probe(
+        "sshd-root", ("sshd", "-T", "-C", "user=root,host=elsewhere.invalid,addr=192.0.2.1"), "facts.host", root=True
+    ),
+    Probe("reboot", ("sh", "-c", _REBOOT), "facts.updates"),
+    Probe("nixos", ("sh", "-c", _NIXOS), "facts.updates"),
+    Probe("apt-releases", ("sh", "-c", _RELEASES), "facts.updates"),
+    Probe("clock-end", ("date", "+%s.%N"), "facts.host"),
+    Probe("apt-upgrade", ("sh", "-c", _UPGRADE), "facts.updates", timeout_s=10, slow=True),
+    Probe("backups", ("find", "DIR", *_FOUND), "facts.backups", timeout_s=10, root=True, slow=True, needs="backups"),
+    Probe("backups-on", ("findmnt", "-n", "-o", "SOURCE,FSTYPE,TARGET", "-T", "DIR"), "facts.backups", needs="backups"),
 )
 
 
-def select(*, zfs: bool) -> tuple[Probe, ...]:
-    """The probes of the table that a site needs. zfs: whether it has ZFS pools."""
-    return tuple(probe for probe in TABLE if zfs or not probe.needs_zfs)
+def select(wants: Wants) -> tuple[Probe, ...]:
+    """The probes of the table that a host needs, with the arguments that the site gives them."""
+    there = {"": True, "zfs": wants.zfs, "backups": wants.backups is not None}
+    return tuple(_with_arguments(probe, wants) for probe in TABLE if there[probe.needs])
+
+
+def _with_arguments(probe: Probe, wants: Wants) -> Probe:
+    command = probe.command
+    if probe.id == "units":
+        command = (*command, *(unit for unit in wants.units if unit not in UNITS))
+    elif probe.id == "journal":
+        command = (*command[:-1], f"--since=-{wants.journal_hours}h")
+    elif probe.needs == "backups":
+        command = tuple(str(wants.backups) if word == "DIR" else word for word in command)
+    return replace(probe, command=command)
 
 
 # fd 3 is the way home; the standard error and, as its last line, the exit status of a probe are caught in $tail.
 _PRELUDE = """\
 PATH={path}; LC_ALL=C; export PATH LC_ALL; unset LANGUAGE; exec 3>&1 </dev/null
+root=; [ "$(id -u)" = 0 ] || root="sudo -n"
 probe() {{
   id=$1 seconds=$2 limit=$3; shift 3
   echo "{word} begin $id" >&3
@@ -85,7 +172,7 @@ probe() {{
 def script(probes: Iterable[Probe], word: str) -> str:
     """The ``sh`` script that runs the probes one after the other. word: random, letters and digits."""
     lines = [_PRELUDE.format(path=_PATH, word=word, stderr=_STDERR_BYTES)]
-    lines += [f"probe {p.id} {p.timeout_s} {p.limit_bytes + 1} {p.shell}" for p in probes]
+    lines += [f"probe {p.id} {p.timeout_s} {p.limit_bytes + 1} {'$root ' if p.root else ''}{p.shell}" for p in probes]
     return "\n".join(lines) + "\n"
 
 
@@ -134,7 +221,9 @@ def _answer(probe: Probe, coded_out: bytes, coded_tail: bytes) -> Answer:
     elif rc in (124, 137):  # timeout(1): 124 after its TERM, 137 after its KILL; 137 also where somebody else killed it
         why = f"no end in {probe.timeout_s} s" + (", or it was killed" if rc == 137 else "")
         failure = Failure(FailureKind.TIMEOUT, f"probe {probe.id} (`{probe.shell}`): {why}")
-    elif rc == 127:
+    elif rc == 127 and probe.root and "sudo" in stderr:
+        failure = Failure(FailureKind.DENIED, f"probe {probe.id} needs root, and there is no sudo on the host")
+    elif rc == 127 or (probe.root and "command not found" in stderr):
         failure = Failure(FailureKind.MISSING, f"probe {probe.id}: {probe.command[0]} is not on the host")
     try:
         stdout = out.decode("utf-8")

@@ -12,10 +12,15 @@ REDACTED = "(redacted)"
 _SECRET = re.compile(r"^(user|cloud-init|environment)\.|password|secret|token", re.IGNORECASE)
 
 
+def _is_secret(key: str) -> bool:
+    """Whether the value of a key is kept out. How long a token lasts (``core.remote_token_expiry``) is no secret."""
+    return bool(_SECRET.search(key)) and not key.endswith("_expiry")
+
+
 def redacted(value: Any) -> Any:
     """A JSON value with each value of a secret key replaced: user.*, cloud-init.*, environment.*, passwords and tokens."""
     if isinstance(value, dict):
-        return {k: REDACTED if _SECRET.search(k) and isinstance(v, str) else redacted(v) for k, v in value.items()}
+        return {k: REDACTED if _is_secret(k) and isinstance(v, str) else redacted(v) for k, v in value.items()}
     if isinstance(value, list):
         return [redacted(item) for item in value]
     return value

@@ -1,0 +1,19 @@
+"""The faults of the lab, a file for each family of policies: what each changes in the list of findings, and what puts it right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault on a host: what it changes in the list, and what of that a remediation puts right."""
+
+    fault: str
+    host: str
+    changes: dict[str, str]
+    mended: list[str] = field(default_factory=list)
+    leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
+
+    def __str__(self) -> str:
+        return f"{self.fault}-{self.host}"

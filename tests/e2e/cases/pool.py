@@ -1,0 +1,7 @@
+"""Faults of POOL: storage pools."""
+
+from tests.e2e.cases import Case
+
+CASES = [
+    Case("pool-full", "minisrv", {"POOL-003@minisrv/nvme": "fail"}),
+]
