@@ -13,19 +13,23 @@ from typing import TypeVar
 
 from sigsrv.collect.evidence import Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.facts.firewall import FirewallFacts
 from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
 from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
 
-__all__ = ["ClusterFacts", "HostFacts", "IncusFacts", "NetworkFacts", "StorageFacts", "SystemFacts"]
+__all__ = ["ClusterFacts", "FirewallFacts", "HostFacts", "IncusFacts", "NetworkFacts", "StorageFacts", "SystemFacts"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class HostFacts:
-    """One host: ``network``, ``incus`` (what its own daemon says), ``storage``, ``system``. member: its name in the cluster."""
+    """One host: ``network``, ``firewall``, ``incus`` (what its own daemon says), ``storage``, ``system``.
+
+    member: its name in the cluster.
+    """
 
     name: str
     member: str
@@ -50,6 +54,10 @@ class HostFacts:
     @cached_property
     def network(self) -> NetworkFacts:
         return NetworkFacts(self.evidence)
+
+    @cached_property
+    def firewall(self) -> FirewallFacts:
+        return FirewallFacts(self.evidence)
 
     @cached_property
     def incus(self) -> IncusFacts:

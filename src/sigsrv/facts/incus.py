@@ -71,6 +71,7 @@ class IncusFacts:
                 clustered=environment["server_clustered"],
                 name=str(environment.get("server_name", "")),
                 version=text(environment["server_version"], "server_version"),
+                firewall=str(environment.get("firewall", "")),
             )
 
     @cached_property

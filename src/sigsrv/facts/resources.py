@@ -21,12 +21,16 @@ _EFFECTIVE = frozenset({"enabled", "logged"})
 
 @dataclass(frozen=True)
 class Server:
-    """The daemon itself. trusted: whether it showed us everything, or a filtered view."""
+    """The daemon itself. trusted: whether it showed us everything, or a filtered view.
+
+    firewall: what it filters with, ``nftables`` or ``xtables``; "" where it does not say.
+    """
 
     trusted: bool
     clustered: bool
     name: str
     version: str
+    firewall: str
 
 
 @dataclass(frozen=True)

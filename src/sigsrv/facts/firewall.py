@@ -1,0 +1,167 @@
+"""facts.firewall: the rules that one host's kernel filters with, and whether it filters what a bridge passes on.
+
+Room: facts. May import errors and collect. Only nftables is read: what old xtables hold nft does not show.
+Source: libnftables-json(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sigsrv.collect.evidence import Evidence
+from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, rows, text
+
+Statement = Mapping[str, Any]
+Key = tuple[str, str, str]  # family, table, chain
+
+_VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
+_COUNTED = frozenset({"counter", "last"})  # they hold what has passed so far, not what is wanted
+_SILENT = frozenset({"log"})  # they let everything on to the next statement
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. expr: its statements in order, as nft has them in JSON, without counters; two rules are equal where these are."""
+
+    expr: tuple[Statement, ...]
+
+    @property
+    def verdict(self) -> str | None:
+        """What becomes of a packet that meets it: ``accept``, ``drop``, ``reject``, ``jump`` ...; None where it goes on."""
+        return next((key for statement in self.expr for key in statement if key in _VERDICTS), None)
+
+    @property
+    def target(self) -> str | None:
+        """The chain that it jumps or goes to."""
+        found = next((statement[key] for statement in self.expr for key in ("jump", "goto") if key in statement), None)
+        return None if found is None else str(found["target"])
+
+    @property
+    def conditions(self) -> tuple[Statement, ...]:
+        """The statements that not every packet gets past: all but its verdict and the log. None: it is for every packet."""
+        return tuple(each for each in self.expr if not set(each) & (_VERDICTS | _SILENT))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One chain. type, hook, prio and policy (``accept`` or ``drop``) are those of a base chain; None of any other."""
+
+    family: str
+    table: str
+    name: str
+    rules: tuple[Rule, ...]
+    type: str | None = None
+    hook: str | None = None
+    prio: int | None = None
+    policy: str | None = None
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """All that nftables filters with. tables: (family, name); chains: in the order of nft. Dormant tables are left out."""
+
+    tables: tuple[tuple[str, str], ...]
+    chains: tuple[Chain, ...]
+
+    def chain(self, family: str, table: str, name: str) -> Chain | None:
+        """A chain; None where there is none of that name."""
+        return self._by_key.get((family, table, name))
+
+    def hooked(self, hook: str) -> tuple[Chain, ...]:
+        """The base chains of a hook, in the order of nft."""
+        return tuple(chain for chain in self.chains if chain.hook == hook)
+
+    @cached_property
+    def _by_key(self) -> Mapping[Key, Chain]:
+        return {(chain.family, chain.table, chain.name): chain for chain in self.chains}
+
+
+def on_interface(key: str, name: str) -> Statement:
+    """The condition that a packet came in by, or goes out by, a link. key: ``iifname`` or ``oifname``."""
+    return {"match": {"op": "==", "left": {"meta": {"key": key}}, "right": name}}
+
+
+def ruleset(document: str, host: str = "") -> Ruleset:
+    """The rules of one host. document: the probe ``nft`` (``nft -j list ruleset``).
+
+    No table at all is a complete answer; one without nft's own first row is none. Raises EvidenceError.
+    """
+    with reading("nft list ruleset", host):
+        listed = rows(mapping(parsed(document), "answer")["nftables"], "nftables")
+        if not listed or "metainfo" not in listed[0]:
+            raise ValueError("nftables: does not begin with metainfo")
+        tables: list[tuple[str, str]] = []
+        dormant: set[tuple[str, str]] = set()
+        chains: dict[Key, Mapping[str, Any]] = {}
+        rules: dict[Key, list[Rule]] = {}
+        for row in listed:
+            kind, value = next(iter(row.items()), ("", {}))
+            if not kind:
+                raise ValueError("nftables: an empty row")
+            if kind == "table":
+                tables.append(_names(mapping(value, kind), "family", "name"))
+                if "dormant" in (value.get("flags") or ()):  # a text, or a list of them
+                    dormant.add(tables[-1])
+            elif kind == "chain":
+                key = _key(mapping(value, kind), "name")
+                if key in chains or key[:2] not in tables:
+                    raise ValueError(f"chain {' '.join(key)}: there twice, or in no table")
+                chains[key], rules[key] = value, []
+            elif kind == "rule":
+                rules[_key(mapping(value, kind), "chain")].append(_rule(value))
+        awake = {key: row for key, row in chains.items() if key[:2] not in dormant}
+        return Ruleset(
+            tuple(table for table in tables if table not in dormant),
+            tuple(_chain(key, row, rules[key]) for key, row in awake.items()),
+        )
+
+
+def _names(row: Mapping[str, Any], first: str, second: str) -> tuple[str, str]:
+    return text(row[first], first), text(row[second], second)
+
+
+def _key(row: Mapping[str, Any], name: str) -> Key:
+    return (*_names(row, "family", "table"), text(row[name], name))
+
+
+def _rule(row: Mapping[str, Any]) -> Rule:
+    return Rule(tuple(each for each in rows(row["expr"], "expr") if not set(each) & _COUNTED))
+
+
+def _chain(key: Key, row: Mapping[str, Any], rules: list[Rule]) -> Chain:
+    if "hook" not in row:
+        return Chain(*key, tuple(rules))
+    kind, hook = _names(row, "type", "hook")
+    policy = row.get("policy", "accept")  # the kernel's own default
+    if isinstance(row["prio"], bool) or not isinstance(row["prio"], int) or policy not in ("accept", "drop"):
+        raise ValueError(f"chain {' '.join(key)}: prio or policy")
+    return Chain(*key, tuple(rules), kind, hook, row["prio"], policy)
+
+
+@dataclass(frozen=True)
+class FirewallFacts:
+    """What one host tells of what it filters."""
+
+    evidence: Evidence
+
+    @cached_property
+    def rules(self) -> Ruleset:
+        """All rules of nftables. Raises EvidenceError, also where the account may not read them."""
+        return ruleset(output(self.evidence, "nft"), self.evidence.host)
+
+    @cached_property
+    def filters_bridged(self) -> bool:
+        """Whether what a bridge passes on meets the rules for IPv4 (br_netfilter); False where the module is not loaded."""
+        answer = probe(self.evidence, "bridge-nf")
+        if answer.rc != 0:
+            if "no such file" in answer.stderr.lower():
+                return False
+            raise command_failed(self.evidence.host, "bridge-nf", answer)
+        with reading("bridge-nf-call-iptables", self.evidence.host):
+            said = answer.stdout.strip()
+            if said not in ("0", "1"):
+                raise ValueError(f"{said!r} is neither 0 nor 1")
+            return said == "1"

@@ -1,0 +1,152 @@
+"""The rules of nftables, and br_netfilter, read from recorded output of real hosts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.facts.firewall import Chain, FirewallFacts, Rule, on_interface, ruleset
+
+
+def of(probe: str, stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = None) -> FirewallFacts:
+    return FirewallFacts(Evidence("sigsrv", 0.0, probes={probe: Answer("x", rc, stdout, stderr, failure)}))
+
+
+def document(*rows: dict) -> str:
+    return json.dumps({"nftables": [{"metainfo": {"version": "1.1.3"}}, *rows]})
+
+
+TABLE = {"table": {"family": "inet", "name": "incus", "handle": 5}}
+CHAIN = {"chain": {"family": "inet", "table": "incus", "name": "acl.a", "handle": 1}}
+DROP = {"drop": None}
+
+
+def rule(*expr: dict, chain: str = "acl.a", **other: object) -> dict:
+    return {"rule": {"family": "inet", "table": "incus", "chain": chain, "handle": 7, "expr": list(expr), **other}}
+
+
+@pytest.mark.parametrize("host", ["sigsrv", "minisrv"])
+def test_incus_s_chains_of_an_acl_are_read(recorded, host):
+    """The rules of the ACL are there in their order, and its forward chain leads to them from both sides."""
+    found = ruleset(recorded(f"nft/{host}.json"))
+
+    assert found.tables == (("inet", "incus"),)
+    acl, forward = found.chain("inet", "incus", "acl.userbr0"), found.chain("inet", "incus", "aclfwd.userbr0")
+    assert [each.verdict for each in acl.rules] == ["accept", "reject", "accept", "accept", "accept", "reject"]
+    assert (acl.hook, acl.prio, acl.policy) == (None, None, None)
+    assert (forward.type, forward.hook, forward.prio, forward.policy) == ("filter", "forward", 0, "accept")
+    assert [(each.target, each.conditions) for each in forward.rules] == [
+        ("acl.userbr0", (on_interface("iifname", "userbr0"),)),
+        ("acl.userbr0", (on_interface("oifname", "userbr0"),)),
+    ]
+
+
+def test_the_base_chains_of_a_hook_are_found(recorded):
+    """By their hook, whatever their name is."""
+    found = ruleset(recorded("nft/sigsrv.json"))
+
+    assert [chain.name for chain in found.hooked("input")] == [
+        "in.sigsrvbr0",
+        "in.incusbr0",
+        "aclin.userbr0",
+        "in.userbr0",
+    ]
+    assert found.chain("inet", "incus", "acl.sigsrvbr0") is None
+    assert found.chain("bridge", "incus", "acl.userbr0") is None
+
+
+def test_counters_and_handles_are_no_part_of_a_rule():
+    """Two hosts with the same rules have them loaded at different times, and have counted differently."""
+    one = ruleset(document(TABLE, CHAIN, rule({"counter": {"packets": 1, "bytes": 60}}, DROP, handle=3)))
+    other = ruleset(document(TABLE, CHAIN, rule(DROP, handle=9, comment="x")))
+
+    assert one == other
+    assert one.chains == (Chain("inet", "incus", "acl.a", (Rule((DROP,)),)),)
+
+
+def test_a_rule_that_logs_and_drops_is_for_every_packet():
+    """The log lets all on; a limit, or a word that nobody knows here, does not."""
+    silent = Rule(({"log": {"prefix": "x"}}, DROP))
+    limited = Rule(({"limit": {"rate": 3, "per": "second"}}, DROP))
+
+    assert (silent.conditions, silent.verdict, silent.target) == ((), "drop", None)
+    assert limited.conditions == ({"limit": {"rate": 3, "per": "second"}},)
+    assert Rule(({"xt": None}, {"accept": None})).conditions == ({"xt": None},)
+    assert Rule(({"log": None},)).verdict is None
+
+
+def test_a_host_without_any_rule_is_a_complete_answer():
+    """What `nft flush ruleset` leaves."""
+    found = of("nft", document()).rules
+
+    assert (found.tables, found.chains) == ((), ())
+
+
+@pytest.mark.parametrize("flags", ["dormant", ["dormant"]])
+def test_a_dormant_table_filters_nothing(flags):
+    """Its rules are there and take no effect: it is as if they were not."""
+    asleep = {"table": {**TABLE["table"], "flags": flags}}
+    other = {"table": {"family": "ip", "name": "filter", "handle": 1}}
+
+    found = of("nft", document(asleep, CHAIN, rule(DROP), other)).rules
+
+    assert (found.tables, found.chains) == ((("ip", "filter"),), ())
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"nftables": []}',
+        '{"nftables": {}}',
+        '{"nftables": [{"table": {"family": "inet", "name": "incus"}}]}',
+        document(CHAIN),
+        document(TABLE, CHAIN, CHAIN),
+        document(TABLE, {"chain": {"family": "inet", "table": "incus"}}),
+        document(TABLE, rule(DROP)),
+        document(TABLE, CHAIN, {"rule": {"family": "inet", "table": "incus", "chain": "acl.a"}}),
+        document(TABLE, CHAIN, rule(chain="")),
+        document(TABLE, {"chain": {**CHAIN["chain"], "type": "filter", "hook": "input", "prio": "x"}}),
+        document(TABLE, {"chain": {**CHAIN["chain"], "type": "filter", "hook": "input", "prio": 0, "policy": "?"}}),
+        document({}),
+    ],
+)
+def test_what_is_no_ruleset_is_an_error(told):
+    """Never a host without rules."""
+    with pytest.raises(EvidenceError, match="sigsrv: nft list ruleset"):
+        _ = of("nft", told).rules
+
+
+def test_a_ruleset_that_was_refused_is_an_error():
+    """Root alone may read it; and the command may not be there."""
+    with pytest.raises(EvidenceError) as refused:
+        _ = of("nft", "", 1, "Operation not permitted (you must be root)").rules
+    assert refused.value.kind is FailureKind.DENIED
+    with pytest.raises(EvidenceError):
+        _ = of("nft", "", 127, "", Failure(FailureKind.MISSING, "nft is not on the host")).rules
+
+
+@pytest.mark.parametrize(
+    ("stdout", "rc", "stderr", "wanted"),
+    [
+        ("1\n", 0, "", True),
+        ("0\n", 0, "", False),
+        ("", 1, "cat: /proc/sys/net/bridge/bridge-nf-call-iptables: No such file or directory", False),
+    ],
+)
+def test_br_netfilter_is_on_off_or_not_loaded(stdout, rc, stderr, wanted):
+    """Without the module there is no such file, and nothing is filtered."""
+    assert of("bridge-nf", stdout, rc, stderr).filters_bridged is wanted
+
+
+@pytest.mark.parametrize(("stdout", "rc", "stderr"), [("", 0, ""), ("2", 0, ""), ("", 1, "Permission denied")])
+def test_a_switch_that_can_t_be_read_is_an_error(stdout, rc, stderr):
+    """Neither on nor off."""
+    with pytest.raises(EvidenceError):
+        _ = of("bridge-nf", stdout, rc, stderr).filters_bridged
