@@ -98,9 +98,9 @@ def ruleset(document: str, host: str = "") -> Ruleset:
         chains: dict[Key, Mapping[str, Any]] = {}
         rules: dict[Key, list[Rule]] = {}
         for row in listed:
-            kind, value = next(iter(row.items()), ("", {}))
-            if not kind:
+            if not row:
                 raise ValueError("nftables: an empty row")
+            kind, value = next(iter(row.items()))
             if kind == "table":
                 tables.append(_names(mapping(value, kind), "family", "name"))
                 if "dormant" in (value.get("flags") or ()):  # a text, or a list of them
