@@ -14,15 +14,24 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sigsrv import __version__, data, privileges, publish, scan
+from sigsrv import __version__, catalogue_cli, data, privileges, publish, scan
 from sigsrv.errors import UsageError
 from sigsrv.finding import Run
 from sigsrv.report import text
-from sigsrv.terminal import COMPLIANT, FINDINGS, UNKNOWN, add_connection, options_of, run_command
+from sigsrv.terminal import (
+    COMPLIANT,
+    FINDINGS,
+    UNKNOWN,
+    add_connection,
+    add_policies,
+    add_selecting,
+    options_of,
+    run_command,
+)
 
 _STATUS = """\
-exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be read
-  (wins over 1)"""
+exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be
+  read, or nothing was judged (wins over 1)"""
 
 
 @contextlib.contextmanager
@@ -61,12 +70,13 @@ def _print(run: Run, path: Path) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     """Judge the shipped evidence; hold the verdicts against those that were recorded with it."""
-    plan = scan.prepare(scan.Options(evidence=scan.DEMO))
+    plan = scan.prepare(scan.Options(evidence=scan.DEMO, policies=tuple(arguments.policies)))
     run, _ = scan.scan(plan)
     path = publish.publish(run, plan.policies, Path(arguments.report_dir) if arguments.report_dir else None)
     _print(run, path)
     recorded = json.loads((data.DEMO / "expected.json").read_text(encoding="utf-8"))
-    found = {finding.id: finding.verdict.value for finding in run.findings}
+    shipped = [finding for finding in run.findings if plan.catalogue.is_shipped(finding.policy)]
+    found = {finding.id: finding.verdict.value for finding in shipped}
     differing = sorted(key for key in recorded.keys() | found.keys() if recorded.get(key) != found.get(key))
     for key in differing:
         print(f"sigsrv: error: {key}: recorded {recorded.get(key)}, found {found.get(key)}", file=sys.stderr)
@@ -78,7 +88,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _probes(arguments: argparse.Namespace) -> int:
     """What a scan runs on a host; as a table, or as a sudoers file."""
-    site = scan.prepare(scan.Options(site=arguments.site)).site
+    site = scan.prepare(scan.Options(site=arguments.site, policies=tuple(arguments.policies))).site
     print(
         privileges.sudoers(site, arguments.sudoers, arguments.incus) if arguments.sudoers else privileges.table(site),
         end="",
@@ -105,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--hosts", metavar="HOST,...", help="hosts of the site; default: all")
     add_connection(one)
+    add_selecting(one)
     one.add_argument("--evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped one')
     one.add_argument(
         "--unverified", action="store_true", help="judge evidence although it was changed since it was saved"
@@ -122,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     three.add_argument("--site", metavar="FILE", help="the site file, found as by scan")
+    add_policies(three)
     three.add_argument("--sudoers", metavar="USER", help="print the sudoers file for this account")
     three.add_argument(
         "--incus", metavar="PATH", default="/usr/bin/incus", help="the client on the hosts; default: /usr/bin/incus"
@@ -134,8 +146,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit status: 0 the verdicts are those recorded with the evidence, 1 they differ",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_policies(two)
     two.add_argument("--report-dir", metavar="DIR", help="where runs are written")
     two.set_defaults(call=_demo)
+    catalogue_cli.add(commands)
     return parser
 
 

@@ -13,6 +13,8 @@ import difflib
 from collections.abc import Iterable
 from enum import StrEnum
 
+_SHOWN = 20  # of the words that a hint names
+
 
 class FailureKind(StrEnum):
     """Why a probe or a request gave no answer that can be judged."""
@@ -58,7 +60,10 @@ class EvidenceError(SigsrvError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the known word nearest to a wrong one, else all of them."""
+    """A hint that names the known word nearest to a wrong one, else all of them, or the first where they are many."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
-    return f'did you mean "{close[0]}"?' if close else f"known: {', '.join(known) or 'none'}"
+    if close:
+        return f'did you mean "{close[0]}"?'
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"known: {', '.join(known[:_SHOWN]) or 'none'}{more}"

@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,10 @@ def _imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as cause:
-        raise UsageError(f"{path}: can't be imported: {type(cause).__name__}: {cause}") from cause
+        frames = traceback.extract_tb(cause.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        line = cause.lineno if isinstance(cause, SyntaxError) else lines[-1] if lines else 1
+        raise UsageError(f"{path}:{line}: can't be imported: {type(cause).__name__}: {cause}") from cause
     return module
 
 

@@ -123,7 +123,10 @@ class HostState:
 
 @dataclass(frozen=True)
 class Run:
-    """One scan of some hosts at one time. started, finished: RFC 3339 in UTC. Findings are sorted, their ids unique."""
+    """One scan of some hosts at one time. started, finished: RFC 3339 in UTC. Findings are sorted, their ids unique.
+
+    selected: what a part of the catalogue it has the findings of, in words; "" where of all.
+    """
 
     id: str
     started: str
@@ -132,6 +135,7 @@ class Run:
     site: str
     hosts: tuple[HostState, ...]
     findings: tuple[Finding, ...]
+    selected: str = ""
 
     @property
     def summary(self) -> dict[str, int]:
@@ -160,6 +164,7 @@ class Run:
                 "finished": self.finished,
                 "version": self.version,
                 "site": self.site,
+                "selected": self.selected or None,
                 "hosts": [host.as_dict() for host in self.hosts],
             },
             "summary": self.summary,

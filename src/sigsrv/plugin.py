@@ -6,23 +6,26 @@ found; without a check among the tests it does nothing. pytest's exit codes stay
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sigsrv import live_checks, publish, scan
+from sigsrv import catalogue, data, live_checks, publish, scan
+from sigsrv.catalogue import Catalogue
 from sigsrv.collect import Evidence, close_all
-from sigsrv.data import folder
 from sigsrv.errors import UsageError
-from sigsrv.evaluate import load_checks, policy_of
-from sigsrv.finding import Finding, Run, Verdict
+from sigsrv.evaluate import policy_of
+from sigsrv.finding import Finding, Run, Severity, Verdict
 from sigsrv.policy import Policy
 from sigsrv.report import words
+from sigsrv.selecting import Wanted
+from sigsrv.terminal import SELECTING
 
 CLUSTER = "cluster"
 
@@ -44,6 +47,10 @@ class Scope:
     def name(self) -> str:
         return self.host or CLUSTER
 
+    @property
+    def key(self) -> tuple[str, str | None]:
+        return self.policy.id, self.host
+
     def holds(self, finding: Finding) -> bool:
         """Whether a finding belongs to this test."""
         return finding.policy == self.policy.id and (self.host is None or finding.host == self.host)
@@ -54,8 +61,11 @@ class Scanner:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.checks = load_checks(folder("checks"))
+        found = catalogue.load(config.getoption("sigsrv_policies"))
+        self.checks = dict(found.checks)  # to which those of tests of the user's own are added
+        self._catalogue = Catalogue(found.policies, self.checks)
         self.shown: list[Finding] = []
+        self.shown_scopes: set[tuple[str, str | None]] = set()
         self.has_live_checks = False
         self.live: dict[str, Policy] = {}
         self.started = time.time()
@@ -75,8 +85,9 @@ class Scanner:
             evidence=get("sigsrv_evidence"),
             unverified=get("sigsrv_unverified"),
             save=get("sigsrv_save"),
+            wanted=Wanted(**{name: get(f"sigsrv_{name}") for name, _, _ in SELECTING}),
         )
-        plan = scan.prepare(options, self.checks)
+        plan = scan.prepare(options, self._catalogue)
         for policy in plan.policies.values():
             for marker in (policy.family, policy.severity.value):
                 self._config.addinivalue_line("markers", f"{marker}: policies of this family or severity")
@@ -92,11 +103,30 @@ class Scanner:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        return scan.judge(self.plan, self.evidences)
+        return scan.selected(self.plan, self.evidences, scan.judge(self.plan, self.evidences))
 
     def run(self) -> Run:
         """The run of what was shown: with ``-k`` and the like a part of the catalogue."""
-        return scan.run_of(self.plan, self.evidences, self.shown, self.started)
+        found = scan.run_of(self.plan, self.evidences, self.shown, self.started)
+        return replace(found, selected=self._selected())
+
+    def scopes(self, policy: Policy) -> list[Scope]:
+        """What the tests of a policy show."""
+        return [Scope(policy, host) for host in ([h.name for h in self.plan.hosts] if policy.on_hosts else [None])]
+
+    def _selected(self) -> str:
+        """What a part of the catalogue was shown, in words; "" where all."""
+        every = [scope for policy in self.plan.policies.values() for scope in self.scopes(policy)]
+        shown = [scope for scope in every if scope.key in self.shown_scopes]
+        if len(shown) == len(every) and not self.plan.selection.projects:
+            return ""
+        names = {scope.policy.id for scope in shown}
+        everywhere = all(scope in shown for scope in every if scope.policy.id in names)
+        typed = (("-k", self._config.option.keyword), ("-m", self._config.option.markexpr))
+        said = [f"{name} {shlex.quote(value)}" for name, value in typed if value]
+        why = " ".join(part for part in (self.plan.selection.said, *said) if part)
+        what = f"{len(names)} of {len(self.plan.policies)} policies{'' if everywhere else ', not on every host'}"
+        return f"{what} ({why})" if why else what
 
 
 _SCANNER = pytest.StashKey[Scanner]()
@@ -132,6 +162,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="seconds for each host; default: the site's, 15",
     )
+    group.addoption(
+        "--policies",
+        dest="sigsrv_policies",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of further policies, <family>/<ID>.yaml, and their checks, checks/test_*.py; repeatable",
+    )
+    for name, metavar, text in SELECTING:
+        choices = [each.value for each in Severity] if name == "severity" else None
+        group.addoption(f"--{name}", dest=f"sigsrv_{name}", metavar=metavar, choices=choices, help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the shipped checks are run, those of added folders are as well."""
+    shipped = data.folder("checks")
+    if not config.getoption("sigsrv_policies") or shipped not in [Path(argument).resolve() for argument in config.args]:
+        return
+    config.option.importmode = "importlib"  # each folder may have a test_net.py
+    folders = [catalogue.checks_folder(Path(given)) for given in config.getoption("sigsrv_policies")]
+    config.args += [str(each) for each in folders if each.is_dir() and str(each) not in config.args]
 
 
 def _scanner(config: pytest.Config) -> Scanner:
@@ -166,7 +217,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
         with live_checks.through_sessions(config, [host.name for host in plan.hosts]):
             return (yield)
     policies = [p for p in plan.policies.values() if p.rule is not None] if rules else [plan.policies[str(policy_id)]]
-    scopes = [Scope(p, host) for p in policies for host in ([h.name for h in plan.hosts] if p.on_hosts else [None])]
+    scopes = [scope for policy in policies for scope in scanner.scopes(policy)]
     metafunc.parametrize("facts", [_param(scope, rules) for scope in scopes], indirect=True)
     return (yield)
 
@@ -180,6 +231,24 @@ def _scope_of(item: pytest.Item) -> Scope | None:
     callspec = getattr(item, "callspec", None)
     scope = callspec.params.get("facts") if callspec else None
     return scope if isinstance(scope, Scope) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what was not selected, and a check whose policy an added folder replaced by one with a rule."""
+    if _SCANNER not in config.stash or _WRONG_USE in config.stash:
+        return
+    selection = config.stash[_SCANNER].plan.selection
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        scope = _scope_of(item)
+        if scope and scope.policy.rule is not None and not hasattr(getattr(item, "function", None), "sigsrv_rules"):
+            continue
+        policy = scope.policy if scope else live_checks.policy_for(item) if live_checks.host_of(item) else None
+        (kept if policy is None or selection.has(policy) else left).append(item)
+    items[:] = kept
+    if left:
+        config.hook.pytest_deselected(items=left)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -208,6 +277,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     scanner = _scanner(pyfuncitem.config)
     found = [finding for finding in scanner.findings if scope.holds(finding)]
     scanner.shown += found
+    scanner.shown_scopes.add(scope.key)
     wrong = [finding for finding in found if finding.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if wrong or not found:
         pytest.fail(
@@ -278,6 +348,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     except UsageError as cause:
         raise pytest.UsageError(str(cause)) from None
     config.stash[_REPORT] = (run, path)
+    if session.exitstatus == pytest.ExitCode.OK and not run.is_judged:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # all was skipped: nothing was proven
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -286,6 +358,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run, path = config.stash[_REPORT]
     terminalreporter.section("compliance")
     terminalreporter.write_line(f"{run.site}: {words.headline(run)}")
+    if run.selected:
+        terminalreporter.write_line(f"  selected: {words.visible(run.selected)}")
     for host in run.hosts:
         why = f": {words.visible(host.reason)}" if host.reason else ""
         terminalreporter.write_line(f"  {host.name} {words.state_words(host)}, {host.seconds:.1f} s{why}")

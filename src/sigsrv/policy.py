@@ -25,7 +25,7 @@ ON_HOSTS = frozenset({"host", "bridge", "pool", "filesystem"})
 # What would be another marker of pytest, or another folder, as the name of a family.
 _NO_FAMILY = frozenset(
     {*Severity, "skip", "skipif", "xfail", "usefixtures", "parametrize", "filterwarnings", "tryfirst", "trylast"}
-    | {"checks", "schema", "remediations"}
+    | {"checks", "controls", "schema", "remediations"}
 )
 
 # Where a JSON Schema holds further ones: by name, in a list, or alone.

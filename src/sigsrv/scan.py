@@ -9,21 +9,23 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from testinfra.backend import BACKENDS
 
-from sigsrv import __version__, data, policy, site
+from sigsrv import __version__, catalogue, data, selecting, site
+from sigsrv.catalogue import Catalogue
 from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence, unreachable
 from sigsrv.collect.probes import Wants, select
-from sigsrv.errors import FailureKind, UsageError, nearest
-from sigsrv.evaluate import Check, evaluate, load_checks
-from sigsrv.facts import HostFacts
+from sigsrv.errors import EvidenceError, FailureKind, UsageError, nearest
+from sigsrv.evaluate import Check, evaluate
+from sigsrv.facts import HostFacts, clusters
 from sigsrv.finding import Finding, HostState, Run, ordered
 from sigsrv.policy import Policy
+from sigsrv.selecting import Selection, Wanted
 from sigsrv.site import Site, SiteHost
 
 DEMO = "demo"
@@ -35,6 +37,7 @@ class Options:
 
     hosts: comma-separated, each ``NAME``, ``ssh://[USER@]NAME[:PORT]`` or ``local://[NAME]``; connection: as testinfra's, for those
     without a scheme. save: a folder to keep the evidence in. unverified: take evidence that was changed since it was saved.
+    policies: folders beside the shipped one. wanted: the part of the catalogue that the run is to have.
     """
 
     hosts: str | None = None
@@ -48,6 +51,8 @@ class Options:
     evidence: str | None = None
     unverified: bool = False
     save: str | None = None
+    policies: tuple[str, ...] = ()
+    wanted: Wanted = selecting.EVERYTHING
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,25 @@ class Plan:
     site: Site
     hosts: tuple[SiteHost, ...]
     reached: Mapping[str, Reached]
-    policies: Mapping[str, Policy]
-    checks: Mapping[str, Check]
+    catalogue: Catalogue
+    selection: Selection
     options: Options
 
+    @property
+    def policies(self) -> Mapping[str, Policy]:
+        return self.catalogue.policies
 
-def prepare(options: Options, checks: Mapping[str, Check] | None = None) -> Plan:
-    """Read policies, checks and site. checks: instead of the shipped ones. Raises UsageError; then nothing was scanned."""
-    policies = policy.load()
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        return self.catalogue.checks
+
+
+def prepare(options: Options, found: Catalogue | None = None) -> Plan:
+    """Read policies, checks and site. found: the catalogue, where it was read before. Raises UsageError; then nothing was scanned."""
+    content = found or catalogue.load(options.policies)
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site.find(options.site)
-    desired = site.load(path, policies)
+    desired = site.load(path, content.policies)
     if options.connection and options.connection not in (*BACKENDS, "openssh"):
         raise UsageError(
             f'--connection: "{options.connection}" is no connection of testinfra', nearest(options.connection, BACKENDS)
@@ -84,11 +97,10 @@ def prepare(options: Options, checks: Mapping[str, Check] | None = None) -> Plan
     for option, file in (("--ssh-config", options.ssh_config), ("--ssh-identity-file", options.identity_file)):
         if file and not Path(file).is_file():
             raise UsageError(f"{option}: {file}: no such file")
-    found = load_checks(data.folder("checks")) if checks is None else checks
+    selection = selecting.choose(options.wanted, content.policies, desired.profiles)
     reached = _reached(options.hosts, desired)
-    return Plan(
-        desired, desired.select(",".join(reached) if reached else options.hosts), reached, policies, found, options
-    )
+    hosts = desired.select(",".join(reached) if reached else options.hosts)
+    return Plan(desired, hosts, reached, content, selection, options)
 
 
 def _reached(hosts: str | None, desired: Site) -> dict[str, Reached]:
@@ -181,8 +193,24 @@ def facts_of(plan: Plan, evidences: Mapping[str, Evidence]) -> dict[str, HostFac
 
 
 def judge(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
-    """The findings of all policies."""
+    """The findings of all policies, whatever was selected: what is proven of a fix is proven of everything."""
     return evaluate(plan.policies.values(), plan.checks, plan.site, facts_of(plan, evidences))
+
+
+def selected(plan: Plan, evidences: Mapping[str, Evidence], findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings of what was selected. Raises UsageError where a project was named that there is not."""
+    return selecting.select(plan.selection, findings, plan.policies, _projects(plan, evidences))
+
+
+def _projects(plan: Plan, evidences: Mapping[str, Evidence]) -> set[str] | None:
+    """The names of all projects; None where they could not be read."""
+    names: set[str] = set()
+    for cluster in clusters(facts_of(plan, evidences)):
+        try:
+            names |= {project.name for project in cluster.first(lambda incus: incus.projects)}
+        except EvidenceError:
+            return None
+    return names
 
 
 def timestamp(seconds: float) -> str:
@@ -212,6 +240,7 @@ def run_of(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Fin
         site=plan.site.name,
         hosts=tuple(_state(evidences[host.name]) for host in plan.hosts),
         findings=ordered(findings),
+        selected=plan.selection.text,
     )
 
 
@@ -227,4 +256,4 @@ def scan(plan: Plan) -> tuple[Run, dict[str, Evidence]]:
     """Collect and judge: the run and what it stands on."""
     started = time.time()
     evidences = collect(plan)
-    return run_of(plan, evidences, judge(plan, evidences), started), evidences
+    return run_of(plan, evidences, selected(plan, evidences, judge(plan, evidences)), started), evidences

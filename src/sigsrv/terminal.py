@@ -10,14 +10,25 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sigsrv import scan
 from sigsrv.errors import UsageError
+from sigsrv.finding import Severity
 from sigsrv.report import words
+from sigsrv.selecting import Wanted
 
 COMPLIANT, FINDINGS, USAGE, UNKNOWN, FAILED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
+
+# The options that select a part of the catalogue: name, what it takes, help. pytest has the same.
+SELECTING = (
+    ("policy", "ID,...", "only these policies, globs too: NET-001,POOL-*"),
+    ("severity", "SEVERITY", "only policies of at least this severity: critical, high, medium or low"),
+    ("family", "FAMILY,...", "only policies of these families: net,acl"),
+    ("profile", "NAME", "only policies of this profile of the site; else baseline, strict or user-environment"),
+    ("project", "PROJECT,...", "of projects, instances, volumes and images only those of these projects, globs too"),
+)
 
 
 def complain(command: str, error: UsageError) -> int:
@@ -35,6 +46,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the site file; else $SIGSRV_SITE, then policies/site.yaml of the checkout, then /etc/sigsrv/site.yaml",
     )
+    add_policies(parser)
     parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
     parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
     parser.add_argument(
@@ -43,6 +55,31 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sudo", action="store_true", help="run what is run on a host under sudo")
     parser.add_argument("--sudo-user", metavar="USER", help="the account that sudo changes to; default: root")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
+
+
+def add_policies(parser: argparse.ArgumentParser) -> None:
+    """The option that adds folders of policies."""
+    parser.add_argument(
+        "--policies",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder of further policies, <family>/<ID>.yaml, and their checks, checks/test_*.py; repeatable",
+    )
+
+
+def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
+    """The options that select a part of the catalogue."""
+    group = parser.add_argument_group("selecting", "all is judged, what was not selected is left out of the run")
+    for name, metavar, text in SELECTING:
+        if name not in without:
+            choices = [severity.value for severity in Severity] if name == "severity" else None
+            group.add_argument(f"--{name}", metavar=metavar, choices=choices, help=text)
+
+
+def wanted_of(arguments: argparse.Namespace) -> Wanted:
+    """What was selected by a command's arguments."""
+    return Wanted(**{name: vars(arguments).get(name) for name, _, _ in SELECTING})
 
 
 def options_of(arguments: argparse.Namespace) -> scan.Options:
@@ -60,6 +97,8 @@ def options_of(arguments: argparse.Namespace) -> scan.Options:
         evidence=given.get("evidence"),
         unverified=given.get("unverified", False),
         save=given.get("save"),
+        policies=tuple(arguments.policies),
+        wanted=wanted_of(arguments),
     )
 
 

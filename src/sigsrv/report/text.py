@@ -26,6 +26,8 @@ def summary(run: Run, width: int = 80, color: bool = False) -> str:
     if color:
         lines = [f"\x1b[1;{_COLORS[tone]}m{line}\x1b[0m" for line in lines]
     lines += _wrap(_counts(run), width, "  ")
+    if run.selected:
+        lines += _wrap(f"selected: {run.selected}", width, "  ")
     lines += ["", "Hosts"]
     column = max((_columns(words.visible(host.name)) for host in run.hosts), default=0)
     for host in run.hosts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,12 @@ def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
     if "backups" in content:
         _known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
     _known(document, ("exempt",), content.get("exempt", {}), policies, "policy")
+    for index, profile in enumerate(content.get("profiles", ())):
+        for place, glob in enumerate(profile.get("policies", ())):
+            if not any(fnmatchcase(policy, glob) for policy in policies):
+                raise document.error(
+                    ("profiles", index, "policies", place), f'no policy fits "{glob}"', nearest(glob, policies)
+                )
     for index, bridge in enumerate(content.get("bridges", ())):
         _check_subnet(document, index, bridge)
 

@@ -1,0 +1,240 @@
+"""policies: the catalogue as a person reads it: a table, one policy explained, a page of Markdown; and as a program does.
+
+Room: report. Texts of policies are written by whoever writes policies; they are wrapped, and their control characters spelled out.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import yaml
+
+from sigsrv.finding import Severity
+from sigsrv.policy import Policy
+from sigsrv.remediation import PERMANENT, Remediation
+from sigsrv.report import words
+
+# What the families are about, in the order in which they are shown; a site's own families follow.
+FAMILIES: Mapping[str, str] = {
+    "host": "hosts",
+    "clus": "the cluster",
+    "net": "bridges and VLANs",
+    "xhost": "what must be the same on every host",
+    "acl": "network ACLs and isolation",
+    "auth": "access to Incus",
+    "proj": "projects",
+    "inst": "instances",
+    "img": "images",
+    "pool": "storage pools",
+    "vol": "volumes, snapshots and backups",
+}
+# What a kind of resource is in a sentence, and what a finding's id names it.
+RESOURCES: Mapping[str, tuple[str, str]] = {
+    "host": ("each host", "HOST/HOST"),
+    "bridge": ("each bridge on each host", "HOST/BRIDGE"),
+    "pool": ("each storage pool on each host", "HOST/POOL"),
+    "filesystem": ("each file system of each host", "HOST/MOUNT"),
+    "cluster": ("the cluster", "cluster/cluster"),
+    "member": ("each member of the cluster", "cluster/MEMBER"),
+    "network": ("each network", "cluster/NETWORK"),
+    "acl": ("each ACL", "cluster/PROJECT/ACL"),
+    "volume": ("each custom volume", "HOST/POOL/PROJECT/VOLUME"),
+    "certificate": ("each certificate that is trusted", "cluster/FINGERPRINT"),
+    "image": ("each image", "cluster/PROJECT/FINGERPRINT"),
+    "project": ("each project", "cluster/PROJECT"),
+    "instance": ("each instance", "HOST/PROJECT/INSTANCE"),
+    "warning": ("each kind of warning and member", "cluster/TYPE/LOCATION"),
+}
+_FRAMEWORKS = {"nist-800-53r5": "NIST SP 800-53 r5", "cis-v8": "CIS Controls v8"}
+_COLORS = {Severity.CRITICAL: "1;31", Severity.HIGH: "31", Severity.MEDIUM: "33", Severity.LOW: "36"}
+_BOLD, _DIM = "1", "2"
+
+
+def by_family(policies: Iterable[Policy]) -> list[tuple[str, list[Policy]]]:
+    """The policies of each family, families in their order, policies by id."""
+    places = {family: place for place, family in enumerate(FAMILIES)}
+    ordered = sorted(policies, key=lambda each: (places.get(each.family, len(places)), each.family, each.id))
+    return [(family, list(members)) for family, members in groupby(ordered, key=lambda each: each.family)]
+
+
+def about(family: str) -> str:
+    """A family with what it is about: ``net: bridges and VLANs``."""
+    return f"{family}: {FAMILIES[family]}" if family in FAMILIES else family
+
+
+def _painted(text: str, code: str, color: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if color else text
+
+
+def table(policies: Sequence[Policy], width: int = 80, color: bool = False) -> str:
+    """A line for each policy, by family: id, severity, what holds, and whether a script puts it right."""
+    column = max((len(each.id) for each in policies), default=0)
+    room = max(width - column - 20, 20)
+    lines = [_painted(f"{'id':<{column}}  severity  {'what holds':<{room}}  fix", _DIM, color)]
+    for family, members in by_family(policies):
+        lines += ["", _painted(f"{about(family)} ({len(members)})", _BOLD, color)]
+        for each in members:
+            first, *rest = textwrap.wrap(words.visible(each.title), room) or [""]
+            fixed = "script" if each.remediation else ""
+            severity = _painted(f"{each.severity.value:<8}", _COLORS[each.severity], color)
+            lines.append(f"{each.id:<{column}}  {severity}  {first:<{room}}  {fixed}".rstrip())
+            lines += [f"{'':<{column + 12}}{line}" for line in rest]
+    return "\n".join([*lines, "", *textwrap.wrap(_counts(policies), width)]) + "\n"
+
+
+def _counts(policies: Sequence[Policy]) -> str:
+    severities = [(severity, sum(each.severity is severity for each in policies)) for severity in Severity]
+    said = ", ".join(f"{number} {severity.value}" for severity, number in severities if number)
+    scripted = sum(each.remediation is not None for each in policies)
+    return f"{words.count(len(policies), 'policy', 'policies')}: {said}; a script puts {scripted} right"
+
+
+def as_dict(policy: Policy) -> dict[str, Any]:
+    """A policy for programs; what ``sigsrv policies list --format json`` prints of each."""
+    return {
+        "id": policy.id,
+        "title": policy.title,
+        "severity": policy.severity.value,
+        "family": policy.family,
+        "examines": policy.examines,
+        "scope": "host" if policy.on_hosts else "cluster",
+        "decided_by": "check" if policy.rule is None else "rule",
+        "why": policy.why,
+        "traps": policy.traps,
+        "remediation": policy.remediation,
+        "by_hand": policy.by_hand or None,
+        "controls": {name: list(ids) for name, ids in policy.controls.items()},
+        "source": list(policy.source),
+    }
+
+
+def explanation(
+    policy: Policy, remediation: Remediation | None, looked: str, width: int = 80, color: bool = False
+) -> str:
+    """One policy in full. looked: how a check looks at it, and where that stands; of a rule the rule itself is shown."""
+    each, form = RESOURCES[policy.examines]
+    scope = f"{policy.severity.value}; family {about(policy.family)}; examines {each}"
+    lines = textwrap.wrap(f"{policy.id}: {words.visible(policy.title)}", width)
+    lines = [_painted(line, _BOLD, color) for line in lines] + textwrap.wrap(scope, width)
+    finding = f"A finding's id is {policy.id}@{form}."
+    parts = [
+        ("Why", [policy.why]),
+        ("How it is looked at", [*_looked(policy, looked), finding]),
+        ("What misleads", policy.traps.split("\n\n") if policy.traps else []),
+        ("How it is fixed", _fixed(policy, remediation)),
+        ("Controls", [_controls(policy)]),
+        ("Source", ["; ".join(policy.source)]),
+        ("File", [_examples(policy), str(policy.path)]),
+    ]
+    for title, paragraphs in parts:
+        if paragraphs:
+            lines += ["", _painted(title, _BOLD, color)]
+            for paragraph in paragraphs:
+                lines += _paragraph(paragraph, width)
+    return "\n".join(lines) + "\n"
+
+
+def _paragraph(text: str, width: int) -> list[str]:
+    """Wrapped prose; a text with lines of its own (a rule) keeps them."""
+    shown = words.visible(text, keep="\n")
+    if "\n" in shown.strip():
+        return textwrap.indent(shown.rstrip("\n"), "    ").splitlines()
+    return textwrap.wrap(
+        shown, width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _looked(policy: Policy, looked: str) -> list[str]:
+    if policy.rule is None:
+        return [looked]
+    found = [f"Its facts must keep this rule (JSON Schema), in words: {policy.expected}.", _yaml(policy.rule)]
+    if policy.match:
+        found += ["The rule concerns only:", _yaml(policy.match)]
+    return found
+
+
+def _yaml(schema: Mapping[str, Any]) -> str:
+    text = yaml.safe_dump(dict(schema), default_flow_style=None, sort_keys=False, width=72)
+    return text if "\n" in text.strip() else f"{text}\n\n"
+
+
+def _fixed(policy: Policy, remediation: Remediation | None) -> list[str]:
+    if remediation is None:
+        return [f"By hand. {policy.by_hand}"]
+    _, form = RESOURCES[policy.examines]
+    lasting = [name for name, file in PERMANENT.items() if (remediation.folder / file).is_file()]
+    return [
+        f"{remediation.title} ({remediation.name}).",
+        f"Disrupts ({remediation.disruption}): {remediation.disrupts}",
+        f"Undo: {remediation.undo}",
+        *([f"With it comes a fix that lasts, for {' and '.join(lasting)}."] if lasting else []),
+        f"sigsrv-remediate {policy.id}@{form}",
+    ]
+
+
+def _controls(policy: Policy) -> str:
+    named = [(_FRAMEWORKS.get(name, name), ids) for name, ids in policy.controls.items() if ids]
+    return "; ".join(f"{name}: {', '.join(ids)}" for name, ids in named)
+
+
+def _examples(policy: Policy) -> str:
+    compliant, violating = (len(policy.examples[kind]) for kind in ("compliant", "violating"))
+    return f"{compliant} compliant and {violating} violating examples: sigsrv policies test {policy.id}"
+
+
+def page(policies: Sequence[Policy], remediations: Mapping[str, Remediation]) -> str:
+    """The catalogue as a page of Markdown, by family."""
+    lines = [
+        "# The policies",
+        "",
+        "Written by `make docs` from the policies' own files; `sigsrv explain ID` tells more of each.",
+        "",
+    ]
+    lines += [counts(policies)]
+    for family, members in by_family(policies):
+        lines += ["", f"## {about(family)}"]
+        for each in members:
+            lines += ["", *_section(each, remediations)]
+    return "\n".join(lines) + "\n"
+
+
+def counts(policies: Sequence[Policy]) -> str:
+    """A table of Markdown: how many policies each family has, by severity, and how many a script puts right."""
+    head = ["family", "about", *(severity.value for severity in Severity), "all", "by script"]
+    rows = [(family, FAMILIES.get(family, ""), members) for family, members in by_family(policies)]
+    rows.append(("all", "", list(policies)))
+    lines = [_row(head), _row(["---"] * 2 + ["---:"] * (len(head) - 2))]
+    for family, text, members in rows:
+        numbers = [sum(each.severity is severity for each in members) for severity in Severity]
+        scripted = sum(each.remediation is not None for each in members)
+        lines.append(
+            _row([family, text, *(str(number or "") for number in numbers), str(len(members)), str(scripted or "")])
+        )
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterator[str]:
+    each, form = RESOURCES[policy.examines]
+    yield f"### {policy.id} {policy.title}"
+    yield ""
+    yield f"**{policy.severity.value}** · {each} · `{policy.id}@{form}`"
+    yield ""
+    yield " ".join(policy.why.split())
+    if policy.traps:
+        yield ""
+        yield f"*What misleads:* {' '.join(policy.traps.split())}"
+    yield ""
+    if policy.remediation:
+        named = remediations[policy.remediation]
+        yield f"*Fixed by* [`{named.name}`](../remediations/{named.name}/): {named.title}. {' '.join(named.undo.split())}"
+    else:
+        yield f"*Fixed by hand:* {' '.join(policy.by_hand.split())}"
+    yield ""
+    yield f"*Controls:* {_controls(policy)} · *Source:* {'; '.join(policy.source)} · [file](../policies/{policy.family}/{policy.id}.yaml)"
