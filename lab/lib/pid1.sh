@@ -46,6 +46,20 @@ printf 'root:1000000:1000000000\n' | tee /etc/subuid >/etc/subgid
 rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d
 cp sshkeys/* /etc/ssh/
 cp sshd_config /etc/ssh/sshd_config
+# What can be updated is the host's own too (updates.sh); its index is so small that it needs no cache.
+find /etc/apt -mindepth 1 -delete
+mkdir /etc/apt/apt.conf.d /etc/apt/preferences.d
+cat >/etc/apt/apt.conf.d/lab <<'C'
+Dir::State::status "/var/lib/apt/status";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+C
+cat >/etc/apt/sources.list <<'C'
+deb [trusted=yes] http://deb.lab.invalid/debian bookworm main
+deb [trusted=yes] http://security.lab.invalid/debian-security bookworm-security main
+C
+mount -c --bind apt /var/lib/apt
+mount -c --bind boot /boot
 mkdir -p /var/lib/incus /var/log/incus /home
 mount -c --bind incus /var/lib/incus
 mount -c --bind log /var/log/incus

@@ -66,10 +66,15 @@ class Wants:
     backups: str | None = None
 
 
-# A release file of apt says itself when it was made: a failed update renews its time of change, one without news does not.
-_RELEASES = "grep -H '^Date:' /var/lib/apt/lists/*_InRelease"
-# The kernels that are installed and the one that runs; the file that Debian's packages leave when they want a reboot.
-_REBOOT = "uname -r; ls -d /run/reboot-required 2>/dev/null; ls -d /lib/modules/* 2>/dev/null; true"
+# A release file of apt says itself what its archive is, and when it was made: a failed update renews its time of change, one without
+# news does not.
+_RELEASES = ("-maxdepth", "1", "-name", "*Release", "-exec", "grep", "-HE", "^(Label|Suite|Codename|Date): ", "{}", "+")
+# The kernel that runs, with its version; the file that Debian's packages leave when they want a reboot; the kernels that could be
+# booted. One upgraded in place keeps its name: the package's version tells.
+_REBOOT = (
+    "uname -r && uname -v || exit; ls -d /run/reboot-required /boot/vmlinuz-* 2>/dev/null; "
+    "dpkg-query -W -f '${Version}\\n' \"linux-image-$(uname -r)\" 2>/dev/null; true"
+)
 # What one kind of system alone has: on another the answer is empty, and no failure.
 _NIXOS = (
     "command -v nixos-version >/dev/null || exit 0; nixos-version --json && stat -c %Y /nix/var/nix/profiles/system && "
@@ -77,7 +82,12 @@ _NIXOS = (
 )
 
 _PACKAGES = f"command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '{PACKAGE_FORMAT}' {' '.join(PACKAGES)}"
-_UPGRADE = "command -v apt-get >/dev/null || exit 0; exec apt-get -s -o Debug::NoLocking=true upgrade"
+# What the security archives would bring: with new packages (a kernel is one), to packages on hold, and where another archive has
+# something newer still. Without such an archive apt refuses.
+_UPGRADE = (
+    "command -v apt-get >/dev/null || exit 0; exec apt-get -s -o Debug::NoLocking=true -o APT::Get::Always-Include-Phased-Updates=true "
+    "-t '*-security' --ignore-hold dist-upgrade"
+)
 
 # The clock is read first and last: what lies between is known of both clocks. The units come next: asking the API starts a daemon
 # that waits for its socket.
@@ -127,7 +137,7 @@ TABLE = (
     ),
     Probe("reboot", ("sh", "-c", _REBOOT), "facts.updates"),
     Probe("nixos", ("sh", "-c", _NIXOS), "facts.updates"),
-    Probe("apt-releases", ("sh", "-c", _RELEASES), "facts.updates"),
+    Probe("apt-releases", ("find", "/var/lib/apt/lists", *_RELEASES), "facts.updates"),
     Probe("clock-end", ("date", "+%s.%N"), "facts.host"),
     Probe("apt-upgrade", ("sh", "-c", _UPGRADE), "facts.updates", timeout_s=10, slow=True),
     Probe("backups", ("find", "DIR", *_FOUND), "facts.backups", timeout_s=10, root=True, slow=True, needs="backups"),
