@@ -117,7 +117,7 @@ TABLE = (
     Probe("nft", ("nft", "-j", "list", "ruleset"), "facts.firewall", root=True),
     Probe("bridge-nf", ("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables"), "facts.firewall"),
     Probe("fdb", ("bridge", "-j", "fdb", "show"), "facts.network"),
-    Probe("listen", ("ss", "-Hltn"), "facts.host"),
+    Probe("listen", ("ss", "-Hltn"), "facts.listening"),
     Probe("os-release", ("cat", "/etc/os-release"), "facts.host"),
     Probe("packages", ("sh", "-c", _PACKAGES), "facts.host"),
     Probe("groups", ("getent", "group"), "facts.accounts"),

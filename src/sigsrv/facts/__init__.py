@@ -13,8 +13,10 @@ from typing import TypeVar
 
 from sigsrv.collect.evidence import Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.facts import listening
 from sigsrv.facts.firewall import FirewallFacts
 from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
+from sigsrv.facts.listening import Listener
 from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
@@ -70,6 +72,11 @@ class HostFacts:
     @cached_property
     def system(self) -> SystemFacts:
         return SystemFacts(self.evidence)
+
+    @cached_property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The TCP sockets that wait for connections."""
+        return listening.of_host(self.evidence)
 
     @cached_property
     def daemon_down(self) -> bool:
