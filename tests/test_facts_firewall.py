@@ -132,20 +132,36 @@ def test_a_ruleset_that_was_refused_is_an_error():
         _ = of("nft", "", 127, "", Failure(FailureKind.MISSING, "nft is not on the host")).rules
 
 
+GONE = "cat: /proc/sys/net/bridge/bridge-nf-call-iptables: No such file or directory"
+BOTH_GONE = f"{GONE}\n{GONE.replace('iptables', 'ip6tables')}"
+
+
 @pytest.mark.parametrize(
     ("stdout", "rc", "stderr", "wanted"),
     [
-        ("1\n", 0, "", True),
-        ("0\n", 0, "", False),
-        ("", 1, "cat: /proc/sys/net/bridge/bridge-nf-call-iptables: No such file or directory", False),
+        ("1\n1\n", 0, "", {"IPv4", "IPv6"}),
+        ("1\n0\n", 0, "", {"IPv4"}),
+        ("0\n0\n", 0, "", set()),
+        ("", 1, BOTH_GONE, set()),
     ],
 )
 def test_br_netfilter_is_on_off_or_not_loaded(stdout, rc, stderr, wanted):
-    """Without the module there is no such file, and nothing is filtered."""
-    assert of("bridge-nf", stdout, rc, stderr).filters_bridged is wanted
+    """Without the module there are no such files, and nothing is filtered."""
+    assert of("bridge-nf", stdout, rc, stderr).filters_bridged == wanted
 
 
-@pytest.mark.parametrize(("stdout", "rc", "stderr"), [("", 0, ""), ("2", 0, ""), ("", 1, "Permission denied")])
+@pytest.mark.parametrize(
+    ("stdout", "rc", "stderr"),
+    [
+        ("", 0, ""),
+        ("1\n", 0, ""),
+        ("1\n2\n", 0, ""),
+        ("1\n1\n1\n", 0, ""),
+        ("", 1, "Permission denied"),
+        ("1\n", 1, GONE.replace("iptables", "ip6tables")),
+        ("", 1, GONE),
+    ],
+)
 def test_a_switch_that_can_t_be_read_is_an_error(stdout, rc, stderr):
     """Neither on nor off."""
     with pytest.raises(EvidenceError):

@@ -278,7 +278,7 @@ def test_what_a_member_did_not_tell_says_why(view, kind):
 
 def test_the_rules_of_an_acl_are_counted_by_what_they_do():
     """Rules that are logged take effect too, disabled ones do not."""
-    rules = [{"state": "enabled"}, {"state": "logged"}, {"state": "disabled"}]
+    rules = [{"action": "allow", "state": state} for state in ("enabled", "logged", "disabled")]
     row = {"name": "a", "project": "default", "ingress": rules, "egress": rules[:1]}
     (found,) = IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
 
@@ -287,7 +287,44 @@ def test_the_rules_of_an_acl_are_counted_by_what_they_do():
     assert (recorded.name, recorded.enabled, recorded.disabled) == ("user-isolate", 3, 0)
 
 
-@pytest.mark.parametrize("rules", ["", {}, None, [{}], [1], [{"state": ""}], [{"state": "on"}]], ids=repr)
+def test_a_rule_of_an_acl_is_read_as_it_is_written():
+    """What Incus leaves out is any; a rule says itself which side is the other one."""
+    rule = {
+        "action": "allow",
+        "state": "logged",
+        "source": "10.0.0.0/8",
+        "protocol": "tcp",
+        "destination_port": "22,80",
+        "description": "x",
+    }
+    row = {"name": "a", "project": "p", "ingress": [rule], "egress": [{**rule, "action": "drop", "state": "disabled"}]}
+    ((into, out),) = (
+        each.rules for each in IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
+    )
+
+    assert (into.direction, into.peer, into.protocol, into.destination_port, into.source_port) == (
+        "ingress",
+        "10.0.0.0/8",
+        "tcp",
+        "22,80",
+        "",
+    )
+    assert (into.allows, into.takes_effect, out.allows, out.takes_effect) == (True, True, False, False)
+    assert (out.direction, out.peer) == ("egress", "")
+    assert str(into) == "ingress allow from 10.0.0.0/8 protocol tcp port 22,80"
+
+
+WRONG = [
+    {"state": "enabled"},
+    {"action": "", "state": "enabled"},
+    {"action": "accept", "state": "enabled"},
+    {"action": "allow", "state": "enabled", "network": "a"},
+    {"action": "allow", "state": ""},
+    {"action": "allow", "state": "on"},
+]
+
+
+@pytest.mark.parametrize("rules", ["", {}, None, [{}], [1], *([each] for each in WRONG)], ids=repr)
 @pytest.mark.parametrize("way", ["ingress", "egress"])
 def test_rules_of_another_shape_are_an_error(way, rules):
     """An ACL whose rules did not come back is unknown, not empty."""
@@ -321,3 +358,42 @@ def test_a_host_in_no_cluster_stands_for_itself():
         ("a", ["a"]),
         ("b", ["b"]),
     ]
+
+
+def test_a_bridge_s_network_has_its_booleans_filled_in():
+    """However they are written; of what Incus does not manage, or of another type, nothing is made up."""
+    row = {
+        "name": "br0",
+        "managed": True,
+        "type": "bridge",
+        "status": "Created",
+        "locations": ["a"],
+        "config": {"ipv4.nat": "Yes"},
+    }
+    rows = [row, {**row, "name": "up0", "type": "physical"}, {**row, "name": "docker0", "managed": False, "config": {}}]
+    bridge, uplink, foreign = IncusFacts(answering(url.NETWORKS, ApiAnswer(200, rows))).networks
+
+    assert {key: bridge.config[key] for key in ("ipv4.nat", "ipv6.nat", "ipv4.firewall", "ipv4.dhcp")} == {
+        "ipv4.nat": "true",
+        "ipv6.nat": "false",
+        "ipv4.firewall": "true",
+        "ipv4.dhcp": "true",
+    }
+    assert (uplink.config, foreign.config) == ({"ipv4.nat": "Yes"}, {})
+    with pytest.raises(EvidenceError, match="no boolean"):
+        _ = IncusFacts(answering(url.NETWORKS, ApiAnswer(200, [{**row, "config": {"ipv4.nat": "maybe"}}]))).networks
+
+
+def test_the_daemon_says_what_it_runs_on():
+    """The versions that two hosts are compared by; without ZFS there is none."""
+    server = IncusFacts(RECORDED).server
+    environment = {
+        **RECORDED.api[url.SERVER].metadata["environment"],
+        "storage_supported_drivers": [{"Name": "dir", "Version": "1"}],
+    }
+    bare = answering(url.SERVER, ApiAnswer(200, {"auth": "trusted", "environment": environment}))
+
+    assert (server.firewall, server.os, server.os_version) == ("nftables", "Debian GNU/Linux", "13")
+    assert server.kernel.startswith("6.")
+    assert server.zfs.startswith("2.3")
+    assert IncusFacts(bare).server.zfs is None

@@ -9,7 +9,7 @@ import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts.network import Address, NetworkFacts, addresses, links
+from sigsrv.facts.network import Address, Learned, NetworkFacts, addresses, learned, links
 
 
 def of(stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = None, probe: str = "link") -> NetworkFacts:
@@ -179,3 +179,39 @@ def test_unreadable_addresses_are_an_error_not_a_host_without_any(text):
 def test_an_address_counts_as_incus_counts_it(local, counts):
     """Private ranges are global unicast to Incus; link-local, loopback, multicast and unspecified addresses are not."""
     assert Address(ip_address(local), 24).is_global_unicast is counts
+
+
+def test_stations_that_a_bridge_has_learned_are_read(recorded):
+    """By the port that they were seen at; the links' own addresses, and those that were set, are none."""
+    found = learned(recorded("fdb/sigsrv.json"))
+
+    assert {each.port for each in found if each.bridge == "userbr0"} == {"user0", "vethfed98ed6"}
+    assert Learned("10:66:6a:92:a6:f6", "user0", "userbr0") in found
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("state", ["", "stale", "reachable"])
+def test_a_station_counts_in_whatever_state_it_was_learned(state):
+    """Only what was set by hand or is the link's own was not learned; the address is compared in lower case."""
+    row = {"mac": "AA:00:00:00:00:01", "ifname": "v0", "flags": [], "master": "br0", "state": state}
+    rows = [{**row, "vlan": 1}, row, {**row, "state": "permanent"}, {**row, "state": "static"}]
+
+    assert learned(json.dumps(rows)) == (Learned("aa:00:00:00:00:01", "v0", "br0"),)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "[]",
+        "{}",
+        '[{"ifname": "v0", "flags": [], "state": ""}]',
+        '[{"mac": "a", "flags": [], "state": ""}]',
+        '[{"mac": "a", "ifname": "v0", "flags": []}]',
+        '[{"mac": "a", "ifname": "v0", "flags": {}, "state": ""}]',
+    ],
+)
+def test_what_is_no_table_of_stations_is_an_error(told):
+    """Never a bridge that has learned nothing."""
+    with pytest.raises(EvidenceError, match="sigsrv: bridge fdb"):
+        _ = of(told, probe="fdb").learned

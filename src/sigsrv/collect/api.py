@@ -35,7 +35,7 @@ WARNINGS = "/1.0/warnings?recursion=1"
 PROJECTS = "/1.0/projects?recursion=1"
 PROFILES = "/1.0/profiles?recursion=1&all-projects=true"
 NETWORKS = "/1.0/networks?recursion=1"  # of project default: bridges live nowhere else
-NETWORK_ACLS = "/1.0/network-acls?recursion=1"
+NETWORK_ACLS = "/1.0/network-acls?recursion=1&all-projects=true"
 POOLS = "/1.0/storage-pools?recursion=1"
 CERTIFICATES = "/1.0/certificates?recursion=1"
 IMAGES = "/1.0/images?recursion=1&all-projects=true"

@@ -23,6 +23,7 @@ UNITS = ("incus.service", "incus.socket", "incus-startup.service")
 PACKAGES = ("incus", "incus-base", "incus-client")
 PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
 DF_COLUMNS = ("source", "fstype", "size", "used", "avail", "itotal", "iused", "target")
+BRIDGE_NF = ("/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables")
 _JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSAGE", "--no-pager")
 _FOUND = ("-type", "f", "-printf", "%T@ %s %p\\0")
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,TriggeredBy,NRestarts,Result"
@@ -115,7 +116,7 @@ TABLE = (
     ),
     Probe("arcstats", ("cat", "/proc/spl/kstat/zfs/arcstats"), "facts.host", needs="zfs"),
     Probe("nft", ("nft", "-j", "list", "ruleset"), "facts.firewall", root=True),
-    Probe("bridge-nf", ("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables"), "facts.firewall"),
+    Probe("bridge-nf", ("cat", *BRIDGE_NF), "facts.firewall"),
     Probe("fdb", ("bridge", "-j", "fdb", "show"), "facts.network"),
     Probe("listen", ("ss", "-Hltn"), "facts.listening"),
     Probe("os-release", ("cat", "/etc/os-release"), "facts.host"),

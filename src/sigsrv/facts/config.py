@@ -45,6 +45,19 @@ PROJECT_BOOLEANS: Mapping[str, bool] = {
     "features.storage.volumes": False,
     "restricted": False,
 }
+NETWORK_BOOLEANS: Mapping[str, bool] = {  # of a managed bridge
+    "ipv4.dhcp": True,
+    "ipv4.firewall": True,
+    "ipv4.nat": False,
+    "ipv4.routing": True,
+    "ipv6.dhcp": True,
+    "ipv6.dhcp.stateful": False,
+    "ipv6.firewall": True,
+    "ipv6.nat": False,
+    "ipv6.routing": True,
+    "security.acls.default.egress.logged": False,
+    "security.acls.default.ingress.logged": False,
+}
 
 
 def boolean(value: Any, default: bool, where: str) -> bool:

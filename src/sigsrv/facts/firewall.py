@@ -19,6 +19,7 @@ Key = tuple[str, str, str]  # family, table, chain
 
 _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
 _COUNTED = frozenset({"counter", "last"})  # they hold what has passed so far, not what is wanted
+_FAMILIES = ("IPv4", "IPv6")  # as the probe bridge-nf asks for them
 _SILENT = frozenset({"log"})  # they let everything on to the next statement
 
 
@@ -153,15 +154,15 @@ class FirewallFacts:
         return ruleset(output(self.evidence, "nft"), self.evidence.host)
 
     @cached_property
-    def filters_bridged(self) -> bool:
-        """Whether what a bridge passes on meets the rules for IPv4 (br_netfilter); False where the module is not loaded."""
+    def filters_bridged(self) -> frozenset[str]:
+        """What a bridge passes on and still meets the rules: ``IPv4``, ``IPv6``; neither where br_netfilter is not loaded."""
         answer = probe(self.evidence, "bridge-nf")
         if answer.rc != 0:
-            if "no such file" in answer.stderr.lower():
-                return False
+            if answer.stderr.lower().count("no such file") == len(_FAMILIES) and not answer.stdout:
+                return frozenset()
             raise command_failed(self.evidence.host, "bridge-nf", answer)
         with reading("bridge-nf-call-iptables", self.evidence.host):
-            said = answer.stdout.strip()
-            if said not in ("0", "1"):
-                raise ValueError(f"{said!r} is neither 0 nor 1")
-            return said == "1"
+            said = answer.stdout.split()
+            if len(said) != len(_FAMILIES) or not set(said) <= {"0", "1"}:
+                raise ValueError(f"{answer.stdout!r} is not 0 or 1 for each of {', '.join(_FAMILIES)}")
+            return frozenset(family for family, word in zip(_FAMILIES, said, strict=True) if word == "1")

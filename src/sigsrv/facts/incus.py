@@ -6,7 +6,7 @@ Source: Incus REST API, doc/rest-api.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -34,6 +34,10 @@ from sigsrv.facts.resources import (
 __all__ = ["IncusFacts", "Instance", "UnreadInstance"]
 
 T = TypeVar("T")
+
+
+def _zfs(drivers: Sequence[Mapping[str, Any]]) -> str | None:
+    return next((str(driver.get("Version", "")) for driver in drivers if driver["Name"] == "zfs"), None)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class IncusFacts:
                 name=str(environment.get("server_name", "")),
                 version=text(environment["server_version"], "server_version"),
                 firewall=str(environment.get("firewall", "")),
+                kernel=str(environment.get("kernel_version", "")),
+                os=str(environment.get("os_name", "")),
+                os_version=str(environment.get("os_version", "")),
+                zfs=_zfs(rows(environment.get("storage_supported_drivers", []), "storage_supported_drivers")),
             )
 
     @cached_property

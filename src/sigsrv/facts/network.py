@@ -61,6 +61,35 @@ class Bridge:
     ports: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Learned:
+    """A station that a bridge has seen by one of its ports. mac: in lower case; it is forgotten after some minutes of silence."""
+
+    mac: str
+    port: str
+    bridge: str
+
+
+def learned(document: str, host: str = "") -> tuple[Learned, ...]:
+    """The stations that the bridges of one host have learned; addresses of the host's own links are none.
+
+    document: the probe ``fdb`` (``bridge -j fdb show``): a JSON array. Each link has addresses of its own there, so an empty one
+    raises EvidenceError. Source: bridge(8).
+    """
+    with reading("bridge fdb", host):
+        listed = rows(parsed(document), "fdb")
+        if not listed:
+            raise ValueError("empty: not even the addresses of the links themselves")
+        found = []
+        for row in listed:
+            mac, port, state = text(row["mac"], "mac").lower(), text(row["ifname"], "ifname"), row["state"]
+            if not isinstance(state, str) or not isinstance(row["flags"], list):
+                raise ValueError(f"{mac}: state or flags")
+            if row.get("master") and state not in ("permanent", "static"):
+                found.append(Learned(mac, port, text(row["master"], "master")))
+        return tuple(dict.fromkeys(found))
+
+
 def links(document: str, host: str = "") -> dict[str, Link]:
     """The links of one host, by name.
 
@@ -134,6 +163,11 @@ class NetworkFacts:
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:
         """The addresses of each link, by its name. Raises EvidenceError."""
         return addresses(output(self.evidence, "addr"), self.evidence.host)
+
+    @cached_property
+    def learned(self) -> tuple[Learned, ...]:
+        """What the bridges have learned, by no order. Raises EvidenceError."""
+        return learned(output(self.evidence, "fdb"), self.evidence.host)
 
     def bridge(self, name: str) -> Bridge | None:
         """A bridge with its ports; None where there is no link of that name, or it is no bridge. Raises EvidenceError."""

@@ -11,19 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sigsrv.facts.config import INSTANCE_BOOLEANS, PROJECT_BOOLEANS, normalised
+from sigsrv.facts.config import INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
 from sigsrv.facts.reading import mapping, rows, text
 
 Config = Mapping[str, str]
 _WAYS = ("ingress", "egress")
 _EFFECTIVE = frozenset({"enabled", "logged"})
+_STATES = _EFFECTIVE | {"disabled"}
+_ACTIONS = frozenset({"allow", "allow-stateless", "reject", "drop"})
 
 
 @dataclass(frozen=True)
 class Server:
     """The daemon itself. trusted: whether it showed us everything, or a filtered view.
 
-    firewall: what it filters with, ``nftables`` or ``xtables``; "" where it does not say.
+    firewall: what it filters with, ``nftables`` or ``xtables``; zfs: the version of the ZFS that it can use, None where it can use
+    none. What it does not say is "".
     """
 
     trusted: bool
@@ -31,6 +34,10 @@ class Server:
     name: str
     version: str
     firewall: str
+    kernel: str
+    os: str
+    os_version: str
+    zfs: str | None
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,10 @@ class UnreadInstance:
 
 @dataclass(frozen=True)
 class Network:
-    """A network, of the cluster or as one member has it. locations: the members that have it; of an unmanaged one, none."""
+    """A network, of the cluster or as one member has it. locations: the members that have it; of an unmanaged one, none.
+
+    config: of a managed bridge, with its booleans filled in.
+    """
 
     name: str
     managed: bool
@@ -102,13 +112,57 @@ class Network:
 
 
 @dataclass(frozen=True)
+class AclRule:
+    """A rule of an ACL, as written; what is "" is any. state: ``enabled``, ``logged`` (enabled, and told in the log), ``disabled``."""
+
+    direction: str  # ingress or egress
+    action: str  # allow, allow-stateless, reject or drop
+    state: str
+    source: str = ""
+    destination: str = ""
+    protocol: str = ""
+    source_port: str = ""
+    destination_port: str = ""
+    icmp_type: str = ""
+    icmp_code: str = ""
+
+    @property
+    def takes_effect(self) -> bool:
+        return self.state in _EFFECTIVE
+
+    @property
+    def allows(self) -> bool:
+        return self.action.startswith("allow")
+
+    @property
+    def peer(self) -> str:
+        """The other side: where it comes from for ingress, where it goes to for egress."""
+        return self.source if self.direction == "ingress" else self.destination
+
+    def __str__(self) -> str:
+        words = [self.direction, self.action]
+        parts = {"from": self.source, "to": self.destination, "protocol": self.protocol}
+        parts |= {"from port": self.source_port, "port": self.destination_port}
+        parts |= {"type": self.icmp_type, "code": self.icmp_code}
+        return " ".join([*words, *(f"{name} {value}" for name, value in parts.items() if value)])
+
+
+@dataclass(frozen=True)
 class NetworkAcl:
-    """An ACL. enabled: how many rules of both directions take effect (``enabled`` or ``logged``); disabled: how many do not."""
+    """An ACL. rules: those of both directions, the disabled ones too. Their order means nothing."""
 
     name: str
     project: str
-    enabled: int
-    disabled: int
+    rules: tuple[AclRule, ...]
+
+    @property
+    def enabled(self) -> int:
+        """How many rules take effect."""
+        return sum(rule.takes_effect for rule in self.rules)
+
+    @property
+    def disabled(self) -> int:
+        return len(self.rules) - self.enabled
 
 
 @dataclass(frozen=True)
@@ -202,8 +256,11 @@ def network(row: Mapping[str, Any]) -> Network:
         raise ValueError(f"network {name}: managed: not a boolean")
     status = text(row["status"], "status") if row["managed"] else ""
     locations = _locations(row, f"network {name}") if row["managed"] else ()
+    kind = text(row["type"], "type")
     config = config_of(row["config"] or {}, name)
-    return Network(name, row["managed"], text(row["type"], "type"), status, locations, config)
+    if row["managed"] and kind == "bridge":
+        config = normalised(config, NETWORK_BOOLEANS, f"network {name}")
+    return Network(name, row["managed"], kind, status, locations, config)
 
 
 def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
@@ -215,15 +272,25 @@ def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
 
 
 def network_acl(row: Mapping[str, Any]) -> NetworkAcl:
-    """An ACL from its row. A rule's state is ``enabled``, ``logged`` (enabled, and told in the log) or ``disabled``."""
+    """An ACL from its row. Source: Incus, shared/api/network_acl.go."""
     name = text(row["name"], "name")
-    states = [
-        text(rule["state"], f"ACL {name}: state") for way in _WAYS for rule in rows(row[way], f"ACL {name}: {way}")
-    ]
-    if unknown := set(states) - _EFFECTIVE - {"disabled"}:
-        raise ValueError(f"ACL {name}: {sorted(unknown)[0]!r} is no state of a rule")
-    effective = sum(state in _EFFECTIVE for state in states)
-    return NetworkAcl(name, str(row.get("project") or "default"), effective, len(states) - effective)
+    rules = tuple(_acl_rule(each, way, f"ACL {name}") for way in _WAYS for each in rows(row[way], f"ACL {name}: {way}"))
+    return NetworkAcl(name, str(row.get("project") or "default"), rules)
+
+
+def _acl_rule(row: Mapping[str, Any], direction: str, where: str) -> AclRule:
+    """A rule from its row. Incus leaves out what is empty; what this does not know would narrow the rule, or widen it."""
+    rule = AclRule(
+        direction,
+        text(row["action"], f"{where}: action"),
+        text(row["state"], f"{where}: state"),
+        **{
+            key: str(value or "").strip() for key, value in row.items() if key not in ("action", "state", "description")
+        },
+    )
+    if rule.state not in _STATES or rule.action not in _ACTIONS:
+        raise ValueError(f"{where}: {rule.state!r} is no state, or {rule.action!r} no action of a rule")
+    return rule
 
 
 def space(value: Any, what: str) -> Space:
