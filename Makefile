@@ -1,6 +1,7 @@
 # make demo   judge the shipped evidence of a real cluster and write the report; needs no host
 # make test   all tests; those on the lab where this machine can run it (Linux, root)
 # make check  ruff, mypy --strict, shellcheck
+# make docs   docs/policies.md and the README's table of policies, from the policies' own files
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
 # make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
 # make lock   pin the dependencies anew
@@ -8,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lab lab-down bench-collect lock setup setup-dev clean
+.PHONY: demo test check docs lab lab-down bench-collect lock setup setup-dev clean
 
 demo: setup
 	@$(BIN)/sigsrv demo
@@ -22,6 +23,9 @@ check: setup-dev
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
 	shellcheck lab/lab lab/fault lab/lib/*.sh lab/faults/*.sh .ci/run
+
+docs: setup
+	$(BIN)/python docs/generate.py
 
 lab:
 	lab/lab up

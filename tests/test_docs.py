@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 from sigsrv import policy
-from sigsrv.evaluate import holds
+from sigsrv.report.policies import FAMILIES, by_family
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 POLICIES = policy.load()
 
 
-def test_the_readme_s_table_is_the_catalogue():
-    """Each policy with its title and its remediation stands in the README, and no other."""
-    rows = re.findall(r"^\| ([A-Z]+-\d{3}) \| (.+?) \| `?([a-z -]+?)`? \|$", README, re.MULTILINE)
+@pytest.mark.parametrize("name", ["docs/policies.md", "README.md"])
+def test_a_generated_part_is_as_it_would_be_generated(name):
+    """What documents say of the catalogue is its files' own words; make docs writes it."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
 
-    assert sorted(rows) == sorted((p.id, p.title, p.remediation or "a person") for p in POLICIES.values())
+    assert (ROOT / name).read_text(encoding="utf-8") == generate.documents()[ROOT / name], "make docs"
 
 
-def test_the_contributing_s_rule_is_a_policy(tmp_path):
-    """The example of CONTRIBUTING, saved as it says, loads, and its examples show what they say."""
-    text = next(block for block in re.findall(r"```yaml\n(.*?)```", CONTRIBUTING, re.DOTALL) if "id: PROJ-099" in block)
-    folder = tmp_path / "proj"
-    folder.mkdir()
-    (folder / "PROJ-099.yaml").write_text(text)
+def test_the_page_has_every_policy_and_the_readme_every_family():
+    """Nothing escapes the page."""
+    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 
-    found = policy.load([tmp_path])["PROJ-099"]
-
-    assert [holds(found, example) for example in found.examples["compliant"]] == [True]
-    assert [holds(found, example) for example in found.examples["violating"]] == [False]
+    assert sorted(re.findall(r"^### ([A-Z]+-\d{3}) ", page, re.MULTILINE)) == sorted(POLICIES)
+    families = [family for family, _ in by_family(POLICIES.values())]
+    assert re.findall(r"^\| \[(\w+)\]", README, re.MULTILINE) == families
+    assert set(families) <= set(FAMILIES)
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^## (.*)$", page, re.MULTILINE)
+    }
+    assert set(re.findall(r"docs/policies\.md#([\w-]+)", README)) == headings
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/design.md", "docs/decisions.md", "lab/README.md"]
+    "name",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/design.md",
+        "docs/decisions.md",
+        "docs/policies.md",
+        "lab/README.md",
+    ],
 )
 def test_links_lead_somewhere(name):
     """Each relative link of a document is a file of the project."""

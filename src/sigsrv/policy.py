@@ -6,6 +6,7 @@ Room: the model. Frozen dataclasses; no I/O but loading.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -22,6 +23,7 @@ from sigsrv.finding import Severity
 # The kinds of resources that are examined on each host; every other kind once for the cluster.
 ON_HOSTS = frozenset({"host", "bridge", "pool", "filesystem"})
 
+_NAME = re.compile(r"[A-Z][A-Z0-9]*-[0-9]+")  # of a policy's file
 # What would be another marker of pytest, or another folder, as the name of a family.
 _NO_FAMILY = frozenset(
     {*Severity, "skip", "skipif", "xfail", "usefixtures", "parametrize", "filterwarnings", "tryfirst", "trylast"}
@@ -102,12 +104,15 @@ def load(folders: Sequence[Path] = ()) -> dict[str, Policy]:
 
 
 def files(folder: Path) -> list[Path]:
-    """The policy files of a folder, ``<family>/<ID>.yaml``. Raises UsageError where there is none, or one of another ending."""
+    """The policy files of a folder, ``<family>/<ID>.yaml``. Raises UsageError: there is none, or one lies elsewhere."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     found = sorted(folder.glob("*/*.yaml"))
-    if stray := sorted(folder.glob("*/*.yml")):
-        raise UsageError(f"{stray[0]}: a policy's file ends in .yaml", f"mv {stray[0]} {stray[0].with_suffix('.yaml')}")
+    named = [
+        path for glob in ("*", "*/*", "*/*/*") for path in folder.glob(f"{glob}.y*ml") if _NAME.fullmatch(path.stem)
+    ]
+    if stray := sorted(set(named) - set(found)):
+        raise UsageError(f"{stray[0]}: no policy is read from here", f"a policy is a file {folder}/<family>/<ID>.yaml")
     if not found:
         raise UsageError(f"{folder}: no policy in it", f"a policy is a file {folder}/<family>/<ID>.yaml")
     return found

@@ -5,6 +5,7 @@ Room: report. Texts of policies are written by whoever writes policies; they are
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -12,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from sigsrv import data
 from sigsrv.finding import Severity
 from sigsrv.policy import Policy
 from sigsrv.remediation import PERMANENT, Remediation
@@ -201,10 +203,13 @@ def page(policies: Sequence[Policy], remediations: Mapping[str, Remediation]) ->
     return "\n".join(lines) + "\n"
 
 
-def counts(policies: Sequence[Policy]) -> str:
-    """A table of Markdown: how many policies each family has, by severity, and how many a script puts right."""
+def counts(policies: Sequence[Policy], page: str = "") -> str:
+    """A table of Markdown: how many policies each family has, by severity, and how many a script puts right.
+
+    page: where the page of the policies is, as seen from the document that has the table.
+    """
     head = ["family", "about", *(severity.value for severity in Severity), "all", "by script"]
-    rows = [(family, FAMILIES.get(family, ""), members) for family, members in by_family(policies)]
+    rows = [(f"[{f}]({page}#{_anchor(about(f))})", FAMILIES.get(f, ""), found) for f, found in by_family(policies)]
     rows.append(("all", "", list(policies)))
     lines = [_row(head), _row(["---"] * 2 + ["---:"] * (len(head) - 2))]
     for family, text, members in rows:
@@ -216,25 +221,38 @@ def counts(policies: Sequence[Policy]) -> str:
     return "\n".join(lines)
 
 
+def _anchor(heading: str) -> str:
+    """A heading as a fragment, as GitHub and GitLab make it."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def _prose(text: str) -> str:
+    """Text of a policy as Markdown that shows it as it is."""
+    return re.sub(r"([\\`*<\[|])", r"\\\1", " ".join(text.split()))
+
+
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterator[str]:
     each, form = RESOURCES[policy.examines]
-    yield f"### {policy.id} {policy.title}"
+    yield f"### {policy.id} {_prose(policy.title)}"
     yield ""
     yield f"**{policy.severity.value}** · {each} · `{policy.id}@{form}`"
     yield ""
-    yield " ".join(policy.why.split())
+    yield _prose(policy.why)
     if policy.traps:
         yield ""
-        yield f"*What misleads:* {' '.join(policy.traps.split())}"
+        yield f"*What misleads:* {_prose(policy.traps)}"
     yield ""
     if policy.remediation:
         named = remediations[policy.remediation]
-        yield f"*Fixed by* [`{named.name}`](../remediations/{named.name}/): {named.title}. {' '.join(named.undo.split())}"
+        yield f"*Fixed by* [`{named.name}`](../remediations/{named.name}/): {_prose(named.title)}. *Undo:* {_prose(named.undo)}"
     else:
-        yield f"*Fixed by hand:* {' '.join(policy.by_hand.split())}"
+        yield f"*Fixed by hand:* {_prose(policy.by_hand)}"
     yield ""
-    yield f"*Controls:* {_controls(policy)} · *Source:* {'; '.join(policy.source)} · [file](../policies/{policy.family}/{policy.id}.yaml)"
+    said = [f"*Controls:* {_controls(policy)}", f"*Source:* {_prose('; '.join(policy.source))}"]
+    if data.folder("policies") in policy.path.parents:
+        said.append(f"[file](../policies/{policy.family}/{policy.id}.yaml)")
+    yield " · ".join(said)

@@ -1,0 +1,28 @@
+"""Writes what the documents say of the catalogue, from its own files: docs/policies.md, and the table of the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sigsrv import policy, remediation
+from sigsrv.report import policies
+
+ROOT = Path(__file__).resolve().parents[1]
+_TABLE = re.compile(r"(<!-- counts: make docs -->\n).*?(<!-- /counts -->)", re.DOTALL)
+
+
+def documents() -> dict[Path, str]:
+    """What each document is to be, by its path."""
+    found = list(policy.load().values())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    counted = _TABLE.sub(lambda match: f"{match[1]}{policies.counts(found, 'docs/policies.md')}\n{match[2]}", readme)
+    return {
+        ROOT / "docs" / "policies.md": policies.page(found, remediation.load()),
+        ROOT / "README.md": counted,
+    }
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")

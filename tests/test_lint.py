@@ -1,0 +1,217 @@
+"""Every kind of mistake in the files of the catalogue is told, with file and line."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sigsrv import catalogue, data, examined, policy
+from sigsrv.errors import UsageError
+from sigsrv.lint import lint
+
+RULE = """\
+id: SITE-001
+title: Project keeps images of its own
+severity: low
+why: An image that another project replaces changes what this one starts.
+examines: project
+rule: {properties: {config: {properties: {features.images: {const: "true"}}}}}
+expected: features.images is true
+observe: /config/features.images
+by_hand: Set features.images=true on the project.
+controls: {nist-800-53r5: [CM-2], cis-v8: []}
+source: [Incus reference/projects]
+examples:
+  compliant: [{config: {features.images: "true"}}]
+  violating: [{config: {features.images: "false"}}]
+"""
+CHECK = """\
+id: SITE-002
+title: Bridges carry frames of 1500 bytes
+severity: low
+why: A host with a smaller MTU drops large frames silently.
+examines: bridge
+by_hand: Set bridge.mtu on the network.
+controls: {nist-800-53r5: [CM-6], cis-v8: []}
+source: [ip-link(8)]
+examples:
+  compliant: [{name: one, change: [{op: remove, path: /minisrv/links/trunk}], expect: {}}]
+  violating: [{name: two, change: [{op: remove, path: /minisrv/links/trunk}], expect: {SITE-002@minisrv/a: fail}}]
+"""
+PYTHON = """\
+from sigsrv.evaluate import policy
+
+
+@policy("SITE-002")
+def test_it(facts, site, require):
+    require("a", True, expected="x", observed="x")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of one's own: a policy with a rule, and one with a check. Nothing is wrong with it."""
+    for name, text in {"site/SITE-001.yaml": RULE, "site/SITE-002.yaml": CHECK, "checks/test_site.py": PYTHON}.items():
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "mine"
+
+
+def change(mine: Path, name: str, old: str, new: str) -> None:
+    text = (mine / name).read_text()
+    assert old in text
+    (mine / name).write_text(text.replace(old, new))
+
+
+def told(folder: Path) -> list[str]:
+    """The mistakes, paths from the folder on; each has the number of a line."""
+    _, mistakes = lint([folder])
+    found = [mistake.message.removeprefix(f"{folder}/") for mistake in mistakes]
+    assert all(re.match(r"[^:]+:\d+: ", text) for text in found), found
+    return found
+
+
+def test_nothing_is_wrong_with_a_folder_of_one_s_own(mine):
+    """What the other tests break is whole before."""
+    assert told(mine) == []
+    assert lint([mine])[0] == len(policy.load()) + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("site/SITE-001.yaml", "severity: low", "severity: hihg", 'SITE-001.yaml:3: severity: "hihg" is not allowed'),
+        ("site/SITE-001.yaml", "why: An", "wy: An", 'SITE-001.yaml:4: wy: "wy" is not known here'),
+        ("site/SITE-001.yaml", "why: An", "wy: An", 'SITE-001.yaml:1: "why" is missing'),
+        ("site/SITE-001.yaml", "title: Project", "title: [Project", "SITE-001.yaml:3: not YAML"),
+        ("site/SITE-001.yaml", "id: SITE-001", "id: SITE-003", "SITE-001.yaml:1: id: a policy of this id is the file"),
+        ("site/SITE-001.yaml", "id: SITE-001", "id: site1", "SITE-001.yaml:1: id: 'site1' does not match"),
+        ("site/SITE-001.yaml", "  compliant: [{config: {features.images: \"true\"}}]\n", "", 'SITE-001.yaml:12: examples: "compliant" is missing'),  # noqa: E501
+        ("site/SITE-001.yaml", "compliant: [{config: {features.images: \"true\"}}]", "compliant: []", "SITE-001.yaml:13: examples.compliant: [] should be non-empty"),  # noqa: E501
+        ("site/SITE-001.yaml", "{const:", "{cnst:", 'SITE-001.yaml:6: rule.properties.config.properties.features.images.cnst: "cnst" is no keyword'),  # noqa: E501
+        ("site/SITE-001.yaml", "{const: \"true\"}", "{format: ipv4}", '"format" is no keyword'),
+        ("site/SITE-001.yaml", "{const: \"true\"}", "{type: txt}", "SITE-001.yaml:6: rule.properties.config.properties.features.images.type: not a JSON Schema"),  # noqa: E501
+        ("site/SITE-001.yaml", "rule: {", "match: {anyOf: [{tpe: object}]}\nrule: {", 'SITE-001.yaml:6: match.anyOf[0].tpe: "tpe" is no keyword'),  # noqa: E501
+        ("site/SITE-001.yaml", "observe: /", "observe: ", "SITE-001.yaml:8: observe: not a JSON Pointer"),
+        ("site/SITE-001.yaml", "examines: project", "examines: projct", 'SITE-001.yaml:5: examines: "projct" is not allowed'),
+        ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: set-images", "SITE-001.yaml:9: remediation: there is no remediation set-images"),  # noqa: E501
+        ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: attach-vlan", "SITE-001.yaml:9: remediation: attach-vlan does not say that it mends SITE-001"),  # noqa: E501
+        ("site/SITE-001.yaml", "[CM-2]", "[CM-99]", "SITE-001.yaml:10: controls: nist-800-53r5 has no control CM-99"),
+        ("site/SITE-002.yaml", "change: [{op: remove, path: /minisrv/links/trunk}], expect: {}", "expect: {}", 'SITE-002.yaml:10: examples.compliant[0]: "change" is missing'),  # noqa: E501
+        ("site/SITE-002.yaml", "SITE-002@minisrv/a: fail", "SITE-002@minisrv/a: failed", '"failed" is not allowed'),
+        ("checks/test_site.py", "SITE-002", "SITE-003", "checks/test_site.py:4: there is no policy SITE-003"),
+        ("checks/test_site.py", "SITE-002", "SITE-003", "SITE-002.yaml:1: id: it has neither a rule nor a check"),
+        ("checks/test_site.py", "SITE-002", "SITE-001", "SITE-001.yaml:6: rule: it has a rule and a check"),
+        ("checks/test_site.py", "def test_it", "def test it", "checks/test_site.py:5: can't be imported: SyntaxError"),
+        ("checks/test_site.py", "\n\n@", "\nimport nothing_of_this_name\n\n@", "checks/test_site.py:3: can't be imported: ModuleNotFoundError"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line(mine, name, old, new, message):
+    """Whatever is wrong with a file of one's own: where, what, and none is passed over because of another."""
+    change(mine, name, old, new)
+
+    found = told(mine)
+
+    assert any(message in text for text in found), found
+
+
+def test_a_rule_on_a_kind_that_no_fact_tells_is_told(mine, monkeypatch):
+    """It would be an error on every host: a check is needed, or a line in the table of kinds."""
+    monkeypatch.setattr(examined, "KINDS", examined.KINDS - {"project"})
+
+    assert "site/SITE-001.yaml:5: examines: a rule can't examine project" in told(mine)
+
+
+def test_all_mistakes_are_told_at_once(mine):
+    """Not one after the other, each after the last was put right."""
+    change(mine, "site/SITE-001.yaml", "severity: low", "severity: hihg")
+    change(mine, "site/SITE-001.yaml", "examines: project", "examines: projct")
+    change(mine, "site/SITE-002.yaml", "severity: low", "severity: lw")
+
+    assert [text.split(": ")[0] for text in told(mine)] == [
+        "site/SITE-001.yaml:5",
+        "site/SITE-001.yaml:3",
+        "site/SITE-002.yaml:3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("family", "why"),
+    [
+        ("skip", "its tests would all be skipped"),
+        ("critical", "a severity"),
+        ("checks", "the folder of checks"),
+    ],
+)
+def test_a_family_that_means_something_else_is_refused(mine, family, why):
+    """pytest's own markers and the folders beside the families."""
+    (mine / family).mkdir(exist_ok=True)
+    (mine / family / f"{family.upper()}-001.yaml").write_text(RULE.replace("SITE-001", f"{family.upper()}-001"))
+
+    assert f'{family}/{family.upper()}-001.yaml:1: id: "{family}" can\'t be a family' in told(mine)[0]
+    with pytest.raises(UsageError, match="can't be a family"):
+        catalogue.load([mine])
+
+
+@pytest.mark.parametrize(
+    "name", ["SITE-009.yaml", "site/SITE-009.yml", "policies/site/SITE-009.yaml", "site/more/SITE-009.yaml"]
+)
+def test_a_policy_in_the_wrong_place_is_refused(mine, name):
+    """A file that nobody would ever read holds nothing: that is told, by lint and by a scan."""
+    (mine / name).parent.mkdir(parents=True, exist_ok=True)
+    (mine / name).write_text(RULE)
+
+    (mistake,) = lint([mine])[1]
+    assert str(mine / name) in mistake.message
+    with pytest.raises(UsageError, match=r"SITE-009"):
+        catalogue.load([mine])
+
+
+def test_a_policy_without_examples_is_refused(mine):
+    """By lint, and by whatever would judge it: no policy escapes its own tests."""
+    (mine / "site" / "SITE-001.yaml").write_text(RULE[: RULE.index("examples:")])
+
+    assert 'site/SITE-001.yaml:1: "examples" is missing' in told(mine)
+    with pytest.raises(UsageError, match='"examples" is missing'):
+        catalogue.load([mine])
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A copy of the shipped content, to break."""
+    for name in ("policies", "checks", "remediations"):
+        shutil.copytree(data.folder(name), tmp_path / "checkout" / name)
+    monkeypatch.setattr(data, "_CHECKOUT", tmp_path / "checkout")
+    monkeypatch.setattr(data, "_IN_CHECKOUT", True)
+    return tmp_path / "checkout"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mends: [NET-005]", "mends: [NET-005, NET-099]", "remediation.yaml:3: mends[1]: there is no policy NET-099"),
+        ("mends: [NET-005]", "mends: [NET-005, NET-004]", "remediation.yaml:3: mends[1]: NET-004 does not name raise-links"),
+        ("mends: [NET-005]", "mends: [NET-004]", ": remediation: raise-links does not say that it mends NET-005"),
+        ("disruption: network", "disruption: netwrk", 'remediation.yaml:4: disruption: "netwrk" is not allowed'),
+    ],
+)  # fmt: skip
+def test_a_remediation_that_mends_something_else_is_told(checkout, old, new, message):
+    """Both sides of a reference must be there: the policy's remediation, and what the remediation mends."""
+    path = checkout / "remediations" / "raise-links" / "remediation.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+    found = [mistake.message for mistake in lint()[1]]
+
+    assert any(message in text for text in found), found
+
+
+def test_a_remediation_that_is_gone_is_told(checkout):
+    """The policy that names it says so."""
+    shutil.rmtree(checkout / "remediations" / "raise-links")
+
+    assert ["there is no remediation raise-links" in mistake.message for mistake in lint()[1]] == [True]

@@ -1,0 +1,224 @@
+"""A newcomer adds a policy as CONTRIBUTING says: one file with a rule, two with a check, and nothing else is edited."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from sigsrv import data, policy
+from tests.test_cli import ROOT
+from tests.test_cli import run as command
+from tests.test_plugin import EXPECTED
+from tests.test_plugin import run as pytest_run
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"```(?:yaml|python)\n# mine/(\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
+RULE, CHECK = ("proj/PROJ-099.yaml",), ("site/SITE-001.yaml", "checks/test_site.py")
+OWN = {
+    "PROJ-099@cluster/default": "pass",
+    "PROJ-099@cluster/restricted": "fail",
+    "PROJ-099@cluster/user-alice": "fail",
+} | {
+    f"SITE-001@{host}/{name}": "pass" for host in ("sigsrv", "minisrv") for name in ("sigsrvbr0", "incusbr0", "userbr0")
+}
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """The files of CONTRIBUTING, where it says that they go."""
+    return add(tmp_path / "mine", *RULE, *CHECK)
+
+
+def add(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(FILES[name])
+    return folder
+
+
+def scanned(tmp_path, *options):
+    done = command("sigsrv", "scan", "--evidence", "demo", "--report-dir", str(tmp_path), *options)
+    path = tmp_path / "latest" / "findings.json"
+    return done, verdicts(json.loads(path.read_text())) if path.exists() else {}
+
+
+def through_pytest(tmp_path, *options, **more):
+    done = pytest_run("checks", "--evidence=demo", f"--report-dir={tmp_path}", *options, **more)
+    path = tmp_path / "latest" / "findings.json"
+    return done, verdicts(json.loads(path.read_text())) if path.exists() else {}
+
+
+def verdicts(document):
+    return {finding["id"]: finding["verdict"] for finding in document["findings"]}
+
+
+def own(found):
+    return {key: verdict for key, verdict in found.items() if key.startswith(("PROJ-099", "SITE-"))}
+
+
+@pytest.mark.parametrize("names", [RULE, CHECK], ids=["a rule, one file", "a check, two files"])
+def test_a_policy_is_added_by_its_files_alone(tmp_path, names):
+    """Lint and test find nothing wrong, and scan and pytest give its findings beside all the shipped ones."""
+    folder = str(add(tmp_path / "mine", *names))
+    expected = {key: verdict for key, verdict in OWN.items() if key.startswith(names[0][5:13].strip("/.y"))}
+
+    lint = command("sigsrv", "policies", "lint", "--policies", folder)
+    test = command("sigsrv", "policies", "test", "--policies", folder, names[0].split("/")[1].removesuffix(".yaml"))
+    _, found = scanned(tmp_path / "a", "--policies", folder)
+    tests, shown = through_pytest(tmp_path / "b", f"--policies={folder}")
+
+    assert (lint.returncode, test.returncode) == (0, 0), lint.stdout + test.stdout
+    assert "1 policy, " in test.stdout
+    assert own(found) == own(shown) == expected
+    assert found == shown == EXPECTED | expected, tests.stdout
+
+
+def test_contributing_s_commands_do_what_it_says(mine, monkeypatch):
+    """Each command of the chapter, typed beside the folder; pytest in the checkout."""
+    block = next(block for block in re.findall(r"```sh\n(.*?)```", CONTRIBUTING, re.DOTALL) if "policies lint" in block)
+    lines = [line.split("#")[0].split() for line in block.strip().splitlines()]
+    statuses = {}
+    for argv in lines:
+        if argv[0] == "pytest":
+            done = pytest_run(
+                *[each.replace("mine", str(mine)) for each in argv[1:]], f"--report-dir={mine.parent}/out"
+            )
+        else:
+            more = ["--report-dir", str(mine.parent / "out")] if argv[1] == "scan" else []
+            done = command(*argv, *more, cwd=mine.parent)
+        assert "Traceback" not in done.stderr
+        statuses[" ".join(argv[:3])] = done.returncode
+
+    assert statuses == {
+        "sigsrv policies lint": 0,
+        "sigsrv policies test": 0,
+        "sigsrv scan --policies": 1,
+        "pytest checks --policies": 1,
+    }
+
+
+def test_an_added_policy_replaces_the_shipped_one_of_its_id(tmp_path):
+    """A rule takes the place of a check, also where pytest runs the check's file; each finding is there once."""
+    folder = tmp_path / "mine"
+    text = FILES["proj/PROJ-099.yaml"].replace("PROJ-099", "PROJ-002")
+    (folder / "proj").mkdir(parents=True)
+    (folder / "proj" / "PROJ-002.yaml").write_text(text)
+
+    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "PROJ-002")
+    tests, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "PROJ-002")
+
+    assert (
+        found
+        == shown
+        == {key.replace("PROJ-099", "PROJ-002"): verdict for key, verdict in OWN.items() if "PROJ" in key}
+    )
+    assert "test_project_has_its_own" not in tests.stdout
+
+
+def test_an_added_check_replaces_the_shipped_one(tmp_path):
+    """The policy's file and a file of checks of the shipped name: the added one is run, by scan and pytest alike."""
+    folder = tmp_path / "mine"
+    (folder / "net").mkdir(parents=True)
+    (folder / "checks").mkdir()
+    shutil.copy(data.folder("policies") / "net" / "NET-001.yaml", folder / "net")
+    (folder / "checks" / "test_net.py").write_text(
+        "from sigsrv.evaluate import policy\n\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
+        "    require('mine', True, expected='x', observed='x')\n"
+    )
+
+    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "NET-001")
+    _, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "NET-001")
+
+    assert found == shown == {"NET-001@sigsrv/mine": "pass", "NET-001@minisrv/mine": "pass"}
+
+
+def test_several_folders_are_added_and_the_last_wins(mine, tmp_path):
+    """--policies is repeatable."""
+    second = add(tmp_path / "second", *RULE)
+    path = second / RULE[0]
+    path.write_text(path.read_text().replace("severity: low", "severity: critical"))
+
+    listed = command(
+        "sigsrv", "policies", "list", "--policies", str(mine), "--policies", str(second), "--format", "json"
+    )
+
+    severities = {each["id"]: each["severity"] for each in json.loads(listed.stdout)}
+    assert (severities["PROJ-099"], severities["SITE-001"]) == ("critical", "medium")
+    assert set(severities) == {*policy.load(), "PROJ-099", "SITE-001"}
+
+
+def test_an_own_family_selects_and_marks(mine, tmp_path):
+    """--family, pytest's -m and the user's own id work as for the shipped families."""
+    folder = f"--policies={mine}"
+
+    assert {key[:8] for key in through_pytest(tmp_path / "a", folder, "--family=site")[1]} == {"SITE-001"}
+    assert {key[:8] for key in through_pytest(tmp_path / "b", folder, "-m", "site")[1]} == {"SITE-001"}
+    assert "own" not in command("sigsrv", "explain", "SITE-001", f"--policies={mine}").stderr
+
+
+def test_the_site_may_exempt_from_an_added_policy(mine, tmp_path):
+    """Its id is known to the site file then, and unknown without the folder."""
+    site = tmp_path / "site.yaml"
+    text = (ROOT / "src/sigsrv/demo/site.yaml").read_text()
+    site.write_text(text + "  PROJ-099: [{match: user-alice, reason: its images are shared on purpose}]\n")
+
+    _, found = scanned(tmp_path / "a", "--policies", str(mine), "--site", str(site))
+    done, nothing = scanned(tmp_path / "b", "--site", str(site))
+
+    assert found["PROJ-099@cluster/user-alice"] == "not-applicable"
+    assert (done.returncode, nothing) == (2, {})
+
+
+def test_the_demo_takes_further_policies(mine, tmp_path):
+    """They are in its report; its recorded verdicts are those of the shipped ones."""
+    done = command("sigsrv", "demo", "--policies", str(mine), "--report-dir", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    found = verdicts(json.loads((tmp_path / "latest" / "findings.json").read_text()))
+    assert own(found) == OWN
+
+
+@pytest.mark.parametrize(
+    "command_line",
+    [
+        ["scan", "--evidence", "demo"],
+        ["policies", "list"],
+        ["policies", "test"],
+        ["explain", "NET-001"],
+        ["demo"],
+        ["probes"],
+    ],
+)
+def test_a_folder_without_any_policy_is_wrong_use(tmp_path, command_line):
+    """Whatever the command: no policies never means no findings."""
+    (tmp_path / "empty").mkdir()
+
+    done = command("sigsrv", *command_line, "--policies", str(tmp_path / "empty"))
+
+    assert done.returncode == 2
+    assert "no policy in it" in done.stderr
+    assert "<family>/<ID>.yaml" in done.stderr
+
+
+def test_a_check_of_a_policy_that_there_is_not_is_wrong_use(mine, tmp_path):
+    """A mistyped id would leave its policy without a check, and the check without a use."""
+    path = mine / "checks" / "test_site.py"
+    path.write_text(path.read_text().replace("SITE-001", "SITE-002"))
+
+    done, found = scanned(tmp_path, "--policies", str(mine))
+
+    assert (done.returncode, found) == (2, {})
+    assert "checks/test_site.py:5: there is no policy SITE-002" in done.stderr
+
+
+def test_a_policy_without_its_check_is_an_error(mine, tmp_path):
+    """The second file forgotten: the policy is unknown on every host, never passed."""
+    shutil.rmtree(mine / "checks")
+
+    done, found = scanned(tmp_path, "--policies", str(mine), "--policy", "SITE-001")
+
+    assert done.returncode == 3
+    assert found == {"SITE-001@sigsrv/sigsrv": "error", "SITE-001@minisrv/minisrv": "error"}
