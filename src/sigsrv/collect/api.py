@@ -39,7 +39,7 @@ NETWORK_ACLS = "/1.0/network-acls?recursion=1&all-projects=true"
 POOLS = "/1.0/storage-pools?recursion=1"
 CERTIFICATES = "/1.0/certificates?recursion=1"
 IMAGES = "/1.0/images?recursion=1&all-projects=true"
-OPERATIONS = "/1.0/operations?recursion=1"
+OPERATIONS = "/1.0/operations?recursion=1&all-projects=true"  # tokens of images belong to the image's project
 WANTED = (
     MEMBERS,
     WARNINGS,

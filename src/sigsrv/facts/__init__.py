@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
 from sigsrv.collect.evidence import Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts import listening
+from sigsrv.facts import listening, packages
+from sigsrv.facts.accounts import AccountFacts
 from sigsrv.facts.firewall import FirewallFacts
 from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
 from sigsrv.facts.listening import Listener
@@ -74,6 +75,15 @@ class HostFacts:
         return SystemFacts(self.evidence)
 
     @cached_property
+    def accounts(self) -> AccountFacts:
+        return AccountFacts(self.evidence)
+
+    @cached_property
+    def packages(self) -> Mapping[str, str]:
+        """The versions of Incus's packages that are installed, by name; none on a host without dpkg."""
+        return packages.of_host(self.evidence)
+
+    @cached_property
     def listeners(self) -> tuple[Listener, ...]:
         """The TCP sockets that wait for connections."""
         return listening.of_host(self.evidence)
@@ -106,10 +116,19 @@ def _away(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """A cluster: its hosts in the order of the site. name: ``cluster``; an unclustered host's own name."""
+    """A cluster: its hosts in the order of the site. name: ``cluster``; an unclustered host's own name.
+
+    apart: the other hosts that were read, which say that they are in no cluster.
+    """
 
     name: str
     hosts: Mapping[str, HostFacts]
+    apart: Mapping[str, HostFacts] = field(default_factory=dict)
+
+    @property
+    def collected(self) -> float:
+        """When the last host's evidence was collected, in seconds since the epoch."""
+        return max(host.collected for host in self.hosts.values())
 
     def first(self, view: Callable[[IncusFacts], T]) -> T:
         """A cluster-wide view, from the first host in site order that could give it. Raises the first host's EvidenceError."""
@@ -161,8 +180,11 @@ def clusters(hosts: Mapping[str, HostFacts]) -> tuple[ClusterFacts, ...]:
     """The hosts by cluster: those that say that they are in none stand for themselves, all others are ``cluster``."""
     alone = {name: host for name, host in hosts.items() if _stands_alone(host)}
     joined = {name: host for name, host in hosts.items() if name not in alone}
-    together = (ClusterFacts("cluster", joined),) if joined else ()
-    return together + tuple(ClusterFacts(name, {name: host}) for name, host in alone.items())
+    together = (ClusterFacts("cluster", joined, alone),) if joined else ()
+    return together + tuple(
+        ClusterFacts(name, {name: host}, {other: row for other, row in alone.items() if other != name})
+        for name, host in alone.items()
+    )
 
 
 def _stands_alone(host: HostFacts) -> bool:

@@ -58,6 +58,13 @@ NETWORK_BOOLEANS: Mapping[str, bool] = {  # of a managed bridge
     "security.acls.default.egress.logged": False,
     "security.acls.default.ingress.logged": False,
 }
+SERVER_BOOLEANS: Mapping[str, bool] = {
+    "core.https_allowed_credentials": False,
+    "core.metrics_authentication": True,
+    "core.syslog_socket": False,
+    "core.trust_ca_certificates": False,
+    "images.auto_update_cached": True,
+}
 
 
 def boolean(value: Any, default: bool, where: str) -> bool:

@@ -15,9 +15,12 @@ from sigsrv.collect import api as url
 from sigsrv.collect.evidence import Evidence
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import resources
-from sigsrv.facts.config import boolean
+from sigsrv.facts.config import SERVER_BOOLEANS, boolean, normalised
+from sigsrv.facts.images import Image, image
+from sigsrv.facts.operations import Token, open_tokens
 from sigsrv.facts.reading import api, mapping, reading, rows, text
 from sigsrv.facts.resources import (
+    Config,
     Instance,
     Member,
     Network,
@@ -30,6 +33,7 @@ from sigsrv.facts.resources import (
     UnreadInstance,
     Warning,
 )
+from sigsrv.facts.trust import X509, TrustEntry, trust_entry, x509
 
 __all__ = ["IncusFacts", "Instance", "UnreadInstance"]
 
@@ -83,26 +87,47 @@ class IncusFacts:
             )
 
     @cached_property
+    def config(self) -> Config:
+        """The daemon's configuration: the cluster's keys, and those of this member alone. Booleans are filled in."""
+        self._full()
+        with reading(f"Incus API {url.SERVER}", self.evidence.host):
+            config = mapping(mapping(api(self.evidence, url.SERVER), "answer")["config"], "config")
+            return normalised(config, SERVER_BOOLEANS, "server")
+
+    @cached_property
+    def certificate(self) -> X509:
+        """The certificate that the daemon shows: the cluster's, which is the same on every member, else its own."""
+        with reading(f"Incus API {url.SERVER}", self.evidence.host):
+            environment = mapping(mapping(api(self.evidence, url.SERVER), "answer")["environment"], "environment")
+            return x509(environment["certificate"], f"certificate of {self.server.name}")
+
+    @cached_property
     def members(self) -> tuple[Member, ...]:
-        return self._list(
-            url.MEMBERS,
-            lambda row: Member(
-                text(row["server_name"], "server_name"), text(row["status"], "status"), str(row["message"])
-            ),
-        )
+        return self._list(url.MEMBERS, resources.member)
 
     @cached_property
     def warnings(self) -> tuple[Warning, ...]:
-        return self._list(
-            url.WARNINGS,
-            lambda row: Warning(
-                text(row["type"], "type"),
-                text(row["status"], "status"),
-                str(row["location"]),
-                str(row["entity_url"]),
-                str(row["last_message"]),
-            ),
-        )
+        return self._list(url.WARNINGS, resources.warning)
+
+    @cached_property
+    def trust(self) -> tuple[TrustEntry, ...]:
+        """The trust store: who may speak to the daemon, and the members' own certificates."""
+        self._full()
+        return self._list(url.CERTIFICATES, trust_entry)
+
+    @cached_property
+    def tokens(self) -> tuple[Token, ...]:
+        """The tokens that are open, of all members: whoever has one may join or be trusted."""
+        self._full()
+        address = url.OPERATIONS
+        with reading(f"Incus API {address}", self.evidence.host):
+            return open_tokens(api(self.evidence, address))
+
+    @cached_property
+    def images(self) -> tuple[Image, ...]:
+        """The images of all projects."""
+        self._full()
+        return self._list(url.IMAGES, image)
 
     @cached_property
     def projects(self) -> tuple[Project, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
@@ -81,6 +82,36 @@ def text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{what}: not a text")
     return value
+
+
+def moment(value: Any, what: str) -> float | None:
+    """A time as Incus writes it (RFC 3339), in seconds since the epoch; None for Go's zero time: it is not known.
+
+    Raises ValueError where it is no time.
+    """
+    try:
+        found = datetime.fromisoformat(text(value, what))
+    except ValueError as cause:
+        raise ValueError(f"{what}: {value!r} is no time") from cause
+    if found.tzinfo is None:
+        raise ValueError(f"{what}: {value!r} has no time zone")
+    return None if found.year == 1 else found.timestamp()
+
+
+def boolean_of(value: Any, what: str) -> bool:
+    """A boolean of JSON. Raises ValueError where it is anything else."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{what}: not a boolean")
+    return value
+
+
+def texts(value: Any, what: str) -> tuple[str, ...]:
+    """A list of texts; Go writes an empty one as ``null`` as well. Raises ValueError where it is anything else."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError(f"{what}: not a list")
+    return tuple(text(item, what) for item in value)
 
 
 @contextmanager

@@ -1,0 +1,87 @@
+"""facts.packages: the packages that Incus is installed from, and which of two versions is the newer.
+
+Room: facts. May import errors and collect. Source: dpkg-query(1); deb-version(7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import zip_longest
+
+from sigsrv.collect.evidence import Evidence
+from sigsrv.facts.reading import command_failed, probe, reading
+
+_NOT_THERE = "no packages found matching"
+
+
+def installed(document: str, host: str = "") -> Mapping[str, str]:
+    """Versions by package, of ``dpkg-query`` (name, version, state, parted by tabs); what is not installed is left out.
+
+    Raises EvidenceError where a line is anything else.
+    """
+    with reading("dpkg-query", host):
+        found = {}
+        for line in document.splitlines():
+            name, version, state = line.split("\t")
+            if len(state) < 2:
+                raise ValueError(f"{name}: {state!r} is no state of a package")
+            if state[1] == "n" or state[1] == "c":  # not installed; its configuration is left
+                continue
+            if not version:
+                raise ValueError(f"{name}: installed, without a version")
+            found[name] = version
+        return found
+
+
+def of_host(evidence: Evidence) -> Mapping[str, str]:
+    """The packages of a host. dpkg-query ends with 1 where it knows one of the names not at all: that one is not installed."""
+    answer = probe(evidence, "packages")
+    complaints = [line for line in answer.stderr.splitlines() if line.strip()]
+    if answer.rc != 0 and not (answer.rc == 1 and complaints and all(_NOT_THERE in line for line in complaints)):
+        raise command_failed(evidence.host, "packages", answer)
+    return installed(answer.stdout, evidence.host)
+
+
+def is_older(version: str, than: str) -> bool:
+    """Whether a version of a Debian package comes before another one.
+
+    >>> is_older("6.0.4-2~bpo12+1", "6.0.4-2"), is_older("6.0.10-1", "6.0.4-2")
+    (True, False)
+    """
+    mine, other = _parts(version), _parts(than)
+    for left, right in zip(mine, other, strict=True):
+        if left != right:
+            order = _compared(left, right)
+            if order:
+                return order < 0
+    return False
+
+
+def _parts(version: str) -> tuple[str, str, str]:
+    """Epoch, upstream version and revision."""
+    epoch, colon, rest = version.partition(":")
+    if not colon:
+        epoch, rest = "0", version
+    upstream, dash, revision = rest.rpartition("-")
+    return (epoch, upstream, revision) if dash else (epoch, rest, "0")
+
+
+def _compared(left: str, right: str) -> int:
+    """-1, 0 or 1: words and numbers by turns. In a word ``~`` comes before its end, that before letters, those before signs."""
+    pairs = zip_longest(_by_turns(left), _by_turns(right), fillvalue=("", 0))
+    for (my_word, my_number), (other_word, other_number) in pairs:
+        mine, other = _weights(my_word), _weights(other_word)
+        length = max(len(mine), len(other))
+        mine, other = mine + [0] * (length - len(mine)), other + [0] * (length - len(other))
+        if (mine, my_number) != (other, other_number):
+            return -1 if (mine, my_number) < (other, other_number) else 1
+    return 0
+
+
+def _by_turns(text: str) -> list[tuple[str, int]]:
+    return [(word, int(number or 0)) for word, number in re.findall(r"([^0-9]*)([0-9]*)", text) if word or number]
+
+
+def _weights(word: str) -> list[int]:
+    return [-1 if sign == "~" else ord(sign) + (0 if sign.isalpha() else 256) for sign in word]
