@@ -34,10 +34,17 @@ _LISTS = {
     url.NETWORK_ACLS: "network_acls",
     url.POOLS: "pools",
     url.INSTANCES: "instances",
-    url.WARNINGS: "warnings",
     url.CERTIFICATES: "certificates",
 }
 _LINK: Mapping[str, Any] = {"mtu": 1500, "flags": ["UP", "LOWER_UP"]}
+_WARNING: Mapping[str, Any] = {
+    "severity": "moderate",
+    "location": "",
+    "entity_url": "",
+    "last_message": "",
+    "count": 1,
+    "last_seen_at": "2026-11-18T00:00:00Z",
+}
 
 
 @cache
@@ -72,7 +79,9 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     }
     probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
     api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}
-    api[url.SERVER] = ApiAnswer(200, _merged(cluster["server"], mine["server"]))
+    own = _merged({"environment": {"server_name": host}}, mine["server"])
+    api[url.SERVER] = ApiAnswer(200, _merged(cluster["server"], own))
+    api[url.WARNINGS] = ApiAnswer(200, [{**_WARNING, **row} for row in cluster["warnings"].values()])
     api[url.OPERATIONS] = ApiAnswer(200, cluster["operations"])
     api[url.IMAGES] = ApiAnswer(200, [{"fingerprint": key, **row} for key, row in cluster["images"].items()])
     api[url.MEMBERS] = ApiAnswer(200, [{"server_name": name, **row} for name, row in cluster["members"].items()])
@@ -85,8 +94,8 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     for name, resources in mine["resources"].items():
         api[url.pool_resources_url(name, host)] = ApiAnswer(200, resources)
     for name, row in mine["failures"].items():
-        if name in probes:
-            probes[name] = Answer(probes[name].command, failure=_failure(row))
+        for each in [each for each in probes if name in ("probes", each)]:  # "probes": all of them
+            probes[each] = Answer(probes[each].command, failure=_failure(row))
         for address in [address for address in api if name in ("api", address)]:  # "api": the whole daemon
             api[address] = ApiAnswer(failure=_failure(row))
     lost = _failure(mine["failure"]) if mine["failure"] else None

@@ -1,0 +1,258 @@
+"""Certificates, images and tokens, as Incus tells them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sigsrv import examples
+from sigsrv.collect import api as url
+from sigsrv.collect.evidence import ApiAnswer, Failure
+from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.facts import clusters
+from sigsrv.facts.images import image
+from sigsrv.facts.incus import IncusFacts
+from sigsrv.facts.operations import open_tokens
+from sigsrv.facts.reading import moment, texts
+from sigsrv.facts.trust import trust_entry, x509
+
+FOLDER = Path(__file__).parent / "evidence" / "certificates"
+RECORDED = examples.evidence_of(examples.document(), "sigsrv")
+VIEWS = {"trust": url.CERTIFICATES, "tokens": url.OPERATIONS, "images": url.IMAGES}
+
+
+def answering(address: str, answer: ApiAnswer) -> IncusFacts:
+    return IncusFacts(dataclasses.replace(RECORDED, api={**RECORDED.api, address: answer}))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "bits", "signature"),
+    [
+        ("p256.pass", "ECDSA", 256, "sha256"),
+        ("p384.pass", "ECDSA", 384, "sha384"),
+        ("ed25519.pass", "Ed25519", 256, "Ed25519"),
+        ("rsa3072.pass", "RSA", 3072, "sha256"),
+        ("rsa2048.fail", "RSA", 2048, "sha256"),
+        ("p224.fail", "ECDSA", 224, "sha256"),
+        ("dsa.fail", "DSA", 2048, "sha256"),
+        ("sha1.fail", "ECDSA", 256, "sha1"),
+    ],
+)
+def test_a_certificate_says_its_key_and_who_signed_it(name, key, bits, signature):
+    """Kind and size of the key, and the hash of the signature."""
+    found = x509((FOLDER / f"{name}.pem").read_text(), "it")
+
+    assert (found.key, found.bits, found.signature) == (key, bits, signature)
+    assert (found.not_before, found.not_after) == (1767225600.0, 2082758400.0)  # 2026 and 2036
+
+
+def test_a_fingerprint_is_the_sha_256_of_the_certificate():
+    """The same as openssl prints, and Incus shows."""
+    found = x509((FOLDER / "p256.pass.pem").read_text(), "it")
+
+    assert found.fingerprint == "515dac1a8032a61b5cf612371060ed188d39da2a8e615b0315ada27904ae0fd5"
+
+
+@pytest.mark.parametrize("pem", [None, "", 5, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "PEM"])
+def test_what_is_no_certificate_is_an_error(pem):
+    """A certificate that can't be read has no key that is strong enough."""
+    with pytest.raises(ValueError, match="it"):
+        x509(pem, "it")
+
+
+def test_each_view_reads_the_answer():
+    """The entries of the trust store, the images and the certificate of the daemon."""
+    facts = IncusFacts(RECORDED)
+
+    assert [(entry.name, entry.resource, entry.projects) for entry in facts.trust] == [
+        ("scanner", "c2f6b633b1ff", ("default",))
+    ]
+    assert [(each.resource, each.server) for each in facts.images] == [
+        ("default/1f00a1f00b1f", "https://images.linuxcontainers.org")
+    ]
+    assert facts.tokens == ()
+    assert facts.certificate.key == "ECDSA"
+
+
+@pytest.mark.parametrize("metadata", ["", None, [1], [{}], "untrusted", 5], ids=repr)
+@pytest.mark.parametrize("view", VIEWS)
+def test_each_view_refuses_what_is_no_answer(view, metadata):
+    """An answer of another shape is an error, never an empty list."""
+    with pytest.raises(EvidenceError):
+        getattr(answering(VIEWS[view], ApiAnswer(200, metadata)), view)
+
+
+@pytest.mark.parametrize("view", [*VIEWS, "config"])
+def test_a_filtered_view_is_not_taken_for_the_whole(view):
+    """A client that Incus does not fully trust sees less, and no error."""
+    untrusted = {**RECORDED.api[url.SERVER].metadata, "auth": "untrusted", "config": {}}
+    forbidden = ApiAnswer(403, None, Failure(FailureKind.DENIED, "warnings are refused"))
+
+    for facts in (answering(url.SERVER, ApiAnswer(200, untrusted)), answering(url.WARNINGS, forbidden)):
+        with pytest.raises(EvidenceError) as caught:
+            getattr(facts, view)
+        assert caught.value.kind is FailureKind.DENIED
+
+
+@pytest.mark.parametrize("view", ["config", "certificate"])
+def test_a_server_without_what_is_asked_is_an_error(view):
+    """No configuration is not an empty one."""
+    environment = {k: v for k, v in RECORDED.api[url.SERVER].metadata["environment"].items() if k != "certificate"}
+
+    with pytest.raises(EvidenceError, match="is missing"):
+        getattr(
+            answering(url.SERVER, ApiAnswer(200, {"auth": "trusted", "config": None, "environment": environment}))
+            if view == "certificate"
+            else answering(url.SERVER, ApiAnswer(200, {"auth": "trusted", "environment": environment})),
+            view,
+        )
+
+
+def test_the_booleans_of_the_server_are_filled_in():
+    """An unset key has its default; one that is no boolean is an error."""
+    assert IncusFacts(RECORDED).config["core.metrics_authentication"] == "true"
+    assert IncusFacts(RECORDED).config["core.trust_ca_certificates"] == "false"
+
+    bad = copy.deepcopy(RECORDED.api[url.SERVER].metadata)
+    bad["config"]["core.trust_ca_certificates"] = "perhaps"
+    with pytest.raises(EvidenceError, match="is no boolean"):
+        _ = answering(url.SERVER, ApiAnswer(200, bad)).config
+
+
+ENTRY = {
+    "fingerprint": "a" * 64,
+    "name": "x",
+    "type": "client",
+    "restricted": True,
+    "projects": None,
+    "certificate": "PEM",
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"restricted": "true"}, {"restricted": None}, {"projects": "default"}, {"fingerprint": "../etc"}, {"type": ""}],
+    ids=repr,
+)
+def test_an_entry_of_another_shape_is_refused(wrong):
+    """What decides over rights is read strictly."""
+    assert trust_entry(ENTRY).projects == ()
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        trust_entry({**ENTRY, **wrong})
+
+
+IMAGE = {
+    "fingerprint": "b" * 64,
+    "project": "default",
+    "properties": {},
+    "created_at": "1970-01-01T00:00:00Z",
+    "uploaded_at": "2026-11-23T13:04:13.72157601Z",
+    "last_used_at": "0001-01-01T00:00:00Z",
+    "cached": False,
+    "auto_update": False,
+    "public": False,
+}
+
+
+def test_an_image_that_was_made_here_has_no_server():
+    """Incus leaves the source out; Go's zero time is no time."""
+    found = image(IMAGE)
+
+    assert (found.server, found.last_used, found.created) == (None, None, 0.0)
+    assert found.uploaded == pytest.approx(1795439053.7)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"public": "false"},
+        {"cached": None},
+        {"created_at": "yesterday"},
+        {"uploaded_at": "2026-11-23T13:04:13"},
+        {"update_source": {"protocol": "simplestreams"}},
+        {"update_source": {"server": ""}},
+        {"update_source": "https://images.linuxcontainers.org"},
+        {"project": ""},
+    ],
+    ids=repr,
+)
+def test_an_image_of_another_shape_is_refused(wrong):
+    """A source without a server is not an image that was made here."""
+    with pytest.raises((ValueError, KeyError)):
+        image({**IMAGE, **wrong})
+
+
+TOKEN = {
+    "id": "719147c7",
+    "class": "token",
+    "created_at": "2026-11-23T17:48:03.76103863Z",
+    "status": "Running",
+    "location": "sigsrv",
+    "resources": {},
+    "metadata": {"request": {"name": "laptop"}, "secret": "(redacted)"},
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "purpose"),
+    [
+        ({}, "client laptop"),
+        ({"metadata": {"serverName": "server3"}}, "member server3"),
+        ({"metadata": None, "resources": {"images": ["/1.0/images/x"]}}, "access to images"),
+        ({"metadata": None, "resources": None}, "no purpose told"),
+    ],
+)
+def test_an_open_token_says_what_it_is_for(more, purpose):
+    """A client's, a member's, an image's; its secret is nowhere."""
+    (found,) = open_tokens({"running": [{**TOKEN, **more}]})
+
+    assert (found.purpose, found.location, int(found.created)) == (purpose, "sigsrv", 1795456083)
+
+
+def test_what_is_used_up_or_no_token_is_left_out():
+    """Revoked tokens stay in the list for a while; tasks are no tokens."""
+    others = [{**TOKEN, "status": "Cancelled"}, {**TOKEN, "class": "task"}]
+
+    assert open_tokens({"running": others, "cancelled": [{**TOKEN, "status": "Cancelled"}]}) == ()
+    assert open_tokens({}) == ()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"class": "tokens"}, {"status": None}, {"created_at": ""}, {"created_at": "0001-01-01T00:00:00Z"}]
+)
+def test_a_token_of_another_shape_is_refused(wrong):
+    """A class or a time that is not known hides a token."""
+    with pytest.raises(ValueError, match=r"class|status|created_at"):
+        open_tokens({"running": [{**TOKEN, **wrong}]})
+
+
+def test_times_have_a_zone_and_go_s_zero_is_none():
+    """RFC 3339, to the nanosecond."""
+    assert moment("2026-11-23T18:00:00.123456789+01:00", "t") == pytest.approx(1795453200.123456)
+    assert moment("0001-01-01T00:00:00Z", "t") is None
+    for wrong in ("", None, 5, "2026-11-23", "2026-13-23T00:00:00Z", "2026-11-23T18:00:00"):
+        with pytest.raises(ValueError, match=r"^t: "):
+            moment(wrong, "t")
+
+
+def test_a_list_of_texts_may_be_null_and_nothing_else():
+    """Go writes an empty list in both ways."""
+    assert texts(None, "roles") == texts([], "roles") == ()
+    for wrong in ("a", {}, [1], [""]):
+        with pytest.raises(ValueError, match="roles"):
+            texts(wrong, "roles")
+
+
+def test_a_cluster_knows_the_hosts_that_stand_apart():
+    """A host that is in no cluster is told to the cluster, and the other way round not."""
+    content = examples.document()
+    content["minisrv"]["server"] = {"environment": {"server_clustered": False}}
+
+    together, alone = clusters(examples.facts_of(content)[1])
+
+    assert (together.name, list(together.hosts), list(together.apart)) == ("cluster", ["sigsrv"], ["minisrv"])
+    assert (alone.name, list(alone.hosts), list(alone.apart)) == ("minisrv", ["minisrv"], [])
+    assert together.collected == 1795000000
