@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 
-from sigsrv.finding import Finding, HostState, Run, Severity, Verdict, ordered
+from sigsrv.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, ordered
 from sigsrv.policy import Policy
 from sigsrv.remediation import Fix
 
@@ -250,7 +251,8 @@ _FINDINGS = [
     ("ACL-004", "cluster", "default/john-acl", FAIL, "no allow rule for any peer and any port", "egress 0: allow to any", "", None),
     ("INST-001", "minisrv", "default/web1", FAIL, "security.privileged is false or unset", 'security.privileged: "true" (from profile legacy)', "", None),
     ("INST-001", "sigsrv", LONG, FAIL, "security.privileged is false or unset", "runs privileged: restart pending", "", None),
-    ("INST-004", "sigsrv", "user-john/build", FAIL, "no host path", "/var/run/docker.sock -> /run/docker.sock", "", None),
+    ("INST-004", "sigsrv", "user-john/build", FAIL, "no host path", "/var/run/docker.sock -> /run/docker.sock",
+     "the waiver by Ada Ops (policies/waivers.yaml:16) expired on 2026-07-31 21:59:59 UTC", None),
     ("INST-004", "minisrv", f"user-john/{SCRIPT_TAG}", FAIL, "no host path", f"description: {SCRIPT_TAG} {ATTRIBUTE}", STEERING, None),
     ("INST-006", "sigsrv", "default/dns", FAIL, "limits.memory, limits.cpu and limits.processes", "no limits.processes", "", None),
     ("INST-006", "minisrv", "user-john/db", FAIL, "limits.memory, limits.cpu and limits.processes", "none of them", "", None),
@@ -264,10 +266,8 @@ _FINDINGS = [
     ("HOST-001", "backup", "backup", ERROR, "an answer within 15 s", "", "ssh: connect to host backup port 22: No route to host", None),
     *((policy, "backup", "HOST", ERROR, "", "", "the host is unreachable", "HOST-001@backup/backup")
       for policy in ("NET-001", "NET-002", "NET-005", "POOL-001", "POOL-005", "HOST-003")),
-    ("INST-006", "minisrv", "default/legacy-mail", WAIVED, "limits.memory, limits.cpu and limits.processes", "no limits.memory",
-     "waived by Ada Ops until 2026-12-31: replaced by the new mail host in December", None),
-    ("INST-001", "sigsrv", "default/nfs", WAIVED, "security.privileged is false or unset", 'security.privileged: "true"',
-     "waived by Ada Ops until 2026-09-30: kernel NFS server, alone in its VLAN", None),
+    ("INST-006", "minisrv", "default/legacy-mail", WAIVED, "limits.memory, limits.cpu and limits.processes", "no limits.memory", "", None),
+    ("INST-001", "sigsrv", "default/nfs", WAIVED, "security.privileged is false or unset", 'security.privileged: "true"', "", None),
     ("PROJ-001", "cluster", "default", NA, "restricted is true", "restricted: unset (false)", "exempt: system instances need host devices", None),
     *(("NET-001", host, bridge, PASS, f"{port} attached", f"ports: {port}", "", None)
       for host in ("sigsrv", "minisrv") for bridge, port in (("sigsrvbr0", "sigsrv0"), ("incusbr0", "incus0"), ("userbr0", "user0"))
@@ -279,6 +279,29 @@ _FINDINGS = [
     ("HOST-001", "sigsrv", "sigsrv", PASS, "an answer within 15 s", "0.9 s", "", None),
     ("HOST-001", "minisrv", "minisrv", PASS, "an answer within 15 s", "1.4 s", "", None),
 ]  # fmt: skip
+
+
+def waiver(policy, host, resource, until, reason, line) -> Waiver:
+    created = datetime(2026, 1, 10, tzinfo=UTC)
+    source = f"policies/waivers.yaml:{line}"
+    return Waiver(policy, host, resource, "Ada Ops", reason, datetime.fromisoformat(until), created, source)
+
+
+MAIL = waiver(
+    "INST-006", "minisrv", "default/legacy-mail", "2026-12-31T23:00:00Z", "replaced by the new mail host in December", 4
+)
+NFS = waiver("INST-001", "*", "default/nfs", "2026-08-29T21:59:59Z", "kernel NFS server, alone in its VLAN", 10)
+SOCKET = waiver(
+    "INST-004", "sigsrv", "user-john/build", "2026-07-31T21:59:59Z", f"moves to a machine of its own {STEERING}", 16
+)
+OLD = waiver("POOL-001", "sigsrv", "hdd", "2026-12-31T23:00:00Z", "waits for its disks", 22)
+WAIVERS = {"default/legacy-mail": MAIL, "default/nfs": NFS}
+USES = (
+    WaiverUse(MAIL, WaiverState.ACTIVE, ("INST-006@minisrv/default/legacy-mail",)),
+    WaiverUse(NFS, WaiverState.EXPIRING, ("INST-001@sigsrv/default/nfs",)),
+    WaiverUse(SOCKET, WaiverState.EXPIRED, ("INST-004@sigsrv/user-john/build",)),
+    WaiverUse(OLD, WaiverState.STALE, ()),
+)
 
 
 def finding(policy, host, resource, verdict, expected="", observed="", reason="", because=None) -> Finding:
@@ -295,6 +318,7 @@ def finding(policy, host, resource, verdict, expected="", observed="", reason=""
         reason,
         because,
         known.remediation,
+        waiver=WAIVERS.get(resource) if verdict is WAIVED else None,
     )
 
 
@@ -309,7 +333,7 @@ HOSTS = (
 OK_HOSTS = (HostState("sigsrv", "ok", 0.92, 31, ()), HostState("minisrv", "ok", 1.41, 31, ()))
 
 
-def make_run(findings=FINDINGS, hosts=HOSTS) -> Run:
+def make_run(findings=FINDINGS, hosts=HOSTS, waivers=USES) -> Run:
     return Run(
         "20260820T140307Z-4f1c",
         "2026-08-20T14:03:07Z",
@@ -318,6 +342,7 @@ def make_run(findings=FINDINGS, hosts=HOSTS) -> Run:
         "sigsrv-infra",
         tuple(hosts),
         ordered(findings),
+        waivers,
     )
 
 

@@ -310,7 +310,7 @@ def test_findings_json_is_the_run(tmp_path):
     told = json.loads(raw)
 
     assert told == make_run().as_dict()
-    assert set(told) == {"schema_version", "run", "summary", "findings"}
+    assert set(told) == {"schema_version", "run", "summary", "findings", "waivers"}
     assert raw.isascii()
     assert raw == (report.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
 
@@ -350,12 +350,13 @@ def test_text_has_colour_only_when_asked():
 
 
 def test_text_lists_roots_worst_first_and_counts_what_follows():
-    """Failures by severity, then unknowns; what follows from a finding is counted there and not listed."""
-    said = text.summary(make_run())
+    """Failures by severity, then unknowns, then what is waived; what follows from a finding is counted there and not listed."""
+    said = text.summary(make_run(waivers=()))
     ids = [line.strip() for line in said.splitlines() if re.fullmatch(r" {4}[A-Z]+-\d+@\S+", line)]
-    roots = [f for f in FINDINGS if f.verdict in (FAIL, Verdict.ERROR) and not f.because]
+    order = [FAIL, Verdict.ERROR, Verdict.WAIVED]
+    roots = [f for f in FINDINGS if f.verdict in order and not f.because]
 
-    assert ids == [f.id for f in sorted(words.worst_first(roots), key=lambda f: f.verdict is not FAIL)]
+    assert ids == [f.id for f in sorted(words.worst_first(roots), key=lambda f: order.index(f.verdict))]
     assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings follow from it\n", said)
 
 

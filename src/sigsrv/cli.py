@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sigsrv import __version__, catalogue_cli, data, privileges, publish, scan
+from sigsrv import __version__, catalogue_cli, data, privileges, publish, scan, waive_cli
 from sigsrv.errors import UsageError
 from sigsrv.finding import Run
 from sigsrv.report import text
@@ -60,6 +60,8 @@ def _scan(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{out}: {cause.strerror}", "name another folder with --report-dir") from cause
     if run.exit_code or arguments.verbose:
         _print(run, path)
+    elif run.warnings:
+        print(f"{text.quiet(run)}\nreport: {path}")
     return run.exit_code
 
 
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         "scan",
         help="scan the hosts and write the report; quiet where all is well",
         description="Looks at the hosts and writes the report. Changes nothing on a host.\n"
-        "Quiet where all complies, so that cron mails only what matters.",
+        "Quiet where all complies and no waiver needs a look, so that cron mails only\nwhat matters.",
         epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -150,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--report-dir", metavar="DIR", help="where runs are written")
     two.set_defaults(call=_demo)
     catalogue_cli.add(commands)
+    waive_cli.add(commands)
     return parser
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, unquote
@@ -61,9 +62,78 @@ def parse_finding_id(text: str) -> tuple[str, str, str]:
     return policy, unquote(host), unquote(resource)
 
 
+def rfc3339(when: datetime) -> str:
+    """A time of UTC as RFC 3339 writes it, with ``Z``."""
+    return when.isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A failure that a named person accepts, for a reason, until a time. policy, host, resource: exact, or a glob.
+
+    until: the first moment at which it no longer counts; created: when it was written, where that is known. Both in UTC.
+    source: ``FILE:LINE``.
+    """
+
+    policy: str
+    host: str
+    resource: str
+    owner: str
+    reason: str
+    until: datetime
+    created: datetime | None
+    source: str
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        return self.policy, self.host, self.resource
+
+    @property
+    def concerns(self) -> str:
+        """Which findings it is of, like a finding's id; the parts are not quoted, for they may be globs."""
+        return f"{self.policy}@{self.host}/{self.resource}"
+
+
+class WaiverState(StrEnum):
+    """What became of a waiver in a run."""
+
+    ACTIVE = "active"
+    EXPIRING = "expiring"  # it ends soon
+    EXPIRED = "expired"  # what it matches fails again
+    STALE = "stale"  # no longer needed: nothing that it matches fails, and all that it could match was judged
+
+
+@dataclass(frozen=True)
+class WaiverUse:
+    """A waiver in a run. findings: the ids of the failures that it matches."""
+
+    waiver: Waiver
+    state: WaiverState
+    findings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The waiver as ``findings.json`` has it."""
+        waiver = self.waiver
+        return {
+            "policy": waiver.policy,
+            "host": waiver.host,
+            "resource": waiver.resource,
+            "owner": waiver.owner,
+            "reason": waiver.reason,
+            "until": rfc3339(waiver.until),
+            "created": rfc3339(waiver.created) if waiver.created else None,
+            "source": waiver.source,
+            "state": self.state.value,
+            "findings": list(self.findings),
+        }
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One policy on one resource. ``fix`` holds the values that its remediation's scripts need; it is not exported."""
+    """One policy on one resource. ``fix`` holds the values that its remediation's scripts need; it is not exported.
+
+    waiver: who accepts it, where the verdict is ``waived``; expected, observed and reason then say what fails.
+    """
 
     policy: str
     title: str
@@ -77,6 +147,7 @@ class Finding:
     because: str | None = None
     remediation: str | None = None
     fix: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    waiver: Waiver | None = None
 
     @property
     def id(self) -> str:
@@ -84,6 +155,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as ``findings.json`` has it."""
+        accepted = self.waiver
         return {
             "id": self.id,
             "policy": self.policy,
@@ -97,6 +169,14 @@ class Finding:
             "reason": self.reason,
             "because": self.because,
             "remediation": self.remediation,
+            "waiver": {
+                "owner": accepted.owner,
+                "reason": accepted.reason,
+                "until": rfc3339(accepted.until),
+                "source": accepted.source,
+            }
+            if accepted
+            else None,
         }
 
 
@@ -126,6 +206,7 @@ class Run:
     """One scan of some hosts at one time. started, finished: RFC 3339 in UTC. Findings are sorted, their ids unique.
 
     selected: what a part of the catalogue it has the findings of, in words; "" where of all.
+    waivers: all of the file, in its order.
     """
 
     id: str
@@ -136,6 +217,12 @@ class Run:
     hosts: tuple[HostState, ...]
     findings: tuple[Finding, ...]
     selected: str = ""
+    waivers: tuple[WaiverUse, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[WaiverUse, ...]:
+        """The waivers that somebody must look at: those that end soon, have ended, or are no longer needed."""
+        return tuple(use for use in self.waivers if use.state is not WaiverState.ACTIVE)
 
     @property
     def summary(self) -> dict[str, int]:
@@ -169,6 +256,7 @@ class Run:
             },
             "summary": self.summary,
             "findings": [finding.as_dict() for finding in self.findings],
+            "waivers": [use.as_dict() for use in self.waivers],
         }
 
 

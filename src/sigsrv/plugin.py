@@ -23,7 +23,7 @@ from sigsrv.errors import UsageError
 from sigsrv.evaluate import policy_of
 from sigsrv.finding import Finding, Run, Severity, Verdict
 from sigsrv.policy import Policy
-from sigsrv.report import words
+from sigsrv.report import text, words
 from sigsrv.selecting import Wanted
 from sigsrv.terminal import SELECTING
 
@@ -86,6 +86,7 @@ class Scanner:
             unverified=get("sigsrv_unverified"),
             save=get("sigsrv_save"),
             wanted=Wanted(**{name: get(f"sigsrv_{name}") for name, _, _ in SELECTING}),
+            waivers=get("sigsrv_waivers"),
         )
         plan = scan.prepare(options, self._catalogue)
         for policy in plan.policies.values():
@@ -102,12 +103,17 @@ class Scanner:
         return {**self.plan.policies, **self.live}
 
     @cached_property
+    def judged(self) -> tuple[Finding, ...]:
+        return scan.judge(self.plan, self.evidences)
+
+    @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        return scan.selected(self.plan, self.evidences, scan.judge(self.plan, self.evidences))
+        return scan.selected(self.plan, self.evidences, self.judged)
 
     def run(self) -> Run:
         """The run of what was shown: with ``-k`` and the like a part of the catalogue."""
-        found = scan.run_of(self.plan, self.evidences, self.shown, self.started)
+        judged = list({finding.id: finding for finding in (*self.judged, *self.shown)}.values())
+        found = scan.run_of(self.plan, self.evidences, self.shown, self.started, judged)
         return replace(found, selected=self._selected())
 
     def scopes(self, policy: Policy) -> list[Scope]:
@@ -141,6 +147,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="sigsrv_site",
         metavar="FILE",
         help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml",
+    )
+    group.addoption(
+        "--waivers",
+        dest="sigsrv_waivers",
+        metavar="FILE",
+        help="the file of waivers; else waivers.yaml beside the site file",
     )
     group.addoption(
         "--evidence",
@@ -264,8 +276,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         scanner.has_live_checks = bool(live) and scanner.plan.options.evidence is None
         scanner.live = {policy.id: policy for policy in map(live_checks.policy_for, live)}
         _ = scanner.findings
+        _tell_expected(config, scanner.plan)
     except UsageError as cause:
         raise pytest.UsageError(words.visible(str(cause), keep="\n")) from None
+
+
+def _tell_expected(config: pytest.Config, plan: scan.Plan) -> None:
+    """Let the short summary tell of what is waived (an expected failure), unless the user said what it is to tell of."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if plan.waivers and reporter and reporter.reportchars == "fE":  # pytest's default
+        reporter.reportchars += "x"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -284,6 +304,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             "\n".join(_told(finding) for finding in wrong) or f"{scope.policy.id} found nothing on {scope.name}",
             pytrace=False,
         )
+    if accepted := [words.visible(words.waived(finding)) for finding in found if finding.verdict is Verdict.WAIVED]:
+        pytest.xfail("; ".join(accepted))
+        pytest.fail("\n".join(accepted), pytrace=False)  # with --runxfail the line above does nothing
     if all(finding.verdict is Verdict.NOT_APPLICABLE for finding in found):
         pytest.skip("; ".join(dict.fromkeys(words.visible(finding.reason) for finding in found)))
     return True
@@ -296,7 +319,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if host := live_checks.host_of(item):
         finding = live_checks.finding_for(item, host, call, report)
         if finding:
-            _scanner(item.config).shown.append(finding)
+            scanner = _scanner(item.config)
+            (finding,) = scan.waive(scanner.plan, scanner.evidences, [finding])
+            scanner.shown.append(finding)
+            if finding.verdict is Verdict.WAIVED and not item.config.option.runxfail:
+                report.outcome, report.wasxfail = "skipped", words.visible(words.waived(finding))
     return report
 
 
@@ -363,4 +390,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for host in run.hosts:
         why = f": {words.visible(host.reason)}" if host.reason else ""
         terminalreporter.write_line(f"  {host.name} {words.state_words(host)}, {host.seconds:.1f} s{why}")
+    for line in text.waivers(run):
+        terminalreporter.write_line(line)
     terminalreporter.write_line(f"report: {path}")

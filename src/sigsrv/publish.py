@@ -14,7 +14,7 @@ from typing import Any
 
 from sigsrv import data, remediation, report
 from sigsrv.errors import UsageError
-from sigsrv.finding import Run
+from sigsrv.finding import Run, Verdict
 from sigsrv.policy import Policy
 from sigsrv.remediation import Fix
 
@@ -22,12 +22,12 @@ LATEST = "latest"
 
 
 def fixes_of(run: Run) -> dict[str, Fix]:
-    """The scripted fix of each finding that has one, by the finding's id."""
+    """The scripted fix of each failure that has one, by the finding's id; what is waived is not offered."""
     remediations = remediation.load()
     reachable = [host.name for host in run.hosts if host.state != "unreachable"]
     somewhere = reachable[0] if reachable else run.hosts[0].name
     fixes = {}
-    for finding in run.findings:
+    for finding in (each for each in run.findings if each.verdict is Verdict.FAIL):
         with suppress(UsageError):  # a check of one's own that gives no values: the finding stands, without a script
             if fix := remediation.fix_for(finding, remediations, somewhere):
                 fixes[finding.id] = fix

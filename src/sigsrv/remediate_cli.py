@@ -66,6 +66,18 @@ def _list(arguments: argparse.Namespace) -> int:
             _say(f"  sigsrv-remediate {finding['id']}")
             said = f"{finding['severity']}: {finding['title']}: {finding['observed']}"
             print("\n".join(textwrap.wrap(words.visible(said), WIDTH, initial_indent="    ", subsequent_indent="    ")))
+    waived = [
+        finding for finding in latest["findings"] if finding["verdict"] == Verdict.WAIVED and finding["remediation"]
+    ]
+    if waived:
+        _say()
+        _say("waived, and put right only where it is named:")
+    for finding in waived:
+        _say()
+        _say(f"  sigsrv-remediate {finding['id']}")
+        waiver = finding["waiver"]
+        said = f"waived by {waiver['owner']} until {words.moment(waiver['until'])}: {waiver['reason']}"
+        print("\n".join(textwrap.wrap(words.visible(said), WIDTH, initial_indent="    ", subsequent_indent="    ")))
     if rest := len(failures) - len(scripted):
         _say()
         _say(f"{words.count(rest, 'failure needs', 'failures need')} a person: see {publish.LATEST}/report.html")
@@ -77,6 +89,8 @@ def _show(looked: Looked, fix: Fix, terminal_plan: bool) -> None:
     _say(f"{finding.id}: {finding.title}")
     _field("now", finding.observed)
     _field("then", finding.expected)
+    if finding.waiver:
+        _field("waived", words.acceptance(finding.waiver))
     _field("does", f"{fix.title}, on {fix.runs_on}")
     _field("disrupts", fix.disrupts)
     _field("undo", fix.undo_text)
@@ -115,7 +129,7 @@ def _remediate(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return UNKNOWN
-    if finding.verdict is not Verdict.FAIL:
+    if finding.verdict not in (Verdict.FAIL, Verdict.WAIVED):
         reason = f": {finding.reason}" if finding.reason else ""
         _say(f"{finding.id}: nothing is to be done: {words.LABELS[finding.verdict]}{reason}")
         return COMPLIANT
@@ -123,6 +137,8 @@ def _remediate(arguments: argparse.Namespace) -> int:
         _say(f"{finding.id}: {finding.title}")
         _field("now", finding.observed)
         _field("then", finding.expected)
+        if finding.waiver:
+            _field("waived", words.acceptance(finding.waiver))
         _field("by hand", plan.policies[finding.policy].by_hand)
         return FINDINGS
     _show(looked, looked.fix, arguments.plan)

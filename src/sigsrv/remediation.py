@@ -115,8 +115,11 @@ def render(path: Path, values: Mapping[str, Any]) -> str:
 
 
 def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_host: str) -> Fix | None:
-    """The fix of a finding; None where it needs none, or a person. default_host: where fixes of the whole cluster run."""
-    if finding.remediation is None or finding.verdict is not Verdict.FAIL:
+    """The fix of a finding; None where it needs none, or a person. default_host: where fixes of the whole cluster run.
+
+    What is waived fails all the same and can be put right; who offers fixes leaves it out unless it was named.
+    """
+    if finding.remediation is None or finding.verdict not in (Verdict.FAIL, Verdict.WAIVED):
         return None
     if finding.remediation not in remediations:
         hint = nearest(finding.remediation, remediations)

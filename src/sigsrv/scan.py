@@ -16,14 +16,14 @@ from pathlib import Path
 
 from testinfra.backend import BACKENDS
 
-from sigsrv import __version__, catalogue, data, selecting, site
+from sigsrv import __version__, catalogue, data, selecting, site, waiver
 from sigsrv.catalogue import Catalogue
-from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence, unreachable
+from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence
 from sigsrv.collect.probes import Wants, select
 from sigsrv.errors import EvidenceError, FailureKind, UsageError, nearest
 from sigsrv.evaluate import Check, evaluate
 from sigsrv.facts import HostFacts, clusters
-from sigsrv.finding import Finding, HostState, Run, ordered
+from sigsrv.finding import Finding, HostState, Run, Waiver, WaiverUse, ordered
 from sigsrv.policy import Policy
 from sigsrv.selecting import Selection, Wanted
 from sigsrv.site import Site, SiteHost
@@ -37,7 +37,7 @@ class Options:
 
     hosts: comma-separated, each ``NAME``, ``ssh://[USER@]NAME[:PORT]`` or ``local://[NAME]``; connection: as testinfra's, for those
     without a scheme. save: a folder to keep the evidence in. unverified: take evidence that was changed since it was saved.
-    policies: folders beside the shipped one. wanted: the part of the catalogue that the run is to have.
+    policies: folders beside the shipped one. wanted: the part of the catalogue that the run is to have. waivers: their file.
     """
 
     hosts: str | None = None
@@ -53,6 +53,7 @@ class Options:
     save: str | None = None
     policies: tuple[str, ...] = ()
     wanted: Wanted = selecting.EVERYTHING
+    waivers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Plan:
     catalogue: Catalogue
     selection: Selection
     options: Options
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def policies(self) -> Mapping[str, Policy]:
@@ -85,7 +87,10 @@ class Plan:
 
 
 def prepare(options: Options, found: Catalogue | None = None) -> Plan:
-    """Read policies, checks and site. found: the catalogue, where it was read before. Raises UsageError; then nothing was scanned."""
+    """Read policies, checks, site and waivers. found: the catalogue, where it was read before.
+
+    Raises UsageError; then nothing was scanned.
+    """
     content = found or catalogue.load(options.policies)
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site.find(options.site)
@@ -99,8 +104,12 @@ def prepare(options: Options, found: Catalogue | None = None) -> Plan:
             raise UsageError(f"{option}: {file}: no such file")
     selection = selecting.choose(options.wanted, content.policies, desired.profiles)
     reached = _reached(options.hosts, desired)
+    accepted = waiver.find(options.waivers, path)
+    waivers = waiver.load(accepted, content.policies, desired.waivers_max_days) if accepted else ()
+    if options.evidence is None:
+        waiver.check_time(waivers, time.time(), desired.waivers_max_days)
     hosts = desired.select(",".join(reached) if reached else options.hosts)
-    return Plan(desired, hosts, reached, content, selection, options)
+    return Plan(desired, hosts, reached, content, selection, options, waivers)
 
 
 def _reached(hosts: str | None, desired: Site) -> dict[str, Reached]:
@@ -178,7 +187,10 @@ def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
         folder = data.DEMO / "evidence" if options.evidence == DEMO else Path(options.evidence)
         kept = evidence.load(folder, options.unverified)
         missing = Failure(FailureKind.ABSENT, f"{folder}: no evidence of this host")
-        found = {host.name: kept.get(host.name) or unreachable(host.name, missing) for host in plan.hosts}
+        at = max((each.collected for each in kept.values()), default=time.time())
+        absent = {host.name: Evidence(host.name, at, failure=missing) for host in plan.hosts}
+        found = {host.name: kept.get(host.name) or absent[host.name] for host in plan.hosts}
+        waiver.check_time(plan.waivers, _time(found), plan.site.waivers_max_days, live=False)
     else:
         targets = [(target(host, plan), host.member, select(wants(plan.site, host.name))) for host in plan.hosts]
         found = collect_all(targets, keep_open)
@@ -193,8 +205,26 @@ def facts_of(plan: Plan, evidences: Mapping[str, Evidence]) -> dict[str, HostFac
 
 
 def judge(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
-    """The findings of all policies, whatever was selected: what is proven of a fix is proven of everything."""
-    return evaluate(plan.policies.values(), plan.checks, plan.site, facts_of(plan, evidences))
+    """The findings of all policies, whatever was selected: what is proven of a fix is proven of everything.
+
+    What somebody accepts is ``waived``.
+    """
+    return waive(plan, evidences, evaluate(plan.policies.values(), plan.checks, plan.site, facts_of(plan, evidences)))
+
+
+def waive(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings with those ``waived`` that a waiver of the plan accepts at the time of the evidence."""
+    return waiver.decide(findings, plan.waivers, _time(evidences))
+
+
+def _review(plan: Plan, evidences: Mapping[str, Evidence], judged: Sequence[Finding]) -> tuple[WaiverUse, ...]:
+    left_out = {host.name for host in plan.site.hosts} - {host.name for host in plan.hosts}
+    return waiver.review(plan.waivers, judged, _time(evidences), policies=plan.policies, left_out=left_out)
+
+
+def _time(evidences: Mapping[str, Evidence]) -> float:
+    """The time of some evidence, in seconds since the epoch: when the newest of it was collected."""
+    return max(each.collected for each in evidences.values())
 
 
 def selected(plan: Plan, evidences: Mapping[str, Evidence], findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -223,8 +253,14 @@ def new_run_id(now: float) -> str:
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-def run_of(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding], started: float) -> Run:
-    """The run of some findings. started: seconds since the epoch.
+def run_of(
+    plan: Plan,
+    evidences: Mapping[str, Evidence],
+    findings: Sequence[Finding],
+    started: float,
+    judged: Sequence[Finding],
+) -> Run:
+    """The run of some findings. started: seconds since the epoch; judged: all that was found, whether it is in the run or not.
 
     Of saved evidence the run has the evidence's own time: what a reader wants to know is when the hosts were so.
     """
@@ -241,6 +277,7 @@ def run_of(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Fin
         hosts=tuple(_state(evidences[host.name]) for host in plan.hosts),
         findings=ordered(findings),
         selected=plan.selection.text,
+        waivers=_review(plan, evidences, judged),
     )
 
 
@@ -256,4 +293,5 @@ def scan(plan: Plan) -> tuple[Run, dict[str, Evidence]]:
     """Collect and judge: the run and what it stands on."""
     started = time.time()
     evidences = collect(plan)
-    return run_of(plan, evidences, selected(plan, evidences, judge(plan, evidences)), started), evidences
+    judged = judge(plan, evidences)
+    return run_of(plan, evidences, selected(plan, evidences, judged), started, judged), evidences

@@ -47,6 +47,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         help="the site file; else $SIGSRV_SITE, then policies/site.yaml of the checkout, then /etc/sigsrv/site.yaml",
     )
     add_policies(parser)
+    parser.add_argument("--waivers", metavar="FILE", help="the file of waivers; else waivers.yaml beside the site file")
     parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
     parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
     parser.add_argument(
@@ -99,6 +100,7 @@ def options_of(arguments: argparse.Namespace) -> scan.Options:
         save=given.get("save"),
         policies=tuple(arguments.policies),
         wanted=wanted_of(arguments),
+        waivers=arguments.waivers,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import yaml
@@ -15,7 +15,18 @@ from jsonschema.exceptions import ValidationError
 
 from sigsrv.errors import UsageError, nearest
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Safe, and a time stays the text that it is: JSON Schema has no times, and YAML's would lose the zone that was written."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in rows if tag != "tag:yaml.org,2002:timestamp"]
+        for first, rows in _Base.yaml_implicit_resolvers.items()
+    }
+
+
 _Path = tuple[str | int, ...]
 
 
@@ -59,7 +70,7 @@ def load(path: Path) -> Located:
         mark = getattr(cause, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise UsageError(f"{path}:{line}: not YAML: {getattr(cause, 'problem', None) or cause}") from cause
-    except ValueError as cause:  # a scalar such as 2026-02-31 that reads as a date and is none
+    except ValueError as cause:  # a scalar that is told to be what it is not, such as !!int x
         raise UsageError(f"{path}: not YAML: {cause}") from cause
 
 

@@ -22,7 +22,9 @@ from sigsrv.remediation import Fix
 
 _SETTLE_TRIES = 4
 _SETTLE_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
-_WORSE = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.WAIVED: 0, Verdict.ERROR: 1, Verdict.FAIL: 2}
+# What is waived fails: a fix that spoils it is no better for that, and one that leaves it so has not put it right.
+_WORSE = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.ERROR: 1, Verdict.FAIL: 2, Verdict.WAIVED: 2}
+_NOT_RIGHT = frozenset({Verdict.FAIL, Verdict.WAIVED, Verdict.ERROR})
 Tell = Callable[[str], None]
 
 
@@ -140,7 +142,7 @@ class Transaction:
             after = scan.judge(self._plan, scan.collect(self._plan))
             now = next((finding for finding in after if finding.id == self._looked.finding.id), None)
             spoiled = worse(self._looked.findings, after)
-            if now is not None and now.verdict in (Verdict.FAIL, Verdict.ERROR):
+            if now is not None and now.verdict in _NOT_RIGHT:
                 fault = f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
             elif now is None and any(
                 f.policy == self._looked.finding.policy and f.verdict is Verdict.ERROR for f in after

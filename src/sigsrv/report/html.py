@@ -19,7 +19,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from sigsrv import data
-from sigsrv.finding import Finding, Run, Severity, Verdict
+from sigsrv.finding import Finding, Run, Severity, Verdict, rfc3339
 from sigsrv.policy import Policy, family_of
 from sigsrv.remediation import Fix
 from sigsrv.report import words
@@ -65,6 +65,7 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         hosts=_hosts(run),
         matrix=_matrix(run),
         read_all=bool(run.findings) and all(host.state == "ok" for host in run.hosts),
+        warned=words.warned(run),
         ids=frozenset(f.id for f in run.findings),
         fixes=fixes,
     )
@@ -86,9 +87,10 @@ def _environment() -> jinja2.Environment:
         "anchor": _anchor,
         "family": family_of,
         "moment": words.moment,
+        "rfc3339": rfc3339,
         "worst_first": words.worst_first,
     }
-    environment.globals |= {"count": words.count, "command": words.command}
+    environment.globals |= {"count": words.count, "command": words.command, "fate": words.fate}
     return environment
 
 

@@ -12,12 +12,17 @@ from sigsrv.finding import Finding, HostState, Run, Verdict
 from sigsrv.report import words
 
 _COLORS = {Verdict.FAIL: "31", Verdict.ERROR: "35", Verdict.PASS: "32"}
+_SECTIONS = (
+    (Verdict.FAIL, "Failures"),
+    (Verdict.ERROR, "Could not be determined"),
+    (Verdict.WAIVED, "Waived"),
+)
 _INDENT = "      "
 _SHOWN = 600  # characters of what was observed; the rest is in the HTML report
 
 
 def summary(run: Run, width: int = 80, color: bool = False) -> str:
-    """What a run found: the verdict, the hosts, each failure and each thing that could not be determined.
+    """What a run found: the verdict, the hosts, each failure, each thing that could not be determined, what is waived.
 
     What merely follows from another finding is counted at that finding.
     """
@@ -33,9 +38,27 @@ def summary(run: Run, width: int = 80, color: bool = False) -> str:
     for host in run.hosts:
         lines += _host(host, column, width)
     following = words.consequences(run)
-    for verdict, title in ((Verdict.FAIL, "Failures"), (Verdict.ERROR, "Could not be determined")):
+    for verdict, title in _SECTIONS:
         lines += _section(title, [f for f in run.findings if f.verdict is verdict], following, width)
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *waivers(run, width)]) + "\n"
+
+
+def waivers(run: Run, width: int = 80) -> list[str]:
+    """The waivers that somebody must look at, as lines after an empty one; no line where there is none."""
+    if not run.warnings:
+        return []
+    lines = ["", *_wrap(f"Waivers to look at: {words.warned(run)}", width)]
+    for use in run.warnings:
+        lines += _wrap(use.waiver.concerns, width, "    ", _INDENT)
+        lines += _wrap(words.fate(use, run), width, _INDENT, _INDENT + "  ")
+        lines += _wrap(f"by {use.waiver.owner}: {use.waiver.reason}", width, _INDENT, _INDENT + "  ")
+        lines += _wrap(use.waiver.source, width, _INDENT)
+    return lines
+
+
+def quiet(run: Run, width: int = 80) -> str:
+    """What a run says where all complies: nothing, unless somebody must look at a waiver."""
+    return "\n".join([f"{run.site}: {words.headline(run)}", *waivers(run, width)]) + "\n" if run.warnings else ""
 
 
 def _counts(run: Run) -> str:
@@ -82,6 +105,8 @@ def _finding(finding: Finding, followers: int, width: int) -> Iterator[str]:
     said = [("observed", finding.observed)] if finding.observed else []
     if finding.reason:
         said.append(("reason", finding.reason))
+    if finding.waiver:
+        said.append(("waived", words.acceptance(finding.waiver)))
     for label, text in said:
         text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ... ({len(text):,} characters)"
         yield from _wrap(f"{label}: {text}", width, _INDENT, _INDENT + "  ")

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sigsrv.finding import Finding, HostState, Run, Severity, Verdict
+from sigsrv.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, rfc3339
 
 VERDICTS = (Verdict.FAIL, Verdict.ERROR, Verdict.WAIVED, Verdict.NOT_APPLICABLE, Verdict.PASS)
 LABELS = {
@@ -103,6 +103,44 @@ def moment(text: str) -> str:
     if when.tzinfo is None:
         return text
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def waived(finding: Finding) -> str:
+    """Who accepts a finding, until when and why; "" where nobody does."""
+    return f"waived {acceptance(finding.waiver)}" if finding.waiver else ""
+
+
+def acceptance(waiver: Waiver) -> str:
+    """``by OWNER until TIME: REASON``."""
+    return f"by {waiver.owner} until {moment(rfc3339(waiver.until))}: {waiver.reason}"
+
+
+def warned(run: Run) -> str:
+    """How many waivers somebody must look at, by what became of them."""
+    number = {state: sum(use.state is state for use in run.warnings) for state in WaiverState}
+    said = {WaiverState.EXPIRED: "expired", WaiverState.EXPIRING: "ends soon", WaiverState.STALE: "no longer needed"}
+    return ", ".join(f"{number[state]:,} {text}" for state, text in said.items() if number[state])
+
+
+def fate(use: WaiverUse, run: Run) -> str:
+    """What became of a waiver in a run, and what is to be done about it."""
+    until = moment(rfc3339(use.waiver.until))
+    number = len(use.findings)
+    if use.state is WaiverState.STALE:
+        return "no longer needed: nothing that it matches fails; it can be removed"
+    if use.state is WaiverState.EXPIRED:
+        again = (
+            count(number, "finding fails", "findings fail") + " again"
+            if number
+            else "whether it is needed is not known"
+        )
+        return f"expired on {until}; {again}"
+    try:
+        days = (use.waiver.until - datetime.fromisoformat(run.finished)).days
+    except (ValueError, TypeError):
+        return f"ends on {until}"
+    left = f"in {count(days, 'day')}" if days > 0 else "in less than a day"
+    return f"ends {left}, on {until}; {count(number, 'finding fails', 'findings fail')} then"
 
 
 def command(finding: Finding) -> str:
