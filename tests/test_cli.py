@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import __version__
+from sigsrv import __version__, remediate_cli, scan
+from sigsrv.collect import evidence
+from tests.saved import FAILING, PRIVILEGED, saved
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,10 +124,43 @@ def test_remediation_alone_lists_what_scripts_put_right(tmp_path):
     assert "3 failures need a person" in done.stdout
 
 
-@pytest.mark.parametrize("command", ["sigsrv", "sigsrv-remediate"])
+def test_remediation_alone_shows_what_is_waived_apart(tmp_path):
+    """Who accepts it until when; it is put right where it is named, and named it shows its waiver and its script."""
+    options = saved(tmp_path, PRIVILEGED)
+    entry = {"policy": "INST-001", "host": "*", "resource": "default/*", "owner": "Ada Ops", "reason": "NFS"}
+    content = {"version": 1, "waivers": [entry | {"until": "2027-01-17T12:00:00Z"}]}
+    (tmp_path / "waivers.yaml").write_text(json.dumps(content))
+    run("sigsrv", "scan", *options)
+
+    done = run("sigsrv-remediate", "--report-dir", str(tmp_path / "out"))
+
+    assert done.returncode == 0
+    listed = done.stdout.split("waived, and put right only where it is named:\n\n")
+    assert f"sigsrv-remediate {FAILING}" not in listed[0]
+    assert listed[1] == f"  sigsrv-remediate {FAILING}\n    waived by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n"
+
+
+def test_a_waived_finding_that_is_named_is_put_right_like_any_other(tmp_path, capsys, monkeypatch):
+    """--plan shows who accepts it until when, and the script."""
+    saved(tmp_path, PRIVILEGED)
+    entry = {"policy": "INST-001", "host": "*", "resource": "default/*", "owner": "Ada Ops", "reason": "NFS"}
+    entry |= {"until": "2027-01-17T12:00:00Z", "created": "2026-11-01T00:00:00Z"}
+    (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [entry]}))
+    kept = evidence.load(tmp_path / "evidence")
+    monkeypatch.setattr(scan, "collect", lambda *_: kept)
+
+    status = remediate_cli.main([FAILING, "--plan", "--site", str(tmp_path / "site.yaml")])
+
+    said = capsys.readouterr().out
+    assert status == 0
+    assert "  waived:   by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n" in said
+    assert "script:" in said
+
+
+@pytest.mark.parametrize("command", [("sigsrv",), ("sigsrv", "scan"), ("sigsrv", "waive"), ("sigsrv-remediate",)])
 def test_help_ends_with_the_exit_statuses_and_fits_a_terminal(command):
     """--help says what the command does, its options and its exit statuses, within 80 columns."""
-    done = run(command, "--help", COLUMNS="80")
+    done = run(*command, "--help", COLUMNS="80")
 
     assert done.returncode == 0
     assert "exit status: 0" in done.stdout

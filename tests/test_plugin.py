@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.saved import FAILING, PRIVILEGED, saved
+
 ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())
 
@@ -144,3 +146,51 @@ def test_a_host_s_text_does_not_steer_the_terminal(tmp_path):
     assert "PROJ-001@cluster/x%1B%5B2J%E2%80%AEy" in done.stdout
     assert "\x1b[2J" not in done.stdout
     assert "\u202e" not in done.stdout
+
+
+def test_a_waived_failure_is_an_expected_one(tmp_path):
+    """Its test is xfail, the short summary says who accepts it and until when, and pytest ends with 0; --runxfail fails it."""
+    options = waived(tmp_path, PRIVILEGED)
+
+    done = run("checks", "-k", "privileged", *options)
+    strict = run("checks", "-k", "privileged", "--runxfail", *options)
+    bare = run("checks", "-k", "privileged", "-c", "/dev/null", "--rootdir=.", *options)
+
+    assert done.returncode == 0, done.stdout
+    said = "[cluster] - waived by Ada Ops until 2027-01-17 12:00:00 UTC: NFS"
+    for each in (done, bare):
+        assert said in next(line for line in each.stdout.splitlines() if line.startswith("XFAIL"))
+    assert strict.returncode == 1
+    assert "waived by Ada Ops" in strict.stdout
+    found = json.loads((tmp_path / "out" / "latest" / "findings.json").read_text())
+    assert [f["id"] for f in found["findings"] if f["verdict"] == "waived"] == [FAILING]
+
+
+def test_a_failure_beside_a_waived_one_fails_the_test(tmp_path):
+    """One test is one policy: what is not waived decides."""
+    options = waived(tmp_path, PRIVILEGED, PRIVILEGED | {"path": PRIVILEGED["path"].replace("/db/", "/web/")})
+
+    done = run("checks", "-k", "privileged", *options)
+
+    assert done.returncode == 1
+    assert "INST-001@sigsrv/default/web: fail" in done.stdout
+    assert f"{FAILING}: " not in done.stdout
+
+
+def test_a_run_of_pytest_tells_of_its_waivers(tmp_path):
+    """What nothing needs any more is told where the run is summed up; -k changes nothing of that."""
+    options = waived(tmp_path)
+
+    for select in ((), ("-k", "vlan")):
+        done = run("checks", *select, *options)
+        assert done.returncode == 0, done.stdout
+        assert "Waivers to look at: 1 no longer needed" in done.stdout
+
+
+def waived(folder: Path, *changes: dict) -> tuple[str, ...]:
+    """Options of a run on saved evidence with some changes; what PRIVILEGED makes fail is waived."""
+    entry = {"policy": "INST-001", "host": "minisrv", "resource": "default/db", "owner": "Ada Ops", "reason": "NFS"}
+    options = saved(folder, *changes)
+    content = {"version": 1, "waivers": [entry | {"until": "2027-01-17T12:00:00Z"}]}
+    (folder / "waivers.yaml").write_text(json.dumps(content))
+    return options

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigsrv import data, policy, remediation
+from sigsrv import data, policy, publish, remediation, scan
 from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, Severity, Verdict
+from sigsrv.finding import Finding, HostState, Run, Severity, Verdict
+from sigsrv.remediate import Looked, Transaction, worse
 
 REMEDIATIONS = remediation.load()
 VALUES = {
@@ -191,3 +192,40 @@ def test_only_a_failure_is_put_right(verdict):
         remediation.fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv")
         is None
     )
+
+
+def test_a_waived_failure_has_its_fix_and_a_report_offers_none():
+    """Named itself it can be put right; nobody is asked to do it."""
+    waived = dataclasses.replace(finding("attach-vlan"), verdict=Verdict.WAIVED)
+    failing = dataclasses.replace(finding("attach-vlan"), resource="br1")
+    run = Run("r", "", "", "0", "s", (HostState("minisrv", "ok", 1.0, 1, ()),), (waived, failing))
+
+    assert remediation.fix_for(waived, REMEDIATIONS, "sigsrv")
+    assert list(publish.fixes_of(run)) == [failing.id]
+
+
+ORDER = [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
+
+
+@pytest.mark.parametrize("was", Verdict)
+@pytest.mark.parametrize("now", Verdict)
+def test_a_fix_that_breaks_what_is_waived_has_broken_it(was, now):
+    """For what is worse than it was, waived is a failure: it is accepted, not right."""
+    rank = {Verdict.NOT_APPLICABLE: 0, Verdict.WAIVED: 2} | {verdict: place for place, verdict in enumerate(ORDER)}
+    before, after = (dataclasses.replace(finding("attach-vlan"), verdict=verdict) for verdict in (was, now))
+
+    assert bool(worse([before], [after])) is (rank[now] > rank[was])
+
+
+@pytest.mark.parametrize(("left", "fault"), [(Verdict.WAIVED, "is still waived"), (Verdict.PASS, "")])
+def test_a_fix_that_leaves_a_waived_finding_failing_is_not_verified(monkeypatch, left, fault):
+    """A waiver makes no fix a success."""
+    plan = scan.prepare(scan.Options(evidence=scan.DEMO))
+    waived = dataclasses.replace(finding("attach-vlan"), verdict=Verdict.WAIVED)
+    looked = Looked(waived, (waived,), remediation.fix_for(waived, REMEDIATIONS, "sigsrv"))
+    monkeypatch.setattr(scan, "judge", lambda *_: (dataclasses.replace(waived, verdict=left),))
+    monkeypatch.setattr("sigsrv.remediate.time.sleep", lambda _: None)
+
+    said = Transaction(plan, looked, None, print)._verify()
+
+    assert (fault in said) if fault else said == ""

@@ -25,6 +25,7 @@ from tests.report_sample import (
     POLICIES,
     SCRIPT_TAG,
     STEERING,
+    USES,
     finding,
     make_run,
 )
@@ -260,10 +261,11 @@ def test_unknown_is_never_compliant(findings, hosts, said):
 
 
 def test_compliant_run_says_so():
-    """Where everything was read and nothing failed, the verdict is one word."""
+    """Where everything was read and nothing failed, the verdict is one word; and how much of that is waived."""
     run = make_run([ok(), ok(resource="b", verdict=Verdict.WAIVED)], OK_HOSTS)
 
-    assert words.headline(run) == "Compliant"
+    assert words.headline(make_run([ok()], OK_HOSTS)) == "Compliant"
+    assert words.headline(run) == "Compliant, 1 waived"
     assert words.tone(run) is PASS
     assert "No failures" in page_of(run.findings).text("fail")
 
@@ -319,6 +321,7 @@ def test_findings_json_is_the_run(tmp_path):
 def test_text_keeps_to_the_width(width):
     """No line is wider than the terminal, but the ids and commands that must stay whole to be pasted."""
     whole = {f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, words.command(f)))}
+    whole |= {f"      {use.waiver.source}" for use in USES}
 
     assert [
         line for line in text.summary(make_run(), width).splitlines() if len(line) > width and line not in whole
@@ -382,3 +385,53 @@ def test_text_cuts_what_is_endless():
 
     assert len(said) < 3000
     assert "1,000,000 characters" in said.replace("\n", " ").replace("        ", "")
+
+
+def test_a_waived_finding_shows_what_was_seen_and_who_accepts_it_why_until_when(page):
+    """The real state stays beside the name, the reason and the end; hostile text in them is text."""
+    for id, waiver in ((use.findings[0], use.waiver) for use in USES[:2]):
+        found = next(f for f in FINDINGS if f.id == id)
+        said = page.text(id)
+        for part in (found.title, found.expected, found.observed, waiver.owner, waiver.reason, waiver.source):
+            assert part in said
+        assert waiver.until.strftime("%Y-%m-%d %H:%M:%S UTC") in said
+    assert "2026-08-29T21:59:59Z" in page.having("datetime", "time")
+
+
+def test_waivers_that_somebody_must_look_at_have_a_place_of_their_own(page):
+    """Those that end soon, have ended or are no longer needed, with what to do; one that is in force is not among them."""
+    said = page.text("to-look-at")
+
+    assert "INST-001@*/default/nfs ends in 9 days, on 2026-08-29 21:59:59 UTC; 1 finding fails then" in said
+    assert "expired on 2026-07-31 21:59:59 UTC; 1 finding fails again" in said
+    assert "POOL-001@sigsrv/hdd no longer needed: nothing that it matches fails; it can be removed" in said
+    assert "legacy-mail" not in said
+    assert "3 waivers to look at" in " ".join(page.of("p"))
+    assert "#INST-004@sigsrv/user-john/build" in page.having("href", "a")
+
+
+def test_a_page_without_such_waivers_says_nothing_of_them():
+    """No empty section, no link to it."""
+    source = html.render(make_run(waivers=USES[:1]), POLICIES, FIXES)
+
+    assert "Waivers to look at" not in source
+    assert 'class="notice"' not in source
+
+
+def test_text_tells_what_is_waived_and_which_waivers_to_look_at():
+    """A cron mail has what was seen, who accepts it, and what ends; with the line of the file to edit."""
+    said = text.summary(make_run(), 120)
+
+    assert (
+        "      observed: no limits.memory\n      waived: by Ada Ops until 2026-12-31 23:00:00 UTC: replaced by" in said
+    )
+    assert "Waivers to look at: 1 expired, 1 ends soon, 1 no longer needed\n" in said
+    assert "      policies/waivers.yaml:22\n" in said
+
+
+def test_a_quiet_run_says_its_verdict_and_its_waivers_or_nothing():
+    """What a cron job sees where all complies."""
+    assert text.quiet(make_run([ok()], OK_HOSTS, USES[:1])) == ""
+    assert text.quiet(make_run([ok()], OK_HOSTS, USES)).startswith(
+        "sigsrv-infra: Compliant\n\nWaivers to look at: 1 ex"
+    )

@@ -284,7 +284,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _tell_expected(config: pytest.Config, plan: scan.Plan) -> None:
     """Let the short summary tell of what is waived (an expected failure), unless the user said what it is to tell of."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if plan.waivers and reporter and reporter.reportchars == "fE":  # pytest's default
+    if plan.waivers and reporter and config.option.reportchars == "fE":  # pytest's default
         reporter.reportchars += "x"
 
 

@@ -16,11 +16,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sigsrv import policy, publish, site, waiver
+from sigsrv import catalogue, publish, site, waiver
 from sigsrv.errors import UsageError, nearest
 from sigsrv.finding import Verdict, finding_id, parse_finding_id
 from sigsrv.report import words
-from sigsrv.terminal import COMPLIANT
+from sigsrv.terminal import COMPLIANT, add_policies
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _TIMES = "30d, 2026-12-31, or 2026-12-31T18:00:00+01:00"
@@ -117,7 +117,7 @@ def _exact(text: str) -> str:
 def _waive(arguments: argparse.Namespace) -> int:
     from sigsrv import waiver_file  # only here: a scan need not load the editor
 
-    policies = policy.load()
+    policies = catalogue.load(arguments.policies).policies
     desired = site.load(site.find(arguments.site), policies)
     assert desired.path
     path = Path(arguments.waivers) if arguments.waivers else desired.path.with_name(waiver.FILE)
@@ -149,11 +149,11 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "waive",
         help="accept a failure of the latest run, for a reason, until a time",
-        description="Accepts a failure of the latest run: writes who, why and until when into the file\n"
-        "of waivers. Scans then show it as waived, with its real state; from that time on\n"
-        "it fails again. What could not be determined can't be waived.",
+        description="Accepts a failure of the latest run: writes who, why and until when into the\n"
+        "file of waivers. Scans then show it as waived, with its real state; from that\n"
+        "time on it fails again. What could not be determined can't be waived.",
         epilog="exit status: 0 written, 2 wrong use; nothing was written\n"
-        'example: sigsrv waive INST-001@sigsrv/default/nfs --reason "NFS server" --until 30d',
+        'example: sigsrv waive INST-001@sigsrv/default/nfs --reason "NFS" --until 30d',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("finding", help="the finding's id, as the report has it")
@@ -170,6 +170,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--force", action="store_true", help="also where the latest run does not have the finding")
     parser.add_argument("--site", metavar="FILE", help="the site file, found as by scan")
+    add_policies(parser)
     parser.add_argument("--waivers", metavar="FILE", help="the file to write; else waivers.yaml beside the site file")
     parser.add_argument("--report-dir", metavar="DIR", help="where runs were written")
     parser.set_defaults(call=_waive)

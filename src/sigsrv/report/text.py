@@ -52,7 +52,7 @@ def waivers(run: Run, width: int = 80) -> list[str]:
         lines += _wrap(use.waiver.concerns, width, "    ", _INDENT)
         lines += _wrap(words.fate(use, run), width, _INDENT, _INDENT + "  ")
         lines += _wrap(f"by {use.waiver.owner}: {use.waiver.reason}", width, _INDENT, _INDENT + "  ")
-        lines += _wrap(use.waiver.source, width, _INDENT)
+        lines.append(f"{_INDENT}{words.visible(use.waiver.source)}")
     return lines
 
 

@@ -71,7 +71,8 @@ def headline(run: Run) -> str:
         return "Nothing was judged: all is not applicable"
     if unread := [f"{host.name} {state_words(host)}" for host in run.hosts if host.state != "ok"]:
         return f"Not determined: {', '.join(unread)}"
-    return "Compliant in what was selected" if run.selected else "Compliant"
+    verdict = "Compliant in what was selected" if run.selected else "Compliant"
+    return f"{verdict}, {run.summary['waived']:,} waived" if run.summary["waived"] else verdict
 
 
 def state_words(host: HostState) -> str:

@@ -1,0 +1,25 @@
+"""Evidence of the small two-host cluster of ``policies/examples.yaml``, saved so that the commands can judge it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import yaml
+
+from sigsrv import examples
+from sigsrv.collect import evidence
+
+AT = 1_795_000_000  # when it was collected: 2026-11-18T11:06:40Z
+HOSTS = ("sigsrv", "minisrv")
+PRIVILEGED = {"op": "add", "path": "/cluster/instances/db/expanded_config/security.privileged", "value": "true"}
+FAILING = "INST-001@minisrv/default/db"  # what PRIVILEGED makes fail, and nothing else
+
+
+def saved(folder: Path, *changes: dict[str, Any], name: str = "evidence") -> tuple[str, ...]:
+    """Save the evidence with some changes (JSON Patch), its site beside it; the options that name them and where reports go."""
+    content = jsonpatch.apply_patch(examples.document(), changes)
+    evidence.save(folder / name, "run", {host: examples.evidence_of(content, host) for host in HOSTS})
+    (folder / "site.yaml").write_text(yaml.safe_dump(content["site"]))
+    return "--evidence", str(folder / name), "--site", str(folder / "site.yaml"), "--report-dir", str(folder / "out")

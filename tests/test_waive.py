@@ -1,0 +1,563 @@
+"""``sigsrv waive`` and what scans make of its file, as users type it; and the file, which is theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigsrv import policy, waive_cli, waiver, waiver_file
+from sigsrv.cli import main
+from sigsrv.errors import UsageError
+from tests.saved import AT, FAILING, PRIVILEGED, saved
+
+POLICIES = policy.load()
+END = datetime.fromtimestamp(AT, UTC) + timedelta(days=60)
+ENTRY = {
+    "policy": "INST-001",
+    "host": "minisrv",
+    "resource": "default/db",
+    "owner": "Ada Ops",
+    "reason": "NFS: the #1 reason",
+    "until": "2027-01-17T12:00:00+00:00",
+    "created": "2026-11-18T12:00:00+00:00",
+}
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch):
+    """Nothing of the user's own environment decides."""
+    for name in ("SIGSRV_SITE", "SUDO_USER"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def sigsrv(capsys, *argv: str) -> tuple[int, str, str]:
+    status = main(argv)
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def waive(capsys, folder: Path, *more: str, finding=FAILING, until="300d") -> tuple[int, str, str]:
+    where = ("--site", str(folder / "site.yaml"), "--report-dir", str(folder / "out"))
+    return sigsrv(capsys, "waive", finding, "--reason", "NFS server", "--until", until, *where, *more)
+
+
+def scanned(capsys, options, *more) -> tuple[int, str, dict]:
+    status, out, err = sigsrv(capsys, "scan", *options, *more)
+    assert not err
+    return status, out, json.loads((Path(options[-1]) / "latest" / "findings.json").read_text())
+
+
+def write(folder: Path, **more: str) -> None:
+    """A file of one waiver, of the one that fails."""
+    entry = ENTRY | {"until": END.isoformat()} | more
+    (folder / "waivers.yaml").write_text(yaml.safe_dump({"version": 1, "waivers": [entry]}))
+
+
+def verdicts(data: dict) -> dict[str, str]:
+    return {finding["id"]: finding["verdict"] for finding in data["findings"]}
+
+
+def test_a_failure_is_waived_and_shown_with_its_real_state(capsys, tmp_path):
+    """Scan, waive, scan: it no longer fails, what was seen stays, and who, why and until when is told."""
+    options = saved(tmp_path, PRIVILEGED)
+    status, _, before = scanned(capsys, options)
+    assert (status, verdicts(before)[FAILING]) == (1, "fail")
+
+    status, out, _ = waive(capsys, tmp_path, "--owner", "Ada Ops")
+    assert status == 0
+    assert out.startswith(f"{FAILING}: waived by Ada Ops until ")
+    assert f"{tmp_path}/waivers.yaml:4: " in out
+
+    status, out, after = scanned(capsys, options)
+    assert (status, out) == (0, "")
+    assert {key: found for key, found in verdicts(after).items() if found != verdicts(before)[key]} == {
+        FAILING: "waived"
+    }
+    was, now = (next(f for f in run["findings"] if f["id"] == FAILING) for run in (before, after))
+    assert {key for key in was if was[key] != now[key]} == {"verdict", "waiver"}
+    assert (now["waiver"]["owner"], now["waiver"]["reason"]) == ("Ada Ops", "NFS server")
+    assert [use["state"] for use in after["waivers"]] == ["active"]
+    status, out, _ = scanned(capsys, (*options[:4], *options[4:]), "-v")
+    assert "Waived (1)" in out
+    assert "by Ada Ops until " in out
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "verdict", "state", "said"),
+    [
+        (15, 0, "waived", "active", ""),
+        (14, 0, "waived", "expiring", "ends in 14 days, on 2026-12-02 11:06:40 UTC; 1 finding fails then"),
+        (1, 0, "waived", "expiring", "ends in 1 day, on"),
+        (0.5, 0, "waived", "expiring", "ends in less than a day, on"),
+        (0, 1, "fail", "expired", "expired on 2026-11-18 11:06:40 UTC; 1 finding fails again"),
+        (-9, 1, "fail", "expired", "expired on 2026-11-09 11:06:40 UTC; 1 finding fails again"),
+    ],
+)
+def test_a_run_warns_before_the_end_and_fails_from_it_on(capsys, tmp_path, days, status, verdict, state, said):
+    """By the evidence's own time; a scan that is otherwise quiet says so, and its exit code stays."""
+    options = saved(tmp_path, PRIVILEGED)
+    until = datetime.fromtimestamp(AT, UTC) + timedelta(days=days)
+    write(tmp_path, until=until.isoformat(), created="2026-02-01T00:00:00Z")
+
+    found = scanned(capsys, options)
+
+    assert (found[0], verdicts(found[2])[FAILING], found[2]["waivers"][0]["state"]) == (status, verdict, state)
+    assert said in " ".join(found[1].split())
+    assert (found[1] == "") is (state == "active")
+    if status == 0 and said:
+        assert found[1].startswith("example: Compliant\n\nWaivers to look at: 1 ends soon\n")
+        assert "INST-001@minisrv/default/db" in found[1]
+        assert f"report: {tmp_path}/out/latest/report.html" in found[1]
+        assert max(map(len, found[1].replace(str(tmp_path), "").splitlines())) <= 80
+
+
+def test_a_waiver_that_is_no_longer_needed_is_told_to_a_quiet_scan(capsys, tmp_path):
+    """The cluster complies and the exit code is 0, and the line says where to remove it."""
+    options = saved(tmp_path)
+    write(tmp_path)
+
+    status, out, found = scanned(capsys, options)
+
+    assert status == 0
+    assert "Waivers to look at: 1 no longer needed" in out
+    assert f"      {tmp_path}/waivers.yaml:3\n" in out
+    assert [use["state"] for use in found["waivers"]] == ["stale"]
+
+
+def test_with_a_part_of_the_hosts_nothing_is_called_stale_that_may_be_needed(capsys, tmp_path):
+    """The host of the waiver was not asked."""
+    options = saved(tmp_path)
+    write(tmp_path)
+
+    status, out, found = scanned(capsys, options, "--hosts", "sigsrv")
+
+    assert (status, out, [use["state"] for use in found["waivers"]]) == (0, "", ["active"])
+
+
+def test_what_could_not_be_determined_stays_unknown(capsys, tmp_path):
+    """A host that is away is error, and the exit code 3, whatever is waived; the waiver is not stale."""
+    away = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route to host"}}
+    options = saved(tmp_path, PRIVILEGED, away)
+    _, _, before = scanned(capsys, options)
+    write(tmp_path, policy="*-*", host="*", resource="*")
+
+    status, _, found = scanned(capsys, options)
+
+    assert status == 3
+    assert found["summary"]["error"] == before["summary"]["error"] > 9
+    assert found["summary"]["waived"] == before["summary"]["fail"]
+    assert [use["state"] for use in found["waivers"]] == ["active"]
+
+
+def test_a_replay_gives_the_same_whatever_the_clock_says(capsys, tmp_path, monkeypatch):
+    """Verdicts, reasons and states of waivers are those of the evidence's time, ten years later too."""
+    options = saved(tmp_path, PRIVILEGED)
+    write(tmp_path)
+    now = scanned(capsys, options)
+    for clock in (AT - 10**8, AT + 10**7, AT + 10**9):
+        monkeypatch.setattr("sigsrv.scan.time.time", lambda clock=clock: clock)
+        later = scanned(capsys, options)
+        assert (later[0], later[2]["findings"], later[2]["waivers"]) == (now[0], now[2]["findings"], now[2]["waivers"])
+
+
+def test_a_host_without_evidence_does_not_bring_the_clock_in(capsys, tmp_path, monkeypatch):
+    """A waiver is held against the evidence that there is."""
+    options = saved(tmp_path, PRIVILEGED)
+    write(tmp_path)
+    index = tmp_path / "evidence" / "evidence.json"
+    content = json.loads(index.read_text())
+    del content["hosts"]["sigsrv"]
+    index.write_text(json.dumps(content))
+    monkeypatch.setattr("sigsrv.scan.time.time", lambda: AT + 10**9)
+
+    status, _, found = scanned(capsys, options)
+
+    assert (status, verdicts(found)[FAILING]) == (3, "waived")
+
+
+def test_the_option_wins_over_the_file_beside_the_site(capsys, tmp_path):
+    """--waivers FILE, for scan as for waive."""
+    options = saved(tmp_path, PRIVILEGED)
+    write(tmp_path)
+    other = tmp_path / "other.yaml"
+    other.write_text("version: 1\n")
+
+    assert scanned(capsys, options, "--waivers", str(other))[0] == 1
+    assert waive(capsys, tmp_path, "--waivers", str(other))[0] == 0
+    assert scanned(capsys, options, "--waivers", str(other))[0] == 0
+
+
+def test_a_file_with_a_mistake_stops_a_scan_before_anything_is_asked(capsys, tmp_path):
+    """Exit 2 with file and line; also where the end is too far from the run's own time."""
+    options = saved(tmp_path, PRIVILEGED)
+    (tmp_path / "waivers.yaml").write_text("version: 1\nwaivers:\n  - {policy: INST-1}\n")
+    status, _, err = sigsrv(capsys, "scan", *options)
+    assert (status, f"{tmp_path}/waivers.yaml:3: " in err) == (2, True)
+
+    far = ENTRY | {"until": (datetime.fromtimestamp(AT, UTC) + timedelta(days=365, seconds=1)).isoformat()}
+    del far["created"]
+    (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [far]}))
+    status, _, err = sigsrv(capsys, "scan", *options)
+    assert (status, "that is 366 days, and a waiver may last 365" in err) == (2, True)
+    assert not (tmp_path / "out" / "latest").exists()
+
+
+def test_the_site_can_say_less_than_a_year(capsys, tmp_path):
+    """waivers.max_days binds the file and the command."""
+    options = saved(tmp_path, PRIVILEGED, {"op": "add", "path": "/site/waivers", "value": {"max_days": 30}})
+    scanned(capsys, options)
+
+    status, _, err = waive(capsys, tmp_path, until="31d")
+    assert (status, "that is 31 days, and a waiver may last 30 (waivers.max_days of the site)" in err) == (2, True)
+    assert waive(capsys, tmp_path, until="30d")[0] == 0
+    write(tmp_path)
+    assert sigsrv(capsys, "scan", *options)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("finding", "more", "message", "hint"),
+    [
+        ("nonsense", (), "is not the id of a finding", "POLICY@HOST/RESOURCE"),
+        (
+            "INST-001@minisrv/default/dp",
+            (),
+            "the latest, has no such finding",
+            'did you mean "INST-001@minisrv/default/db"?',
+        ),
+        ("INST-001@minisrv/zzz", (), "has no such finding", "--force waives it all the same"),
+        ("INST-999@minisrv/x", (), "has no such finding", "sigsrv scan; --force"),
+        ("INST-999@minisrv/x", ("--force",), "there is no policy INST-999", ""),
+        ("INST-001@sigsrv/default/web", (), "only a failure can be waived, and in run ", "sigsrv scan, where"),
+        ("INST-001@sigsrv/default/web", ("--replace",), "this is: pass", ""),
+        ("POOL-001@minisrv/minisrv", (), "this is: could not be determined (", ""),
+        (FAILING, ("--until", "2026-01-01"), '"2026-01-01" is past', "30d, 2026-12-31"),
+        (FAILING, ("--until", "366d"), "that is 366 days, and a waiver may last 365", "at most 365d"),
+        (FAILING, ("--until", "2099-01-01T00:00:00"), "has no time zone", "2099-01-01T00:00:00"),
+        (FAILING, ("--until", "tomorrow"), '"tomorrow" is no time', "30d"),
+        (FAILING, ("--until", "0d"), '"0d" is past', ""),
+        (FAILING, ("--reason", " "), "--reason: ' ' is nothing that a person can read", ""),
+        (FAILING, ("--owner", "a\x1bb"), "--owner: ", ""),
+        (FAILING, ("--waivers", "/proc/nowhere/w.yaml"), "the waiver can't be written", ""),
+    ],
+)
+def test_what_can_t_be_waived_is_refused_and_nothing_is_written(capsys, tmp_path, finding, more, message, hint):
+    """Exit 2, what is wrong and what to do; there is no file afterwards."""
+    broken = {
+        "op": "add",
+        "path": "/minisrv/failures/~11.0~1storage-pools?recursion=1",
+        "value": {"kind": "timeout", "reason": "no end"},
+    }
+    scanned(capsys, saved(tmp_path, PRIVILEGED, broken))
+
+    status, _, err = waive(capsys, tmp_path, *more, finding=finding)
+
+    assert status == 2
+    assert message in err
+    assert hint in err
+    assert not (tmp_path / "waivers.yaml").exists()
+
+
+def test_what_was_not_determined_can_t_be_forced_into_a_pass(capsys, tmp_path):
+    """--force writes a waiver of what the latest run does not know; an error stays an error."""
+    away = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route to host"}}
+    options = saved(tmp_path, away)
+    before = scanned(capsys, options)
+
+    assert waive(capsys, tmp_path, "--force", finding="HOST-001@minisrv/minisrv")[0] == 0
+
+    after = scanned(capsys, options)
+    assert (after[0], verdicts(after[2])) == (3, verdicts(before[2]))
+
+
+def test_a_run_of_another_site_is_no_ground_for_a_waiver(capsys, tmp_path):
+    """After the demo, the demo's finding does not go into one's own file."""
+    saved(tmp_path, PRIVILEGED)
+    sigsrv(capsys, "demo", "--report-dir", str(tmp_path / "out"))
+
+    status, _, err = waive(capsys, tmp_path)
+
+    assert (status, "the latest, is of site demo, and " in err) == (2, True)
+
+
+def test_a_second_waiver_of_a_finding_is_refused_unless_it_replaces(capsys, tmp_path):
+    """--replace writes owner, reason and time anew, in the same place."""
+    scanned(capsys, saved(tmp_path, PRIVILEGED))
+    waive(capsys, tmp_path, "--owner", "Ada", until="10d")
+    first = (tmp_path / "waivers.yaml").read_text()
+
+    status, _, err = waive(capsys, tmp_path, "--owner", "Bo", until="20d")
+    assert (status, "there is a waiver of INST-001@minisrv/default/db already, by Ada" in err) == (2, True)
+    assert "--replace" in err
+    assert (tmp_path / "waivers.yaml").read_text() == first
+
+    assert waive(capsys, tmp_path, "--owner", "Bo", "--replace", until="20d")[0] == 0
+    (found,) = waiver.load(tmp_path / "waivers.yaml", POLICIES, 365)
+    assert found.owner == "Bo"
+    assert found.created
+    assert found.until - found.created == timedelta(days=20)
+
+
+def test_what_another_waiver_covers_is_refused_with_its_place(capsys, tmp_path):
+    """Somebody accepted it already: the file and line say where."""
+    options = saved(tmp_path, PRIVILEGED)
+    write(tmp_path, resource="default/*", created="2026-11-01T00:00:00Z")
+    scanned(capsys, options)
+
+    status, _, err = waive(capsys, tmp_path)
+
+    assert (status, "is waived already, by Ada Ops until " in err) == (2, True)
+    assert f"{tmp_path}/waivers.yaml:3" in err
+    assert waive(capsys, tmp_path, "--replace")[0] == 0
+    assert len(waiver.load(tmp_path / "waivers.yaml", POLICIES, 365)) == 2
+
+
+NOW = datetime(2026, 11, 18, 12, 0, tzinfo=timezone(timedelta(hours=1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("30d", "2026-12-18T12:00:00+01:00"),
+        ("12h", "2026-11-19T00:00:00+01:00"),
+        ("4w", "2026-12-16T12:00:00+01:00"),
+        ("2026-12-31T18:00:00+05:30", "2026-12-31T18:00:00+05:30"),
+        ("2026-12-31t18:00:00z", "2026-12-31T18:00:00+00:00"),
+        ("2026-12-31T18:00-08:00", "2026-12-31T18:00:00-08:00"),
+    ],
+)
+def test_until_takes_a_span_or_a_time_with_its_zone(text, wanted):
+    """From now on, or an instant as it was given."""
+    assert waive_cli.until(text, NOW).isoformat() == wanted
+
+
+def test_a_date_is_the_end_of_that_day_here(tmp_path):
+    """In the zone of this machine, summer time included; a day that exists nowhere is refused."""
+    code = (
+        "from datetime import *; from sigsrv.waive_cli import until; n = datetime(2026, 3, 1, tzinfo=timezone.utc)\n"
+        "print(until('2026-03-28', n).isoformat(), until('2026-03-29', n).isoformat())"
+    )
+    env = {**os.environ, "TZ": "Europe/Berlin"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "2026-03-28T23:59:59+01:00 2026-03-29T23:59:59+02:00\n"
+    with pytest.raises(UsageError, match="is no time"):
+        waive_cli.until("2026-02-30", NOW)
+
+
+@pytest.mark.parametrize(
+    ("gecos", "name", "wanted"), [("Ada Ops,Room 1,,", "ada", "Ada Ops"), ("", "ada", "ada"), (",,,", "ada", "ada")]
+)
+def test_the_owner_is_who_types(monkeypatch, gecos, name, wanted):
+    """The full name of the account, else its name; behind sudo, of who called it."""
+    import pwd
+
+    account = pwd.struct_passwd((name, "x", 1, 1, gecos, "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: account)
+    assert waive_cli.default_owner() == wanted
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: pytest.fail("root is nobody's name"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda given: account if given == "ada" else pytest.fail(given))
+    monkeypatch.setenv("SUDO_USER", "ada")
+    assert waive_cli.default_owner() == wanted
+
+
+# The file, which is the user's.
+
+FILES = {
+    "comments everywhere": """\
+# yaml-language-server: $schema=schema/waivers.schema.json
+# head
+
+version: 1   # of the format
+waivers:
+# before the first
+- policy: NET-001   # which
+  host: sigsrv
+  resource: "br0"
+  owner: 'Bo  Admin'
+  reason: >
+    two lines
+    of text
+  until: 2027-01-31 23:59:59.50+01:00   # when
+  # after the first
+
+# the second
+- {policy: NET-*, host: '*', resource: br1, owner: yes-man, reason: "a # b", until: 2027-01-31T00:00:00Z}
+# - policy: commented out
+# the end
+""",
+    "indented": "version: 1\nwaivers:\n    - policy: NET-001\n      host: a\n      resource: b\n      owner: c\n"
+    "      reason: d\n      until: '2027-01-31T00:00:00Z'",
+    "flow": "waivers: [{policy: NET-001, host: a, resource: b, owner: c, reason: d, until: 2027-01-31T00:00:00Z}] # x\nversion: 1\n# end\n",
+    "empty": "version: 1\nwaivers: []   # none\n# - policy: x\n",
+    "null": "version: 1\nwaivers:\n# only a comment\n",
+    "no key": "# head\nversion: 1\n# end\n",
+    "windows": "version: 1 # x\r\nwaivers:\r\n  - policy: NET-001\r\n    host: a\r\n    resource: b\r\n    owner: c\r\n"
+    "    reason: d\r\n    until: 2027-01-31T00:00:00Z # y\r\n",
+    "mark": "\ufeffversion: 1\n# ä\nwaivers: []\n",
+}
+
+
+def comments(text: str) -> list[str]:
+    return [part.rstrip() for part in text.replace('"a # b"', "").split("#")[1:] for part in [part.split("\n")[0]]]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_user_s_file_keeps_its_comments_its_order_and_its_values(tmp_path, name):
+    """A waiver more is the only difference; twice in a row, and replaced."""
+    path = tmp_path / "waivers.yaml"
+    path.write_bytes(FILES[name].encode())
+    before = waiver.load(path, POLICIES, 365)
+
+    written = waiver_file.put(path, ENTRY, POLICIES, 365)
+    waiver_file.put(path, ENTRY | {"resource": "default/other"}, POLICIES, 365)
+    waiver_file.put(path, ENTRY | {"reason": "new # reason"}, POLICIES, 365, replace=True)
+
+    text = path.read_bytes().decode()
+    after = waiver.load(path, POLICIES, 365)
+    assert [each.parts for each in after] == [
+        *(each.parts for each in before),
+        ("INST-001", "minisrv", "default/db"),
+        ("INST-001", "minisrv", "default/other"),
+    ]
+    assert [(a.owner, a.reason, a.until) for a in after[: len(before)]] == [
+        (b.owner, b.reason, b.until) for b in before
+    ]
+    assert (written.reason, after[-2].reason) == ("NFS: the #1 reason", "new # reason")
+    assert set(comments(FILES[name])) <= set(comments(text))
+    for line in FILES[name].splitlines():
+        if line.strip() and not line.startswith("waivers:"):
+            assert line in text
+    assert text.count("\r\n") == (text.count("\n") if name == "windows" else 0)
+    assert text.startswith("\ufeff") is (name == "mark")
+
+
+def test_the_shipped_file_takes_a_waiver_below_its_example(tmp_path):
+    """What a user sees who waives for the first time in a checkout."""
+    shipped = Path(waiver_file.__file__).parents[2] / "policies" / "waivers.yaml"
+    path = tmp_path / "waivers.yaml"
+    path.write_text(shipped.read_text())
+
+    waiver_file.put(path, ENTRY, POLICIES, 365)
+
+    entry = "\n".join(f"{'  - ' if key == 'policy' else '    '}{key}: {value}" for key, value in ENTRY.items())
+    entry = entry.replace(ENTRY["reason"], f"'{ENTRY['reason']}'")
+    assert path.read_text() == shipped.read_text().replace("waivers: []\n", f"waivers:\n{entry}\n")
+
+
+def test_a_file_keeps_its_rights_and_a_link_stays_a_link(tmp_path):
+    """Mode and owner are as they were; nothing else is left in the folder. A new file is as the umask has it."""
+    real = tmp_path / "real.yaml"
+    real.write_text("version: 1\n")
+    real.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(real, 12345, 54321)
+    was = real.stat()
+    link = tmp_path / "waivers.yaml"
+    link.symlink_to("real.yaml")
+
+    waiver_file.put(link, ENTRY, POLICIES, 365)
+
+    now = real.stat()
+    assert (now.st_mode, now.st_uid, now.st_gid) == (was.st_mode, was.st_uid, was.st_gid)
+    assert link.is_symlink()
+    assert len(waiver.load(link, POLICIES, 365)) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"real.yaml", "waivers.yaml"}
+    umask = os.umask(0o027)
+    try:
+        waiver_file.put(tmp_path / "new.yaml", ENTRY, POLICIES, 365)
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "new.yaml").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nwaivers: [\n",
+        "version: 1\nwaivers:\n  - policy: NOPE\n",
+        "version: 1\nwaiverz: []\n",
+        "",
+        "version: 1\nwaivers: &a []\nwaiverz: *a\n",
+    ],
+)
+def test_a_file_with_a_mistake_is_left_as_it_is(tmp_path, text):
+    """It is told with its line, and not one byte changes."""
+    path = tmp_path / "waivers.yaml"
+    path.write_text(text)
+
+    with pytest.raises(UsageError, match=r"waivers\.yaml:\d"):
+        waiver_file.put(path, ENTRY, POLICIES, 365)
+
+    assert path.read_text() == text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("spoiled", ["comment", "waiver", "crash"])
+def test_an_edit_that_would_lose_something_is_not_made(tmp_path, monkeypatch, spoiled):
+    """The file is as it was, and the hint is the entry to add by hand."""
+    path = tmp_path / "waivers.yaml"
+    path.write_text(FILES["comments everywhere"])
+    edits = {
+        "comment": lambda document, out: out.write(FILES["comments everywhere"].replace("# the second", "")),
+        "waiver": lambda document, out: out.write(FILES["comments everywhere"].replace("br1", "br2")),
+        "crash": lambda document, out: {}["x"],
+    }
+    monkeypatch.setattr(waiver_file.YAML, "dump", lambda self, document, out: edits[spoiled](document, out))
+
+    with pytest.raises(UsageError, match="can't be edited without loss") as caught:
+        waiver_file.put(path, ENTRY, POLICIES, 365)
+
+    assert yaml.safe_load(caught.value.hint.removeprefix("add it by hand: "))[0]["owner"] == "Ada Ops"
+    assert path.read_text() == FILES["comments everywhere"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_who_write_at_the_same_time_lose_nothing(tmp_path):
+    """Each of ten waivers is there afterwards."""
+    path = tmp_path / "waivers.yaml"
+    writers = [
+        threading.Thread(target=waiver_file.put, args=(path, ENTRY | {"resource": f"default/c{n}"}, POLICIES, 365))
+        for n in range(10)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert {each.resource for each in waiver.load(path, POLICIES, 365)} == {f"default/c{n}" for n in range(10)}
+
+
+VISIBLE = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"]), min_size=1)
+SPOKEN = VISIBLE.map(lambda text: " ".join(text.split())).filter(bool)
+
+
+@given(VISIBLE, SPOKEN, SPOKEN)
+def test_whatever_is_written_is_read_again(tmp_path_factory, resource, owner, reason):
+    """Names and reasons that YAML would read as something else (no, 1:30, ~, 0x1F, - a) come back as they were."""
+    path = tmp_path_factory.mktemp("waive") / "waivers.yaml"
+    entry = ENTRY | {"resource": resource, "owner": owner, "reason": reason}
+
+    found = waiver_file.put(path, entry, POLICIES, 365)
+
+    assert (found.resource, found.owner, found.reason) == (resource, owner, reason)
+
+
+@pytest.mark.parametrize(
+    "text", ["no", "On", "~", "null", "1:30", "0x1F", "012", "1_000", ".inf", "=", "2026-01-01", "- a", "{", "%x"]
+)
+def test_what_yaml_would_take_for_something_else_is_put_in_quotes(tmp_path, text):
+    """By the rules of YAML 1.1 as by those of 1.2."""
+    found = waiver_file.put(tmp_path / "w.yaml", ENTRY | {"owner": text, "reason": text}, POLICIES, 365)
+
+    assert (found.owner, found.reason) == (text, text)

@@ -1,0 +1,409 @@
+"""Waivers: what is read from their file, which findings they are of, from when on they no longer count."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigsrv import data, policy, waiver
+from sigsrv.errors import UsageError
+from sigsrv.finding import Finding, Severity, Verdict, Waiver, WaiverState
+
+POLICIES = policy.load()
+UNTIL = datetime(2026, 12, 31, 22, 59, 59, tzinfo=UTC)
+AT = UNTIL.timestamp()
+DAY = 86400
+HEAD = "version: 1\nwaivers:\n"
+ENTRY = """\
+  - policy: INST-001
+    host: sigsrv
+    resource: default/nfs
+    owner: Ada Ops
+    reason: kernel NFS server
+    until: 2026-12-31T23:59:59+01:00
+    created: 2026-02-01T00:00:00Z
+"""
+
+
+def load(tmp_path, text, max_days=365):
+    path = tmp_path / "waivers.yaml"
+    path.write_text(text)
+    return waiver.load(path, POLICIES, max_days)
+
+
+def a_waiver(policy="INST-001", host="sigsrv", resource="default/nfs", until=UNTIL, **more) -> Waiver:
+    given = {"owner": "Ada Ops", "reason": "NFS", "created": None, "source": "waivers.yaml:3"} | more
+    return Waiver(policy, host, resource, until=until, **given)
+
+
+def a_finding(
+    verdict=Verdict.FAIL, policy="INST-001", host="sigsrv", resource="default/nfs", reason="", because=None
+) -> Finding:
+    return Finding(
+        policy, "title", Severity.HIGH, host, resource, verdict, "expected", "observed", reason, because, "remedy"
+    )
+
+
+def decided(finding, *waivers, at=AT - DAY) -> Finding:
+    (found,) = waiver.decide([finding], waivers, at)
+    return found
+
+
+def test_a_waiver_is_read_with_its_time_in_utc(tmp_path):
+    """Who, what, why, until when; and where it stands in the file."""
+    (found,) = load(tmp_path, HEAD + ENTRY)
+
+    assert found.parts == ("INST-001", "sigsrv", "default/nfs")
+    assert (found.owner, found.reason, found.until) == ("Ada Ops", "kernel NFS server", UNTIL)
+    assert found.created == datetime(2026, 2, 1, tzinfo=UTC)
+    assert found.source == f"{tmp_path}/waivers.yaml:3"
+
+
+def test_the_shipped_file_is_right_and_waives_nothing():
+    """The file of the checkout is an example in comments."""
+    path = data.folder("policies") / "waivers.yaml"
+
+    assert waiver.load(path, POLICIES, 365) == ()
+    assert path.read_text().startswith("# yaml-language-server: $schema=schema/waivers.schema.json\n")
+
+
+def test_the_example_in_the_shipped_file_is_a_waiver(tmp_path):
+    """Whoever takes the marks of the comment away has a file that loads."""
+    lines = (data.folder("policies") / "waivers.yaml").read_text().splitlines()
+    shown = [line[4:] for line in lines if line.startswith("#   ")]
+
+    (found,) = load(tmp_path, "\n".join(["version: 1", *shown]) + "\n")
+
+    assert found.parts == ("INST-001", "sigsrv", "default/nfs")
+
+
+@pytest.mark.parametrize("text", ["version: 1\n", "version: 1\nwaivers:\n", "version: 1\nwaivers: []\n"])
+def test_a_file_may_hold_no_waiver(tmp_path, text):
+    """A list whose last entry was taken out or commented out is no mistake."""
+    assert load(tmp_path, text) == ()
+
+
+def changed(**more: str) -> str:
+    """The entry with some of its values replaced, or taken out where that is empty."""
+    lines = []
+    for line in ENTRY.splitlines():
+        key = line.strip("- ").split(":")[0]
+        if key not in more:
+            lines.append(line)
+        elif more[key]:
+            lines.append(f"{line.split(':')[0]}: {more[key]}")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        (changed(policy="INST-01"), 3, 'there is no policy "INST-01"', 'did you mean "INST-001"?'),
+        (changed(policy="inst-001"), 3, 'there is no policy "inst-001"', ""),
+        (changed(until="2026-12-31"), 8, '"2026-12-31" has no time zone', "2026-12-31T23:59:59Z in UTC, or"),
+        (changed(until="2026-12-31 18:00"), 8, "has no time zone", "2026-12-31T18:00:00+01:00"),
+        (changed(until='"2026-12-31T18:00:00"'), 8, "has no time zone", "2026-12-31T18:00:00Z in UTC"),
+        (changed(until="2026-02-31T00:00:00Z"), 8, "is no time", "as RFC 3339 has it"),
+        (changed(until="soon"), 8, '"soon" is no time', "2026-12-31T23:59:59+01:00"),
+        (changed(until="0001-01-01T00:00:00+01:00"), 8, "is no time", ""),
+        (changed(until="20261231"), 8, "20261231 is not of type string", ""),
+        (changed(until="2027-02-01T00:00:01Z"), 8, "that is 366 days, and a waiver may last 365", ""),
+        (changed(until="2026-01-31T00:00:00Z"), 8, "it would end before it begins (2026-02-01T00:00:00Z)", ""),
+        (changed(created="yesterday"), 9, '"yesterday" is no time', ""),
+        (changed(owner=""), 3, '"owner" is missing', ""),
+        (changed(owner='" "'), 6, "does not match", "the person who accepts it, by name"),
+        (changed(owner="5"), 6, "5 is not of type string", ""),
+        (changed(reason='""'), 7, "does not match", "why it is accepted, in words"),
+        (changed(resource='""'), 5, "", "the resource as reports show it"),
+        (HEAD + ENTRY + "    ressource: x\n", 10, '"ressource" is not known here', 'did you mean "resource"?'),
+        (HEAD + ENTRY + "    until: 2026-12-31T23:59:59Z\n", 10, "stands here twice", ""),
+        (HEAD + ENTRY + ENTRY, 10, "a second waiver of the same findings; the first is ", ""),
+        ("version: 1\nwaiver: []\n", 2, '"waiver" is not known here', 'did you mean "waivers"?'),
+        ("version: 2\n", 1, "1 was expected", "the version of this format: 1"),
+        ("waivers: []\n", 1, '"version" is missing', ""),
+        ("version: 1\nwaivers: {}\n", 2, "{} is not of type array", ""),
+        ("version: 1\nwaivers: [\n", 3, "not YAML", ""),
+        ("", 1, "None is not of type object", ""),
+    ],
+)
+def test_each_mistake_is_told_with_file_and_line(tmp_path, text, line, message, hint):
+    """What is wrong, where it stands, and what is allowed."""
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+
+    assert caught.value.message.startswith(f"{tmp_path}/waivers.yaml:{line}: ")
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "until",
+    ["2026-12-31T22:59:59Z", "2026-12-31t22:59:59z", "2026-12-31 17:59:59-05:00", '"2027-01-01T04:29:59.0+05:30"'],
+)
+def test_equal_times_of_different_zones_are_one(tmp_path, until):
+    """Every form that RFC 3339 allows, in quotes or not, is the same instant."""
+    assert load(tmp_path, changed(until=until))[0].until == UNTIL
+
+
+def test_a_year_is_counted_from_created_and_the_site_may_say_less(tmp_path):
+    """To the second: max_days after created is allowed, a second more is not."""
+    assert load(tmp_path, changed(until="2027-02-01T00:00:00Z"))
+    assert load(tmp_path, changed(until="2026-03-03T00:00:00Z"), max_days=30)
+    with pytest.raises(UsageError, match="that is 31 days, and a waiver may last 30"):
+        load(tmp_path, changed(until="2026-03-03T00:00:01Z"), max_days=30)
+
+
+def test_without_created_a_year_is_counted_from_the_run(tmp_path):
+    """The same file is refused by a run that is more than max_days before the end, with its file and line."""
+    waivers = load(tmp_path, changed(created=""))
+
+    waiver.check_time(waivers, AT - 30 * DAY, 30)
+    with pytest.raises(UsageError, match=r"waivers\.yaml:3: until: that is 31 days, and a waiver may last 30"):
+        waiver.check_time(waivers, AT - 30 * DAY - 1, 30)
+
+
+def test_created_is_not_in_the_future_of_a_run_of_now(tmp_path):
+    """A waiver can't buy time with a date of tomorrow; evidence of the past may be older than its waivers."""
+    waivers = load(tmp_path, HEAD + ENTRY)
+    created = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
+
+    waiver.check_time(waivers, created - DAY, 365)
+    with pytest.raises(UsageError, match="created: 2026-02-01T00:00:00Z is still to come"):
+        waiver.check_time(waivers, created - DAY - 1, 365)
+    waiver.check_time(waivers, created - 1000 * DAY, 365, live=False)
+
+
+def test_a_check_of_one_s_own_may_be_waived(tmp_path):
+    """pytest alone knows its id, so that it can't be held against the catalogue."""
+    assert load(tmp_path, changed(policy="test_clock.test_time_is_kept"))
+    with pytest.raises(UsageError, match="there is no policy"):
+        load(tmp_path, changed(policy="INST.001"))
+
+
+def test_the_file_is_the_option_s_else_beside_the_site(tmp_path):
+    """--waivers, else waivers.yaml in the folder of the site file, else none."""
+    site, beside, other = (tmp_path / name for name in ("site.yaml", "waivers.yaml", "other.yaml"))
+
+    assert waiver.find(None, site) is None
+    assert waiver.find(None, None) is None
+    beside.write_text("")
+    other.write_text("")
+    assert waiver.find(None, site) == beside
+    assert waiver.find(str(other), site) == other
+    for missing in (tmp_path / "none.yaml", tmp_path, ""):
+        with pytest.raises(UsageError, match="no such file of waivers"):
+            waiver.find(str(missing), site)
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_of"),
+    [
+        (("INST-001", "sigsrv", "default/nfs"), True),
+        (("INST-*", "sig*", "default/*"), True),
+        (("*", "*", "*"), True),
+        (("INST-00?", "[rs]igsrv", "*/nfs"), True),
+        (("INST-00", "sigsrv", "default/nfs"), False),
+        (("INST-001", "sig", "default/nfs"), False),
+        (("INST-001", "sigsrv", "nfs"), False),
+        (("INST-001", "sigsrv", "default"), False),
+        (("INST-001", "sigsrv", "default/nfs2"), False),
+        (("INST-001", "SIGSRV", "default/nfs"), False),
+        (("inst-*", "sigsrv", "default/nfs"), False),
+        (("INST-001", "cluster", "default/nfs"), False),
+        (("INST-001", "sigsrv*", "default%2Fnfs"), False),
+    ],
+)
+def test_a_pattern_is_exact_or_a_glob_never_a_part(parts, is_of):
+    """Each part is held against the whole of the finding's, upper and lower case told apart."""
+    found = decided(a_finding(), a_waiver(*parts))
+
+    assert (found.verdict is Verdict.WAIVED) is is_of
+
+
+def test_parts_are_matched_as_they_are_before_they_are_quoted():
+    """A resource with a blank is matched by that blank; its id has %20."""
+    finding = a_finding(resource="default/web 1")
+
+    assert finding.id.endswith("/web%201")
+    assert decided(finding, a_waiver(resource="default/web 1")).verdict is Verdict.WAIVED
+    assert decided(finding, a_waiver(resource="default/web%201")).verdict is Verdict.FAIL
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_an_escaped_name_matches_itself_alone(name, other):
+    """What ``sigsrv waive`` writes for a resource is of that resource and of no other."""
+    mine = a_waiver(resource=glob.escape(name))
+
+    assert waiver.matches(mine, "INST-001", "sigsrv", name)
+    assert waiver.matches(mine, "INST-001", "sigsrv", other) is (other == name or other == glob.escape(name))
+
+
+def test_a_waived_finding_keeps_what_was_seen():
+    """Only its verdict changes, and who accepts it is told."""
+    before = a_finding(reason="as seen")
+
+    after = decided(before, a_waiver())
+
+    assert after == dataclasses.replace(before, verdict=Verdict.WAIVED, waiver=a_waiver())
+    assert after.as_dict()["waiver"] == {
+        "owner": "Ada Ops",
+        "reason": "NFS",
+        "until": "2026-12-31T22:59:59Z",
+        "source": "waivers.yaml:3",
+    }
+    assert before.as_dict()["waiver"] is None
+
+
+def test_an_expired_waiver_is_a_failure_again_to_the_second():
+    """Until the last moment it counts; at ``until`` it no longer does, and the reason says which one ended when."""
+    for before in (AT - 1, AT - 0.001):
+        assert decided(a_finding(), a_waiver(), at=before).verdict is Verdict.WAIVED
+    for after in (AT, AT + 1):
+        found = decided(a_finding(reason="as seen"), a_waiver(), at=after)
+        assert (found.verdict, found.waiver) == (Verdict.FAIL, None)
+        assert found.reason == "as seen; the waiver by Ada Ops (waivers.yaml:3) expired on 2026-12-31 22:59:59 UTC"
+
+
+def test_of_several_waivers_the_one_that_lasts_longest_counts():
+    """One that has ended takes nothing from another that has not."""
+    wide = a_waiver(resource="*", until=UNTIL - timedelta(days=60), owner="Bo")
+
+    assert decided(a_finding(), wide, a_waiver()).waiver == a_waiver()
+    assert decided(a_finding(), a_waiver(), wide).waiver == a_waiver()
+    assert "by Ada Ops" in decided(a_finding(), wide, a_waiver(), at=AT).reason
+
+
+VERDICTS = st.sampled_from(list(Verdict))
+WORDS = st.sampled_from(["a", "b", "a/b", "INST-001", "NET-001"])
+FINDINGS = st.lists(
+    st.builds(a_finding, VERDICTS, WORDS, WORDS, WORDS, because=st.sampled_from([None, "NET-001@a/b"])),
+    unique_by=lambda finding: finding.id,
+)
+GLOBS = st.one_of(WORDS, st.sampled_from(["*", "a*", "?", "[ab]", "*-001"]))
+WAIVERS = st.lists(st.builds(a_waiver, GLOBS, GLOBS, GLOBS, st.sampled_from([UNTIL, UNTIL + timedelta(days=9)])))
+TIMES = st.sampled_from([AT - DAY, AT - 1, AT, AT + DAY, AT + 9 * DAY, AT + 99 * DAY])
+
+
+@given(FINDINGS, WAIVERS, TIMES)
+def test_nothing_but_a_failure_is_ever_changed(findings, waivers, at):
+    """An error stays an error whatever the file says, and what fails becomes waived or stays, never anything else."""
+    for before, after in zip(findings, waiver.decide(findings, waivers, at), strict=True):
+        if before.verdict is not Verdict.FAIL:
+            assert after == before
+        else:
+            assert after.verdict in (Verdict.FAIL, Verdict.WAIVED)
+            assert (after.waiver is not None) is (after.verdict is Verdict.WAIVED)
+            assert (after.id, after.observed, after.expected) == (before.id, before.observed, before.expected)
+
+
+@given(FINDINGS, WAIVERS, TIMES, TIMES)
+def test_what_has_ended_never_counts_again(findings, waivers, one, other):
+    """Later evidence is waived by no more than earlier; equal evidence is judged equally."""
+    early, late = sorted((one, other))
+    was = {f.id for f in waiver.decide(findings, waivers, early) if f.verdict is Verdict.WAIVED}
+    then = {f.id for f in waiver.decide(findings, waivers, late) if f.verdict is Verdict.WAIVED}
+
+    assert then <= was
+    assert waiver.decide(findings, waivers, one) == waiver.decide(findings, waivers, one)
+
+
+# What a run says of its waivers.
+
+PASSED = a_finding(Verdict.PASS)
+
+
+def state(mine, *findings, at=AT - 30 * DAY, policies=("INST-001", "NET-001"), left_out=()) -> WaiverState:
+    found = waiver.decide(findings, [mine], at)
+    (use,) = waiver.review([mine], found, at, policies=policies, left_out=left_out)
+    return use.state
+
+
+def test_a_waiver_that_is_needed_is_active_then_expiring_then_expired():
+    """Fourteen days before its end a run begins to warn."""
+    states = {days: state(a_waiver(), a_finding(), at=AT - days * DAY) for days in (30, 14.001, 14, 1, 0, -1)}
+
+    assert list(states.values()) == ["active", "active", "expiring", "expiring", "expired", "expired"]
+
+
+def test_a_use_names_the_failures_that_it_matches():
+    """Also those that fail again."""
+    mine = a_waiver(resource="*")
+    findings = [a_finding(), a_finding(resource="b"), a_finding(Verdict.PASS, resource="c"), a_finding(host="minisrv")]
+
+    for at in (AT - DAY, AT):
+        (use,) = waiver.review([mine], waiver.decide(findings, [mine], at), at, policies=("INST-001",))
+        assert use.findings == ("INST-001@sigsrv/default/nfs", "INST-001@sigsrv/b")
+        assert use.as_dict()["findings"] == list(use.findings)
+
+
+@pytest.mark.parametrize("at", [AT - 30 * DAY, AT - DAY, AT + DAY])
+def test_a_waiver_that_is_no_longer_needed_is_stale_also_when_it_has_ended(at):
+    """What it is of passes, is not there any more, or is exempt: it can be removed."""
+    assert state(a_waiver(), PASSED, at=at) is WaiverState.STALE
+    assert state(a_waiver(), a_finding(Verdict.NOT_APPLICABLE, reason="exempt"), at=at) is WaiverState.STALE
+    assert state(a_waiver(resource="default/gone"), PASSED, at=at) is WaiverState.STALE
+    assert state(a_waiver(host="nowhere"), PASSED, at=at) is WaiverState.STALE
+    assert state(a_waiver(resource="default/*"), PASSED, at=at) is WaiverState.STALE
+
+
+UNKNOWN = a_finding(Verdict.ERROR, resource="sigsrv")
+FOLLOWS = a_finding(Verdict.NOT_APPLICABLE, because="NET-001@sigsrv/br0")
+
+
+@pytest.mark.parametrize(
+    ("mine", "findings", "more"),
+    [
+        (a_waiver(), [a_finding(Verdict.ERROR)], {}),
+        (a_waiver(), [UNKNOWN], {}),
+        (a_waiver(resource="*"), [PASSED, UNKNOWN], {}),
+        (a_waiver(host="*"), [PASSED, a_finding(Verdict.ERROR, host="minisrv", resource="minisrv")], {}),
+        (a_waiver(), [a_finding(Verdict.ERROR, host="cluster", resource="cluster")], {}),
+        (a_waiver(), [FOLLOWS], {}),
+        (a_waiver(resource="*"), [FOLLOWS], {}),
+        (a_waiver(host="minisrv"), [PASSED], {"left_out": ["minisrv"]}),
+        (a_waiver(host="*"), [PASSED], {"left_out": ["minisrv"]}),
+        (a_waiver(host="cluster"), [PASSED], {"left_out": ["minisrv"]}),
+        (a_waiver(policy="NET-001"), [PASSED], {}),
+        (a_waiver(policy="[IN]*-001"), [PASSED], {}),
+        (a_waiver(policy="*-*"), [PASSED, a_finding(Verdict.PASS, "NET-001")], {}),
+        (a_waiver(policy="*"), [PASSED, a_finding(Verdict.PASS, "NET-001")], {}),
+        (a_waiver(policy="test_a.test_b"), [PASSED], {}),
+        (a_waiver(policy="HOST-009"), [PASSED], {}),
+    ],
+)
+def test_unknown_is_never_stale(mine, findings, more):
+    """An error, a host or policy that was not judged, what follows from another finding, a check of one's own: it may be needed."""
+    assert state(mine, *findings, **more) is WaiverState.ACTIVE
+    assert state(mine, *findings, at=AT, **more) is WaiverState.EXPIRED
+
+
+def test_what_was_judged_is_stale_beside_what_is_not_known():
+    """The one finding that a waiver names passed: another's error does not matter; nor does another host's or policy's."""
+    assert state(a_waiver(), PASSED, UNKNOWN) is WaiverState.STALE
+    assert state(a_waiver(), PASSED, left_out=["minisrv"]) is WaiverState.STALE
+    away = a_finding(Verdict.ERROR, host="minisrv", resource="minisrv")
+    assert state(a_waiver(resource="*"), PASSED, away) is WaiverState.STALE
+    assert state(a_waiver(resource="*"), PASSED, a_finding(Verdict.ERROR, "NET-001")) is WaiverState.STALE
+
+
+def test_a_check_of_one_s_own_that_passed_needs_no_waiver():
+    """Where pytest ran it, it was judged."""
+    own = "test_clock.test_time_is_kept"
+
+    assert state(a_waiver(policy=own), PASSED, a_finding(Verdict.PASS, own)) is WaiverState.STALE
+
+
+@given(FINDINGS, WAIVERS, TIMES)
+def test_a_waiver_of_a_failure_is_never_stale(findings, waivers, at):
+    """Nothing that still fails, waived or not, is called no longer needed."""
+    judged = waiver.decide(findings, waivers, at)
+    for use in waiver.review(waivers, judged, at, policies=("INST-001", "NET-001")):
+        assert (use.state is WaiverState.STALE) <= (not use.findings)
+        mine = [f for f in findings if waiver.matches(use.waiver, f.policy, f.host, f.resource)]
+        if any(f.verdict in (Verdict.FAIL, Verdict.ERROR) for f in mine):
+            assert use.state is not WaiverState.STALE
