@@ -342,7 +342,7 @@ def make_run(findings=FINDINGS, hosts=HOSTS, waivers=USES) -> Run:
         "sigsrv-infra",
         tuple(hosts),
         ordered(findings),
-        waivers,
+        waivers=waivers,
     )
 
 

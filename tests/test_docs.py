@@ -10,6 +10,7 @@ import pytest
 
 from sigsrv import policy
 from sigsrv.report.policies import FAMILIES, by_family
+from tests.report_sample import make_run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,6 +42,19 @@ def test_the_page_has_every_policy_and_the_readme_every_family():
     assert set(re.findall(r"docs/policies\.md#([\w-]+)", README)) == headings
 
 
+def test_the_page_of_findings_json_names_each_of_its_keys():
+    """What a run writes is what the page tells, table by table, and nothing else."""
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    tables = [
+        set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?`) \|", part, re.MULTILINE))))
+        for part in page.split("\nA ")
+    ]
+    told = make_run().as_dict()
+
+    assert tables == [set(told), set(), set(told["findings"][0]), set(told["waivers"][0])]
+    assert all(f"`{key}`" in page for row in (told["run"], told["run"]["hosts"][0]) for key in row)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -50,6 +64,7 @@ def test_the_page_has_every_policy_and_the_readme_every_family():
         "docs/design.md",
         "docs/decisions.md",
         "docs/policies.md",
+        "docs/findings.md",
         "lab/README.md",
     ],
 )

@@ -116,7 +116,7 @@ def test_a_run_warns_before_the_end_and_fails_from_it_on(capsys, tmp_path, days,
     assert said in " ".join(found[1].split())
     assert (found[1] == "") is (state == "active")
     if status == 0 and said:
-        assert found[1].startswith("example: Compliant\n\nWaivers to look at: 1 ends soon\n")
+        assert found[1].startswith("example: Compliant, 1 waived\n\nWaivers to look at: 1 ends soon\n")
         assert "INST-001@minisrv/default/db" in found[1]
         assert f"report: {tmp_path}/out/latest/report.html" in found[1]
         assert max(map(len, found[1].replace(str(tmp_path), "").splitlines())) <= 80

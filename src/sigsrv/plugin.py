@@ -182,9 +182,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="a folder of further policies, <family>/<ID>.yaml, and their checks, checks/test_*.py; repeatable",
     )
-    for name, metavar, text in SELECTING:
+    for name, metavar, said in SELECTING:
         choices = [each.value for each in Severity] if name == "severity" else None
-        group.addoption(f"--{name}", dest=f"sigsrv_{name}", metavar=metavar, choices=choices, help=text)
+        group.addoption(f"--{name}", dest=f"sigsrv_{name}", metavar=metavar, choices=choices, help=said)
 
 
 def pytest_configure(config: pytest.Config) -> None:
