@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from sigsrv import catalogue, data, examined, policy
+from sigsrv import lint as lint_module
 from sigsrv.errors import UsageError
 from sigsrv.lint import lint
 
+SHIPPED = data.folder("policies")
 RULE = """\
 id: SITE-001
 title: Project keeps images of its own
@@ -59,6 +62,21 @@ def mine(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return tmp_path / "mine"
+
+
+@pytest.fixture(autouse=True)
+def read_once(monkeypatch):
+    """The shipped files are read once for all tests that do not break them."""
+    for name in ("_policies", "_checks"):
+        whole = getattr(lint_module, name)
+        monkeypatch.setattr(
+            lint_module, name, lambda folder, whole=whole: _shipped(whole) if folder == SHIPPED else whole(folder)
+        )
+
+
+@cache
+def _shipped(whole):
+    return whole(SHIPPED)
 
 
 def change(mine: Path, name: str, old: str, new: str) -> None:

@@ -186,6 +186,7 @@ def test_the_demo_takes_further_policies(mine, tmp_path):
     [
         ["scan", "--evidence", "demo"],
         ["policies", "list"],
+        ["policies", "lint"],
         ["policies", "test"],
         ["explain", "NET-001"],
         ["demo"],

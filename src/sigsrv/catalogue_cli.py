@@ -145,7 +145,7 @@ def add(commands: Commands) -> None:
         inner,
         "list",
         "a line for each policy",
-        "Lists the policies by family: id, severity, what holds, and whether a script puts\nit right.",
+        "Lists the policies by family: id, severity, what holds, and whether a script\nputs it right.",
         "exit status: 0 listed, 2 wrong use",
         "sigsrv policies list --family net,acl --severity high",
     )
@@ -158,8 +158,8 @@ def add(commands: Commands) -> None:
         inner,
         "lint",
         "every mistake in the files of the policies, with file and line",
-        "Reads the files of policies, checks and remediations and tells every mistake with\n"
-        "file and line: what the schema refuses, what refers to nothing, what is missing.",
+        "Reads the files of policies, checks and remediations and tells every mistake\n"
+        "with file and line: what the schema refuses, what refers to nothing, what is\nmissing.",
         "exit status: 0 nothing is wrong, 1 mistakes, 2 wrong use",
         "sigsrv policies lint --policies /etc/sigsrv/policies",
     )
@@ -191,7 +191,7 @@ def add(commands: Commands) -> None:
         commands,
         "explain",
         "one policy: why, how it is looked at, what misleads, how it is fixed",
-        "Explains a policy: why it must hold, how it is looked at, what misleads, how it is\nfixed, and where it comes from.",
+        "Explains a policy: why it must hold, how it is looked at, what misleads, how it\nis fixed, and where it comes from.",
         "exit status: 0 explained, 2 wrong use",
         "sigsrv explain NET-001",
     )

@@ -129,8 +129,8 @@ def _parser() -> argparse.ArgumentParser:
     three = commands.add_parser(
         "probes",
         help="what a scan runs on a host, exactly; or the sudoers file for it",
-        description="Prints what a scan of the site runs on a host and asks of its Incus daemon; or, for an\n"
-        "account without rights of its own, the sudoers file that allows exactly that.",
+        description="Prints what a scan of the site runs on a host and asks of its Incus daemon; or,\n"
+        "for an account without rights of its own, the sudoers file that allows exactly\nthat.",
         epilog="exit status: 0 printed, 2 wrong use\nexample: sigsrv probes --sudoers audit",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -18,7 +18,10 @@ from sigsrv.remediation import Remediation
 
 
 def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
-    """How many policies there are, in the shipped folder and in further ones, and every mistake in them and what belongs to them."""
+    """How many policies there are, in the shipped folder and in further ones, and every mistake in them and what belongs to them.
+
+    Raises UsageError for a folder without any policy.
+    """
     found: list[UsageError] = []
     policies: dict[str, Policy] = {}
     checks: dict[str, Check] = {}
@@ -51,6 +54,8 @@ def _policies(folder: Path) -> tuple[dict[str, Policy], list[UsageError]]:
     try:
         files = policy.files(folder)
     except UsageError as cause:
+        if not any(folder.glob("*/*.yaml")):
+            raise
         return found, [cause]
     for path in files:
         mistakes = policy.mistakes(path)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sigsrv import data
+from sigsrv.catalogue import checks_folder
 from sigsrv.collect.session import SessionBackend, register_backend
 from sigsrv.finding import Finding, Severity, Verdict
 from sigsrv.policy import Policy
@@ -24,8 +25,10 @@ _PREFIX = f"{SessionBackend.NAME}://"
 
 def is_ours(path: Path, config: pytest.Config) -> bool:
     """Whether a testinfra test belongs to a scan: it lies among the checks, or a site was named. Others are testinfra's alone."""
-    named = config.getoption("sigsrv_site") or os.environ.get("SIGSRV_SITE")
-    return bool(named) or data.folder("checks") in path.parents
+    if config.getoption("sigsrv_site") or os.environ.get("SIGSRV_SITE"):
+        return True
+    added = [checks_folder(Path(folder)).resolve() for folder in config.getoption("sigsrv_policies")]
+    return any(folder in path.parents for folder in (data.folder("checks"), *added))
 
 
 @contextlib.contextmanager

@@ -71,7 +71,9 @@ def add_policies(parser: argparse.ArgumentParser) -> None:
 
 def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
     """The options that select a part of the catalogue."""
-    group = parser.add_argument_group("selecting", "all is judged, what was not selected is left out of the run")
+    group = parser.add_argument_group(
+        "selecting", None if without else "all is judged; what is not selected is left out"
+    )
     for name, metavar, text in SELECTING:
         if name not in without:
             choices = [severity.value for severity in Severity] if name == "severity" else None

@@ -1,0 +1,241 @@
+"""sigsrv policies and explain, as their users type them: no host is needed."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+
+import pytest
+
+from sigsrv import policy, remediation
+from sigsrv.report import policies as shown
+from tests.test_cli import run
+
+POLICIES = policy.load()
+SCHEMA = json.loads((policy.data.folder("policies") / "schema" / "policy.schema.json").read_text())
+HELPS = [
+    ["scan"],
+    ["demo"],
+    ["probes"],
+    ["explain"],
+    ["policies"],
+    ["policies", "list"],
+    ["policies", "lint"],
+    ["policies", "test"],
+    ["policies", "docs"],
+]
+
+
+@pytest.mark.parametrize("command", HELPS, ids=" ".join)
+def test_help_fits_a_terminal_and_ends_with_the_exit_statuses(command):
+    """Each command says what it does, its options, its exit statuses and an example, within 80 columns."""
+    done = run("sigsrv", *command, "--help", COLUMNS="80")
+
+    assert done.returncode == 0
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert "exit status:" in done.stdout
+    assert "--policies DIR" in done.stdout or command == ["policies"]
+
+
+def test_severity_says_that_it_means_at_least():
+    """What --severity high selects is in --help."""
+    assert "of at least this severity" in " ".join(run("sigsrv", "scan", "--help", COLUMNS="80").stdout.split())
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "140"])
+def test_the_table_has_every_policy_and_fits(columns):
+    """By family, each with severity and title, in as many columns as the terminal has."""
+    done = run("sigsrv", "policies", "list", COLUMNS=columns)
+
+    assert done.returncode == 0
+    assert max(len(line) for line in done.stdout.splitlines()) <= int(columns)
+    rows = dict(re.findall(r"^([A-Z]+-\d{3}) +(critical|high|medium|low)  ", done.stdout, re.MULTILINE))
+    assert rows == {each.id: each.severity.value for each in POLICIES.values()}
+    text = " ".join(done.stdout.split())
+    assert f"{len(POLICIES)} policies: " in text
+    if columns == "140":
+        assert all(each.title in done.stdout for each in POLICIES.values())
+    scripted = {each.id for each in POLICIES.values() if each.remediation}
+    assert set(re.findall(r"^([A-Z]+-\d{3}) .* script$", done.stdout, re.MULTILINE)) == scripted
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ([], lambda p: True),
+        (["--family", "net,acl"], lambda p: p.family in ("net", "acl")),
+        (["--severity", "critical"], lambda p: p.severity == "critical"),
+        (["--policy", "pool-*", "--severity", "high"], lambda p: p.family == "pool" and p.severity != "medium"),
+        (["--profile", "baseline"], lambda p: p.severity in ("critical", "high")),
+    ],
+)
+def test_the_list_for_programs(options, chosen):
+    """--format json has each selected policy in full; what it has is what the files say."""
+    done = run("sigsrv", "policies", "list", "--format", "json", *options)
+
+    listed = json.loads(done.stdout)
+    assert [each["id"] for each in listed] == [each.id for each in POLICIES.values() if chosen(each)]
+    for each in listed:
+        found = POLICIES[each["id"]]
+        assert (each["title"], each["severity"], each["family"]) == (found.title, found.severity, found.family)
+        assert each["scope"] == ("host" if found.on_hosts else "cluster")
+        assert each["decided_by"] == ("check" if found.rule is None else "rule")
+        assert bool(each["remediation"]) is not bool(each["by_hand"])
+
+
+def test_a_profile_of_the_site_can_be_listed(tmp_path):
+    """--profile knows the site's own profiles; the shipped ones, where the site has none."""
+    text = (policy.data.DEMO / "site.yaml").read_text()
+    (tmp_path / "site.yaml").write_text(text + "profiles: [{name: bridges, policies: [NET-*]}]\n")
+
+    done = run("sigsrv", "policies", "list", "--profile", "bridges", "--site", str(tmp_path / "site.yaml"))
+
+    assert set(re.findall(r"^([A-Z]+)-", done.stdout, re.MULTILINE)) == {"NET"}
+    assert run("sigsrv", "policies", "list", "--profile", "bridges").returncode == 2
+
+
+@pytest.mark.parametrize("options", [["--severity", "low", "--policy", "X"], ["--family", "nett"], ["--policy", ""]])
+def test_a_list_of_nothing_is_wrong_use(options):
+    """An empty table would say that there is nothing to hold."""
+    done = run("sigsrv", "policies", "list", *options)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "hint: " in done.stderr
+
+
+REMEDIATIONS = remediation.load()
+
+
+@pytest.mark.parametrize("policy_id", POLICIES)
+def test_an_explanation_says_all_of_a_policy(policy_id):
+    """What, why, how, traps, fix, controls, source; wrapped, and nothing of it cut."""
+    each = POLICIES[policy_id]
+    named = REMEDIATIONS.get(each.remediation)
+
+    told = shown.explanation(each, named, "By looking.", width=80)
+
+    flat = " ".join(told.split())
+    for part in (
+        each.title,
+        each.severity.value,
+        each.why,
+        each.traps,
+        each.by_hand,
+        *each.source,
+        *each.controls["cis-v8"],
+    ):
+        assert " ".join(part.split()) in flat
+    if named:
+        assert all(" ".join(text.split()) in flat for text in (named.title, named.disrupts, named.undo))
+        assert f"sigsrv-remediate {policy_id}@" in told
+    assert ("By looking." in flat) is (each.rule is None)
+    too_long = [line for line in told.splitlines() if len(line) > 80 and not line.startswith("    ")]
+    assert too_long in ([], [f"  {each.path}"])
+
+
+def test_explain_says_where_the_check_is_and_takes_a_finding_s_id_too():
+    """In lower case as well; the path of the check leads there."""
+    done = run("sigsrv", "explain", "net-001@sigsrv/sigsrvbr0", COLUMNS="100")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("NET-001: Bridge has its VLAN interface attached\n")
+    assert re.search(r"\(checks/test_net\.py:\d+\)", done.stdout)
+    assert "policies/net/NET-001.yaml" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+
+
+def test_explain_shows_a_rule():
+    """The JSON Schema itself, and in words what it expects."""
+    done = run("sigsrv", "explain", "PROJ-001")
+
+    assert "restricted is true" in done.stdout
+    assert "restricted: {const: 'true'}" in done.stdout
+
+
+def test_an_unknown_policy_names_the_nearest():
+    """A mistyped id is wrong use with a hint."""
+    done = run("sigsrv", "explain", "NET-01")
+
+    assert done.returncode == 2
+    assert 'did you mean "NET-001"?' in done.stderr
+
+
+def test_test_counts_what_it_tested():
+    """The number of policies and examples; with -v a line for each; globs select."""
+    done = run("sigsrv", "policies", "test", "net-00*", "POOL-001", "-v")
+
+    chosen = [
+        each for each in POLICIES.values() if (each.family == "net" and each.id < "NET-010") or each.id == "POOL-001"
+    ]
+    number = sum(len(kind) for each in chosen for kind in each.examples.values())
+    assert done.returncode == 0, done.stdout
+    assert f"{len(chosen)} policies, {number} examples: all show what they say" in done.stdout
+    assert re.findall(r"^(\S+) .* ok$", done.stdout, re.MULTILINE) == [each.id for each in chosen]
+
+
+def test_an_example_that_does_not_show_what_it_says_is_told(tmp_path):
+    """Both ways round: a compliant one that fails, a violating one that does not; of rules and of checks."""
+    for name, old, new in (
+        ("proj/PROJ-001", "{name: user-john, config: {}}", '{name: user-john, config: {restricted: "true"}}'),
+        ("net/NET-001", "expect: {NET-001@minisrv/sigsrvbr0: fail}", "expect: {NET-001@sigsrv/sigsrvbr0: fail}"),
+    ):
+        text = (policy.data.folder("policies") / f"{name}.yaml").read_text()
+        assert old in text
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / f"{name}.yaml").write_text(text.replace(old, new, 1))
+
+    done = run("sigsrv", "policies", "test", "--policies", str(tmp_path))
+
+    assert done.returncode == 1
+    assert "PROJ-001: violating[2] is not violating" in done.stdout
+    assert re.search(r"NET-001: violating\[\d\] .*: expected .*, found ", done.stdout)
+    assert done.stdout.rstrip().endswith("2 wrong")
+
+
+def test_a_test_of_nothing_is_wrong_use():
+    """A glob that fits no policy tests nothing, which is no success."""
+    done = run("sigsrv", "policies", "test", "NOPE-*")
+
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_lint_prints_a_line_for_each_mistake(tmp_path):
+    """FILE:LINE first, so that an editor leads there; 1 in the end."""
+    (tmp_path / "net").mkdir()
+    text = (policy.data.folder("policies") / "net" / "NET-001.yaml").read_text()
+    (tmp_path / "net" / "NET-001.yaml").write_text(text.replace("severity: critical", "severity: crtical"))
+
+    done = run("sigsrv", "policies", "lint", "--policies", ".", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stdout == (
+        'net/NET-001.yaml:4: severity: "crtical" is not allowed (allowed: critical, high, medium, low)\n'
+    )
+
+
+def test_docs_prints_the_page():
+    """What make docs writes to docs/policies.md; each policy has its heading."""
+    done = run("sigsrv", "policies", "docs")
+
+    assert re.findall(r"^### (\S+)", done.stdout, re.MULTILINE) == [
+        each.id for _, members in shown.by_family(POLICIES.values()) for each in members
+    ]
+
+
+def test_every_kind_of_resource_has_its_words():
+    """explain and the page say of each kind what it is and what a finding's id names."""
+    assert set(shown.RESOURCES) == set(SCHEMA["properties"]["examines"]["enum"])
+
+
+def test_control_characters_of_a_policy_do_not_steer_the_terminal(tmp_path):
+    """A folder that somebody else wrote is shown, not obeyed."""
+    (tmp_path / "proj").mkdir()
+    text = (policy.data.folder("policies") / "proj" / "PROJ-001.yaml").read_text()
+    text = text.replace("title: Project is restricted", 'title: "Project \\e[2J is restricted"')
+    (tmp_path / "proj" / "PROJ-001.yaml").write_text(text)
+
+    for command in (["explain", "PROJ-001"], ["policies", "list", "--family", "proj"]):
+        done = run("sigsrv", *command, "--policies", str(tmp_path))
+        assert "\x1b" not in done.stdout
+        assert "\\x1b[2J" in textwrap.dedent(done.stdout)

@@ -1,0 +1,112 @@
+"""No green without proof: whatever is empty, missing or refused is no success."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigsrv import data, examples, policy, site
+from sigsrv.collect.probes import TABLE
+from sigsrv.errors import UsageError
+from sigsrv.evaluate import evaluate, load_checks
+from sigsrv.finding import HostState, Run, Verdict
+from tests.test_cli import ROOT
+from tests.test_cli import run as command
+from tests.test_plugin import run as pytest_run
+
+POLICIES = policy.load()
+CHECKS = load_checks(data.folder("checks"))
+REFUSED = {"kind": "denied", "reason": "refused"}
+
+
+def judged(content):
+    return evaluate(POLICIES.values(), CHECKS, *examples.facts_of(content))
+
+
+def exit_code(findings):
+    hosts = (HostState("sigsrv", "ok", 0.0, 1, ()),)
+    return Run("r", "", "", "0", "s", hosts, tuple(findings)).exit_code
+
+
+@pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
+def test_a_policy_whose_facts_are_all_refused_is_an_error(policy_id):
+    """The hosts answer and tell nothing: no policy passes, and none is merely not applicable."""
+    content = examples.document()
+    for host in ("sigsrv", "minisrv"):
+        content[host]["failures"] = {probe.id: REFUSED for probe in TABLE} | {"api": REFUSED}
+
+    found = [finding for finding in judged(content) if finding.policy == policy_id]
+
+    assert {finding.verdict for finding in found} == {Verdict.ERROR}
+
+
+def test_a_cluster_that_shows_no_project_is_an_error():
+    """Project default can't be missing: a list without it is a part of the truth."""
+    content = examples.document()
+    content["cluster"]["projects"] = {}
+
+    found = {finding.verdict for finding in judged(content) if policy.family_of(finding.policy) == "proj"}
+
+    assert Verdict.ERROR in found
+    assert Verdict.PASS not in found
+
+
+def test_an_empty_cluster_is_not_applicable_or_a_failure_and_never_a_pass():
+    """Without instances, networks, ACLs and pools nothing about them passes; each policy still says something."""
+    content = examples.document()
+    for section in ("instances", "networks", "network_acls", "pools", "volumes", "images", "certificates"):
+        content["cluster"][section] = {}
+    content["site"] |= {"bridges": [], "acls": [], "pools": []}
+    examined = ("instance", "network", "acl", "pool", "bridge", "volume", "image")
+
+    found = judged(content)
+
+    assert {finding.policy for finding in found} == set(POLICIES)
+    about = [finding for finding in found if POLICIES[finding.policy].examines in examined]
+    assert about
+    assert {finding.verdict for finding in about} <= {Verdict.NOT_APPLICABLE, Verdict.ERROR, Verdict.FAIL}
+    assert all(finding.reason for finding in about if finding.verdict is Verdict.NOT_APPLICABLE)
+    assert exit_code(finding for finding in about if finding.verdict is Verdict.NOT_APPLICABLE) == 3
+
+
+def test_no_host_at_all_is_no_success(tmp_path):
+    """A site without hosts is refused; without findings a run ends with 3."""
+    path = tmp_path / "site.yaml"
+    path.write_text("version: 1\nname: empty\nhosts: []\n")
+
+    with pytest.raises(UsageError, match=r"site\.yaml:3: hosts"):
+        site.load(path, POLICIES)
+    assert evaluate(POLICIES.values(), CHECKS, site.parse(examples.document()["site"]), {}) == ()
+    assert exit_code(()) == 3
+
+
+@pytest.mark.parametrize("hosts", ["", ",", " , "])
+def test_a_list_of_hosts_that_names_none_is_wrong_use(tmp_path, hosts):
+    """For sigsrv and for pytest: nothing was scanned."""
+    done = command("sigsrv", "scan", "--evidence", "demo", "--hosts", hosts, "--report-dir", str(tmp_path))
+    tests = pytest_run("checks", "--evidence=demo", f"--hosts={hosts}", f"--report-dir={tmp_path}")
+
+    assert (done.returncode, tests.returncode) == (2, 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_evidence_without_any_host_is_no_success(tmp_path):
+    """Saved evidence of nothing: wrong use, or unknown; never 0."""
+    (tmp_path / "evidence").mkdir()
+
+    done = command(
+        "sigsrv",
+        "scan",
+        "--evidence",
+        str(tmp_path / "evidence"),
+        "--site",
+        str(ROOT / "src/sigsrv/demo/site.yaml"),
+        "--report-dir",
+        str(tmp_path / "out"),
+    )
+
+    assert done.returncode in (2, 3)
+
+
+def test_a_checks_folder_without_checks_is_no_success(tmp_path):
+    """pytest says that it found nothing to do."""
+    assert pytest_run(str(tmp_path), "--evidence=demo").returncode == 5
