@@ -39,6 +39,8 @@ def judged(kind, content=None, rule=None):
         ("member", {"SITE-001@cluster/sigsrv", "SITE-001@cluster/minisrv"}),
         ("network", {"SITE-001@cluster/sigsrvbr0", "SITE-001@cluster/userbr0", "SITE-001@cluster/eth0"}),
         ("acl", {"SITE-001@cluster/default/system-base", "SITE-001@cluster/default/user-isolate"}),
+        ("certificate", {"SITE-001@cluster/c2f6b633b1ff"}),
+        ("image", {"SITE-001@cluster/default/1f00a1f00b1f"}),
         ("project", {"SITE-001@cluster/default", "SITE-001@cluster/user-john"}),
         ("instance", {"SITE-001@sigsrv/default/web", "SITE-001@minisrv/default/db", "SITE-001@minisrv/user-john/vm"}),
     ],

@@ -29,11 +29,14 @@ def _bridges(facts: HostFacts) -> Iterable[Resource]:
 
 
 def _hosts(facts: HostFacts) -> Iterable[Resource]:
-    yield facts.name, facts.name, {"name": facts.name, "member": facts.member, "server": as_json(facts.incus.server)}
+    daemon = facts.incus
+    told = {"server": as_json(daemon.server), "config": as_json(daemon.config)}
+    yield facts.name, facts.name, {"name": facts.name, "member": facts.member, **told}
 
 
 def _clusters(facts: ClusterFacts) -> Iterable[Resource]:
-    yield facts.name, facts.name, {"name": facts.name, "server": as_json(facts.first(lambda incus: incus.server))}
+    server, config = facts.first(lambda incus: (incus.server, incus.config))
+    yield facts.name, facts.name, {"name": facts.name, "server": as_json(server), "config": as_json(config)}
 
 
 def _members(facts: ClusterFacts) -> Iterable[Resource]:
@@ -61,6 +64,16 @@ def _acls(facts: ClusterFacts) -> Iterable[Resource]:
         yield facts.name, f"{acl.project}/{acl.name}", as_json(acl)
 
 
+def _certificates(facts: ClusterFacts) -> Iterable[Resource]:
+    for entry in facts.first(lambda incus: incus.trust):
+        yield facts.name, entry.resource, as_json(entry)
+
+
+def _images(facts: ClusterFacts) -> Iterable[Resource]:
+    for image in facts.first(lambda incus: incus.images):
+        yield facts.name, image.resource, as_json(image)
+
+
 def _instances(facts: ClusterFacts) -> Iterable[Resource]:
     for instance, host in facts.instances.read:
         yield host, instance.resource, as_json(instance)
@@ -76,6 +89,8 @@ ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[Resource]]] = {
     "member": _members,
     "network": _networks,
     "acl": _acls,
+    "certificate": _certificates,
+    "image": _images,
     "project": _projects,
     "instance": _instances,
 }
