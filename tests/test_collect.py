@@ -220,7 +220,7 @@ def test_arguments_of_a_probe_are_the_sites():
 
     assert chosen["units"].command[-4:] == (*UNITS, "vlans.service")
     assert chosen["journal"].command[-1] == "--since=-48h"
-    assert chosen["backups"].shell.startswith("find '/srv/back ups' -type f")
+    assert chosen["backups"].shell.startswith("find -H '/srv/back ups' -type f")
     assert "backups" not in {probe.id for probe in select(Wants())}
 
 

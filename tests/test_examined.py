@@ -42,6 +42,7 @@ def judged(kind, content=None, rule=None):
         ("certificate", {"SITE-001@cluster/c2f6b633b1ff"}),
         ("image", {"SITE-001@cluster/default/1f00a1f00b1f"}),
         ("project", {"SITE-001@cluster/default", "SITE-001@cluster/user-john"}),
+        ("volume", {"SITE-001@sigsrv/nvme/default/web-data"}),
         ("instance", {"SITE-001@sigsrv/default/web", "SITE-001@minisrv/default/db", "SITE-001@minisrv/user-john/vm"}),
     ],
 )

@@ -79,6 +79,12 @@ def _instances(facts: ClusterFacts) -> Iterable[Resource]:
         yield host, instance.resource, as_json(instance)
 
 
+def _volumes(facts: ClusterFacts) -> Iterable[Resource]:
+    for pool in facts.first(lambda incus: incus.pools):
+        for volume, host in facts.volumes(pool.name):
+            yield host, volume.resource, as_json(volume)
+
+
 ON_A_HOST: Mapping[str, Callable[[HostFacts], Iterable[Resource]]] = {
     "host": _hosts,
     "bridge": _bridges,
@@ -93,6 +99,7 @@ ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[Resource]]] = {
     "image": _images,
     "project": _projects,
     "instance": _instances,
+    "volume": _volumes,
 }
 KINDS = frozenset(ON_A_HOST) | frozenset(ON_A_CLUSTER)
 

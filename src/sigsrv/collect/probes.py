@@ -141,8 +141,10 @@ TABLE = (
     Probe("apt-releases", ("find", "/var/lib/apt/lists", *_RELEASES), "facts.updates"),
     Probe("clock-end", ("date", "+%s.%N"), "facts.host"),
     Probe("apt-upgrade", ("sh", "-c", _UPGRADE), "facts.updates", timeout_s=10, slow=True),
-    Probe("backups", ("find", "DIR", *_FOUND), "facts.backups", timeout_s=10, root=True, slow=True, needs="backups"),
-    Probe("backups-on", ("findmnt", "-n", "-o", "SOURCE,FSTYPE,TARGET", "-T", "DIR"), "facts.backups", needs="backups"),
+    Probe(
+        "backups", ("find", "-H", "DIR", *_FOUND), "facts.backups", timeout_s=10, root=True, slow=True, needs="backups"
+    ),
+    Probe("backups-on", ("findmnt", "-J", "-o", "SOURCE,FSTYPE,TARGET", "-T", "DIR"), "facts.backups", needs="backups"),
 )
 
 

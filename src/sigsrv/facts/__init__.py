@@ -15,12 +15,14 @@ from sigsrv.collect.evidence import Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import listening, packages
 from sigsrv.facts.accounts import AccountFacts
+from sigsrv.facts.backups import BackupFacts
 from sigsrv.facts.firewall import FirewallFacts
 from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
 from sigsrv.facts.listening import Listener
 from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
+from sigsrv.facts.volumes import Volume
 
 __all__ = ["ClusterFacts", "FirewallFacts", "HostFacts", "IncusFacts", "NetworkFacts", "StorageFacts", "SystemFacts"]
 
@@ -29,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class HostFacts:
-    """One host: ``network``, ``firewall``, ``incus`` (what its own daemon says), ``storage``, ``system``.
+    """One host: ``network``, ``firewall``, ``incus`` (what its own daemon says), ``storage``, ``system``, ``backups``.
 
     member: its name in the cluster.
     """
@@ -87,6 +89,10 @@ class HostFacts:
     def listeners(self) -> tuple[Listener, ...]:
         """The TCP sockets that wait for connections."""
         return listening.of_host(self.evidence)
+
+    @cached_property
+    def backups(self) -> BackupFacts:
+        return BackupFacts(self.evidence)
 
     @cached_property
     def daemon_down(self) -> bool:
@@ -168,6 +174,18 @@ class ClusterFacts:
             elif isinstance(rows[0], UnreadInstance):
                 unread[resource] = (rows[0], at)
         return Instances(tuple(read.values()), tuple((each, _away(each, at)) for each, at in unread.values()))
+
+    def volumes(self, pool: str) -> tuple[tuple[Volume, str], ...]:
+        """The custom volumes of a pool, each with the name of the host that holds it; the cluster's, where all of it does.
+
+        Raises EvidenceError where no daemon gave the list. Volumes of members that were not selected are left out.
+        """
+        found = []
+        for volume in self.first(lambda incus: incus.volumes(pool)):
+            at = self.host_of(volume.location)
+            if at is not None or not volume.location:
+                found.append((volume, at.name if at else self.name))
+        return tuple(found)
 
     def host_of(self, location: str) -> HostFacts | None:
         """The host that is the member ``location``; an unclustered host's instances are at ``none``. None: not selected."""

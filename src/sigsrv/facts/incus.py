@@ -18,7 +18,7 @@ from sigsrv.facts import resources
 from sigsrv.facts.config import SERVER_BOOLEANS, boolean, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.operations import Token, open_tokens
-from sigsrv.facts.reading import api, mapping, reading, rows, text
+from sigsrv.facts.reading import api, mapping, reading, rows, text, texts
 from sigsrv.facts.resources import (
     Config,
     Instance,
@@ -34,6 +34,7 @@ from sigsrv.facts.resources import (
     Warning,
 )
 from sigsrv.facts.trust import X509, TrustEntry, trust_entry, x509
+from sigsrv.facts.volumes import Volume, custom_volumes
 
 __all__ = ["IncusFacts", "Instance", "UnreadInstance"]
 
@@ -100,6 +101,14 @@ class IncusFacts:
         with reading(f"Incus API {url.SERVER}", self.evidence.host):
             environment = mapping(mapping(api(self.evidence, url.SERVER), "answer")["environment"], "environment")
             return x509(environment["certificate"], f"certificate of {self.server.name}")
+
+    @cached_property
+    def extensions(self) -> frozenset[str]:
+        """What the API of this version has beyond the first one, by Incus's names."""
+        with reading(f"Incus API {url.SERVER}", self.evidence.host):
+            return frozenset(
+                texts(mapping(api(self.evidence, url.SERVER), "answer")["api_extensions"], "api_extensions")
+            )
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -209,12 +218,36 @@ class IncusFacts:
                 raise ValueError("space: a pool of 0 bytes")
             return found
 
+    def volumes(self, pool: str) -> tuple[Volume, ...]:
+        """The custom volumes of a pool, of all members and projects."""
+        if pool not in self._volumes:
+            self._full()
+            address = url.volumes_url(pool)
+            with reading(f"Incus API {address}", self.evidence.host):
+                self._volumes[pool] = custom_volumes(pool, rows(api(self.evidence, address), "answer"))
+        return self._volumes[pool]
+
+    @cached_property
+    def _volumes(self) -> dict[str, tuple[Volume, ...]]:
+        return {}
+
+    def owner(self, project: str, feature: str) -> str:
+        """The project that has what ``project`` uses of a feature (``features.profiles`` ...): its own with it, else default."""
+        found = next((each for each in self.projects if each.name == project), None)
+        if found is None:
+            raise EvidenceError(f"{self.evidence.host}: no project {project}", host=self.evidence.host)
+        return project if boolean(found.config[feature], False, project) else "default"
+
     def origin(self, holder: Instance, key: str) -> str | None:
         """Where an instance's configuration key comes from: ``instance``, the name of a profile, or None. The last one wins."""
         if key in holder.config:
             return "instance"
         having = {profile.name for profile in self._profiles_of(holder) if key in profile.config}
         return next((name for name in reversed(holder.profiles) if name in having), None)
+
+    def written(self, holder: Instance) -> frozenset[str]:
+        """The keys of an instance's configuration that it, or one of its profiles, has: without those that have their default."""
+        return frozenset(holder.config).union(*(profile.config for profile in self._profiles_of(holder)))
 
     def device_origin(self, holder: Instance, device: str) -> str | None:
         """Where an instance's device comes from, as ``origin``."""
@@ -225,10 +258,7 @@ class IncusFacts:
 
     def profile_project(self, holder: Instance) -> str:
         """The project that an instance's profiles live in: its own with features.profiles, else default."""
-        owner = next((p for p in self.projects if p.name == holder.project), None)
-        if owner is None:
-            raise EvidenceError(f"{self.evidence.host}: no project {holder.project}", host=self.evidence.host)
-        return owner.name if boolean(owner.config["features.profiles"], False, owner.name) else "default"
+        return self.owner(holder.project, "features.profiles")
 
     def _profiles_of(self, holder: Instance) -> tuple[Profile, ...]:
         where = self.profile_project(holder)

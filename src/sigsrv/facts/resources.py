@@ -70,7 +70,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance of any project. config: its own, as written; expanded_*: with its profiles, booleans and defaults filled in."""
+    """An instance of any project. config: its own, as written; expanded_*: with its profiles, booleans and defaults filled in.
+
+    snapshots: when each was taken, in seconds since the epoch, None among them where Incus does not know; None in all where
+    the answer had no snapshots in it.
+    """
 
     name: str
     project: str
@@ -82,6 +86,7 @@ class Instance:
     expanded_devices: Mapping[str, Config]
     devices: Mapping[str, Config]
     profiles: tuple[str, ...]
+    snapshots: tuple[float | None, ...] | None
 
     @property
     def resource(self) -> str:
@@ -280,7 +285,16 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
         expanded_devices=devices_of(row["expanded_devices"], f"{where}: expanded_devices"),
         devices=devices_of(row["devices"], f"{where}: devices"),
         profiles=tuple(str(profile) for profile in row["profiles"] or ()),
+        snapshots=_snapshots(row, where),
     )
+
+
+def _snapshots(row: Mapping[str, Any], where: str) -> tuple[float | None, ...] | None:
+    """When each snapshot of an instance was taken. Incus writes ``null`` for none; only ``recursion=2`` tells of them."""
+    if "snapshots" not in row:
+        return None
+    listed = rows(row["snapshots"] or [], f"{where}: snapshots")
+    return tuple(moment(each["created_at"], f"{where}: a snapshot's created_at") for each in listed)
 
 
 def project(row: Mapping[str, Any]) -> Project:
