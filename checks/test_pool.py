@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
+from sigsrv.facts.config import size_bytes
 from sigsrv.finding import finding_id
 
 _OPEN = ("new", "acknowledged")
 _SPARE = ("AVAIL", "INUSE")
 _DAY_S = 24 * 3600
+_ON_DEVICES = ("zfs", "btrfs", "lvm")
 
 
 @policy("POOL-001")
@@ -46,6 +48,63 @@ def test_pool_exists_and_is_created_on_the_member(facts, site, require):
             )
 
 
+@policy("POOL-002")
+def test_pool_has_the_driver_and_configuration_of_the_site(facts, site, require):
+    """As this member has it: source, size and the names of what lies below are each member's own."""
+    listed = {pool.name for pool in facts.incus.pools}
+    for wanted in site.pools:
+        if not wanted.is_on(facts.name):
+            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
+            continue
+        with require.about(wanted.name):
+            pool = facts.incus.pool_at(wanted.name, facts.member) if wanted.name in listed else None
+            if pool is None or pool.status not in ("Created", "Unavailable"):
+                because = finding_id("POOL-001", facts.name, wanted.name)
+                seen = pool.status if pool else "not there"
+                require.not_applicable(wanted.name, f"the pool is {seen} on {facts.member}", because=because)
+                continue
+            expected, faults = _held(wanted, pool)
+            require(
+                wanted.name,
+                not faults,
+                expected="; ".join(expected),
+                observed="; ".join(faults) or "as expected",
+            )
+
+
+def _held(wanted, pool):
+    """What the site wants of a pool, and what is otherwise. Raises EvidenceError where Incus does not say what it is made of."""
+    expected, faults = [f"driver {wanted.driver}"], []
+    if pool.driver != wanted.driver:
+        faults.append(f"driver {pool.driver}")
+    if wanted.zpool:
+        expected.append(f"zpool {wanted.zpool}")
+        name = pool.config.get("zfs.pool_name", "")
+        if wanted.zpool not in (name, name.partition("/")[0]):
+            faults.append(f"zpool {name or 'none'}")
+    for key, value in sorted(wanted.config.items()):
+        expected.append(f"{key}={value}")
+        if not _equal(pool.config.get(key, ""), value):
+            faults.append(f"{key}={pool.config.get(key, 'unset')}")
+    if pool.driver in _ON_DEVICES and not wanted.loop_ok:
+        expected.append("on a device")
+        if "source" not in pool.config:
+            raise EvidenceError(f"pool {pool.name}: Incus does not tell its source")
+        made_of = (pool.config["source"], pool.config.get("volatile.initial_source", ""))
+        faults += [f"it is the file {source}" for source in dict.fromkeys(made_of) if source.endswith(".img")]
+    return expected, faults
+
+
+def _equal(found, wanted):
+    """Whether two values are the same to Incus: 1GiB is 1024MiB."""
+    if found == wanted:
+        return True
+    try:
+        return size_bytes(found) == size_bytes(wanted)
+    except ValueError:
+        return False
+
+
 def _zfs(facts, site, require):
     """Each pool of the site that is to be ZFS and that Incus has, here; what stands in the way of the others is recorded."""
     configured = {pool.name: pool for pool in facts.incus.pools}
@@ -67,8 +126,9 @@ def _zfs(facts, site, require):
 
 
 def _zpool_name(facts, wanted):
+    """The pool that Incus uses. That it is the site's is for POOL-002 to say."""
     here = facts.incus.pool_at(wanted.name, facts.member)
-    return wanted.zpool or here.config.get("zfs.pool_name", "").partition("/")[0]
+    return here.config.get("zfs.pool_name", "").partition("/")[0] or wanted.zpool or ""
 
 
 @policy("POOL-004")

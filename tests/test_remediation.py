@@ -32,6 +32,18 @@ VALUES = {
     "nics": "",
     "parent": "trunk",
     "zpool": "tank",
+    "keys": [
+        {"name": "restricted.devices.gpu", "value": ""},
+        {"name": "restricted.containers.nesting", "value": "block"},
+    ],
+    "kind": "volume",
+    "name": "data",
+    "pool": "nvme",
+    "target": "minisrv",
+    "schedule": "@daily",
+    "expiry": "2w",
+    "allow": "yes",
+    "snapshot": "yes",
     "devices": [
         {"name": "etc", "own": True, "properties": ["path=/mnt", "source=/etc"]},
         {"name": "run", "own": False, "properties": ["path=/run2", "source=/run"]},

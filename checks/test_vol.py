@@ -1,0 +1,343 @@
+"""Checks of VOL: custom volumes, snapshots of what must not be lost, and its backups."""
+
+import fnmatch
+import glob
+import posixpath
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sigsrv.errors import EvidenceError
+from sigsrv.evaluate import policy
+from sigsrv.facts.config import boolean, words
+
+_HOUR_S = 3600
+_DAY_S = 24 * _HOUR_S
+_YOUNG_S = 7 * _DAY_S  # a new volume may wait so long for its first user
+_DAEMON_KEYS = ("storage.backups_volume", "storage.images_volume", "storage.logs_volume")
+_POOLS = "/var/lib/incus/storage-pools"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What must not be lost: a critical instance, or a protected volume. host: the one that has it; pool: that its data is in."""
+
+    kind: str  # instance or volume
+    resource: str
+    host: str
+    project: str
+    name: str
+    pool: str
+    config: dict
+    snapshots: tuple | None  # None: not known
+    status: str = ""
+    target: str = ""  # the member that a volume is on; "" of an instance
+
+
+def _volumes(facts, require):
+    """Each custom volume with its host. A pool whose volumes can't be read is an error of its own."""
+    for pool in facts.first(lambda incus: incus.pools):
+        with require.about(pool.name):
+            yield from facts.volumes(pool.name)
+
+
+def _kept(facts, site, require):
+    """What the site says must not be lost, as far as it could be read; the rest is recorded."""
+    for instance, host in facts.instances.read if site.critical else ():
+        if site.is_critical(instance.resource):
+            yield _instance(instance, host)
+    for unread, cause in facts.instances.unread if site.critical else ():
+        if site.is_critical(unread.resource):
+            with require.about(unread.resource, host=cause.host):
+                raise cause
+    for volume, host in _volumes(facts, require) if site.protected_volumes else ():
+        if site.is_protected(volume.resource):
+            yield Kept(
+                "volume",
+                volume.resource,
+                host,
+                volume.project,
+                volume.name,
+                volume.pool,
+                volume.config,
+                volume.snapshots,
+                target=volume.location,
+            )
+
+
+def _instance(instance, host):
+    roots = [d["pool"] for d in instance.expanded_devices.values() if d.get("path") == "/" and d.get("pool")]
+    return Kept(
+        "instance",
+        instance.resource,
+        host,
+        instance.project,
+        instance.name,
+        roots[0] if roots else "",
+        instance.expanded_config,
+        instance.snapshots,
+        instance.status,
+    )
+
+
+def _now(facts, host):
+    """When the evidence was collected that tells of a host: ages are counted from then."""
+    return (facts.hosts.get(host) or next(iter(facts.hosts.values()))).collected
+
+
+def _age(then, now, what):
+    """Seconds since a time. Raises EvidenceError where it lies ahead by more than clocks differ."""
+    if then - now > _HOUR_S:
+        raise EvidenceError(f"{what} is of {_day(then)}, after the evidence was collected")
+    return now - then
+
+
+def _day(then):
+    return f"{datetime.fromtimestamp(then, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _names_something(site, require):
+    found = bool(site.critical or site.protected_volumes)
+    if not found:
+        require.not_applicable(reason="the site names no critical instance and no protected volume")
+    return found
+
+
+@policy("VOL-001")
+def test_snapshots_are_scheduled_and_really_taken(facts, site, require):
+    """A schedule alone proves nothing: in a restricted project Incus skips it and says nothing."""
+    if not _names_something(site, require):
+        return
+    projects = {project.name: project for project in facts.first(lambda incus: incus.projects)}
+    for kept in _kept(facts, site, require):
+        with require.about(kept.resource, kept.host):
+            _judge_snapshots(kept, projects, _now(facts, kept.host), site.thresholds.snapshot_hours, require)
+    _require_named(facts, site, require)
+
+
+def _judge_snapshots(kept, projects, now, hours, require):
+    schedule = [word for word in words(kept.config.get("snapshots.schedule")) if word != "@never"]
+    expiry = kept.config.get("snapshots.expiry", "").strip()
+    if kept.project not in projects:
+        raise EvidenceError(f"no project {kept.project}")
+    project = projects[kept.project].config
+    allowed = project["restricted"] != "true" or project.get("restricted.snapshots") == "allow"
+    faults = [] if schedule else ["snapshots.schedule is not set"]
+    faults += [] if expiry else ["snapshots.expiry is not set: they pile up"]
+    faults += [] if allowed else [f"the project {kept.project} is restricted and does not allow snapshots"]
+    stopped = kept.config.get("snapshots.schedule.stopped")
+    if kept.status == "Stopped" and not boolean(stopped, False, "snapshots.schedule.stopped"):
+        late, seen = False, "stopped: none is taken of it"
+    else:
+        try:
+            late, seen = _late(kept, now, hours)
+        except EvidenceError as cause:
+            if not faults:
+                raise
+            late, seen = False, cause.reason
+    require(
+        kept.resource,
+        not faults and not late,
+        expected=f"a schedule and an expiry of snapshots, and one of the last {hours} hours",
+        observed="; ".join([*faults, seen]),
+        host=kept.host,
+        fix=_fix(kept.kind, kept.pool, kept.project, kept.name)
+        | {
+            "target": kept.target,
+            "schedule": "" if schedule else ("@daily" if hours >= 24 else "@hourly"),
+            "expiry": "" if expiry else "2w",
+            "allow": "" if allowed else "yes",
+            "snapshot": "yes" if late else "",
+        },
+    )
+
+
+def _late(kept, now, hours):
+    """Whether the newest snapshot is too old, and what is known of it. Raises EvidenceError where that can't be told."""
+    if kept.snapshots is None:
+        raise EvidenceError(f"the snapshots of {kept.resource} are not known: Incus did not tell its state in time")
+    known = [taken for taken in kept.snapshots if taken is not None]
+    age = _age(max(known), now, f"the newest snapshot of {kept.resource}") if known else None
+    if age is not None and age <= hours * _HOUR_S:
+        return False, f"the newest snapshot is of {_day(max(known))}"
+    if len(known) < len(kept.snapshots):
+        raise EvidenceError(f"Incus does not know when a snapshot of {kept.resource} was taken")
+    return True, f"the newest snapshot is of {_day(max(known))}" if known else "there is no snapshot"
+
+
+def _require_named(facts, site, require):
+    """A protected volume that the site names in full must exist. Hosts that are in no cluster can't tell for each other."""
+    if facts.name != "cluster" and len(site.hosts) > 1:
+        return
+    for name in site.protected_volumes:
+        pool = name.partition("/")[0]
+        if glob.has_magic(name) or pool not in {each.name for each in facts.first(lambda incus: incus.pools)}:
+            continue  # a pool that is missing is for POOL-001 to say, one that can't be read has its error already
+        try:
+            listed = facts.first(lambda incus, p=pool: incus.volumes(p))
+        except EvidenceError:
+            continue
+        if name not in {volume.resource for volume in listed}:
+            require(
+                name,
+                False,
+                expected="a custom volume of this name",
+                observed="there is no such volume",
+                fix=_fix("volume", *name.split("/")),
+            )
+
+
+def _fix(kind, pool, project, name):
+    """What the remediation needs, with nothing to do."""
+    fix = {"kind": kind, "pool": pool, "project": project, "name": name, "target": ""}
+    return fix | {"schedule": "", "expiry": "", "allow": "", "snapshot": ""}
+
+
+@policy("VOL-002")
+def test_newest_backup_is_recent(facts, site, require):
+    """Judged by the files in the site's folder: what Incus exports it keeps no record of."""
+    if not _names_something(site, require):
+        return
+    patterns = {}
+    for kept in _kept(facts, site, require):
+        with require.about(kept.resource, kept.host):
+            if site.backups is None:
+                raise EvidenceError("the site does not say where backups are kept (backups: host, dir, pattern)")
+            patterns = patterns or _patterns(facts, site)
+            _judge_backup(kept, facts, site, patterns, require)
+
+
+def _patterns(facts, site):
+    """What the files of each instance and custom volume are called, by (kind, project, name): of all members, to tell them apart."""
+    pools = facts.first(lambda incus: incus.pools)
+    volumes = [each for pool in pools for each in facts.first(lambda incus, p=pool.name: incus.volumes(p))]
+    found = {("instance", each.project, each.name) for each in facts.first(lambda incus: incus.instances)}
+    found |= {("volume", each.project, each.name) for each in volumes}
+    return {(kind, project, name): _pattern(site.backups.pattern, project, name) for kind, project, name in found}
+
+
+def _pattern(pattern, project, name):
+    values = {"{name}": glob.escape(name), "{project}": glob.escape(project)}
+    return re.sub(r"\{name\}|\{project\}", lambda found: values[found[0]], pattern)
+
+
+def _judge_backup(kept, facts, site, patterns, require):
+    wanted, days = site.backups, site.thresholds.backup_days
+    holder = facts.hosts.get(wanted.host) or facts.apart.get(wanted.host)
+    if holder is None:
+        raise EvidenceError(f"the backups are on {wanted.host}, which was not looked at")
+    newest = _newest(kept, patterns, holder.backups.files(wanted.dir))
+    faults = _same_storage(kept, facts, site, holder)
+    if newest is None:
+        seen = f"no file in {wanted.dir} matches"
+        faults.append(seen)
+    else:
+        age = _age(newest.changed, holder.collected, f"the newest backup of {kept.resource}")
+        seen = f"the newest is of {_day(newest.changed)}, {newest.size} bytes"
+        faults += [seen] if age > days * _DAY_S or newest.size == 0 else []
+    name = patterns[kept.kind, kept.project, kept.name]
+    require(
+        kept.resource,
+        not faults,
+        expected=f"a file {name} of the last {days} days in {wanted.dir} on {wanted.host}, outside of its own pool",
+        observed="; ".join(faults or [seen]),
+        host=kept.host,
+    )
+
+
+def _newest(kept, patterns, files):
+    """The newest file that is surely of this one. Raises EvidenceError where names can't tell it from another.
+
+    web-* matches the files of web-db too: a file belongs to what has the longest name of all that it matches.
+    """
+    me = (kept.kind, kept.project, kept.name)
+    others = {key: pattern for key, pattern in patterns.items() if key != me}
+    for (kind, project, name), pattern in sorted(others.items()):
+        if pattern == patterns[me]:
+            raise EvidenceError(
+                f"names of files do not tell {kept.resource} from the {kind} {project}/{name}: "
+                "with {project} in backups.pattern those of two projects differ"
+            )
+    mine = re.compile(fnmatch.translate(patterns[me]))
+    rivals = [re.compile(fnmatch.translate(p)) for key, p in others.items() if len(key[2]) >= len(kept.name)]
+    for each in sorted(files, key=lambda file: file.changed, reverse=True):
+        if mine.match(each.name) and not any(rival.match(each.name) for rival in rivals):
+            return each
+    return None
+
+
+def _same_storage(kept, facts, site, holder):
+    """What is wrong with the place of the backups: lost with the pool, they are none."""
+    place = holder.backups.place
+    if not kept.pool or kept.host != holder.name:
+        return []
+    pool = holder.incus.pool_at(kept.pool, holder.member)
+    if pool is None:
+        raise EvidenceError(f"{holder.name}: there is no pool {kept.pool}")
+    zpool = pool.config.get("zfs.pool_name", "").partition("/")[0]
+    folders = {f"{_POOLS}/{kept.pool}"} | ({pool.config.get("source", "")} if pool.driver == "dir" else set())
+    at = [posixpath.normpath(site.backups.dir), place.target]
+    if (zpool and place.zpool == zpool) or any(_is_below(path, folder) for path in at for folder in folders if folder):
+        return [f"{site.backups.dir} is in the pool {kept.pool} itself"]
+    return []
+
+
+def _is_below(path, folder):
+    return (path.rstrip("/") + "/").startswith(posixpath.normpath(folder).rstrip("/") + "/")
+
+
+@policy("VOL-003")
+def test_custom_volume_is_in_use(facts, site, require):
+    """Images of discs lie ready on purpose; what is protected, or the daemon's own, needs no instance."""
+    for volume, host in _volumes(facts, require):
+        with require.about(volume.resource, host):
+            holds, seen = _used(volume, host, facts, site)
+            require(
+                volume.resource, holds, expected="used, protected, or younger than 7 days", observed=seen, host=host
+            )
+
+
+def _used(volume, host, facts, site):
+    if volume.used_by:
+        return True, [f"{use.kind} {use.project}/{use.name}" for use in volume.used_by]
+    if volume.content_type == "iso":
+        return True, "an ISO image"
+    if site.is_protected(volume.resource):
+        return True, "protected by the site"
+    keys = _keys_of_daemons(facts, host, f"{volume.pool}/{volume.name}") if volume.project == "default" else []
+    if keys:
+        return True, f"used by Incus itself: {', '.join(keys)}"
+    if volume.created is None:
+        raise EvidenceError(f"nothing uses {volume.resource}, and Incus does not know how old it is")
+    young = _age(volume.created, _now(facts, host), f"the volume {volume.resource}") < _YOUNG_S
+    return young, f"used by nothing, made on {_day(volume.created)}"
+
+
+def _keys_of_daemons(facts, host, volume):
+    """The keys by which a daemon uses a volume: that of the host that has it, of each where the whole cluster does."""
+    daemons = [facts.hosts[host]] if host in facts.hosts else facts.hosts.values()
+    return sorted({key for each in daemons for key in _DAEMON_KEYS if each.incus.config.get(key) == volume})
+
+
+@policy("VOL-004")
+def test_custom_volume_is_not_shared_unmapped_or_unlimited(facts, site, require):
+    """Several guests on one block device, ids that are the host's own, and a volume that may fill the pool."""
+    for volume, host in _volumes(facts, require):
+        exempt = site.exempt_keys("VOL-004", volume.resource)
+        entry = site.project(volume.project)
+        faults = [
+            f"{key} is true"
+            for key in ("security.shared", "security.unmapped")
+            if volume.config[key] == "true" and key not in exempt
+        ]
+        limited = (entry is not None and entry.kind == "system") or "size" in exempt
+        if not limited and not volume.config.get("size", "").strip():
+            faults.append("size is not set")
+        require(
+            volume.resource,
+            not faults,
+            expected="not shared, not unmapped" + ("" if limited else ", with a size"),
+            observed="; ".join(faults) or "as expected",
+            reason="; ".join(f"the site exempts {key}: {reason}" for key, reason in sorted(exempt.items())),
+            host=host,
+        )
