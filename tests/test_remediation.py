@@ -45,9 +45,14 @@ VALUES = {
     "allow": "yes",
     "snapshot": "yes",
     "devices": [
-        {"name": "etc", "own": True, "properties": ["path=/mnt", "source=/etc"]},
-        {"name": "run", "own": False, "properties": ["path=/run2", "source=/run"]},
+        {"name": "etc", "type": "disk", "own": True, "given": True, "properties": ["path=/mnt", "source=/etc"]},
+        {"name": "run", "type": "disk", "own": False, "given": True, "properties": []},
     ],
+    "set": ["security.nesting=false"],
+    "unset": ["raw.lxc"],
+    "restart": True,
+    "start": True,
+    "refuse": "",
 }
 HOSTILE = [
     "$(reboot)",

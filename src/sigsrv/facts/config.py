@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sigsrv.errors import EvidenceError
+from sigsrv.facts.lowlevel import INTERCEPTION
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
@@ -29,12 +30,19 @@ INSTANCE_BOOLEANS: Mapping[str, bool] = {
     "security.protection.delete": False,
     "security.protection.shift": False,
     "security.secureboot": True,
+    "security.syscalls.blacklist_default": True,  # the older name of deny_default
     "security.syscalls.deny_compat": False,
     "security.syscalls.deny_default": True,
-    "security.syscalls.intercept.bpf": False,
-    "security.syscalls.intercept.mknod": False,
-    "security.syscalls.intercept.mount": False,
-    "security.syscalls.intercept.setxattr": False,
+    **dict.fromkeys(INTERCEPTION, False),
+}
+DEVICE_BOOLEANS: Mapping[str, Mapping[str, bool]] = {  # by the device's type
+    "disk": {"readonly": False},
+    "nic": {
+        "security.ipv4_filtering": False,
+        "security.ipv6_filtering": False,
+        "security.mac_filtering": False,
+        "security.port_isolation": False,
+    },
 }
 PROJECT_BOOLEANS: Mapping[str, bool] = {
     "features.images": False,
@@ -75,6 +83,11 @@ def boolean(value: Any, default: bool, where: str) -> bool:
     if word not in _TRUE | _FALSE:
         raise EvidenceError(f"{where}: {value!r} is no boolean")
     return word in _TRUE
+
+
+def is_true(value: str) -> bool:
+    """Whether a value is true, of a key that takes other words than booleans as well (``boot.autostart=last-state``)."""
+    return value.lower() in _TRUE
 
 
 def words(value: Any) -> tuple[str, ...]:

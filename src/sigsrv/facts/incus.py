@@ -239,11 +239,12 @@ class IncusFacts:
         return project if boolean(found.config[feature], False, project) else "default"
 
     def origin(self, holder: Instance, key: str) -> str | None:
-        """Where an instance's configuration key comes from: ``instance``, the name of a profile, or None. The last one wins."""
-        if key in holder.config:
-            return "instance"
-        having = {profile.name for profile in self._profiles_of(holder) if key in profile.config}
-        return next((name for name in reversed(holder.profiles) if name in having), None)
+        """Where an instance's configuration key comes from: ``instance``, the name of a profile, or None."""
+        return "instance" if key in holder.config else self.profile_with(holder, key)
+
+    def profile_with(self, holder: Instance, key: str) -> str | None:
+        """The profile that gives an instance a configuration key, whatever the instance says itself. The last one wins."""
+        return self._last(holder, lambda profile: key in profile.config)
 
     def written(self, holder: Instance) -> frozenset[str]:
         """The keys of an instance's configuration that it, or one of its profiles, has: without those that have their default."""
@@ -251,9 +252,14 @@ class IncusFacts:
 
     def device_origin(self, holder: Instance, device: str) -> str | None:
         """Where an instance's device comes from, as ``origin``."""
-        if device in holder.devices:
-            return "instance"
-        having = {profile.name for profile in self._profiles_of(holder) if device in profile.devices}
+        return "instance" if device in holder.devices else self.profile_with_device(holder, device)
+
+    def profile_with_device(self, holder: Instance, device: str) -> str | None:
+        """The profile that gives an instance a device, as ``profile_with``."""
+        return self._last(holder, lambda profile: device in profile.devices)
+
+    def _last(self, holder: Instance, has: Callable[[Profile], bool]) -> str | None:
+        having = {profile.name for profile in self._profiles_of(holder) if has(profile)}
         return next((name for name in reversed(holder.profiles) if name in having), None)
 
     def profile_project(self, holder: Instance) -> str:

@@ -19,6 +19,7 @@ RAW: Mapping[str, tuple[str, ...]] = {
         "security.idmap.base",
         "security.idmap.size",
         "security.syscalls.allow",
+        "security.syscalls.whitelist",  # its older name
     ),
     "virtual-machine": (
         "raw.apparmor",

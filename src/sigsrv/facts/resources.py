@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sigsrv.facts.config import INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
+from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
 from sigsrv.facts.reading import mapping, moment, rows, text, texts
 
 Config = Mapping[str, str]
@@ -69,24 +69,33 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What an instance uses of its host, as its member saw it."""
+
+    memory_bytes: int  # the most since it was started, where its kernel counts that; else now
+    processes: int
+
+
+@dataclass(frozen=True)
 class Instance:
-    """An instance of any project. config: its own, as written; expanded_*: with its profiles, booleans and defaults filled in.
+    """An instance of any project. config, devices: its own, as written; expanded_*: with its profiles, booleans filled in.
 
     snapshots: when each was taken, in seconds since the epoch, None among them where Incus does not know; None in all where
-    the answer had no snapshots in it.
+    the answer had no snapshots in it. usage: None of a virtual machine, and where nobody told.
     """
 
     name: str
     project: str
     location: str
     type: str  # container or virtual-machine
-    status: str  # Running, Stopped, Frozen, Error (its member did not answer) ...
+    status: str  # Running, Ready (its guest said so), Stopped, Frozen, Error (its member did not answer) ...
     config: Config
     expanded_config: Config
     expanded_devices: Mapping[str, Config]
     devices: Mapping[str, Config]
     profiles: tuple[str, ...]
     snapshots: tuple[float | None, ...] | None
+    usage: Usage | None
 
     @property
     def resource(self) -> str:
@@ -282,10 +291,14 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
         expanded_config=normalised(
             mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where
         ),
-        expanded_devices=devices_of(row["expanded_devices"], f"{where}: expanded_devices"),
+        expanded_devices={
+            device: normalised(keys, DEVICE_BOOLEANS.get(keys.get("type", ""), {}), f"{where}: device {device}")
+            for device, keys in devices_of(row["expanded_devices"], f"{where}: expanded_devices").items()
+        },
         devices=devices_of(row["devices"], f"{where}: devices"),
         profiles=tuple(str(profile) for profile in row["profiles"] or ()),
         snapshots=_snapshots(row, where),
+        usage=_usage(row, f"{where}: state"),
     )
 
 
@@ -295,6 +308,19 @@ def _snapshots(row: Mapping[str, Any], where: str) -> tuple[float | None, ...] |
         return None
     listed = rows(row["snapshots"] or [], f"{where}: snapshots")
     return tuple(moment(each["created_at"], f"{where}: a snapshot's created_at") for each in listed)
+
+
+def _usage(row: Mapping[str, Any], what: str) -> Usage | None:
+    """What a container used when it was looked at: only ``recursion=2`` tells, and not of a member that is away."""
+    if row["type"] != "container" or row.get("state") is None:
+        return None
+    state = mapping(row["state"], what)
+    memory = mapping(state["memory"], f"{what}: memory")
+    numbers = (memory.get("usage", 0), memory.get("usage_peak", 0), state["processes"])
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ValueError(f"{what}: {number!r} is no count")
+    return None if min(numbers) < 0 else Usage(max(numbers[:2]), numbers[2])  # -1: its cgroup did not tell
 
 
 def project(row: Mapping[str, Any]) -> Project:
