@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
     )
     assert "INST-001@sigsrv/default/priv: fail" in done.stdout
     assert "sigsrv-remediate INST-001@sigsrv/default/priv" in done.stdout
-    assert "demo: 7 failures, 6 could not be determined" in done.stdout
+    count = Counter(EXPECTED.values())
+    assert f"demo: {count['fail']} failures, {count['error']} could not be determined" in done.stdout
 
 
 @pytest.mark.parametrize(
