@@ -78,3 +78,31 @@ def _starting(facts):
     if missing:
         raise missing
     return []
+
+
+@policy("HOST-003")
+def test_journal_of_incus_has_no_recent_errors_and_no_unit_has_failed(facts, site, require):
+    """incusd writes its level in the text; that a journal is kept at all shows by its newest entry."""
+    if not facts.system.has_systemd:
+        reason = "the host runs without systemd: there is no journal and no unit, and nothing is known of errors"
+        require.not_applicable(facts.name, reason)
+        return
+    hours = site.thresholds.journal_hours
+    failed = [unit for unit in facts.journal.failed_units if unit != _SERVICE]  # which HOST-002 judges
+    errors = [entry for entry in facts.journal.of_incus if entry.is_error]
+    silent = facts.collected - facts.journal.newest
+    if silent > hours * 3600:
+        require.unknown(facts.name, f"the newest entry of the whole journal is {silent / 3600:.0f} hours old")
+        return
+    too_many = len(errors) > site.thresholds.journal_errors_max
+    seen = [f"{len(errors)} errors of {_SERVICE} in {hours} hours"]
+    if too_many:
+        seen.append(f"the last: {' '.join(errors[-1].message.split())[:200]}")
+    if failed:
+        seen.append(f"failed: {', '.join(sorted(failed))}")
+    require(
+        facts.name,
+        not failed and not too_many,
+        expected=f"at most {site.thresholds.journal_errors_max} errors of {_SERVICE} in {hours} hours, and no failed unit",
+        observed="; ".join(seen),
+    )

@@ -99,7 +99,7 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         for address in [address for address in api if name in ("api", address)]:  # "api": the whole daemon
             api[address] = ApiAnswer(failure=_failure(row))
     lost = _failure(mine["failure"]) if mine["failure"] else None
-    times = (mine["probed"][0], mine["probed"][1])
+    times = (mine["probed"][0], mine["probed"][1]) if mine["probed"] else None
     return Evidence(host, mine["collected"], 0.0, lost, {} if lost else probes, {} if lost else api, times)
 
 

@@ -18,7 +18,7 @@ from sigsrv.site import Site
 # sudoers(5): these must be escaped in a command's arguments; the wildcards among them would admit more than one URL.
 _SPECIAL = re.compile(r"([\\,:=*?\[\]!#\"])")
 # Where the commands of probes that need root are on Debian; on NixOS all of them are beside the client of Incus.
-_FOLDERS = {"nft": "/usr/sbin", "sshd": "/usr/sbin", "journalctl": "/usr/bin", "find": "/usr/bin"}
+_FOLDERS = {"nft": "/usr/sbin", "sshd": "/usr/sbin", "journalctl": "/usr/bin", "find": "/usr/bin", "df": "/usr/bin"}
 _USER = re.compile(r"[a-z_][a-z0-9_.-]*\$?")
 
 

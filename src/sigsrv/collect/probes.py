@@ -24,7 +24,10 @@ PACKAGES = ("incus", "incus-base", "incus-client")
 PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
 DF_COLUMNS = ("source", "fstype", "size", "used", "avail", "itotal", "iused", "target")
 BRIDGE_NF = ("/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables")
-_JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSAGE", "--no-pager")
+# --all: journalctl leaves out what is longer than 4096 bytes otherwise.
+_JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSAGE", "--all", "--no-pager")
+# Without a file of its own journalctl prints nothing, and ends with 0: only an entry shows that there is a journal.
+_NEWEST = ("-n", "1", "-o", "json", "--output-fields=PRIORITY", "--no-pager")
 _FOUND = ("-type", "f", "-printf", "%T@ %s %p\\0")
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,TriggeredBy,NRestarts,Result"
 _STDERR_BYTES = 4096
@@ -98,7 +101,7 @@ TABLE = (
     Probe(
         "failed-units",
         ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"),
-        "facts.host",
+        "facts.journal",
     ),
     Probe("socket", ("test", "-S", SOCKET), "collect.api"),
     Probe("socket-access", ("test", "-w", SOCKET), "collect.api"),
@@ -124,11 +127,12 @@ TABLE = (
     Probe("groups", ("getent", "group"), "facts.accounts"),
     Probe("passwd", ("getent", "passwd"), "facts.accounts"),
     Probe("socket-mode", ("stat", "-c", "%a %U %G", SOCKET), "facts.accounts"),
-    Probe("journal", ("journalctl", *_JOURNAL, "--since=-24h"), "facts.host", timeout_s=8, root=True),
+    Probe("journal", ("journalctl", *_JOURNAL, "--since=-24h"), "facts.journal", timeout_s=8, root=True),
+    Probe("journal-newest", ("journalctl", *_NEWEST), "facts.journal", timeout_s=8, root=True),
     Probe("meminfo", ("cat", "/proc/meminfo"), "facts.host"),
     Probe("loadavg", ("cat", "/proc/loadavg"), "facts.host"),
     Probe("cpus", ("nproc", "--all"), "facts.host"),
-    Probe("filesystems", ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"), "facts.host"),
+    Probe("filesystems", ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"), "facts.host", root=True),
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host"),
     Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
     Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),

@@ -17,11 +17,14 @@ from sigsrv.facts import listening, packages
 from sigsrv.facts.accounts import AccountFacts
 from sigsrv.facts.backups import BackupFacts
 from sigsrv.facts.firewall import FirewallFacts
+from sigsrv.facts.host import MachineFacts
 from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
+from sigsrv.facts.journal import JournalFacts
 from sigsrv.facts.listening import Listener
 from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
+from sigsrv.facts.updates import UpdateFacts
 from sigsrv.facts.volumes import Volume
 
 __all__ = ["ClusterFacts", "FirewallFacts", "HostFacts", "IncusFacts", "NetworkFacts", "StorageFacts", "SystemFacts"]
@@ -84,6 +87,18 @@ class HostFacts:
     def packages(self) -> Mapping[str, str]:
         """The versions of Incus's packages that are installed, by name; none on a host without dpkg."""
         return packages.of_host(self.evidence)
+
+    @cached_property
+    def machine(self) -> MachineFacts:
+        return MachineFacts(self.evidence)
+
+    @cached_property
+    def journal(self) -> JournalFacts:
+        return JournalFacts(self.evidence)
+
+    @cached_property
+    def updates(self) -> UpdateFacts:
+        return UpdateFacts(self.evidence)
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...]:
