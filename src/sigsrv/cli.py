@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sigsrv import __version__, catalogue_cli, data, privileges, publish, scan, waive_cli
+from sigsrv import __version__, catalogue_cli, data, init_cli, privileges, publish, scan, waive_cli
 from sigsrv.errors import UsageError
 from sigsrv.finding import Run
 from sigsrv.report import text
@@ -153,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     two.set_defaults(call=_demo)
     catalogue_cli.add(commands)
     waive_cli.add(commands)
+    init_cli.add(commands)
     return parser
 
 

@@ -40,13 +40,20 @@ def state_folder() -> Path:
     return Path("/var/lib/sigsrv") if os.geteuid() == 0 else Path.home() / ".local" / "state" / "sigsrv"
 
 
-def write_private(path: Path, text: str) -> Path:
-    """Write a file that only its owner can read (0600); it is there whole or not at all. Returns its path. Raises OSError."""
+def write_private(path: Path, text: str, replace: bool = True) -> Path:
+    """Write a file that only its owner can read (0600); it is there whole or not at all. Returns its path.
+
+    replace: a file that is there. Raises OSError, also where one is there that is not to be replaced.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(name).replace(path)
+        if replace:
+            Path(name).replace(path)
+        else:
+            os.link(name, path)  # unlike a rename it never takes the place of another file
+            Path(name).unlink()
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

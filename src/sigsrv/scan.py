@@ -9,9 +9,10 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from testinfra.backend import BACKENDS
@@ -95,6 +96,21 @@ def prepare(options: Options, found: Catalogue | None = None) -> Plan:
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site.find(options.site)
     desired = site.load(path, content.policies)
+    accepted = waiver.find(options.waivers, path)
+    waivers = waiver.load(accepted, content.policies, desired.waivers_max_days) if accepted else ()
+    if options.evidence is None:
+        waiver.check_time(waivers, time.time(), desired.waivers_max_days)
+    return planned(options, content, desired, named(options.hosts, partial(_this_host, desired)), waivers)
+
+
+def planned(
+    options: Options,
+    content: Catalogue,
+    desired: Site,
+    reached: Mapping[str, Reached],
+    waivers: tuple[Waiver, ...] = (),
+) -> Plan:
+    """The plan for a site, which there need be no file of. reached: as ``named`` has it. Raises UsageError."""
     if options.connection and options.connection not in (*BACKENDS, "openssh"):
         raise UsageError(
             f'--connection: "{options.connection}" is no connection of testinfra', nearest(options.connection, BACKENDS)
@@ -103,24 +119,22 @@ def prepare(options: Options, found: Catalogue | None = None) -> Plan:
         if file and not Path(file).is_file():
             raise UsageError(f"{option}: {file}: no such file")
     selection = selecting.choose(options.wanted, content.policies, desired.profiles)
-    reached = _reached(options.hosts, desired)
-    accepted = waiver.find(options.waivers, path)
-    waivers = waiver.load(accepted, content.policies, desired.waivers_max_days) if accepted else ()
-    if options.evidence is None:
-        waiver.check_time(waivers, time.time(), desired.waivers_max_days)
     hosts = desired.select(",".join(reached) if reached else options.hosts)
     return Plan(desired, hosts, reached, content, selection, options, waivers)
 
 
-def _reached(hosts: str | None, desired: Site) -> dict[str, Reached]:
-    """How each host of ``--hosts`` is named. Raises UsageError for another scheme than ssh and local, or no host at all."""
+def named(hosts: str | None, this_host: Callable[[], str]) -> dict[str, Reached]:
+    """How each host of ``--hosts`` is to be reached, by its name. this_host: the name of the machine itself, for ``local://``.
+
+    Raises UsageError for another scheme than ssh and local.
+    """
     found = {}
     for spec in (part.strip() for part in (hosts or "").split(",") if part.strip()):
         scheme, mark, rest = spec.partition("://")
         if not mark:
             found[spec] = Reached()
         elif scheme == "local":
-            found[rest or _this_host(desired)] = Reached("local")
+            found[rest or this_host()] = Reached("local")
         elif scheme == "ssh" and (
             match := re.fullmatch(r"(?:([^@\s-][^@\s]*)@)?([^@:/\s-][^@:/\s]*)(?::(\d{1,5}))?", rest)
         ):
@@ -131,10 +145,15 @@ def _reached(hosts: str | None, desired: Site) -> dict[str, Reached]:
     return found
 
 
+def own_name() -> str:
+    """The name of this machine, without its domain."""
+    return socket.gethostname().partition(".")[0]
+
+
 def _this_host(desired: Site) -> str:
     """The host of the site that this machine is."""
     names = [host.name for host in desired.hosts]
-    own = socket.gethostname().partition(".")[0]
+    own = own_name()
     if own in names:
         return own
     if len(names) == 1:
@@ -184,9 +203,8 @@ def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
     """
     options = plan.options
     if options.evidence:
-        folder = data.DEMO / "evidence" if options.evidence == DEMO else Path(options.evidence)
-        kept = evidence.load(folder, options.unverified)
-        missing = Failure(FailureKind.ABSENT, f"{folder}: no evidence of this host")
+        kept = saved(options)
+        missing = Failure(FailureKind.ABSENT, f"{options.evidence}: no evidence of this host")
         at = max((each.collected for each in kept.values()), default=time.time())
         absent = {host.name: Evidence(host.name, at, failure=missing) for host in plan.hosts}
         found = {host.name: kept.get(host.name) or absent[host.name] for host in plan.hosts}
@@ -197,6 +215,12 @@ def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
     if options.save:
         evidence.save(Path(options.save), new_run_id(time.time()), found)
     return found
+
+
+def saved(options: Options) -> dict[str, Evidence]:
+    """The evidence that was kept in the folder that was named, by host. Raises UsageError."""
+    folder = data.DEMO / "evidence" if options.evidence == DEMO else Path(options.evidence or "")
+    return evidence.load(folder, options.unverified)
 
 
 def facts_of(plan: Plan, evidences: Mapping[str, Evidence]) -> dict[str, HostFacts]:

@@ -48,6 +48,11 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     add_policies(parser)
     parser.add_argument("--waivers", metavar="FILE", help="the file of waivers; else waivers.yaml beside the site file")
+    add_login(parser)
+
+
+def add_login(parser: argparse.ArgumentParser) -> None:
+    """The options that say how hosts are reached."""
     parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
     parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
     parser.add_argument(
@@ -90,7 +95,7 @@ def options_of(arguments: argparse.Namespace) -> scan.Options:
     given = vars(arguments)
     return scan.Options(
         hosts=given.get("hosts"),
-        site=arguments.site,
+        site=given.get("site"),
         connection=arguments.connection,
         ssh_config=arguments.ssh_config,
         identity_file=arguments.ssh_identity_file,
@@ -102,7 +107,7 @@ def options_of(arguments: argparse.Namespace) -> scan.Options:
         save=given.get("save"),
         policies=tuple(arguments.policies),
         wanted=wanted_of(arguments),
-        waivers=arguments.waivers,
+        waivers=given.get("waivers"),
     )
 
 

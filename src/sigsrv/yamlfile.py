@@ -59,6 +59,11 @@ def load(path: Path) -> Located:
     except (OSError, UnicodeDecodeError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "not UTF-8"
         raise UsageError(f"{path}: {reason}") from cause
+    return parse(source, path)
+
+
+def parse(source: str, path: Path) -> Located:
+    """Read one YAML document from its text. path: what mistakes are told of. Raises as ``load``."""
     try:
         loader = _Loader(source)
         node = loader.get_single_node()

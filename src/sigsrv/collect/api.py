@@ -55,25 +55,30 @@ WANTED = (
 )
 
 
+def _segment(name: str) -> str:
+    """A name in a URL, whatever it is made of: a name that no URL can have must not end the collection."""
+    return quote(name, safe="", errors="surrogatepass")
+
+
 def pool_url(pool: str, member: str) -> str:
     """A pool as one member has it: member-specific keys and its status there."""
-    return f"/1.0/storage-pools/{quote(pool, safe='')}?target={quote(member, safe='')}"
+    return f"/1.0/storage-pools/{_segment(pool)}?target={_segment(member)}"
 
 
 def pool_resources_url(pool: str, member: str | None) -> str:
     """What is used and free of a pool on one member: ``space`` and ``inodes``. member: None on a server that is in no cluster."""
-    target = f"?target={quote(member, safe='')}" if member else ""
-    return f"/1.0/storage-pools/{quote(pool, safe='')}/resources{target}"
+    target = f"?target={_segment(member)}" if member else ""
+    return f"/1.0/storage-pools/{_segment(pool)}/resources{target}"
 
 
 def volumes_url(pool: str) -> str:
     """The volumes of a pool on all members, of all projects; snapshots are among them, as ``VOLUME/SNAPSHOT``."""
-    return f"/1.0/storage-pools/{quote(pool, safe='')}/volumes?recursion=1&all-projects=true"
+    return f"/1.0/storage-pools/{_segment(pool)}/volumes?recursion=1&all-projects=true"
 
 
 def network_url(network: str, member: str) -> str:
     """A network as one member has it: member-specific keys, its status there."""
-    return f"/1.0/networks/{quote(network, safe='')}?target={quote(member, safe='')}"
+    return f"/1.0/networks/{_segment(network)}?target={_segment(member)}"
 
 
 Explain = Callable[[], Failure]
@@ -83,8 +88,9 @@ Connect = Callable[[float], Client]
 def collect_api(connects: Sequence[Connect], member: str, deadline: float, explain: Explain) -> dict[str, ApiAnswer]:
     """Every answer of one host's daemon, by URL.
 
-    connects: the ways to it, in the order in which they are tried; each takes the seconds of a request. deadline: of
-    time.monotonic(). explain: says why no way led there. A URL that was not answered has a failure; nothing is left out.
+    connects: the ways to it, in the order in which they are tried; each takes the seconds of a request. member: the host's name in
+    the cluster, "" where nobody said it yet: then the name that its daemon has for itself. deadline: of time.monotonic().
+    explain: says why no way led there. A URL that was not answered has a failure; nothing is left out.
     """
     client, failure = _first(connects, deadline, explain)
     if client is None:
@@ -94,7 +100,8 @@ def collect_api(connects: Sequence[Connect], member: str, deadline: float, expla
         answers[url] = _get(client, url, deadline, explain)
     if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
         answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain)
-    for url in _of_member(answers, member if _is_clustered(client.host_info) else None):
+    at = member or _own_name(client.host_info)
+    for url in _of_member(answers, at if _is_clustered(client.host_info) else None):
         answers[url] = _get(client, url, deadline, explain)
     return answers
 
@@ -156,6 +163,13 @@ def _of_member(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str
 def _listed(answer: ApiAnswer) -> list[Mapping[str, Any]]:
     rows = answer.metadata
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _own_name(server: Any) -> str:
+    """What a member of a cluster calls itself; "" where it does not say."""
+    environment = server.get("environment") if isinstance(server, Mapping) else None
+    name = environment.get("server_name") if isinstance(environment, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def _is_clustered(server: Any) -> bool:

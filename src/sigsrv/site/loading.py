@@ -39,6 +39,7 @@ from sigsrv.site.model import (
 )
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
+SCHEMA = data.folder("policies") / "schema" / "site.schema.json"
 
 
 def find(option: str | None) -> Path:
@@ -61,11 +62,25 @@ def load(path: Path, policies: Collection[str]) -> Site:
 
     Raises UsageError: file, line, what is wrong, what is allowed.
     """
-    document = yamlfile.load(path)
-    schema = json.loads((data.folder("policies") / "schema" / "site.schema.json").read_text(encoding="utf-8"))
-    yamlfile.validate(document, schema)
+    return _read(yamlfile.load(path), policies)
+
+
+def loads(text: str, path: Path, policies: Collection[str]) -> Site:
+    """A site from the text of its file. path: where that is, or will be. Raises as ``load``."""
+    return _read(yamlfile.parse(text, path), policies)
+
+
+def schema() -> dict[str, Any]:
+    """The schema of a site file."""
+    found = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def _read(document: yamlfile.Located, policies: Collection[str]) -> Site:
+    yamlfile.validate(document, schema())
     _check(document, policies)
-    return parse(document.data, path)
+    return parse(document.data, document.path)
 
 
 def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:

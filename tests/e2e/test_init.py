@@ -1,0 +1,90 @@
+"""A site file drafted from the live lab: it marks what a scan with it finds, and becomes right when its questions are answered."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sigsrv import scan
+from sigsrv.finding import Verdict
+from tests.e2e.conftest import Lab, state_of
+
+pytestmark = pytest.mark.lab
+
+HOSTS = ("--hosts", "sigsrv,minisrv", "--ssh-config", "lab/ssh_config")
+VLANS = {"sigsrv0": 20, "incus0": 16, "user0": 24}
+
+
+def failing(path: Path) -> set[str]:
+    run, _ = scan.scan(scan.prepare(scan.Options(site=str(path))))
+    assert not [finding for finding in run.findings if finding.verdict is Verdict.ERROR]
+    return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
+
+
+def drafted(lab: Lab, path: Path) -> str:
+    done = lab.command("sigsrv", "init", *HOSTS, "--output", str(path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    return path.read_text()
+
+
+def test_a_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path):
+    """No more and no less; the hosts are asked once each, and are as before."""
+    path = tmp_path / "site.yaml"
+    before = {host: lab.logins(host) for host in ("sigsrv", "minisrv")}
+    was = state_of(lab.scan()[1])
+
+    text = drafted(lab, path)
+
+    assert {host: lab.logins(host) - before[host] for host in before} == {
+        "sigsrv": 2,
+        "minisrv": 2,
+    }  # one is the scan's
+    assert state_of(lab.scan()[1]) == was
+    marked = set(re.findall(r"fails already: (\S+): ", text))
+    assert marked == failing(path)
+    assert {f"NET-004@{host}/{bridge}" for host in before for bridge in ("userbr0", "sigsrvbr0", "incusbr0")} <= marked
+
+
+def test_its_questions_answered_it_is_the_site(lab, tmp_path):
+    """The VLAN ids, which no veth tells, and the choices: what they were asked for is no finding any more."""
+    path = tmp_path / "site.yaml"
+    text = drafted(lab, path)
+    bridges = text[text.index("# bridges:") : text.index("\nacls:")]
+    answered = "\n".join(line.removeprefix("# ") for line in bridges.splitlines())
+    for interface, number in VLANS.items():
+        answered = answered.replace(f'{interface}, id: "which VLAN id?"', f"{interface}, id: {number}")
+    text = text.replace(bridges, answered)
+    for network in ("incusbr0, sigsrvbr0", "userbr0"):
+        text = text.replace(f"networks: []   # also {network}: once it stands above", f"networks: [{network}]")
+    path.write_text(text)
+
+    left = failing(path)
+
+    assert not {each for each in left if each.startswith(("NET-004", "ACL-003"))}
+    assert "PROJ-001@cluster/default" in left  # an exemption is a person's choice
+
+
+def test_a_host_that_is_down_is_not_guessed(lab, tmp_path):
+    """The draft says so, has the other, and the exit status is 3."""
+    path = tmp_path / "site.yaml"
+
+    done = lab.command("sigsrv", "init", "--hosts", "sigsrv,nowhere.invalid", *HOSTS[2:], "--output", str(path))
+
+    assert done.returncode == 3
+    assert "not read: nowhere.invalid: " in done.stderr
+    assert "members of the cluster that were not asked: minisrv" in path.read_text()
+
+
+def test_an_account_that_may_do_nothing_drafts_nothing(lab, tmp_path):
+    """What Incus refuses is told, and no empty list is taken for an empty site."""
+    path = tmp_path / "site.yaml"
+
+    argv = ["--hosts", "sigsrv", "--ssh-config", "lab/ssh_config.noaccess", "--output", str(path)]
+    done = lab.command("sigsrv", "init", *argv)
+
+    assert done.returncode == 3
+    assert "not read: projects: " in done.stderr
+    assert not re.findall(r"(?m)^(pools|projects|acls|networks_extra):", path.read_text())

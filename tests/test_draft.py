@@ -1,0 +1,556 @@
+"""A drafted site file: what was found, nothing guessed, no weakness blessed, and no name of a host that leaves its line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sigsrv import draft, examples, policy, site
+from sigsrv.collect import Evidence, Failure
+from sigsrv.draft.document import Document, Entry, Field, Section, comment, flow, scalar
+from sigsrv.errors import FailureKind
+from sigsrv.finding import Finding, Severity, Verdict
+from sigsrv.report.words import is_hidden
+
+POLICIES = policy.load()
+ORIGIN = draft.Origin("here", "2026-11-18T00:00:00Z", "schema.json", {})
+Change = Callable[[dict[str, Any]], None]
+
+
+def evidences_of(change: Change | None = None) -> dict[str, Evidence]:
+    """The small two-host evidence of the policies' examples, each host with its name, changed."""
+    content = examples.document()
+    for host in ("sigsrv", "minisrv"):
+        content[host]["server"] = {**content[host]["server"], "environment": {"server_name": host}}
+    if change:
+        change(content)
+    return {host: examples.evidence_of(content, host) for host in ("sigsrv", "minisrv")}
+
+
+def drafted(change: Change | None = None) -> Document:
+    return draft.draft(draft.facts_of(evidences_of(change)), ORIGIN)
+
+
+def text_of(document: Document) -> str:
+    return document.text(["above"], {}, ["below"])
+
+
+def loaded(document: Document) -> site.Site:
+    return site.loads(text_of(document), Path("site.yaml"), POLICIES)
+
+
+def entry(document: Document, section: str, name: str) -> Entry:
+    return next(e for s in document.sections if s.key == section for e in s.entries if name in e.names)
+
+
+def off(each: Entry) -> dict[str, Any]:
+    """What of an entry is commented out."""
+    return {field.key: field.value for field in each.fields if field.off}
+
+
+def notes(document: Document, section: str) -> str:
+    return " ".join(note for s in document.sections if s.key == section for note in s.notes)
+
+
+def test_a_draft_is_a_site():
+    """What stands in it is what was found, and it loads."""
+    found = loaded(drafted())
+
+    assert [(host.name, host.member) for host in found.hosts] == [("sigsrv", "sigsrv"), ("minisrv", "minisrv")]
+    vlans = {bridge.name: (bridge.vlan.interface, bridge.vlan.id, bridge.vlan.parent) for bridge in found.bridges}
+    assert vlans == {"sigsrvbr0": ("sigsrv0", 20, "trunk"), "userbr0": ("user0", 24, "trunk")}
+    assert {acl.name: acl.min_rules for acl in found.acls} == {"system-base": 1, "user-isolate": 2}
+    assert {pool.name: (pool.driver, pool.members, pool.loop_ok) for pool in found.pools} == {
+        "nvme": ("zfs", None, False),
+        "iso": ("dir", None, False),
+    }
+    assert [(entry.match, entry.kind) for entry in found.projects] == [("default", "system"), ("user-john", "user")]
+
+
+def test_what_stands_in_the_text_is_what_the_document_says():
+    """A reader of YAML finds what is not commented out, and no more."""
+    document = drafted()
+
+    assert yaml.safe_load(text_of(document)) == document.data
+
+
+def test_the_thresholds_in_the_comment_are_the_defaults():
+    """Uncommented as they stand they change nothing."""
+    lines = text_of(drafted()).splitlines()
+    start = lines.index("# thresholds:")
+    text = "\n".join(line.removeprefix("# ") for line in lines[start : lines.index("", start)])
+
+    found = site.loads(f"version: 1\nname: x\nhosts: [{{name: a}}]\n{text}\n", Path("s.yaml"), POLICIES)
+
+    assert found.thresholds == site.Thresholds()
+
+
+def test_what_is_commented_out_is_right_once_it_is_uncommented():
+    """A proxy, a path of a host, a suggestion: without its two first characters each line is YAML that the schema allows."""
+
+    def change(content: dict[str, Any]) -> None:
+        web = content["cluster"]["instances"]["web"]
+        web["expanded_config"] = {"boot.autostart": "true"}
+        web["expanded_devices"] |= {
+            "p": {"type": "proxy", "listen": "tcp:[::1]:80", "connect": "tcp:127.0.0.1:80"},
+            "d": {"type": "disk", "source": "/srv/a[1]/../b*", "path": "/x", "readonly": "1"},
+        }
+
+    document = drafted(change)
+    everything = dataclasses.replace(document, sections=tuple(map(_uncommented, document.sections)))
+
+    found = loaded(everything)
+    assert [(p.instance, p.listen) for p in found.proxies] == [("default/web", "tcp:[[]::1]:80")]
+    assert [(p.source, p.readonly) for p in found.host_paths] == [("/srv/b[*]", True)]
+    assert found.is_critical("default/web")
+    assert found.bridges[1].acl_default == {"egress": "allow"}
+    lines = text_of(document).splitlines()
+    assert '#   - {instance: default/web, listen: "tcp:[[]::1]:80", connect: "tcp:127.0.0.1:80"}' in lines
+    assert loaded(document).proxies == loaded(document).host_paths == loaded(document).critical == ()
+
+
+def _uncommented(section: Section) -> Section:
+    if section.key == "projects":
+        return section
+    entries = tuple(dataclasses.replace(e, off=False, content=_on(e.fields) or e.content) for e in section.entries)
+    return dataclasses.replace(section, entries=entries, fields=_on(section.fields))
+
+
+def _on(fields: tuple[Field, ...]) -> tuple[Field, ...]:
+    return tuple(dataclasses.replace(field, off=False) for field in fields)
+
+
+def test_an_allowing_default_action_is_left_out():
+    """It is written as it was found, commented out: so it is a finding until a person decides."""
+    bridge = entry(drafted(), "bridges", "userbr0")
+
+    assert "acl_default" not in bridge.data
+    assert off(bridge) == {"acl_default": {"egress": "allow"}}
+
+
+def _vlan(host: str, **info: Any) -> Change:
+    def change(content: dict[str, Any]) -> None:
+        content[host]["links"]["user0"]["linkinfo"] = info
+
+    return change
+
+
+def test_a_bridge_whose_hosts_do_not_agree_is_commented_out():
+    """Nobody guesses which VLAN is the right one: both are told."""
+    change = _vlan("minisrv", info_kind="vlan", info_data={"protocol": "802.1Q", "id": 25})
+    bridge = entry(drafted(change), "bridges", "userbr0")
+
+    assert bridge.off
+    assert "sigsrv: user0 (VLAN 24 on trunk); minisrv: user0 (VLAN 25 on trunk)" in bridge.notes[0]
+    assert bridge.data["vlan"]["id"] == "which VLAN id?"
+
+
+def test_a_link_without_a_vlan_id_is_asked_about():
+    """A veth carries some VLAN, and nobody on the host knows which."""
+
+    def change(content: dict[str, Any]) -> None:
+        for host in ("sigsrv", "minisrv"):
+            _vlan(host, info_kind="veth")(content)
+
+    document = drafted(change)
+    bridge = entry(document, "bridges", "userbr0")
+
+    assert (bridge.off, bridge.data["vlan"]["kinds"]) == (True, ["veth"])
+    assert "# " in text_of(document).split("name: userbr0")[0].splitlines()[-1]
+    assert "userbr0" not in loaded(document).networks
+    assert entry(document, "projects", "user-john").data["networks"] == []
+    assert "networks: []   # also userbr0: once it stands above" in text_of(document)
+
+
+def test_another_parent_on_each_host_is_left_open():
+    """The VLAN is the same; on which link it is, a site file can't say for each host."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["minisrv"]["links"]["user0"]["link"] = "sigsrvbr0"
+
+    bridge = entry(drafted(change), "bridges", "userbr0")
+
+    assert (bridge.off, "parent" in bridge.data["vlan"]) == (False, False)
+    assert "minisrv: user0 (VLAN 24 on sigsrvbr0)" in bridge.notes[0]
+
+
+def test_a_nic_of_an_instance_is_no_uplink():
+    """A bridge with nothing but instances in it is a network without a VLAN."""
+
+    def change(content: dict[str, Any]) -> None:
+        for host in ("sigsrv", "minisrv"):
+            content[host]["links"]["user0"] = {"master": "userbr0", "linkinfo": {"info_kind": "veth"}}
+        content["cluster"]["instances"]["web"]["config"]["volatile.eth0.host_name"] = "user0"
+        content["cluster"]["instances"]["db"]["expanded_devices"]["e"] = {"type": "nic", "host_name": "user0"}
+
+    document = drafted(change)
+
+    assert "userbr0" in loaded(document).networks_extra
+    assert "lost its VLAN" in entry(document, "networks_extra", "userbr0").notes[0]
+
+
+def test_a_detached_vlan_is_shown_where_its_bridge_may_miss_it():
+    """A bridge that lost its VLAN on every host looks like one without: the free VLAN links stand beside it."""
+
+    def change(content: dict[str, Any]) -> None:
+        for host in ("sigsrv", "minisrv"):
+            del content[host]["links"]["user0"]["master"]
+
+    assert "user0 (VLAN 24 on trunk)" in entry(drafted(change), "networks_extra", "userbr0").notes[1]
+
+
+def test_a_vlan_that_the_network_names_is_found_though_it_is_detached():
+    """bridge.external_interfaces says which link it is to be."""
+
+    def change(content: dict[str, Any]) -> None:
+        for host in ("sigsrv", "minisrv"):
+            del content[host]["links"]["user0"]["master"]
+            content[host]["networks"] = {"userbr0": {"config": {"bridge.external_interfaces": "user0/trunk/24"}}}
+
+    assert entry(drafted(change), "bridges", "userbr0").data["vlan"]["id"] == 24
+
+
+def test_ipv6_is_not_blessed():
+    """What was found stands beside the default."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["networks"]["userbr0"]["config"] |= {
+            "ipv4.address": "172.24.0.1/16",
+            "ipv6.address": "fd42::1/64",
+            "bridge.mtu": "9000",
+        }
+
+    data = entry(document := drafted(change), "bridges", "userbr0").data
+
+    assert (data["subnet"], data["gateway"], data["mtu"]) == ("172.24.0.0/16", "172.24.0.1", 9000)
+    assert data["config"]["ipv6.address"] == "none"
+    assert "found fd42::1/64" in text_of(document)
+
+
+def test_a_pool_in_a_file_or_on_some_hosts_says_so():
+    """A file is a weakness: commented out. The hosts that have a pool are named where they are not all."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["minisrv"]["pools"] = {
+            "nvme": {"config": {"zfs.pool_name": "tank", "source": "/var/lib/incus/disks/nvme.img"}}
+        }
+        content["sigsrv"]["pools"] = {"nvme": {"config": {"zfs.pool_name": "tank"}}}
+        content["cluster"]["pools"]["iso"]["locations"] = ["minisrv"]
+
+    document = drafted(change)
+    nvme = entry(document, "pools", "nvme")
+
+    assert nvme.data["zpool"] == "tank"
+    assert off(nvme) == {"loop_ok": True}
+    assert "a file on minisrv" in text_of(document)
+    assert entry(document, "pools", "iso").data["members"] == ["minisrv"]
+
+
+def test_an_acl_without_rules_keeps_the_default_that_it_does_not_meet():
+    """min_rules: 0 would bless it."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["network_acls"]["system-base"]["ingress"] = []
+
+    assert entry(drafted(change), "acls", "default/system-base").data == {"name": "system-base"}
+
+
+@pytest.mark.parametrize(
+    ("address", "listens"),
+    [
+        ("10.77.0.1:8443", ["10.77.0.1:8443"]),
+        ("10.77.0.1", ["10.77.0.1"]),
+        ("[fd00::1]:8443", ["[fd00::1]:8443"]),
+        (":8443", None),
+        ("[::]:8443", None),
+        ("0.0.0.0", None),
+        ("*:8443", None),
+        ("::", None),
+        ("[::]", None),
+    ],
+)
+def test_an_api_that_listens_everywhere_is_left_out(address, listens):
+    """Where it listens is as found, but a wildcard never is."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["server"]["config"] = {}
+        content["minisrv"]["server"] |= {"config": {"core.https_address": address}}
+
+    document = drafted(change)
+
+    assert loaded(document).auth.listen.get("minisrv") == (tuple(listens) if listens else None)
+    assert ("minisrv listens on every address" in notes(document, "auth")) is (listens is None)
+
+
+def test_who_may_do_everything_is_asked_about():
+    """Unrestricted certificates and members of incus-admin are told, and allowed by nobody but a person."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["certificates"]["scanner"]["restricted"] = False
+        content["minisrv"]["probes"]["groups"] = "incus-admin:x:101:ops,root\n"
+
+    document = drafted(change)
+    fields = {field.key: field for s in document.sections if s.key == "auth" for field in s.fields}
+
+    assert (fields["full_certificates"].value, fields["full_certificates"].off) == (["scanner"], True)
+    assert (fields["admins"].value, fields["admins"].off) == (["ops"], True)
+    assert (loaded(document).auth.full_certificates, loaded(document).auth.admins) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("sigsrv", "minisrv", "minimum", "track"),
+    [("6.0.10", "6.0.4", "6.0.4", "lts"), ("7.0.1", "6.21", "6.21", "feature"), ("6.0.4", "unknown", "6.0.4", "lts")],
+)
+def test_the_oldest_version_that_runs_is_the_minimum(sigsrv, minisrv, minimum, track):
+    """Numbers, not text: 6.0.10 is newer than 6.0.4."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["sigsrv"]["server"]["environment"]["server_version"] = sigsrv
+        content["minisrv"]["server"]["environment"]["server_version"] = minisrv
+
+    document = drafted(change)
+
+    assert loaded(document).incus == site.IncusWants(minimum, track)
+    assert "not the same everywhere" in notes(document, "incus")
+
+
+def test_a_host_that_is_away_is_named_and_the_others_are_drafted():
+    """Nothing of it is guessed; what the cluster knows of itself is there."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
+
+    document = drafted(change)
+
+    assert document.unread == ("minisrv: no route to host",)
+    assert entry(document, "hosts", "minisrv").data == {"name": "minisrv"}
+    assert {bridge.name for bridge in loaded(document).bridges} == {"sigsrvbr0", "userbr0"}
+    assert loaded(document).pools[0].members is None
+
+
+def test_a_view_of_a_part_drafts_nothing_from_it():
+    """A client that Incus does not trust sees empty lists: they are no empty site."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["server"]["auth"] = "untrusted"
+
+    document = drafted(change)
+
+    assert {line.partition(":")[0] for line in document.unread} >= {
+        "networks",
+        "ACLs",
+        "pools",
+        "projects",
+        "instances",
+    }
+    assert set(document.data) <= {"version", "name", "hosts", "incus"}
+    loaded(document)
+
+
+def test_two_names_of_one_machine_are_told():
+    """A member stands in a site file once: the second host says whose name it has."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["minisrv"]["server"]["environment"]["server_name"] = "sigsrv"
+
+    document = drafted(change)
+
+    assert "is it the same machine?" in entry(document, "hosts", "minisrv").notes[0]
+    assert [host.member for host in loaded(document).hosts] == ["sigsrv", "minisrv"]
+
+
+def test_a_host_whose_name_is_another_host_s_member_waits_for_an_answer():
+    """The alias sigsrv leads to minisrv, and minisrv itself is away."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["sigsrv"]["server"]["environment"]["server_name"] = "minisrv"
+        content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
+
+    assert [(host.name, host.member) for host in loaded(drafted(change)).hosts] == [("sigsrv", "minisrv")]
+
+
+def test_a_machine_without_a_cluster_has_no_member():
+    """Its own name is no member's name."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["server"]["environment"]["server_clustered"] = False
+
+    document = drafted(change)
+
+    assert entry(document, "hosts", "minisrv").data == {"name": "minisrv"}
+    assert "cluster" not in document.data
+
+
+NAMES = [
+    "a\n- evil: 1",
+    "#",
+    "'",
+    '"',
+    "!!python/object:os.system x",
+    "&a *a",
+    "{a: b}",
+    "---",
+    "yes",
+    "1e3",
+    "0o7",
+    "a: b",
+]
+NAMES += [
+    "\x1b[2J",
+    "\u202e",
+    "\u2028",
+    "\x85",
+    "\x00",
+    "\ud800",
+    "%YAML",
+    "@",
+    "`",
+    "~",
+    "- a",
+    "? a",
+    "a #b",
+    "  ",
+    "\ufeff",
+    "*",
+]
+HOSTILE = st.text(max_size=40) | st.sampled_from(NAMES)
+
+
+@given(HOSTILE)
+def test_a_scalar_is_read_as_what_it_is(text):
+    """By YAML's old rules; on one line, and with nothing hidden in it."""
+    written = scalar(text)
+
+    assert written.isprintable()
+    if not any("\ud800" <= each <= "\udfff" for each in text):
+        for loader in {yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)}:
+            assert yaml.load(f"[{written}, {{k: {written}}}]  # x", Loader=loader) == [text, {"k": text}]
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "0o7", "0x1F", "1_000", "yes", "y", "NO", ".inf", "12:30", "2026-01-01", "6.0", "", "~"]
+)
+def test_a_text_that_some_reader_takes_for_another_type_is_quoted(text):
+    """YAML 1.1 and 1.2 differ in what is a number or a boolean."""
+    assert scalar(text) == f'"{text}"'
+
+
+@given(HOSTILE)
+def test_a_comment_is_one_line(text):
+    """And shows what would otherwise steer a terminal."""
+    assert not any(is_hidden(each) for each in comment(text))
+    assert comment(text).startswith("#")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    name=HOSTILE,
+    kind=st.sampled_from(["networks", "pools", "projects", "instances", "network_acls", "links", "devices"]),
+)
+def test_no_name_of_a_host_leaves_its_place(name, kind):
+    """Any text as any name: the file loads, and says exactly what was drafted; what it can't say is commented out."""
+
+    def change(content: dict[str, Any]) -> None:
+        cluster = content["cluster"]
+        if kind == "links":
+            for host in ("sigsrv", "minisrv"):
+                content[host]["links"][name] = content[host]["links"].pop("user0") | {"link": name}
+        elif kind == "devices":
+            devices = cluster["instances"]["web"]["expanded_devices"]
+            devices["p"] = {"type": "proxy", "listen": name, "connect": name}
+            devices["d"] = {"type": "disk", "source": f"/{name}"}
+            devices["n"] = {"type": "nic", "network": name}
+        else:
+            was = {
+                "networks": "userbr0",
+                "pools": "iso",
+                "projects": "user-john",
+                "instances": "web",
+                "network_acls": "system-base",
+            }
+            rows = cluster[kind]
+            rows[name] = rows.pop(was[kind])
+            if kind == "instances":
+                rows[name]["expanded_config"] = {"boot.autostart": "true"}
+
+    document = drafted(change)
+    text = text_of(document)
+
+    assert yaml.safe_load(text) == document.data
+    assert not any(is_hidden(each) for line in text.split("\n") for each in line)
+    found = loaded(document)
+    writable = name and not any("\ud800" <= each <= "\udfff" for each in name)
+    if kind == "network_acls" and writable:
+        assert name in {acl.name for acl in found.acls}
+    if kind == "pools" and writable:
+        assert name in {pool.name for pool in found.pools}
+    if kind == "projects" and writable:
+        assert found.project(name) is not None
+
+
+def a_finding(
+    policy_id: str, host: str, resource: str, observed: str, verdict: Verdict = Verdict.FAIL, **more: Any
+) -> Finding:
+    return Finding(policy_id, "a title", Severity.HIGH, host, resource, verdict, "expected", observed, **more)
+
+
+def test_a_finding_is_marked_at_its_entry_and_else_at_the_end():
+    """By the kind of resource that its policy examines; no policy is known by its id."""
+    document = drafted()
+    findings = [
+        a_finding("NET-003", "minisrv", "userbr0", "holds 10.0.0.5/24\nevil: 1"),
+        a_finding("INST-001", "sigsrv", "default/web", "privileged"),
+        a_finding("POOL-001", "sigsrv", "nvme", "", Verdict.ERROR, reason="no answer"),
+        a_finding("POOL-001", "minisrv", "nvme", "", Verdict.ERROR, because="HOST-001@minisrv/minisrv"),
+        a_finding("NET-001", "minisrv", "userbr0", "attached", Verdict.PASS),
+    ]
+
+    at, tail = draft.marks(document, findings, POLICIES)
+    text = document.text([], at, tail)
+
+    lines = text.splitlines()
+    place = lines.index("  # fails already: NET-003@minisrv/userbr0: holds 10.0.0.5/24\\nevil: 1")
+    assert lines[place + 1] == "  - name: userbr0"
+    assert "# fails already: INST-001@sigsrv/default/web: privileged" in lines
+    assert "# POOL-001@sigsrv/nvme: no answer" in lines
+    assert "# and 1 that follow from what could not be read" in lines
+    assert yaml.safe_load(text) == document.data
+
+
+def test_each_kind_that_has_entries_is_a_kind_that_policies_examine():
+    """The table of the marks names no kind that no policy has."""
+    assert set(draft._SECTIONS) <= {each.examines for each in POLICIES.values()}
+
+
+def test_long_lists_stay_on_their_line():
+    """A flow sequence is never folded."""
+    assert "\n" not in flow({"a": ["x" * 100] * 50})
+
+
+def test_evidence_of_a_host_alone_that_failed(tmp_path):
+    """No host at all could be read: the draft has the hosts, and says why there is no more."""
+    lost = Failure(FailureKind.UNREACHABLE, "no route")
+    document = draft.draft(draft.facts_of({"a": Evidence("a", 0.0, failure=lost)}), ORIGIN)
+
+    assert [host.name for host in loaded(document).hosts] == ["a"]
+    assert "a: no route" in document.unread
+    assert set(document.data) == {"version", "name", "hosts"}
+
+
+def test_options_of_the_command_line_are_kept_for_the_host(tmp_path):
+    """How a host is reached stands in the file where a site file can say it."""
+    options: Mapping[str, Mapping[str, object]] = {
+        "sigsrv": {"address": "root@sigsrv", "sudo": True, "timeout_s": 30.0}
+    }
+    document = draft.draft(draft.facts_of(evidences_of()), dataclasses.replace(ORIGIN, options=options))
+
+    host = loaded(document).hosts[0]
+
+    assert (host.address, host.sudo, host.timeout_s) == ("root@sigsrv", True, 30.0)
