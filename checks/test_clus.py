@@ -1,10 +1,38 @@
 """Checks of CLUS: the cluster."""
 
+import re
+
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
+from sigsrv.facts.packages import is_older
 from sigsrv.finding import finding_id
 
 _AWAY_ON_PURPOSE = ("Evacuated", "Evacuating", "Restoring")
+_WEEK_S = 7 * 24 * 3600
+_FIRST_LTS = 6  # the first major version that had a long-term series
+_OFFLINE, _POOL_LOST = "Offline cluster member", "Storage pool unavailable"
+
+
+def _answers(facts):
+    """What each host's own daemon says of the members, by host; and why the others could not be asked."""
+    answers, refused = {}, {}
+    for host in facts.hosts.values():
+        try:
+            answers[host.name] = {member.name: member for member in host.incus.members}
+        except EvidenceError as cause:
+            refused[host.name] = cause
+    if not answers:
+        raise next(iter(refused.values()))
+    return answers, refused
+
+
+def _in_no_cluster(facts, site, require):
+    """Whether the host stands alone: then a policy on a cluster has nothing to look at. That it should be in one is CLUS-001's."""
+    if facts.name == "cluster":
+        return False
+    because = finding_id("CLUS-001", facts.name, facts.name) if len(site.hosts) > 1 else None
+    require.not_applicable(facts.name, f"{facts.name} is in no cluster", because=because)
+    return True
 
 
 @policy("CLUS-001")
@@ -17,36 +45,265 @@ def test_cluster_members_are_online(facts, site, require):
             expected = f"a member of the cluster of {len(site.hosts)} hosts"
             require(facts.name, False, expected=expected, observed=f"{facts.name} is in no cluster")
         return
-    answers, refused = {}, []
-    for host in facts.hosts.values():
-        try:
-            answers[host.name] = {member.name: member for member in host.incus.members}
-        except EvidenceError as cause:
-            refused.append(cause)
-    if not answers:
-        raise refused[0]
-    expected_members = {host.member for host in site.hosts}
-    for name in sorted(expected_members | {name for members in answers.values() for name in members}):
+    answers, refused = _answers(facts)
+    apart = {host.member: host for host in facts.apart.values()}
+    members = {host.member for host in site.hosts} | {name for listed in answers.values() for name in listed}
+    for name in sorted(members):
         host = facts.host_of(name)
+        seen = {asked: listed[name] for asked, listed in answers.items() if name in listed}
+        statuses = {member.status for member in seen.values()}
         if host is not None and host.daemon_down:
             because = finding_id("HOST-002", host.name, host.name)
             require.not_applicable(name, f"the Incus daemon of {host.name} does not answer", because=because)
-            continue
-        seen = {asked: members[name] for asked, members in answers.items() if name in members}
-        if not seen:
+        elif name in apart:
+            because = finding_id("CLUS-001", apart[name].name, apart[name].name)
+            require.not_applicable(name, f"{apart[name].name} is in no cluster", because=because)
+        elif len(seen) < len(answers):
             because = finding_id("CLUS-006", facts.name, name)
-            require.not_applicable(name, f"the cluster has no member {name}", because=because)
-            continue
-        statuses = {member.status for member in seen.values()}
-        if statuses <= set(_AWAY_ON_PURPOSE):
+            blind = ", ".join(asked for asked in answers if asked not in seen)
+            require.not_applicable(name, f"{blind} knows no member {name}", because=because)
+        elif statuses <= set(_AWAY_ON_PURPOSE):
             because = finding_id("CLUS-004", facts.name, name)
             require.not_applicable(name, f"it is {', '.join(sorted(statuses))}", because=because)
+        elif statuses == {"Online"} and host and host.name in refused and not host.unreachable:
+            with require.about(name):  # it can be cut off, and be Online in the others' eyes for a while
+                raise refused[host.name]
+        else:
+            require(
+                name,
+                statuses == {"Online"},
+                expected="Online in the eyes of every host",
+                observed="; ".join(
+                    f"{asked}: {member.status} ({member.message})" for asked, member in sorted(seen.items())
+                ),
+            )
+
+
+@policy("CLUS-002")
+def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site, require):
+    """The finding stands on the host that is behind: behind the others, the site's minimum, or on a series without support."""
+    builds = {}
+    for host in facts.hosts.values():
+        with require.about(host.name, host=host.name):
+            if not host.is_itself:
+                because = finding_id("CLUS-006", facts.name, host.member)
+                reason = f"the daemon there says that it is {host.incus.server.name}"
+                require.unknown(host.name, reason, because, host=host.name)
+                continue
+            builds[host.name] = (_numbers(host.incus.server.version), host)
+    expected = f"{site.incus.minimum} or newer, the same on every host"
+    expected += ", of a long-term series (6.0, 7.0)" if site.incus.track == "lts" else ""
+    for name, (numbers, host) in builds.items():
+        with require.about(name, host=name):
+            packages = host.packages
+            version = host.incus.server.version
+            newer = {
+                f"{other.incus.server.version} of {other.name}" for theirs, other in builds.values() if theirs > numbers
+            }
+            faults = [f"{version} is older than {', '.join(sorted(newer))}"] if newer else []
+            if numbers < _numbers(site.incus.minimum):
+                faults.append(f"{version} is older than {site.incus.minimum}")
+            if site.incus.track == "lts" and not (numbers[0] >= _FIRST_LTS and numbers[1] == 0):
+                faults.append(f"{version} is of no long-term series")
+            faults += _older_packages(host, packages, [other for _, other in builds.values()])
+            shown = f" ({', '.join(f'{key} {value}' for key, value in sorted(packages.items()))})" if packages else ""
+            require(name, not faults, expected=expected, observed="; ".join(faults) or version + shown, host=name)
+
+
+def _numbers(version):
+    """The numbers of a version, three of them: 6.0.10 is newer than 6.0.4, and 7.0 is 7.0.0."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){1,2}", version):
+        raise EvidenceError(f"{version!r} is no version of Incus")
+    found = tuple(int(number) for number in version.split("."))
+    return found + (0,) * (3 - len(found))
+
+
+def _older_packages(host, packages, others):
+    """Packages that another host of the same release of the same system has newer: fixes come without a new version."""
+    mine = (host.incus.server.os, host.incus.server.os_version)
+    found = []
+    for other in others:
+        theirs = other.incus.server
+        if other.name == host.name or not all(mine) or (theirs.os, theirs.os_version) != mine:
             continue
+        try:
+            installed = other.packages
+        except EvidenceError:  # it is unknown there; here nothing is newer for all that is known
+            continue
+        for name in sorted(set(packages) & set(installed)):
+            if is_older(packages[name], installed[name]):
+                found.append(f"package {name} {packages[name]} is older than {installed[name]} of {other.name}")
+    return found
+
+
+@policy("CLUS-003")
+def test_database_roles_and_timing_are_the_sites(facts, site, require):
+    """Enough votes, one leader, and the thresholds of the site."""
+    if _in_no_cluster(facts, site, require):
+        return
+    members, config = facts.first(lambda incus: (incus.members, incus.config))
+    voters = sorted(member.name for member in members if "database" in member.roles)
+    leaders = sorted(member.name for member in members if "database-leader" in member.roles)
+    wanted = site.cluster
+    by_hand = []
+    if len(voters) < wanted.voters_min:
+        by_hand.append(f"{_count(len(voters), 'voter')} of at least {wanted.voters_min}")
+    if len(leaders) != 1:
+        by_hand.append(f"{_count(len(leaders), 'leader')} of the database")
+    settings, seen = [], []
+    for key, value, default in (
+        ("cluster.offline_threshold", wanted.offline_threshold, 20),
+        ("cluster.healing_threshold", wanted.healing_threshold, 0),
+    ):
+        found = _seconds(config.get(key), default, key)
+        seen.append(f"{key} {found}")
+        if found != value:
+            settings.append({"key": key, "value": str(value), "member": ""})
+    lone = "; two members: without the voter there is no quorum, whatever is set" if len(members) == 2 else ""
+    require(
+        facts.name,
+        not by_hand and not settings,
+        expected=f"{_count(wanted.voters_min, 'voter')} or more, one leader, cluster.offline_threshold "
+        f"{wanted.offline_threshold}, cluster.healing_threshold {wanted.healing_threshold}",
+        observed=f"{_count(len(voters), 'voter')} ({', '.join(voters) or 'none'}), leader {', '.join(leaders) or 'none'}, "
+        + ", ".join(seen)
+        + lone,
+        fix={"settings": settings, "refused": "; ".join(by_hand)},
+    )
+
+
+def _count(number, word):
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _seconds(value, default, key):
+    if value in (None, ""):
+        return default
+    if not value.isascii() or not value.isdigit():
+        raise EvidenceError(f"{key}: {value!r} is no number of seconds")
+    return int(value)
+
+
+@policy("CLUS-004")
+def test_no_member_is_evacuated_or_blocked_from_scheduling(facts, site, require):
+    """In the eyes of every host that could be asked, as CLUS-001 has it."""
+    if _in_no_cluster(facts, site, require):
+        return
+    answers, _ = _answers(facts)
+    for name in sorted({name for members in answers.values() for name in members}):
+        seen = [members[name] for members in answers.values() if name in members]
+        away = sorted({member.status for member in seen} & set(_AWAY_ON_PURPOSE))
+        scheduling = sorted({member.config.get("scheduler.instance") or "all" for member in seen})
         require(
             name,
-            statuses == {"Online"} and len(seen) == len(answers),
-            expected="Online in the eyes of every host",
-            observed="; ".join(
-                f"{asked}: {member.status} ({member.message})" for asked, member in sorted(seen.items())
-            ),
+            not away and scheduling == ["all"],
+            expected="not evacuated, scheduler.instance is all or unset",
+            observed=", ".join([*away, f"scheduler.instance is {', '.join(scheduling)}"]),
+            fix={"member": name, "status": ", ".join(away)},
         )
+
+
+@policy("CLUS-005")
+def test_no_unresolved_warnings(facts, site, require):
+    """One finding for each type and place; a warning that another policy's finding is the cause of is left to that."""
+    found = {}
+    ignored = set()
+    for warning in facts.first(lambda incus: incus.warnings):
+        if not _is_open(warning, facts.collected):
+            continue
+        if warning.type in site.warnings_ignored:
+            ignored.add(warning.type)
+        else:
+            found.setdefault((warning.type, warning.location or facts.name), []).append(warning)
+    if not found:
+        seen = f"none but of a type that the site ignores: {', '.join(sorted(ignored))}" if ignored else "none"
+        require(facts.name, True, expected="no open warning", observed=seen)
+    for (kind, location), warnings in sorted(found.items()):
+        resource = f"{kind}/{location}"
+        roots = {_root(facts, site, warning) for warning in warnings}
+        if None not in roots:
+            root = sorted(roots)[0]
+            require.not_applicable(resource, f"it tells of the same as {root}", because=root)
+            continue
+        last = max(warnings, key=lambda warning: warning.last_seen or 0)
+        states = ", ".join(sorted({warning.status for warning in warnings}))
+        require(
+            resource,
+            False,
+            expected="no open warning",
+            observed=f"{states}, seen {_count(sum(warning.count for warning in warnings), 'time')}: {last.message}",
+        )
+
+
+def _is_open(warning, now):
+    """Resolved ones are listed as well. One that was acknowledged is forgotten a week after it was last seen."""
+    if warning.status == "resolved":
+        return False
+    old = warning.last_seen is not None and warning.last_seen < now - _WEEK_S
+    return not (warning.status == "acknowledged" and old)
+
+
+def _root(facts, site, warning):
+    """The id of the finding that has the cause of a warning; None where nothing else tells of it."""
+    if warning.type == _OFFLINE:
+        host = facts.host_of(warning.location)
+        if host is not None and host.unreachable:
+            return finding_id("HOST-001", host.name, host.name)
+        if host is not None and host.daemon_down:
+            return finding_id("HOST-002", host.name, host.name)
+        answers, _ = _answers(facts)
+        statuses = {members[warning.location].status for members in answers.values() if warning.location in members}
+        if statuses and statuses != {"Online"} and not statuses <= set(_AWAY_ON_PURPOSE):
+            return finding_id("CLUS-001", facts.name, warning.location)
+    if warning.type == _POOL_LOST:
+        host = facts.host_of(warning.location)
+        pool = warning.entity_url.rsplit("/", 1)[-1].partition("?")[0]
+        if host is not None and any(wanted.name == pool and wanted.is_on(host.name) for wanted in site.pools):
+            return finding_id("POOL-001", host.name, pool)
+    return None
+
+
+@policy("CLUS-006")
+def test_cluster_members_are_the_hosts_of_the_site(facts, site, require):
+    """No member more, none less; and each host's daemon is the one that the site says it is."""
+    hosts = {host.member: host.name for host in site.hosts}
+    if facts.name != "cluster":
+        if len(site.hosts) > 1:
+            _in_no_cluster(facts, site, require)
+        else:
+            for host in facts.hosts.values():
+                own = _own_name(host)
+                require(host.name, own == host.member, expected=f"named {host.member}", observed=f"named {own}")
+        return
+    answers, _ = _answers(facts)
+    apart = {host.member: host.name for host in facts.apart.values()}
+    for name in sorted({*hosts, *(name for members in answers.values() for name in members)}):
+        if name in apart:
+            because = finding_id("CLUS-001", apart[name], apart[name])
+            require.not_applicable(name, f"{apart[name]} is in no cluster", because=because)
+            continue
+        blind = [asked for asked, members in answers.items() if name not in members]
+        faults = [f"{asked} knows no member {name}" for asked in blind]
+        if name not in hosts:
+            faults.append("no host of the site")
+        host = facts.hosts.get(hosts.get(name, ""))
+        seen = "a member"
+        with require.about(name):
+            if host is None:
+                seen += "" if name not in hosts else f"; what {hosts[name]} says of itself was not asked"
+            elif not faults:
+                own = _own_name(host)
+                seen += f", and {host.name} says that it is {own}"
+                if own != name:
+                    faults.append(f"{host.name} leads to the member {own}")
+            require(
+                name, not faults, expected="a member that is a host of the site", observed="; ".join(faults) or seen
+            )
+
+
+def _own_name(host):
+    """What a host's daemon calls itself. Raises EvidenceError where it does not say."""
+    name = host.incus.server.name
+    if not name:
+        raise EvidenceError(f"{host.name}: its daemon does not say its name", host=host.name)
+    return name

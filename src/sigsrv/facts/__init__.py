@@ -105,6 +105,14 @@ class HostFacts:
         """The TCP sockets that wait for connections."""
         return listening.of_host(self.evidence)
 
+    @property
+    def is_itself(self) -> bool:
+        """Whether the daemon that answers there is this member's: an alias may lead to another. Raises EvidenceError."""
+        server = self.incus.server
+        if server.clustered and not server.name:
+            raise EvidenceError(f"{self.name}: its daemon does not say its name", host=self.name)
+        return not server.clustered or server.name == self.member
+
     @cached_property
     def backups(self) -> BackupFacts:
         return BackupFacts(self.evidence)

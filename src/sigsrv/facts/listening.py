@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.reading import output, reading
 
 _ANY = "*"  # as ss writes it: IPv6 and IPv4 alike
+_WILDCARDS = frozenset({_ANY, "", "0", "0.0.0.0", "::"})  # noqa: S104  what is looked for; a resolver takes "0" for 0.0.0.0
+_ENDPOINT = re.compile(r"(?:\[(?P<ipv6>[^\]\s]+)\]|(?P<host>[^:\[\]\s]*))(?::(?P<port>[0-9]{1,5}))?")
 _LOCAL = re.compile(r"(?P<address>\*|\[[^\]]+\]|[^:\[\]]+)(?:%(?P<link>\S+))?:(?P<port>[0-9]+)")
 
 
@@ -27,7 +29,7 @@ class Listener:
     @property
     def is_wildcard(self) -> bool:
         """Whether it takes connections to any address of the host (of one interface, where it is bound to that)."""
-        return self.address in (_ANY, "0.0.0.0", "::")  # noqa: S104  what is looked for
+        return self.address in _WILDCARDS
 
     @property
     def is_loopback(self) -> bool:
@@ -35,8 +37,61 @@ class Listener:
         return not self.is_wildcard and ip_address(self.address).is_loopback
 
     def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}{f'%{self.link}' if self.link else ''}:{self.port}"
+        return _joined(self.address + (f"%{self.link}" if self.link else ""), self.port)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address that is set somewhere. host: an IP address as Python writes it, a name in lower case, or "" for any address."""
+
+    host: str
+    port: int
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.host in _WILDCARDS
+
+    @property
+    def is_name(self) -> bool:
+        """Whether somebody must resolve it first."""
+        try:
+            return self.host != "" and not ip_address(self.host)
+        except ValueError:
+            return True
+
+    def __str__(self) -> str:
+        return _joined(self.host, self.port)
+
+
+def endpoint(value: str, port: int) -> Endpoint:
+    """An address as Incus takes it: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT``, or an address alone. port: where it names none.
+
+    Raises EvidenceError where it is none of that.
+    """
+    found = _ENDPOINT.fullmatch(value.strip())
+    with reading("address", ""):
+        if found is None:
+            return Endpoint(_written(value.strip()), port)  # IPv6 without brackets
+        number = int(found["port"]) if found["port"] else port
+        if not 0 < number < 65536:
+            raise ValueError(f"{value!r} has no port")
+        host = (found["ipv6"] or found["host"]).lower()
+        try:
+            return Endpoint(_written(host), number)
+        except ValueError:
+            if found["ipv6"]:
+                raise
+            return Endpoint(host, number)
+
+
+def _written(address: str) -> str:
+    """An IP address in one form. Raises ValueError where it is none."""
+    found = ip_address(address)
+    return str(found.ipv4_mapped or found) if isinstance(found, IPv6Address) else str(found)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def listeners(document: str, host: str = "") -> tuple[Listener, ...]:
@@ -60,7 +115,7 @@ def _listener(line: str) -> Listener:
     if not 0 < port < 65536:
         raise ValueError(f"{port} is no port")
     if address != _ANY:
-        address = str(ip_address(address))
+        address = _written(address)
     return Listener(address, port, found["link"] or link)
 
 

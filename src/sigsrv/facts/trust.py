@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from sigsrv.facts.reading import boolean_of, text, texts
+from sigsrv.facts.reading import boolean_of, reading, text, texts
 
 _SHORT = 12  # of a fingerprint, as Incus's own lists show it
 _EDWARDS = {
@@ -56,6 +56,15 @@ class TrustEntry:
     @property
     def resource(self) -> str:
         return short(self.fingerprint)
+
+    @property
+    def certificate(self) -> X509:
+        """The certificate itself. Raises EvidenceError where it can't be read, or has another fingerprint."""
+        with reading(f"certificate {self.name}", ""):
+            found = x509(self.pem, "PEM")
+            if found.fingerprint != self.fingerprint:
+                raise ValueError(f"it has the fingerprint {found.fingerprint}, not {self.fingerprint}")
+            return found
 
 
 def short(fingerprint: str) -> str:
