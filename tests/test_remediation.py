@@ -36,6 +36,16 @@ VALUES = {
         {"name": "restricted.devices.gpu", "value": ""},
         {"name": "restricted.containers.nesting", "value": "block"},
     ],
+    "settings": [
+        {"key": "core.debug_address", "value": "", "member": "minisrv"},
+        {"key": "cluster.offline_threshold", "value": "20", "member": ""},
+    ],
+    "refused": "",
+    "member": "minisrv",
+    "status": "",
+    "group": "incus-admin",
+    "users": ["alice", "bob"],
+    "url": "/1.0/images/abc?project=default",
     "kind": "volume",
     "name": "data",
     "pool": "nvme",
@@ -121,7 +131,7 @@ def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
     assert fix
     programs = tmp_path / "bin"
     programs.mkdir()
-    for program in ("incus", "ip", "zpool", "systemctl", "reboot", "readlink", "basename"):
+    for program in ("incus", "ip", "zpool", "systemctl", "reboot", "readlink", "basename", "getent", "gpasswd"):
         path = programs / program
         path.write_text(f'#!/bin/sh\necho "{program}" >>"{tmp_path}/called"\n')
         path.chmod(0o755)
