@@ -10,7 +10,7 @@ import pytest
 
 from sigsrv import policy, remediation
 from sigsrv.report import policies as shown
-from tests.test_cli import run
+from tests.called import sigsrv
 
 POLICIES = policy.load()
 SCHEMA = json.loads((policy.data.folder("policies") / "schema" / "policy.schema.json").read_text())
@@ -30,7 +30,7 @@ HELPS = [
 @pytest.mark.parametrize("command", HELPS, ids=" ".join)
 def test_help_fits_a_terminal_and_ends_with_the_exit_statuses(command):
     """Each command says what it does, its options, its exit statuses and an example, within 80 columns."""
-    done = run("sigsrv", *command, "--help", COLUMNS="80")
+    done = sigsrv(*command, "--help", COLUMNS="80")
 
     assert done.returncode == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
@@ -40,13 +40,13 @@ def test_help_fits_a_terminal_and_ends_with_the_exit_statuses(command):
 
 def test_severity_says_that_it_means_at_least():
     """What --severity high selects is in --help."""
-    assert "of at least this severity" in " ".join(run("sigsrv", "scan", "--help", COLUMNS="80").stdout.split())
+    assert "of at least this severity" in " ".join(sigsrv("scan", "--help", COLUMNS="80").stdout.split())
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "140"])
 def test_the_table_has_every_policy_and_fits(columns):
     """By family, each with severity and title, in as many columns as the terminal has."""
-    done = run("sigsrv", "policies", "list", COLUMNS=columns)
+    done = sigsrv("policies", "list", COLUMNS=columns)
 
     assert done.returncode == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= int(columns)
@@ -72,7 +72,7 @@ def test_the_table_has_every_policy_and_fits(columns):
 )
 def test_the_list_for_programs(options, chosen):
     """--format json has each selected policy in full; what it has is what the files say."""
-    done = run("sigsrv", "policies", "list", "--format", "json", *options)
+    done = sigsrv("policies", "list", "--format", "json", *options)
 
     listed = json.loads(done.stdout)
     assert [each["id"] for each in listed] == [each.id for each in POLICIES.values() if chosen(each)]
@@ -89,16 +89,16 @@ def test_a_profile_of_the_site_can_be_listed(tmp_path):
     text = (policy.data.DEMO / "site.yaml").read_text()
     (tmp_path / "site.yaml").write_text(text + "profiles: [{name: bridges, policies: [NET-*]}]\n")
 
-    done = run("sigsrv", "policies", "list", "--profile", "bridges", "--site", str(tmp_path / "site.yaml"))
+    done = sigsrv("policies", "list", "--profile", "bridges", "--site", str(tmp_path / "site.yaml"))
 
     assert set(re.findall(r"^([A-Z]+)-", done.stdout, re.MULTILINE)) == {"NET"}
-    assert run("sigsrv", "policies", "list", "--profile", "bridges").returncode == 2
+    assert sigsrv("policies", "list", "--profile", "bridges").returncode == 2
 
 
 @pytest.mark.parametrize("options", [["--severity", "low", "--policy", "X"], ["--family", "nett"], ["--policy", ""]])
 def test_a_list_of_nothing_is_wrong_use(options):
     """An empty table would say that there is nothing to hold."""
-    done = run("sigsrv", "policies", "list", *options)
+    done = sigsrv("policies", "list", *options)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert "hint: " in done.stderr
@@ -136,7 +136,7 @@ def test_an_explanation_says_all_of_a_policy(policy_id):
 
 def test_explain_says_where_the_check_is_and_takes_a_finding_s_id_too():
     """In lower case as well; the path of the check leads there."""
-    done = run("sigsrv", "explain", "net-001@sigsrv/sigsrvbr0", COLUMNS="100")
+    done = sigsrv("explain", "net-001@sigsrv/sigsrvbr0", COLUMNS="100")
 
     assert done.returncode == 0
     assert done.stdout.startswith("NET-001: Bridge has its VLAN interface attached\n")
@@ -147,7 +147,7 @@ def test_explain_says_where_the_check_is_and_takes_a_finding_s_id_too():
 
 def test_explain_shows_a_rule():
     """The JSON Schema itself, and in words what it expects."""
-    done = run("sigsrv", "explain", "PROJ-001")
+    done = sigsrv("explain", "PROJ-001")
 
     assert "restricted is true" in done.stdout
     assert "restricted: {const: 'true'}" in done.stdout
@@ -155,7 +155,7 @@ def test_explain_shows_a_rule():
 
 def test_an_unknown_policy_names_the_nearest():
     """A mistyped id is wrong use with a hint."""
-    done = run("sigsrv", "explain", "NET-01")
+    done = sigsrv("explain", "NET-01")
 
     assert done.returncode == 2
     assert 'did you mean "NET-001"?' in done.stderr
@@ -163,7 +163,7 @@ def test_an_unknown_policy_names_the_nearest():
 
 def test_test_counts_what_it_tested():
     """The number of policies and examples; with -v a line for each; globs select."""
-    done = run("sigsrv", "policies", "test", "net-00*", "POOL-001", "-v")
+    done = sigsrv("policies", "test", "net-00*", "POOL-001", "-v")
 
     chosen = [
         each for each in POLICIES.values() if (each.family == "net" and each.id < "NET-010") or each.id == "POOL-001"
@@ -185,7 +185,7 @@ def test_an_example_that_does_not_show_what_it_says_is_told(tmp_path):
         (tmp_path / name).parent.mkdir()
         (tmp_path / f"{name}.yaml").write_text(text.replace(old, new, 1))
 
-    done = run("sigsrv", "policies", "test", "--policies", str(tmp_path))
+    done = sigsrv("policies", "test", "--policies", str(tmp_path))
 
     assert done.returncode == 1
     assert "PROJ-001: violating[2] is not violating" in done.stdout
@@ -195,7 +195,7 @@ def test_an_example_that_does_not_show_what_it_says_is_told(tmp_path):
 
 def test_a_test_of_nothing_is_wrong_use():
     """A glob that fits no policy tests nothing, which is no success."""
-    done = run("sigsrv", "policies", "test", "NOPE-*")
+    done = sigsrv("policies", "test", "NOPE-*")
 
     assert (done.returncode, done.stdout) == (2, "")
 
@@ -206,7 +206,7 @@ def test_lint_prints_a_line_for_each_mistake(tmp_path):
     text = (policy.data.folder("policies") / "net" / "NET-001.yaml").read_text()
     (tmp_path / "net" / "NET-001.yaml").write_text(text.replace("severity: critical", "severity: crtical"))
 
-    done = run("sigsrv", "policies", "lint", "--policies", ".", cwd=tmp_path)
+    done = sigsrv("policies", "lint", "--policies", ".", cwd=tmp_path)
 
     assert done.returncode == 1
     assert done.stdout == (
@@ -216,7 +216,7 @@ def test_lint_prints_a_line_for_each_mistake(tmp_path):
 
 def test_docs_prints_the_page():
     """What make docs writes to docs/policies.md; each policy has its heading."""
-    done = run("sigsrv", "policies", "docs")
+    done = sigsrv("policies", "docs")
 
     assert re.findall(r"^### (\S+)", done.stdout, re.MULTILINE) == [
         each.id for _, members in shown.by_family(POLICIES.values()) for each in members
@@ -236,6 +236,6 @@ def test_control_characters_of_a_policy_do_not_steer_the_terminal(tmp_path):
     (tmp_path / "proj" / "PROJ-001.yaml").write_text(text)
 
     for command in (["explain", "PROJ-001"], ["policies", "list", "--family", "proj"]):
-        done = run("sigsrv", *command, "--policies", str(tmp_path))
+        done = sigsrv(*command, "--policies", str(tmp_path))
         assert "\x1b" not in done.stdout
         assert "\\x1b[2J" in textwrap.dedent(done.stdout)

@@ -9,8 +9,7 @@ from sigsrv.collect.probes import TABLE
 from sigsrv.errors import UsageError
 from sigsrv.evaluate import evaluate, load_checks
 from sigsrv.finding import HostState, Run, Verdict
-from tests.test_cli import ROOT
-from tests.test_cli import run as command
+from tests.called import ROOT, sigsrv
 from tests.test_plugin import run as pytest_run
 
 POLICIES = policy.load()
@@ -82,7 +81,7 @@ def test_no_host_at_all_is_no_success(tmp_path):
 @pytest.mark.parametrize("hosts", ["", ",", " , "])
 def test_a_list_of_hosts_that_names_none_is_wrong_use(tmp_path, hosts):
     """For sigsrv and for pytest: nothing was scanned."""
-    done = command("sigsrv", "scan", "--evidence", "demo", "--hosts", hosts, "--report-dir", str(tmp_path))
+    done = sigsrv("scan", "--evidence", "demo", "--hosts", hosts, "--report-dir", str(tmp_path))
     tests = pytest_run("checks", "--evidence=demo", f"--hosts={hosts}", f"--report-dir={tmp_path}")
 
     assert (done.returncode, tests.returncode) == (2, 4)
@@ -93,8 +92,7 @@ def test_a_folder_of_evidence_without_any_host_is_no_success(tmp_path):
     """Saved evidence of nothing: wrong use, or unknown; never 0."""
     (tmp_path / "evidence").mkdir()
 
-    done = command(
-        "sigsrv",
+    done = sigsrv(
         "scan",
         "--evidence",
         str(tmp_path / "evidence"),

@@ -9,8 +9,7 @@ import shutil
 import pytest
 
 from sigsrv import data, policy
-from tests.test_cli import ROOT
-from tests.test_cli import run as command
+from tests.called import ROOT, sigsrv
 from tests.test_plugin import EXPECTED
 from tests.test_plugin import run as pytest_run
 
@@ -40,7 +39,7 @@ def add(folder, *names):
 
 
 def scanned(tmp_path, *options):
-    done = command("sigsrv", "scan", "--evidence", "demo", "--report-dir", str(tmp_path), *options)
+    done = sigsrv("scan", "--evidence", "demo", "--report-dir", str(tmp_path), *options)
     path = tmp_path / "latest" / "findings.json"
     return done, verdicts(json.loads(path.read_text())) if path.exists() else {}
 
@@ -65,8 +64,8 @@ def test_a_policy_is_added_by_its_files_alone(tmp_path, names):
     folder = str(add(tmp_path / "mine", *names))
     expected = {key: verdict for key, verdict in OWN.items() if key.startswith(names[0][5:13].strip("/.y"))}
 
-    lint = command("sigsrv", "policies", "lint", "--policies", folder)
-    test = command("sigsrv", "policies", "test", "--policies", folder, names[0].split("/")[1].removesuffix(".yaml"))
+    lint = sigsrv("policies", "lint", "--policies", folder)
+    test = sigsrv("policies", "test", "--policies", folder, names[0].split("/")[1].removesuffix(".yaml"))
     _, found = scanned(tmp_path / "a", "--policies", folder)
     tests, shown = through_pytest(tmp_path / "b", f"--policies={folder}")
 
@@ -88,7 +87,7 @@ def test_contributing_s_commands_do_what_it_says(mine, monkeypatch):
             )
         else:
             more = ["--report-dir", str(mine.parent / "out")] if argv[1] == "scan" else []
-            done = command(*argv, *more, cwd=mine.parent)
+            done = sigsrv(*argv[1:], *more, cwd=mine.parent)
         assert "Traceback" not in done.stderr
         statuses[" ".join(argv[:3])] = done.returncode
 
@@ -141,9 +140,7 @@ def test_several_folders_are_added_and_the_last_wins(mine, tmp_path):
     path = second / RULE[0]
     path.write_text(path.read_text().replace("severity: low", "severity: critical"))
 
-    listed = command(
-        "sigsrv", "policies", "list", "--policies", str(mine), "--policies", str(second), "--format", "json"
-    )
+    listed = sigsrv("policies", "list", "--policies", str(mine), "--policies", str(second), "--format", "json")
 
     severities = {each["id"]: each["severity"] for each in json.loads(listed.stdout)}
     assert (severities["PROJ-099"], severities["SITE-001"]) == ("critical", "medium")
@@ -156,7 +153,7 @@ def test_an_own_family_selects_and_marks(mine, tmp_path):
 
     assert {key[:8] for key in through_pytest(tmp_path / "a", folder, "--family=site")[1]} == {"SITE-001"}
     assert {key[:8] for key in through_pytest(tmp_path / "b", folder, "-m", "site")[1]} == {"SITE-001"}
-    assert "own" not in command("sigsrv", "explain", "SITE-001", f"--policies={mine}").stderr
+    assert "own" not in sigsrv("explain", "SITE-001", f"--policies={mine}").stderr
 
 
 def test_the_site_may_exempt_from_an_added_policy(mine, tmp_path):
@@ -174,7 +171,7 @@ def test_the_site_may_exempt_from_an_added_policy(mine, tmp_path):
 
 def test_the_demo_takes_further_policies(mine, tmp_path):
     """They are in its report; its recorded verdicts are those of the shipped ones."""
-    done = command("sigsrv", "demo", "--policies", str(mine), "--report-dir", str(tmp_path))
+    done = sigsrv("demo", "--policies", str(mine), "--report-dir", str(tmp_path))
 
     assert done.returncode == 0, done.stderr
     found = verdicts(json.loads((tmp_path / "latest" / "findings.json").read_text()))
@@ -197,7 +194,7 @@ def test_a_folder_without_any_policy_is_wrong_use(tmp_path, command_line):
     """Whatever the command: no policies never means no findings."""
     (tmp_path / "empty").mkdir()
 
-    done = command("sigsrv", *command_line, "--policies", str(tmp_path / "empty"))
+    done = sigsrv(*command_line, "--policies", str(tmp_path / "empty"))
 
     assert done.returncode == 2
     assert "no policy in it" in done.stderr

@@ -12,8 +12,7 @@ from sigsrv.errors import UsageError
 from sigsrv.finding import Finding, Severity, Verdict
 from sigsrv.selecting import PROFILES, Wanted, choose, select
 from sigsrv.site import SiteProfile
-from tests.test_cli import ROOT
-from tests.test_cli import run as command
+from tests.called import ROOT, sigsrv
 from tests.test_plugin import EXPECTED
 from tests.test_plugin import checks as pytest_checks
 
@@ -22,7 +21,7 @@ POLICIES = policy.load()
 
 def scanned(tmp_path, *options):
     """What ``sigsrv scan`` of the shipped evidence ends with, prints, and writes."""
-    done = command("sigsrv", "scan", "--evidence", "demo", "--report-dir", str(tmp_path), *options)
+    done = sigsrv("scan", "--evidence", "demo", "--report-dir", str(tmp_path), *options)
     path = tmp_path / "latest" / "findings.json"
     return done, json.loads(path.read_text()) if path.exists() else None
 
@@ -233,15 +232,23 @@ def test_one_user_s_project(tmp_path):
         ["--policies", "/nowhere"],
     ],
 )
-def test_a_wrong_selection_is_wrong_use_everywhere(tmp_path, options):
-    """sigsrv ends with 2, pytest with 4; neither writes a report."""
-    done, found = scanned(tmp_path / "a", *options)
-    tests, shown = pytest_checks(tmp_path / "b", *options)
+def test_a_wrong_selection_is_wrong_use(tmp_path, options):
+    """2, a hint, and no report."""
+    done, found = scanned(tmp_path, *options)
 
-    assert (done.returncode, tests.returncode) == (2, 4), tests.stdout + tests.stderr
+    assert done.returncode == 2
     assert found is None
-    assert shown == {}
-    assert "Traceback" not in done.stderr + tests.stdout + tests.stderr
+    assert "hint: " in done.stderr or "usage: " in done.stderr or "no such folder" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--policy", "NOPE-001"], ["--project", "nope"], ["--severity", "hihg"]])
+def test_a_wrong_selection_is_pytest_s_wrong_use(tmp_path, options):
+    """4, whether it is seen before the scan, after it, or by the parser of options."""
+    done, found = pytest_checks(tmp_path, *options)
+
+    assert done.returncode == 4
+    assert found == {}
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_site_s_profile(tmp_path):
