@@ -125,11 +125,19 @@ def test_projects_leave_out_what_lies_in_others():
         finding("NET-001", "sigsrv", "userbr0"),
         dataclasses.replace(finding("PROJ-001", "sigsrv", "nvme/user-a/data"), policy="VOL-009"),
         dataclasses.replace(finding("PROJ-001", "sigsrv", "nvme"), policy="VOL-009"),
+        dataclasses.replace(
+            finding("PROJ-001", "sigsrv", "default", Verdict.ERROR), policy="VOL-009"
+        ),  # a pool of that name
+        dataclasses.replace(finding("PROJ-001", "cluster", "user-a"), policy="VOL-009"),
+        dataclasses.replace(finding("PROJ-001", "sigsrv", "user-a/web"), policy="VOL-009"),
     ]
     left = [
         finding("INST-001", "sigsrv", "default/web"),
         finding("PROJ-001", "cluster", "default"),
+        finding("PROJ-001", "cluster", "gone"),
         dataclasses.replace(finding("PROJ-001", "sigsrv", "nvme/default/data"), policy="VOL-009"),
+        dataclasses.replace(finding("PROJ-001", "cluster", "default"), policy="VOL-009"),
+        dataclasses.replace(finding("PROJ-001", "sigsrv", "default/web"), policy="VOL-009"),
     ]
     policies = {**POLICIES, "VOL-009": volume}
     selection = choose(Wanted(project="user-*"), policies)
@@ -213,9 +221,11 @@ def test_one_user_s_project(tmp_path):
     """The profile for users with --project: nothing of another project is in the run."""
     done, found = scanned(tmp_path, "--profile", "user-environment", "--project", "user-alice")
 
-    resources = {f["resource"] for f in found["findings"] if f["policy"].startswith(("INST", "PROJ"))}
-    assert resources
-    assert all("user-alice" in resource or resource == "cluster" for resource in resources)
+    named = {
+        f["resource"] for f in found["findings"] if f["verdict"] != "error" and f["policy"].startswith(("INST", "PROJ"))
+    }
+    assert named
+    assert all("user-alice" in resource.split("/") or resource == "cluster" for resource in named)
     assert "PROJ-001@cluster/user-alice" in verdicts(found)
     assert done.returncode in (1, 3)
 

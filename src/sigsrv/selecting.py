@@ -16,6 +16,15 @@ from sigsrv.finding import Finding, Severity, Verdict
 from sigsrv.policy import Policy
 from sigsrv.site import SiteProfile
 
+# The options that say what is selected, of sigsrv and of pytest: name, what it takes, help.
+OPTIONS = (
+    ("policy", "ID,...", "only these policies, globs too: NET-001,POOL-*"),
+    ("severity", "SEVERITY", "only policies of at least this severity: critical, high, medium or low"),
+    ("family", "FAMILY,...", "only policies of these families: net,acl"),
+    ("profile", "NAME", "only policies of this profile of the site; else baseline, strict or user-environment"),
+    ("project", "PROJECT,...", "of projects, instances, volumes and images only those of these projects, globs too"),
+)
+
 # What --profile knows where the site names no profile.
 PROFILES = (
     SiteProfile("baseline", severity="high"),
@@ -152,22 +161,26 @@ def select(
         return tuple(found)
     option = "--project" if "--project" in selection.said else selection.said
     fitting(option, selection.projects, projects)
-    kept = [finding for finding in found if _is_in(finding, policies[finding.policy], selection.projects)]
+    kept = [each for each in found if _is_in(each, policies[each.policy].examines, selection.projects, projects)]
     left = {finding.policy for finding in kept}
     for policy_id in sorted({finding.policy for finding in found} - left):
         kept.append(_nothing(policies[policy_id], selection.projects))
     return tuple(kept)
 
 
-def _is_in(finding: Finding, policy: Policy, projects: Iterable[str]) -> bool:
-    """Whether a finding is about something in one of the projects, or about nothing that is in a project."""
-    if policy.examines not in _IN_PROJECTS or finding.resource == finding.host:
+def _is_in(finding: Finding, examines: str, globs: Iterable[str], projects: Collection[str]) -> bool:
+    """Whether a finding is about something in the projects that globs fit, or about nothing that is in a project.
+
+    A policy on volumes or instances may judge projects as well, and names a pool that could not be read.
+    """
+    if examines not in _IN_PROJECTS or finding.resource == finding.host:
         return True
     parts = finding.resource.split("/")
-    if len(parts) == 1 and policy.examines != "project":
-        return True  # a pool, or whatever could not be read as a whole
+    is_project = finding.resource in projects and finding.verdict is not Verdict.ERROR
+    if len(parts) == 1 and examines != "project" and not is_project:
+        return True
     name = parts[_PROJECT_PART.get(len(parts), 0)]
-    return any(fnmatchcase(name, glob) for glob in projects)
+    return any(fnmatchcase(name, glob) for glob in globs)
 
 
 def _nothing(policy: Policy, projects: Iterable[str]) -> Finding:

@@ -16,19 +16,10 @@ from sigsrv import scan
 from sigsrv.errors import UsageError
 from sigsrv.finding import Severity
 from sigsrv.report import words
-from sigsrv.selecting import Wanted
+from sigsrv.selecting import OPTIONS, Wanted
 
 COMPLIANT, FINDINGS, USAGE, UNKNOWN, FAILED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
-
-# The options that select a part of the catalogue: name, what it takes, help. pytest has the same.
-SELECTING = (
-    ("policy", "ID,...", "only these policies, globs too: NET-001,POOL-*"),
-    ("severity", "SEVERITY", "only policies of at least this severity: critical, high, medium or low"),
-    ("family", "FAMILY,...", "only policies of these families: net,acl"),
-    ("profile", "NAME", "only policies of this profile of the site; else baseline, strict or user-environment"),
-    ("project", "PROJECT,...", "of projects, instances, volumes and images only those of these projects, globs too"),
-)
 
 
 def complain(command: str, error: UsageError) -> int:
@@ -79,7 +70,7 @@ def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) 
     group = parser.add_argument_group(
         "selecting", None if without else "all is judged; what is not selected is left out"
     )
-    for name, metavar, text in SELECTING:
+    for name, metavar, text in OPTIONS:
         if name not in without:
             choices = [severity.value for severity in Severity] if name == "severity" else None
             group.add_argument(f"--{name}", metavar=metavar, choices=choices, help=text)
@@ -87,7 +78,7 @@ def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) 
 
 def wanted_of(arguments: argparse.Namespace) -> Wanted:
     """What was selected by a command's arguments."""
-    return Wanted(**{name: vars(arguments).get(name) for name, _, _ in SELECTING})
+    return Wanted(**{name: vars(arguments).get(name) for name, _, _ in OPTIONS})
 
 
 def options_of(arguments: argparse.Namespace) -> scan.Options:
