@@ -164,3 +164,22 @@ attach_ports() { # HOST
     [ "$bridge" = userbr0 ] || on "$1" ip link set "$port" master "$bridge"
   done
 }
+
+# The host's own firewall: what the lab needs of it comes in, and nothing else.
+filter_input() { # HOST
+  on "$1" nft -f - <<'N'
+table inet host
+delete table inet host
+table inet host {
+  chain input {
+    type filter hook input priority 10; policy drop;
+    ct state established,related accept
+    iifname "lo" accept
+    meta l4proto { icmp, ipv6-icmp } accept
+    tcp dport { 22, 8443 } accept
+    iifname { "sigsrvbr0", "incusbr0", "userbr0" } udp dport { 53, 67 } accept
+    iifname { "sigsrvbr0", "incusbr0", "userbr0" } tcp dport 53 accept
+  }
+}
+N
+}

@@ -56,3 +56,11 @@ other_host() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; 
 member_is() { # SEEN-FROM MEMBER STATUS
   [ "$(timeout 10 nsenter -t "$(host_pid "$1")" -a -- incus cluster list -f csv -c ns </dev/null | grep "^$2,")" = "$2,$3" ]
 }
+
+# sshd starts itself anew under its pid; the sessions go on.
+reload_sshd() { # HOST
+  # shellcheck disable=SC2016 # expanded on the host
+  on "$1" sh -c 'kill -HUP "$(cat /run/sshd.pid)"'
+  sleep 0.2
+  wait_for 10 "sshd of $1" on "$1" sh -c 'ss -Hltn "sport = :22" | grep -q .'
+}

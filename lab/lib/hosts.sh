@@ -40,6 +40,7 @@ start_host() { # HOST
   cp "$STATE/id.pub" "$dir/root/.ssh/authorized_keys"
   ssh-keygen -q -t ed25519 -N '' -C "$host" -f "$dir/sshkeys/ssh_host_ed25519_key"
   cat >"$dir/sshd_config" <<C
+Include /etc/ssh/sshd_config.d/*.conf
 ListenAddress ${ADDRESS[$host]}
 HostKey /etc/ssh/ssh_host_ed25519_key
 PidFile /run/sshd.pid
@@ -85,6 +86,7 @@ wire_hosts() {
     on "$host" ip addr add "${ADDRESS[$host]}/24" dev eth0
     on "$host" ip link set eth0 up
   done
+  for host in "${HOSTS[@]}"; do filter_input "$host"; done
   for line in "${BRIDGES[@]}"; do
     read -r _ _ port <<<"$line"
     ip link add "$port" netns "$(host_pid sigsrv)" type veth peer name "$port" netns "$(host_pid minisrv)"

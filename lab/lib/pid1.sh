@@ -44,6 +44,7 @@ printf '127.0.0.1 localhost\n%s\n' "$addresses" >/etc/hosts
 : >/etc/resolv.conf
 printf 'root:1000000:1000000000\n' | tee /etc/subuid >/etc/subgid
 rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d
+mkdir /etc/ssh/sshd_config.d
 cp sshkeys/* /etc/ssh/
 cp sshd_config /etc/ssh/sshd_config
 # What can be updated is the host's own too (updates.sh); its index is so small that it needs no cache.

@@ -1,0 +1,11 @@
+# shellcheck shell=bash
+# shows: HOST-010
+# does: makes what the host last fetched of its archive for security 8 days old
+
+inject() { fetched "$1" $(($(date +%s) - 8 * 86400)); }
+
+heal() { fetched "$1" "$(date +%s)"; }
+
+fetched() { # HOST SECONDS
+  release Debian-Security stable-security bookworm-security "$2" | on "$1" sh -c "cat >$LISTS/${SECURITY}_InRelease"
+}

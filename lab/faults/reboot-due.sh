@@ -1,0 +1,9 @@
+# shellcheck shell=bash
+# shows: HOST-010
+# does: installs, by name only, a newer kernel of the kind that the host runs
+
+inject() { on "$1" touch "/boot/$(newer)"; }
+
+heal() { on "$1" rm -f "/boot/$(newer)"; }
+
+newer() { uname -r | sed 's/^[0-9]*/vmlinuz-999/'; }

@@ -1,0 +1,13 @@
+"""Faults of HOST: the hosts themselves."""
+
+from tests.e2e.cases import Case
+
+CASES = [
+    Case("firewall-off", "minisrv", {"HOST-004@minisrv/minisrv": "fail"}),
+    Case("overloaded", "minisrv", {"HOST-005@minisrv/minisrv": "fail"}),
+    Case("disk-full", "sigsrv", {"HOST-006@sigsrv//home/full": "fail"}),
+    Case("ssh-passwords", "minisrv", {"HOST-009@minisrv/minisrv": "fail"}),
+    Case("updates-pending", "sigsrv", {"HOST-010@sigsrv/sigsrv": "fail"}),
+    Case("lists-old", "minisrv", {"HOST-010@minisrv/minisrv": "fail"}),
+    Case("reboot-due", "minisrv", {"HOST-010@minisrv/minisrv": "fail"}),
+]
