@@ -1,6 +1,6 @@
 """Checks of ACL: network access control lists."""
 
-from sigsrv.errors import EvidenceError
+from sigsrv.desired import managed, nics_on, owner_of_networks
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
 from sigsrv.finding import finding_id
@@ -8,24 +8,11 @@ from sigsrv.finding import finding_id
 _DIRECTIONS = ("ingress", "egress")
 
 
-def _managed(facts, site, require):
-    """Each bridge of the site with its network; one that is missing is the fault of NET-004, on the host that told of it."""
-    listed, host = facts.first(lambda incus: (incus.networks, incus.evidence.host))
-    networks = {network.name: network for network in listed}
-    for bridge in site.bridges:
-        network = networks.get(bridge.name)
-        if network is None or not network.managed:
-            because = finding_id("NET-004", host, bridge.name)
-            require.not_applicable(bridge.name, f"there is no managed network {bridge.name}", because=because)
-        else:
-            yield bridge, network
-
-
 @policy("ACL-001")
 def test_network_carries_the_acls_of_the_site(facts, site, require):
     """Every ACL that the site names is in the network's list."""
     known = {acl.name for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
-    for bridge, network in _managed(facts, site, require):
+    for bridge, network in managed(facts, site, require):
         if not bridge.acls:
             require.not_applicable(bridge.name, "the site names no ACL for it")
             continue
@@ -52,23 +39,20 @@ def _absent(wanted, known):
 @policy("ACL-002")
 def test_acl_exists_and_has_rules_that_take_effect(facts, site, require):
     """Each ACL that the site, a network or a NIC names. A rule that is disabled is none."""
-    found = {acl.name: acl for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
+    found = {(acl.project, acl.name): acl for acl in facts.first(lambda incus: incus.network_acls)}
     wanted = {(acl.project, acl.name): acl.min_rules for acl in site.acls}
     for network in facts.first(lambda incus: incus.networks):
         for name in words(network.config.get("security.acls")):
             wanted.setdefault(("default", name), 1)
-    projects = {project.name: project for project in facts.first(lambda incus: incus.projects)}
+    projects = facts.first(lambda incus: incus.projects)
     for instance, _ in facts.instances.read:
         for device in instance.expanded_devices.values():
             if device.get("type") == "nic":
                 for name in words(device.get("security.acls")):
-                    wanted.setdefault((_owner(projects, instance.project), name), 1)
+                    wanted.setdefault((owner_of_networks(projects, instance.project), name), 1)
     for (project, name), least in sorted(wanted.items()):
         resource = f"{project}/{name}"
-        if project != "default":  # only OVN networks have ACLs of a project's own; they are not asked for
-            require.unknown(resource, f"the ACLs of project {project} are not collected")
-            continue
-        acl = found.get(name)
+        acl = found.get((project, name))
         require(
             resource,
             acl is not None and acl.enabled >= least,
@@ -80,13 +64,6 @@ def test_acl_exists_and_has_rules_that_take_effect(facts, site, require):
             raise facts.instances.unread[0][1]
 
 
-def _owner(projects, name):
-    """The project whose networks and ACLs an instance of a project uses."""
-    if name not in projects:
-        raise EvidenceError(f"no project {name} among those that Incus lists")
-    return name if projects[name].config["features.networks"] == "true" else "default"
-
-
 def _rules(acl):
     seen = f"{acl.enabled} enabled, {acl.disabled} disabled"
     return seen if acl.enabled else f"{seen}: where it is attached, its default action meets all traffic"
@@ -96,7 +73,7 @@ def _rules(acl):
 def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
     """What no rule names is rejected or dropped, or allowed because the site says so."""
     instances = facts.instances
-    for bridge, network in _managed(facts, site, require):
+    for bridge, network in managed(facts, site, require):
         attached = words(network.config.get("security.acls"))
         nics = [nic for instance, _ in instances.read for nic in _nics_with_acls(instance, bridge.name)]
         own = _allows(network.config, bridge, "the network") if attached else []
@@ -126,8 +103,8 @@ def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
 
 
 def _nics_with_acls(instance, network):
-    for name, device in sorted(instance.expanded_devices.items()):
-        if device.get("type") == "nic" and device.get("network") == network and device.get("security.acls"):
+    for name, device in nics_on(instance, network):
+        if words(device.get("security.acls")):
             yield f"{instance.resource}/{name}", device
 
 

@@ -44,6 +44,19 @@ def test_incus_s_chains_of_an_acl_are_read(recorded, host):
     ]
 
 
+def test_what_incus_makes_for_acls_is_missed_where_it_is_not(recorded):
+    """All of it is there of the one network that has ACLs; of another there is none of it."""
+    found = ruleset(recorded("nft/sigsrv.json"))
+
+    assert found.missing_of_acls("userbr0") == ()
+    assert found.missing_of_acls("incusbr0") == (
+        "no chain acl.incusbr0",
+        "no chain aclin.incusbr0",
+        "no chain aclout.incusbr0",
+        "no chain aclfwd.incusbr0",
+    )
+
+
 def test_the_base_chains_of_a_hook_are_found(recorded):
     """By their hook, whatever their name is."""
     found = ruleset(recorded("nft/sigsrv.json"))

@@ -31,6 +31,10 @@ VALUES = {
     "egress": "",
     "nics": "",
     "parent": "trunk",
+    "ports": ["veth1", "lan2"],
+    "interfaces": "v0,v1",
+    "network_keys": ["ipv4.nat=true", "bridge.mtu="],
+    "links": [{"name": "v0", "mtu": 1500}],
     "zpool": "tank",
     "keys": [
         {"name": "restricted.devices.gpu", "value": ""},

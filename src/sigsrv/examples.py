@@ -77,6 +77,7 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         ),
         "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
+    probes |= {"nft": _ruleset(mine["nft"]), "fdb": _stations(mine["fdb"])}
     probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
     api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}
     own = _merged({"environment": {"server_name": host}}, mine["server"])
@@ -108,6 +109,28 @@ def _answer(name: str, told: Any) -> Answer:
     if isinstance(told, Mapping) and "rc" in told:
         return Answer(name, told["rc"], told.get("stdout", ""), told.get("stderr", ""))
     return Answer(name, 0, told if isinstance(told, str) else json.dumps(told))
+
+
+def _ruleset(chains: Mapping[str, Mapping[str, Any]]) -> Answer:
+    """What nft lists: tables, then their chains, then the rules of these."""
+    keys = {name: dict(zip(("family", "table", "name"), name.split(" "), strict=True)) for name in chains}
+    tables = dict.fromkeys((key["family"], key["table"]) for key in keys.values())
+    rows: list[dict[str, Any]] = [{"metainfo": {"json_schema_version": 1}}]
+    rows += [{"table": {"family": family, "name": name}} for family, name in tables]
+    rows += [
+        {"chain": {**keys[name], **{k: v for k, v in row.items() if k != "rules"}}} for name, row in chains.items()
+    ]
+    for name, row in chains.items():
+        at = {"family": keys[name]["family"], "table": keys[name]["table"], "chain": keys[name]["name"]}
+        rows += [{"rule": {**at, "expr": rule}} for rule in row["rules"]]
+    return Answer("nft -j list ruleset", 0, json.dumps({"nftables": rows}))
+
+
+def _stations(learned: Mapping[str, Mapping[str, str]]) -> Answer:
+    """What bridge lists: an address of a link's own, and what was learned."""
+    own = {"mac": "33:33:00:00:00:01", "ifname": "trunk", "flags": ["self"], "state": "permanent"}
+    rows = [{"mac": mac, "flags": [], "state": "", **row} for mac, row in learned.items()]
+    return Answer("bridge -j fdb show", 0, json.dumps([own, *rows]))
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,13 @@ Key = tuple[str, str, str]  # family, table, chain
 _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
 _COUNTED = frozenset({"counter", "last"})  # they hold what has passed so far, not what is wanted
 _FAMILIES = ("IPv4", "IPv6")  # as the probe bridge-nf asks for them
+_LEAST_RULES = 3  # what is established, and the default action for egress and for ingress
+# The base chains that Incus makes for the ACLs of a network: where they are hooked, and by which side they lead to the rules.
+_ACL_HOOKS = {
+    "aclin": ("input", ("iifname",)),
+    "aclout": ("output", ("oifname",)),
+    "aclfwd": ("forward", ("iifname", "oifname")),
+}
 _SILENT = frozenset({"log"})  # they let everything on to the next statement
 
 
@@ -74,6 +81,35 @@ class Ruleset:
     def hooked(self, hook: str) -> tuple[Chain, ...]:
         """The base chains of a hook, in the order of nft."""
         return tuple(chain for chain in self.chains if chain.hook == hook)
+
+    def missing_of_acls(self, network: str) -> tuple[str, ...]:
+        """What is not there of the chains that Incus makes for the ACLs of a network, in words; none where all is.
+
+        Source: Incus, internal/server/firewall/drivers/drivers_nftables_templates.go.
+        """
+        rules = f"acl.{network}"
+        own = self.chain("inet", "incus", rules)
+        missing = []
+        if own is None:
+            missing.append(f"no chain {rules}")
+        elif len(own.rules) < _LEAST_RULES:
+            missing.append(f"{rules} has {len(own.rules)} rules, of {_LEAST_RULES} at least")
+        for prefix, (hook, keys) in _ACL_HOOKS.items():
+            chain = self.chain("inet", "incus", f"{prefix}.{network}")
+            if chain is None:
+                missing.append(f"no chain {prefix}.{network}")
+                continue
+            if chain.hook != hook:
+                missing.append(f"{chain.name} is not at {hook}")
+            missing += [
+                f"{chain.name} does not lead to {rules} by {key}"
+                for key in keys
+                if ((on_interface(key, network),), "jump", rules)
+                not in [(rule.conditions, rule.verdict, rule.target) for rule in chain.rules]
+            ]
+            if any(rule.verdict and not rule.conditions and rule.target != rules for rule in chain.rules):
+                missing.append(f"{chain.name} has a rule for every packet")
+        return tuple(missing)
 
     @cached_property
     def _by_key(self) -> Mapping[Key, Chain]:

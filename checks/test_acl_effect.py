@@ -1,0 +1,164 @@
+"""Checks of ACL: what becomes of them on the hosts."""
+
+from ipaddress import ip_interface
+
+from sigsrv.desired import managed, nics_on
+from sigsrv.errors import EvidenceError
+from sigsrv.evaluate import policy
+from sigsrv.facts.config import words
+from sigsrv.facts.ranges import Addresses, addresses, common, is_every_port, packets
+from sigsrv.facts.resources import AclRule
+from sigsrv.finding import finding_id
+
+_LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network gives out
+_FAMILIES = frozenset({"IPv4", "IPv6"})
+
+
+@policy("ACL-006")
+def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, require):
+    """Frames between two ports of one bridge meet the network's ACLs only with br_netfilter; else each NIC needs its own."""
+    acls = {acl.name: acl for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
+    for bridge, network in managed(facts, site, require):
+        if not bridge.isolate:
+            require.not_applicable(bridge.name, "the site does not ask for isolation on it")
+            continue
+        with require.about(bridge.name):
+            instances = facts.instances
+            nics = [(each, host, *nic) for each, host in instances.read for nic in nics_on(each, bridge.name)]
+            projects = sorted({instance.project for instance, *_ in nics})
+            if len(projects) < 2:
+                if instances.unread:
+                    raise instances.unread[0][1]
+                whose = f"all instances on it are of project {projects[0]}" if projects else "no instance is on it"
+                require.not_applicable(bridge.name, whose)
+                continue
+            attached = words(network.config.get("security.acls"))
+            own = _own(network.config)
+            if not attached and bridge.acls and not any(_acls(nic) for *_, nic in nics):
+                because = finding_id("ACL-001", facts.name, bridge.name)
+                require.not_applicable(bridge.name, "no ACL is attached: nothing isolates", because=because)
+                continue
+            faults, by_nics = [], []
+            for host in facts.hosts.values():
+                if not attached or host.firewall.filters_bridged != _FAMILIES:
+                    by_nics.append(host.name)
+                    faults += _unfiltered(host, bool(attached), [nic for nic in nics if nic[1] == host.name])
+            if by_nics and instances.unread and not faults:
+                raise instances.unread[0][1]
+            if len(by_nics) < len(facts.hosts):
+                open_default = network.config.get("security.acls.default.egress.action") == "allow"
+                faults += _passing(acls, attached, "egress" if open_default else None, own)
+            for _, host, _, nic in nics:
+                if host in by_nics and _acls(nic):
+                    open_default = nic.get("security.acls.default.ingress.action") == "allow"
+                    faults += _passing(acls, _acls(nic), "ingress" if open_default else None, own)
+            require(
+                bridge.name,
+                not faults,
+                expected="what goes from one instance to another meets ACLs, and none lets it pass by all ports",
+                observed="; ".join(dict.fromkeys(faults)) or f"filtered on {', '.join(facts.hosts)}",
+                reason=f"there are instances of {', '.join(projects)} on it",
+            )
+
+
+def _acls(nic):
+    return words(nic.get("security.acls"))
+
+
+def _own(config):
+    """The addresses that instances of a network have, by family; the bridge's own is none of them."""
+    v4, v6 = config.get("ipv4.address", ""), config.get("ipv6.address", "")
+    found = addresses(",".join([*(each for each in (v4, v6) if "/" in each), _LINK_LOCAL]))
+    return {4: Addresses(v4=_without(found.v4, v4)), 6: Addresses(v6=_without(found.v6, v6))}
+
+
+def _without(spans, address):
+    """Spans without one address, which may be written with its prefix."""
+    if "/" not in address:
+        return spans
+    gone = int(ip_interface(address).ip)
+    return common(spans, ((0, gone - 1), (gone + 1, 2**128)))
+
+
+def _passing(acls, names, default, own):
+    """What lets one instance reach another by all ports: allow rules that no drop or reject rule takes that from, and the default.
+
+    Between two ports of one bridge the rules of both directions are met, and those that deny come first. default: the direction whose
+    default action is allow. own: by family.
+    """
+    rules = [rule for name in names if name in acls for rule in acls[name].rules if rule.takes_effect]
+    allowed = [(str(rule), packets(rule)) for rule in rules if rule.allows]
+    if default:
+        allowed.append((f"the default for {default} is allow", packets(AclRule(default, "allow", "enabled"))))
+    found = []
+    for family, both in own.items():
+        denied = [packets(rule).within(both) for rule in rules if not rule.allows]
+        for what, speaks in allowed:
+            inside = speaks.within(both)
+            every = is_every_port(inside.destination_ports) and not inside.protocol.startswith("icmp")
+            if every and inside.families and not any(no.covers(inside) for no in denied):
+                found.append(f"{what}: it admits one instance to another by IPv{family}")
+    return found
+
+
+def _unfiltered(host, attached, nics):
+    """What is missing on a host where the ACLs of the network don't meet what its bridge passes on: filters of the NICs."""
+    server = host.incus.server
+    filtered = host.firewall.filters_bridged
+    gap = ", ".join(sorted(_FAMILIES - filtered))
+    why = f"on {host.name} frames between its ports meet no rule of {gap}" if attached else "no ACL is attached"
+    if server.firewall != "nftables":
+        return [f"{why}, and {server.firewall or 'an unknown firewall'} filters no NIC"] if nics else [why]
+    bare = [f"{instance.resource}/{name}" for instance, _, name, nic in nics if not _acls(nic)]
+    if bare or not nics:
+        return [f"{why}, and no ACL of their own have {', '.join(bare) or 'any NICs to come'}"]
+    missing = [
+        chain
+        for instance, _, name, _ in nics
+        if instance.status == "Running"
+        and host.firewall.rules.chain("bridge", "incus", chain := _chain_of(instance, name)) is None
+    ]
+    return [f"{why}, and the firewall of {host.name} lacks {', '.join(missing)}"] if missing else []
+
+
+def _chain_of(instance, nic):
+    prefix = "" if instance.project == "default" else f"{instance.project}_"
+    return f"fwd.{prefix}{instance.name}.{nic}"
+
+
+@policy("ACL-007")
+def test_acl_rules_are_loaded_in_the_firewall_of_the_host(facts, site, require):
+    """What a network's configuration names is in the kernel of each host: somebody may have emptied it, and Incus notices nothing."""
+    clustered = facts.incus.server.clustered
+    cluster = "cluster" if clustered else facts.name
+    listed = {
+        network.name: network
+        for network in facts.incus.networks
+        if network.managed and (facts.member in network.locations or not clustered)
+    }
+    declared = {bridge.name: bridge for bridge in site.bridges}
+    for name in dict.fromkeys([*declared, *listed]):
+        network = listed.get(name)
+        link = facts.network.links.get(name)
+        if network is None or (name in declared and link is None):
+            because = finding_id("NET-004", facts.name, name)
+            require.not_applicable(name, f"there is no network {name} on {facts.name}", because=because)
+        elif network.type == "bridge" and words(network.config.get("security.acls")):
+            with require.about(name):
+                _loaded(facts, name, require)
+        elif name in declared:
+            because = finding_id("ACL-001", cluster, name) if declared[name].acls else None
+            require.not_applicable(name, "no ACL is attached: there is nothing to load", because=because)
+
+
+def _loaded(facts, name, require):
+    if facts.incus.server.firewall != "nftables":
+        said = facts.incus.server.firewall or "an unknown firewall"
+        raise EvidenceError(f"Incus filters with {said} on {facts.name}; only nftables is read", host=facts.name)
+    missing = facts.firewall.rules.missing_of_acls(name)
+    require(
+        name,
+        not missing,
+        expected=f"the chains of {name}'s ACLs in table inet incus, with their rules",
+        observed="; ".join(missing) or "loaded",
+    )

@@ -1,0 +1,44 @@
+"""desired: what of the site is there to be judged, for checks of more than one file.
+
+Room: beside ``examined``. May import the model, facts and errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sigsrv.errors import EvidenceError
+from sigsrv.facts import ClusterFacts
+from sigsrv.facts.incus import Instance
+from sigsrv.facts.resources import Config, Network, Project
+from sigsrv.finding import finding_id
+from sigsrv.site import Site, SiteBridge
+
+
+def managed(facts: ClusterFacts, site: Site, require: Any) -> Iterator[tuple[SiteBridge, Network]]:
+    """Each bridge of the site with its network; one that is missing is the fault of NET-004, on the host that told of it."""
+    listed, host = facts.first(lambda incus: (incus.networks, incus.evidence.host))
+    networks = {network.name: network for network in listed}
+    for bridge in site.bridges:
+        network = networks.get(bridge.name)
+        if network is None or not network.managed:
+            because = finding_id("NET-004", host, bridge.name)
+            require.not_applicable(bridge.name, f"there is no managed network {bridge.name}", because=because)
+        else:
+            yield bridge, network
+
+
+def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
+    """The NICs that an instance has on a network, by the device's name; also those that name the bridge as their parent."""
+    for name, device in sorted(instance.expanded_devices.items()):
+        if device.get("type") == "nic" and network in (device.get("network"), device.get("parent")):
+            yield name, device
+
+
+def owner_of_networks(projects: Iterable[Project], name: str) -> str:
+    """The project whose networks and ACLs the instances of a project use. Raises EvidenceError where it is not listed."""
+    found = next((project for project in projects if project.name == name), None)
+    if found is None:
+        raise EvidenceError(f"no project {name} among those that Incus lists")
+    return name if found.config["features.networks"] == "true" else "default"

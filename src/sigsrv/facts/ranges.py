@@ -1,0 +1,200 @@
+"""facts.ranges: the addresses, ports and packets that a rule of an ACL speaks of, as sets that can be compared.
+
+Room: facts. May import errors and collect. IPv4 and IPv6 are kept apart. A word that is no address (a selector such as @internal, the
+name of another ACL) stands for nobody knows whom: it is never "any", and covers only itself.
+Source: Incus, doc/howto/network_acls.md (rule properties).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from sigsrv.errors import EvidenceError
+from sigsrv.facts.config import words
+from sigsrv.facts.resources import AclRule
+
+Span = tuple[int, int]  # the first and the last of it
+_BITS = {4: 32, 6: 128}
+_PORTS = ((0, 65535),)
+# What a packet to one host may be sent to: 1.0.0.0 to 223.255.255.255 without the loopback, 2000::/3.
+_ROUTED = {4: ((1 << 24, (127 << 24) - 1), (128 << 24, (224 << 24) - 1)), 6: ((1 << 125, (1 << 126) - 1),)}
+_FAMILY_OF = {"icmp4": 4, "icmp6": 6}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """A set of addresses. v4, v6: spans in order, none touching another; unknown: the words that are no addresses."""
+
+    v4: tuple[Span, ...] = ()
+    v6: tuple[Span, ...] = ()
+    unknown: frozenset[str] = frozenset()
+
+    def of(self, family: int) -> tuple[Span, ...]:
+        return self.v4 if family == 4 else self.v6
+
+    @property
+    def is_any(self) -> bool:
+        """Whether it has every address that is routed of one family at least."""
+        return any(covers(self.of(family), routed) for family, routed in _ROUTED.items())
+
+    def __or__(self, other: Addresses) -> Addresses:
+        return Addresses(merged([*self.v4, *other.v4]), merged([*self.v6, *other.v6]), self.unknown | other.unknown)
+
+
+def _all(family: int) -> tuple[Span, ...]:
+    return ((0, 2 ** _BITS[family] - 1),)
+
+
+ANY = Addresses(_all(4), _all(6))
+
+
+def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans in order; those that overlap or touch made one."""
+    found: list[Span] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return tuple(found)
+
+
+def covers(outer: tuple[Span, ...], inner: tuple[Span, ...]) -> bool:
+    """Whether all of ``inner`` lies in ``outer``; both as ``merged`` gives them."""
+    return all(any(first <= low and high <= last for first, last in outer) for low, high in inner)
+
+
+def common(one: tuple[Span, ...], other: tuple[Span, ...]) -> tuple[Span, ...]:
+    """What lies in both."""
+    found = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
+    return merged((low, high) for low, high in found if low <= high)
+
+
+def addresses(text: str) -> Addresses:
+    """The addresses of a list: CIDR, single ones, ranges ``a-b``; any, where it is empty."""
+    if not text.strip():
+        return ANY
+    spans: dict[int, list[Span]] = {4: [], 6: []}
+    unknown = set()
+    for word in words(text):
+        try:
+            family, span = _span(word)
+            spans[family].append(span)
+        except ValueError:
+            unknown.add(word)
+    return Addresses(merged(spans[4]), merged(spans[6]), frozenset(unknown))
+
+
+def _span(word: str) -> tuple[int, Span]:
+    """The family and the span of a word. Raises ValueError where it is no address."""
+    first, dash, last = word.partition("-")
+    if not dash:
+        network = ip_network(word, strict=False)
+        return network.version, (int(network.network_address), int(network.broadcast_address))
+    low, high = ip_address(first.strip()), ip_address(last.strip())
+    if low.version != high.version or int(low) > int(high):
+        raise ValueError(f"{word}: no range")
+    return low.version, (int(low), int(high))
+
+
+def ports(text: str) -> tuple[Span, ...]:
+    """The ports of a list of ports and ranges ``a-b``; all, where it is empty. Raises EvidenceError where it is none."""
+    if not text.strip():
+        return _PORTS
+    found = []
+    for word in words(text):
+        match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", word)
+        span = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not span[0] <= span[1] <= _PORTS[0][1]:
+            raise EvidenceError(f"{word!r} is no port, and no range of ports")
+        found.append(span)
+    return merged(found)
+
+
+def is_every_port(spans: tuple[Span, ...]) -> bool:
+    """Whether every port is in it. Port 0 carries nothing."""
+    return covers(spans, ((1, 65535),))
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The packets that a rule speaks of. protocol: "" is any; source and destination: of the families that it can match."""
+
+    source: Addresses
+    destination: Addresses
+    protocol: str
+    source_ports: tuple[Span, ...]
+    destination_ports: tuple[Span, ...]
+    icmp: tuple[str, str]  # type and code; "" is any
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families of which it can match something: both sides must have it, and the protocol exist there."""
+        return tuple(
+            family
+            for family in (4, 6)
+            if self.source.of(family)
+            and self.destination.of(family)
+            and _FAMILY_OF.get(self.protocol, family) == family
+        )
+
+    def within(self, both: Addresses) -> Packets:
+        """Those of them that go from one of some addresses to another of these."""
+
+        def clipped(side: Addresses) -> Addresses:
+            return Addresses(common(side.v4, both.v4), common(side.v6, both.v6))
+
+        return Packets(
+            clipped(self.source),
+            clipped(self.destination),
+            self.protocol,
+            self.source_ports,
+            self.destination_ports,
+            self.icmp,
+        )
+
+    def covers(self, other: Packets) -> bool:
+        """Whether each packet of ``other`` is one of these as well."""
+        sides = ((self.source, other.source), (self.destination, other.destination))
+        return (
+            self.protocol in ("", other.protocol)
+            and all(_covers(mine, theirs, other.families) for mine, theirs in sides)
+            and covers(self.source_ports, other.source_ports)
+            and covers(self.destination_ports, other.destination_ports)
+            and all(mine in ("", theirs) for mine, theirs in zip(self.icmp, other.icmp, strict=True))
+        )
+
+    def meets(self, other: Packets) -> bool:
+        """Whether some packet may be one of both."""
+        return (
+            (self.protocol == other.protocol or "" in (self.protocol, other.protocol))
+            and any(
+                common(self.source.of(family), other.source.of(family))
+                and common(self.destination.of(family), other.destination.of(family))
+                for family in set(self.families) & set(other.families)
+            )
+            and bool(common(self.source_ports, other.source_ports))
+            and bool(common(self.destination_ports, other.destination_ports))
+            and all(a == b or "" in (a, b) for a, b in zip(self.icmp, other.icmp, strict=True))
+        )
+
+
+def _covers(mine: Addresses, theirs: Addresses, families: tuple[int, ...]) -> bool:
+    """Whether one side of a rule has all of the other rule's. Whoever an unknown word stands for, only any or the same word has him."""
+    named = theirs.unknown <= mine.unknown or mine == ANY
+    return named and all(covers(mine.of(family), theirs.of(family)) for family in families)
+
+
+def packets(rule: AclRule) -> Packets:
+    """The packets that a rule speaks of. Raises EvidenceError where its ports are none."""
+    return Packets(
+        addresses(rule.source),
+        addresses(rule.destination),
+        rule.protocol,
+        ports(rule.source_port),
+        ports(rule.destination_port),
+        (rule.icmp_type, rule.icmp_code),
+    )

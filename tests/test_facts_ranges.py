@@ -1,0 +1,172 @@
+"""Addresses, ports and packets of rules, compared as sets."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigsrv.errors import EvidenceError
+from sigsrv.facts.ranges import ANY, Addresses, addresses, common, covers, is_every_port, merged, packets, ports
+from sigsrv.facts.resources import AclRule
+
+SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: tuple(sorted(pair))), max_size=6)
+
+
+def members(spans) -> set[int]:
+    return {number for first, last in spans for number in range(first, last + 1)}
+
+
+@given(SPANS, SPANS)
+def test_spans_are_sets(one, other):
+    """Merging, covering and what is common mean what they mean for sets of numbers."""
+    a, b = merged(one), merged(other)
+
+    assert members(a) == members(one)
+    assert all(last + 1 < first for (_, last), (first, _) in pairwise(a))
+    assert covers(a, b) is (members(b) <= members(a))
+    assert members(common(a, b)) == members(a) & members(b)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "0.0.0.0/0",
+        "::/0",
+        "0.0.0.0/0,::/0",
+        "0.0.0.0/1, 128.0.0.0/1",
+        "0.0.0.0-127.255.255.255,128.0.0.0/2,192.0.0.0-255.255.255.255",
+        "1.0.0.0-126.255.255.255,128.0.0.0-223.255.255.255",
+        "2000::/3",
+        "::/1,8000::/1",
+        "10.0.0.0/8,@internal,::/0",
+    ],
+)
+def test_what_has_every_routed_address_is_any(text):
+    """However it is cut into pieces, of either family."""
+    assert addresses(text).is_any
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.0/8", "0.0.0.0/1", "128.0.0.0/1", "fe80::/10", "@internal", "any", "2001:db8::/32", "0.0.0.0"]
+)
+def test_what_lacks_some_is_not(text):
+    """A word that nobody knows is not any either."""
+    assert not addresses(text).is_any
+
+
+def test_addresses_are_read_in_every_form():
+    """CIDR with bits of the host, single ones, ranges; what is none of them is kept as a word."""
+    found = addresses("10.0.0.5/31, 10.0.0.6, 10.0.0.7 - 10.0.0.9, fe80::1,@external,a-b,9.9.9.9-1.1.1.1,1.1.1.1-::1")
+
+    assert found.v4 == ((10 << 24 | 4, 10 << 24 | 9),)
+    assert found.v6 == ((0xFE80 << 112 | 1, 0xFE80 << 112 | 1),)
+    assert found.unknown == {"@external", "a-b", "9.9.9.9-1.1.1.1", "1.1.1.1-::1"}
+    assert addresses("") == ANY
+    assert (found | addresses("::/0")).is_any
+    assert (addresses("10.0.0.0/9") | addresses("10.128.0.0/9,x")) == Addresses(
+        addresses("10.0.0.0/8").v4, (), frozenset("x")
+    )
+
+
+def test_ports_are_read_in_every_form():
+    """Single ones, ranges and lists of them; none at all is all."""
+    assert ports("22, 80-81,82") == ((22, 22), (80, 82))
+    assert [
+        is_every_port(ports(text)) for text in ("", "0-65535", "1-65535", "1-1023,1024-65535", "2-65535", "443")
+    ] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    for text in ("http", "-1", "80-", "81-80", "65536", "1-2-3"):
+        with pytest.raises(EvidenceError, match="no port"):
+            ports(text)
+
+
+def rule(**more: str) -> AclRule:
+    return AclRule(**{"direction": "egress", "action": "allow", "state": "enabled", **more})
+
+
+ALLOW = {"destination": "172.24.0.0/16", "protocol": "tcp", "destination_port": "80,443"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"destination": "172.16.0.0/12"},
+        {"destination": "172.24.0.0/17,172.24.128.0-172.24.255.255"},
+        {"destination": "0.0.0.0/0", "protocol": "tcp"},
+        {"protocol": "tcp", "destination_port": "1-1000"},
+        {"source": "0.0.0.0/0"},
+    ],
+)
+def test_a_rule_covers_what_it_has_all_of(more):
+    """Any, a network around it, the same in pieces; the other family does not matter where there is nothing of it."""
+    assert packets(rule(**more)).covers(packets(rule(**ALLOW)))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"destination": "172.24.0.0/17"},
+        {"protocol": "udp"},
+        {"protocol": "tcp", "destination_port": "80"},
+        {"source": "172.20.0.0/16"},
+        {"protocol": "tcp", "source_port": "1024-65535"},
+        {"destination": "::/0"},
+        {"destination": "@internal"},
+    ],
+)
+def test_a_rule_does_not_cover_what_it_lacks_some_of(more):
+    """Half of the addresses, another protocol, fewer ports, the other family, a word that nobody knows."""
+    assert not packets(rule(**more)).covers(packets(rule(**ALLOW)))
+
+
+def test_an_icmp_rule_speaks_of_one_family():
+    """A rule for all of IPv4 covers one for icmp4 to anywhere, and not one for icmp6."""
+    every = packets(rule(destination="0.0.0.0/0"))
+
+    assert every.covers(packets(rule(protocol="icmp4")))
+    assert not every.covers(packets(rule(protocol="icmp6")))
+    assert packets(rule(protocol="icmp4")).covers(packets(rule(protocol="icmp4", icmp_type="8")))
+    assert not packets(rule(protocol="icmp4", icmp_type="8")).covers(packets(rule(protocol="icmp4")))
+
+
+def test_a_word_that_nobody_knows_is_covered_by_itself_and_by_any():
+    """Whom it stands for can't be told; a rule for any has him, and so has one of the same word."""
+    named = packets(rule(destination="@internal"))
+
+    assert packets(rule()).covers(named)
+    assert packets(rule(destination="@internal,10.0.0.0/8")).covers(named)
+    assert not packets(rule(destination="0.0.0.0/0")).covers(named)
+
+
+def test_rules_that_share_some_packets_meet():
+    """Not where a protocol, a port, a family or an address parts them."""
+    allow = packets(rule(**ALLOW))
+
+    assert packets(rule(destination="172.24.0.0/24", protocol="tcp", destination_port="443-500")).meets(allow)
+    assert not packets(rule(destination="10.0.0.0/8")).meets(allow)
+    assert not packets(rule(protocol="udp")).meets(allow)
+    assert not packets(rule(protocol="tcp", destination_port="22")).meets(allow)
+    assert not packets(rule(destination="::/0")).meets(allow)
+    assert not packets(rule(protocol="icmp4", icmp_type="8")).meets(packets(rule(protocol="icmp4", icmp_type="0")))
+
+
+def test_packets_within_a_subnet_are_those_from_and_to_it():
+    """What is left of a rule for any, when only one subnet's own traffic is looked at."""
+    own = addresses("172.24.0.0/16,fe80::/10")
+    inside = packets(rule()).within(own)
+
+    assert (inside.source, inside.destination) == (own, own)
+    assert packets(rule(destination="172.16.0.0/12")).within(own).families == (4,)
+    assert packets(rule(destination="10.0.0.0/8")).within(own).families == ()
