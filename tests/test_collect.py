@@ -6,14 +6,16 @@ import dataclasses
 import json
 import shutil
 import subprocess
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from sigsrv import data
-from sigsrv.collect import evidence
+from sigsrv.collect import api, evidence
 from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
-from sigsrv.collect.evidence import Answer, Failure
+from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, Wants, carried, read, script, select
 from sigsrv.collect.redact import redacted
 from sigsrv.collect.session import ConnectionFailed, Target, bounded
@@ -245,3 +247,23 @@ def test_how_long_a_token_lasts_is_no_secret():
         "core.remote_token_expiry": "15M",
         "join_token": "(redacted)",
     }
+
+
+def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(monkeypatch):
+    """Before there is a site nobody knows what the cluster calls a host: its daemon says so."""
+    asked: list[str] = []
+
+    def answer(client, url, *_):
+        asked.append(url)
+        return ApiAnswer(200, [{"name": "p"}] if url == api.POOLS else [])
+
+    monkeypatch.setattr(api, "_get", answer)
+    client = SimpleNamespace(host_info={"environment": {"server_clustered": True, "server_name": "minisrv"}})
+
+    for member in ("", "alias"):
+        api.collect_api([lambda _: client], member, time.monotonic() + 5, lambda: pytest.fail("no way"))
+
+    assert [url for url in asked if url.startswith("/1.0/storage-pools/p?")] == [
+        api.pool_url("p", "minisrv"),
+        api.pool_url("p", "alias"),
+    ]

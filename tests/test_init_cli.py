@@ -175,6 +175,24 @@ def test_the_machine_itself_has_its_own_name(monkeypatch, capsysbinary):
     assert b"members of the cluster that were not asked: sigsrv" in capsysbinary.readouterr().out
 
 
+def test_what_a_scan_with_the_drafted_site_would_not_ask_is_not_judged(tmp_path, monkeypatch):
+    """ZFS is asked about although nobody knows yet whether there is any; without a ZFS pool no scan would have."""
+    kept = evidence.load(data.DEMO / "evidence")
+    for seen in kept.values():
+        for url, answer in seen.api.items():
+            if url.startswith("/1.0/storage-pools"):
+                for row in answer.metadata if isinstance(answer.metadata, list) else [answer.metadata]:
+                    row["driver"] = "dir"
+    live(monkeypatch, kept)
+    judge, judged = scan.judge, {}
+    monkeypatch.setattr(scan, "judge", lambda plan, found: judged.update(found) or judge(plan, found))
+
+    main(["init", "--hosts", "sigsrv,minisrv", "--output", str(tmp_path / "site.yaml")])
+
+    assert "link" in judged["sigsrv"].probes
+    assert not [probe for probe in judged["sigsrv"].probes if probe.startswith("zpool")]
+
+
 def test_a_host_that_is_away_is_told_and_the_other_is_drafted(tmp_path, monkeypatch, capsys):
     """Exit status 3, and what the other knows."""
     path = tmp_path / "site.yaml"
