@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import stat
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 
-from sigsrv import data, init_cli, policy, scan, site
+from sigsrv import data, policy, scan, site
 from sigsrv.cli import main
 from sigsrv.collect import Evidence, Failure, evidence
 from sigsrv.errors import FailureKind
@@ -103,25 +101,6 @@ def test_wrong_use_is_told_before_a_host_is_asked(argv, message, capsys, monkeyp
 
     assert main(["init", *argv]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_the_editor_finds_the_schema():
-    """Relative to a file in the checkout, so that the checkout may move; else by its whole path."""
-    for folder in (ROOT / "policies", ROOT, ROOT / "lab"):
-        address = init_cli._schema(folder / "site.yaml")
-        assert not address.startswith(("/", "file:"))
-        assert json.loads((folder / address).read_text())["title"].startswith("A site")
-    for output in (Path("/etc/sigsrv/site.yaml"), None):
-        address = init_cli._schema(output)
-        assert address.startswith("file:///")
-        assert json.loads(Path(unquote(urlsplit(address).path)).read_text())["title"].startswith("A site")
-
-
-def test_an_installed_sigsrv_names_its_own_schema(monkeypatch):
-    """There is no checkout that a path could be relative to."""
-    monkeypatch.setattr(data, "checkout_site", lambda: None)
-
-    assert init_cli._schema(ROOT / "policies" / "site.yaml") == site.SCHEMA.as_uri()
 
 
 def live(monkeypatch, kept):

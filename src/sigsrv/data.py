@@ -21,6 +21,22 @@ def folder(name: str) -> Path:
     return (_CHECKOUT if _IN_CHECKOUT else PACKAGE) / name
 
 
+def schema(kind: str) -> Path:
+    """The JSON Schema of a kind of file: ``site``, ``policy``, ``waivers`` or ``remediation``."""
+    return folder("policies") / "schema" / f"{kind}.schema.json"
+
+
+def modeline(kind: str, place: Path | None) -> str:
+    """The first line of a YAML file, by which an editor finds its schema: relative within the checkout, which may move, else whole.
+
+    place: the folder of the file, None where nobody knows it.
+    """
+    found = schema(kind)
+    inside = place is not None and _IN_CHECKOUT and _CHECKOUT in (place.resolve(), *place.resolve().parents)
+    address = os.path.relpath(found, place.resolve()) if inside and place else found.as_uri()
+    return f"# yaml-language-server: $schema={address}\n"
+
+
 def checkout_site() -> Path | None:
     """``policies/site.yaml`` of the checkout; None where sigsrv is installed (its copy is an example, not a site)."""
     return _CHECKOUT / "policies" / "site.yaml" if _IN_CHECKOUT else None

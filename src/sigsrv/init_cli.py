@@ -70,7 +70,7 @@ def _init(arguments: argparse.Namespace) -> int:
     document = draft.draft(draft.facts_of(evidences), origin)
     path = output or Path("site.yaml")
     above = draft.head(document, origin, evidences)
-    modeline = f"# yaml-language-server: $schema={origin.schema}\n"
+    modeline = data.modeline("site", output.parent if output else None)
     drafted = site.loads(modeline + document.text(above, {}, ()), path, plan.policies)
     findings = _judged(replace(plan, site=drafted, hosts=drafted.hosts), evidences)
     at, below = draft.marks(document, findings, plan.policies)
@@ -121,7 +121,7 @@ def _origin(name: str, plan: Plan, evidences: Mapping[str, Evidence], output: Pa
     if named := [option for option, value in given if value]:
         notes.append(f"a site file does not hold {', '.join(named)}: give that to each command")
     at = scan.timestamp(max(seen.collected for seen in evidences.values()))
-    return draft.Origin(name, at, _schema(output), options, tuple(notes))
+    return draft.Origin(name, at, options, tuple(notes))
 
 
 def _way(host: str, plan: Plan, output: Path | None) -> dict[str, object]:
@@ -139,15 +139,6 @@ def _way(host: str, plan: Plan, output: Path | None) -> dict[str, object]:
     if options.timeout_s:
         found["timeout_s"] = options.timeout_s
     return found
-
-
-def _schema(output: Path | None) -> str:
-    """The address of the schema for an editor: relative to a file in the checkout, else absolute."""
-    checkout = data.checkout_site()
-    folder = output.parent.resolve() if output else None
-    if checkout and folder and checkout.parents[1] in (folder, *folder.parents):
-        return os.path.relpath(site.SCHEMA, folder)
-    return site.SCHEMA.as_uri()
 
 
 def _judged(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:

@@ -154,7 +154,7 @@ def mistakes(path: Path) -> list[UsageError]:
 
 @cache
 def _schema() -> Mapping[str, Any]:
-    found = json.loads((data.folder("policies") / "schema" / "policy.schema.json").read_text(encoding="utf-8"))
+    found = json.loads(data.schema("policy").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
 

@@ -61,7 +61,7 @@ class Fix:
 def load(folder: Path | None = None) -> dict[str, Remediation]:
     """All remediations, by name. Raises UsageError: file, line, what is wrong."""
     root = folder or data.folder("remediations")
-    schema = json.loads((data.folder("policies") / "schema" / "remediation.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(data.schema("remediation").read_text(encoding="utf-8"))
     found = {}
     for path in sorted(root.glob("*/remediation.yaml")):
         document = yamlfile.load(path)

@@ -48,7 +48,7 @@ def load(path: Path, policies: Collection[str], max_days: int) -> tuple[Waiver, 
     Raises UsageError: file, line, what is wrong, what is allowed.
     """
     document = yamlfile.load(path)
-    schema = json.loads((data.folder("policies") / "schema" / "waivers.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(data.schema("waivers").read_text(encoding="utf-8"))
     yamlfile.validate(document, schema)
     found: list[Waiver] = []
     for index, entry in enumerate(document.data.get("waivers") or ()):

@@ -27,7 +27,7 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.util import load_yaml_guess_indent
 
-from sigsrv import waiver
+from sigsrv import data, waiver
 from sigsrv.errors import UsageError
 from sigsrv.finding import Waiver
 
@@ -67,7 +67,9 @@ def put(
                     f"{twin.source}: there is a waiver of {twin.concerns} already, by {twin.owner}",
                     "--replace writes this one in its place",
                 )
-            source = path.read_bytes().decode("utf-8") if path.exists() else _NEW
+            source = (
+                path.read_bytes().decode("utf-8") if path.exists() else data.modeline("waivers", path.parent) + _NEW
+            )
             with _beside(path) as new:
                 with new.open("wb") as file:
                     file.write(_edited(path, source, entry).encode("utf-8"))

@@ -43,14 +43,13 @@ _ONLY_YOU = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a draft comes from. name: the site's; at: when the hosts were so, RFC 3339; schema: the address of the schema.
+    """Where a draft comes from. name: the site's; at: when the hosts were so, RFC 3339.
 
     options: by host, what the command line says of the way to it; notes: what it says that no site file holds.
     """
 
     name: str
     at: str
-    schema: str
     options: Mapping[str, Mapping[str, object]]
     notes: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 Room: the model. May import collect's address of an API, facts' sizes and what lies below.
 """
 
-from sigsrv.site.loading import SCHEMA, find, load, loads, parse, schema
+from sigsrv.site.loading import find, load, loads, parse, schema
 from sigsrv.site.model import (
     DEFAULT_FEATURES,
     DEFAULT_LIMITS,
@@ -28,7 +28,6 @@ from sigsrv.site.model import (
 __all__ = [
     "DEFAULT_FEATURES",
     "DEFAULT_LIMITS",
-    "SCHEMA",
     "Auth",
     "Backups",
     "ClusterWants",

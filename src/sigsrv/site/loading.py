@@ -39,7 +39,6 @@ from sigsrv.site.model import (
 )
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
-SCHEMA = data.folder("policies") / "schema" / "site.schema.json"
 
 
 def find(option: str | None) -> Path:
@@ -72,7 +71,7 @@ def loads(text: str, path: Path, policies: Collection[str]) -> Site:
 
 def schema() -> dict[str, Any]:
     """The schema of a site file."""
-    found = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    found = json.loads(data.schema("site").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
 
