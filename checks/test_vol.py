@@ -298,8 +298,9 @@ def test_custom_volume_is_in_use(facts, site, require):
 
 
 def _used(volume, host, facts, site):
-    if volume.used_by:
-        return True, [f"{use.kind} {use.project}/{use.name}" for use in volume.used_by]
+    users = facts.users(volume)
+    if users:
+        return True, [f"{use.kind} {use.project}/{use.name}" for use in users]
     if volume.content_type == "iso":
         return True, "an ISO image"
     if site.is_protected(volume.resource):
@@ -307,6 +308,9 @@ def _used(volume, host, facts, site):
     keys = _keys_of_daemons(facts, host, f"{volume.pool}/{volume.name}") if volume.project == "default" else []
     if keys:
         return True, f"used by Incus itself: {', '.join(keys)}"
+    for unread, cause in facts.instances.unread:
+        if volume.location in ("", unread.location):
+            raise cause
     if volume.created is None:
         raise EvidenceError(f"nothing uses {volume.resource}, and Incus does not know how old it is")
     young = _age(volume.created, _now(facts, host), f"the volume {volume.resource}") < _YOUNG_S

@@ -25,7 +25,7 @@ from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
 from sigsrv.facts.updates import UpdateFacts
-from sigsrv.facts.volumes import Volume
+from sigsrv.facts.volumes import Use, Volume, attached
 
 __all__ = ["ClusterFacts", "FirewallFacts", "HostFacts", "IncusFacts", "NetworkFacts", "StorageFacts", "SystemFacts"]
 
@@ -209,6 +209,37 @@ class ClusterFacts:
             if at is not None or not volume.location:
                 found.append((volume, at.name if at else self.name))
         return tuple(found)
+
+    def users(self, volume: Volume) -> frozenset[Use]:
+        """Who uses a custom volume: instances, also those that have it from a profile, profiles, and Incus itself.
+
+        Raises EvidenceError where instances or profiles could not be read. Of instances on a member that is away only those are
+        known that have the volume of their own.
+        """
+        own = {use for use in volume.used_by if use.kind != "profiles"}
+        return frozenset(own).union(
+            use
+            for use, location in self._attached.get((volume.pool, volume.project, volume.name), ())
+            if not location or not volume.location or location == volume.location
+        )
+
+    @cached_property
+    def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[Use, str]]]:
+        """By pool, project and name of a volume: what attaches it, and on which member; a profile does so on all."""
+        found: dict[tuple[str, str, str], list[tuple[Use, str]]] = {}
+        holders = [
+            (Use("instances", each.project, each.name), each.location, each.expanded_devices)
+            for each, _ in self.instances.read
+        ]
+        holders += [
+            (Use("profiles", each.project, each.name), "", each.devices)
+            for each in self.first(lambda incus: incus.profiles)
+        ]
+        for use, location, devices in holders:
+            for pool, name in attached(devices):
+                owner = self.first(lambda incus, p=use.project: incus.owner(p, "features.storage.volumes"))  # type: ignore[misc]
+                found.setdefault((pool, owner, name), []).append((use, "" if location == "none" else location))
+        return found
 
     def host_of(self, location: str) -> HostFacts | None:
         """The host that is the member ``location``; an unclustered host's instances are at ``none``. None: not selected."""

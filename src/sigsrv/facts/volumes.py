@@ -1,6 +1,7 @@
 """facts.volumes: the custom volumes of the storage pools, with their snapshots and who uses them.
 
-Room: facts. May import errors and collect.
+Room: facts. May import errors and collect. What Incus lists as ``used_by`` is not the whole truth: instances that have a volume from a
+profile are not in it, and in a list of all projects a profile is looked up as if its project were the one that was asked.
 Source: Incus REST API, doc/rest-api.yaml (StorageVolume); doc/config_options.txt (storage_volume).
 """
 
@@ -36,6 +37,7 @@ class Volume:
     """A custom volume. location: its member; "" where the pool is of the whole cluster. Times are seconds since the epoch.
 
     created: None where Incus does not know. snapshots: when each was taken, None among them where Incus does not know.
+    used_by: as Incus lists it (see above).
     """
 
     pool: str
@@ -51,6 +53,15 @@ class Volume:
     @property
     def resource(self) -> str:
         return f"{self.pool}/{self.project}/{self.name}"
+
+
+def attached(devices: Mapping[str, Mapping[str, str]]) -> frozenset[tuple[str, str]]:
+    """The custom volumes that devices attach, as pool and name; a source may go on with a path within the volume."""
+    return frozenset(
+        (device["pool"], device["source"].partition("/")[0])
+        for device in devices.values()
+        if device.get("type") == "disk" and device.get("pool") and device.get("source")
+    )
 
 
 def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volume, ...]:
