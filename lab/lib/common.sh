@@ -20,6 +20,7 @@ HOSTS=(sigsrv minisrv)
 declare -A ADDRESS=([sigsrv]=$SUBNET.1 [minisrv]=$SUBNET.2)
 # bridge, its address, the interface that stands in for its VLAN
 BRIDGES=("sigsrvbr0 172.20.0.1/16 sigsrv0" "incusbr0 172.16.0.1/16 incus0" "userbr0 172.24.0.1/16 user0")
+BACKUPS=/home/backups            # a folder on sigsrv; the site template names it too
 PROGRAM=${PROGRAM:-lab}             # whose name stands before a message
 
 # fail STATUS ERROR [HINT]

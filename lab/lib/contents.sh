@@ -28,6 +28,7 @@ create_pools() {
     for host in "${HOSTS[@]}"; do ask storage create "$name" "$driver" ${options:+"$options"} --target "$host"; done
     ask storage create "$name" "$driver"
   done
+  ask storage set iso rsync.bwlimit=50MB
 }
 
 create_acls() {
@@ -121,6 +122,7 @@ launch_instances() { # HOST
       ask launch busybox capped --target sigsrv -c limits.cpu=1 -c limits.memory=64MiB -c limits.processes=100
       ask create busybox stopped-a --target sigsrv
       ask launch busybox tenant2 --target sigsrv --project restricted
+      keep_data
       ;;
     minisrv)
       ask launch busybox svc-b --target minisrv -p svc
@@ -129,8 +131,23 @@ launch_instances() { # HOST
       ask create busybox stopped-b --target minisrv
       ask launch busybox tenant1 --target minisrv --project restricted
       ask launch busybox alice1 --target minisrv --project user-alice
+      ask storage volume create hdd alice-home --target minisrv --project user-alice size=10MiB
+      ask storage volume attach hdd alice-home alice1 /home --project user-alice
       ;;
   esac
+}
+
+# The critical instance and the protected volume of the site: scheduled snapshots, one of each, and one backup of each.
+keep_data() {
+  local schedule=(snapshots.schedule=@daily snapshots.expiry=2w)
+  ask config set svc-a boot.autostart=true security.protection.delete=true "${schedule[@]}"
+  ask storage volume create nvme data --target sigsrv size=20MiB "${schedule[@]}"
+  ask storage volume attach nvme data capped /srv
+  ask snapshot create svc-a first --no-expiry
+  ask storage volume snapshot create nvme data first --no-expiry
+  on sigsrv mkdir -m 700 "$BACKUPS"
+  ask export svc-a "$BACKUPS/svc-a-lab.tar.gz"
+  ask storage volume export nvme data "$BACKUPS/data-lab.tar.gz"
 }
 
 # Every running instance has its lease: nothing of the lab is still on its way when `up` ends.

@@ -11,7 +11,7 @@ class Case:
 
     fault: str
     host: str
-    changes: dict[str, str]
+    changes: dict[str, str | None]  # None: the finding is gone
     mended: list[str] = field(default_factory=list)
     leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
 

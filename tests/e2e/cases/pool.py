@@ -4,4 +4,5 @@ from tests.e2e.cases import Case
 
 CASES = [
     Case("pool-full", "minisrv", {"POOL-003@minisrv/nvme": "fail"}),
+    Case("pool-config", "sigsrv", {"POOL-002@sigsrv/iso": "fail", "POOL-002@minisrv/iso": "fail"}),
 ]

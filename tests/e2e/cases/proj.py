@@ -2,7 +2,40 @@
 
 from tests.e2e.cases import Case
 
+UNRESTRICTED = {f"PROJ-00{number}@cluster/restricted": "not-applicable" for number in (3, 4, 7)}
 CASES = [
-    Case("project-unrestricted", "sigsrv", {"PROJ-001@cluster/restricted": "fail"}, ["PROJ-001@cluster/restricted"]),
-    Case("project-features", "minisrv", {"PROJ-002@cluster/user-bob": "fail"}),
+    Case(  # the restrictions are without effect then, and nobody holds its instances against them
+        "project-unrestricted",
+        "sigsrv",
+        {
+            "PROJ-001@cluster/restricted": "fail",
+            **UNRESTRICTED,
+            "PROJ-007@minisrv/restricted/tenant1": None,
+            "PROJ-007@sigsrv/restricted/tenant2": None,
+        },
+        ["PROJ-001@cluster/restricted"],
+    ),
+    Case(
+        "project-features",
+        "minisrv",
+        {"PROJ-002@cluster/user-bob": "fail", "PROJ-007@cluster/user-bob": "not-applicable"},
+    ),
+    Case("project-loose", "sigsrv", {"PROJ-003@cluster/user-bob": "fail"}, ["PROJ-003@cluster/user-bob"]),
+    Case("project-any-network", "minisrv", {"PROJ-004@cluster/user-bob": "fail"}, ["PROJ-004@cluster/user-bob"]),
+    Case("project-unlimited", "sigsrv", {"PROJ-005@cluster/user-bob": "fail"}),
+    Case(
+        "volume-shared",
+        "minisrv",
+        {"PROJ-002@cluster/user-bob": "fail", "PROJ-006@sigsrv/nvme/default/data": "fail"},
+    ),
+    Case("restriction-bypassed", "minisrv", {"PROJ-007@minisrv/user-alice/alice1": "fail"}),
+    Case(
+        "project-foreign",
+        "sigsrv",
+        {
+            **dict.fromkeys((f"PROJ-00{number}@cluster/guest" for number in (1, 2, 3, 7)), "pass"),
+            **dict.fromkeys((f"PROJ-00{number}@cluster/guest" for number in (4, 5, 6)), "not-applicable"),
+            "PROJ-008@cluster/guest": "fail",
+        },
+    ),
 ]
