@@ -1,0 +1,239 @@
+"""One host as a machine, read from recorded output."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.facts import host
+from sigsrv.facts.host import Filesystem, MachineFacts, Skew
+
+GIB = 1024**3
+HEADER = "Filesystem              Type        1B-blocks        Used       Avail   Inodes  IUsed Mounted on\n"
+ROOT = "/dev/vda                ext4     270553174016 25332908032 83611385856 16777216 437410 /\n"
+UNREADABLE = ["", "[]", "{}", "null", "Permission denied"]
+
+
+def of(**answers: Answer | str) -> MachineFacts:
+    probes = {
+        name.replace("_", "-"): Answer(name, 0, answer) if isinstance(answer, str) else answer
+        for name, answer in answers.items()
+    }
+    return MachineFacts(Evidence("minisrv", 0.0, probes=probes))
+
+
+def fs(source: str, kind: str, used: int, available: int, target: str) -> Filesystem:
+    return Filesystem(source, kind, used, available, 0, 0, target)
+
+
+def test_memory_and_load_are_those_of_the_kernel():
+    """Sizes become bytes; of the loads the one of 15 minutes is taken."""
+    found = host.memory(
+        "MemTotal:       24684084 kB\nMemFree: 1 kB\nMemAvailable:   23968356 kB\nHugePages_Total:  0\n"
+    )
+
+    assert (found.total, found.available) == (24684084 * 1024, 23968356 * 1024)
+    assert host.load15("3.74 1.34 0.96 2/277 830\n") == 0.96
+
+
+def test_a_cache_below_its_minimum_gives_nothing_back():
+    """What ZFS keeps in any case is not available, and never less than nothing."""
+    header = "9 1 0x01 147 39984 1 2\nname                            type data\n"
+
+    assert (
+        host.arc_reclaimable(f"{header}size                            4    3000000000\nc_min 4 1000000000\n")
+        == 2 * 10**9
+    )
+    assert host.arc_reclaimable(f"{header}size 4 3\nc_min 4 1000000000\n") == 0
+
+
+def test_a_mount_point_keeps_its_blanks():
+    """The columns before it have none but the source."""
+    row = "//server/my share       cifs     1000 400 600 0 0 /srv/my 1 2 3 4 5 share\n"
+    found = host.filesystems(HEADER + ROOT + row)[1]
+
+    assert (found.source, found.kind, found.target) == ("//server/my share", "cifs", "/srv/my 1 2 3 4 5 share")
+    assert (found.used, found.available) == (400, 600)
+
+
+def test_what_is_left_out_and_what_is_one_storage():
+    """Memory, images and instances' own are left out; a device mounted twice is there once, by the mount nearest to the root."""
+    rows = (
+        fs("tmpfs", "tmpfs", 9, 0, "/run"),
+        fs("/dev/loop1", "squashfs", 9, 0, "/snap/core/1"),
+        fs("/dev/sda2", "btrfs", 4, 6, "/home"),
+        fs("/dev/sda2", "btrfs", 4, 6, "/"),
+        fs("/dev/sdb1", "ext4", 4, 6, "/var/lib/incus/storage-pools/hdd"),
+        fs("/dev/sdc1", "ext4", 4, 6, "/var/lib/incus"),
+    )
+
+    assert [row.target for row in host.judged(rows)] == ["/", "/var/lib/incus"]
+
+
+def test_a_zfs_pool_is_one_with_all_its_datasets():
+    """Their used bytes add up, instances' too; one with a quota stands for itself."""
+    rows = (
+        fs("rpool/root", "zfs", 20, 50, "/"),
+        fs("rpool/home", "zfs", 900, 50, "/home"),
+        fs("rpool/incus/web", "zfs", 30, 50, "/var/lib/incus/storage-pools/nvme/containers/web"),
+        fs("rpool/small", "zfs", 9, 1, "/small"),
+        fs("tank/data", "zfs", 10, 90, "/data"),
+    )
+
+    assert [(row.target, row.used, row.available) for row in host.judged(rows)] == [
+        ("/", 950, 50),
+        ("/data", 10, 90),
+        ("/small", 9, 1),
+    ]
+
+
+def test_a_file_system_that_df_could_not_look_at_is_told():
+    """Those of instances and of users' sessions are nobody's business here; another complaint is an error."""
+    said = "df: /mnt/x: Permission denied\ndf: '/a b': Input/output error\ndf: /run/user/7/doc: Permission denied"
+
+    assert host.refused(said) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
+    with pytest.raises(EvidenceError, match="no file systems processed"):
+        host.refused("df: no file systems processed")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "skew", "nearest"),
+    [
+        ("1000000000.250000000", "1000000000.750000000\n", (-0.25, 0.25), 0.0),
+        ("1000000003.250000000", "1000000003.750000000\n", (2.75, 3.25), 2.75),
+        ("0999999990.250000000", "0999999990.750000000\n", (-10.25, -9.75), 9.75),
+    ],
+)
+def test_the_deviation_of_a_clock_lies_between_two_bounds(begin, end, skew, nearest):
+    """The host's first reading is not before ours, its last not after ours."""
+    found = host.skew(begin, end, (1000000000.0, 1000000001.0))
+
+    assert found == Skew(*skew)
+    assert found.nearest == nearest
+
+
+def test_a_clock_that_was_set_meanwhile_is_no_deviation():
+    """More time has passed there than here: one of the two was set."""
+    with pytest.raises(EvidenceError, match="was set while"):
+        host.skew("1000000000.500000000", "1000000003.500000000", (1000000000.0, 1000000001.0))
+
+
+def test_the_system_s_name_is_read_as_a_shell_would():
+    """Values may be quoted; a derivative names what it descends from."""
+    found = host.os_release('# a comment\nPRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\n')
+
+    assert (found.id, found.name) == ("linuxmint", "Linux Mint 22")
+    assert found.is_any("debian")
+    assert not found.is_any("nixos")
+
+
+def test_of_a_setting_that_stands_twice_sshd_takes_the_first():
+    """Keys that are of no interest may stand there any number of times."""
+    said = "port 22\nport 23\npermitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
+
+    assert host.sshd_settings(said + "passwordauthentication yes\n")["passwordauthentication"] == "no"
+
+
+@pytest.mark.parametrize(
+    "view", [host.memory, host.arc_reclaimable, host.load15, host.filesystems, host.os_release, host.sshd_settings]
+)
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_unreadable_output_is_an_error(view, text):
+    """Nothing is made of what is not there."""
+    with pytest.raises(EvidenceError):
+        view(text)
+
+
+@pytest.mark.parametrize(
+    ("view", "text"),
+    [
+        (host.memory, "MemTotal: 1 kB\nMemAvailable: 2 kB\n"),
+        (host.memory, "MemTotal: 0 kB\nMemAvailable: 0 kB\n"),
+        (host.memory, "MemTotal: 5 MB\nMemAvailable: 2 MB\n"),
+        (host.arc_reclaimable, "size 4 100\n"),
+        (host.load15, "0.1 0.2 0.3\n"),
+        (host.filesystems, HEADER),
+        (host.filesystems, HEADER + ROOT.replace(" /\n", " /var\n")),
+        (host.filesystems, HEADER + ROOT + "half a line\n"),
+        (host.filesystems, HEADER + ROOT + "/dev/sdb ext4 - - - - - /srv\n"),
+        (host.filesystems, HEADER + ROOT + "/dev/sdb ext4 0 0 0 0 0 /srv\n"),
+        (host.os_release, 'ID="debian\n'),
+        (host.os_release, "ID=\n"),
+        (
+            host.sshd_settings,
+            "permitrootlogin\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n",
+        ),
+    ],
+)
+def test_half_an_answer_is_an_error(view, text):
+    """What is cut off, contradicts itself or lacks its sizes never reads as an answer."""
+    with pytest.raises(EvidenceError):
+        view(text)
+
+
+def test_a_kernel_without_apparmor_and_without_zfs_says_so():
+    """A file that is not there is an answer; one that may not be read is not."""
+    absent = Answer("cat", 1, "", "cat: x: No such file or directory")
+    refused = Answer("cat", 1, "", "cat: x: Permission denied")
+
+    assert of(apparmor=absent).apparmor is False
+    assert of(arcstats=absent).arc_reclaimable == 0
+    for name, view in (
+        ("apparmor", "apparmor"),
+        ("arcstats", "arc_reclaimable"),
+        ("dmesg-restrict", "dmesg_restricted"),
+    ):
+        with pytest.raises(EvidenceError, match="Permission denied"):
+            getattr(of(**{name: refused}), view)
+
+
+@pytest.mark.parametrize(
+    ("view", "name", "said"),
+    [
+        ("apparmor", "apparmor", "y\n"),
+        ("dmesg_restricted", "dmesg-restrict", "2\n"),
+        ("cpus", "cpus", "0\n"),
+        ("cpus", "cpus", "two\n"),
+        ("synchronized", "time-sync", "NTPSynchronized=perhaps\n"),
+        ("synchronized", "time-sync", ""),
+    ],
+)
+def test_a_value_of_another_kind_is_an_error(view, name, said):
+    """Neither yes nor no is no answer."""
+    with pytest.raises(EvidenceError):
+        getattr(of(**{name: said}), view)
+
+
+def test_only_systemd_itself_says_that_it_does_not_run_the_host():
+    """Any other failure of timedatectl is unknown."""
+    assert of(time_sync="NTPSynchronized=yes\nNTP=no\n").synchronized is True
+    assert of(time_sync=Answer("t", 1, "", "System has not been booted with systemd as init")).synchronized is None
+    with pytest.raises(EvidenceError, match="timed out"):
+        _ = of(time_sync=Answer("t", 1, "", "Failed to query server: Connection timed out")).synchronized
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer("df", 1, "", "sudo: a password is required"),
+        Answer("df", 1, HEADER + ROOT, ""),
+        Answer("df", 0, HEADER + ROOT, "df: /x: Permission denied"),
+        Answer("df", 2, HEADER + ROOT, "df: /x: Permission denied"),
+        Answer("df", failure=Failure(FailureKind.TIMEOUT, "no end in 5 s")),
+    ],
+)
+def test_a_df_that_failed_otherwise_tells_nothing(answer):
+    """Its exit status and its complaints must belong together."""
+    with pytest.raises(EvidenceError):
+        _ = of(filesystems=answer).filesystems
+
+
+def test_evidence_that_does_not_say_when_it_was_collected_tells_nothing_of_the_clock():
+    """Older evidence has no times of the probes."""
+    facts = of(clock_begin="1000000000.250000000\n", clock_end="1000000000.750000000\n")
+
+    with pytest.raises(EvidenceError, match="does not say when") as caught:
+        _ = facts.skew
+
+    assert caught.value.kind is FailureKind.ABSENT
