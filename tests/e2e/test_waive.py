@@ -1,0 +1,72 @@
+"""A waiver on the lab, from the failure to the day when nobody needs it any more."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Lab, clean
+from tests.e2e.test_scan import copied_site, findings
+
+pytestmark = pytest.mark.lab
+
+FINDING = "NET-001@minisrv/sigsrvbr0"
+
+
+@pytest.fixture
+def detached(lab: Lab):
+    """sigsrv0 is out of its bridge on minisrv."""
+    lab.fault("vlan-detached", "minisrv")
+    yield lab
+    lab.fault("vlan-detached", "minisrv", heal=True)
+
+
+def test_the_life_of_a_waiver(detached, tmp_path):
+    """Fails, is waived, is told before its end, fails again from it on, is put right where it is named, and is stale then."""
+    site = copied_site(detached, tmp_path)
+    where = ("--site", str(site), "--report-dir", str(tmp_path / "out"))
+    file = tmp_path / "waivers.yaml"
+
+    def scanned() -> tuple[int, str, str, str]:
+        done = detached.command("sigsrv", "scan", *where)
+        found = findings(tmp_path / "out")[FINDING]
+        return done.returncode, done.stdout, found["verdict"], found["reason"]
+
+    assert scanned()[::2] == (1, "fail")
+    done = detached.command("sigsrv", "waive", FINDING, "--reason", "cable", "--until", "20d", "--owner", "Ada", *where)
+    assert done.returncode == 0, done.stderr
+
+    assert scanned()[:3] == (0, "", "waived")
+    verdicts = {key: found["verdict"] for key, found in findings(tmp_path / "out").items()}
+    assert [key for key in verdicts if verdicts[key] == "waived"] == [FINDING]
+    assert not {"fail", "error"} & set(verdicts.values())
+
+    pytest_run = detached.command("pytest", "checks", "-q", f"--site={site}", f"--report-dir={tmp_path / 'out'}")
+    assert pytest_run.returncode == 0, pytest_run.stdout
+    assert "waived by Ada until " in pytest_run.stdout
+
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15)
+    file.write_text(re.sub("until: .*", f"until: {end.isoformat()}", file.read_text()))
+    status, out, verdict, _ = scanned()
+    assert (status, verdict) == (0, "waived")
+    assert "ends in less than a day, on" in out
+    time.sleep(max(0.0, end.timestamp() - time.time()))
+    status, out, verdict, reason = scanned()
+    assert (status, verdict) == (1, "fail")
+    assert f"the waiver by Ada ({file}:4) expired on {end:%Y-%m-%d %H:%M:%S} UTC" in reason
+
+    file.write_text(re.sub("until: .*", f"until: {(end + timedelta(days=20)).isoformat()}", file.read_text()))
+    done = detached.command("sigsrv-remediate", FINDING, "--yes", "--site", str(site), XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "  waived:   by Ada until " in done.stdout
+    assert "verified: " in done.stdout
+
+    status, out, verdict, _ = scanned()
+    assert (status, verdict) == (0, "pass")
+    assert "Waivers to look at: 1 no longer needed" in out
+    assert {key: found["verdict"] for key, found in findings(tmp_path / "out").items()} == clean()
+    assert Path(file).read_text().count("policy:") == 1
