@@ -186,6 +186,46 @@ def test_a_host_without_evidence_does_not_bring_the_clock_in(capsys, tmp_path, m
     assert (status, verdicts(found)[FAILING]) == (3, "waived")
 
 
+@pytest.mark.parametrize(("host", "verdict"), [("sigsrv", "fail"), ("minisrv", "fail"), (None, "waived")])
+def test_the_newest_evidence_is_the_time_of_a_run(capsys, tmp_path, host, verdict):
+    """One host that was asked after the end is enough for it to have ended."""
+    later = [{"op": "replace", "path": f"/{host}/collected", "value": AT + 7200}] if host else []
+    options = saved(tmp_path, PRIVILEGED, *later)
+    write(tmp_path, until=(datetime.fromtimestamp(AT, UTC) + timedelta(hours=1)).isoformat())
+
+    assert verdicts(scanned(capsys, options)[2])[FAILING] == verdict
+
+
+def test_a_scan_of_hosts_holds_waivers_against_the_clock_before_it_asks_any(capsys, tmp_path, monkeypatch):
+    """Without created a year is counted from now; a waiver of tomorrow is none of today."""
+    saved(tmp_path)
+    monkeypatch.setattr("sigsrv.scan.collect", lambda *_: pytest.fail("a host was asked"))
+    where = ("scan", "--site", str(tmp_path / "site.yaml"), "--report-dir", str(tmp_path / "out"))
+    later = datetime.now(UTC) + timedelta(days=3)
+    for created, until, said in (
+        (None, later + timedelta(days=363), "until: that is 366 days"),
+        (later, later + timedelta(days=1), "is still to come"),
+    ):
+        entry = {**ENTRY, "until": until.isoformat(), **({"created": created.isoformat()} if created else {})}
+        if not created:
+            del entry["created"]
+        (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [entry]}))
+        status, _, err = sigsrv(capsys, *where)
+        assert (status, said in err) == (2, True)
+
+
+def test_what_was_selected_decides_nothing_about_what_is_stale(capsys, tmp_path):
+    """All is judged: a waiver of a policy that was left out of the run is told to be needed, or not."""
+    options = saved(tmp_path, PRIVILEGED)
+    write(tmp_path)
+    found = scanned(capsys, options, "--family", "net")
+    assert (found[0], found[1], found[2]["waivers"][0]["state"]) == (0, "", "active")
+    assert found[2]["waivers"][0]["findings"] == [FAILING]
+
+    found = scanned(capsys, saved(tmp_path), "--family", "net")
+    assert (found[0], found[2]["waivers"][0]["state"]) == (0, "stale")
+
+
 def test_the_option_wins_over_the_file_beside_the_site(capsys, tmp_path):
     """--waivers FILE, for scan as for waive."""
     options = saved(tmp_path, PRIVILEGED)

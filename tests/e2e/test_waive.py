@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -70,3 +71,22 @@ def test_the_life_of_a_waiver(detached, tmp_path):
     assert "Waivers to look at: 1 no longer needed" in out
     assert {key: found["verdict"] for key, found in findings(tmp_path / "out").items()} == clean()
     assert Path(file).read_text().count("policy:") == 1
+
+
+def test_a_check_of_one_s_own_can_be_waived(lab, tmp_path):
+    """A testinfra test that fails is an expected failure where somebody accepts it; --runxfail fails it."""
+    site = copied_site(lab, tmp_path)
+    (tmp_path / "test_mine.py").write_text("def test_it(host):\n    assert host.exists('no-such-program')\n")
+    entry = {"policy": "test_mine.test_it", "host": "*", "resource": "*", "owner": "Ada", "reason": "soon"}
+    entry |= {"until": (datetime.now(UTC) + timedelta(days=60)).isoformat()}
+    (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [entry]}))
+    options = (str(tmp_path / "test_mine.py"), f"--site={site}", f"--report-dir={tmp_path / 'out'}")
+
+    done = lab.command("pytest", *options)
+    strict = lab.command("pytest", *options, "--runxfail")
+
+    assert done.returncode == 0, done.stdout
+    assert len([line for line in done.stdout.splitlines() if line.startswith("XFAIL") and "waived by Ada" in line]) == 2
+    assert strict.returncode == 1
+    found = {key: value["verdict"] for key, value in findings(tmp_path / "out").items()}
+    assert found == {f"test_mine.test_it@{host}/{host}": "waived" for host in ("sigsrv", "minisrv")}
