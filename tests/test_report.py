@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -12,7 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from sigsrv import report
-from sigsrv.finding import HostState, Verdict
+from sigsrv.finding import HostState, Verdict, WaiverState
 from sigsrv.report import html, text, words
 from tests.report_sample import (
     ATTRIBUTE,
@@ -435,3 +436,18 @@ def test_a_quiet_run_says_its_verdict_and_its_waivers_or_nothing():
     assert text.quiet(make_run([ok()], OK_HOSTS, USES)).startswith(
         "sigsrv-infra: Compliant\n\nWaivers to look at: 1 ex"
     )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (WaiverState.EXPIRING, "ends in 9 days, on 2026-08-29 21:59:59 UTC"),
+        (WaiverState.EXPIRED, "expired on 2026-08-29 21:59:59 UTC; whether it is needed is not known"),
+    ],
+)
+def test_a_waiver_of_what_was_not_judged_claims_nothing(state, said):
+    """Where no failure is known, none is counted."""
+    use = dataclasses.replace(USES[1], state=state, findings=())
+
+    assert words.fate(use, make_run()) == said
+    assert words.fate(use, dataclasses.replace(make_run(), finished="")) == said.replace("in 9 days, ", "")

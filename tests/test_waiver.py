@@ -7,7 +7,7 @@ import glob
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigsrv import data, policy, waiver
@@ -234,6 +234,7 @@ def test_parts_are_matched_as_they_are_before_they_are_quoted():
     assert decided(finding, a_waiver(resource="default/web%201")).verdict is Verdict.FAIL
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_an_escaped_name_matches_itself_alone(name, other):
     """What ``sigsrv waive`` writes for a resource is of that resource and of no other."""
@@ -289,6 +290,7 @@ WAIVERS = st.lists(st.builds(a_waiver, GLOBS, GLOBS, GLOBS, st.sampled_from([UNT
 TIMES = st.sampled_from([AT - DAY, AT - 1, AT, AT + DAY, AT + 9 * DAY, AT + 99 * DAY])
 
 
+@settings(deadline=None)
 @given(FINDINGS, WAIVERS, TIMES)
 def test_nothing_but_a_failure_is_ever_changed(findings, waivers, at):
     """An error stays an error whatever the file says, and what fails becomes waived or stays, never anything else."""
@@ -301,6 +303,7 @@ def test_nothing_but_a_failure_is_ever_changed(findings, waivers, at):
             assert (after.id, after.observed, after.expected) == (before.id, before.observed, before.expected)
 
 
+@settings(deadline=None)
 @given(FINDINGS, WAIVERS, TIMES, TIMES)
 def test_what_has_ended_never_counts_again(findings, waivers, one, other):
     """Later evidence is waived by no more than earlier; equal evidence is judged equally."""
@@ -398,6 +401,7 @@ def test_a_check_of_one_s_own_that_passed_needs_no_waiver():
     assert state(a_waiver(policy=own), PASSED, a_finding(Verdict.PASS, own)) is WaiverState.STALE
 
 
+@settings(deadline=None)
 @given(FINDINGS, WAIVERS, TIMES)
 def test_a_waiver_of_a_failure_is_never_stale(findings, waivers, at):
     """Nothing that still fails, waived or not, is called no longer needed."""

@@ -126,22 +126,18 @@ def warned(run: Run) -> str:
 def fate(use: WaiverUse, run: Run) -> str:
     """What became of a waiver in a run, and what is to be done about it."""
     until = moment(rfc3339(use.waiver.until))
-    number = len(use.findings)
+    failing = count(len(use.findings), "finding fails", "findings fail") if use.findings else ""
     if use.state is WaiverState.STALE:
         return "no longer needed: nothing that it matches fails; it can be removed"
     if use.state is WaiverState.EXPIRED:
-        again = (
-            count(number, "finding fails", "findings fail") + " again"
-            if number
-            else "whether it is needed is not known"
-        )
-        return f"expired on {until}; {again}"
+        return f"expired on {until}; {f'{failing} again' if failing else 'whether it is needed is not known'}"
+    then = f"; {failing} then" if failing else ""
     try:
         days = (use.waiver.until - datetime.fromisoformat(run.finished)).days
     except (ValueError, TypeError):
-        return f"ends on {until}"
+        return f"ends on {until}{then}"
     left = f"in {count(days, 'day')}" if days > 0 else "in less than a day"
-    return f"ends {left}, on {until}; {count(number, 'finding fails', 'findings fail')} then"
+    return f"ends {left}, on {until}{then}"
 
 
 def command(finding: Finding) -> str:
