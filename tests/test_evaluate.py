@@ -9,7 +9,7 @@ import pytest
 
 from sigsrv import data, examples, policy, site
 from sigsrv.errors import EvidenceError, FailureKind, UsageError
-from sigsrv.evaluate import evaluate, load_checks, settled
+from sigsrv.evaluate import evaluate, load_checks, on_site, settled
 from sigsrv.facts import HostFacts
 from sigsrv.finding import Finding, Run, Severity, Verdict, finding_id, parse_finding_id
 
@@ -137,8 +137,42 @@ def test_no_policy_passes_where_nothing_could_be_read(policy_id):
     assert {finding.verdict for finding in judged(CHECKS, content, policy_id).values()} == {Verdict.ERROR}
 
 
+COMPARED = [key for key, each in POLICIES.items() if each.on_site]
+
+
+@pytest.mark.parametrize("policy_id", COMPARED)
+@pytest.mark.parametrize(
+    ("host", "reason"), [("sigsrv", "only minisrv was selected"), ("minisrv", "only sigsrv was selected")]
+)
+def test_one_host_alone_is_compared_with_none(policy_id, host, reason):
+    """Where only one host of the site was selected there is nothing to compare: said so, and no pass."""
+    content = examples.document()
+    small, hosts = examples.facts_of(content)
+    left = {name: facts for name, facts in hosts.items() if name != host}
+
+    (found,) = on_site(POLICIES[policy_id], CHECKS[policy_id], small, left)
+
+    assert (found.id, found.verdict) == (f"{policy_id}@cluster/cluster", Verdict.NOT_APPLICABLE)
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize("policy_id", COMPARED)
+def test_a_host_that_is_away_leaves_nothing_to_compare(policy_id):
+    """One error, because of the way to that host; a site of one host has nothing to compare at all."""
+    content = examples.document()
+    content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
+    (found,) = judged(CHECKS, content, policy_id).values()
+    assert (found.verdict, found.because) == (Verdict.ERROR, "HOST-001@minisrv/minisrv")
+
+    content["site"] |= {"hosts": [{"name": "sigsrv"}], "auth": {}}
+    (found,) = judged(CHECKS, content, policy_id).values()
+    assert (found.verdict, found.reason) == (Verdict.NOT_APPLICABLE, "the site has one host")
+
+
 @pytest.mark.parametrize("kind", ["denied", "down", "timeout", "garbled"])
-@pytest.mark.parametrize("policy_id", [key for key in POLICIES if not key.startswith(("NET", "HOST", "AUTH-004"))])
+@pytest.mark.parametrize(
+    "policy_id", [key for key in POLICIES if not key.startswith(("NET", "HOST", "AUTH-004", "XHOST-001"))]
+)
 def test_no_policy_on_incus_passes_where_its_api_gave_no_answer(policy_id, kind):
     """An account without rights, a daemon that is down or slow: not one pass on what it would have told."""
     content = examples.document()

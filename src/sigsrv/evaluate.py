@@ -209,6 +209,23 @@ def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[
     return ordered(found)
 
 
+def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+    """The findings of a policy that holds the hosts against each other, whatever clusters they are in. All must have been read."""
+    facts = ClusterFacts("cluster", hosts)
+    require = Require(policy, site, facts.name, facts.name)
+    away = next((host for host in hosts.values() if host.unreachable), None)
+    if len(site.hosts) < 2:
+        require.not_applicable(reason="the site has one host")
+    elif len(hosts) < 2:
+        require.not_applicable(reason=f"only {', '.join(hosts) or 'no host'} was selected: there is nothing to compare")
+    elif away and away.unreachable:
+        because = finding_id(REACHABLE, away.name, away.name)
+        require.unknown(None, f"{away.name} could not be read: {away.unreachable.reason}", because)
+    else:
+        return _run(policy, check, site, facts, require)
+    return require.findings
+
+
 def _run(
     policy: Policy, check: Check | None, site: Site, facts: HostFacts | ClusterFacts, require: Require
 ) -> tuple[Finding, ...]:
@@ -259,6 +276,8 @@ def _unsettled(
         if each.on_hosts:
             for facts in hosts.values():
                 found += on_host(each, check, site, facts)
+        elif each.on_site:
+            found += on_site(each, check, site, hosts)
         else:
             found += on_clusters(each, check, site, hosts)
     return found

@@ -79,7 +79,10 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     }
     probes |= {"nft": _ruleset(mine["nft"]), "fdb": _stations(mine["fdb"])}
     probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
-    api = {address: ApiAnswer(200, _named(cluster[section])) for address, section in _LISTS.items()}
+    api = {
+        address: ApiAnswer(200, _named({**cluster[section], **mine["lists"].get(section, {})}))
+        for address, section in _LISTS.items()
+    }
     own = _merged({"environment": {"server_name": host}}, mine["server"])
     api[url.SERVER] = ApiAnswer(200, _merged(cluster["server"], own))
     api[url.WARNINGS] = ApiAnswer(200, [{**_WARNING, **row} for row in cluster["warnings"].values()])

@@ -24,6 +24,9 @@ from sigsrv.finding import Severity
 ON_HOSTS = frozenset({"host", "bridge", "pool", "filesystem"})
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]*-[0-9]+")  # of a policy's file
+# The kind that holds the hosts of the site against each other.
+ALL_HOSTS = "hosts"
+
 # What would be another marker of pytest, or another folder, as the name of a family.
 _NO_FAMILY = frozenset(
     {*Severity, "skip", "skipif", "xfail", "usefixtures", "parametrize", "filterwarnings", "tryfirst", "trylast"}
@@ -72,8 +75,13 @@ class Policy:
 
     @property
     def on_hosts(self) -> bool:
-        """Whether it is evaluated once for each host; else once for the cluster."""
+        """Whether it is evaluated once for each host; else once for the cluster, or once for all hosts of the site."""
         return self.examines in ON_HOSTS
+
+    @property
+    def on_site(self) -> bool:
+        """Whether it holds the hosts of the site against each other: evaluated once, whatever clusters they are in."""
+        return self.examines == ALL_HOSTS
 
     @cached_property
     def concerns(self) -> jsonschema.Draft202012Validator:

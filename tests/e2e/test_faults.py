@@ -105,15 +105,20 @@ def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged):
 
 
 def test_an_sshd_that_is_stopped_is_an_error_there_alone(lab, unchanged):
-    """No way to the host: HOST-001 error, one error for each other policy on it; the cluster is judged by the other."""
+    """No way to the host: HOST-001 error, one error for each other policy on it, and for what compares it with the other."""
     lab.fault("sshd-stopped", "minisrv")
     try:
         run, _ = lab.scan()
     finally:
         lab.fault("sshd-stopped", "minisrv", heal=True)
 
-    changes = difference(verdicts(run))
-    assert {key: verdict for key, verdict in changes.items() if verdict is not None} == {
-        f"{each}@minisrv/minisrv": "error" for each in ON_HOSTS
+    root = "HOST-001@minisrv/minisrv"
+    changes = {key: verdict for key, verdict in difference(verdicts(run)).items() if verdict is not None}
+    because = {finding.id: finding.because for finding in run.findings}
+    assert set(changes.values()) == {"error"}
+    assert {key for key in changes if key.endswith("@minisrv/minisrv")} >= {
+        f"{each}@minisrv/minisrv" for each in ON_HOSTS
     }
+    assert {because[key] for key in changes} == {root, None}
+    assert [key for key in changes if because[key] is None] == [root]
     assert run.exit_code == 3

@@ -39,6 +39,7 @@ RESOURCES: Mapping[str, tuple[str, str]] = {
     "bridge": ("each bridge on each host", "HOST/BRIDGE"),
     "pool": ("each storage pool on each host", "HOST/POOL"),
     "filesystem": ("each file system of each host", "HOST/MOUNT"),
+    "hosts": ("what the hosts of the site share, one against the other", "cluster/NAME"),
     "cluster": ("the cluster", "cluster/cluster"),
     "member": ("each member of the cluster", "cluster/MEMBER"),
     "network": ("each network", "cluster/NETWORK"),
