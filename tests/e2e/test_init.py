@@ -23,6 +23,11 @@ def failing(path: Path) -> set[str]:
     return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
 
 
+def lasting(findings: set[str]) -> set[str]:
+    """Without what may be otherwise a second later: how busy the machine is."""
+    return {finding for finding in findings if not finding.startswith("HOST-005")}
+
+
 def drafted(lab: Lab, path: Path) -> str:
     done = lab.command("sigsrv", "init", *HOSTS, "--output", str(path))
     assert done.returncode == 0, done.stderr
@@ -44,7 +49,7 @@ def test_a_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path)
     }  # one is the scan's
     assert state_of(lab.scan()[1]) == was
     marked = set(re.findall(r"fails already: (\S+): ", text))
-    assert marked == failing(path)
+    assert lasting(marked) == lasting(failing(path))
     assert {f"NET-004@{host}/{bridge}" for host in before for bridge in ("userbr0", "sigsrvbr0", "incusbr0")} <= marked
 
 
