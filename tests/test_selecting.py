@@ -13,10 +13,18 @@ from sigsrv.finding import Finding, Severity, Verdict
 from sigsrv.selecting import PROFILES, Wanted, choose, select
 from sigsrv.site import SiteProfile
 from tests.called import ROOT, sigsrv
-from tests.test_plugin import EXPECTED
 from tests.test_plugin import checks as pytest_checks
 
 POLICIES = policy.load()
+
+
+def whole(options=()):
+    """The verdicts of all policies on the shipped evidence."""
+    plan = scan.prepare(scan.Options(evidence=scan.DEMO, policies=tuple(options)))
+    return {finding.id: finding.verdict.value for finding in scan.scan(plan)[0].findings}
+
+
+EXPECTED = whole()
 
 
 def scanned(tmp_path, *options):
