@@ -173,22 +173,13 @@ def _is_of(address, bridge):
 def _differs(bridge, network, links, addresses, host):
     """What is live on a host otherwise than configured: the faults, the links whose MTU to set, and what a person must do.
 
-    The bridge is held against its own configuration: where that is wrong, it is one finding, of the cluster.
+    The bridge is held against its own configuration: where that is wrong, it is one finding, of the cluster. Its port comes first:
+    a bridge whose MTU nobody set follows the smallest of its ports.
     """
     faults, raised, why = [], [], []
     if bridge.name in links and bridge.name not in addresses:
         raise EvidenceError(f"nothing was told of the addresses of {bridge.name}", host=host)
     link, port = links.get(bridge.name), links.get(bridge.vlan.interface)
-    if link is not None:
-        mtu = _effective(network.config, "bridge.mtu")
-        if str(link.mtu) != mtu:
-            faults.append(f"MTU of {link.name} is {link.mtu}, configured {mtu}")
-            raised.append({"name": link.name, "mtu": mtu})
-        for key in ("ipv4.address", "ipv6.address"):
-            wanted = _effective(network.config, key)
-            if wanted != "none" and wanted not in {str(each) for each in addresses[link.name]}:
-                faults.append(f"{link.name} lacks its address {wanted}")
-                why.append("systemctl restart incus gives the bridge its address back")
     if port is not None:
         if port.mtu != bridge.mtu:
             faults.append(f"MTU of {port.name} is {port.mtu}")
@@ -201,6 +192,16 @@ def _differs(bridge, network, links, addresses, host):
             if links[port.parent].mtu < bridge.mtu:
                 faults.append(f"MTU of {port.parent} is {links[port.parent].mtu}")
                 why.append(f"{port.parent} carries other VLANs too: set its MTU in the host's own configuration")
+    if link is not None:
+        mtu = _effective(network.config, "bridge.mtu")
+        if str(link.mtu) != mtu:
+            faults.append(f"MTU of {link.name} is {link.mtu}, configured {mtu}")
+            raised.append({"name": link.name, "mtu": mtu})
+        for key in ("ipv4.address", "ipv6.address"):
+            wanted = _effective(network.config, key)
+            if wanted != "none" and wanted not in {str(each) for each in addresses[link.name]}:
+                faults.append(f"{link.name} lacks its address {wanted}")
+                why.append("systemctl restart incus gives the bridge its address back")
     return faults, raised, why
 
 

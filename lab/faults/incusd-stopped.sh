@@ -20,7 +20,6 @@ heal() {
   wait_ready "$1"
   for host in "${HOSTS[@]}"; do wait_for 90 "both members Online on $host" sees_all_online "$host"; done
   wait_for 20 "the leases of the containers" all_have_leases_at "$1"
-  attach_ports "$1"
   forget_warnings "$1"
 }
 

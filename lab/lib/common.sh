@@ -157,15 +157,6 @@ sees_all_online() { # HOST
   [ "$(timeout 10 nsenter -t "$(host_pid "$1")" -a -- incus cluster list -f csv -c ns </dev/null | sort | tr '\n' ' ')" = "minisrv,ONLINE sigsrv,ONLINE " ]
 }
 
-# What the site's runbook does by hand. userbr0 gets its port from the key bridge.external_interfaces.
-attach_ports() { # HOST
-  local line bridge port
-  for line in "${BRIDGES[@]}"; do
-    read -r bridge _ port <<<"$line"
-    [ "$bridge" = userbr0 ] || on "$1" ip link set "$port" master "$bridge"
-  done
-}
-
 # The host's own firewall: what the lab needs of it comes in, and nothing else.
 filter_input() { # HOST
   on "$1" nft -f - <<'N'

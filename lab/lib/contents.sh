@@ -50,12 +50,12 @@ egress:
   - {action: allow, state: enabled, destination: 172.20.0.0/16, protocol: tcp, destination_port: "22,443"}
 Y
   ask_with network acl create user-isolate <<'Y'
-description: users reach the world but neither management nor system services
+description: users reach the world but neither management nor system services nor each other
 ingress:
-  - {action: allow, state: logged, source: 172.24.0.0/16, protocol: tcp, destination_port: "22,80"}
+  - {action: allow, state: logged, source: 172.16.0.0/16, protocol: tcp, destination_port: "22,80"}
 egress:
-  - {action: reject, state: enabled, destination: 172.16.0.0/16}
-  - {action: reject, state: enabled, destination: 172.20.0.0/16}
+  - {action: reject, state: enabled, destination: "172.16.0.0/16,172.20.0.0/16"}
+  - {action: reject, state: enabled, destination: "172.24.0.0/16,fe80::/10"}
 Y
 }
 
@@ -69,15 +69,10 @@ create_networks() {
     read -r bridge address port <<<"$line"
     read -ra options <<<"${acls[$bridge]}"
     for host in "${HOSTS[@]}"; do
-      if [ "$bridge" = userbr0 ]; then
-        ask network create "$bridge" --type=bridge --target "$host" "bridge.external_interfaces=$port"
-      else
-        ask network create "$bridge" --type=bridge --target "$host"
-      fi
+      ask network create "$bridge" --type=bridge --target "$host" "bridge.external_interfaces=$port"
     done
     ask network create "$bridge" --type=bridge "ipv4.address=$address" ipv4.nat=true ipv6.address=none "${options[@]}"
   done
-  for host in "${HOSTS[@]}"; do attach_ports "$host"; done
 }
 
 create_projects() {

@@ -2,10 +2,12 @@
 
 from tests.e2e.cases import Case
 
+APART = {"XHOST-001@cluster/sigsrvbr0": "not-applicable"}  # nothing to compare while the VLAN interface is elsewhere
+
 CASES = [
-    Case("vlan-detached", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail"}, ["NET-001@minisrv/sigsrvbr0"]),
-    Case("vlan-detached", "sigsrv", {"NET-001@sigsrv/sigsrvbr0": "fail"}, ["NET-001@sigsrv/sigsrvbr0"]),
-    Case("vlan-wrong-bridge", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail"}),
+    Case("vlan-detached", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail", **APART}, ["NET-001@minisrv/sigsrvbr0"]),
+    Case("vlan-detached", "sigsrv", {"NET-001@sigsrv/sigsrvbr0": "fail", **APART}, ["NET-001@sigsrv/sigsrvbr0"]),
+    Case("vlan-wrong-bridge", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail", **APART}),
     Case("vlan-address", "minisrv", {"NET-003@minisrv/incusbr0": "fail"}, ["NET-003@minisrv/incusbr0"]),
     Case(  # the two ends of a veth pair: one is down, so the other has no carrier; setting up the one mends both
         "link-down",
@@ -18,4 +20,18 @@ CASES = [
         "sigsrv",
         {"NET-004@sigsrv/foreign0": "fail", "NET-004@minisrv/foreign0": "fail"},
     ),
+    Case("port-foreign", "minisrv", {"NET-006@minisrv/userbr0": "fail"}, ["NET-006@minisrv/userbr0"]),
+    Case(
+        "mtu-small",
+        "minisrv",
+        {"NET-007@minisrv/userbr0": "fail", "XHOST-001@cluster/userbr0": "not-applicable"},
+        ["NET-007@minisrv/userbr0"],
+    ),
+    Case("network-services", "sigsrv", {"NET-007@cluster/incusbr0": "fail"}, ["NET-007@cluster/incusbr0"]),
+    Case(
+        "bridge-address",
+        "sigsrv",
+        {"NET-007@sigsrv/userbr0": "fail", "XHOST-001@cluster/userbr0": "not-applicable"},
+    ),
+    Case("vlan-not-persisted", "minisrv", {"NET-008@minisrv/incusbr0": "fail"}, ["NET-008@minisrv/incusbr0"]),
 ]

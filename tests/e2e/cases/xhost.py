@@ -1,0 +1,7 @@
+"""Faults of XHOST: one host against the other."""
+
+from tests.e2e.cases import Case
+
+CASES = [
+    Case("acl-by-hand", "minisrv", {"XHOST-003@cluster/incusbr0": "fail"}),
+]
