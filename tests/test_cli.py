@@ -66,7 +66,10 @@ def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
     """A host that the site has and the evidence lacks is an error, never left out."""
     site = tmp_path / "site.yaml"
     site.write_text(
-        (ROOT / "src/sigsrv/demo/site.yaml").read_text().replace("{name: minisrv, member: minisrv}", "{name: third}")
+        (ROOT / "src/sigsrv/demo/site.yaml")
+        .read_text()
+        .replace("{name: minisrv, member: minisrv}", "{name: third}")
+        .replace("minisrv: [", "third: [")
     )
 
     done = run(
