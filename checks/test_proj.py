@@ -207,9 +207,12 @@ def test_storage_is_not_shared_between_projects(facts, site, require):
             for volume, host in facts.volumes(pool.name):
                 with require.about(volume.resource, host):
                     _judge_users(facts, volume, host, require)
+    within = {}
+    for instance, _ in facts.instances.read:
+        within.setdefault(instance.project, []).append(instance)
     for project, entry in _of_the_site(facts, site, require):
         with require.about(project.name):
-            _judge_disks(facts, site, project, entry, require)
+            _judge_disks(facts, site, project, entry, within, require)
 
 
 def _judge_users(facts, volume, host, require):
@@ -226,14 +229,13 @@ def _judge_users(facts, volume, host, require):
     )
 
 
-def _judge_disks(facts, site, project, entry, require):
+def _judge_disks(facts, site, project, entry, within, require):
     pools = site.pools_of(project.name)
-    faults = []
-    for instance, _ in facts.instances.read:
-        if instance.project == project.name:
-            faults += [
-                f"{instance.name}: {fault}" for fault in _foreign_disks(facts, instance, entry.kind == "user", pools)
-            ]
+    faults = [
+        f"{instance.name}: {fault}"
+        for instance in within.get(project.name, ())
+        for fault in _foreign_disks(facts, instance, entry.kind == "user", pools)
+    ]
     unread = [cause for each, cause in facts.instances.unread if each.project == project.name]
     if unread and not faults:
         raise unread[0]

@@ -207,13 +207,25 @@ def test_newest_backup_is_recent(facts, site, require):
             _judge_backup(kept, facts, site, patterns, require)
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """What the files of an instance or a custom volume are called."""
+
+    kind: str
+    project: str
+    name: str
+    glob: str
+    files: re.Pattern
+
+
 def _patterns(facts, site):
-    """What the files of each instance and custom volume are called, by (kind, project, name): of all members, to tell them apart."""
+    """Those of all instances and volumes, of all members too: a file must be told from the others'. By kind, project, name."""
     pools = facts.first(lambda incus: incus.pools)
     volumes = [each for pool in pools for each in facts.first(lambda incus, p=pool.name: incus.volumes(p))]
     found = {("instance", each.project, each.name) for each in facts.first(lambda incus: incus.instances)}
     found |= {("volume", each.project, each.name) for each in volumes}
-    return {(kind, project, name): _pattern(site.backups.pattern, project, name) for kind, project, name in found}
+    globs = {key: _pattern(site.backups.pattern, *key[1:]) for key in sorted(found)}
+    return {key: Pattern(*key, each, re.compile(fnmatch.translate(each))) for key, each in globs.items()}
 
 
 def _pattern(pattern, project, name):
@@ -235,7 +247,7 @@ def _judge_backup(kept, facts, site, patterns, require):
         age = _age(newest.changed, holder.collected, f"the newest backup of {kept.resource}")
         seen = f"the newest is of {_day(newest.changed)}, {newest.size} bytes"
         faults += [seen] if age > days * _DAY_S or newest.size == 0 else []
-    name = patterns[kept.kind, kept.project, kept.name]
+    name = patterns[kept.kind, kept.project, kept.name].glob
     require(
         kept.resource,
         not faults,
@@ -250,18 +262,17 @@ def _newest(kept, patterns, files):
 
     web-* matches the files of web-db too: a file belongs to what has the longest name of all that it matches.
     """
-    me = (kept.kind, kept.project, kept.name)
-    others = {key: pattern for key, pattern in patterns.items() if key != me}
-    for (kind, project, name), pattern in sorted(others.items()):
-        if pattern == patterns[me]:
+    mine = patterns[kept.kind, kept.project, kept.name]
+    others = [each for each in patterns.values() if each is not mine]
+    for other in others:
+        if other.glob == mine.glob:
             raise EvidenceError(
-                f"names of files do not tell {kept.resource} from the {kind} {project}/{name}: "
+                f"names of files do not tell {kept.resource} from the {other.kind} {other.project}/{other.name}: "
                 "with {project} in backups.pattern those of two projects differ"
             )
-    mine = re.compile(fnmatch.translate(patterns[me]))
-    rivals = [re.compile(fnmatch.translate(p)) for key, p in others.items() if len(key[2]) >= len(kept.name)]
-    for each in sorted(files, key=lambda file: file.changed, reverse=True):
-        if mine.match(each.name) and not any(rival.match(each.name) for rival in rivals):
+    rivals = [other for other in others if len(other.name) >= len(kept.name)]
+    for each in files:
+        if mine.files.match(each.name) and not any(rival.files.match(each.name) for rival in rivals):
             return each
     return None
 

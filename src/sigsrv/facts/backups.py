@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, rows, text
@@ -72,15 +73,28 @@ class BackupFacts:
     evidence: Evidence
 
     def files(self, folder: str) -> tuple[BackupFile, ...]:
-        """The files below the folder; none, where there is no such folder. Raises EvidenceError, also where a part is unreadable."""
+        """The files below the folder, the newest first; none, where there is no such folder.
+
+        Raises EvidenceError, also where a part is unreadable.
+        """
+        if folder not in self._files:
+            found = files(self._listed(folder), folder, self.evidence.host)
+            self._files[folder] = tuple(sorted(found, key=lambda each: each.changed, reverse=True))
+        return self._files[folder]
+
+    @cached_property
+    def _files(self) -> dict[str, tuple[BackupFile, ...]]:
+        return {}
+
+    def _listed(self, folder: str) -> str:
         answer = probe(self.evidence, "backups")
         if answer.rc == 1 and answer.stderr == f"find: '{folder}': No such file or directory" and not answer.stdout:
-            return ()
+            return ""
         if answer.rc != 0:
             raise command_failed(self.evidence.host, "backups", answer)
-        return files(answer.stdout, folder, self.evidence.host)
+        return answer.stdout
 
-    @property
+    @cached_property
     def place(self) -> Place:
         """The file system that the folder is on. Raises EvidenceError."""
         return place(output(self.evidence, "backups-on"), self.evidence.host)

@@ -154,7 +154,8 @@ class SiteProxy:
 
 @dataclass(frozen=True)
 class Backups:
-    """Where backups are kept. pattern: a glob on a file's name, in which ``{name}`` is the instance's or volume's."""
+    """Where backups are kept. pattern: a glob on a file's name, in which ``{name}`` is the instance's or volume's, ``{project}`` its
+    project."""
 
     host: str
     dir: str
