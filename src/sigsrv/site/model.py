@@ -154,8 +154,10 @@ class SiteProxy:
 
 @dataclass(frozen=True)
 class Backups:
-    """Where backups are kept. pattern: a glob on a file's name, in which ``{name}`` is the instance's or volume's, ``{project}`` its
-    project."""
+    """Where backups are kept.
+
+    pattern: a glob on a file's name, in which ``{name}`` is the instance's or volume's, ``{project}`` its project.
+    """
 
     host: str
     dir: str
