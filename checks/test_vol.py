@@ -311,7 +311,7 @@ def test_custom_volume_is_in_use(facts, site, require):
 def _used(volume, host, facts, site):
     users = facts.users(volume)
     if users:
-        return True, [f"{use.kind} {use.project}/{use.name}" for use in users]
+        return True, [use.name if use.kind == "other" else f"{use.kind} {use.project}/{use.name}" for use in users]
     if volume.content_type == "iso":
         return True, "an ISO image"
     if site.is_protected(volume.resource):

@@ -205,9 +205,9 @@ class ClusterFacts:
         """
         found = []
         for volume in self.first(lambda incus: incus.volumes(pool)):
-            at = self.host_of(volume.location)
-            if at is not None or not volume.location:
-                found.append((volume, at.name if at else self.name))
+            at = self.host_of(volume.location) if volume.location else self
+            if at is not None:
+                found.append((volume, at.name))
         return tuple(found)
 
     def users(self, volume: Volume) -> frozenset[Use]:
@@ -225,11 +225,15 @@ class ClusterFacts:
 
     @cached_property
     def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[Use, str]]]:
-        """By pool, project and name of a volume: what attaches it, and on which member; a profile does so on all."""
+        """By pool, project and name of a volume: what attaches it, and on which member; a profile does so on all.
+
+        Also what is on members that were not selected: a pool may be of the whole cluster.
+        """
         found: dict[tuple[str, str, str], list[tuple[Use, str]]] = {}
+        instances = [each for each, _ in self.instances.read]
+        instances += [each for each in self.first(lambda incus: incus.instances) if isinstance(each, Instance)]
         holders = [
-            (Use("instances", each.project, each.name), each.location, each.expanded_devices)
-            for each, _ in self.instances.read
+            (Use("instances", each.project, each.name), each.location, each.expanded_devices) for each in instances
         ]
         holders += [
             (Use("profiles", each.project, each.name), "", each.devices)

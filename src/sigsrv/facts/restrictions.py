@@ -18,8 +18,7 @@ from sigsrv.facts.lowlevel import BPFFS, INTERCEPT, RAW
 Config = Mapping[str, str]
 Ranges = tuple[tuple[int, int], ...]
 
-DEFAULTS: Mapping[str, str] = {
-    "restricted.cluster.target": "block",
+_DEFAULTS: Mapping[str, str] = {  # of those that concern what an instance is
     "restricted.containers.interception": "block",
     "restricted.containers.lowlevel": "block",
     "restricted.containers.nesting": "block",
@@ -34,7 +33,6 @@ DEFAULTS: Mapping[str, str] = {
     "restricted.devices.unix-char": "block",
     "restricted.devices.unix-hotplug": "block",
     "restricted.devices.usb": "block",
-    "restricted.snapshots": "block",
     "restricted.virtual-machines.lowlevel": "block",
     "restricted.virtual-machines.nesting": "allow",
 }
@@ -59,7 +57,7 @@ _LOW_LEVEL: Mapping[str, frozenset[str]] = {
 
 def restriction(project: Config, key: str) -> str:
     """A restriction of a project, with Incus's default where it is unset."""
-    return project.get(key) or DEFAULTS.get(key, "")
+    return project.get(key) or _DEFAULTS.get(key, "")
 
 
 def forbidden(project: Config, kind: str, config: Config, devices: Mapping[str, Config]) -> tuple[str, ...]:

@@ -34,9 +34,9 @@ class Use:
 
 @dataclass(frozen=True)
 class Volume:
-    """A custom volume. location: its member; "" where the pool is of the whole cluster. Times are seconds since the epoch.
+    """A custom volume. location: its member; "" where the pool is of the whole cluster, or there is none.
 
-    created: None where Incus does not know. snapshots: when each was taken, None among them where Incus does not know.
+    created, snapshots: when it was made, and each of them taken, in seconds since the epoch; None where Incus does not know.
     used_by: as Incus lists it (see above).
     """
 
@@ -85,7 +85,8 @@ def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volu
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
     """What tells a volume of a pool from the others: volumes of one name may be on several members."""
     name = text(row["name"], "name").partition("/")[0]
-    return str(row["location"]), text(row["project"], f"volume {name}: project"), name
+    location = "" if row["location"] == "none" else str(row["location"])
+    return location, text(row["project"], f"volume {name}: project"), name
 
 
 def _volume(pool: str, row: Mapping[str, Any], snapshots: Iterable[float | None]) -> Volume:
@@ -95,7 +96,7 @@ def _volume(pool: str, row: Mapping[str, Any], snapshots: Iterable[float | None]
         pool=pool,
         project=project,
         name=name,
-        location="" if location == "none" else location,
+        location=location,
         content_type=text(row["content_type"], f"{where}: content_type"),
         created=moment(row["created_at"], f"{where}: created_at"),
         config=normalised(mapping(row["config"], f"{where}: config"), VOLUME_BOOLEANS, where),
