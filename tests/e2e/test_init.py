@@ -19,7 +19,7 @@ VLANS = {"sigsrv0": 20, "incus0": 16, "user0": 24}
 
 def failing(path: Path) -> set[str]:
     run, _ = scan.scan(scan.prepare(scan.Options(site=str(path))))
-    assert not [finding for finding in run.findings if finding.verdict is Verdict.ERROR]
+    assert [f"{finding.id}: {finding.reason}" for finding in run.findings if finding.verdict is Verdict.ERROR] == []
     return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
 
 
