@@ -34,7 +34,12 @@ def _another_s(facts, require):
 
 def _setting(facts, key, value, local):
     """A key for ``set-server-config``. local: it is this member's own, and not the cluster's."""
-    return {"key": key, "value": value, "member": facts.member if local and facts.incus.server.clustered else ""}
+    return {
+        "key": key,
+        "value": value,
+        "member": facts.member if local and facts.incus.server.clustered else "",
+        "settle": "",
+    }
 
 
 @policy("AUTH-001")
@@ -258,6 +263,9 @@ def test_access_is_logged_off_the_host(facts, site, require):
         else:
             targets.append(f"{name}: {kind} at {_place(address)}")
     least = site.auth.log_targets_min
+    if not least:
+        require.not_applicable(facts.name, "the site wants no place off the host (auth.log_targets_min is 0)")
+        return
     require(
         facts.name,
         len(targets) >= least,

@@ -10,6 +10,8 @@ from sigsrv.finding import finding_id
 _AWAY_ON_PURPOSE = ("Evacuated", "Evacuating", "Restoring")
 _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series
+_OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_threshold"
+_SPREAD_S = 3  # heartbeats are spread a little beyond half of the threshold
 _OFFLINE, _POOL_LOST = "Offline cluster member", "Storage pool unavailable"
 
 
@@ -145,30 +147,36 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
     voters = sorted(member.name for member in members if "database" in member.roles)
     leaders = sorted(member.name for member in members if "database-leader" in member.roles)
     wanted = site.cluster
-    by_hand = []
+    faults = []
     if len(voters) < wanted.voters_min:
-        by_hand.append(f"{_count(len(voters), 'voter')} of at least {wanted.voters_min}")
+        faults.append(f"{_count(len(voters), 'voter')} of at least {wanted.voters_min}")
     if len(leaders) != 1:
-        by_hand.append(f"{_count(len(leaders), 'leader')} of the database")
-    settings, seen = [], []
+        faults.append(f"{_count(len(leaders), 'leader')} of the database")
+    settings, seen, set_to, refused = [], [], {}, list(faults)
     for key, value, default in (
-        ("cluster.offline_threshold", wanted.offline_threshold, 20),
-        ("cluster.healing_threshold", wanted.healing_threshold, 0),
+        (_OFFLINE_AFTER, wanted.offline_threshold, 20),
+        (_HEALING_AFTER, wanted.healing_threshold, 0),
     ):
-        found = _seconds(config.get(key), default, key)
-        seen.append(f"{key} {found}")
-        if found != value:
-            settings.append({"key": key, "value": str(value), "member": ""})
+        set_to[key] = _seconds(config.get(key), default, key)
+        seen.append(f"{key} {set_to[key]}")
+        if set_to[key] != value:
+            settings.append({"key": key, "value": str(value), "member": "", "settle": ""})
+    if set_to[_OFFLINE_AFTER] > wanted.offline_threshold:  # all are Offline until they are heard of at the new pace
+        settings[0]["settle"] = str(wanted.offline_threshold // 2 + _SPREAD_S)
+        if set_to[_HEALING_AFTER] or wanted.healing_threshold:
+            refused.append(
+                f"lower {_OFFLINE_AFTER} while {_HEALING_AFTER} is 0: members are Offline until the next heartbeat"
+            )
     lone = "; two members: without the voter there is no quorum, whatever is set" if len(members) == 2 else ""
     require(
         facts.name,
-        not by_hand and not settings,
-        expected=f"{_count(wanted.voters_min, 'voter')} or more, one leader, cluster.offline_threshold "
-        f"{wanted.offline_threshold}, cluster.healing_threshold {wanted.healing_threshold}",
+        not faults and not settings,
+        expected=f"{_count(wanted.voters_min, 'voter')} or more, one leader, {_OFFLINE_AFTER} {wanted.offline_threshold}, "
+        f"{_HEALING_AFTER} {wanted.healing_threshold}",
         observed=f"{_count(len(voters), 'voter')} ({', '.join(voters) or 'none'}), leader {', '.join(leaders) or 'none'}, "
         + ", ".join(seen)
         + lone,
-        fix={"settings": settings, "refused": "; ".join(by_hand)},
+        fix={"settings": settings, "refused": "; ".join(refused)},
     )
 
 
@@ -243,18 +251,26 @@ def _is_open(warning, now):
     return not (warning.status == "acknowledged" and old)
 
 
+def _away(facts):
+    """The members that are away now, each with the id of the finding that says so."""
+    answers, _ = _answers(facts)
+    for name in sorted({name for members in answers.values() for name in members}):
+        host = facts.host_of(name)
+        statuses = {members[name].status for members in answers.values() if name in members}
+        if host is not None and host.unreachable:
+            yield name, finding_id("HOST-001", host.name, host.name)
+        elif host is not None and host.daemon_down:
+            yield name, finding_id("HOST-002", host.name, host.name)
+        elif not statuses <= {"Online", *_AWAY_ON_PURPOSE}:
+            yield name, finding_id("CLUS-001", facts.name, name)
+
+
 def _root(facts, site, warning):
     """The id of the finding that has the cause of a warning; None where nothing else tells of it."""
-    if warning.type == _OFFLINE:
-        host = facts.host_of(warning.location)
-        if host is not None and host.unreachable:
-            return finding_id("HOST-001", host.name, host.name)
-        if host is not None and host.daemon_down:
-            return finding_id("HOST-002", host.name, host.name)
-        answers, _ = _answers(facts)
-        statuses = {members[warning.location].status for members in answers.values() if warning.location in members}
-        if statuses and statuses != {"Online"} and not statuses <= set(_AWAY_ON_PURPOSE):
-            return finding_id("CLUS-001", facts.name, warning.location)
+    if (
+        warning.type == _OFFLINE
+    ):  # its location is the member that missed another one; which one its message alone tells
+        return next((root for name, root in _away(facts) if name != warning.location), None)
     if warning.type == _POOL_LOST:
         host = facts.host_of(warning.location)
         pool = warning.entity_url.rsplit("/", 1)[-1].partition("?")[0]

@@ -41,8 +41,8 @@ VALUES = {
         {"name": "restricted.containers.nesting", "value": "block"},
     ],
     "settings": [
-        {"key": "core.debug_address", "value": "", "member": "minisrv"},
-        {"key": "cluster.offline_threshold", "value": "20", "member": ""},
+        {"key": "core.debug_address", "value": "", "member": "minisrv", "settle": ""},
+        {"key": "cluster.offline_threshold", "value": "20", "member": "", "settle": "0"},
     ],
     "refused": "",
     "member": "minisrv",

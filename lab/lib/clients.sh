@@ -34,7 +34,8 @@ write_clients() {
   ssh_config_for root | replace ssh_config
   ssh_config_for noaccess | replace ssh_config.noaccess
   ssh_config_for audit | replace ssh_config.audit
-  replace site.yaml <"$LAB/site.template.yaml"
+  # Incus names an image by the SHA-256 of its file, which is made anew each time.
+  sed "s/BUSYBOX/$(sha256sum <"$STATE/busybox.tar.gz" | cut -c 1-12)/" "$LAB/site.template.yaml" | replace site.yaml
 }
 
 # A file that says the same already is left alone.

@@ -12,7 +12,7 @@ ask_with() { on sigsrv incus -q "$@"; }   # the same, and the document comes on 
 form_cluster() {
   local token
   on sigsrv incus admin init --preseed <<Y
-config: {core.https_address: "${ADDRESS[sigsrv]}:8443", images.auto_update_interval: "0"}
+config: {core.https_address: "${ADDRESS[sigsrv]}:8443", core.remote_token_expiry: 15M, images.auto_update_interval: "0"}
 cluster: {server_name: sigsrv, enabled: true}
 Y
   token=$(ask cluster add minisrv | tail -1)

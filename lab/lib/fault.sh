@@ -64,3 +64,18 @@ reload_sshd() { # HOST
   sleep 0.2
   wait_for 10 "sshd of $1" on "$1" sh -c 'ss -Hltn "sport = :22" | grep -q .'
 }
+
+# The fingerprint of the image that the lab's instances are made of
+image_of_lab() { sha256sum <"$STATE/busybox.tar.gz" | cut -d' ' -f1; }
+
+# trust_certificate HOST NAME FINGERPRINT [OPTION...]: add a client certificate, which comes as PEM on stdin
+trust_certificate() {
+  local host=$1 name=$2 fingerprint=$3
+  shift 3
+  if trusts "$host" "$fingerprint"; then return; fi
+  on "$host" sh -c 'cat >/run/fault.crt'
+  incus_at "$host" config trust add-certificate /run/fault.crt --name "$name" "$@"
+  on "$host" rm /run/fault.crt
+}
+distrust_certificate() { ! trusts "$1" "$2" || incus_at "$1" config trust remove "$2"; } # HOST FINGERPRINT
+trusts() { incus_at "$1" config trust list -f csv -c f | grep -q "^$2"; }               # HOST FINGERPRINT

@@ -9,7 +9,7 @@ import pytest
 
 from sigsrv import policy
 from tests.e2e import cases
-from tests.e2e.conftest import Lab, clean, state_of, verdicts
+from tests.e2e.conftest import Lab, clean, named, state_of, verdicts
 
 pytestmark = pytest.mark.lab
 
@@ -45,9 +45,9 @@ def test_a_fault_is_found_put_right_and_leaves_nothing(lab, unchanged, case):
     """The difference to the clean list is exactly the fault's; its remediation is verified, a second one has nothing to do."""
     lab.fault(case.fault, case.host)
     try:
-        assert difference(verdicts(lab.scan()[0])) == case.changes
+        assert difference(verdicts(lab.scan()[0])) == {named(key): value for key, value in case.changes.items()}
 
-        for finding in case.mended:
+        for finding in map(named, case.mended):
             done = lab.command("sigsrv-remediate", finding, "--yes", "--site", str(lab.site))
             assert done.returncode == 0, done.stdout + done.stderr
             assert "verified" in done.stdout.splitlines()[-1]

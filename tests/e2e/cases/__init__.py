@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Case:
-    """A fault on a host: what it changes in the list, and what of that a remediation puts right."""
+    """A fault on a host: what it changes in the list (None: gone from it), and what of that a remediation puts right."""
 
     fault: str
     host: str

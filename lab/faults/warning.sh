@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# shows: CLUS-005
+# does: puts a warning of the host into the cluster's database: a network could not be set up
+
+WARNING=5fa00000-0000-4000-8000-000000000005   # its uuid
+
+# What makes Incus warn of itself either is a fault of another policy or depends on the machine's kernel.
+inject() {
+  has_warning "$1" || incus_at "$1" admin sql global "INSERT INTO warnings
+    (node_id, entity_type_code, entity_id, uuid, type_code, status, first_seen_date, last_seen_date, updated_date, last_message, count)
+    SELECT id, -1, -1, '$WARNING', 19, 1, datetime(), datetime(), datetime(), 'no such device', 1 FROM nodes WHERE name='$1'"
+  has_warning "$1"
+}
+
+heal() { ! has_warning "$1" || incus_at "$1" warning delete "$WARNING"; }
+
+has_warning() { incus_at "$1" warning list -f csv -c u | grep -qx "$WARNING"; }

@@ -1,0 +1,32 @@
+"""Faults of AUTH: who may do what."""
+
+from tests.e2e.cases import Case
+
+NO_CLIENT = {"AUTH-002@cluster/cluster": None}  # without a fault the trust store has no client
+
+CASES = [
+    Case("listen-anywhere", "minisrv", {"AUTH-001@minisrv/minisrv": "fail"}, ["AUTH-001@minisrv/minisrv"]),
+    Case(
+        "certificate-unrestricted",
+        "sigsrv",
+        {"AUTH-002@cluster/c02216bfb55f": "fail", "AUTH-003@cluster/c02216bfb55f": "pass", **NO_CLIENT},
+    ),
+    Case(
+        "certificate-weak",
+        "sigsrv",
+        {"AUTH-002@cluster/f93d057a748d": "pass", "AUTH-003@cluster/f93d057a748d": "fail", **NO_CLIENT},
+    ),
+    Case(
+        "certificate-expired",
+        "minisrv",
+        {"AUTH-002@cluster/a7b65da3762d": "pass", "AUTH-003@cluster/a7b65da3762d": "fail", **NO_CLIENT},
+    ),
+    Case("admin-user", "minisrv", {"AUTH-004@minisrv/minisrv": "fail"}, ["AUTH-004@minisrv/minisrv"]),
+    Case("debug-address", "sigsrv", {"AUTH-005@sigsrv/sigsrv": "fail"}, ["AUTH-005@sigsrv/sigsrv"]),
+    Case(  # a key of the whole cluster: one fix mends it on both
+        "tokens-forever",
+        "sigsrv",
+        {"AUTH-005@sigsrv/sigsrv": "fail", "AUTH-005@minisrv/minisrv": "fail"},
+        ["AUTH-005@minisrv/minisrv"],
+    ),
+]

@@ -1,0 +1,19 @@
+"""Faults of IMG: images. BUSYBOX stands for the fingerprint of the lab's own."""
+
+from tests.e2e.cases import Case
+
+FOREIGN = "default/66d5448a66ca"
+
+CASES = [
+    Case("image-old", "sigsrv", {"IMG-001@cluster/default/BUSYBOX": "fail"}),
+    Case(
+        "image-foreign",
+        "minisrv",
+        {
+            f"IMG-001@cluster/{FOREIGN}": "pass",
+            f"IMG-002@cluster/{FOREIGN}": "fail",
+            f"IMG-003@cluster/{FOREIGN}": "pass",
+        },
+    ),
+    Case("image-public", "sigsrv", {"IMG-003@cluster/default/BUSYBOX": "fail"}, ["IMG-003@cluster/default/BUSYBOX"]),
+]
