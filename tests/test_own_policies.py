@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 
 import pytest
 
 from sigsrv import data, policy
+from sigsrv.evaluate import load_checks
 from tests.called import ROOT, sigsrv
 from tests.test_plugin import run as pytest_run
 from tests.test_selecting import EXPECTED
@@ -132,6 +134,17 @@ def test_an_added_check_replaces_the_shipped_one(tmp_path):
     _, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "NET-001")
 
     assert found == shown == {"NET-001@sigsrv/mine": "pass", "NET-001@minisrv/mine": "pass"}
+
+
+def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path):
+    """What a check's module holds is its own folder's."""
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "test_net.py").write_text(FILES["checks/test_site.py"])
+        found += load_checks(tmp_path / name).values()
+
+    assert [getattr(sys.modules[check.__module__], check.__name__) for check in found] == found
 
 
 def test_several_folders_are_added_and_the_last_wins(mine, tmp_path):

@@ -21,7 +21,7 @@ from sigsrv.policy import Policy
 
 @dataclass(frozen=True)
 class Catalogue:
-    """policies: by id. checks: of those without a rule, by id."""
+    """policies, checks: by id. Where an added policy with a rule replaced one with a check, its rule decides."""
 
     policies: Mapping[str, Policy]
     checks: Mapping[str, Check]
@@ -53,5 +53,4 @@ def load(added: Sequence[str | Path] = ()) -> Catalogue:
     for policy_id, check in checks.items():
         if policy_id not in policies:
             raise UsageError(f"{place(check)}: there is no policy {policy_id}", nearest(policy_id, policies))
-    # An added policy with a rule may replace a shipped one with a check: the rule holds.
-    return Catalogue(policies, {key: check for key, check in checks.items() if policies[key].rule is None})
+    return Catalogue(policies, checks)
