@@ -26,12 +26,25 @@ class _Keys:
         self._id, self._facts, self._site, self._require = policy_id, facts, site, require
 
     def __call__(
-        self, instance, host, wrong, *, expected, seen, live=(), state="", restart=False, start=False, refuse=""
+        self,
+        instance,
+        host,
+        wrong,
+        *,
+        expected,
+        seen,
+        live=(),
+        state="",
+        first=(),
+        restart=False,
+        start=False,
+        refuse="",
     ):
         """Record one finding.
 
-        wrong: key -> what it must be, "" for nothing. state: what is wrong beside the keys. live: keys that need no restart.
-        seen: what to show where all is well. restart, start: what the remediation must do. refuse: why it must not.
+        wrong: key -> what it must be, "" for nothing. state: what is wrong beside the keys. seen: what to show where all is well.
+        live: keys that need no restart. first: what to set before, for Incus to see a change. restart, start: what the remediation
+        must do. refuse: why it must not.
         """
         exempt = self._site.exempt_keys(self._id, instance.resource)
         left = {key: value for key, value in wrong.items() if key not in exempt}
@@ -46,7 +59,7 @@ class _Keys:
             fix={
                 "instance": instance.name,
                 "project": instance.project,
-                "set": [f"{key}={value}" for key, value in left.items() if value],
+                "set": [*first, *(f"{key}={value}" for key, value in left.items() if value)],
                 "unset": [key for key, value in left.items() if not value],
                 "restart": restart or bool(set(left) - set(live)),
                 "start": start,
@@ -222,7 +235,7 @@ def test_instances_of_users_have_their_own_id_map_and_no_guest_api(facts, site, 
         config = instance.expanded_config
         entry = site.project(instance.project)
         hardened = entry is not None and entry.kind in site.user_hardening
-        wrong, state, expected = {}, "", ["not security.guestapi.images"]
+        wrong, state, again, expected = {}, "", False, ["not security.guestapi.images"]
         if config["security.guestapi.images"] == "true":
             wrong["security.guestapi.images"] = "false"
         if hardened:
@@ -230,18 +243,17 @@ def test_instances_of_users_have_their_own_id_map_and_no_guest_api(facts, site, 
             if config["security.guestapi"] == "true":
                 wrong["security.guestapi"] = "false"
             if instance.type == "container" and config["security.privileged"] == "false":
-                expected.append("security.idmap.isolated is true")
+                expected.append("security.idmap.isolated is true and in effect")
                 if config["security.idmap.isolated"] == "false":
                     wrong["security.idmap.isolated"] = "true"
-                elif _map_is_pending(instance):
-                    state = "it runs with another id map than the configured one: a restart is pending"
-        if state and instance.status in _UNSURE and not wrong:
+                elif "security.idmap.isolated" not in site.exempt_keys("INST-007", instance.resource):
+                    state, again = _map_of_all(instance)
+        if state and not again and instance.status in _UNSURE and not wrong:
             require.unknown(instance.resource, f"its id map: its status is {instance.status}", host=host)
         elif entry is None and not wrong:
             because = finding_id("PROJ-008", facts.name, instance.project)
-            require.not_applicable(
-                instance.resource, f"no entry of the site is for project {instance.project}", because, host
-            )
+            reason = f"no entry of the site is for project {instance.project}"
+            require.not_applicable(instance.resource, reason, because, host)
         else:
             keys(
                 instance,
@@ -249,16 +261,21 @@ def test_instances_of_users_have_their_own_id_map_and_no_guest_api(facts, site, 
                 wrong,
                 expected=", ".join(reversed(expected)),
                 seen="so it is" if hardened else "project of the system: its guest API may be there, without images",
-                live=tuple(wrong) if instance.type == "virtual-machine" else (),
+                live=("security.guestapi", "security.guestapi.images"),
                 state=state,
+                first=("security.idmap.isolated=false", "security.idmap.isolated=true") if again else (),
                 restart=bool(state),
             )
 
 
-def _map_is_pending(instance):
-    """Whether it runs, or may run, with another id map than it will have after its next start."""
-    now, then = (instance.config.get(f"volatile.idmap.{which}", "") for which in ("current", "next"))
-    return instance.status not in _STOPPED and (now in _NOTHING or now != then)
+def _map_of_all(instance):
+    """What is wrong with the id map of a container that is configured as isolated, and whether a restart alone won't help."""
+    base, now, then = (instance.config.get(f"volatile.idmap.{which}", "") for which in ("base", "current", "next"))
+    if base in ("", "0"):  # after `config set KEY=`, for one, Incus shows what the profile gives and does not do it
+        return "security.idmap.isolated is true and its id map is still that of all others", True
+    if instance.status not in _STOPPED and (now in _NOTHING or now != then):
+        return "it runs with another id map than the configured one: a restart is pending", False
+    return "", False
 
 
 @policy("INST-008")

@@ -99,7 +99,7 @@ description: instances of users
 config: {limits.cpu: "1", limits.memory: 128MiB, limits.processes: "200", security.idmap.isolated: "true", security.guestapi: "false"}
 devices:
   root: {type: disk, path: /, pool: hdd}
-  eth0: {type: nic, name: eth0, network: userbr0}
+  eth0: {type: nic, name: eth0, network: userbr0, security.mac_filtering: "true"}
 Y
   done
 }

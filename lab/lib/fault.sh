@@ -12,17 +12,24 @@ incus_at() { # HOST ARGUMENT...
 }
 
 service_of() { case $1 in sigsrv) echo svc-a ;; minisrv) echo svc-b ;; esac; }
+tenant_of() { case $1 in sigsrv) echo tenant2 ;; minisrv) echo tenant1 ;; esac; }   # of project restricted
 stopped_of() { case $1 in sigsrv) echo stopped-a ;; minisrv) echo stopped-b ;; esac; }
 
 # set_keys HOST "KIND NAME" KEY=VALUE..., where KIND is config, network, project or profile; `KEY=` unsets.
-# Looks first and writes only what differs, in one request: unsetting what is unset is an error to incus.
+# Looks first and writes only what differs, in one request: unsetting what is unset is an error to incus. An instance's key is
+# really unset: with `KEY=` Incus takes what a profile gives for empty until the next start, and shows it all the same.
 set_keys() {
   local host=$1 pair now changes=() kind
   read -ra kind <<<"$2"
   shift 2
   for pair; do
     now=$(incus_at "$host" "${kind[0]}" get "${kind[@]:1}" "${pair%%=*}")
-    [ "$now" = "${pair#*=}" ] || changes+=("$pair")
+    if [ "$now" = "${pair#*=}" ]; then continue; fi
+    if [ "${kind[0]}" = config ] && [ -z "${pair#*=}" ]; then
+      incus_at "$host" config unset "${kind[@]:1}" "${pair%%=*}"
+    else
+      changes+=("$pair")
+    fi
   done
   [ ${#changes[@]} = 0 ] || incus_at "$host" "${kind[0]}" set "${kind[@]:1}" "${changes[@]}"
 }
@@ -40,7 +47,8 @@ restart_as() { # HOST INSTANCE privileged|unprivileged: sets nothing, restarts o
   wait_for 20 "a lease for $2" has_lease "$1" "$2"
 }
 
-has_lease() { incus_at "$1" list "^$2\$" -f csv -c s4 | grep -q '^RUNNING,172\.'; }
+# HOST INSTANCE [PROJECT]
+has_lease() { incus_at "$1" list --project "${3:-default}" "^$2\$" -f csv -c s4 | grep -q '^RUNNING,172\.'; }
 
 master_of() { # HOST LINK: the bridge that the link is a port of, or nothing
   on "$1" ip -j link show "$2" | jq -r '.[0].master // empty'

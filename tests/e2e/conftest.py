@@ -114,7 +114,7 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
             if not row["ifname"].startswith(("veth", "tap"))
         }
         for address, answer in seen.api.items():
-            if address not in (url.SERVER, url.WARNINGS) and "/resources" not in address:
+            if address not in (url.SERVER, url.WARNINGS, url.OPERATIONS) and "/resources" not in address:
                 found[f"{host} {address}"] = _lasting(answer.metadata)
     return found
 

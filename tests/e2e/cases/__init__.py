@@ -14,6 +14,7 @@ class Case:
     changes: dict[str, str | None]  # None: the finding is gone
     mended: list[str] = field(default_factory=list)
     leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
+    gone: bool = False  # once it is mended there is no such finding: what was judged is no more
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.host}"

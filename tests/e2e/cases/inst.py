@@ -1,27 +1,45 @@
 """Faults of INST: instances."""
 
+from dataclasses import replace
+
 from tests.e2e.cases import Case
 
 SERVICE = {"sigsrv": "svc-a", "minisrv": "svc-b"}
-STOPPED = {"sigsrv": "stopped-a", "minisrv": "stopped-b"}
 
 
-def privileged(fault: str, host: str, name: str) -> Case:
-    finding = f"INST-001@{host}/default/{name}"
+def own(fault: str, host: str, policy: str, name: str) -> Case:
+    """A fault of one instance, which a script puts right at that instance."""
+    finding = f"{policy}@{host}/{name}"
     return Case(fault, host, {finding: "fail"}, [finding])
 
 
+def by_profile(fault: str, host: str, policy: str, *undo: str) -> Case:
+    """A fault of the profile of both service containers. undo: what takes away what the script left on an instance."""
+    findings = [f"{policy}@{each}/default/{name}" for each, name in SERVICE.items()]
+    leaves = [["incus", "config", *undo[:-1], name, undo[-1]] for name in SERVICE.values()]
+    return Case(fault, host, dict.fromkeys(findings, "fail"), findings, leaves)
+
+
 CASES = [
-    privileged("privileged-instance", "sigsrv", SERVICE["sigsrv"]),
-    privileged("privileged-pending", "minisrv", SERVICE["minisrv"]),
-    privileged("privileged-one", "minisrv", SERVICE["minisrv"]),
-    privileged("privileged-stopped", "sigsrv", STOPPED["sigsrv"]),
-    Case(
-        "privileged-profile",
-        "minisrv",
-        {"INST-001@sigsrv/default/svc-a": "fail", "INST-001@minisrv/default/svc-b": "fail"},
-        ["INST-001@sigsrv/default/svc-a", "INST-001@minisrv/default/svc-b"],
-        [["incus", "config", "unset", name, "security.privileged"] for name in ("svc-a", "svc-b")],
-    ),
-    Case("host-path", "sigsrv", {"INST-004@sigsrv/default/svc-a": "fail"}, ["INST-004@sigsrv/default/svc-a"]),
+    own("privileged-instance", "sigsrv", "INST-001", "default/svc-a"),
+    own("privileged-pending", "minisrv", "INST-001", "default/svc-b"),
+    own("privileged-one", "minisrv", "INST-001", "default/svc-b"),
+    own("privileged-stopped", "sigsrv", "INST-001", "default/stopped-a"),
+    by_profile("privileged-profile", "minisrv", "INST-001", "unset", "security.privileged"),
+    own("nested", "sigsrv", "INST-002", "default/svc-a"),
+    own("raw-setting", "minisrv", "INST-003", "default/svc-b"),
+    Case("raw-profile", "sigsrv", {f"INST-003@{host}/default/{name}": "fail" for host, name in SERVICE.items()}),
+    own("host-path", "sigsrv", "INST-004", "default/svc-a"),
+    own("host-device", "minisrv", "INST-005", "default/svc-b"),
+    by_profile("host-device-profile", "sigsrv", "INST-005", "device", "remove", "hostzero"),
+    by_profile("unlimited", "minisrv", "INST-006", "unset", "limits.processes"),
+    own("guest-api", "minisrv", "INST-007", "restricted/tenant1"),
+    own("idmap-pending", "sigsrv", "INST-007", "restricted/tenant2"),
+    own("idmap-shared", "minisrv", "INST-007", "restricted/tenant1"),
+    own("intercepted", "minisrv", "INST-008", "default/svc-b"),
+    replace(own("proxy-unlisted", "minisrv", "INST-009", "default/svc-b"), gone=True),
+    Case("nic-unfiltered", "sigsrv", {"INST-010@sigsrv/restricted/tenant2": "fail"}),
+    Case("nic-unmanaged", "minisrv", {"INST-011@minisrv/default/stopped-b": "fail"}),
+    own("unprotected", "sigsrv", "INST-013", "default/svc-a"),
+    own("critical-stopped", "sigsrv", "INST-013", "default/svc-a"),
 ]
