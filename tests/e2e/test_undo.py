@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from sigsrv import scan
-from sigsrv.remediate import Ending, Transaction, look
+from sigsrv.remediate import Ending, Transaction, look, worse
 from sigsrv.remediate.journal import Journal
-from tests.e2e.conftest import state_of, verdicts
+from tests.e2e.conftest import state_of
 from tests.e2e.test_faults import CASES
 
 pytestmark = pytest.mark.lab
@@ -17,7 +17,10 @@ pytestmark = pytest.mark.lab
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.mended], ids=str)
 def test_what_a_remediation_did_is_undone(lab, tmp_path, case):
-    """All of the script runs, and then it fails: the verdicts and the state are those of the fault again."""
+    """All of the script runs, and then it fails: the state is that of the fault again, and no verdict is worse.
+
+    One may be better: a restart that was pending was made.
+    """
     journal = Journal(tmp_path / "journal.sqlite")
     lab.fault(case.fault, case.host)
     try:
@@ -32,7 +35,7 @@ def test_what_a_remediation_did_is_undone(lab, tmp_path, case):
 
         assert (outcome.ending, "ended with 7" in outcome.reason) == (Ending.UNDONE, True), [outcome, told]
         again, after = lab.scan()
-        assert verdicts(again) == verdicts(run)
+        assert worse(run.findings, again.findings) == []
         assert state_of(after) == state_of(before)
     finally:
         lab.fault(case.fault, case.host, heal=True)
