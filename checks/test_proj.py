@@ -274,6 +274,10 @@ def test_restricted_project_holds_nothing_that_its_restrictions_forbid(facts, si
             config = {key: value for key, value in instance.expanded_config.items() if key in written}
             found = forbidden(restricted[instance.project], instance.type, config, instance.expanded_devices)
             require(instance.resource, not found, expected=expected, observed="; ".join(found) or "nothing", host=host)
+    for unread, cause in facts.instances.unread:
+        if unread.project in restricted:
+            with require.about(unread.resource, cause.host):
+                raise cause
     for name, config in restricted.items():
         with require.about(name):
             if config["features.profiles"] != "true":

@@ -174,6 +174,8 @@ def test_a_disk_is_in_a_pool_or_below_a_path_that_the_project_may_use(device, re
 def test_what_is_neither_a_boolean_nor_a_range_is_an_error():
     """Nothing of it is guessed."""
     with pytest.raises(EvidenceError):
+        found("pod")
+    with pytest.raises(EvidenceError):
         found(config={"security.nesting": "perhaps"})
     with pytest.raises(EvidenceError):
         found(config={"raw.idmap": "uid 1 1"}, idmap__uid="all")

@@ -64,8 +64,11 @@ def forbidden(project: Config, kind: str, config: Config, devices: Mapping[str, 
     """What of an instance or a profile a restricted project forbids: a line each, none where all of it is allowed.
 
     kind: ``container``, ``virtual-machine`` or ``profile``, which must do for both. config: the keys that are written, of an
-    instance those of its profiles among them; devices: likewise, by name. Raises EvidenceError where a boolean is none.
+    instance those of its profiles among them; devices: likewise, by name. Raises EvidenceError where a boolean is none, and of an
+    instance of another kind.
     """
+    if kind not in (*_LOW_LEVEL, "profile"):
+        raise EvidenceError(f"{kind!r} is no kind of instance")
     found = [*_forbidden_keys(project, kind, config)]
     for name, device in sorted(devices.items()):
         found += [f"{name}: {why}" for why in _forbidden_device(project, device)]
