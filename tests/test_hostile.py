@@ -35,6 +35,7 @@ def published(tmp_path) -> tuple[scan.Plan, dict, str]:
     evidence.save(tmp_path / "e", "run", kept)
     site = yaml.safe_load((data.DEMO / "site.yaml").read_text())
     site["bridges"][1]["name"] = NETWORK
+    site["projects"][0]["networks"] = [NETWORK]
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
     plan = scan.prepare(scan.Options(site=str(tmp_path / "site.yaml"), evidence=str(tmp_path / "e")))
     run, _ = scan.scan(plan)
