@@ -193,6 +193,24 @@ def test_an_example_that_does_not_show_what_it_says_is_told(tmp_path):
     assert done.stdout.rstrip().endswith("2 wrong")
 
 
+@pytest.mark.parametrize(
+    "change", ["[remove]", "[{op: remove}]", "[{op: rmove, path: /site}]", "[{op: remove, path: /nothing}]"]
+)
+def test_a_change_that_can_t_be_made_is_told(tmp_path, change):
+    """A mistyped JSON Patch is the example's fault, named as such, and nothing else goes unjudged."""
+    text = (policy.data.folder("policies") / "net" / "NET-001.yaml").read_text()
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "NET-001.yaml").write_text(
+        re.sub(r"change: \[.*\], expect", f"change: {change}, expect", text, count=1)
+    )
+
+    done = sigsrv("policies", "test", "NET-001", "--policies", str(tmp_path))
+
+    assert done.returncode == 1
+    assert re.search(r"NET-001: \w+\[\d\] ", done.stdout)
+    assert done.stdout.rstrip().endswith("1 wrong")
+
+
 def test_a_test_of_nothing_is_wrong_use():
     """A glob that fits no policy tests nothing, which is no success."""
     done = sigsrv("policies", "test", "NOPE-*")

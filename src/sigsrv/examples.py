@@ -208,7 +208,7 @@ def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Chec
         try:
             change = copy.deepcopy(example["change"])  # what a patch adds becomes part of the document
             now = verdicts(facts_of(jsonpatch.apply_patch(document(), change, in_place=True)))
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError) as cause:
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
             found.append(f"{name}: {type(cause).__name__}: {cause}")
             continue
         difference = {key: verdict for key, verdict in now.items() if was.get(key) != verdict}
