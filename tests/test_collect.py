@@ -267,3 +267,45 @@ def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(
         api.pool_url("p", "minisrv"),
         api.pool_url("p", "alias"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "seen"),
+    [
+        (["Starting", "Running"], "Running"),
+        (["Stopping", "Stopping"], "Stopping"),
+        (["Stopping", None], "Stopping"),
+        (["Running"], "Running"),
+    ],
+)
+def test_an_instance_on_its_way_is_looked_at_once_more(monkeypatch, statuses, seen):
+    """Whoever starts while a scan runs is no fault; who still does after a while is, and so is who can't be asked again."""
+    left = list(statuses)
+
+    def answer(client, url, *_):
+        if url != api.INSTANCES:
+            return ApiAnswer(200, [])
+        status = left.pop(0)
+        return (
+            ApiAnswer(200, [{"status": status}]) if status else ApiAnswer(failure=Failure(FailureKind.TIMEOUT, "late"))
+        )
+
+    monkeypatch.setattr(api, "_get", answer)
+    monkeypatch.setattr(api, "PASSING_S", 0.01)
+    client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
+
+    found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 15, lambda: pytest.fail("no way"))
+
+    assert found[api.INSTANCES].metadata == [{"status": seen}]
+    assert left == []
+
+
+def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypatch):
+    """The host's time is for its other answers."""
+    monkeypatch.setattr(api, "_get", lambda client, url, *_: ApiAnswer(200, [{"status": "Starting"}]))
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
+
+    found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 9, lambda: pytest.fail("no way"))
+
+    assert found[api.INSTANCES].metadata == [{"status": "Starting"}]

@@ -14,7 +14,7 @@ from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import ClusterFacts, HostFacts, clusters
 from sigsrv.facts.config import boolean, size_bytes, words
 from sigsrv.facts.incus import IncusFacts
-from sigsrv.facts.resources import Space
+from sigsrv.facts.resources import Space, Usage
 
 RECORDED = evidence.load(data.DEMO / "evidence")["sigsrv"]
 VIEWS = {
@@ -112,6 +112,69 @@ def test_booleans_are_filled_in_before_anyone_looks():
     assert found["priv"].expanded_config["security.privileged"] == "true"
     assert found["web"].expanded_config["security.privileged"] == "false"
     assert found["web"].expanded_config["security.guestapi"] == "true"
+
+
+def web(**changes):
+    """The recorded instances, with one of them changed."""
+    rows = [row | (changes if row["name"] == "web" else {}) for row in RECORDED.api[url.INSTANCES].metadata]
+    found = IncusFacts(answering(url.INSTANCES, ApiAnswer(200, rows))).instances
+    return next(instance for instance in found if instance.name == "web")
+
+
+def test_booleans_of_devices_are_filled_in_and_those_of_its_own_are_as_written():
+    """What is judged has every key; what is put back has those that were there."""
+    nic = {"type": "nic", "network": "br0", "security.mac_filtering": "1"}
+    disk = {"type": "disk", "source": "/etc", "path": "/mnt", "readonly": "YES"}
+    found = web(expanded_devices={"eth0": nic, "etc": disk}, devices={"etc": disk})
+
+    assert found.expanded_devices["eth0"]["security.mac_filtering"] == "true"
+    assert found.expanded_devices["eth0"]["security.ipv4_filtering"] == "false"
+    assert found.expanded_devices["etc"]["readonly"] == "true"
+    assert found.devices == {"etc": disk}
+
+
+def test_what_a_container_has_used_is_the_most_since_its_start():
+    """Where its kernel does not count that, it is what it uses now."""
+    assert web(state={"memory": {"usage": 5, "usage_peak": 7}, "processes": 3}).usage == Usage(7, 3)
+    assert web(state={"memory": {"usage": 5, "usage_peak": 0}, "processes": 3}).usage == Usage(5, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": None},
+        {"state": {"memory": {"usage": 5, "usage_peak": 7}, "processes": -1}},
+        {"type": "virtual-machine", "state": {"memory": None, "processes": -1}},
+    ],
+)
+def test_what_nobody_counted_is_not_known(changes):
+    """Neither none nor nothing."""
+    assert web(**changes).usage is None
+
+
+@pytest.mark.parametrize(
+    "state", [1, {}, {"memory": None, "processes": 1}, {"memory": {"usage": "5"}, "processes": 1}], ids=repr
+)
+def test_a_state_of_another_shape_is_an_error(state):
+    """A container's usage is read strictly."""
+    with pytest.raises(EvidenceError):
+        web(state=state)
+
+
+def test_a_key_comes_from_the_instance_or_the_last_profile_that_has_it():
+    """Whatever the instance says itself, its profile may give it too."""
+    profiles = [
+        {"name": name, "project": "default", "config": config, "devices": {"etc": {"type": "disk"}} if config else {}}
+        for name, config in {"a": {"raw.lxc": "1"}, "b": {"raw.lxc": "2"}, "c": {}}.items()
+    ]
+    facts = IncusFacts(answering(url.PROFILES, ApiAnswer(200, profiles)))
+    own = web(profiles=["b", "a", "c"], config={"raw.lxc": "3"}, devices={"etc": {"type": "none"}})
+    none = web(profiles=["b", "a", "c"], config={}, devices={})
+
+    assert (facts.origin(own, "raw.lxc"), facts.profile_with(own, "raw.lxc")) == ("instance", "a")
+    assert (facts.origin(none, "raw.lxc"), facts.origin(none, "raw.idmap")) == ("a", None)
+    assert (facts.device_origin(own, "etc"), facts.profile_with_device(own, "etc")) == ("instance", "a")
+    assert (facts.device_origin(none, "etc"), facts.device_origin(none, "run")) == ("a", None)
 
 
 @pytest.mark.parametrize("word", ["true", "True", "1", "yes", "ON"])

@@ -25,6 +25,7 @@ from sigsrv.collect.ways import WayFailed
 from sigsrv.errors import FailureKind
 
 REQUEST_S = 5.0
+PASSING_S = 5.0  # what starts or stops when it is looked at has this long to end
 LIMIT_BYTES = 16 * 1024 * 1024
 
 SERVER = "/1.0"
@@ -81,6 +82,7 @@ def network_url(network: str, member: str) -> str:
     return f"/1.0/networks/{_segment(network)}?target={_segment(member)}"
 
 
+_ON_THEIR_WAY = frozenset({"Starting", "Stopping", "Aborting", "Freezing", "Thawed"})
 Explain = Callable[[], Failure]
 Connect = Callable[[float], Client]
 
@@ -98,6 +100,10 @@ def collect_api(connects: Sequence[Connect], member: str, deadline: float, expla
     answers = {SERVER: ApiAnswer(200, redacted(client.host_info))}
     for url in WANTED:
         answers[url] = _get(client, url, deadline, explain)
+    if _is_passing(answers[INSTANCES]) and time.monotonic() + PASSING_S + REQUEST_S < deadline:
+        time.sleep(PASSING_S)
+        later = _get(client, INSTANCES, deadline, explain)
+        answers[INSTANCES] = answers[INSTANCES] if later.failure else later
     if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
         answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain)
     at = member or _own_name(client.host_info)
@@ -175,6 +181,11 @@ def _own_name(server: Any) -> str:
 def _is_clustered(server: Any) -> bool:
     environment = server.get("environment") if isinstance(server, Mapping) else None
     return isinstance(environment, Mapping) and environment.get("server_clustered") is True
+
+
+def _is_passing(answer: ApiAnswer) -> bool:
+    """Whether some instance is on its way from one state to another: only a second look tells whether it arrives."""
+    return any(row.get("status") in _ON_THEIR_WAY for row in _listed(answer))
 
 
 def _timed_out(answer: ApiAnswer) -> bool:

@@ -1,0 +1,226 @@
+"""Checks of instances: what a remediation is told, what a finding says, and hosts that are not looked at or in no cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigsrv import data, examples, policy
+from sigsrv.evaluate import evaluate, load_checks
+
+POLICIES = policy.load()
+CHECKS = load_checks(data.folder("checks"))
+INSTANCES = [each for each in POLICIES.values() if each.id.startswith("INST")]
+WEB = "sigsrv/default/web"
+
+
+def judged(content, hosts=("sigsrv", "minisrv")):
+    desired, facts = examples.facts_of(content)
+    return {found.id: found for found in evaluate(INSTANCES, CHECKS, desired, {name: facts[name] for name in hosts})}
+
+
+def with_keys(keys, name="web", own=True, profile=None):
+    """The example's evidence with keys of an instance, its own or its profile's."""
+    content = examples.document()
+    row = content["cluster"]["instances"][name]
+    row["expanded_config"] |= keys
+    if own:
+        row["config"] |= keys
+    if profile:
+        content["cluster"]["profiles"][profile]["config"] |= keys
+    return content
+
+
+def test_a_key_of_a_profile_is_overridden_on_the_instance():
+    """The finding says whose it is; a value on the instance wins, and needs no restart where it is live."""
+    found = judged(with_keys({"security.nesting": "true"}, own=False, profile="svc"))[f"INST-002@{WEB}"]
+
+    assert found.observed == "security.nesting is true (from profile svc)"
+    assert found.fix["set"] == ["security.nesting=false"]
+    assert (found.fix["unset"], found.fix["restart"], found.fix["refuse"]) == ([], False, "")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_text_of_a_profile_is_a_persons_to_take_away(own):
+    """No value on the instance takes it away; its own one would show the profile's when it is gone."""
+    found = judged(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}, own=own, profile="svc"))[f"INST-003@{WEB}"]
+
+    assert found.fix["refuse"] == "raw.lxc comes from profile svc: take it out there"
+
+
+def test_a_text_of_the_instance_is_taken_away_with_a_restart():
+    """Such a key takes effect at the start only."""
+    found = judged(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}))[f"INST-003@{WEB}"]
+
+    assert found.observed == "raw.lxc is lxc.apparmor.profile=unconfined"
+    assert (found.fix["unset"], found.fix["restart"], found.fix["refuse"]) == (["raw.lxc"], True, "")
+
+
+def test_a_long_text_is_shown_by_its_beginning():
+    """On one line."""
+    found = judged(with_keys({"raw.lxc": "a\n" * 100}))[f"INST-003@{WEB}"]
+
+    assert found.observed == "raw.lxc is " + ("a " * 29)[:57] + "..."
+
+
+@pytest.mark.parametrize("key", ["raw.apparmor", "linux.kernel_modules"])
+def test_what_is_live_needs_no_restart(key):
+    """Incus loads AppArmor's profile anew; a module is loaded already."""
+    assert judged(with_keys({key: "x"}))[f"INST-003@{WEB}"].fix["restart"] is False
+
+
+@pytest.mark.parametrize(("status", "refused"), [("Running", True), ("Stopped", False)])
+@pytest.mark.parametrize(
+    "case", [("INST-003", {"raw.qemu": "-snapshot"}), ("INST-012", {"security.secureboot": "false"})]
+)
+def test_a_virtual_machine_that_runs_is_left_to_a_person(case, status, refused):
+    """What QEMU or its firmware is started with can't be proven while it runs."""
+    content = with_keys(case[1], "vm")
+    content["cluster"]["instances"]["vm"]["status"] = status
+
+    assert bool(judged(content)[f"{case[0]}@minisrv/user-john/vm"].fix["refuse"]) is refused
+
+
+def test_an_image_that_can_t_boot_with_secure_boot_is_left_to_a_person():
+    """Also while it is stopped."""
+    content = with_keys({"security.secureboot": "false", "image.requirements.secureboot": "false"}, "vm")
+    content["cluster"]["instances"]["vm"]["status"] = "Stopped"
+
+    assert "can't boot with Secure Boot" in judged(content)["INST-012@minisrv/user-john/vm"].fix["refuse"]
+
+
+def test_exempt_keys_are_named_and_the_others_judged():
+    """The reason stands with the verdict."""
+    content = with_keys({"raw.lxc": "x", "raw.idmap": "both 0 0"})
+    content["site"]["exempt"]["INST-003"] = [{"match": "default/*", "reason": "it must", "keys": ["raw.lxc"]}]
+
+    found = judged(content)[f"INST-003@{WEB}"]
+
+    assert (found.verdict, found.observed) == ("fail", "raw.idmap is both 0 0")
+    assert found.reason == "the site exempts raw.lxc: it must"
+    assert found.fix["unset"] == ["raw.idmap"]
+
+
+def limited(usage, keys, status="Running"):
+    """The example's evidence with an instance that has no limits but these, and uses so much."""
+    content = examples.document()
+    row = content["cluster"]["instances"]["web"]
+    memory, processes = usage or (0, 0)
+    row |= {
+        "expanded_config": keys,
+        "status": status,
+        "state": {"memory": {"usage": 1, "usage_peak": memory}, "processes": processes} if usage else None,
+    }
+    return judged(content)[f"INST-006@{WEB}"]
+
+
+GIB = 1024**3
+
+
+@pytest.mark.parametrize(
+    ("usage", "status", "keys", "refused"),
+    [
+        ((GIB, 10), "Running", {}, ""),
+        ((3 * GIB, 10), "Running", {}, "3221225472 bytes of memory, more than 2GiB"),
+        ((GIB, 2001), "Running", {}, "2001 processes, more than 2000"),
+        ((3 * GIB, 10), "Running", {"limits.memory": "4GiB"}, ""),
+        ((3 * GIB, 10), "Running", {"limits.memory": "2GiB", "limits.memory.enforce": "soft"}, "more than 2GiB"),
+        ((GIB, 10), "Running", {"limits.memory": "50%", "limits.memory.enforce": "soft"}, "is not known"),
+        (None, "Running", {}, "is not known"),
+        (None, "Stopped", {}, ""),
+    ],
+)
+def test_limits_below_what_is_used_are_refused(usage, status, keys, refused):
+    """Else what runs would be killed. What nobody told is not known."""
+    found = limited(usage, keys, status)
+
+    assert found.verdict == "fail"
+    assert refused in found.fix["refuse"]
+    assert bool(refused) is bool(found.fix["refuse"])
+
+
+def test_only_missing_limits_are_set():
+    """What is there stays as it is, and no restart is needed."""
+    found = limited((GIB, 10), {"limits.memory": "4GiB", "limits.processes": "5"})
+
+    assert (found.fix["set"], found.fix["restart"]) == (["limits.cpu=2"], False)
+
+
+def test_an_id_map_that_a_restart_does_not_help_is_made_anew():
+    """Incus makes one where it sees the key change."""
+    content = with_keys({"security.guestapi": "false"})
+    content["cluster"]["instances"]["web"]["expanded_config"]["security.idmap.isolated"] = "true"
+    content["cluster"]["instances"]["web"] |= {"project": "user-john"}
+    found = judged(content)["INST-007@sigsrv/user-john/web"]
+
+    assert found.fix["set"] == ["security.idmap.isolated=false", "security.idmap.isolated=true"]
+    assert found.fix["restart"] is True
+
+
+def test_a_device_that_hides_one_of_a_profile_is_told_as_both():
+    """Taken away alone, it would show the profile's."""
+    content = examples.document()
+    device = {"type": "disk", "source": "/etc", "path": "/mnt", "readonly": "1"}
+    row = content["cluster"]["instances"]["web"]
+    row["devices"]["etc"] = row["expanded_devices"]["etc"] = device
+    content["cluster"]["profiles"]["svc"]["devices"]["etc"] = {"type": "disk", "source": "/", "path": "/mnt"}
+
+    found = judged(content)[f"INST-004@{WEB}"]
+
+    assert found.observed == "etc: /etc"
+    assert found.fix["devices"] == [
+        {
+            "name": "etc",
+            "type": "disk",
+            "own": True,
+            "given": True,
+            "properties": ["path=/mnt", "readonly=1", "source=/etc"],
+        }
+    ]
+
+
+def test_a_device_of_a_profile_says_so():
+    """It is masked on the instance, or taken out of the profile by a person."""
+    content = examples.document()
+    device = {"type": "gpu"}
+    content["cluster"]["instances"]["web"]["expanded_devices"]["card"] = device
+    content["cluster"]["profiles"]["svc"]["devices"]["card"] = device
+
+    found = judged(content)[f"INST-005@{WEB}"]
+
+    assert found.observed == "card: gpu (from profile svc)"
+    assert found.fix["devices"][0]["own"] is False
+
+
+def test_a_critical_instance_on_a_host_that_was_not_selected_is_not_missing():
+    """The other daemon lists it all the same."""
+    content = examples.document()
+    content["site"]["critical"] = ["default/web"]
+
+    assert not any("default/web" in key for key in judged(content, ["minisrv"]))
+
+
+def test_a_critical_instance_of_hosts_in_no_cluster_may_be_on_another_one():
+    """Which of them should have it nobody said: neither missing nor passed over."""
+    content = examples.document()
+    content["site"]["critical"] = ["default/dns"]
+    content["cluster"]["server"]["environment"]["server_clustered"] = False
+    for row in content["cluster"]["instances"].values():
+        row["location"] = "none"
+
+    found = judged(content)
+
+    assert {found[f"INST-013@{host}/default/dns"].verdict for host in ("sigsrv", "minisrv")} == {"not-applicable"}
+
+
+@pytest.mark.parametrize(
+    ("status", "start", "refused"), [("Stopped", True, False), ("Frozen", True, False), ("Error", False, True)]
+)
+def test_a_critical_instance_is_started_but_not_out_of_an_error(status, start, refused):
+    """What went wrong there is a person's to see."""
+    content = with_keys({"boot.autostart": "true", "security.protection.delete": "true"})
+    content["site"]["critical"] = ["default/web"]
+    content["cluster"]["instances"]["web"]["status"] = status
+
+    fix = judged(content)[f"INST-013@{WEB}"].fix
+
+    assert (fix["start"], bool(fix["refuse"])) == (start, refused)
