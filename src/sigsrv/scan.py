@@ -19,7 +19,7 @@ from testinfra.backend import BACKENDS
 
 from sigsrv import __version__, catalogue, data, selecting, site, waiver
 from sigsrv.catalogue import Catalogue
-from sigsrv.collect import Evidence, Failure, Target, collect_all, evidence
+from sigsrv.collect import Evidence, Failure, Target, api, collect_all, evidence
 from sigsrv.collect.probes import Wants, select
 from sigsrv.errors import EvidenceError, FailureKind, UsageError, nearest
 from sigsrv.evaluate import Check, evaluate
@@ -30,6 +30,7 @@ from sigsrv.selecting import Selection, Wanted
 from sigsrv.site import Site, SiteHost
 
 DEMO = "demo"
+_NAMED = 6  # how many of the probes that evidence lacks are named
 
 
 @dataclass(frozen=True)
@@ -298,17 +299,25 @@ def run_of(
         finished=timestamp(ended),
         version=__version__,
         site=plan.site.name,
-        hosts=tuple(_state(evidences[host.name]) for host in plan.hosts),
+        hosts=tuple(_state(plan, evidences[host.name]) for host in plan.hosts),
         findings=ordered(findings),
         selected=plan.selection.text,
         waivers=_review(plan, evidences, judged),
     )
 
 
-def _state(collected: Evidence) -> HostState:
-    failed = collected.failed
-    state = "unreachable" if collected.failure else "partial" if failed else "ok"
-    reason = collected.failure.reason if collected.failure else ""
+def _lacking(plan: Plan, collected: Evidence) -> list[str]:
+    """What a scan of the site asks a host today, and saved evidence of it does not hold."""
+    probes = [probe.id for probe in select(wants(plan.site, collected.host)) if probe.id not in collected.probes]
+    return [*probes, *(address for address in (api.SERVER, *api.WANTED) if address not in collected.api)]
+
+
+def _state(plan: Plan, collected: Evidence) -> HostState:
+    failed, lacking = collected.failed, _lacking(plan, collected)
+    state = "unreachable" if collected.failure else "partial" if failed or lacking else "ok"
+    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+    reason = f"this evidence has nothing of {', '.join(lacking[:_NAMED])}{more}" if lacking else ""
+    reason = collected.failure.reason if collected.failure else reason
     asked = len(collected.probes) + len(collected.api)
     return HostState(collected.host, state, collected.seconds, asked, failed, reason)
 
