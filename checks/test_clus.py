@@ -7,7 +7,6 @@ from sigsrv.evaluate import policy
 from sigsrv.facts.packages import is_older
 from sigsrv.finding import finding_id
 
-_AWAY_ON_PURPOSE = ("Evacuated", "Evacuating", "Restoring")
 _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series
 _OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_threshold"
@@ -64,7 +63,7 @@ def test_cluster_members_are_online(facts, site, require):
             because = finding_id("CLUS-006", facts.name, name)
             blind = ", ".join(asked for asked in answers if asked not in seen)
             require.not_applicable(name, f"{blind} knows no member {name}", because=because)
-        elif statuses <= set(_AWAY_ON_PURPOSE):
+        elif all(member.is_evacuated for member in seen.values()):
             because = finding_id("CLUS-004", facts.name, name)
             require.not_applicable(name, f"it is {', '.join(sorted(statuses))}", because=because)
         elif statuses == {"Online"} and host and host.name in refused and not host.unreachable:
@@ -200,7 +199,7 @@ def test_no_member_is_evacuated_or_blocked_from_scheduling(facts, site, require)
     answers, _ = _answers(facts)
     for name in sorted({name for members in answers.values() for name in members}):
         seen = [members[name] for members in answers.values() if name in members]
-        away = sorted({member.status for member in seen} & set(_AWAY_ON_PURPOSE))
+        away = sorted({member.status for member in seen if member.is_evacuated})
         scheduling = sorted({member.config.get("scheduler.instance") or "all" for member in seen})
         require(
             name,
@@ -256,12 +255,12 @@ def _away(facts):
     answers, _ = _answers(facts)
     for name in sorted({name for members in answers.values() for name in members}):
         host = facts.host_of(name)
-        statuses = {members[name].status for members in answers.values() if name in members}
+        seen = [members[name] for members in answers.values() if name in members]
         if host is not None and host.unreachable:
             yield name, finding_id("HOST-001", host.name, host.name)
         elif host is not None and host.daemon_down:
             yield name, finding_id("HOST-002", host.name, host.name)
-        elif not statuses <= {"Online", *_AWAY_ON_PURPOSE}:
+        elif any(member.status != "Online" and not member.is_evacuated for member in seen):
             yield name, finding_id("CLUS-001", facts.name, name)
 
 

@@ -338,6 +338,10 @@ def test_instances_are_in_their_expected_state(facts, site, require):
         protection = ("boot.autostart", "security.protection.delete") if critical else ()
         wrong = {key: "true" for key in protection if not is_true(instance.expanded_config.get(key, ""))}
         startable = instance.status in (*_STOPPED, "Frozen")
+        if not holds and not wrong and instance.status in _STOPPED and facts.hosts[host].is_evacuated:
+            because = finding_id("CLUS-004", facts.name, instance.location)
+            require.not_applicable(instance.resource, f"{instance.location} is evacuated", because, host)
+            continue
         keys(
             instance,
             host,

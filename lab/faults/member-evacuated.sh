@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: CLUS-004, CLUS-001
-# does: evacuates the host; its instances are stopped where they are
+# does: evacuates the host: its instances are stopped where they are, and its bridges are gone
 
 inject() {
   member_is "$1" "$1" EVACUATED || incus_at "$1" cluster evacuate "$1" --action=stop --force
@@ -9,6 +9,7 @@ inject() {
 
 heal() {
   ! member_is "$1" "$1" EVACUATED || incus_at "$1" cluster restore "$1" --force
+  attach_ports "$1"
   wait_for 20 "the leases of the containers" all_have_leases "$1"
   forget_warnings "$1"
 }

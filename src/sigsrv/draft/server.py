@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.found import Found, fitting
 from sigsrv.facts import HostFacts, IncusFacts
-from sigsrv.facts.resources import Member, Server
+from sigsrv.facts.cluster import Member
+from sigsrv.facts.resources import Server
 from sigsrv.site import ClusterWants
 
 _LISTENING = ("core.https_address", "cluster.https_address")

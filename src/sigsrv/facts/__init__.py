@@ -118,6 +118,14 @@ class HostFacts:
         return BackupFacts(self.evidence)
 
     @cached_property
+    def is_evacuated(self) -> bool:
+        """Whether its member is out of service on purpose, as its own daemon says. False where that can't be told."""
+        try:
+            return any(member.name == self.member and member.is_evacuated for member in self.incus.members)
+        except EvidenceError:
+            return False
+
+    @cached_property
     def daemon_down(self) -> bool:
         """Whether the host answers and its Incus daemon does not. False where that can't be told."""
         try:

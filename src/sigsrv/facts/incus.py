@@ -15,6 +15,7 @@ from sigsrv.collect import api as url
 from sigsrv.collect.evidence import Evidence
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import resources
+from sigsrv.facts.cluster import Member, Warning, member, warning
 from sigsrv.facts.config import SERVER_BOOLEANS, boolean, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.operations import Token, open_tokens
@@ -22,7 +23,6 @@ from sigsrv.facts.reading import api, mapping, reading, rows, text, texts
 from sigsrv.facts.resources import (
     Config,
     Instance,
-    Member,
     Network,
     NetworkAcl,
     Pool,
@@ -31,7 +31,6 @@ from sigsrv.facts.resources import (
     Project,
     Server,
     UnreadInstance,
-    Warning,
 )
 from sigsrv.facts.trust import X509, TrustEntry, trust_entry, x509
 from sigsrv.facts.volumes import Volume, custom_volumes
@@ -112,11 +111,11 @@ class IncusFacts:
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
-        return self._list(url.MEMBERS, resources.member)
+        return self._list(url.MEMBERS, member)
 
     @cached_property
     def warnings(self) -> tuple[Warning, ...]:
-        return self._list(url.WARNINGS, resources.warning)
+        return self._list(url.WARNINGS, warning)
 
     @cached_property
     def trust(self) -> tuple[TrustEntry, ...]:

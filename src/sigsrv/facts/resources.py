@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
-from sigsrv.facts.reading import mapping, moment, rows, text, texts
+from sigsrv.facts.reading import mapping, moment, rows, text
 
 Config = Mapping[str, str]
 _WAYS = ("ingress", "egress")
@@ -38,20 +38,6 @@ class Server:
     os: str
     os_version: str
     zfs: str | None
-
-
-@dataclass(frozen=True)
-class Member:
-    """A cluster member, as the daemon asked sees it. status: ``Online``, ``Offline``, ``Evacuated``, ``Blocked``.
-
-    roles: ``database`` has a vote in the database, ``database-leader`` leads it, ``database-standby`` has a copy.
-    """
-
-    name: str
-    status: str
-    message: str
-    roles: tuple[str, ...]
-    config: Config
 
 
 @dataclass(frozen=True)
@@ -215,20 +201,6 @@ class PoolResources:
     inodes: Space
 
 
-@dataclass(frozen=True)
-class Warning:
-    """A warning of Incus. status: ``new``, ``acknowledged``, ``resolved``. last_seen: seconds since the epoch, None: not known."""
-
-    type: str
-    status: str
-    location: str
-    entity_url: str
-    message: str
-    severity: str
-    count: int
-    last_seen: float | None
-
-
 def config_of(value: Any, what: str) -> dict[str, str]:
     """A configuration, or a device. Incus writes all values as text."""
     found = mapping(value, what)
@@ -238,36 +210,6 @@ def config_of(value: Any, what: str) -> dict[str, str]:
 def devices_of(value: Any, what: str) -> dict[str, dict[str, str]]:
     """Devices by name."""
     return {str(name): config_of(device, f"{what} {name}") for name, device in mapping(value, what).items()}
-
-
-def member(row: Mapping[str, Any]) -> Member:
-    """A cluster member from its row."""
-    name = text(row["server_name"], "server_name")
-    return Member(
-        name=name,
-        status=text(row["status"], f"{name}: status"),
-        message=str(row["message"]),
-        roles=texts(row["roles"], f"{name}: roles"),
-        config=config_of(row["config"] or {}, f"{name}: config"),
-    )
-
-
-def warning(row: Mapping[str, Any]) -> Warning:
-    """A warning from its row."""
-    kind = text(row["type"], "type")
-    count = row["count"]
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise ValueError(f"{kind}: {count!r} is no count")
-    return Warning(
-        type=kind,
-        status=text(row["status"], f"{kind}: status"),
-        location=str(row["location"]),
-        entity_url=str(row["entity_url"]),
-        message=str(row["last_message"]),
-        severity=text(row["severity"], f"{kind}: severity"),
-        count=count,
-        last_seen=moment(row["last_seen_at"], f"{kind}: last_seen_at"),
-    )
 
 
 def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:

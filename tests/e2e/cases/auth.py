@@ -16,11 +16,6 @@ CASES = [
         "sigsrv",
         {"AUTH-002@cluster/f93d057a748d": "pass", "AUTH-003@cluster/f93d057a748d": "fail", **NO_CLIENT},
     ),
-    Case(
-        "certificate-expired",
-        "minisrv",
-        {"AUTH-002@cluster/a7b65da3762d": "pass", "AUTH-003@cluster/a7b65da3762d": "fail", **NO_CLIENT},
-    ),
     Case("admin-user", "minisrv", {"AUTH-004@minisrv/minisrv": "fail"}, ["AUTH-004@minisrv/minisrv"]),
     Case("debug-address", "sigsrv", {"AUTH-005@sigsrv/sigsrv": "fail"}, ["AUTH-005@sigsrv/sigsrv"]),
     Case(  # a key of the whole cluster: one fix mends it on both
