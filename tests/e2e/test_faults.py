@@ -28,16 +28,26 @@ def difference(found: dict[str, str]) -> dict[str, str | None]:
     return {key: found.get(key) for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)}
 
 
+@pytest.fixture(scope="module")
+def proven() -> list[dict]:
+    """The state that the last test was proven to leave behind; none, where it was not."""
+    return []
+
+
 @pytest.fixture
-def unchanged(lab: Lab):
-    """The hosts are after the test as they were before it."""
-    run, evidences = lab.scan()
-    assert difference(verdicts(run)) == {}
-    before = state_of(evidences)
+def unchanged(lab: Lab, proven: list[dict]):
+    """The hosts are after the test as they were before it: what one test leaves behind is what the next one finds."""
+
+    def seen() -> dict:
+        run, evidences = lab.scan()
+        assert difference(verdicts(run)) == {}
+        return state_of(evidences)
+
+    before = proven.pop() if proven else seen()
     yield
-    run, evidences = lab.scan()
-    assert difference(verdicts(run)) == {}
-    assert state_of(evidences) == before
+    after = seen()
+    assert after == before
+    proven.append(after)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
