@@ -275,7 +275,8 @@ def test_a_site_s_profile(tmp_path):
     site = tmp_path / "site.yaml"
     site.write_text(text + "profiles:\n  - {name: bridges, policies: [NET-*], severity: critical}\n")
 
-    _, found = scanned(tmp_path / "a", "--site", str(site), "--profile", "bridges")
+    done, found = scanned(tmp_path / "a", "--site", str(site), "--profile", "bridges")
+    assert found, done.stderr
     assert verdicts(found) == of(EXPECTED, *critical("net"))
 
     site.write_text(text + "profiles:\n  - {name: bridges, policies: [NT-*]}\n")
