@@ -4,13 +4,16 @@
 
 inject() { on "$1" nft flush ruleset; }
 
-# A change of a network makes all of its rules anew, on every member; its value means nothing.
+# A change of a network makes all of its rules anew, on every member; one of a user.* key does not.
 heal() {
   local bridge
   for bridge in sigsrvbr0 incusbr0 userbr0; do
-    on "$1" nft list chain inet incus "acl.$bridge" >/dev/null 2>&1 && continue
-    incus_at "$1" network set "$bridge" user.touched=yes
-    incus_at "$1" network unset "$bridge" user.touched
+    ! has_rules "$1" "$bridge" || continue
+    incus_at "$1" network set "$bridge" dns.domain=touched
+    incus_at "$1" network unset "$bridge" dns.domain
+    wait_for 5 "the rules of $bridge" has_rules "$1" "$bridge"
   done
   on "$1" nft list table inet host >/dev/null 2>&1 || filter_input "$1"
 }
+
+has_rules() { on "$1" nft list chain inet incus "acl.$2" >/dev/null 2>&1; }

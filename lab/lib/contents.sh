@@ -54,7 +54,8 @@ description: users reach the world but neither management nor system services no
 ingress:
   - {action: allow, state: logged, source: 172.16.0.0/16, protocol: tcp, destination_port: "22,80"}
 egress:
-  - {action: reject, state: enabled, destination: "172.16.0.0/16,172.20.0.0/16"}
+  - {action: reject, state: enabled, destination: 172.16.0.0/16}
+  - {action: reject, state: enabled, destination: 172.20.0.0/16}
   - {action: reject, state: enabled, destination: "172.24.0.0/16,fe80::/10"}
 Y
 }
