@@ -9,7 +9,6 @@ inject() {
 
 heal() {
   ! member_is "$1" "$1" EVACUATED || incus_at "$1" cluster restore "$1" --force
-  attach_ports "$1"
   wait_for 20 "the leases of the containers" all_have_leases "$1"
   forget_warnings "$1"
 }
