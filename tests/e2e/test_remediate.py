@@ -119,6 +119,21 @@ def test_a_fix_that_refuses_is_told_and_changes_nothing(lab):
     assert "undone, it is as it was before" in done.stderr
 
 
+def test_what_only_a_profile_can_take_away_is_refused(lab):
+    """A text that a profile gives can't be blanked on the instance: exit 4, the profile's name, and nothing changed."""
+    lab.fault("raw-profile", "minisrv")
+    try:
+        before = lab.on("minisrv", "incus", "query", "/1.0/instances/svc-b")
+        done = lab.command("sigsrv-remediate", "INST-003@minisrv/default/svc-b", "--yes", "--site", str(lab.site))
+        after = lab.on("minisrv", "incus", "query", "/1.0/instances/svc-b")
+    finally:
+        lab.fault("raw-profile", "minisrv", heal=True)
+
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "refused: raw.lxc comes from profile svc: take it out there" in done.stderr
+    assert after == before
+
+
 def test_a_script_that_fails_half_way_is_undone(detached, journal):
     """What it had changed before it failed is put back from what it kept."""
     looked = look(scan.prepare(scan.Options(site=str(detached.site))), FINDING)
