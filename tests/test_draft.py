@@ -289,7 +289,7 @@ def test_an_api_that_listens_everywhere_is_left_out(address, listens):
     """Where it listens is as found, but a wildcard never is."""
 
     def change(content: dict[str, Any]) -> None:
-        content["cluster"]["server"]["config"] = {}
+        content["cluster"]["server"]["config"] = {"cluster.https_address": ""}
         content["minisrv"]["server"] |= {"config": {"core.https_address": address}}
 
     document = drafted(change)

@@ -72,10 +72,33 @@ def test_a_filtered_view_is_not_taken_for_the_whole(view):
         assert caught.value.kind is FailureKind.DENIED
 
 
-@pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("server", "projects")])
+@pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("server", "projects", "members")])
 def test_an_empty_list_is_an_answer(view):
     """A daemon that has none of a kind says so with an empty list."""
     assert getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, []))), view) == ()
+
+
+def test_members_are_never_none():
+    """A cluster has the member that answers: a list without any is not the whole list."""
+    with pytest.raises(EvidenceError, match="no member"):
+        _ = IncusFacts(answering(url.MEMBERS, ApiAnswer(200, []))).members
+
+
+def test_a_member_without_an_address_hides_its_configuration():
+    """The daemon of a member listens for the others: a configuration without that key is not all of it."""
+    hidden = {**RECORDED.api[url.SERVER].metadata, "config": {}}
+
+    with pytest.raises(EvidenceError, match="not all is shown"):
+        _ = IncusFacts(answering(url.SERVER, ApiAnswer(200, hidden))).config
+
+
+@pytest.mark.parametrize("view", ["members", "networks", "pools", "instances"])
+def test_a_configuration_that_is_null_is_hidden(view):
+    """Incus writes null for the configuration of what a client may not see; an empty one is {}."""
+    listed = [{**row, "config": None} for row in RECORDED.api[VIEWS[view]].metadata]
+
+    with pytest.raises(EvidenceError, match="config"):
+        getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, listed))), view)
 
 
 def test_projects_are_never_none():

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from sigsrv.facts.reading import moment, text, texts
+from sigsrv.facts.reading import integer, moment, string, text, texts
 from sigsrv.facts.resources import Config, config_of
 
 _AWAY_ON_PURPOSE = frozenset({"Evacuated", "Evacuating", "Restoring"})
+_POOL = "/1.0/storage-pools/"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Warning:
-    """A warning of Incus. status: ``new``, ``acknowledged``, ``resolved``. last_seen: seconds since the epoch, None: not known."""
+    """A warning of Incus. status: ``new``, ``acknowledged``, ``resolved``. last_seen: seconds since the epoch, None: not known.
+
+    location: the member that has seen it; "" for none of them, ``none`` on a server that is in no cluster.
+    """
 
     type: str
     status: str
@@ -48,6 +53,12 @@ class Warning:
     count: int
     last_seen: float | None
 
+    @property
+    def pool(self) -> str | None:
+        """The storage pool that it is about; None where it does not name one."""
+        path = urlsplit(self.entity_url).path
+        return unquote(path.removeprefix(_POOL)) or None if path.startswith(_POOL) else None
+
 
 def member(row: Mapping[str, Any]) -> Member:
     """A cluster member from its row."""
@@ -55,25 +66,22 @@ def member(row: Mapping[str, Any]) -> Member:
     return Member(
         name=name,
         status=text(row["status"], f"{name}: status"),
-        message=str(row["message"]),
+        message=string(row["message"], f"{name}: message"),
         roles=texts(row["roles"], f"{name}: roles"),
-        config=config_of(row["config"] or {}, f"{name}: config"),
+        config=config_of(row["config"], f"{name}: config"),
     )
 
 
 def warning(row: Mapping[str, Any]) -> Warning:
     """A warning from its row."""
     kind = text(row["type"], "type")
-    count = row["count"]
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise ValueError(f"{kind}: {count!r} is no count")
     return Warning(
         type=kind,
         status=text(row["status"], f"{kind}: status"),
-        location=str(row["location"]),
-        entity_url=str(row["entity_url"]),
-        message=str(row["last_message"]),
+        location=string(row["location"], f"{kind}: location"),
+        entity_url=string(row["entity_url"], f"{kind}: entity_url"),
+        message=string(row["last_message"], f"{kind}: last_message"),
         severity=text(row["severity"], f"{kind}: severity"),
-        count=count,
+        count=integer(row["count"], f"{kind}: count"),
         last_seen=moment(row["last_seen_at"], f"{kind}: last_seen_at"),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from sigsrv.errors import EvidenceError
 from sigsrv.facts.lowlevel import INTERCEPTION
+from sigsrv.facts.reading import string
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
@@ -107,8 +108,11 @@ def size_bytes(value: str | int) -> int:
 
 
 def normalised(config: Mapping[str, Any], booleans: Mapping[str, bool], where: str) -> dict[str, str]:
-    """A configuration with each of ``booleans`` (key -> default) as "true" or "false", the unset ones too."""
-    found = {str(key): str(value) for key, value in config.items()}
+    """A configuration with each of ``booleans`` (key -> default) as "true" or "false", the unset ones too.
+
+    Raises ValueError where a value is no text, EvidenceError where a boolean is none.
+    """
+    found = {key: string(value, f"{where}: {key}") for key, value in config.items()}
     for key, default in booleans.items():
         found[key] = "true" if boolean(config.get(key), default, f"{where}: {key}") else "false"
     return found

@@ -52,7 +52,7 @@ def image(row: Mapping[str, Any]) -> Image:
         cached=boolean_of(row["cached"], f"{where}: cached"),
         auto_update=boolean_of(row["auto_update"], f"{where}: auto_update"),
         public=boolean_of(row["public"], f"{where}: public"),
-        server=_server(source, where) if source else None,
+        server=_server(source, where) if source is not None else None,
     )
 
 

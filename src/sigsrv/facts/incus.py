@@ -19,7 +19,7 @@ from sigsrv.facts.cluster import Member, Warning, member, warning
 from sigsrv.facts.config import SERVER_BOOLEANS, boolean, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.operations import Token, open_tokens
-from sigsrv.facts.reading import api, mapping, reading, rows, text, texts
+from sigsrv.facts.reading import api, mapping, reading, rows, string, text, texts
 from sigsrv.facts.resources import (
     Config,
     Instance,
@@ -41,7 +41,11 @@ T = TypeVar("T")
 
 
 def _zfs(drivers: Sequence[Mapping[str, Any]]) -> str | None:
-    return next((str(driver.get("Version", "")) for driver in drivers if driver["Name"] == "zfs"), None)
+    """The version of the ZFS driver. Every server has a driver: one that lists none does not say what it has."""
+    versions = {
+        text(driver["Name"], "driver"): string(driver.get("Version", ""), "a driver's version") for driver in drivers
+    }
+    return versions.get("zfs") if versions else ""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,14 @@ class IncusFacts:
 
         Raises EvidenceError where the daemon does not trust us, or refuses its warnings, which only a full administrator reads.
         """
+        self.warnings  # noqa: B018  the reading is the test
+
+    def _trusted(self) -> None:
         host = self.evidence.host
         if not self.server.trusted:
             raise EvidenceError(
                 f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host
             )
-        self.warnings  # noqa: B018  the reading is the test
 
     @cached_property
     def server(self) -> Server:
@@ -77,12 +83,12 @@ class IncusFacts:
             return Server(
                 trusted=answer["auth"] == "trusted",
                 clustered=environment["server_clustered"],
-                name=str(environment.get("server_name", "")),
+                name=string(environment.get("server_name", ""), "server_name"),
                 version=text(environment["server_version"], "server_version"),
-                firewall=str(environment.get("firewall", "")),
-                kernel=str(environment.get("kernel_version", "")),
-                os=str(environment.get("os_name", "")),
-                os_version=str(environment.get("os_version", "")),
+                firewall=string(environment.get("firewall", ""), "firewall"),
+                kernel=string(environment.get("kernel_version", ""), "kernel_version"),
+                os=string(environment.get("os_name", ""), "os_name"),
+                os_version=string(environment.get("os_version", ""), "os_version"),
                 zfs=_zfs(rows(environment.get("storage_supported_drivers", []), "storage_supported_drivers")),
             )
 
@@ -92,6 +98,8 @@ class IncusFacts:
         self._full()
         with reading(f"Incus API {url.SERVER}", self.evidence.host):
             config = mapping(mapping(api(self.evidence, url.SERVER), "answer")["config"], "config")
+            if self.server.clustered and "cluster.https_address" not in config:  # a member has one always
+                raise ValueError("config: no cluster.https_address: not all is shown")
             return normalised(config, SERVER_BOOLEANS, "server")
 
     @cached_property
@@ -111,10 +119,16 @@ class IncusFacts:
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
-        return self._list(url.MEMBERS, member)
+        self._full()
+        found = self._list(url.MEMBERS, member)
+        if not found:
+            host = self.evidence.host
+            raise EvidenceError(f"{host}: Incus API {url.MEMBERS}: no member: not all is shown", host=host)
+        return found
 
     @cached_property
     def warnings(self) -> tuple[Warning, ...]:
+        self._trusted()
         return self._list(url.WARNINGS, warning)
 
     @cached_property
@@ -153,7 +167,7 @@ class IncusFacts:
             url.PROFILES,
             lambda row: Profile(
                 text(row["name"], "name"),
-                str(row.get("project") or "default"),
+                string(row.get("project", ""), "project") or "default",
                 resources.config_of(row["config"], "config"),
                 resources.devices_of(row["devices"], "devices"),
             ),

@@ -44,6 +44,8 @@ def entries(document: str, host: str = "") -> tuple[Entry, ...]:
 
 def _entry(row: Any) -> Entry:
     fields = mapping(row, "entry")
+    if not {"PRIORITY", "MESSAGE"} & set(fields):
+        raise ValueError("an entry without PRIORITY and MESSAGE")
     priority = fields.get("PRIORITY")
     if priority is not None and not re.fullmatch("[0-7]", text(priority, "PRIORITY")):
         raise ValueError(f"PRIORITY {priority!r}")

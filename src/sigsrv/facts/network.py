@@ -11,7 +11,7 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import mapping, output, parsed, reading, rows, text
+from sigsrv.facts.reading import integer, mapping, output, parsed, reading, rows, text
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ def links(document: str, host: str = "") -> dict[str, Link]:
             found[name] = Link(
                 name=name,
                 kind=str(kind),
-                mtu=int(row["mtu"]),
+                mtu=integer(row["mtu"], f"{name}: mtu"),
                 flags=frozenset(str(flag) for flag in flags),
                 master=row.get("master"),
                 parent=row.get("link"),
-                vlan_id=int(data["id"]) if kind == "vlan" else None,
-                vlan_protocol=str(data["protocol"]) if kind == "vlan" else None,
+                vlan_id=integer(data["id"], f"{name}: VLAN id") if kind == "vlan" else None,
+                vlan_protocol=text(data["protocol"], f"{name}: protocol") if kind == "vlan" else None,
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
                 if is_port
                 else None,
@@ -140,7 +140,7 @@ def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:
                 continue  # iproute2 prints {} for a link that is filtered out
             name = text(row["ifname"], "ifname")
             found[name] = tuple(
-                Address(ip_address(text(each["local"], "local")), int(each["prefixlen"]))
+                Address(ip_address(text(each["local"], "local")), integer(each["prefixlen"], "prefixlen"))
                 for each in rows(row["addr_info"], f"{name}: addr_info")
             )
         if "lo" not in found:

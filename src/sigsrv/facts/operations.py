@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sigsrv.facts.reading import mapping, moment, rows, text
+from sigsrv.facts.reading import mapping, moment, rows, string, text
 
 _CLASSES = frozenset({"task", "token", "websocket"})
 _ENDED = frozenset({"Success", "Failure", "Cancelled"})
@@ -49,7 +49,7 @@ def _token(row: Mapping[str, Any]) -> Token:
     created = moment(row["created_at"], f"token {identity}: created_at")
     if created is None:
         raise ValueError(f"token {identity}: created_at is not known")
-    return Token(identity, created, str(row["location"]), _purpose(row))
+    return Token(identity, created, string(row["location"], f"token {identity}: location"), _purpose(row))
 
 
 def _purpose(row: Mapping[str, Any]) -> str:

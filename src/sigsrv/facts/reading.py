@@ -84,6 +84,20 @@ def text(value: Any, what: str) -> str:
     return value
 
 
+def string(value: Any, what: str) -> str:
+    """A text, which may be empty. Raises ValueError where it is anything else."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what}: not a text")
+    return value
+
+
+def integer(value: Any, what: str) -> int:
+    """A whole number. Raises ValueError where it is anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{what}: {str(value)[:40]!r} is no whole number")
+    return value
+
+
 def moment(value: Any, what: str) -> float | None:
     """A time as Incus writes it (RFC 3339), in seconds since the epoch; None for Go's zero time: it is not known.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
-from sigsrv.facts.reading import mapping, moment, rows, text
+from sigsrv.facts.reading import mapping, moment, rows, string, text, texts
 
 Config = Mapping[str, str]
 _WAYS = ("ingress", "egress")
@@ -202,9 +202,8 @@ class PoolResources:
 
 
 def config_of(value: Any, what: str) -> dict[str, str]:
-    """A configuration, or a device. Incus writes all values as text."""
-    found = mapping(value, what)
-    return {str(key): str(item) for key, item in found.items()}
+    """A configuration, or a device. Incus writes all values as text. What may not see it is shown ``null`` instead."""
+    return {key: string(item, f"{what}: {key}") for key, item in mapping(value, what).items()}
 
 
 def devices_of(value: Any, what: str) -> dict[str, dict[str, str]]:
@@ -226,7 +225,7 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
     return Instance(
         name=name,
         project=text(row["project"], f"{where}: project"),
-        location=str(row["location"]),
+        location=text(row["location"], f"{where}: location"),  # none, where there is no cluster
         type=text(row["type"], f"{where}: type"),
         status=text(row["status"], f"{where}: status"),
         config=config_of(row["config"], f"{where}: config"),
@@ -238,7 +237,7 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
             for device, keys in devices_of(row["expanded_devices"], f"{where}: expanded_devices").items()
         },
         devices=devices_of(row["devices"], f"{where}: devices"),
-        profiles=tuple(str(profile) for profile in row["profiles"] or ()),
+        profiles=texts(row["profiles"], f"{where}: profiles"),
         snapshots=_snapshots(row, where),
         usage=_usage(row, f"{where}: state"),
     )
@@ -279,7 +278,7 @@ def network(row: Mapping[str, Any]) -> Network:
     status = text(row["status"], "status") if row["managed"] else ""
     locations = _locations(row, f"network {name}") if row["managed"] else ()
     kind = text(row["type"], "type")
-    config = config_of(row["config"] or {}, name)
+    config = config_of(row["config"], f"network {name}: config")
     if row["managed"] and kind == "bridge":
         config = normalised(config, NETWORK_BOOLEANS, f"network {name}")
     return Network(name, row["managed"], kind, status, locations, config)
@@ -287,17 +286,14 @@ def network(row: Mapping[str, Any]) -> Network:
 
 def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
     """The members that have something. A daemon that is in no cluster may answer ``null``."""
-    found = row["locations"] or []
-    if not isinstance(found, list):
-        raise ValueError(f"{what}: locations: not a list")
-    return tuple(str(member) for member in found)
+    return texts(row["locations"], f"{what}: locations")
 
 
 def network_acl(row: Mapping[str, Any]) -> NetworkAcl:
     """An ACL from its row. Source: Incus, shared/api/network_acl.go."""
     name = text(row["name"], "name")
     rules = tuple(_acl_rule(each, way, f"ACL {name}") for way in _WAYS for each in rows(row[way], f"ACL {name}: {way}"))
-    return NetworkAcl(name, str(row.get("project") or "default"), rules)
+    return NetworkAcl(name, string(row.get("project", ""), f"ACL {name}: project") or "default", rules)
 
 
 def _acl_rule(row: Mapping[str, Any], direction: str, where: str) -> AclRule:
@@ -307,7 +303,9 @@ def _acl_rule(row: Mapping[str, Any], direction: str, where: str) -> AclRule:
         text(row["action"], f"{where}: action"),
         text(row["state"], f"{where}: state"),
         **{
-            key: str(value or "").strip() for key, value in row.items() if key not in ("action", "state", "description")
+            key: string(value, f"{where}: {key}").strip()
+            for key, value in row.items()
+            if key not in ("action", "state", "description")
         },
     )
     if rule.state not in _STATES or rule.action not in _ACTIONS:
@@ -331,4 +329,4 @@ def pool(row: Mapping[str, Any]) -> Pool:
     """A pool from its row, of the list or of one member."""
     name = text(row["name"], "name")
     driver, status = text(row["driver"], "driver"), text(row["status"], "status")
-    return Pool(name, driver, status, _locations(row, f"pool {name}"), config_of(row["config"] or {}, name))
+    return Pool(name, driver, status, _locations(row, f"pool {name}"), config_of(row["config"], f"pool {name}: config"))

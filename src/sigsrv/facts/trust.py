@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from sigsrv.facts.reading import boolean_of, reading, text, texts
+from sigsrv.facts.reading import boolean_of, reading, string, text, texts
 
 _SHORT = 12  # of a fingerprint, as Incus's own lists show it
 _EDWARDS = {
@@ -77,7 +77,7 @@ def trust_entry(row: Mapping[str, Any]) -> TrustEntry:
     fingerprint = _fingerprint(row["fingerprint"])
     return TrustEntry(
         fingerprint=fingerprint,
-        name=str(row["name"]),
+        name=string(row["name"], "name"),
         type=text(row["type"], "type"),
         restricted=boolean_of(row["restricted"], "restricted"),
         projects=texts(row["projects"], "projects"),

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sigsrv.facts.config import normalised
-from sigsrv.facts.reading import mapping, moment, text, texts
+from sigsrv.facts.reading import mapping, moment, string, text, texts
 
 VOLUME_BOOLEANS: Mapping[str, bool] = {
     "security.shared": False,
@@ -85,8 +85,8 @@ def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volu
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
     """What tells a volume of a pool from the others: volumes of one name may be on several members."""
     name = text(row["name"], "name").partition("/")[0]
-    location = "" if row["location"] == "none" else str(row["location"])
-    return location, text(row["project"], f"volume {name}: project"), name
+    location = string(row["location"], f"volume {name}: location")
+    return "" if location == "none" else location, text(row["project"], f"volume {name}: project"), name
 
 
 def _volume(pool: str, row: Mapping[str, Any], snapshots: Iterable[float | None]) -> Volume:
