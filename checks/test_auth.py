@@ -9,7 +9,6 @@ from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
 from sigsrv.facts.listening import Endpoint, endpoint
 from sigsrv.facts.trust import short
-from sigsrv.finding import finding_id
 
 _DAY_S = 24 * 3600
 _ADMINS = "incus-admin"
@@ -21,15 +20,6 @@ _SHORTEST = 12  # characters of a fingerprint that the site may name a certifica
 _SERVICES = ("core.metrics_address", "core.storage_buckets_address", "core.bgp_address", "core.dns_address")
 _EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": _DAY_S, "w": 7 * _DAY_S, "m": 31 * _DAY_S, "y": 366 * _DAY_S}
 _HERE = ("localhost", "localhost.localdomain", "ip6-localhost")
-
-
-def _another_s(facts, require):
-    """Whether the daemon that answers is another member's: what it says of itself is not this host's."""
-    if facts.is_itself:
-        return False
-    because = finding_id("CLUS-006", "cluster", facts.member)
-    require.unknown(None, f"the daemon there says that it is {facts.incus.server.name}", because)
-    return True
 
 
 def _setting(facts, key, value, local):
@@ -45,8 +35,6 @@ def _setting(facts, key, value, local):
 @policy("AUTH-001")
 def test_incus_api_listens_only_where_the_site_says(facts, site, require):
     """What is set, and what the kernel says: a name is resolved when the daemon starts."""
-    if _another_s(facts, require):
-        return
     config = facts.incus.config
     allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
     keys = ("core.https_address", "cluster.https_address")
@@ -183,8 +171,6 @@ def test_only_the_site_s_users_are_in_incus_admin(facts, site, require):
 @policy("AUTH-005")
 def test_remote_access_has_no_side_doors(facts, site, require):
     """The daemon's own keys and the cluster's, and the tokens that this member gave."""
-    if _another_s(facts, require):
-        return
     config = facts.incus.config
     exempt = site.exempt_keys("AUTH-005", facts.name)
     doors = [door for door in _doors(config) if door[0] not in exempt]

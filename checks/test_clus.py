@@ -82,16 +82,18 @@ def test_cluster_members_are_online(facts, site, require):
 
 @policy("CLUS-002")
 def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site, require):
-    """The finding stands on the host that is behind: behind the others, the site's minimum, or on a series without support."""
-    builds = {}
+    """The finding stands on the host that is behind: behind the others, the site's minimum, or on a series without support.
+
+    While one of the others can't tell what it runs, nobody knows whether a host runs the same.
+    """
+    builds, untold = {}, []
     for host in facts.hosts.values():
         with require.about(host.name, host=host.name):
-            if not host.is_itself:
-                because = finding_id("CLUS-006", facts.name, host.member)
-                reason = f"the daemon there says that it is {host.incus.server.name}"
-                require.unknown(host.name, reason, because, host=host.name)
-                continue
-            builds[host.name] = (_numbers(host.incus.server.version), host)
+            try:
+                builds[host.name] = (_version(host), host)
+            except EvidenceError as cause:
+                untold.append(cause)
+                raise
     expected = f"{site.incus.minimum} or newer, the same on every host"
     expected += ", of a long-term series (6.0, 7.0)" if site.incus.track == "lts" else ""
     for name, (numbers, host) in builds.items():
@@ -106,9 +108,19 @@ def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site,
                 faults.append(f"{version} is older than {site.incus.minimum}")
             if site.incus.track == "lts" and not (numbers[0] >= _FIRST_LTS and numbers[1] == 0):
                 faults.append(f"{version} is of no long-term series")
-            faults += _older_packages(host, packages, [other for _, other in builds.values()])
+            older, unread = _older_packages(host, packages, [other for _, other in builds.values()])
+            faults += older
+            if not faults and (untold or unread):
+                raise [*untold, *unread][0]
             shown = f" ({', '.join(f'{key} {value}' for key, value in sorted(packages.items()))})" if packages else ""
             require(name, not faults, expected=expected, observed="; ".join(faults) or version + shown, host=name)
+
+
+def _version(host):
+    """Raises EvidenceError where another member answers there."""
+    if host.another:
+        raise host.another
+    return _numbers(host.incus.server.version)
 
 
 def _numbers(version):
@@ -120,21 +132,29 @@ def _numbers(version):
 
 
 def _older_packages(host, packages, others):
-    """Packages that another host of the same release of the same system has newer: fixes come without a new version."""
+    """Packages that another host of the same release of the same system has newer; and why some could not be compared.
+
+    Fixes come without a new version.
+    """
     mine = (host.incus.server.os, host.incus.server.os_version)
-    found = []
+    found, unread = [], []
     for other in others:
-        theirs = other.incus.server
-        if other.name == host.name or not all(mine) or (theirs.os, theirs.os_version) != mine:
+        theirs = (other.incus.server.os, other.incus.server.os_version)
+        if other.name == host.name or not packages:
             continue
         try:
             installed = other.packages
-        except EvidenceError:  # it is unknown there; here nothing is newer for all that is known
+        except EvidenceError as cause:
+            unread += [cause] if theirs == mine else []
             continue
-        for name in sorted(set(packages) & set(installed)):
-            if is_older(packages[name], installed[name]):
-                found.append(f"package {name} {packages[name]} is older than {installed[name]} of {other.name}")
-    return found
+        if not (all(mine) and all(theirs)):
+            of = host if not all(mine) else other
+            unread += [EvidenceError(f"{of.name}: Incus does not say which system it runs on")] if installed else []
+        elif theirs == mine:
+            for name in sorted(set(packages) & set(installed)):
+                if is_older(packages[name], installed[name]):
+                    found.append(f"package {name} {packages[name]} is older than {installed[name]} of {other.name}")
+    return found, unread
 
 
 @policy("CLUS-003")

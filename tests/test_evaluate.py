@@ -110,6 +110,41 @@ def test_a_host_that_is_away_has_one_error_for_each_policy(policy_id):
     assert [f for f in found.values() if f.host == "sigsrv"] == [f for f in before.values() if f.host == "sigsrv"]
 
 
+@pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_hosts and key != "HOST-001"])
+def test_an_alias_that_leads_to_another_host_tells_nothing_of_this_one(policy_id):
+    """Whatever complies there is the other host's: one failure at the members of the cluster, and each policy of the host unknown."""
+    content = examples.document()
+    content["minisrv"]["server"] = {"environment": {"server_name": "sigsrv"}}
+
+    found = {key: each for key, each in judged(CHECKS, content, policy_id).items() if "@minisrv/" in key}
+
+    assert {each.verdict for each in found.values()} == {Verdict.ERROR}
+    assert {each.because for each in found.values()} == {"CLUS-006@cluster/minisrv"}
+    assert judged(CHECKS, content, "CLUS-006")["CLUS-006@cluster/minisrv"].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_site])
+def test_hosts_of_which_one_is_another_are_not_compared(policy_id):
+    """A host is always the same as itself."""
+    content = examples.document()
+    content["minisrv"]["server"] = {"environment": {"server_name": "sigsrv"}}
+
+    found = judged(CHECKS, content, policy_id).values()
+
+    assert [(each.verdict, each.because) for each in found] == [(Verdict.ERROR, "CLUS-006@cluster/minisrv")]
+
+
+@pytest.mark.parametrize("policy_id", ["NET-007", "VOL-002"])
+def test_what_a_policy_of_the_cluster_asks_of_each_host_is_asked_of_that_host(policy_id):
+    """What the probes of another host tell is not believed there either."""
+    content = examples.document()
+    content["sigsrv"]["server"] = {"environment": {"server_name": "minisrv"}}
+
+    found = judged(CHECKS, content, policy_id).values()
+
+    assert "CLUS-006@cluster/sigsrv" in {each.because for each in found if each.verdict is Verdict.ERROR}
+
+
 def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
     """A host that could not be read is error whatever a check would say of it."""
 

@@ -28,6 +28,7 @@ from sigsrv.site import Site
 Check = Callable[[Any, Site, "Require"], None]
 REACHABLE = "HOST-001"  # judges the way to a host: what can't be known there is because of it
 SERVICE = "HOST-002"  # judges the daemon: what the API can't tell is because of it
+MEMBERS = "CLUS-006"  # judges which member answers where: what another one tells is because of it
 
 
 def policy(policy_id: str) -> Callable[[Check], Check]:
@@ -187,6 +188,8 @@ def _shown(value: object) -> str:
 def _because(cause: EvidenceError, judging: str) -> str | None:
     roots = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE, FailureKind.SILENT: SERVICE}
     root = roots.get(cause.kind)
+    if cause.kind is FailureKind.ANOTHER and judging != MEMBERS:
+        return finding_id(MEMBERS, "cluster", cause.host)
     return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None
 
 
@@ -196,6 +199,9 @@ def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -
     if facts.unreachable and policy.id != REACHABLE:
         because = finding_id(REACHABLE, facts.name, facts.name)
         require.unknown(None, f"{facts.name} could not be read: {facts.unreachable.reason}", because)
+        return require.findings
+    if facts.another and policy.id != REACHABLE:
+        require.unknown(None, facts.another.reason, _because(facts.another, policy.id))
         return require.findings
     return _run(policy, check, site, facts, require)
 
@@ -221,6 +227,8 @@ def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str,
     elif away and away.unreachable:
         because = finding_id(REACHABLE, away.name, away.name)
         require.unknown(None, f"{away.name} could not be read: {away.unreachable.reason}", because)
+    elif another := next((host.another for host in hosts.values() if host.another), None):
+        require.unknown(None, another.reason, _because(another, policy.id))
     else:
         return _run(policy, check, site, facts, require)
     return require.findings

@@ -61,11 +61,11 @@ class HostFacts:
 
     @cached_property
     def network(self) -> NetworkFacts:
-        return NetworkFacts(self.evidence)
+        return NetworkFacts(self._own)
 
     @cached_property
     def firewall(self) -> FirewallFacts:
-        return FirewallFacts(self.evidence)
+        return FirewallFacts(self._own)
 
     @cached_property
     def incus(self) -> IncusFacts:
@@ -73,49 +73,61 @@ class HostFacts:
 
     @cached_property
     def storage(self) -> StorageFacts:
-        return StorageFacts(self.evidence)
+        return StorageFacts(self._own)
 
     @cached_property
     def system(self) -> SystemFacts:
-        return SystemFacts(self.evidence)
+        return SystemFacts(self._own)
 
     @cached_property
     def accounts(self) -> AccountFacts:
-        return AccountFacts(self.evidence)
+        return AccountFacts(self._own)
 
     @cached_property
     def packages(self) -> Mapping[str, str]:
         """The versions of Incus's packages that are installed, by name; none on a host without dpkg."""
-        return packages.of_host(self.evidence)
+        return packages.of_host(self._own)
 
     @cached_property
     def machine(self) -> MachineFacts:
-        return MachineFacts(self.evidence)
+        return MachineFacts(self._own)
 
     @cached_property
     def journal(self) -> JournalFacts:
-        return JournalFacts(self.evidence)
+        return JournalFacts(self._own)
 
     @cached_property
     def updates(self) -> UpdateFacts:
-        return UpdateFacts(self.evidence)
+        return UpdateFacts(self._own)
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...]:
         """The TCP sockets that wait for connections."""
-        return listening.of_host(self.evidence)
+        return listening.of_host(self._own)
+
+    @cached_property
+    def another(self) -> EvidenceError | None:
+        """Why nothing can be told of this host: the daemon that answers there is another member's, as where an alias leads astray.
+
+        None where it is this one's, and where that can't be told.
+        """
+        with suppress(EvidenceError):
+            server = self.incus.server
+            if server.clustered and server.name and server.name != self.member:
+                reason = f"{self.name}: the daemon there says that it is {server.name}"
+                return EvidenceError(reason, FailureKind.ANOTHER, self.member)
+        return None
 
     @property
-    def is_itself(self) -> bool:
-        """Whether the daemon that answers there is this member's: an alias may lead to another. Raises EvidenceError."""
-        server = self.incus.server
-        if server.clustered and not server.name:
-            raise EvidenceError(f"{self.name}: its daemon does not say its name", host=self.name)
-        return not server.clustered or server.name == self.member
+    def _own(self) -> Evidence:
+        """The evidence, where it is this host's. Raises EvidenceError where it is another one's."""
+        if self.another:
+            raise self.another
+        return self.evidence
 
     @cached_property
     def backups(self) -> BackupFacts:
-        return BackupFacts(self.evidence)
+        return BackupFacts(self._own)
 
     @cached_property
     def is_evacuated(self) -> bool:
@@ -197,6 +209,8 @@ class ClusterFacts:
             rows = [view[resource] for view in views.values() if resource in view]
             at = self.host_of(rows[0].location)
             if at is None:
+                if rows[0].location == "none":  # on a server in no cluster alone
+                    raise EvidenceError(f"{resource}: Incus does not say on which member it is")
                 continue
             own = views.get(at.name, {}).get(resource)
             best = next((row for row in [own, *rows] if isinstance(row, Instance)), None)
