@@ -7,7 +7,6 @@ from sigsrv.evaluate import policy
 from sigsrv.facts.config import size_bytes
 from sigsrv.finding import finding_id
 
-_OPEN = ("new", "acknowledged")
 _SPARE = ("AVAIL", "INUSE")
 _DAY_S = 24 * 3600
 _ON_DEVICES = ("zfs", "btrfs", "lvm")
@@ -17,11 +16,7 @@ _ON_DEVICES = ("zfs", "btrfs", "lvm")
 def test_pool_exists_and_is_created_on_the_member(facts, site, require):
     """As this member's own daemon says: without ``?target=`` a pool is Created while one member lost it."""
     listed = {pool.name: pool for pool in facts.incus.pools}
-    lost = {
-        warning.entity_url.rsplit("/", 1)[-1].partition("?")[0]: warning.message
-        for warning in facts.incus.warnings
-        if warning.type == "Storage pool unavailable" and warning.location == facts.member and warning.status in _OPEN
-    }
+    lost = _lost(facts)
     for wanted in site.pools:
         if not wanted.is_on(facts.name):
             require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
@@ -46,6 +41,20 @@ def test_pool_exists_and_is_created_on_the_member(facts, site, require):
             require(
                 name, False, expected="a pool of the site", observed=f"{name} ({pool.driver}) is not in the site file"
             )
+
+
+def _lost(facts):
+    """What Incus says of the pools that this member could not open, by name. Raises EvidenceError where it does not say which."""
+    own = (facts.member, "") if facts.incus.server.clustered else (facts.member, "", "none")
+    found = {}
+    for warning in facts.incus.warnings:
+        if warning.type == "Storage pool unavailable" and warning.status != "resolved" and warning.location in own:
+            if warning.pool is None:
+                raise EvidenceError(
+                    f"{facts.name}: a pool is unavailable, and Incus does not say which", host=facts.name
+                )
+            found[warning.pool] = warning.message
+    return found
 
 
 @policy("POOL-002")
@@ -118,9 +127,11 @@ def _zfs(facts, site, require):
             because = finding_id("POOL-002", facts.name, wanted.name) if wanted.driver == "zfs" else None
             require.not_applicable(wanted.name, f"its driver is {driver}", because=because)
             continue
-        if listed is None:
+        elsewhere = listed is not None and facts.incus.server.clustered and facts.member not in listed.locations
+        if listed is None or elsewhere:
             because = finding_id("POOL-001", facts.name, wanted.name)
-            require.not_applicable(wanted.name, f"there is no pool {wanted.name}", because=because)
+            where = f" on {facts.member}" if elsewhere else ""
+            require.not_applicable(wanted.name, f"there is no pool {wanted.name}{where}", because=because)
             continue
         yield wanted
 
@@ -128,7 +139,7 @@ def _zfs(facts, site, require):
 def _zpool_name(facts, wanted):
     """The pool that Incus uses. That it is the site's is for POOL-002 to say."""
     here = facts.incus.pool_at(wanted.name, facts.member)
-    return here.config.get("zfs.pool_name", "").partition("/")[0] or wanted.zpool or ""
+    return here.config.get("zfs.pool_name", "").partition("/")[0]
 
 
 @policy("POOL-004")
@@ -144,7 +155,12 @@ def _judge_health(facts, wanted, require):
     expected = f"zpool {name} and every device of it ONLINE, without any error"
     zpool = facts.storage.zpool(name)
     if zpool is None:
-        require(wanted.name, False, expected=expected, observed=f"zpool {name} is not imported")
+        status = facts.incus.pool_at(wanted.name, facts.member).status
+        if status != "Created":
+            because = finding_id("POOL-001", facts.name, wanted.name)
+            require.not_applicable(wanted.name, f"zpool {name} is not imported: the pool is {status}", because=because)
+        else:
+            require(wanted.name, False, expected=expected, observed=f"zpool {name} is not imported")
         return
     faults = [] if zpool.state == "ONLINE" else [f"zpool {name} is {zpool.state}"]
     for vdev in zpool.vdevs:
