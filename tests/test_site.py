@@ -131,6 +131,12 @@ def test_the_shipped_sites_are_right():
             "11.0.0.1 is not in the subnet 10.0.0.0/8",
             "",
         ),
+        (
+            GOOD + "bridges:\n  - {name: b, vlan: {interface: v, id: 2}, config: {bridge.external_interfaces: v}}\n",
+            7,
+            '"bridge.external_interfaces" belongs to one member',
+            "vlan.interface",
+        ),
         (GOOD + "projects:\n  - {match: a, kind: user, networks: [br9]}\n", 7, '"br9" is no network', "known: none"),
         (GOOD + "auth: {listen: {c: [a]}}\n", 6, '"c" is no host', "known: a, b"),
         (GOOD + "backups: {host: c, dir: /b, pattern: '{name}'}\n", 6, '"c" is no host', "known: a, b"),

@@ -40,6 +40,9 @@ from sigsrv.site.model import (
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
 
+# Keys of a network that each member has its own: what the cluster says of the network does not hold them.
+_OF_ONE_MEMBER = ("bridge.external_interfaces", "bgp.ipv4.nexthop", "bgp.ipv6.nexthop", "parent")
+
 
 def find(option: str | None) -> Path:
     """The site file: the option, $SIGSRV_SITE, the checkout's, /etc/sigsrv/site.yaml. Raises UsageError where there is none."""
@@ -210,6 +213,12 @@ def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
                 )
     for index, bridge in enumerate(content.get("bridges", ())):
         _check_subnet(document, index, bridge)
+        for key in bridge.get("config", {}):
+            if key in _OF_ONE_MEMBER:
+                wrong = f'"{key}" belongs to one member'
+                raise document.error(
+                    ("bridges", index, "config", key), wrong, "the port of a bridge is its vlan.interface"
+                )
 
 
 def _once(document: yamlfile.Located, section: str, names: Iterable[str], key: str) -> None:
