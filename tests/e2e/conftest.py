@@ -113,6 +113,7 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
             for row in json.loads(seen.probes["addr"].stdout)
             if not row["ifname"].startswith(("veth", "tap"))
         }
+        found[f"{host} config"] = seen.api[url.SERVER].metadata["config"]
         for address, answer in seen.api.items():
             if address not in (url.SERVER, url.WARNINGS, url.OPERATIONS) and "/resources" not in address:
                 found[f"{host} {address}"] = _lasting(answer.metadata)
