@@ -309,3 +309,18 @@ def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypat
     found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 9, lambda: pytest.fail("no way"))
 
     assert found[api.INSTANCES].metadata == [{"status": "Starting"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("https://me:hunter2@logs.example.org:3100/x", "https://me:(redacted)@logs.example.org:3100/x"),
+        ("http://me:p@ss:w@proxy/", "http://me:(redacted)@proxy/"),
+        ("http://:hunter2@proxy", "http://:(redacted)@proxy"),
+        ("https://logs.example.org:3100/a@b:c@d", "https://logs.example.org:3100/a@b:c@d"),
+        ("a@b:c@d", "a@b:c@d"),
+    ],
+)
+def test_the_password_of_a_url_is_redacted(text, kept):
+    """A proxy or a log server may be written with one; the rest of the address is judged."""
+    assert redacted({"core.proxy_http": text, "in": [text]}) == {"core.proxy_http": kept, "in": [kept]}

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 REDACTED = "(redacted)"
+_USERINFO = re.compile(r"(://[^/?#\s@:]*):[^/?#\s]*@")  # the password of a URL, such as that of a proxy or a log server
 _SECRET = re.compile(r"^(user|cloud-init|environment)\.|password|secret|token", re.IGNORECASE)
 
 
@@ -18,9 +19,14 @@ def _is_secret(key: str) -> bool:
 
 
 def redacted(value: Any) -> Any:
-    """A JSON value with each value of a secret key replaced: user.*, cloud-init.*, environment.*, passwords and tokens."""
+    """A JSON value with each value of a secret key replaced: user.*, cloud-init.*, environment.*, passwords and tokens.
+
+    Of a URL the password alone.
+    """
     if isinstance(value, dict):
         return {k: REDACTED if _is_secret(k) and isinstance(v, str) else redacted(v) for k, v in value.items()}
     if isinstance(value, list):
         return [redacted(item) for item in value]
+    if isinstance(value, str) and "://" in value:
+        return _USERINFO.sub(rf"\1:{REDACTED}@", value)
     return value
