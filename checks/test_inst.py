@@ -63,7 +63,7 @@ class _Keys:
                 "unset": [key for key, value in left.items() if not value],
                 "restart": restart or bool(set(left) - set(live)),
                 "start": start,
-                "refuse": (refuse if faults else "") or self._given(instance, left),
+                "refuse": refuse or self._given(instance, left),
             },
         )
 

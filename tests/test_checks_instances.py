@@ -127,6 +127,10 @@ GIB = 1024**3
         ((GIB, 10), "Running", {"limits.memory": "50%", "limits.memory.enforce": "soft"}, "is not known"),
         (None, "Running", {}, "is not known"),
         (None, "Stopped", {}, ""),
+        ((2 * GIB, 2000), "Running", {}, ""),
+        (None, "Running", {"limits.memory": "50%", "limits.processes": "9"}, ""),
+        ((GIB, 10), "Running", {"limits.memory": "50%", "limits.cpu": "1"}, ""),
+        (None, "Running", {"limits.memory": "1GiB"}, "is not known"),
     ],
 )
 def test_limits_below_what_is_used_are_refused(usage, status, keys, refused):
@@ -143,6 +147,33 @@ def test_only_missing_limits_are_set():
     found = limited((GIB, 10), {"limits.memory": "4GiB", "limits.processes": "5"})
 
     assert (found.fix["set"], found.fix["restart"]) == (["limits.cpu=2"], False)
+
+
+def test_what_holds_is_shown():
+    """A pass says what was seen, too."""
+    found = judged(examples.document())
+
+    assert found[f"INST-003@{WEB}"].observed == "none of these keys"
+    assert found[f"INST-006@{WEB}"].observed == "limits.cpu is 1, limits.memory is 1GiB, limits.processes is 500"
+    assert found["INST-006@minisrv/user-john/vm"].observed == "those that a virtual machine has by default"
+    assert limited((1, 1), {}).observed == "limits.memory is unset; limits.cpu is unset; limits.processes is unset"
+
+
+@pytest.mark.parametrize(("id_map", "restart"), [("[]", True), ('[{"Hostid":1000000}]', False)])
+def test_a_privileged_container_is_restarted_where_it_runs_so(id_map, restart):
+    """One that was made privileged since its start still has its id map."""
+    content = with_keys({"security.privileged": "true"})
+    content["cluster"]["instances"]["web"]["config"]["volatile.idmap.current"] = id_map
+
+    found = judged(content)[f"INST-001@{WEB}"]
+
+    assert found.observed == "security.privileged is true"
+    assert (found.fix["set"], found.fix["restart"]) == (["security.privileged=false"], restart)
+
+
+def test_a_container_that_is_stopped_need_not_be_restarted():
+    """It has no id map, for it does not run."""
+    assert judged(with_keys({"security.privileged": "1"}, "db"))["INST-001@minisrv/default/db"].fix["restart"] is False
 
 
 def test_an_id_map_that_a_restart_does_not_help_is_made_anew():
@@ -224,3 +255,87 @@ def test_a_critical_instance_is_started_but_not_out_of_an_error(status, start, r
     fix = judged(content)[f"INST-013@{WEB}"].fix
 
     assert (fix["start"], bool(fix["refuse"])) == (start, refused)
+
+
+def of_a_user(keys, status="Running", **config):
+    """INST-007 of a container of a user; its id map is its own unless ``base``, ``current`` or ``next`` say something else."""
+    maps = {"base": "1065536", "current": "[1]", "next": "[1]"} | config
+    content = with_keys({"security.guestapi": "false", "security.idmap.isolated": "true"} | keys)
+    row = content["cluster"]["instances"]["web"]
+    row["config"] |= {f"volatile.idmap.{key}": value for key, value in maps.items()}
+    row |= {"project": "user-john", "status": status}
+    return content
+
+
+def hardened(content):
+    return judged(content)["INST-007@sigsrv/user-john/web"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted", "restart"),
+    [
+        ({"security.guestapi": "true"}, ["security.guestapi=false"], False),
+        ({"security.guestapi.images": "true"}, ["security.guestapi.images=false"], False),
+        ({"security.idmap.isolated": "false"}, ["security.idmap.isolated=true"], True),
+    ],
+)
+def test_only_an_id_map_needs_a_restart(keys, wanted, restart):
+    """The guest API comes and goes while a container runs."""
+    fix = hardened(of_a_user(keys)).fix
+
+    assert (fix["set"], fix["restart"]) == (wanted, restart)
+
+
+@pytest.mark.parametrize("now", ["[2]", "", "[]"])
+def test_a_pending_id_map_needs_a_restart_alone(now):
+    """Incus has the new one ready."""
+    found = hardened(of_a_user({}, current=now))
+
+    assert (found.verdict, found.fix["set"], found.fix["restart"]) == ("fail", [], True)
+    assert "a restart is pending" in found.observed
+
+
+def test_an_id_map_is_no_bodys_business_where_its_key_is_exempt():
+    """Nor is the one that it runs with."""
+    content = of_a_user({}, base="0")
+    content["site"]["exempt"]["INST-007"] = [{"match": "*", "reason": "r", "keys": ["security.idmap.isolated"]}]
+
+    assert hardened(content).verdict == "pass"
+
+
+def test_a_wrong_key_is_a_failure_although_the_state_is_not_known():
+    """So is an id map that no restart would put right."""
+    assert hardened(of_a_user({}, "Error")).verdict == "pass"
+    assert hardened(of_a_user({}, "Error", current="[2]")).verdict == "error"
+    assert hardened(of_a_user({"security.guestapi": "true"}, "Error", current="[2]")).verdict == "fail"
+    assert hardened(of_a_user({}, "Error", base="0")).verdict == "fail"
+
+
+def test_images_of_the_host_are_nobodys_in_a_project_that_the_site_does_not_know():
+    """What is wrong in any project is wrong there."""
+    content = of_a_user({"security.guestapi.images": "true"})
+    content["site"]["projects"] = [{"match": "default", "kind": "system"}]
+
+    assert hardened(content).verdict == "fail"
+
+
+def test_virtual_machines_that_may_be_on_a_member_that_is_away_are_not_called_none():
+    """An instance that nobody could tell of may be one."""
+    content = examples.document()
+    content["cluster"]["instances"]["vm"]["type"] = "container"
+    content["cluster"]["instances"]["db"] |= {"status": "Error", "config": None}
+    content["minisrv"]["failures"]["api"] = {"kind": "down", "reason": "nothing answers"}
+
+    found = [key for key in judged(content) if key.startswith("INST-012")]
+
+    assert found == ["INST-012@minisrv/default/db"]
+
+
+def test_a_virtual_machine_is_told_both_keys():
+    """Secure Boot is on and the BIOS off."""
+    content = with_keys({"security.secureboot": "0", "security.csm": "1"}, "vm")
+
+    assert judged(content)["INST-012@minisrv/user-john/vm"].fix["set"] == [
+        "security.secureboot=true",
+        "security.csm=false",
+    ]
