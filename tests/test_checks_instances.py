@@ -243,6 +243,16 @@ def test_a_critical_instance_of_hosts_in_no_cluster_may_be_on_another_one():
     assert {found[f"INST-013@{host}/default/dns"].verdict for host in ("sigsrv", "minisrv")} == {"not-applicable"}
 
 
+def test_an_error_on_a_host_in_no_cluster_is_its_own():
+    """There is no member that could be away."""
+    content = examples.document()
+    content["cluster"]["server"]["environment"]["server_clustered"] = False
+    for row in content["cluster"]["instances"].values():
+        row |= {"location": "none", "status": "Error"}
+
+    assert judged(content)[f"INST-013@{WEB}"].verdict == "fail"
+
+
 @pytest.mark.parametrize(
     ("status", "start", "refused"), [("Stopped", True, False), ("Frozen", True, False), ("Error", False, True)]
 )
@@ -295,7 +305,7 @@ def test_a_pending_id_map_needs_a_restart_alone(now):
     assert "a restart is pending" in found.observed
 
 
-def test_an_id_map_is_no_bodys_business_where_its_key_is_exempt():
+def test_an_id_map_is_nobodys_business_where_its_key_is_exempt():
     """Nor is the one that it runs with."""
     content = of_a_user({}, base="0")
     content["site"]["exempt"]["INST-007"] = [{"match": "*", "reason": "r", "keys": ["security.idmap.isolated"]}]
