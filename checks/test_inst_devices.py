@@ -142,8 +142,8 @@ def _is_wildcard(listen):
     if protocol == "unix":
         return False
     try:
-        found = ip_address(address or "0.0.0.0")  # noqa: S104  it is what Incus takes it for
-    except ValueError:
+        found = ip_address(address)
+    except ValueError:  # none at all
         return True
     return (getattr(found, "ipv4_mapped", None) or found).is_unspecified
 

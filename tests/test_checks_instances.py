@@ -329,6 +329,35 @@ def test_images_of_the_host_are_nobodys_in_a_project_that_the_site_does_not_know
     assert hardened(content).verdict == "fail"
 
 
+@pytest.mark.parametrize("policy_id", ["INST-009", "INST-010"])
+def test_where_nobody_can_tell_of_an_instance_nothing_is_called_none(policy_id):
+    """It may have a proxy device, or a NIC that is to be filtered."""
+    content = examples.document()
+    content["cluster"]["instances"]["db"] |= {"status": "Error", "config": None}
+    content["minisrv"]["failures"]["api"] = {"kind": "down", "reason": "nothing answers"}
+
+    found = {key: each.verdict for key, each in judged(content).items() if key.startswith(policy_id)}
+
+    assert found == {f"{policy_id}@minisrv/default/db": "error"}
+
+
+def test_nics_are_shown_by_what_they_hang_on():
+    """With the profile that gives them, and what they lack."""
+    content = examples.document()
+    content["site"]["antispoof"] = {"sigsrvbr0": ["mac", "ipv6"]}
+    row = content["cluster"]["instances"]["web"]["expanded_devices"]
+    row["eth1"] = {"type": "nic", "nictype": "bridged", "parent": "sigsrvbr0", "security.mac_filtering": "true"}
+    row["eth2"] = {"type": "nic", "network": "sigsrvbr0", "security.ipv6_filtering": "true"}
+    content["cluster"]["profiles"]["svc"]["devices"]["eth1"] = row["eth1"]
+
+    found = judged(content)
+
+    assert found[f"INST-011@{WEB}"].observed == "eth1: nictype bridged, parent sigsrvbr0 (from profile svc)"
+    assert found["INST-011@minisrv/user-john/vm"].observed == "eth0: network userbr0"
+    assert found["INST-011@minisrv/default/db"].observed == "no NIC"
+    assert found[f"INST-010@{WEB}"].observed == "eth0: no mac, no ipv6; eth1: no ipv6 (from profile svc); eth2: filters"
+
+
 def test_virtual_machines_that_may_be_on_a_member_that_is_away_are_not_called_none():
     """An instance that nobody could tell of may be one."""
     content = examples.document()
