@@ -81,12 +81,15 @@ def test_client_certificates_are_restricted_and_access_is_by_role(facts, site, r
         if entry.type in ("server", "metrics"):
             continue
         unknown = sorted(set(entry.projects) - projects)
-        full = _is_named(entry, site.auth.full_certificates)
+        namesakes = [other for other in entries if other.type == "client" and other.name == entry.name]
+        full = _is_named(entry, site.auth.full_certificates, len(namesakes) == 1)
         if entry.restricted:
             seen = f"restricted to {', '.join(sorted(entry.projects)) or 'no project: it has no access at all'}"
             seen += f"; there is no project {', '.join(unknown)}" if unknown else ""
         else:
             seen = f"not restricted{', as the site says' if full else ''}"
+            if not full and entry.name in site.auth.full_certificates:
+                seen += f"; {len(namesakes)} certificates have this name: the site must say which, by its fingerprint"
         require(
             entry.resource,
             full or (entry.restricted and not unknown),
@@ -95,10 +98,10 @@ def test_client_certificates_are_restricted_and_access_is_by_role(facts, site, r
         )
 
 
-def _is_named(entry, names):
-    """Whether the site names a certificate: by its name, or by its fingerprint or the beginning of it."""
+def _is_named(entry, names, alone):
+    """Whether the site names a certificate: by its name, where it has that alone, or by its fingerprint or the beginning of it."""
     prints = [name.lower() for name in names if len(name) >= _SHORTEST]
-    return entry.name in names or any(entry.fingerprint.startswith(each) for each in prints)
+    return (alone and entry.name in names) or any(entry.fingerprint.startswith(each) for each in prints)
 
 
 @policy("AUTH-003")
@@ -176,7 +179,8 @@ def test_remote_access_has_no_side_doors(facts, site, require):
     doors = [door for door in _doors(config) if door[0] not in exempt]
     limit = facts.collected - _DAY_S
     member = facts.member if facts.incus.server.clustered else None
-    tokens = [each for each in facts.incus.tokens if each.created < limit and member in (None, each.location)]
+    others = {host.member for host in site.hosts} - {member} if member else ()  # who tell of their own
+    tokens = [each for each in facts.incus.tokens if each.created < limit and each.location not in others]
     seen = [text for _, text, _, _ in doors]
     seen += [
         f"a token for {each.purpose} is open for {(facts.collected - each.created) / _DAY_S:.0f} days"
@@ -207,7 +211,7 @@ def _doors(config):
             "",
             False,
         )
-    if not config.get("core.remote_token_expiry"):
+    if not (config.get("core.remote_token_expiry") or "").strip():  # Incus takes blanks for nothing
         yield "core.remote_token_expiry", "tokens for clients never expire (core.remote_token_expiry)", "15M", False
     joining = config.get("cluster.join_token_expiry")
     if joining and _seconds(joining) > _DAY_S:
@@ -240,13 +244,16 @@ def _seconds(expiry):
 @policy("AUTH-006")
 def test_access_is_logged_off_the_host(facts, site, require):
     """Lifecycle events say who did what, and from where; what only this host keeps, whoever takes it over can change."""
-    targets, others = [], []
+    targets, others, places = [], [], set()
     for name, kind, address, types in _targets(facts.first(lambda incus: incus.config)):
         if "lifecycle" not in types:
             others.append(f"{name}: of {', '.join(types) or 'no type'} alone")
         elif not address or _is_here(address):
             others.append(f"{name}: {_place(address) or 'without an address'}, on the host itself")
+        elif member := _at_member(facts, site, _host_of(address)):
+            others.append(f"{name}: {_place(address)}, on {member} itself")
         else:
+            places.add(_place(address))
             targets.append(f"{name}: {kind} at {_place(address)}")
     least = site.auth.log_targets_min
     if not least:
@@ -254,7 +261,7 @@ def test_access_is_logged_off_the_host(facts, site, require):
         return
     require(
         facts.name,
-        len(targets) >= least,
+        len(places) >= least,
         expected=f"at least {least} place{'' if least == 1 else 's'} off the host that lifecycle events are sent to",
         observed="; ".join([*targets, *others]) or "no place",
     )
@@ -289,6 +296,22 @@ def _is_here(address):
     except ValueError:
         return host in ("", *_HERE) or host.endswith(".localhost")
     return found.is_loopback or found.is_unspecified
+
+
+def _at_member(facts, site, place):
+    """The host whose own address or name a place is: what that one does is not logged elsewhere. None where it is no one's.
+
+    Raises EvidenceError where it is an address, and a host can't tell its own.
+    """
+    named = {name.lower(): host.name for host in site.hosts for name in (host.name, host.member, host.address) if name}
+    try:
+        found = ip_address(place)
+    except ValueError:
+        return named.get(place)
+    for host in facts.hosts.values():
+        if found in {address.ip for held in host.network.addresses.values() for address in held}:
+            return host.name
+    return named.get(place)
 
 
 def _place(address):

@@ -132,6 +132,10 @@ def _nixos(facts, site):
             if age < -1:
                 raise EvidenceError(f"{facts.name}: the {what} is of {_date(when)}: of the future", host=facts.name)
             (faults if age > limit else seen).append(f"the {what} is of {_date(when)}")
+    if system.nixpkgs is None and not faults:
+        raise EvidenceError(
+            f"{facts.name}: its version {system.version} does not tell the day of its package set", host=facts.name
+        )
     if system.booted != system.current:
         faults.append(f"{system.booted} runs, {system.current} is installed")
     return faults, seen

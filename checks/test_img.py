@@ -22,6 +22,10 @@ def test_image_is_recent_updated_by_itself_or_not_kept(facts, site, require):
             if born is None:
                 raise EvidenceError(f"image {image.resource}: neither when it was built nor when it came is known")
             days = (facts.collected - born) / _DAY_S
+            if days < -1:
+                raise EvidenceError(
+                    f"image {image.resource}: it is of {-days:.0f} days after the evidence was collected"
+                )
             faults = [f"{days:.0f} days old"] if days > most else []
             if image.server is not None:
                 if not image.auto_update:
@@ -61,7 +65,7 @@ def _number(config, key, default):
 @policy("IMG-002")
 def test_image_comes_from_a_source_of_the_site(facts, site, require):
     """One without a source was made here, or copied by somebody: the site must know it."""
-    allowed = {_origin(server) for server in site.image_servers}
+    allowed = {_origin(server) for server in site.image_servers} - {None}
     for image in facts.first(lambda incus: incus.images):
         require(
             image.resource,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
-from sigsrv.facts.config import size_bytes
+from sigsrv.facts.config import FALSE, TRUE, size_bytes
 from sigsrv.finding import finding_id
 
 _SPARE = ("AVAIL", "INUSE")
@@ -105,8 +105,10 @@ def _held(wanted, pool):
 
 
 def _equal(found, wanted):
-    """Whether two values are the same to Incus: 1GiB is 1024MiB."""
+    """Whether two values are the same to Incus: 1GiB is 1024MiB, and yes is true."""
     if found == wanted:
+        return True
+    if {found.lower(), wanted.lower()} <= TRUE or {found.lower(), wanted.lower()} <= FALSE:
         return True
     try:
         return size_bytes(found) == size_bytes(wanted)
@@ -246,7 +248,8 @@ def test_zfs_pool_was_scrubbed_lately(facts, site, require):
                 require.not_applicable(wanted.name, f"zpool {name} is not imported", because=because)
                 continue
             if zpool.scan is None:
-                holds, seen = _young(facts.storage.created(name), facts.collected, site.thresholds.zfs_scrub_days)
+                made = facts.storage.created(name)
+                holds, seen = _young(made, facts.collected, site.thresholds.zfs_scrub_days, facts.name)
             else:
                 holds, seen = _scrubbed(zpool.scan, facts.collected, site.thresholds.zfs_scrub_days, facts.name)
             require(
@@ -258,8 +261,10 @@ def test_zfs_pool_was_scrubbed_lately(facts, site, require):
             )
 
 
-def _young(created, now, days):
-    """Whether a pool that was never scrubbed is too young to have been."""
+def _young(created, now, days, host):
+    """Whether a pool that was never scrubbed is too young to have been. Raises EvidenceError where it is of the future."""
+    if created > now + _DAY_S:
+        raise EvidenceError(f"{host}: the pool was made after the evidence was collected", host=host)
     made = datetime.fromtimestamp(created, UTC).date()
     return now - created <= days * _DAY_S, f"never scrubbed; the pool was made on {made}"
 

@@ -14,8 +14,8 @@ from sigsrv.errors import EvidenceError
 from sigsrv.facts.lowlevel import INTERCEPTION
 from sigsrv.facts.reading import string
 
-_TRUE = frozenset({"true", "1", "yes", "on"})
-_FALSE = frozenset({"false", "0", "no", "off"})
+TRUE = frozenset({"true", "1", "yes", "on"})
+FALSE = frozenset({"false", "0", "no", "off"})
 _POWERS = "kMGTPE"
 _UNITS = {"": 1, "B": 1}
 _UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate(_POWERS, 1)}
@@ -81,14 +81,14 @@ def boolean(value: Any, default: bool, where: str) -> bool:
     if value is None or value == "":
         return default
     word = str(value).lower()
-    if word not in _TRUE | _FALSE:
+    if word not in TRUE | FALSE:
         raise EvidenceError(f"{where}: {value!r} is no boolean")
-    return word in _TRUE
+    return word in TRUE
 
 
 def is_true(value: str) -> bool:
     """Whether a value is true, of a key that takes other words than booleans as well (``boot.autostart=last-state``)."""
-    return value.lower() in _TRUE
+    return value.lower() in TRUE
 
 
 def words(value: Any) -> tuple[str, ...]:

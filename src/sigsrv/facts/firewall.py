@@ -27,7 +27,7 @@ _ACL_HOOKS = {
     "aclout": ("output", ("oifname",)),
     "aclfwd": ("forward", ("iifname", "oifname")),
 }
-_SILENT = frozenset({"log"})  # they let everything on to the next statement
+_SILENT = frozenset({"log", "mangle", "notrack", "dup"})  # they let everything on to the next statement
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Rule:
 
     @property
     def conditions(self) -> tuple[Statement, ...]:
-        """The statements that not every packet gets past: all but its verdict and the log. None: it is for every packet."""
+        """The statements that not every packet gets past: not its verdict, a log or a mark. None: it is for every packet."""
         return tuple(each for each in self.expr if not set(each) & (_VERDICTS | _SILENT))
 
 

@@ -113,9 +113,10 @@ class IncusFacts:
     def extensions(self) -> frozenset[str]:
         """What the API of this version has beyond the first one, by Incus's names."""
         with reading(f"Incus API {url.SERVER}", self.evidence.host):
-            return frozenset(
-                texts(mapping(api(self.evidence, url.SERVER), "answer")["api_extensions"], "api_extensions")
-            )
+            listed = texts(mapping(api(self.evidence, url.SERVER), "answer")["api_extensions"], "api_extensions")
+            if not listed:
+                raise ValueError("api_extensions: none at all")
+            return frozenset(listed)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -167,7 +168,7 @@ class IncusFacts:
             url.PROFILES,
             lambda row: Profile(
                 text(row["name"], "name"),
-                string(row.get("project", ""), "project") or "default",
+                text(row["project"], "project"),
                 resources.config_of(row["config"], "config"),
                 resources.devices_of(row["devices"], "devices"),
             ),

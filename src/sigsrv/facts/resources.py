@@ -293,7 +293,7 @@ def network_acl(row: Mapping[str, Any]) -> NetworkAcl:
     """An ACL from its row. Source: Incus, shared/api/network_acl.go."""
     name = text(row["name"], "name")
     rules = tuple(_acl_rule(each, way, f"ACL {name}") for way in _WAYS for each in rows(row[way], f"ACL {name}: {way}"))
-    return NetworkAcl(name, string(row.get("project", ""), f"ACL {name}: project") or "default", rules)
+    return NetworkAcl(name, text(row["project"], f"ACL {name}: project"), rules)
 
 
 def _acl_rule(row: Mapping[str, Any], direction: str, where: str) -> AclRule:
