@@ -86,19 +86,19 @@ def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site,
 
     While one of the others can't tell what it runs, nobody knows whether a host runs the same.
     """
-    builds, untold = {}, []
-    for host in facts.hosts.values():
-        with require.about(host.name, host=host.name):
-            try:
-                builds[host.name] = (_version(host), host)
-            except EvidenceError as cause:
-                untold.append(cause)
-                raise
+    builds, untold = {}, {}
+    for host in {**facts.hosts, **facts.apart, **facts.elsewhere}.values():
+        try:
+            builds[host.name] = (_version(host), host)
+        except EvidenceError as cause:
+            untold[host.name] = cause
     expected = f"{site.incus.minimum} or newer, the same on every host"
     expected += ", of a long-term series (6.0, 7.0)" if site.incus.track == "lts" else ""
-    for name, (numbers, host) in builds.items():
+    for name, host in facts.hosts.items():
         with require.about(name, host=name):
-            packages = host.packages
+            if name in untold:
+                raise untold[name]
+            numbers, packages = builds[name][0], host.packages
             version = host.incus.server.version
             newer = {
                 f"{other.incus.server.version} of {other.name}" for theirs, other in builds.values() if theirs > numbers
@@ -111,7 +111,7 @@ def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site,
             older, unread = _older_packages(host, packages, [other for _, other in builds.values()])
             faults += older
             if not faults and (untold or unread):
-                raise [*untold, *unread][0]
+                raise [*untold.values(), *unread][0]
             shown = f" ({', '.join(f'{key} {value}' for key, value in sorted(packages.items()))})" if packages else ""
             require(name, not faults, expected=expected, observed="; ".join(faults) or version + shown, host=name)
 

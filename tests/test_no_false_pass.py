@@ -311,3 +311,51 @@ def test_nothing_passes_without_what_its_policy_asks_for(policy_id):
         assert any(told(found) for found in now.values()) or {key: found.verdict for key, found in before.items()} == {
             key: found.verdict for key, found in now.items()
         }, place
+
+
+# Faults that only a cluster can have, or hosts of one: (policy, the example's name); "": all of the policy's.
+ONLY_IN_A_CLUSTER = {
+    ("CLUS-003", ""),
+    ("CLUS-004", ""),
+    ("CLUS-005", "a member that misses another one, which is there"),
+    ("CLUS-005", "a member that was offline, and is Online again"),
+    ("CLUS-006", ""),
+    ("HOST-001", ""),  # whose faults are unknown, and no failures
+    ("INST-013", "critical, and there is none of that name"),  # each server has its own instances
+    ("NET-004", "not on one member"),
+    ("POOL-001", "not on one member"),
+    ("NET-006", "it bears the name of a NIC on the other host"),  # the small evidence has the same instances on both
+    ("VOL-001", "a volume that the site names and nobody has"),
+    ("VOL-003", "used on another member, where a volume has the same name"),
+}
+
+
+def in_no_cluster(content: dict[str, Any]) -> dict[str, Any]:
+    """The document with the servers of both hosts alone: what a member has otherwise than the list is in its own list then."""
+    cluster = content["cluster"]
+    cluster["server"]["environment"]["server_clustered"] = False
+    for rows in (cluster["networks"], cluster["pools"]):
+        for row in rows.values():
+            row["locations"] = None
+    warnings, instances = cluster["warnings"].values(), cluster["instances"].values()
+    held = [row for rows in (*cluster["volumes"].values(), *cluster["operations"].values()) for row in rows]
+    for row in (*warnings, *instances, *held):
+        row["location"] = "none"
+    for host in [content[each["name"]] for each in content["site"]["hosts"]]:
+        host["failures"][url.MEMBERS] = {"kind": "garbled", "reason": "this server isn't clustered"}
+        for section in ("networks", "pools"):
+            own = {name: {**cluster[section][name], **row} for name, row in host[section].items()}
+            host["lists"][section] = {**own, **host["lists"].get(section, {})}
+    return content
+
+
+@pytest.mark.parametrize("policy_id", [key for key in POLICIES if (key, "") not in ONLY_IN_A_CLUSTER])
+def test_a_fault_of_a_cluster_is_one_on_servers_in_no_cluster(policy_id):
+    """There the list of a server is what it has, a place is ``none``, and no member can be asked for."""
+    for index, example in enumerate(POLICIES[policy_id].examples["violating"]):
+        if (policy_id, example["name"]) in ONLY_IN_A_CLUSTER:
+            continue
+        content = in_no_cluster(of_fault(policy_id, index))
+        desired = site.parse(content["site"])
+        found = judged(policy_id, desired, facts_of(desired, evidence_of(content)))
+        assert Verdict.FAIL in {each.verdict for each in found.values()}, example["name"]

@@ -95,8 +95,9 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         api[url.pool_url(name, host)] = ApiAnswer(200, {"name": name, **pool, **mine["pools"].get(name, {})})
     for name, network in cluster["networks"].items():
         api[url.network_url(name, host)] = ApiAnswer(200, {"name": name, **network, **mine["networks"].get(name, {})})
+    clustered = api[url.SERVER].metadata["environment"].get("server_clustered")
     for name, resources in mine["resources"].items():
-        api[url.pool_resources_url(name, host)] = ApiAnswer(200, resources)
+        api[url.pool_resources_url(name, host if clustered else None)] = ApiAnswer(200, resources)
     for name, row in mine["failures"].items():
         for each in [each for each in probes if name in ("probes", each)]:  # "probes": all of them
             probes[each] = Answer(probes[each].command, failure=_failure(row))

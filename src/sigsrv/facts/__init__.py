@@ -167,12 +167,13 @@ def _away(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
 class ClusterFacts:
     """A cluster: its hosts in the order of the site. name: ``cluster``; an unclustered host's own name.
 
-    apart: the other hosts that were read, which say that they are in no cluster.
+    apart: the other hosts that were read, which say that they are in no cluster; elsewhere: those that do not.
     """
 
     name: str
     hosts: Mapping[str, HostFacts]
     apart: Mapping[str, HostFacts] = field(default_factory=dict)
+    elsewhere: Mapping[str, HostFacts] = field(default_factory=dict)
 
     @property
     def collected(self) -> float:
@@ -199,26 +200,27 @@ class ClusterFacts:
         Raises EvidenceError where no daemon gave the list. Instances of members that were not selected are left out.
         """
         self.first(lambda incus: incus.instances)
-        views = {}
+        views: dict[str, dict[str, Instance | UnreadInstance]] = {}
+        found: list[tuple[Instance | UnreadInstance, HostFacts]] = []
         for host in self.hosts.values():
             with suppress(EvidenceError):
-                views[host.name] = {each.resource: each for each in host.incus.instances}
-        read: dict[str, tuple[Instance, str]] = {}
-        unread: dict[str, tuple[UnreadInstance, HostFacts]] = {}
-        for resource in sorted({resource for view in views.values() for resource in view}):
+                if host.incus.server.clustered:
+                    views[host.name] = {each.resource: each for each in host.incus.instances}
+                else:
+                    found += [(each, host) for each in host.incus.instances]
+        for resource in {resource for view in views.values() for resource in view}:
             rows = [view[resource] for view in views.values() if resource in view]
+            if rows[0].location == "none":  # that is of a server in no cluster
+                raise EvidenceError(f"{resource}: Incus does not say on which member it is")
             at = self.host_of(rows[0].location)
-            if at is None:
-                if rows[0].location == "none":  # on a server in no cluster alone
-                    raise EvidenceError(f"{resource}: Incus does not say on which member it is")
-                continue
-            own = views.get(at.name, {}).get(resource)
-            best = next((row for row in [own, *rows] if isinstance(row, Instance)), None)
-            if best:
-                read[resource] = (best, at.name)
-            elif isinstance(rows[0], UnreadInstance):
-                unread[resource] = (rows[0], at)
-        return Instances(tuple(read.values()), tuple((each, _away(each, at)) for each, at in unread.values()))
+            if at is not None:
+                own = [views[at.name][resource]] if resource in views.get(at.name, {}) else []
+                found.append((next((row for row in [*own, *rows] if isinstance(row, Instance)), rows[0]), at))
+        found.sort(key=lambda each: (each[0].resource, each[1].name))
+        return Instances(
+            tuple((each, at.name) for each, at in found if isinstance(each, Instance)),
+            tuple((each, _away(each, at)) for each, at in found if isinstance(each, UnreadInstance)),
+        )
 
     def volumes(self, pool: str) -> tuple[tuple[Volume, str], ...]:
         """The custom volumes of a pool, each with the name of the host that holds it; the cluster's, where all of it does.
@@ -280,7 +282,7 @@ def clusters(hosts: Mapping[str, HostFacts]) -> tuple[ClusterFacts, ...]:
     joined = {name: host for name, host in hosts.items() if name not in alone}
     together = (ClusterFacts("cluster", joined, alone),) if joined else ()
     return together + tuple(
-        ClusterFacts(name, {name: host}, {other: row for other, row in alone.items() if other != name})
+        ClusterFacts(name, {name: host}, {other: row for other, row in alone.items() if other != name}, joined)
         for name, host in alone.items()
     )
 
