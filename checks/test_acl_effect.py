@@ -146,6 +146,9 @@ def test_acl_rules_are_loaded_in_the_firewall_of_the_host(facts, site, require):
         elif network.type == "bridge" and words(network.config.get("security.acls")):
             with require.about(name):
                 _loaded(facts, name, require)
+        elif name in declared and network.type != "bridge":
+            because = finding_id("NET-004", facts.name, name)
+            require.not_applicable(name, f"{name} is a network of type {network.type}", because=because)
         elif name in declared:
             because = finding_id("ACL-001", cluster, name) if declared[name].acls else None
             require.not_applicable(name, "no ACL is attached: there is nothing to load", because=because)

@@ -11,7 +11,8 @@ _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series
 _OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_threshold"
 _SPREAD_S = 3  # heartbeats are spread a little beyond half of the threshold
-_OFFLINE, _POOL_LOST = "Offline cluster member", "Storage pool unavailable"
+_OFFLINE, _NO_APPARMOR = "Offline cluster member", "AppArmor support has been disabled"
+_POOL_LOST, _NETWORK_LOST = "Storage pool unavailable", "Network unavailable"
 
 
 def _answers(facts):
@@ -287,15 +288,21 @@ def _away(facts):
 
 def _root(facts, site, warning):
     """The id of the finding that has the cause of a warning; None where nothing else tells of it."""
-    if (
-        warning.type == _OFFLINE
-    ):  # its location is the member that missed another one; which one its message alone tells
+    if warning.type == _OFFLINE:
+        # its location is the member that missed another one; which one its message alone tells
         return next((root for name, root in _away(facts) if name != warning.location), None)
+    host = facts.host_of(warning.location)
+    if host is None:
+        return None
+    if warning.type == _NO_APPARMOR:
+        return finding_id("HOST-008", host.name, host.name)
     if warning.type == _POOL_LOST:
-        host = facts.host_of(warning.location)
-        pool = warning.entity_url.rsplit("/", 1)[-1].partition("?")[0]
-        if host is not None and any(wanted.name == pool and wanted.is_on(host.name) for wanted in site.pools):
-            return finding_id("POOL-001", host.name, pool)
+        if any(wanted.name == warning.pool and wanted.is_on(host.name) for wanted in site.pools):
+            return finding_id("POOL-001", host.name, warning.pool)
+    elif warning.type == _NETWORK_LOST and warning.network in site.networks:
+        there = host.incus.network_at(warning.network, host.member)
+        if there is None or there.status != "Created":  # NET-004 looks at that, and not at warnings
+            return finding_id("NET-004", host.name, warning.network)
     return None
 
 

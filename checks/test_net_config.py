@@ -127,7 +127,16 @@ def _effective(config, key):
 def _same(key, value, wanted, where):
     if key in NETWORK_BOOLEANS:
         return boolean(value, NETWORK_BOOLEANS[key], where) == boolean(wanted, NETWORK_BOOLEANS[key], "the site")
-    return (value or _DEFAULTS.get(key, "")) == (wanted or _DEFAULTS.get(key, ""))
+    found, meant = value or _DEFAULTS.get(key, ""), wanted or _DEFAULTS.get(key, "")
+    return found == meant or (key.endswith(".address") and _written(found) == _written(meant))
+
+
+def _written(address):
+    """An address with its prefix in one form: Incus keeps it as somebody wrote it."""
+    try:
+        return str(ip_interface(address))
+    except ValueError:
+        return address
 
 
 def _misconfigured(bridge, network, exempt):
@@ -199,7 +208,7 @@ def _differs(bridge, network, links, addresses, host):
             raised.append({"name": link.name, "mtu": mtu})
         for key in ("ipv4.address", "ipv6.address"):
             wanted = _effective(network.config, key)
-            if wanted != "none" and wanted not in {str(each) for each in addresses[link.name]}:
+            if wanted != "none" and _written(wanted) not in {str(each) for each in addresses[link.name]}:
                 faults.append(f"{link.name} lacks its address {wanted}")
                 why.append("systemctl restart incus gives the bridge its address back")
     return faults, raised, why

@@ -157,7 +157,7 @@ def test_pools_and_versions_are_the_same_on_every_host(facts, site, require):
     for name in [*wanted, *sorted({name for pools in listed.values() for name in pools} - set(wanted))]:
         pool = wanted.get(name)
         on = [host for host in facts.hosts if pool is None or pool.is_on(host)]
-        excuses = [excuse for host in on for excuse in _not_the_site_s(host, listed[host].get(name), pool, name)]
+        excuses = [x for host in on for x in _not_the_site_s(facts.hosts[host], listed[host].get(name), pool, name)]
         if excuses:
             require.not_applicable(name, excuses[0][1], because=excuses[0][0])
         elif len(on) < 2:
@@ -170,12 +170,12 @@ def test_pools_and_versions_are_the_same_on_every_host(facts, site, require):
 def _not_the_site_s(host, found, wanted, name):
     """Whether a finding of POOL says already that a pool is not what the site wants: (id, reason)."""
     if wanted is None:
-        if found is not None:
-            yield finding_id("POOL-001", host, name), f"{name} is a pool that the site does not know"
+        if found is not None and (host.member in found.locations or not found.locations):
+            yield finding_id("POOL-001", host.name, name), f"{name} is a pool that the site does not know"
     elif found is None:
-        yield finding_id("POOL-001", host, name), f"there is no pool {name} on {host}"
+        yield finding_id("POOL-001", host.name, name), f"there is no pool {name} on {host.name}"
     elif found.driver != wanted.driver:
-        yield finding_id("POOL-002", host, name), f"the driver of {name} on {host} is {found.driver}"
+        yield finding_id("POOL-002", host.name, name), f"the driver of {name} on {host.name} is {found.driver}"
 
 
 def _configured(pool):

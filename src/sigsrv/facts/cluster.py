@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from sigsrv.facts.reading import integer, moment, string, text, texts
 from sigsrv.facts.resources import Config, config_of
 
 _AWAY_ON_PURPOSE = frozenset({"Evacuated", "Evacuating", "Restoring"})
-_POOL = "/1.0/storage-pools/"
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,17 @@ class Warning:
     @property
     def pool(self) -> str | None:
         """The storage pool that it is about; None where it does not name one."""
-        path = urlsplit(self.entity_url).path
-        return unquote(path.removeprefix(_POOL)) or None if path.startswith(_POOL) else None
+        return self._entity("storage-pools")
+
+    @property
+    def network(self) -> str | None:
+        """The network that it is about, of project default; None where it does not name one."""
+        of_default = parse_qs(urlsplit(self.entity_url).query).get("project", ["default"]) == ["default"]
+        return self._entity("networks") if of_default else None
+
+    def _entity(self, kind: str) -> str | None:
+        prefix, path = f"/1.0/{kind}/", urlsplit(self.entity_url).path
+        return unquote(path.removeprefix(prefix)) or None if path.startswith(prefix) else None
 
 
 def member(row: Mapping[str, Any]) -> Member:

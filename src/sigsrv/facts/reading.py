@@ -135,7 +135,7 @@ def reading(what: str, host: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as cause:
         detail = f"{cause.args[0]!r} is missing" if isinstance(cause, KeyError) else str(cause)
-        raise EvidenceError(f"{host}: {what}: {detail}", FailureKind.GARBLED, host) from cause
+        raise EvidenceError(f"{f'{host}: ' if host else ''}{what}: {detail}", FailureKind.GARBLED, host) from cause
 
 
 def parsed(document: str) -> Any:
