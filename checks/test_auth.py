@@ -41,9 +41,11 @@ def test_incus_api_listens_only_where_the_site_says(facts, site, require):
     wanted = {key: endpoint(config[key], _API_PORT) for key in keys if config.get(key)}
     faults, settings, by_hand = [], [], []
     for key, found in wanted.items():
-        if found in allowed or (found.is_name and _resolved(facts, wanted, found) <= allowed):
+        resolved = _resolved(facts, wanted, found) if found.is_name and found not in allowed else {found}
+        if resolved <= allowed:
             continue
-        faults.append(f"{key} is {found}{', any address' if found.is_wildcard else ''}")
+        means = f", which listens on {', '.join(sorted(map(str, resolved)))}" if found not in resolved else ""
+        faults.append(f"{key} is {found}{', any address' if found.is_wildcard else means}")
         addresses = sorted(str(each) for each in allowed if not each.is_wildcard)
         if key != "core.https_address":
             by_hand.append(f"{key} can't be changed while the host is a member")

@@ -260,7 +260,8 @@ def test_no_unresolved_warnings(facts, site, require):
             resource,
             False,
             expected="no open warning",
-            observed=f"{states}, seen {_count(sum(warning.count for warning in warnings), 'time')}: {last.message}",
+            observed=f"{states}, seen {_count(sum(warning.count for warning in warnings), 'time')}"
+            + (f": {last.message}" if last.message else ""),
         )
 
 

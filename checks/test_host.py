@@ -95,7 +95,7 @@ def test_journal_of_incus_has_no_recent_errors_and_no_unit_has_failed(facts, sit
         require.unknown(facts.name, f"the newest entry of the whole journal is {silent / 3600:.0f} hours old")
         return
     too_many = len(errors) > site.thresholds.journal_errors_max
-    seen = [f"{len(errors)} errors of {_SERVICE} in {hours} hours"]
+    seen = [f"{len(errors)} error{'' if len(errors) == 1 else 's'} of {_SERVICE} in {hours} hours"]
     if too_many:
         seen.append(f"the last: {' '.join(errors[-1].message.split())[:200]}")
     if failed:

@@ -100,7 +100,9 @@ def _pending(facts):
     security = [f"{each.package} {each.version}" for each in found.pending if each.is_security]
     if security:
         more = " ..." if len(security) > 8 else ""
-        return [f"{len(security)} security updates pending: {', '.join(sorted(security)[:8])}{more}"]
+        return [
+            f"{len(security)} security update{'' if len(security) == 1 else 's'} pending: {', '.join(sorted(security)[:8])}{more}"
+        ]
     if found.kept:
         reason = f"apt keeps back {', '.join(found.kept)}, and does not say whether for security: apt-cache policy"
         raise EvidenceError(f"{facts.name}: {reason}", host=facts.name)

@@ -233,7 +233,7 @@ def _short(of, percent, what):
 
 
 def _gib(size):
-    return f"{size / 1024**3:.2f} GiB"
+    return f"{size * 100 // 1024**3 / 100:.2f} GiB"  # never more than there is
 
 
 @policy("POOL-005")
