@@ -13,9 +13,10 @@ def of(rc: int = 0, stdout: str = "", stderr: str = "", failure: Failure | None 
     return SystemFacts(Evidence("sigsrv", 0.0, probes={"units": Answer("systemctl show", rc, stdout, stderr, failure)}))
 
 
-def test_the_recorded_service_is_active_and_no_target_wants_it(recorded):
+@pytest.mark.parametrize("host", ["sigsrv", "minisrv"])
+def test_the_recorded_service_is_active_and_no_target_wants_it(recorded, host):
     """What only other services pull in does not start at boot by itself."""
-    unit = of(stdout=recorded("units/sigsrv.txt")).unit("incus.service")
+    unit = of(stdout=recorded(f"units/{host}.txt")).unit("incus.service")
 
     assert (unit.load, unit.active, unit.sub, unit.result) == ("loaded", "active", "running", "success")
     assert unit.wanted_by == {"lab-runbook-bridges.service", "incus-user.service"}
