@@ -78,7 +78,7 @@ def test_a_failure_is_waived_and_shown_with_its_real_state(capsys, tmp_path):
     status, out, _ = waive(capsys, tmp_path, "--owner", "Ada Ops")
     assert status == 0
     assert out.startswith(f"{FAILING}: waived by Ada Ops until ")
-    assert f"{tmp_path}/waivers.yaml:4: " in out
+    assert f"{tmp_path}/waivers.yaml:5: " in out
 
     status, out, after = scanned(capsys, options)
     assert (status, out) == (0, "")

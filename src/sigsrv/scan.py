@@ -314,7 +314,7 @@ def _lacking(plan: Plan, collected: Evidence) -> list[str]:
 
 def _state(plan: Plan, collected: Evidence) -> HostState:
     failed, lacking = collected.failed, _lacking(plan, collected)
-    state = "unreachable" if collected.failure else "partial" if failed or lacking else "ok"
+    state = "unreachable" if collected.failure else "partial" if failed else "ok"
     more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
     reason = f"this evidence has nothing of {', '.join(lacking[:_NAMED])}{more}" if lacking else ""
     reason = collected.failure.reason if collected.failure else reason

@@ -39,9 +39,17 @@ def left_here() -> list[str]:
     ]
 
 
+TOGETHER = ("XHOST-", "NET-007@cluster", "ACL-006")  # what holds the hosts against each other needs the facts of all
+
+
 def judged_as_ever(findings: dict[str, dict], but_for: str) -> bool:
-    """Whether every finding of the clean list that is not of this host and of those policies is as it was."""
-    return all(findings[key]["verdict"] == verdict for key, verdict in clean().items() if f"@{but_for}/" not in key)
+    """Whether every finding of the clean list that is not of this host is as it was; what needs all hosts may be unknown."""
+    for key, verdict in clean().items():
+        if f"@{but_for}/" in key:
+            continue
+        found = findings.get(key, {"verdict": None})["verdict"]
+        assert found == verdict or (key.startswith(TOGETHER) and found in ("error", None)), (key, verdict, found)
+    return True
 
 
 @contextlib.contextmanager
@@ -97,7 +105,7 @@ def test_a_probe_that_gives_no_answer_is_an_error_of_what_needs_it(lab, tmp_path
     assert reason in broken["reason"]
     assert broken["because"] is None
     assert judged_as_ever(findings, "minisrv")
-    needing = ("NET-001", "NET-002", "NET-003", "NET-004", "NET-005")
+    needing = tuple(f"NET-00{number}" for number in range(1, 8)) + ("ACL-007",)
     others = {key: verdict for key, verdict in clean().items() if "@minisrv/" in key and not key.startswith(needing)}
     assert {key: findings[key]["verdict"] for key in others} == others
 
@@ -126,9 +134,10 @@ def test_an_sshd_that_dies_in_the_middle_is_told_as_that(lab, tmp_path):
     lab.fault("sshd-stopped", "minisrv", heal=True)
 
     findings = {f["id"]: f for f in json.loads((tmp_path / "latest" / "findings.json").read_text())["findings"]}
-    assert {
-        f["verdict"] for key, f in findings.items() if "@minisrv/minisrv" in key and not key.startswith("HOST-001")
-    } == {"error"}
+    there = {key: f["verdict"] for key, f in findings.items() if "@minisrv/minisrv" in key and key[:8] != "HOST-001"}
+    known = {key: verdict for key, verdict in there.items() if verdict != "error"}
+    assert known.items() <= clean().items()  # what had come back before
+    assert "pass" not in known.values()
     assert findings["HOST-002@minisrv/minisrv"]["verdict"] == "error"
     assert judged_as_ever(findings, "minisrv")
     assert left_here() == []
