@@ -174,6 +174,8 @@ def says_so(address: str, path: Path, other: Any) -> bool:
         return other == [] and address in NONE_OF_A_KIND
     if path[-1] in CONFIGURATIONS:
         return bool(other == {})
+    if address == url.CERTIFICATES and path[-1] == "name":
+        return other == ""  # nobody named it
     if may_be_left_out(path):
         return other == "" or (other is None and path[-1] in LEFT_OUT)
     return path[-1] in LISTS and other in (None, [])
