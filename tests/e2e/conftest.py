@@ -97,6 +97,23 @@ def clean() -> dict[str, str]:
     return found
 
 
+# With one host alone: of the cluster, what lies on the other is not looked at.
+_MISSED = {
+    "sigsrv": ("ACL-006@cluster/userbr0", "INST-009@cluster/cluster"),
+    "minisrv": ("VOL-001@cluster/cluster", "VOL-002@cluster/cluster"),
+}
+
+
+def alone(host: str) -> dict[str, str]:
+    """The reviewed list where one host was selected: nothing of the other, and nothing to hold the two against each other."""
+    (other,) = {"sigsrv", "minisrv"} - {host}
+    found = {
+        key: verdict for key, verdict in clean().items() if f"@{other}/" not in key and not key.startswith("XHOST-")
+    }
+    missed = (*_MISSED[host], *(f"XHOST-00{number}@cluster/cluster" for number in range(1, 5)))
+    return found | dict.fromkeys(missed, "not-applicable")
+
+
 def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
     """The state of the hosts, without what changes by itself: counters, times, generated names, Incus's volatile keys."""
     found: dict[str, Any] = {}

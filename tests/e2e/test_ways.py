@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Lab, clean
+from tests.e2e.conftest import ROOT, Lab, alone, clean
 
 pytestmark = pytest.mark.lab
 HOSTS = ("sigsrv", "minisrv")
@@ -81,7 +81,7 @@ def api_site(lab: Lab, tmp_path: Path) -> Iterator[dict]:
     subject = ["-subj", "/CN=scanner", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"]
     files = ["-keyout", tmp_path / "client.key", "-out", tmp_path / "client.crt"]
     subprocess.run(
-        ["openssl", "req", "-x509", "-nodes", "-days", "2", *subject, *files], check=True, capture_output=True
+        ["openssl", "req", "-x509", "-nodes", "-days", "365", *subject, *files], check=True, capture_output=True
     )
     (tmp_path / "server.crt").write_text(lab.on("sigsrv", "cat", "/var/lib/incus/cluster.crt"))
     certificate = (tmp_path / "client.crt").read_text()
@@ -122,9 +122,22 @@ def test_all_ways_tell_the_same(audit, without_forwarding, api_site, tmp_path):
     ways["socket"] = scan(lab, tmp_path / "socket")
 
     assert logins == {"sigsrv": 3, "minisrv": 3}
-    assert {key: value["verdict"] for key, value in ways["socket"].items()} == clean()
+    wanted = clean() | certificate(ways["socket"])
+    assert {key: value["verdict"] for key, value in ways["socket"].items()} == wanted
     for way, findings in ways.items():
-        assert findings == ways["socket"], way
+        assert told(findings) == told(ways["socket"]), way
+
+
+def certificate(findings: dict[str, dict]) -> dict[str, str]:
+    """What the scanner's own certificate adds to the clean list."""
+    (name,) = [key for key, f in findings.items() if f["policy"] == "AUTH-002" and key not in clean()]
+    return {name: "pass", name.replace("AUTH-002", "AUTH-003"): "pass"}
+
+
+def told(findings: dict[str, dict]) -> dict[str, dict]:
+    """Findings without what was measured at the time."""
+    measured = ("HOST-005", "HOST-006", "HOST-007", "POOL-003")
+    return {key: {**f, "observed": "", "reason": ""} if f["policy"] in measured else f for key, f in findings.items()}
 
 
 def test_the_api_alone_can_t_judge_what_only_a_host_knows(lab, api_site, tmp_path):
@@ -137,7 +150,11 @@ def test_the_api_alone_can_t_judge_what_only_a_host_knows(lab, api_site, tmp_pat
 
     assert {host: lab.logins(host) for host in HOSTS} == before
     unknown = {f["policy"] for f in findings.values() if f["verdict"] == "error"}
-    assert unknown == {"HOST-002", "NET-001", "NET-002", "NET-003", "NET-004", "NET-005"}
+    assert unknown >= {
+        *(f"HOST-{number:03}" for number in range(2, 11)),
+        *(f"NET-00{number}" for number in range(1, 8)),
+    }
+    assert not {policy for policy in unknown if policy.startswith(("INST-", "PROJ-", "IMG-"))}
     judged = {key: verdict for key, verdict in clean().items() if key.partition("@")[0] not in unknown}
     assert {key: findings[key]["verdict"] for key in judged} == judged
     assert "over its API alone" in findings["NET-001@sigsrv/sigsrv"]["reason"]
@@ -213,8 +230,7 @@ def test_a_host_judges_itself_without_a_login(lab, tmp_path):
     text = lab.on("sigsrv", "cat", "/tmp/local/latest/findings.json")
     lab.on("sigsrv", "rm", "-r", "/tmp/local")
 
-    wanted = {key: verdict for key, verdict in clean().items() if "@minisrv/" not in key}
-    assert {f["id"]: f["verdict"] for f in json.loads(text)["findings"]} == wanted
+    assert {f["id"]: f["verdict"] for f in json.loads(text)["findings"]} == alone("sigsrv")
     assert lab.logins("sigsrv") == before
 
 
