@@ -97,7 +97,9 @@ def _command(url: str, incus: str) -> list[str]:
 
 def _escaped(words: Iterable[str]) -> str:
     path, *arguments = words
-    return " ".join([path, *(_SPECIAL.sub(r"\\\1", word) for word in arguments)])
+    # A backslash is one to sudoers(5) and one more to fnmatch(3), by which sudo compares the arguments.
+    doubled = (word.replace("\\", "\\\\") for word in arguments)
+    return " ".join([path, *(_SPECIAL.sub(r"\\\1", word) for word in doubled)])
 
 
 def _comment(text: str) -> str:

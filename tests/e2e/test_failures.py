@@ -40,7 +40,7 @@ def left_here() -> list[str]:
 
 
 # What holds the hosts against each other needs the facts of all; whether a member is online, its own daemon says too.
-TOGETHER = ("XHOST-", "NET-007@cluster", "ACL-006", "CLUS-001@cluster", "CLUS-002")
+TOGETHER = ("XHOST-", "NET-007@cluster", "ACL-006", "CLUS-001@cluster", "CLUS-002", "CLUS-006@cluster")
 
 
 def judged_as_ever(findings: dict[str, dict], but_for: str) -> bool:
