@@ -9,7 +9,7 @@ import pytest
 from sigsrv import scan
 from sigsrv.remediate import Ending, Transaction, look, worse
 from sigsrv.remediate.journal import Journal
-from tests.e2e.conftest import state_of
+from tests.e2e.conftest import named, state_of
 from tests.e2e.test_faults import CASES
 
 pytestmark = pytest.mark.lab
@@ -26,7 +26,7 @@ def test_what_a_remediation_did_is_undone(lab, tmp_path, case):
     try:
         run, before = lab.scan()
         plan = scan.prepare(scan.Options(site=str(lab.site)))
-        looked = look(plan, case.mended[0])
+        looked = look(plan, named(case.mended[0]))
         assert looked.fix
         fix = dataclasses.replace(looked.fix, script=f"{looked.fix.script}\nexit 7\n")
         told: list[str] = []

@@ -58,7 +58,7 @@ def test_the_life_of_a_waiver(detached, tmp_path):
     time.sleep(max(0.0, end.timestamp() - time.time()))
     status, out, verdict, reason = scanned()
     assert (status, verdict) == (1, "fail")
-    assert f"the waiver by Ada ({file}:4) expired on {end:%Y-%m-%d %H:%M:%S} UTC" in reason
+    assert f"the waiver by Ada ({file}:5) expired on {end:%Y-%m-%d %H:%M:%S} UTC" in reason
 
     file.write_text(re.sub("until: .*", f"until: {(end + timedelta(days=20)).isoformat()}", file.read_text()))
     done = detached.command("sigsrv-remediate", FINDING, "--yes", "--site", str(site), XDG_STATE_HOME=str(tmp_path))
