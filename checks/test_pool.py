@@ -12,15 +12,33 @@ _DAY_S = 24 * 3600
 _ON_DEVICES = ("zfs", "btrfs", "lvm")
 
 
+def _to_be_here(facts, site, require):
+    """Each pool that the site has on this host, and what Incus lists of it, None for nothing; of the others it is said."""
+    listed = {pool.name: pool for pool in facts.incus.pools}
+    for wanted in site.pools:
+        if wanted.is_on(facts.name):
+            yield wanted, listed.get(wanted.name)
+        else:
+            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
+
+
+def _in_state(facts, wanted, require, *states):
+    """A pool as this member has it, in one of some states; None where it is not so, which is left to POOL-001."""
+    pool = facts.incus.pool_at(wanted.name, facts.member)
+    if pool is not None and pool.status in states:
+        return pool
+    because = finding_id("POOL-001", facts.name, wanted.name)
+    seen = pool.status if pool else "not there"
+    require.not_applicable(wanted.name, f"the pool is {seen} on {facts.member}", because=because)
+    return None
+
+
 @policy("POOL-001")
 def test_pool_exists_and_is_created_on_the_member(facts, site, require):
     """As this member's own daemon says: without ``?target=`` a pool is Created while one member lost it."""
     listed = {pool.name: pool for pool in facts.incus.pools}
     lost = _lost(facts)
-    for wanted in site.pools:
-        if not wanted.is_on(facts.name):
-            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
-            continue
+    for wanted, _ in _to_be_here(facts, site, require):
         with require.about(wanted.name):
             pool = facts.incus.pool_at(wanted.name, facts.member)
             if pool is None:
@@ -60,17 +78,10 @@ def _lost(facts):
 @policy("POOL-002")
 def test_pool_has_the_driver_and_configuration_of_the_site(facts, site, require):
     """As this member has it: source, size and the names of what lies below are each member's own."""
-    listed = {pool.name for pool in facts.incus.pools}
-    for wanted in site.pools:
-        if not wanted.is_on(facts.name):
-            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
-            continue
+    for wanted, _ in _to_be_here(facts, site, require):
         with require.about(wanted.name):
-            pool = facts.incus.pool_at(wanted.name, facts.member) if wanted.name in listed else None
-            if pool is None or pool.status not in ("Created", "Unavailable"):
-                because = finding_id("POOL-001", facts.name, wanted.name)
-                seen = pool.status if pool else "not there"
-                require.not_applicable(wanted.name, f"the pool is {seen} on {facts.member}", because=because)
+            pool = _in_state(facts, wanted, require, "Created", "Unavailable")
+            if pool is None:
                 continue
             expected, faults = _held(wanted, pool)
             require(
@@ -118,12 +129,7 @@ def _equal(found, wanted):
 
 def _zfs(facts, site, require):
     """Each pool of the site that is to be ZFS and that Incus has, here; what stands in the way of the others is recorded."""
-    configured = {pool.name: pool for pool in facts.incus.pools}
-    for wanted in site.pools:
-        if not wanted.is_on(facts.name):
-            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
-            continue
-        listed = configured.get(wanted.name)
+    for wanted, listed in _to_be_here(facts, site, require):
         driver = listed.driver if listed else wanted.driver
         if driver != "zfs":
             because = finding_id("POOL-002", facts.name, wanted.name) if wanted.driver == "zfs" else None
@@ -185,17 +191,10 @@ def _judge_health(facts, wanted, require):
 @policy("POOL-003")
 def test_pool_has_free_space_and_inodes(facts, site, require):
     """Both a share and an amount must be free; of a ZFS pool also how full and how fragmented the zpool below it is."""
-    listed = {pool.name for pool in facts.incus.pools}
-    for wanted in site.pools:
-        if not wanted.is_on(facts.name):
-            require.not_applicable(wanted.name, f"the site has it on {', '.join(wanted.members)} only")
-            continue
+    for wanted, _ in _to_be_here(facts, site, require):
         with require.about(wanted.name):
-            pool = facts.incus.pool_at(wanted.name, facts.member) if wanted.name in listed else None
-            if pool is None or pool.status != "Created":
-                because = finding_id("POOL-001", facts.name, wanted.name)
-                seen = pool.status if pool else "not there"
-                require.not_applicable(wanted.name, f"the pool is {seen} on {facts.member}", because=because)
+            pool = _in_state(facts, wanted, require, "Created")
+            if pool is None:
                 continue
             zpool = _zpool_name(facts, wanted) if pool.driver == "zfs" else None
             if zpool is not None and facts.storage.zpool(zpool) is None:
