@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from sigsrv import data, remediation
+from tests.fake_host import FakeHost, made
 
 # incus: each key of a network is a file; a key of one member stands below its name.
 INCUS = """\
@@ -35,42 +32,15 @@ esac
 
 
 @dataclass(frozen=True)
-class Host:
-    folder: Path
-
-    def run(self, name: str, script: str, values: dict) -> tuple[int, str]:
-        """Run ``apply`` or ``undo`` of a remediation; its exit status and all that it said."""
-        text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
-        env = {
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "HERE": str(self.folder),
-            "SIGSRV_STATE": str(self.folder / "state"),
-        }
-        done = subprocess.run(["sh"], input=text, env=env, capture_output=True, text=True, check=False, timeout=20)
-        return done.returncode, done.stdout + done.stderr
-
+class Host(FakeHost):
     def key(self, name: str, value: str, at: str = "cluster") -> None:
         (self.folder / at).mkdir(exist_ok=True)
         (self.folder / at / name).write_text(value + "\n")
 
-    @property
-    def done(self) -> list[str]:
-        """What was changed since the last look."""
-        path = self.folder / "done"
-        found = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return found
-
 
 @pytest.fixture
 def host(tmp_path):
-    for name, body in {"bin/ip": IP, "bin/incus": INCUS}.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{body}")
-        path.chmod(0o755)
-    (tmp_path / "state").mkdir()
-    return Host(tmp_path)
+    return made(Host, tmp_path, {"ip": IP, "incus": INCUS})
 
 
 CONFIG = {"network": "br0", "network_keys": ["ipv4.nat=true", "bridge.mtu=1500"], "links": [], "refuse": ""}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from sigsrv import data, remediation
+from tests.fake_host import FakeHost, made
 
 # ip: what it is asked is the name of the file that holds the answer; what changes something is kept in "done".
 IP = """\
@@ -36,45 +33,14 @@ HELD = """\
 
 
 @dataclass(frozen=True)
-class Host:
-    """A host that consists of two programs. folder: what they answer and did, and the state of the remediation."""
-
-    folder: Path
-
-    def run(self, name: str, script: str, values: dict[str, str], **environment: str) -> tuple[int, str]:
-        """Run ``apply`` or ``undo`` of a remediation; its exit status and all that it said."""
-        text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
-        env = {
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
-            "HERE": str(self.folder),
-            "SIGSRV_STATE": str(self.folder / "state"),
-        }
-        done = subprocess.run(
-            ["sh"], input=text, env=env | environment, capture_output=True, text=True, check=False, timeout=20
-        )
-        return done.returncode, done.stdout + done.stderr
-
+class Host(FakeHost):
     def answers(self, question: str, text: str) -> None:
         (self.folder / question.replace(" ", "_")).write_text(text)
-
-    @property
-    def done(self) -> list[str]:
-        """What was changed since the last look."""
-        path = self.folder / "done"
-        found = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return found
 
 
 @pytest.fixture
 def host(tmp_path):
-    for name, body in {"bin/ip": IP, "bin/zpool": ZPOOL}.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{body}")
-        path.chmod(0o755)
-    (tmp_path / "state").mkdir()
-    return Host(tmp_path)
+    return made(Host, tmp_path, {"ip": IP, "zpool": ZPOOL})
 
 
 FLUSH = {"interface": "lo"}  # a link that every machine has

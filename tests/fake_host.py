@@ -1,0 +1,51 @@
+"""A host that consists of a few programs, for what scripts of remediations do to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sigsrv import data, remediation
+
+
+@dataclass(frozen=True)
+class FakeHost:
+    """folder: what they answer and did, and the state of the remediation."""
+
+    folder: Path
+
+    def run(self, name: str, script: str, values: Mapping[str, Any], **environment: str) -> tuple[int, str]:
+        """Run ``apply`` or ``undo`` of a remediation; its exit status and all that it said."""
+        text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
+        env = {
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "HERE": str(self.folder),
+            "SIGSRV_STATE": str(self.folder / "state"),
+        }
+        done = subprocess.run(
+            ["sh"], input=text, env=env | environment, capture_output=True, text=True, check=False, timeout=20
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    @property
+    def done(self) -> list[str]:
+        """What was changed since the last look."""
+        path = self.folder / "done"
+        found = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return found
+
+
+def made(kind: type[FakeHost], folder: Path, programs: Mapping[str, str]) -> FakeHost:
+    """A host in a folder. programs: the text of a shell script, by the program's name."""
+    (folder / "bin").mkdir()
+    for name, body in programs.items():
+        path = folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{body}")
+        path.chmod(0o755)
+    (folder / "state").mkdir()
+    return kind(folder)
