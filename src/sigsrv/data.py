@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import platformdirs
+
 PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = PACKAGE.parents[1]
 _IN_CHECKOUT = (_CHECKOUT / "policies" / "schema").is_dir() and not (PACKAGE / "policies").is_dir()
@@ -50,10 +52,10 @@ def output_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """The state directory: $XDG_STATE_HOME/sigsrv (XDG base directory specification), /var/lib/sigsrv for root."""
+    """The state directory: $XDG_STATE_HOME/sigsrv where that is set, /var/lib/sigsrv for root, else the user's own as the system has it."""
     if home := os.environ.get("XDG_STATE_HOME"):
         return Path(home) / "sigsrv"
-    return Path("/var/lib/sigsrv") if os.geteuid() == 0 else Path.home() / ".local" / "state" / "sigsrv"
+    return Path("/var/lib/sigsrv") if os.geteuid() == 0 else platformdirs.user_state_path("sigsrv", appauthor=False)
 
 
 def write_private(path: Path, text: str, replace: bool = True) -> Path:

@@ -8,9 +8,10 @@ A folder holds ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2`` and, where 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,26 +24,36 @@ from sigsrv.errors import UsageError, nearest
 from sigsrv.finding import Finding, Verdict
 
 PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
+# The kinds of things that a remediation changes, in the order in which a plan goes through them: what carries comes before what is carried.
+ORDER = ("host", "cluster", "pool", "bridge", "acl", "volume", "image", "instance", "project")
 
 
 @dataclass(frozen=True)
 class Remediation:
-    """A folder of scripts. parameters: name -> what it is; a finding's ``fix`` must hold each of them."""
+    """A folder of scripts. parameters: name -> what it is; a finding's ``fix`` must hold each of them.
+
+    changes: one of ``ORDER``; survives_reboot: whether what it changes is still so after a reboot of the host.
+    """
 
     name: str
     title: str
     mends: tuple[str, ...]
+    changes: str
     disruption: str  # none, instance, network or service
     disrupts: str  # in a sentence
     undo: str  # what undoing puts back, in a sentence
     parameters: Mapping[str, str]
     timeout_s: int
     folder: Path
+    survives_reboot: bool = True
 
 
 @dataclass(frozen=True)
 class Fix:
-    """A remediation filled in for one finding. runs_on: the host whose shell runs it; permanent: "OpenTofu" or "NixOS" -> text."""
+    """A remediation filled in for one finding. runs_on: the host whose shell runs it; permanent: "OpenTofu" or "NixOS" -> text.
+
+    words: the texts among its values, to see which links it names. An undo is one too, with ``script`` and ``undo`` changed over.
+    """
 
     finding: str
     name: str
@@ -56,6 +67,18 @@ class Fix:
     script: str
     undo: str
     permanent: Mapping[str, str]
+    changes: str = "host"
+    survives_reboot: bool = True
+    words: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the script, as journal and syslog have it."""
+        return hashlib.sha256(self.script.encode()).hexdigest()
+
+    @property
+    def cuts_network(self) -> bool:
+        return self.disruption == "network"
 
 
 def load(folder: Path | None = None) -> dict[str, Remediation]:
@@ -114,6 +137,18 @@ def render(path: Path, values: Mapping[str, Any]) -> str:
         raise UsageError(f"{path}: {cause}") from cause
 
 
+def _words(value: Any) -> Iterator[str]:
+    """The texts in a value; of a list that is one text with commas, each."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _words(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _words(item)
+    elif isinstance(value, str):
+        yield from (part.strip() for part in value.split(",") if part.strip())
+
+
 def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_host: str) -> Fix | None:
     """The fix of a finding; None where it needs none, or a person. default_host: where fixes of the whole cluster run.
 
@@ -151,4 +186,7 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         permanent={
             name: render(folder / file, values) for name, file in PERMANENT.items() if (folder / file).is_file()
         },
+        changes=remediation.changes,
+        survives_reboot=remediation.survives_reboot,
+        words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
     )
