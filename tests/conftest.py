@@ -14,3 +14,9 @@ RECORDED = Path(__file__).parent / "evidence"
 def recorded() -> Callable[[str], str]:
     """The text of a recorded output, by its path below tests/evidence."""
     return lambda name: (RECORDED / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state directory for each test: none reads or writes the journal of whoever runs it, or counts what another put right."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))

@@ -42,10 +42,15 @@ class FakeHost:
 
 def made(kind: type[FakeHost], folder: Path, programs: Mapping[str, str]) -> FakeHost:
     """A host in a folder. programs: the text of a shell script, by the program's name."""
-    (folder / "bin").mkdir()
-    for name, body in programs.items():
-        path = folder / "bin" / name
-        path.write_text(f"#!/bin/sh\n{body}")
-        path.chmod(0o755)
+    commands(folder / "bin", programs)
     (folder / "state").mkdir()
     return kind(folder)
+
+
+def commands(folder: Path, programs: Mapping[str, str]) -> None:
+    """Programs in a folder that is made for them: the text of a shell script, by the program's name."""
+    folder.mkdir()
+    for name, body in programs.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{body}")
+        path.chmod(0o755)

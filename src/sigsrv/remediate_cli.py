@@ -6,178 +6,263 @@ Room: an entry point.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sigsrv import publish, scan
+from sigsrv import data, publish, remediate_show, scan
 from sigsrv.errors import UsageError
-from sigsrv.finding import Verdict
-from sigsrv.remediate import Ending, Looked, Transaction, look
+from sigsrv.finding import Severity
+from sigsrv.remediate import CONFIRM_S, brakes
+from sigsrv.remediate.holding import Refused
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.remote import CONFIRM_S
-from sigsrv.remediation import Fix
-from sigsrv.report import words
+from sigsrv.remediate.planning import Named, Proposal, as_dict, is_policy, listed_in
+from sigsrv.remediate.runs import Done, Limits, Runner, propose
+from sigsrv.remediate.undoing import reverse, run_of, settle, undo
 from sigsrv.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, add_connection, options_of, run_command
 
 _STATUS = """\
 exit status: 0 verified, or nothing to be done; 1 not applied, or a person must
   do it; 2 wrong use; 3 the finding could not be determined; 4 the remediation
   failed: it was undone, or says that it was not
-example: sigsrv-remediate NET-001@minisrv/sigsrvbr0"""
+examples: sigsrv-remediate NET-001@minisrv/sigsrvbr0
+  sigsrv-remediate --severity high --plan
+  sigsrv-remediate --undo 20260820T140307Z-5e1f"""
+
+CONFIRM_RANGE_S = (4.0, 3600.0)
 
 
-WIDTH = 80
-
-
-def _say(line: str = "") -> None:
-    print(words.visible(line))
-
-
-def _field(label: str, value: str) -> None:
-    """A named value, wrapped to the width of a terminal."""
-    head = f"  {label + ':':<10}"
-    print(
-        "\n".join(
-            textwrap.wrap(words.visible(value), WIDTH, initial_indent=head, subsequent_indent=" " * len(head)) or [head]
+def _named(arguments: argparse.Namespace) -> Named:
+    """What the arguments name. Raises UsageError."""
+    ways = [bool(arguments.finding), arguments.all, bool(arguments.from_file)]
+    if sum(ways) > 1:
+        raise UsageError("findings, --all and --from exclude each other", "name findings, or say --all or --from FILE")
+    listed = _listed(arguments.from_file) if arguments.from_file else None
+    policies = tuple(word.upper() for word in arguments.finding if is_policy(word))
+    findings = tuple(word for word in arguments.finding if not is_policy(word))
+    severity = Severity(arguments.severity) if arguments.severity else None
+    if severity and findings:
+        raise UsageError(
+            f"--severity: {findings[0]} is named itself", "--severity goes with policies, --all and --from"
         )
-    )
+    return Named(findings, policies, severity, arguments.all, listed)
 
 
-def _script(title: str, script: str) -> None:
-    _say(f"{title}:")
-    for line in script.rstrip("\n").splitlines():
-        _say(f"  | {line}")
+def _listed(file: str) -> frozenset[str]:
+    try:
+        document = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        reason = cause.strerror if isinstance(cause, OSError) else "not JSON"
+        raise UsageError(f"--from: {file}: {reason}", "findings.json of a run, as sigsrv scan writes it") from cause
+    return listed_in(document, file)
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    """What can be remediated, from the latest run."""
-    latest = publish.latest_findings(Path(arguments.report_dir) if arguments.report_dir else None)
-    failures = [finding for finding in latest["findings"] if finding["verdict"] == Verdict.FAIL]
-    scripted = [finding for finding in failures if finding["remediation"]]
-    run = latest["run"]
-    if not scripted:
-        _say(f"nothing that a script puts right in run {run['id']} of {run['site']}")
-    else:
-        _say(f"what scripts put right, from run {run['id']} of {run['site']} ({words.moment(run['finished'])}):")
-        for finding in scripted:
-            _say()
-            _say(f"  sigsrv-remediate {finding['id']}")
-            said = f"{finding['severity']}: {finding['title']}: {finding['observed']}"
-            print("\n".join(textwrap.wrap(words.visible(said), WIDTH, initial_indent="    ", subsequent_indent="    ")))
-    waived = [
-        finding for finding in latest["findings"] if finding["verdict"] == Verdict.WAIVED and finding["remediation"]
-    ]
-    if waived:
-        _say()
-        _say("waived, and put right only where it is named:")
-    for finding in waived:
-        _say()
-        _say(f"  sigsrv-remediate {finding['id']}")
-        waiver = finding["waiver"]
-        said = f"waived by {waiver['owner']} until {words.moment(waiver['until'])}: {waiver['reason']}"
-        print("\n".join(textwrap.wrap(words.visible(said), WIDTH, initial_indent="    ", subsequent_indent="    ")))
-    if rest := len(failures) - len(scripted):
-        _say()
-        _say(f"{words.count(rest, 'failure needs', 'failures need')} a person: see {publish.LATEST}/report.html")
-    return COMPLIANT
+def _limits(arguments: argparse.Namespace) -> Limits:
+    low, high = CONFIRM_RANGE_S
+    if not low <= arguments.confirm_timeout <= high:
+        raise UsageError(
+            f"--confirm-timeout: {arguments.confirm_timeout:g} s is not between {low:g} and {high:g}",
+            f"{CONFIRM_S} s leaves time for a login and a scan",
+        )
+    if arguments.max < 1:
+        raise UsageError(f"--max: {arguments.max} lets nothing change", "--plan only shows")
+    return Limits(arguments.confirm_timeout, arguments.max, not arguments.no_safety_net)
 
 
-def _show(looked: Looked, fix: Fix, terminal_plan: bool) -> None:
-    finding = looked.finding
-    _say(f"{finding.id}: {finding.title}")
-    _field("now", finding.observed)
-    _field("then", finding.expected)
-    if finding.waiver:
-        _field("waived", words.acceptance(finding.waiver))
-    _field("does", f"{fix.title}, on {fix.runs_on}")
-    _field("disrupts", fix.disrupts)
-    _field("undo", fix.undo_text)
-    if fix.disruption == "network":
-        _field("safety", f"the host undoes it by itself within {CONFIRM_S} s unless a new login confirms it")
-    _say()
-    _script("script", fix.script)
-    if terminal_plan:
-        _say()
-        _script("undo", fix.undo)
-    for name, content in fix.permanent.items():
-        _say()
-        _script(f"permanent fix ({name}), so that it lasts", content)
-    _say()
+def _journal(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.journal) if arguments.journal else data.state_folder() / "journal.sqlite"
 
 
-def _confirmed() -> bool:
+def _confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(
             "there is no terminal to ask on; nothing was applied", "--yes applies without asking, --plan only shows"
         )
     try:
-        return input("apply this? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, KeyboardInterrupt):
         print()
         return False
 
 
-def _remediate(arguments: argparse.Namespace) -> int:
-    plan = scan.prepare(options_of(arguments))
-    looked = look(plan, arguments.finding)
-    finding = looked.finding
-    if finding.verdict is Verdict.ERROR:
-        print(
-            f"sigsrv-remediate: error: {finding.id} could not be determined: {words.visible(finding.reason)}",
-            file=sys.stderr,
-        )
+def _rest(proposal: Proposal) -> int:
+    """The exit status for what no script puts right."""
+    if proposal.unknown:
         return UNKNOWN
-    if finding.verdict not in (Verdict.FAIL, Verdict.WAIVED):
-        reason = f": {finding.reason}" if finding.reason else ""
-        _say(f"{finding.id}: nothing is to be done: {words.LABELS[finding.verdict]}{reason}")
-        return COMPLIANT
-    if looked.fix is None:
-        _say(f"{finding.id}: {finding.title}")
-        _field("now", finding.observed)
-        _field("then", finding.expected)
-        if finding.waiver:
-            _field("waived", words.acceptance(finding.waiver))
-        _field("by hand", plan.policies[finding.policy].by_hand)
-        return FINDINGS
-    _show(looked, looked.fix, arguments.plan)
-    if arguments.plan:
-        return COMPLIANT
-    if not arguments.yes and not _confirmed():
-        _say("nothing was applied")
-        return FINDINGS
-    journal = Journal()
+    return FINDINGS if proposal.choice.by_hand else COMPLIANT
+
+
+def _remediate(arguments: argparse.Namespace) -> int:
+    named, limits = _named(arguments), _limits(arguments)
+    plan = scan.prepare(options_of(arguments))
+    place = _journal(arguments)
+    journal = Journal(place) if place.exists() or not arguments.plan else None
     try:
-        outcome = Transaction(
-            plan, looked, journal, lambda line: _say(f"  {looked.fix.runs_on if looked.fix else ''}: {line}")
-        ).run()
+        proposal = propose(plan, named, journal, limits)
+        if arguments.json:
+            print(json.dumps(as_dict(proposal, limits.confirm_s, remediate_show.DISRUPTIONS), indent=2))
+            return COMPLIANT if proposal.steps else _rest(proposal)
+        many = not named.findings
+        remediate_show.choice(proposal.choice, proposal.unknown, plan.policies, many)
+        remediate_show.proposal(proposal, limits.confirm_s, arguments.plan)
+        remediate_show.stops(proposal.stops)
+        if not proposal.steps:
+            return _rest(proposal)
+        if arguments.plan:
+            return COMPLIANT
+        if proposal.stops:
+            return FINDINGS
+        number = len(proposal.steps)
+        if not arguments.yes and not _confirmed("apply this?" if number == 1 else f"apply these {number}?"):
+            remediate_show.say("nothing was applied")
+            return FINDINGS
+        assert journal
+        runner = Runner(plan, journal, _tell, limits)
+        with runner.hold([step.fix for step in proposal.steps]) as hold:
+            settle(plan, journal, hold, _tell)
+            status = _take(runner.apply(hold, proposal, named), number, runner.id)
+        return status or _rest(proposal)
+    except Refused as cause:
+        remediate_show.stops(cause.reasons)
+        return FINDINGS
+    finally:
+        if journal:
+            journal.close()
+
+
+def _undo(arguments: argparse.Namespace) -> int:
+    limits = _limits(arguments)
+    plan = scan.prepare(options_of(arguments))
+    journal = Journal(_journal(arguments))
+    try:
+        shown = reverse(plan, run_of(journal, arguments.undo), limits)
+        remediate_show.reversal(shown, limits.confirm_s)
+        remediate_show.stops(shown.stops)
+        broken = any(step.end == "broken off" for step in shown.run.steps)
+        if not shown.steps and not broken:
+            remediate_show.say("nothing is to be undone")
+            return COMPLIANT
+        if arguments.plan:
+            return COMPLIANT
+        if shown.stops:
+            return FINDINGS
+        if not arguments.yes and not _confirmed("undo this?"):
+            remediate_show.say("nothing was undone")
+            return FINDINGS
+        runner = Runner(plan, journal, _tell, limits)
+        fixes = [step.fix for step in shown.run.steps if step.fix]
+        with runner.hold(fixes, undoes=shown.run.id) as hold:
+            settle(plan, journal, hold, _tell)
+            if not shown.steps:
+                return COMPLIANT
+            return _take(undo(plan, runner, shown, hold), len(shown.steps), runner.id, undoes=True)
+    except Refused as cause:
+        remediate_show.stops(cause.reasons)
+        return FINDINGS
     finally:
         journal.close()
-    if outcome.ending is Ending.VERIFIED:
-        _say(f"verified: {outcome.reason}")
+
+
+def _tell(line: str) -> None:
+    remediate_show.say(f"  {line}")
+    sys.stdout.flush()
+
+
+def _take(steps: Iterable[Done], number: int, run: str, undoes: bool = False) -> int:
+    """Take the steps and tell how each ended. number: of the steps that were shown."""
+    verified = 0
+    for taken, result in enumerate(steps, 1):
+        verified += result.outcome is not None and not result.failed
+        remediate_show.done(result, undoes)
+        if result.failed:
+            if number > taken:
+                remediate_show.complain(f"stopped: {number - taken} of {number} steps were not taken")
+            if verified:
+                remediate_show.complain(f"{verified} verified before it: sigsrv-remediate --undo {run}")
+            return FAILED
+    if verified and not undoes:
+        remediate_show.say(f"{verified} verified; to undo: sigsrv-remediate --undo {run}")
+    return COMPLIANT
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    place = _journal(arguments)
+    if not place.exists():
+        remediate_show.history([], str(place))
         return COMPLIANT
-    ending = (
-        "NOT KNOWN TO BE UNDONE, look at the host"
-        if outcome.ending is Ending.UNKNOWN
-        else "undone, it is as it was before"
-    )
-    print(f"sigsrv-remediate: error: {finding.id}: not put right: {words.visible(outcome.reason)}", file=sys.stderr)
-    print(f"sigsrv-remediate: {ending}", file=sys.stderr)
-    return FAILED
+    journal = Journal(place)
+    try:
+        remediate_show.history(journal.history(), str(place))
+    finally:
+        journal.close()
+    return COMPLIANT
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    """What can be remediated, from the latest run."""
+    latest = publish.latest_findings(Path(arguments.report_dir) if arguments.report_dir else None)
+    remediate_show.listing(latest, f"{publish.LATEST}/report.html")
+    return COMPLIANT
+
+
+def _call(arguments: argparse.Namespace) -> int:
+    chosen = bool(arguments.finding or arguments.all or arguments.from_file or arguments.severity)
+    others = [option for option in ("undo", "history") if getattr(arguments, option)]
+    if len(others) + chosen > 1:
+        raise UsageError("findings to be put right, --undo and --history exclude each other")
+    if arguments.json and not (arguments.plan and chosen):
+        raise UsageError("--json is for a plan", "sigsrv-remediate --all --plan --json")
+    if arguments.history:
+        return _history(arguments)
+    if arguments.undo:
+        return _undo(arguments)
+    return _remediate(arguments) if chosen else _list(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sigsrv-remediate",
-        description="Puts a finding right: shows the script, asks, applies it, proves it on fresh\n"
-        "facts, or undoes it. Without a finding: lists what can be put right.",
+        prog=remediate_show.COMMAND,
+        description="Puts findings right: shows the scripts, asks, applies one after the other,\n"
+        "proves each on fresh facts, or undoes it. Without a finding: lists what can be\nput right.",
         epilog=_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("finding", nargs="?", help="the finding's id, as the report has it")
-    parser.add_argument("--plan", action="store_true", help="only show what would be done")
-    parser.add_argument("--yes", action="store_true", help="apply without asking")
+    parser.add_argument("finding", nargs="*", help="a finding's id, as the report has it, or a policy's")
+    what = parser.add_argument_group("what is put right")
+    what.add_argument("--all", action="store_true", help="whatever fails and is not waived")
+    severities = [severity.value for severity in Severity]
+    what.add_argument(
+        "--severity", metavar="SEVERITY", choices=severities, help=f"at least that: {', '.join(severities)}"
+    )
+    what.add_argument("--from", dest="from_file", metavar="FILE", help="what fails in this findings.json")
+    how = parser.add_argument_group("how")
+    how.add_argument("--plan", action="store_true", help="only show what would be done")
+    how.add_argument("--json", action="store_true", help="the plan for machines")
+    how.add_argument("--yes", action="store_true", help="apply without asking")
+    how.add_argument(
+        "--confirm-timeout",
+        metavar="S",
+        type=float,
+        default=float(CONFIRM_S),
+        help=f"seconds within which a new login must confirm a change; default: {CONFIRM_S}",
+    )
+    how.add_argument(
+        "--no-safety-net",
+        action="store_true",
+        help="apply also where nothing would undo it after a reboot of the host",
+    )
+    how.add_argument(
+        "--max",
+        metavar="N",
+        type=int,
+        default=brakes.MAX_OBJECTS,
+        help=f"refuse to change more objects than that; default: {brakes.MAX_OBJECTS}",
+    )
+    past = parser.add_argument_group("what was done")
+    past.add_argument("--undo", metavar="RUN", help="put back what a run changed")
+    past.add_argument("--history", action="store_true", help="list the runs")
+    past.add_argument("--journal", metavar="FILE", help="the journal; else journal.sqlite in the state directory")
     add_connection(parser)
     parser.add_argument("--report-dir", metavar="DIR", help="where runs were written (for the list)")
     return parser
@@ -186,4 +271,4 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``sigsrv-remediate``. Returns the exit status."""
     arguments = _parser().parse_args(argv)
-    return run_command("sigsrv-remediate", lambda: _remediate(arguments) if arguments.finding else _list(arguments))
+    return run_command(remediate_show.COMMAND, lambda: _call(arguments))

@@ -10,6 +10,7 @@ import pytest
 from sigsrv import policy
 from tests.e2e import cases
 from tests.e2e.conftest import Lab, clean, named, state_of, verdicts
+from tests.e2e.safety import options
 
 pytestmark = pytest.mark.lab
 
@@ -58,11 +59,12 @@ def test_a_fault_is_found_put_right_and_leaves_nothing(lab, unchanged, case):
         assert difference(verdicts(lab.scan()[0])) == {named(key): value for key, value in case.changes.items()}
 
         for finding in map(named, case.mended):
-            done = lab.command("sigsrv-remediate", finding, "--yes", "--site", str(lab.site))
+            argv = ["sigsrv-remediate", finding, "--yes", "--site", str(lab.site), *options(lab)]
+            done = lab.command(*argv)
             assert done.returncode == 0, done.stdout + done.stderr
             assert "verified" in done.stdout.splitlines()[-1]
 
-            again = lab.command("sigsrv-remediate", finding, "--yes", "--site", str(lab.site))
+            again = lab.command(*argv)
             said = "there is no such finding" if case.gone else "nothing is to be done"
             assert said in again.stdout + again.stderr
             assert again.returncode == (2 if case.gone else 0)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.session import ConnectionFailed, LocalSession, Session, Target, TestinfraSession, run_bounded
+from sigsrv.collect.session import ConnectionFailed, LocalSession, Seen, Session, Target, TestinfraSession, run_bounded
 from sigsrv.errors import FailureKind
 
 CONNECT_S = 6
@@ -86,11 +86,13 @@ class SshSession(Session):
                 self._master.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    def run(
+        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+    ) -> tuple[int, bytes, bytes]:
         # Never a login of its own: where the master is gone, the proxy command fails.
         shared = [*self._ssh(), "-S", str(self._control), "-o", "ControlMaster=no", "-o", "ProxyCommand=/bin/false"]
         rc, out, err = run_bounded(
-            self.target.name, [*shared, "--", self.target.destination, command], timeout_s, stdin
+            self.target.name, [*shared, "--", self.target.destination, command], timeout_s, stdin, seen
         )
         if rc == 255:  # ssh's own failure (ssh(1), EXIT STATUS)
             line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection broke"]

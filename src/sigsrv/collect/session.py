@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from sigsrv.collect.probes import SOCKET
 from sigsrv.errors import FailureKind
 
 _OUTPUT_LIMIT = 256 * 1024 * 1024
+Seen = Callable[[int, bytes], None]  # gets what a command writes as it comes: 1 or 2, and a piece
 
 
 class ConnectionFailed(Exception):
@@ -117,8 +119,10 @@ class Session(ABC):
     def _close(self) -> None: ...
 
     @abstractmethod
-    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
-        """Run one command line on the host; its exit status, standard output and error.
+    def run(
+        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+    ) -> tuple[int, bytes, bytes]:
+        """Run one command line on the host; its exit status, standard output and error. seen: gets its output as it comes.
 
         Raises ConnectionFailed where the connection is gone or time is up.
         """
@@ -141,8 +145,10 @@ class LocalSession(Session):
     def _close(self) -> None:
         """Nothing is open."""
 
-    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
-        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin)
+    def run(
+        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+    ) -> tuple[int, bytes, bytes]:
+        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin, seen)
 
 
 class TestinfraSession(Session):
@@ -166,7 +172,9 @@ class TestinfraSession(Session):
     def _close(self) -> None:
         """testinfra keeps no connection that could be closed."""
 
-    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+    def run(
+        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+    ) -> tuple[int, bytes, bytes]:
         if stdin:
             reason = f"{self.target.name}: testinfra's connection {self.target.connection} has no standard input"
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, reason))
@@ -187,6 +195,8 @@ class TestinfraSession(Session):
         if isinstance(caught[0], Exception):
             line = " ".join(str(caught[0]).split())[:200]
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line}")) from caught[0]
+        if seen:
+            seen(1, caught[0].stdout_bytes)
         return caught[0].rc, caught[0].stdout_bytes, caught[0].stderr_bytes
 
 
@@ -221,17 +231,23 @@ def close_all() -> None:
         session.close()
 
 
-def run_bounded(name: str, argv: list[str], timeout_s: float, stdin: bytes) -> tuple[int, bytes, bytes]:
+def run_bounded(
+    name: str, argv: list[str], timeout_s: float, stdin: bytes, seen: Seen | None = None
+) -> tuple[int, bytes, bytes]:
     """``bounded``, whose time-out is the failure of a host."""
     try:
-        return bounded(argv, timeout_s, _OUTPUT_LIMIT, stdin)
+        return bounded(argv, timeout_s, _OUTPUT_LIMIT, stdin, seen)
     except subprocess.TimeoutExpired as cause:
         failure = Failure(FailureKind.TIMEOUT, f"{name}: no answer in {timeout_s:.0f} s")
         raise ConnectionFailed(failure, cause.output or b"") from cause
 
 
-def bounded(argv: list[str], timeout_s: float, limit_bytes: int, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+def bounded(
+    argv: list[str], timeout_s: float, limit_bytes: int, stdin: bytes = b"", seen: Seen | None = None
+) -> tuple[int, bytes, bytes]:
     """Run a local command; its exit status, standard output and error. Its output and its time have bounds.
+
+    seen: gets its output as it comes, from a thread for each of the two streams.
 
     Raises subprocess.TimeoutExpired (with what had come until then); what exceeds ``limit_bytes`` ends the command and is cut off.
     """
@@ -243,6 +259,8 @@ def bounded(argv: list[str], timeout_s: float, limit_bytes: int, stdin: bytes = 
         pipe = pipes[which]
         while pipe and (chunk := pipe.read1(65536)):  # type: ignore[attr-defined]
             caught[which] += chunk
+            if seen:
+                seen(which + 1, chunk)
             if len(caught[which]) > limit_bytes:
                 process.kill()
                 break

@@ -1,31 +1,32 @@
 """remediate: a finding is put right, and that is proven on fresh facts; or it is undone.
 
 Room: what is done with findings. May import scan and what lies below it. Only here a host is changed.
+
+``Transaction`` is one fix on one host; ``runs`` takes several in order, and undoes what a run changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sigsrv import remediation, scan
+from sigsrv import scan
 from sigsrv.collect import ConnectionFailed, open_session
-from sigsrv.errors import UsageError, nearest
-from sigsrv.evaluate import SERVICE
-from sigsrv.finding import Finding, Verdict, parse_finding_id
-from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.remote import CONFIRM_S, RemoteFix, Said
+from sigsrv.errors import UsageError
+from sigsrv.finding import Finding, Verdict
+from sigsrv.remediate.journal import Entry, Journal, who
+from sigsrv.remediate.looking import NOT_RIGHT, Looked, better, look, worse
+from sigsrv.remediate.remote import CONFIRM_S, REFUSED, STATE_LIMIT, RemoteFix, Terms, parse_state
+from sigsrv.remediate.shell import Said, Tell
 from sigsrv.remediation import Fix
+
+__all__ = ["CONFIRM_S", "Ending", "Looked", "Outcome", "Transaction", "look", "worse"]
 
 _SETTLE_TRIES = 4
 _SETTLE_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
-# What is waived fails: a fix that spoils it is no better for that, and one that leaves it so has not put it right.
-_WORSE = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.ERROR: 1, Verdict.FAIL: 2, Verdict.WAIVED: 2}
-_NOT_RIGHT = frozenset({Verdict.FAIL, Verdict.WAIVED, Verdict.ERROR})
-Tell = Callable[[str], None]
 
 
 class Ending(StrEnum):
@@ -39,63 +40,42 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
+    """after: the findings on the last fresh facts; empty where there were none."""
+
     ending: Ending
     reason: str
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A finding on fresh facts. fix: None where nothing is to be done, or nothing can be done by a script."""
-
-    finding: Finding
-    findings: tuple[Finding, ...]
-    fix: Fix | None
-
-
-def look(plan: scan.Plan, finding_id: str) -> Looked:
-    """Collect fresh facts from all hosts of the plan and find what the finding is now.
-
-    Raises UsageError: not the id of a finding, no such policy, or nothing of that id on these hosts.
-    """
-    policy, host, _ = parse_finding_id(finding_id)
-    if policy not in plan.policies:
-        raise UsageError(f"{finding_id}: there is no policy {policy}", nearest(policy, plan.policies))
-    findings = scan.judge(plan, scan.collect(plan))
-    by_id = {finding.id: finding for finding in findings}
-    found = by_id.get(finding_id)
-    if found is None:  # one that could not be told apart: the whole host is unknown
-        found = next(
-            (f for f in findings if f.policy == policy and f.host == host and f.verdict is Verdict.ERROR), None
-        )
-    if found is None:
-        alike = [key for key in by_id if key.startswith(f"{policy}@")]
-        raise UsageError(f"{finding_id}: there is no such finding", nearest(finding_id, alike))
-    somewhere = next(
-        (f.host for f in findings if f.policy == SERVICE and f.verdict is Verdict.PASS), plan.hosts[0].name
-    )
-    return Looked(found, findings, remediation.fix_for(found, remediation.load(), somewhere))
-
-
-def worse(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
-    """What is worse than it was: the findings that a fix must not leave behind."""
-    was = {finding.id: _WORSE[finding.verdict] for finding in before}
-    return [finding for finding in after if _WORSE[finding.verdict] > was.get(finding.id, 0)]
+    after: tuple[Finding, ...] = ()
 
 
 class Transaction:
-    """One fix on one host: journal, apply, verify on fresh facts, confirm; else undo. tell: shows a line to the operator."""
+    """One fix on one host: journal, apply, verify on fresh facts, confirm; else undo. tell: shows a line to the operator.
 
-    def __init__(self, plan: scan.Plan, looked: Looked, journal: Journal, tell: Tell) -> None:
+    replays: the step of the journal that is undone by it; then ``looked.fix`` is that step's fix the other way round.
+    """
+
+    def __init__(
+        self,
+        plan: scan.Plan,
+        looked: Looked,
+        journal: Journal,
+        tell: Tell,
+        terms: Terms | None = None,
+        replays: Entry | None = None,
+    ) -> None:
         assert looked.fix
         self.id = secrets.token_hex(8)
         self._plan = plan
         self._looked = looked
-        self._fix = looked.fix
+        self._fix: Fix = looked.fix
         self._journal = journal
-        self._tell = tell
-        self._remote = RemoteFix(self._fix, self.id)
+        self._tell_operator = tell
+        self._replays = replays
+        self._terms = terms or Terms(confirm_s=CONFIRM_S, who=who())
+        state = parse_state(replays.state or "") if replays else None
+        self._remote = RemoteFix(self._fix, self.id, self._terms, state)
         host = next(host for host in plan.hosts if host.name == self._fix.runs_on)
         self._target = replace(scan.target(host, plan), timeout_s=self._fix.timeout_s + 60.0)
+        self._after: tuple[Finding, ...] = ()
 
     def run(self) -> Outcome:
         """Apply and prove it.
@@ -103,28 +83,45 @@ class Transaction:
         However it ends, the host is in the new state or in the old one, or the outcome says that neither could be shown.
         """
         began = time.monotonic()
-        self._journal.write(self.id, self._fix, "applying")
+        undoes = self._replays.transaction if self._replays else ""
+        self._journal.open_step(self.id, self._fix, self._looked.findings, undoes, self._terms.net.value)
         try:
-            with open_session(self._target) as session:
-                said = self._remote.apply(session)
-        except ConnectionFailed as cause:
-            return self._undo(f"the connection broke while it ran: {cause.failure.reason}", began)
+            said = self._apply(began)
         except KeyboardInterrupt:
             return self._undo("interrupted", began)
-        for line in said.stdout.splitlines():
-            self._tell(line)
+        if said is None:
+            return self._undo("the connection broke before it was known what became of the script", began)
         if said.rc != 0:
-            return self._undo(
-                f"the script ended with {said.rc}: {said.reason}", began, refused="refused:" in said.stderr
-            )
-        self._note("applied", said.stdout)
+            refused = REFUSED in said.stderr
+            return self._undo(f"the script ended with {said.rc}: {said.reason}", began, refused=refused)
         try:
+            self._journal.write(self.id, self._fix, "applied", said.stdout[-2000:])
             fault = self._verify()
             return self._undo(fault, began) if fault else self._confirm(began)
         except KeyboardInterrupt:
             return self._undo("interrupted", began)
         except Exception as cause:  # whatever it is: a change that is not proven does not stay
             return self._undo(f"it could not be verified: {type(cause).__name__}: {cause}", began)
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to leave a host half way
+            self._tell_operator(line)
+
+    def _apply(self, began: float) -> Said | None:
+        """Run it; where its own connection breaks, see over a new one what became of it. None where that can't be told in time."""
+        try:
+            with open_session(self._target) as session:
+                return self._remote.apply(session, self._tell)
+        except ConnectionFailed as cause:
+            self._tell(f"the connection broke while it ran: {cause.failure.reason}")
+        while time.monotonic() < began + self._remote.deadline_s:
+            try:
+                with open_session(self._target) as session:
+                    said = self._remote.follow(session)
+                    return None if said.rc == RemoteFix.NOT_BEGUN else said
+            except ConnectionFailed:
+                time.sleep(1)
+        return None
 
     def _note(self, state: str, detail: str = "") -> None:
         """Write to the journal once the host was changed: then a journal that fails must not keep us from undoing."""
@@ -133,37 +130,79 @@ class Transaction:
         except UsageError as cause:
             self._tell(str(cause))
 
+    def _see(self) -> tuple[Finding, ...]:
+        self._after = scan.judge(self._plan, scan.collect(self._plan))
+        return self._after
+
     def _verify(self) -> str:
-        """What is wrong with the new state on fresh facts, over a new login; "" where the finding is gone and nothing is worse."""
+        """What is wrong with the new state on fresh facts, over a new login; "" where it is as it should be."""
         fault = ""
         for attempt in range(_SETTLE_TRIES):
             if attempt:
                 time.sleep(attempt)  # what was just started may need a moment
-            after = scan.judge(self._plan, scan.collect(self._plan))
-            now = next((finding for finding in after if finding.id == self._looked.finding.id), None)
-            spoiled = worse(self._looked.findings, after)
-            if now is not None and now.verdict in _NOT_RIGHT:
-                fault = f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
-            elif now is None and any(
-                f.policy == self._looked.finding.policy and f.verdict is Verdict.ERROR for f in after
-            ):
-                fault = f"{self._looked.finding.id} could not be determined again"
-            elif spoiled:
-                fault = "it makes others worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in spoiled)
-            else:
+            fault = self._fault(self._see())
+            if not fault:
                 return ""
         return fault
 
+    def _fault(self, after: tuple[Finding, ...]) -> str:
+        """What is wrong with these findings: that of the fix is to be gone, and no other worse.
+
+        What a fix had made better may be as it was before, once that is undone.
+        """
+        own, allowed = self._looked.finding, set()
+        if self._replays:
+            allowed = {own.id, *self._replays.mended}
+        else:
+            now = next((finding for finding in after if finding.id == own.id), None)
+            if now is not None and now.verdict in NOT_RIGHT:
+                return f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
+            if now is None and any(f.policy == own.policy and f.verdict is Verdict.ERROR for f in after):
+                return f"{own.id} could not be determined again"
+        spoiled = worse(self._looked.findings, after, allowed)
+        return (
+            "it makes others worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in spoiled)
+            if spoiled
+            else ""
+        )
+
     def _confirm(self, began: float) -> Outcome:
+        """Take what undoing needs from the host into the journal, and have the host keep the change."""
         try:
             with open_session(self._target) as session:
+                kept = self._remote.kept(session)
+                if kept.rc != 0:
+                    return self._undo(f"it could not be confirmed: {kept.reason}", began)
+                if len(kept.stdout) > STATE_LIMIT:
+                    return self._undo(f"what it takes to undo it is more than {STATE_LIMIT} bytes", began)
+                parse_state(kept.stdout)
+                self._journal.keep(self.id, self._fix, kept.stdout, better(self._looked.findings, self._after))
                 said = self._remote.confirm(session)
         except ConnectionFailed as cause:
-            return self._undo(f"it could not be confirmed: {cause.failure.reason}", began)
+            return self._decide(f"the connection broke while it was confirmed: {cause.failure.reason}", began)
         if said.rc != 0:
             return self._undo(f"it could not be confirmed: {said.reason}", began)
+        return self._verified()
+
+    def _verified(self) -> Outcome:
         self._note("verified")
-        return Outcome(Ending.VERIFIED, f"{self._looked.finding.id} holds on fresh facts; nothing else is worse")
+        own = self._looked.finding.id
+        holds = f"{own} is as it was before" if self._replays else f"{own} holds on fresh facts"
+        return Outcome(Ending.VERIFIED, f"{holds}; nothing else is worse", self._after)
+
+    def _decide(self, why: str, began: float) -> Outcome:
+        """Confirmed or not: nobody heard it. Have the host undo what it still holds; then fresh facts tell which state it is in."""
+        said = self._reach(began)
+        if said is None:
+            return self._lost(why, "the host could not be reached")
+        if said.rc != 0:
+            return self._lost(why, said.reason)
+        after = self._see()
+        old = next((f.verdict for f in self._looked.findings if f.id == self._looked.finding.id), None)
+        now = next((f.verdict for f in after if f.id == self._looked.finding.id), None)
+        if now != old and not self._fault(after):
+            return self._verified()
+        return self._undo(why, began)
 
     def _undo(self, why: str, began: float, refused: bool = False) -> Outcome:
         """Put it back: over a new login, or by waiting for the host to do it. Then see on fresh facts that it is as it was."""
@@ -177,10 +216,13 @@ class Transaction:
         else:
             fault = self._compare()
         if fault:
-            self._note("failed", f"{why}; undo: {fault}")
-            return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {fault}")
+            return self._lost(why, fault)
         self._note("undone", why)
-        return Outcome(Ending.REFUSED if refused else Ending.UNDONE, why)
+        return Outcome(Ending.REFUSED if refused else Ending.UNDONE, why, self._after)
+
+    def _lost(self, why: str, fault: str) -> Outcome:
+        self._note("failed", f"{why}; undo: {fault}")
+        return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {fault}")
 
     def _compare(self) -> str:
         """What is worse than before the fix, on fresh facts; "" where nothing is.
@@ -189,7 +231,7 @@ class Transaction:
         """
         limit = time.monotonic() + _SETTLE_S
         while True:
-            left = worse(self._looked.findings, scan.judge(self._plan, scan.collect(self._plan)))
+            left = worse(self._looked.findings, self._see())
             if not left:
                 return ""
             if time.monotonic() > limit:
@@ -198,11 +240,11 @@ class Transaction:
 
     def _reach(self, began: float) -> Said | None:
         """Undo over a new login; where there is none yet, until the host's own timer must have done it."""
-        limit = began + (CONFIRM_S + self._fix.timeout_s + 10 if self._remote.armed else 10)
+        limit = max(began + self._remote.longest_s, time.monotonic() + 10)
         while True:
             try:
                 with open_session(self._target) as session:
-                    return self._remote.undo(session)
+                    return self._remote.undo(session, self._tell)
             except ConnectionFailed:
                 if time.monotonic() > limit:
                     return None

@@ -1,26 +1,120 @@
-"""remediate.journal: who applied what, when, and how it ended; written before and after each step.
+"""remediate.journal: who applied what, when, and how it ended; written before and after each step, and what it takes to undo it.
 
-Room: remediate. May import data and errors.
+Room: remediate. May import data, errors and the model.
+
+A run is one call of the command; it has steps, and each step goes through states. SQLite with ``synchronous=EXTRA``: what ``write``
+has returned from is on the disk (https://sqlite.org/pragma.html#pragma_synchronous). The file keeps room for the words that end a
+step, so that a disk that fills up in the middle does not keep the end of a step from being written.
 """
 
 from __future__ import annotations
 
 import getpass
-import hashlib
+import json
+import os
+import socket
 import sqlite3
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from sigsrv import data
 from sigsrv.errors import UsageError
+from sigsrv.finding import Finding
 from sigsrv.remediation import Fix
+
+VERSION = 2  # of the file, in its user_version; 0 and 1 are those without runs
+ENDS = frozenset({"verified", "undone", "failed"})
+_RESERVE_BYTES = 512 * 1024
+_DAY_S = 24 * 3600.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS step (
   id INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, at REAL NOT NULL, who TEXT NOT NULL, finding TEXT NOT NULL,
   remediation TEXT NOT NULL, host TEXT NOT NULL, script_sha256 TEXT NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL
-)
+);
+CREATE TABLE IF NOT EXISTS run (
+  id TEXT PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, site TEXT NOT NULL, undoes TEXT NOT NULL, pid INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS kept (
+  transaction_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, undoes TEXT NOT NULL, fix TEXT NOT NULL, verdicts TEXT NOT NULL,
+  net TEXT NOT NULL, mended TEXT NOT NULL DEFAULT '[]', state TEXT
+);
+CREATE TABLE IF NOT EXISTS reserve (id INTEGER PRIMARY KEY, room BLOB NOT NULL);
 """
+# Of a file without runs each transaction becomes a run of its own; it can't be undone, for what it needs was not recorded.
+_MIGRATE = """
+INSERT OR IGNORE INTO run (id, at, who, site, undoes, pid)
+  SELECT transaction_id, MIN(at), who, '', '', 0 FROM step GROUP BY transaction_id;
+INSERT OR IGNORE INTO kept (transaction_id, run_id, undoes, fix, verdicts, net)
+  SELECT DISTINCT transaction_id, transaction_id, '', '', '{}', '' FROM step;
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A step as the journal has it. states: those it went through, in order; at: seconds since the epoch of the first.
+
+    undoes: the transaction that it undoes; undone_by: the run that undid it; detail: what was said last. fix: None where
+    the journal does not hold it. verdicts: of all findings, before it; net: what was to undo it by itself; mended: the ids
+    of what it made better. state: the old values on the host, as ``remote.RemoteFix`` gives them; None where none were recorded.
+    """
+
+    transaction: str
+    run: str
+    at: float
+    who: str
+    finding: str
+    remediation: str
+    host: str
+    sha256: str
+    states: tuple[str, ...]
+    detail: str
+    undoes: str = ""
+    undone_by: str = ""
+    fix: Fix | None = None
+    verdicts: Mapping[str, str] | None = None
+    net: str = ""
+    mended: tuple[str, ...] = ()
+    state: str | None = None
+
+    @property
+    def end(self) -> str:
+        """How it ended: ``verified``, ``undone``, ``failed``; ``broken off`` where it did not."""
+        return self.states[-1] if self.states and self.states[-1] in ENDS else "broken off"
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """A run as the journal has it. undoes: the run that it undid, "" where it applied fixes."""
+
+    id: str
+    at: float
+    who: str
+    site: str
+    undoes: str
+    pid: int
+    steps: tuple[Entry, ...]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process that made it runs on this machine."""
+        if not self.pid or self.who != who():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+def who() -> str:
+    """Who runs this, and where: ``alice@station``; behind sudo the account that called it."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
 
 
 class Journal:
@@ -28,35 +122,231 @@ class Journal:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or data.state_folder() / "journal.sqlite"
+        self._run = ""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.touch(mode=0o600)
-            self._database = sqlite3.connect(self.path, isolation_level=None)
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute(_SCHEMA)
+            self._database = sqlite3.connect(self.path, isolation_level=None, timeout=10)
         except (OSError, sqlite3.Error) as cause:
+            raise self._refused(cause) from cause
+        try:
+            self._open()
+        except sqlite3.Error as cause:
+            self._database.close()
+            raise self._refused(cause) from cause
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _open(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise UsageError(
+                f"{self.path}: the journal is of version {version}, written by a newer sigsrv; {VERSION} is known here",
+                "update sigsrv, or name another file with --journal",
+            )
+        self._database.execute(
+            "PRAGMA journal_mode = PERSIST"
+        )  # the room of its own rollback journal stays reserved too
+        self._database.execute("PRAGMA synchronous = EXTRA")
+        if version < VERSION:  # else nothing is written, so that a full disk does not hide the history
+            with _transaction(self._database):
+                for statement in filter(str.strip, (_SCHEMA + _MIGRATE).split(";")):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _reserve(self) -> None:
+        """Take the room that ``_change`` gives back when the disk is full. Raises UsageError where there is none."""
+        try:
+            if self._database.execute("SELECT COUNT(*) FROM reserve").fetchone()[0]:
+                return
+            with _transaction(self._database):
+                self._database.execute("INSERT INTO reserve (id, room) VALUES (1, zeroblob(?))", (_RESERVE_BYTES,))
+            with _transaction(self._database):  # once over: now the rollback journal has been as large as that
+                self._database.execute("UPDATE reserve SET room = randomblob(?)", (_RESERVE_BYTES,))
+        except sqlite3.Error as cause:
             raise self._refused(cause) from cause
 
     def _refused(self, cause: Exception) -> UsageError:
-        return UsageError(f"{self.path}: the journal can't be written: {cause}", "nothing is applied without a journal")
+        return UsageError(
+            f"{self.path}: the journal can't be written: {cause}",
+            "nothing is applied without a journal; --journal names another file",
+        )
+
+    def _change(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
+        """Write all of it or nothing; where the disk is full, into the room that was kept for that. Raises UsageError."""
+        for has_room in (True, False):
+            try:
+                with _transaction(self._database):
+                    if not has_room:
+                        self._database.execute("DELETE FROM reserve")
+                    for statement, values in statements:
+                        self._database.execute(statement, values)
+            except sqlite3.Error as cause:
+                if has_room and "full" in str(cause):
+                    continue
+                raise self._refused(cause) from cause
+            return
+
+    def begin(self, run: str, site: str, undoes: str = "") -> None:
+        """Begin a run; the steps that follow are its. undoes: the run that it is to undo."""
+        self._reserve()
+        self._run = run
+        self._change(
+            (
+                "INSERT INTO run (id, at, who, site, undoes, pid) VALUES (?, ?, ?, ?, ?, ?)",
+                (run, time.time(), who(), site, undoes, os.getpid()),
+            )
+        )
 
     def write(self, transaction: str, fix: Fix, state: str, detail: str = "") -> None:
-        """Record a step of a transaction. state: ``applying``, ``applied``, ``verified``, ``undoing``, ``undone``, ``failed``."""
-        script = hashlib.sha256(fix.script.encode()).hexdigest()
-        row = (transaction, time.time(), getpass.getuser(), fix.finding, fix.name, fix.runs_on, script, state, detail)
-        try:
-            self._database.execute(
-                "INSERT INTO step (transaction_id, at, who, finding, remediation, host, script_sha256, state, detail)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
-        except sqlite3.Error as cause:
-            raise self._refused(cause) from cause
+        """Record that a step is now in a state: ``applied``, ``verified``, ``undoing``, ``undone``, ``failed``."""
+        self._change(_event(transaction, fix, state, detail))
+
+    def open_step(
+        self, transaction: str, fix: Fix, before: Iterable[Finding], undoes: str = "", net: str = "shell"
+    ) -> None:
+        """Record that a step begins, with all that it takes to end or to undo it. before: the findings at that time.
+
+        undoes: the transaction that it undoes; net: what undoes it by itself. A step outside of a run is a run of its own.
+        """
+        self._reserve()
+        run = self._run or transaction
+        content = json.dumps({**asdict(fix), "words": list(fix.words), "permanent": {}})
+        verdicts = json.dumps({finding.id: finding.verdict.value for finding in before})
+        self._change(
+            (
+                "INSERT OR IGNORE INTO run (id, at, who, site, undoes, pid) VALUES (?, ?, ?, '', '', ?)",
+                (run, time.time(), who(), os.getpid()),
+            ),
+            (
+                "INSERT INTO kept (transaction_id, run_id, undoes, fix, verdicts, net) VALUES (?, ?, ?, ?, ?, ?)",
+                (transaction, run, undoes, content, verdicts, net),
+            ),
+            _event(transaction, fix, "applying", ""),
+        )
+
+    def keep(self, transaction: str, fix: Fix, state: str, mended: Iterable[str]) -> None:
+        """Record the old values of the host, and that the step is about to be confirmed. mended: ids of what it made better."""
+        self._change(
+            (
+                "UPDATE kept SET state = ?, mended = ? WHERE transaction_id = ?",
+                (state, json.dumps(sorted(mended)), transaction),
+            ),
+            _event(transaction, fix, "confirming", ""),
+        )
 
     def states(self, transaction: str) -> list[str]:
         """The states that a transaction went through, in order."""
         rows = self._database.execute("SELECT state FROM step WHERE transaction_id = ? ORDER BY id", (transaction,))
         return [str(state) for (state,) in rows]
 
+    def history(self, run: str | None = None) -> list[RunEntry]:
+        """The runs, the newest first; or the one that was named."""
+        try:
+            rows = self._database.execute(
+                "SELECT id, at, who, site, undoes, pid FROM run WHERE ? IS NULL OR id = ? ORDER BY at DESC, id",
+                (run, run),
+            ).fetchall()
+            return [
+                RunEntry(run_id, at, by, site, undoes, pid, tuple(self._steps(run_id)))
+                for run_id, at, by, site, undoes, pid in rows
+            ]
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as cause:
+            raise UsageError(
+                f"{self.path}: the journal can't be read: {cause}", "--journal names another file"
+            ) from cause
+
+    def _steps(self, run: str) -> Iterable[Entry]:
+        kept = self._database.execute(
+            "SELECT transaction_id, undoes, fix, verdicts, net, mended, state FROM kept WHERE run_id = ? ORDER BY rowid",
+            (run,),
+        ).fetchall()
+        for transaction, undoes, fix, verdicts, net, mended, state in kept:
+            events = self._database.execute(
+                "SELECT at, who, finding, remediation, host, script_sha256, state, detail FROM step"
+                " WHERE transaction_id = ? ORDER BY id",
+                (transaction,),
+            ).fetchall()
+            if not events:
+                continue
+            undone = self._database.execute(
+                "SELECT kept.run_id FROM kept JOIN step USING (transaction_id) WHERE kept.undoes = ? AND step.state = 'verified'",
+                (transaction,),
+            ).fetchone()
+            at, by, finding, remediation, host, sha256 = events[0][:6]
+            yield Entry(
+                transaction,
+                run,
+                at,
+                by,
+                finding,
+                remediation,
+                host,
+                sha256,
+                states=tuple(event[6] for event in events),
+                detail=next((event[7] for event in reversed(events) if event[7]), ""),
+                undoes=undoes,
+                undone_by=undone[0] if undone else "",
+                fix=_fix(fix) if fix else None,
+                verdicts=json.loads(verdicts),
+                net=net,
+                mended=tuple(json.loads(mended)),
+                state=state,
+            )
+
+    def broken_off(self) -> list[Entry]:
+        """The steps that did not come to an end, as where whoever applied them was killed. The oldest first."""
+        found = [step for run in self.history() for step in run.steps if step.end == "broken off" and step.fix]
+        return sorted(found, key=lambda step: step.at)
+
+    def fixes_within_a_day(self, finding: str, now: float) -> int:
+        """How often a finding was put right within the last 24 hours, and was not undone on purpose since."""
+        (count,) = self._database.execute(
+            "SELECT COUNT(*) FROM step JOIN kept USING (transaction_id) WHERE finding = ? AND step.state = 'verified'"
+            " AND kept.undoes = '' AND step.at > ? AND transaction_id NOT IN (SELECT done.undoes FROM kept AS done"
+            " JOIN step AS proof ON proof.transaction_id = done.transaction_id WHERE proof.state = 'verified')",
+            (finding, now - _DAY_S),
+        ).fetchone()
+        return int(count)
+
     def close(self) -> None:
         self._database.close()
+
+
+class _transaction:
+    """All or nothing, and on the disk at the end."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            try:
+                self._database.execute("COMMIT")
+                return
+            except sqlite3.Error:
+                self._back()
+                raise
+        self._back()
+
+    def _back(self) -> None:
+        if self._database.in_transaction:  # SQLite itself rolls back where the disk is full
+            self._database.execute("ROLLBACK")
+
+
+def _event(transaction: str, fix: Fix, state: str, detail: str) -> tuple[str, tuple[Any, ...]]:
+    return (
+        "INSERT INTO step (transaction_id, at, who, finding, remediation, host, script_sha256, state, detail)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (transaction, time.time(), who(), fix.finding, fix.name, fix.runs_on, fix.sha256, state, detail),
+    )
+
+
+def _fix(text: str) -> Fix:
+    content = json.loads(text)
+    known = {field.name for field in fields(Fix)}
+    return Fix(**{**{key: value for key, value in content.items() if key in known}, "words": tuple(content["words"])})

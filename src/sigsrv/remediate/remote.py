@@ -1,130 +1,264 @@
-"""remediate.remote: what runs on the host: the script, what it keeps for undoing, and the timer that undoes it by itself.
+"""remediate.remote: a fix on its host: the scripts, what they keep for undoing, and the timer that undoes it by itself.
 
 Room: remediate. May import collect and the model.
 
-On the host a root-only folder holds the two scripts and the old values. A fix that may cut the network is armed first: a detached
-shell undoes it after a while unless it is confirmed. The folder is gone after the confirmation, and after an undo that succeeded.
-Scripts travel over standard input, never as arguments.
+On the host a root-only folder holds the two scripts and the old values. It is armed before the script runs: unless a new login confirms it,
+the host undoes it by itself. The folder is gone after the confirmation, and after an undo that succeeded. Scripts travel over
+standard input, never as arguments, and run detached: a connection that breaks ends none of them half way.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sigsrv.collect import Session
+from sigsrv.remediate import arming, shell
+from sigsrv.remediate.arming import Net
+from sigsrv.remediate.shell import PLACES, Places, Said, Tell
 from sigsrv.remediation import Fix
 
-FOLDER = "/run/sigsrv"
 CONFIRM_S = 60
+STATE_LIMIT = 1024 * 1024  # bytes of old values that the journal takes
+_TALK_S = 15  # what the code around a script may take
+REFUSED = "refused:"
 
-_HEAD = """\
-set -eu
-umask 077
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin; export PATH
-LC_ALL=C; export LC_ALL
-SIGSRV_STATE={state}; export SIGSRV_STATE
+_TAIL = """\
+follow() { # PID FILE FILE: what is written to the files until the process has ended
+  tail -n +1 -s 0.1 -f --pid="$1" "$3" >&2 2>/dev/null &
+  tail -n +1 -s 0.1 -f --pid="$1" "$2" 2>/dev/null || true
+  wait "$!" || true
+}
 """
 
-_APPLY = """\
-mkdir -p {folder}
+# Which of them is there already tells whether this was begun before; never twice.
+_PREPARE = """\
+mkdir -p {parent}
+if [ -n {lock_word} ] && ! grep -qs {held} {lock}; then echo "refused: another run holds this host now" >&2; exit 1; fi
+mkdir "$run"
+if [ "$home" != "$run" ]; then mkdir -p {disk}; mkdir "$home"; fi
 mkdir "$SIGSRV_STATE"
-echo {script} | base64 -d >"$SIGSRV_STATE/apply.sh"
-echo {undo} | base64 -d >"$SIGSRV_STATE/undo.sh"
-cat >"$SIGSRV_STATE/undo-once.sh" <<'END'
-mkdir "$SIGSRV_STATE/undoing" 2>/dev/null || exit 0
-if timeout {timeout} /bin/sh "$SIGSRV_STATE/undo.sh"; then rm -r "$SIGSRV_STATE"; else rmdir "$SIGSRV_STATE/undoing"; exit 1; fi
-END
-"""
-
-_ARM = """\
-setsid sh -c 'sleep {confirm}; exec sh "$SIGSRV_STATE/undo-once.sh"' >/dev/null 2>&1 </dev/null &
-echo "$!" >"$SIGSRV_STATE/timer"
+echo {script} | base64 -d >"$home/apply.sh"
+echo {undo} | base64 -d >"$home/undo.sh"
+echo {once} | base64 -d >"$home/undo-once.sh"
 """
 
 _RUN = """\
-timeout {timeout} /bin/sh "$SIGSRV_STATE/apply.sh"
+say {applying}
+: >"$run/out"
+: >"$run/err"
+setsid sh -c '
+  timeout -k 5 {timeout} /bin/sh "$1/apply.sh" >"$2/out" 2>"$2/err" </dev/null &
+  echo "$!" >"$2/running"
+  rc=0
+  wait "$!" || rc=$?
+  rm -f "$2/running"
+  echo "$rc" >"$2/rc.new"
+  mv "$2/rc.new" "$2/rc"
+' sigsrv "$home" "$run" >/dev/null 2>&1 </dev/null &
+echo "$!" >"$run/runner"
 """
 
-_DISARM = """\
-if [ -s "$SIGSRV_STATE/timer" ]; then
-  timer=$(cat "$SIGSRV_STATE/timer")
-  kill -- "-$timer" 2>/dev/null || true
-fi
+_FOLLOW = """\
+[ -s "$run/runner" ] || {{ echo "it was not begun, or it is over" >&2; exit {none}; }}
+follow "$(cat "$run/runner")" "$run/out" "$run/err"
+if [ ! -s "$run/rc" ]; then echo "it was stopped: its time was up" >&2; exit 124; fi
+exit "$(cat "$run/rc")"
+"""
+
+_KEPT = """\
+[ -d "$home" ] || { echo "it was undone already: its time was up" >&2; exit 1; }
+for file in "$SIGSRV_STATE"/*; do
+  if [ -f "$file" ]; then printf '%s %s\\n' "$(printf '%s' "${file##*/}" | base64 -w 0)" "$(base64 -w 0 <"$file")"; fi
+done
 """
 
 _CONFIRM = """\
-[ -d "$SIGSRV_STATE" ] || { echo "it was undone already: its time was up" >&2; exit 1; }
-[ ! -d "$SIGSRV_STATE/undoing" ] || { echo "it is being undone: its time was up" >&2; exit 1; }
+[ -d "$home" ] || {{ echo "it was undone already: its time was up" >&2; exit 1; }}
+mkdir "$run/decided" 2>/dev/null || {{ echo "it is being undone: its time was up" >&2; exit 1; }}
+{disarm}
+say {confirmed}
+rm -r "$home"
+rm -rf "$run"
 """
 
 _UNDO = """\
-[ -d "$SIGSRV_STATE" ] || { echo "undone by the host itself"; exit 0; }
-sh "$SIGSRV_STATE/undo-once.sh"
+[ -d "$home" ] || {{ echo "undone by the host itself"; exit 0; }}
+mkdir -p "$run"
+timer=$(cat "$run/timer" 2>/dev/null || true)
+: >"$run/undo.out"
+: >"$run/undo.err"
+setsid sh "$home/undo-once.sh" >"$run/undo.out" 2>"$run/undo.err" </dev/null &
+follow "$!" "$run/undo.out" "$run/undo.err"
 i=0
-while [ -d "$SIGSRV_STATE" ] && [ "$i" -lt 60 ]; do sleep 0.5; i=$((i + 1)); done
-[ ! -d "$SIGSRV_STATE" ]
+while [ -d "$home" ] && [ -d "$run/decided" ] && [ "$i" -lt {halves} ]; do sleep 0.5; i=$((i + 1)); done
+{end}
+[ ! -d "$home" ]
 """
+
+# Where undoing failed a person must look: no timer tries again; the service on the disk does at the next boot.
+_SYSTEMD_OFF = 'systemctl --quiet stop "$unit.timer" 2>/dev/null || true'
+_TIMER_OFF = {
+    Net.SHELL: 'if [ -n "$timer" ]; then kill -- "-$timer" 2>/dev/null || true; fi',
+    Net.TRANSIENT: _SYSTEMD_OFF,
+    Net.UNIT: _SYSTEMD_OFF,
+}
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a script on the host said, and its exit status."""
+class Terms:
+    """On what terms a fix is applied. confirm_s: seconds within which a new login must confirm it.
 
-    rc: int
-    stdout: str
-    stderr: str
+    net: what undoes it otherwise. lock: the word of the run that holds the host; "": nobody looks. who: as syslog shall name them.
+    """
 
-    @property
-    def reason(self) -> str:
-        """One line: what went wrong."""
-        lines = [line for line in (self.stderr or self.stdout).strip().splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit status {self.rc}"
+    confirm_s: float = CONFIRM_S
+    net: Net = Net.SHELL
+    lock: str = ""
+    who: str = "somebody"
+    places: Places = PLACES
+
+
+def parse_state(text: str) -> dict[str, bytes]:
+    """The old values by the name of their file, from what ``RemoteFix.kept`` gave. Raises ValueError."""
+    found = {}
+    for line in text.splitlines():
+        name, _, content = line.partition(" ")
+        try:
+            file = base64.b64decode(name, validate=True).decode()
+            found[file] = base64.b64decode(content, validate=True)
+        except binascii.Error as cause:
+            raise ValueError(f"not the old values of a fix: {line[:60]!r}") from cause
+        if "/" in file or "\0" in file or file in ("", ".", ".."):
+            raise ValueError(f"not the name of a file: {file!r}")
+    return found
 
 
 class RemoteFix:
-    """A fix on its host. transaction: letters and digits, names its folder there. Each call may raise ConnectionFailed."""
+    """A fix on its host. transaction: letters and digits, names its folder there. Each call may raise ConnectionFailed.
 
-    def __init__(self, fix: Fix, transaction: str) -> None:
+    state: the old values with which it begins, by the name of the file: an undo needs them.
+    """
+
+    NOT_BEGUN = 97  # exit status of ``follow``
+
+    def __init__(
+        self, fix: Fix, transaction: str, terms: Terms | None = None, state: Mapping[str, bytes] | None = None
+    ):
         self._fix = fix
-        self._head = _HEAD.format(state=shlex.quote(f"{FOLDER}/{transaction}"))
+        self._terms = terms = terms or Terms()
+        self._transaction = transaction
+        self._state = state or {}
+        places = terms.places
+        self._run = f"{places.run}/{transaction}"
+        self._home = f"{places.disk}/{transaction}" if terms.net is Net.UNIT else self._run
+        self._unit = f"sigsrv-undo-{transaction}"
+        self._head = (
+            f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}; unit={self._unit}; units={shlex.quote(places.units)}\n"
+            "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
+        )
 
     @property
-    def armed(self) -> bool:
-        """Whether the host undoes it by itself unless it is confirmed in time."""
-        return self._fix.disruption == "network"
+    def deadline_s(self) -> float:
+        """The seconds from its beginning within which the host is back in its old state, unless it was confirmed.
 
-    def apply(self, session: Session) -> Said:
-        """Arm it where it may cut the network, and run it."""
-        code = [
-            self._head,
-            _APPLY.format(
-                folder=FOLDER, script=_coded(self._fix.script), undo=_coded(self._fix.undo), timeout=self._fix.timeout_s
-            ),
-        ]
-        code += [_ARM.format(confirm=CONFIRM_S)] if self.armed else []
-        return _run(session, "".join([*code, _RUN.format(timeout=self._fix.timeout_s)]), self._fix.timeout_s + 5)
+        What cuts no network does not hurry: its script's own time is added.
+        """
+        return self._terms.confirm_s + (0 if self._fix.cuts_network else self._fix.timeout_s)
+
+    @property
+    def longest_s(self) -> float:
+        """The seconds after which nothing of it runs on the host any more."""
+        return self.deadline_s + self._fix.timeout_s + 10
+
+    def apply(self, session: Session, tell: Tell | None = None) -> Said:
+        """Arm it, and run it. tell: gets each line of its output as it comes."""
+        code = self._head + _TAIL + self._prepare() + self._arm()
+        code += _RUN.format(timeout=self._fix.timeout_s, applying=self._words("applies"))
+        code += _FOLLOW.format(none=self.NOT_BEGUN)
+        return self._call(session, code, self._fix.timeout_s + _TALK_S, tell)
+
+    def follow(self, session: Session, tell: Tell | None = None) -> Said:
+        """What became of the script, over another connection than the one that began it; waits for its end."""
+        code = self._head + _TAIL + _FOLLOW.format(none=self.NOT_BEGUN)
+        return self._call(session, code, self._fix.timeout_s + _TALK_S, tell)
+
+    def kept(self, session: Session) -> Said:
+        """The old values, as lines of two words in base64: the name of a file and what is in it."""
+        return self._call(session, self._head + _KEPT, _TALK_S)
 
     def confirm(self, session: Session) -> Said:
         """Keep it: disarm, and leave nothing on the host."""
-        return _run(session, self._head + _CONFIRM + _DISARM + 'rm -r "$SIGSRV_STATE"\n', 10)
+        disarm = self._disarm() + (arming.END_SHELL if self._terms.net is Net.SHELL else "")
+        code = self._head + _CONFIRM.format(disarm=disarm, confirmed=self._words("has confirmed"))
+        return self._call(session, code, _TALK_S)
 
-    def undo(self, session: Session) -> Said:
+    def undo(self, session: Session, tell: Tell | None = None) -> Said:
         """Put back what was there before. Done already by the host itself is done."""
-        return _run(
-            session,
-            self._head + 'if [ -d "$SIGSRV_STATE" ]; then\n' + _DISARM + "fi\n" + _UNDO,
-            self._fix.timeout_s + 35,
+        end = _TIMER_OFF[self._terms.net]
+        code = _UNDO.format(halves=2 * (self._fix.timeout_s + 10), end=end)
+        return self._call(session, self._head + _TAIL + code, 2 * self._fix.timeout_s + 30, tell)
+
+    def _call(self, session: Session, code: str, timeout_s: float, tell: Tell | None = None) -> Said:
+        return shell.run(session, self._terms.places, code, timeout_s, tell)
+
+    def _words(self, verb: str) -> str:
+        """A line of the host's syslog, as one word of a shell."""
+        fix = self._fix
+        line = f"{self._terms.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
+        return shlex.quote(" ".join(line.split()))
+
+    def _prepare(self) -> str:
+        places, lock = self._terms.places, self._terms.lock
+        code = _PREPARE.format(
+            parent=shlex.quote(places.run),
+            disk=shlex.quote(places.disk),
+            lock_word=shlex.quote(lock),
+            held=shlex.quote(f"^{lock} "),
+            lock=shlex.quote(f"{places.run}/lock"),
+            script=shell.coded(self._fix.script),
+            undo=shell.coded(self._fix.undo),
+            once=shell.coded(self._once()),
+        )
+        for name, content in self._state.items():
+            word = base64.b64encode(content).decode()
+            code += f'printf %s {shlex.quote(word)} | base64 -d >"$SIGSRV_STATE"/{shlex.quote(name)}\n'
+        return code
+
+    def _once(self) -> str:
+        places, lock = self._terms.places, self._terms.lock
+        body = arming.ONCE.format(
+            run=shlex.quote(self._run),
+            home=shlex.quote(self._home),
+            unit=self._unit,
+            units=shlex.quote(places.units),
+            timeout=self._fix.timeout_s,
+            held=shlex.quote(f"^{lock or '-'} "),
+            lock=shlex.quote(f"{places.run}/lock"),
+            disarm=self._disarm(),
+            undoing=self._words("undoes"),
+            undone=self._words("has undone"),
+            failed=self._words("could not undo"),
+        )
+        return shell.head(places) + body
+
+    def _arm(self) -> str:
+        seconds = max(1.0, self.deadline_s - arming.undo_reserve_s(self._terms.confirm_s))
+        once = f"{self._home}/undo-once.sh"
+        armed = arming.ARM[self._terms.net].format(
+            seconds=f"{seconds:g}",
+            service=shell.coded(arming.SERVICE.format(transaction=self._transaction, once=once)),
+            timer=shell.coded(arming.TIMER.format(transaction=self._transaction, seconds=f"{seconds:g}")),
+        )
+        undo = self._disarm().replace("\n", "\n  ")
+        return (
+            f"arm() {{\n{armed}}}\n"
+            f'set +e\n(set -e; arm)\narmed=$?\nset -e\nif [ "$armed" != 0 ]; then\n  {undo}rm -rf "$home" "$run"\n'
+            f'  echo "{REFUSED} the timer that undoes it by itself could not be set; nothing was changed" >&2\n  exit 1\nfi\n'
         )
 
-
-def _coded(script: str) -> str:
-    return base64.b64encode(script.encode()).decode()
-
-
-def _run(session: Session, code: str, timeout_s: float) -> Said:
-    # sudo takes the variables away; a script must see which address its own session uses
-    shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
-    rc, out, err = session.run(shell, timeout_s, stdin=code.encode())
-    return Said(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    def _disarm(self) -> str:
+        return arming.DISARM[self._terms.net]

@@ -1,0 +1,109 @@
+"""remediate.arming: what undoes a fix on the host by itself, whatever becomes of whoever applied it.
+
+Room: remediate. Imports nothing of the project. All of it is shell text, for code that has ``$run``, ``$home`` and ``$unit``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Net(StrEnum):
+    """What undoes it by itself."""
+
+    UNIT = "unit"  # a systemd timer, and a service on the disk that undoes it at the next boot
+    TRANSIENT = "transient"  # a systemd timer, which a reboot takes away with the change
+    SHELL = "shell"  # a detached shell, likewise
+
+
+def undo_reserve_s(confirm_s: float) -> float:
+    """The seconds before the end of its time at which undoing begins, so that it is done by then."""
+    return min(5.0, confirm_s / 4)
+
+
+# The undo script is run by the first who takes the latch; who confirms takes the same one. It is below /run: at the next boot it is free.
+ONCE = """\
+run={run}; home={home}; unit={unit}; units={units}
+SIGSRV_STATE=$home/state; export SIGSRV_STATE
+mkdir -p "$run"
+mkdir "$run/decided" 2>/dev/null || exit 0
+if [ -s "$run/running" ]; then
+  pid=$(cat "$run/running")
+  kill "$pid" 2>/dev/null || true
+  i=0
+  while kill -0 "$pid" 2>/dev/null && [ "$i" -lt 20 ]; do sleep 0.1; i=$((i + 1)); done
+  kill -KILL -- "-$pid" 2>/dev/null || true
+fi
+say {undoing}
+if ! timeout -k 5 {timeout} /bin/sh "$home/undo.sh"; then
+  rmdir "$run/decided"
+  say {failed}
+  exit 1
+fi
+say {undone}
+if [ "${{1:-}}" = self ] && grep -qs {held} {lock}; then rm -f {lock}; fi
+{disarm}
+rm -rf "$home" "$run"
+"""
+
+ARM = {
+    Net.SHELL: """\
+setsid sh -c 'sleep {seconds}; for _ in 1 2 3 4 5; do sh "$0" self && exit; sleep 5; done' "$home/undo-once.sh" >/dev/null 2>&1 </dev/null &
+echo "$!" >"$run/timer"
+""",
+    Net.TRANSIENT: """\
+systemd-run --quiet --collect --unit="$unit" --on-active={seconds}s --timer-property=AccuracySec=100ms \\
+  --property=Type=oneshot --property=Restart=on-failure --property=RestartSec=5 /bin/sh "$home/undo-once.sh" self
+""",
+    # Enabled is the service: at the next boot it undoes at once. Started is the timer: it counts from now.
+    Net.UNIT: """\
+echo {service} | base64 -d >"$units/$unit.service"
+echo {timer} | base64 -d >"$units/$unit.timer"
+chmod 644 "$units/$unit.service" "$units/$unit.timer"
+systemctl daemon-reload
+systemctl --quiet enable "$unit.service"
+systemctl start "$unit.timer"
+sync
+""",
+}
+
+# For who confirms, and for who undoes when it is undone. The shell's timer ends by itself where it is what undoes.
+DISARM = {
+    Net.SHELL: "",
+    Net.TRANSIENT: 'systemctl --quiet stop "$unit.timer" || true\n',
+    Net.UNIT: """\
+systemctl --quiet stop "$unit.timer" || true
+systemctl --quiet disable "$unit.service" || true
+rm -f "$units/$unit.service" "$units/$unit.timer"
+systemctl daemon-reload || true
+""",
+}
+
+END_SHELL = """\
+if [ -s "$run/timer" ]; then kill -- "-$(cat "$run/timer")" 2>/dev/null || true; fi
+"""
+
+SERVICE = """\
+[Unit]
+Description=Undo a change that nobody confirmed (sigsrv-remediate {transaction})
+After=network.target incus.service incus-startup.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh {once} self
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+TIMER = """\
+[Unit]
+Description=Time within which a change is confirmed (sigsrv-remediate {transaction})
+
+[Timer]
+OnActiveSec={seconds}s
+AccuracySec=100ms
+"""

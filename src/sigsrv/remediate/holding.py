@@ -1,0 +1,75 @@
+"""remediate.holding: the hosts of a site, held by one run from its beginning to its end, so that two runs never mix.
+
+Room: remediate. May import scan and what lies below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from types import TracebackType
+
+from sigsrv import scan
+from sigsrv.collect import ConnectionFailed, open_session
+from sigsrv.remediate import ground
+from sigsrv.remediate.ground import Ground
+from sigsrv.remediate.shell import Tell
+
+
+class Refused(Exception):
+    """Nothing was applied, or no more of it. reasons: why, each one line."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+class Hold:
+    """``with Hold(...) as hold``: each host that can be reached is held. Raises Refused where another run holds one.
+
+    token: the word of the run; seconds: how long a hold lasts that nobody prolongs; dead: words of runs that are over.
+    grounds: what each host offers, by its name.
+    """
+
+    def __init__(self, plan: scan.Plan, token: str, who: str, seconds: float, dead: Sequence[str], tell: Tell) -> None:
+        self._plan = plan
+        self._token = token
+        self._who = who
+        self._seconds = seconds
+        self._dead = dead
+        self._tell = tell
+        self.grounds: dict[str, Ground] = {}
+
+    def __enter__(self) -> Hold:
+        try:
+            self.prolong(self._seconds)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def prolong(self, seconds: float) -> None:
+        """Hold them for that long from now on, at most."""
+        for host in self._plan.hosts:
+            if host.api and host.api.only:
+                continue  # nobody logs in there
+            try:
+                with open_session(scan.target(host, self._plan)) as session:
+                    refused, found = ground.take(session, self._token, self._who, seconds, self._dead)
+            except ConnectionFailed as cause:
+                self._tell(f"{host.name} is not held, it can't be reached: {cause.failure.reason}")
+                continue
+            if found is None:
+                raise Refused([f"{host.name}: {refused.removeprefix('refused: ')}"])
+            self.grounds[host.name] = found
+
+    def _release(self) -> None:
+        for host in self._plan.hosts:
+            if host.name in self.grounds:
+                with contextlib.suppress(ConnectionFailed), open_session(scan.target(host, self._plan)) as session:
+                    ground.release(session, self._token)

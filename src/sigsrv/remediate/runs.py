@@ -1,0 +1,176 @@
+"""remediate.runs: several fixes in order, one host at a time, each proven before the next.
+
+Room: remediate. May import the rest of remediate, scan and what lies below it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sigsrv import scan
+from sigsrv.collect import ConnectionFailed, open_session
+from sigsrv.finding import Finding, parse_finding_id
+from sigsrv.remediate import CONFIRM_S, Ending, Outcome, Transaction, brakes, ground
+from sigsrv.remediate.arming import Net
+from sigsrv.remediate.holding import Hold, Refused
+from sigsrv.remediate.journal import Entry, Journal, who
+from sigsrv.remediate.looking import (
+    FAILING,
+    Looked,
+    Scene,
+    find,
+    fix_of,
+    known_policy,
+    no_such_finding,
+    see,
+)
+from sigsrv.remediate.planning import Named, Proposal, Step, choose, ordered
+from sigsrv.remediate.remote import Terms
+from sigsrv.remediate.shell import Tell
+from sigsrv.remediation import Fix
+
+_LOOKING_S = 120.0  # what looking at the hosts may take, beside what a fix may
+_RECENT = 20  # runs of the journal whose hold may be taken over, where they were killed
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an operator allows. confirm_s: seconds; most: objects; safety_net: refuse what nothing on the host would undo."""
+
+    confirm_s: float = CONFIRM_S
+    most: int = brakes.MAX_OBJECTS
+    safety_net: bool = True
+
+
+@dataclass(frozen=True)
+class Done:
+    """A step that was taken. outcome: None where nothing was to be done any more; then note says why."""
+
+    step: Step
+    outcome: Outcome | None
+    note: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome is not None and self.outcome.ending is not Ending.VERIFIED
+
+
+def propose(plan: scan.Plan, named: Named, journal: Journal | None, limits: Limits) -> Proposal:
+    """What would be done, on fresh facts. journal: tells what was put right lately; None where nothing is to be written.
+
+    Raises UsageError: no such policy, or nothing of a finding's id.
+    """
+    for name in named.findings:
+        known_policy(plan, parse_finding_id(name)[0], name)
+    for policy in named.policies:
+        known_policy(plan, policy, policy)
+    scene = see(plan)
+    choice = choose(named, scene.findings, lambda name: find(scene.findings, name))
+    missing = [name for name in choice.gone if name in named.findings]
+    if missing:
+        raise no_such_finding(scene.findings, missing[0])
+    fixes = ((finding, fix_of(plan, finding, scene.findings)) for finding in choice.scripted)
+    steps = ordered([Step(each, fix) for each, fix in fixes if fix], [host.name for host in plan.hosts])
+    if not steps:
+        return Proposal(scene.findings, choice)
+    steps, stops = secured(plan, steps, limits)
+    proposal = Proposal(scene.findings, choice, steps)
+    stops += _braked(plan, scene, proposal, journal, limits)
+    return replace(proposal, stops=tuple(dict.fromkeys(stops)))
+
+
+def secured(plan: scan.Plan, steps: Sequence[Step], limits: Limits) -> tuple[tuple[Step, ...], list[str]]:
+    """The steps with what undoes each by itself; and why some of them are refused."""
+    grounds, stops, found = {}, [], []
+    for host in (host for host in plan.hosts if host.name in {step.fix.runs_on for step in steps}):
+        try:
+            with open_session(scan.target(host, plan)) as session:
+                grounds[host.name] = ground.look(session)
+        except ConnectionFailed as cause:
+            stops.append(f"{host.name} can't be reached: {cause.failure.reason}")
+    for step in steps:
+        fix = step.fix
+        if fix.runs_on not in grounds:
+            found.append(step)
+            continue
+        here = grounds[fix.runs_on]
+        net, reason = ground.net_for(fix, here, limits.safety_net)
+        stops += [f"{fix.finding}: {reason}"] if reason else []
+        stops += brakes.own_way(fix, here.links, fix.cuts_network and (net is Net.UNIT or not fix.survives_reboot))
+        found.append(replace(step, net=net))
+    return tuple(found), stops
+
+
+def _braked(plan: scan.Plan, scene: Scene, proposal: Proposal, journal: Journal | None, limits: Limits) -> list[str]:
+    mending = {step.finding.id for step in proposal.steps}
+    counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(mending)} if journal else {}
+    return [
+        *brakes.offline(scene.facts, mending),
+        *brakes.resilvering(scene.facts, plan.site.has_zfs),
+        *brakes.too_many(proposal.objects, limits.most),
+        *brakes.comes_back(counts),
+    ]
+
+
+class Runner:
+    """One run. tell: shows a line to the operator. The hosts of the plan are held as long as steps are taken."""
+
+    def __init__(self, plan: scan.Plan, journal: Journal, tell: Tell, limits: Limits) -> None:
+        self.id = scan.new_run_id(time.time())
+        self._plan = plan
+        self._journal = journal
+        self._tell = tell
+        self._limits = limits
+
+    def hold(self, fixes: Sequence[Fix], undoes: str = "") -> Hold:
+        """Begin the run: it is in the journal, and the hosts are its own. undoes: the run that it is to undo."""
+        over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
+        self._journal.begin(self.id, self._plan.site.name, undoes)
+        return Hold(self._plan, self.id, who(), self.longest_s(fixes), over, self._tell)
+
+    def longest_s(self, fixes: Sequence[Fix]) -> float:
+        """The seconds that the longest of some fixes may take, with all that proves or undoes it."""
+        return max(self._limits.confirm_s + 3 * fix.timeout_s + _LOOKING_S for fix in fixes)
+
+    def apply(self, hold: Hold, shown: Proposal, named: Named) -> Iterator[Done]:
+        """Take the steps that were shown, one after the other, each proven before the next. Ends with the first that fails.
+
+        Raises Refused where what would be done is no longer what was shown, or something speaks against it by now.
+        """
+        now = propose(self._plan, named, self._journal, self._limits)
+        if now.stops:
+            raise Refused(now.stops)
+        findings = now.findings
+        for number, step in enumerate(shown.steps):
+            fresh = self._fresh(step, findings)
+            if fresh is None:
+                yield Done(step, None, "it is right by now")
+                continue
+            if number:
+                hold.prolong(self.longest_s([step.fix]))
+            outcome = self.take(Looked(fresh.finding, findings, fresh.fix), step.net)
+            yield Done(fresh, outcome)
+            if outcome.ending is not Ending.VERIFIED:
+                return
+            findings = outcome.after
+
+    def take(self, looked: Looked, net: Net, replays: Entry | None = None) -> Outcome:
+        """Take one step. replays: the step of the journal that is undone by it."""
+        assert looked.fix
+        host = looked.fix.runs_on
+        terms = Terms(confirm_s=self._limits.confirm_s, net=net, lock=self.id, who=who())
+        return Transaction(
+            self._plan, looked, self._journal, lambda line: self._tell(f"{host}: {line}"), terms, replays
+        ).run()
+
+    def _fresh(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
+        """A step on the newest facts; None where it is right by now. Raises Refused where it is not what was shown."""
+        found = find(findings, step.finding.id)
+        if found is None or found.verdict not in FAILING:
+            return None
+        fix = fix_of(self._plan, found, findings)
+        if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
+            raise Refused([f"{found.id}: its script is no longer the one that was shown; look again"])
+        return replace(step, finding=found, fix=fix)

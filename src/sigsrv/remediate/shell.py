@@ -1,0 +1,97 @@
+"""remediate.shell: how code gets to a host: as standard input of one shell, which runs it when all of it has come, and never before.
+
+Room: remediate. May import collect.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sigsrv.collect import Session
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are on a host. run: gone after a reboot; disk: there after one; units: what systemd reads from the disk."""
+
+    run: str = "/run/sigsrv"
+    disk: str = "/var/lib/sigsrv/armed"
+    units: str = "/etc/systemd/system"
+    booted: str = "/run/systemd/system"  # there where systemd is process 1 (sd_booted(3))
+    path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
+
+
+PLACES = Places()
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a script on the host said, and its exit status."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+    @property
+    def reason(self) -> str:
+        """One line: what went wrong."""
+        lines = [line for line in (self.stderr or self.stdout).strip().splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit status {self.rc}"
+
+
+def head(places: Places) -> str:
+    """What each piece of code begins with. ``say`` writes to the host's syslog, where there is one."""
+    return f"""\
+set -eu
+umask 077
+PATH={places.path}; export PATH
+LC_ALL=C; export LC_ALL
+say() {{ if [ -S /dev/log ] && command -v logger >/dev/null; then logger -t sigsrv-remediate -p auth.notice -- "$*" || true; fi; }}
+"""
+
+
+def coded(text: str) -> str:
+    """A text as a word that any shell leaves alone; ``base64 -d`` gives it back."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def run(session: Session, places: Places, code: str, timeout_s: float, tell: Tell | None = None) -> Said:
+    """Run code on the host. tell: gets each line of its output as it comes. Raises ConnectionFailed.
+
+    The code is one function: a connection that breaks while it is sent leaves nothing half done.
+    """
+    whole = f"{head(places)}main() {{\n{code}}}\nmain\n"
+    # sudo takes the variables away; a script must see which address its own session uses
+    shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
+    lines = _Lines(tell)
+    rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), seen=lines.take if tell else None)
+    lines.end()
+    return Said(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+class _Lines:
+    """Pieces of output to whole lines. Standard output and standard error come from two threads, each with a rest of its own."""
+
+    def __init__(self, tell: Tell | None) -> None:
+        self._tell = tell
+        self._rests = {1: b"", 2: b""}
+
+    def take(self, stream: int, piece: bytes) -> None:
+        *lines, self._rests[stream] = (self._rests[stream] + piece).split(b"\n")
+        for line in lines:
+            self._say(line)
+
+    def end(self) -> None:
+        for rest in self._rests.values():
+            if rest:
+                self._say(rest)
+
+    def _say(self, line: bytes) -> None:
+        if self._tell:
+            with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop half way
+                self._tell(line.decode("utf-8", "replace"))

@@ -1,0 +1,143 @@
+"""remediate.undoing: what a run changed is put back, from what the journal recorded; and what was broken off is brought to an end.
+
+Room: remediate. May import the rest of remediate, scan and what lies below it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sigsrv import scan
+from sigsrv.collect import ConnectionFailed, open_session
+from sigsrv.errors import UsageError
+from sigsrv.finding import Finding, Severity, Verdict, parse_finding_id
+from sigsrv.remediate import Ending
+from sigsrv.remediate.arming import Net
+from sigsrv.remediate.holding import Hold, Refused
+from sigsrv.remediate.journal import Entry, Journal, RunEntry
+from sigsrv.remediate.looking import FAILING, Looked, see
+from sigsrv.remediate.planning import Step
+from sigsrv.remediate.remote import RemoteFix, Terms
+from sigsrv.remediate.runs import Done, Limits, Runner, secured
+from sigsrv.remediate.shell import Tell
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """What a run changed, the last first. left: what of it is not undone, each with the reason; stops: why nothing is undone now."""
+
+    run: RunEntry
+    steps: tuple[tuple[Step, Entry], ...]
+    left: tuple[tuple[str, str], ...]
+    stops: tuple[str, ...]
+
+
+def run_of(journal: Journal, run: str) -> RunEntry:
+    """A run of the journal that can be undone. Raises UsageError: there is no such run, or it undid another one itself."""
+    found = journal.history(run)
+    if not found:
+        known = [each.id for each in journal.history() if each.steps and not each.undoes][:3]
+        hint = f"the latest: {', '.join(known)}" if known else "nothing was applied yet"
+        raise UsageError(f"--undo: {journal.path} has no run {run}", hint)
+    if found[0].undoes:
+        raise UsageError(
+            f"--undo: run {run} undid run {found[0].undoes}", "sigsrv-remediate FINDING puts the findings right again"
+        )
+    return found[0]
+
+
+def reverse(plan: scan.Plan, run: RunEntry, limits: Limits) -> Reversal:
+    """What undoing a run would do, on fresh facts. What it left verified is undone, unless it was undone or put back since."""
+    findings = {finding.id: finding for finding in see(plan).findings}
+    hosts = {host.name for host in plan.hosts}
+    steps, left = [], []
+    for entry in reversed(run.steps):
+        now = findings.get(entry.finding)
+        if entry.end != "verified":
+            left.append((entry.finding, f"{entry.end}: {entry.detail}" if entry.detail else entry.end))
+        elif entry.undone_by:
+            left.append((entry.finding, f"undone by run {entry.undone_by} already"))
+        elif entry.fix is None or entry.state is None:
+            left.append((entry.finding, "the journal has not recorded what undoing it takes"))
+        elif entry.host not in hosts:
+            left.append((entry.finding, f"{entry.host} is no host of site {plan.site.name}"))
+        elif now is not None and now.verdict in FAILING:
+            left.append((entry.finding, f"it is {now.verdict} again: {now.observed}; it is not as the run left it"))
+        else:
+            fix = entry.fix
+            turned = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
+            steps.append((Step(now or _absent(plan, entry), turned), entry))
+    if not steps:
+        return Reversal(run, (), tuple(left), ())
+    safe, stops = secured(plan, [step for step, _ in steps], limits)
+    return Reversal(
+        run, tuple(zip(safe, (entry for _, entry in steps), strict=True)), tuple(left), tuple(dict.fromkeys(stops))
+    )
+
+
+def _absent(plan: scan.Plan, entry: Entry) -> Finding:
+    """A finding that is no more, for what was judged is gone."""
+    policy, host, resource = parse_finding_id(entry.finding)
+    known = plan.policies.get(policy)
+    title, severity = (known.title, known.severity) if known else (policy, Severity.LOW)
+    return Finding(
+        policy, title, severity, host, resource, Verdict.NOT_APPLICABLE, "", "", "there is no such finding now"
+    )
+
+
+def undo(plan: scan.Plan, runner: Runner, shown: Reversal, hold: Hold) -> Iterator[Done]:
+    """Undo the steps that were shown, one after the other, each proven before the next. Ends with the first that fails."""
+    findings = see(plan).findings
+    for step, entry in shown.steps:
+        hold.prolong(runner.longest_s([step.fix]))
+        outcome = runner.take(Looked(step.finding, findings, step.fix), step.net, entry)
+        yield Done(step, outcome)
+        if outcome.ending is not Ending.VERIFIED:
+            return
+        findings = outcome.after
+
+
+def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
+    """Bring to an end what was broken off, as where whoever applied it was killed: undo it, unless the host did, and write which it was.
+
+    Raises Refused where that can't be done, or where a host holds what another's run has left.
+    """
+    runs = (run for run in journal.history() if run.site in ("", plan.site.name))
+    own = {run.id for run in runs if run.pid == os.getpid() or not run.is_alive}
+    hosts = {host.name: host for host in plan.hosts}
+    open_steps = [entry for entry in journal.broken_off() if entry.run in own and entry.host in hosts]
+    for entry in open_steps:
+        assert entry.fix
+        remote = RemoteFix(entry.fix, entry.transaction, Terms(net=Net(entry.net or "shell"), who=entry.who))
+        try:
+            with open_session(scan.target(hosts[entry.host], plan)) as session:
+                said = remote.undo(session, tell)
+        except ConnectionFailed as cause:
+            reason = f"run {entry.run} was broken off on {entry.host}, which can't be reached: {cause.failure.reason}"
+            raise Refused([reason]) from cause
+        if said.rc != 0:
+            journal.write(entry.transaction, entry.fix, "failed", f"broken off; undo: {said.reason}")
+            raise Refused([f"run {entry.run} was broken off on {entry.host}, and undoing it failed: {said.reason}"])
+        state, detail = _settled(plan, entry)
+        journal.write(entry.transaction, entry.fix, state, detail)
+        tell(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
+    done = {entry.transaction for entry in open_steps}
+    for host, ground in hold.grounds.items():
+        for folder in ground.left:
+            if folder.rpartition("/")[2] not in done:
+                reason = f"{host}: {folder} is of a fix that did not come to an end, and no run of {journal.path} broke it off"
+                raise Refused([f"{reason}: unless its timer undoes it soon a person must look, and remove the folder"])
+
+
+def _settled(plan: scan.Plan, entry: Entry) -> tuple[str, str]:
+    """In which state a host is where nothing of a fix is left on it: the old one, or the new one where it was about to be confirmed."""
+    now = next((finding.verdict.value for finding in see(plan).findings if finding.id == entry.finding), None)
+    old = (entry.verdicts or {}).get(entry.finding)
+    if now != old and "confirming" in entry.states:
+        return "verified", f"{entry.finding} is {now or 'gone'}; it was confirmed before it was broken off"
+    return (
+        "undone",
+        f"{entry.finding} is {now or 'gone'} as before" if now == old else f"{entry.finding} is {now} by now",
+    )

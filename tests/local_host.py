@@ -1,0 +1,103 @@
+"""This machine as a host of a remediation, in a folder: what runs on hosts is run here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sigsrv.collect import Target, open_session
+from sigsrv.remediate.remote import RemoteFix, Terms
+from sigsrv.remediate.shell import Places, Said
+from sigsrv.remediation import Fix
+from tests.fake_host import commands
+
+SYSTEMCTL = 'echo "systemctl $*" >>"$HERE/done"\n'
+# Keeps what it was to run, so that a test can have the time come.
+SYSTEMD_RUN = 'echo "systemd-run $*" >>"$HERE/done"\n'
+
+
+@dataclass(frozen=True)
+class Host:
+    """This machine as a host. folder: all that is below / there; file: what fixes change."""
+
+    folder: Path
+
+    @property
+    def places(self) -> Places:
+        path = f"{self.folder}/bin:{os.environ['PATH']}"
+        inside = {name: str(self.folder / name) for name in ("run", "disk", "units", "booted")}
+        return Places(path=path, **inside)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "file"
+
+    def fix(self, script: str = "", **changes: object) -> Fix:
+        """A fix that writes "new" where "old" was, and its undo."""
+        keep = f'[ -e "$SIGSRV_STATE/old" ] || cp {self.file} "$SIGSRV_STATE/old"\n'
+        fix = Fix(
+            finding="NET-001@here/br0",
+            name="attach-vlan",
+            title="t",
+            command="c",
+            runs_on="here",
+            disruption="network",
+            disrupts="d",
+            undo_text="u",
+            timeout_s=5,
+            script=f"set -eu\n{keep}echo new >{self.file}\necho changed\n{script}",
+            undo=f'[ ! -e "$SIGSRV_STATE/old" ] || cp "$SIGSRV_STATE/old" {self.file}\n',
+            permanent={},
+            survives_reboot=False,
+        )
+        return replace(fix, **changes)
+
+    def remote(self, fix: Fix | None = None, state=None, **terms: object) -> RemoteFix:
+        return RemoteFix(fix or self.fix(), "abc", Terms(**{"places": self.places, "confirm_s": 60, **terms}), state)
+
+    def call(self, method, *more) -> Said:
+        with open_session(Target("here", connection="local")) as session:
+            return method(session, *more)
+
+    @property
+    def left(self) -> list[str]:
+        """What of a fix is on the host."""
+        found = [path for name in ("run", "disk", "units") for path in (self.folder / name).rglob("*")]
+        return sorted(str(path.relative_to(self.folder)) for path in found)
+
+    @property
+    def state(self) -> str:
+        return self.file.read_text().strip()
+
+    @property
+    def done(self) -> list[str]:
+        path = self.folder / "done"
+        found = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return found
+
+
+@contextmanager
+def local_host(folder: Path) -> Iterator[Host]:
+    """A host in a folder; its programs find it in $HERE. What is still armed at the end is ended."""
+    commands(folder / "bin", {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN})
+    (folder / "units").mkdir()
+    (folder / "file").write_text("old\n")
+    yield Host(folder)
+    for timer in folder.glob("run/*/timer"):
+        subprocess.run(["kill", "--", f"-{timer.read_text().strip()}"], check=False, capture_output=True)
+
+
+def wait(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether it comes to be so in that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

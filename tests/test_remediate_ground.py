@@ -1,0 +1,124 @@
+"""A host before anything is done there: is it free, what can undo a fix by itself, over which links does the login come."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pytest
+
+from sigsrv.remediate import ground
+from sigsrv.remediate.arming import Net
+from tests.local_host import Host, local_host, wait
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    monkeypatch.setenv("HERE", str(tmp_path))
+    with local_host(tmp_path) as found:
+        yield found
+
+
+@dataclass(frozen=True)
+class Locks:
+    host: Host
+
+    def take(self, token: str, seconds: float = 30, dead=()) -> str:
+        return self.host.call(ground.take, token, "alice@ws", seconds, dead, self.host.places)[0]
+
+
+def test_a_host_is_one_runs_own_until_it_is_given_back(host):
+    """A second run is told who is at work, and for how long at most; the first may prolong it."""
+    locks = Locks(host)
+
+    assert locks.take("a") == ""
+    assert locks.take("a") == ""
+    assert "refused: alice@ws is at work here, run a, for" in locks.take("b")
+    host.call(ground.release, "b", host.places)
+    assert "run a" in locks.take("b")
+    host.call(ground.release, "a", host.places)
+    assert locks.take("b") == ""
+    host.call(ground.release, "b", host.places)
+    assert host.left == []
+
+
+def test_a_run_that_was_killed_holds_a_host_no_longer_than_it_said(host):
+    """Its time is over, or its machine knows that it is dead: the next one has the host."""
+    locks = Locks(host)
+
+    assert locks.take("a", seconds=0) == ""
+    time.sleep(1.1)
+    assert locks.take("b") == ""
+    assert locks.take("c", dead=("x", "b")) == ""
+    assert "run c" in locks.take("d", dead=("x", "b"))
+
+
+def test_of_many_that_take_a_host_at_once_one_has_it(host):
+    """The lock is taken in one piece."""
+    with ThreadPoolExecutor(8) as pool:
+        said = list(pool.map(lambda number: Locks(host).take(f"t{number}"), range(8)))
+
+    assert said.count("") == 1
+
+
+def test_a_fix_runs_only_where_its_run_holds_the_host(host):
+    """Another run took the host meanwhile: refused before anything is there."""
+    Locks(host).take("other")
+
+    said = host.call(host.remote(lock="mine").apply)
+
+    assert "refused: another run holds this host now" in said.stderr
+    assert (host.state, host.left) == ("old", ["run/lock"])
+
+
+def test_the_host_gives_its_lock_back_when_it_undoes_by_itself(host):
+    """Nobody is there to do it."""
+    Locks(host).take("mine")
+    host.call(host.remote(lock="mine", confirm_s=1).apply)
+
+    assert wait(lambda: host.left == [], 5)
+
+
+def test_what_other_runs_left_is_seen(host):
+    """A folder below /run or on the disk, of a fix that did not come to an end."""
+    host.call(host.remote(net=Net.UNIT).apply)
+
+    found = host.call(ground.look, host.places)
+
+    assert found.left == (f"{host.folder}/disk/abc",)
+
+
+def test_the_ground_tells_what_can_undo_and_which_way_the_login_came(host, monkeypatch):
+    """systemd, units that can be written, and the link that holds the address of the session."""
+    monkeypatch.setenv("SSH_CONNECTION", "127.0.0.1 50000 127.0.0.1 22")
+    assert host.call(ground.look, host.places) == ground.Ground(False, False, ("lo",))
+    (host.folder / "booted").mkdir()
+    assert host.call(ground.look, host.places) == ground.Ground(True, True, ("lo",))
+    monkeypatch.delenv("SSH_CONNECTION")
+    (host.folder / "units").rmdir()
+    assert host.call(ground.look, host.places) == ground.Ground(True, False, ())
+
+
+@pytest.mark.parametrize(
+    ("survives", "systemd", "units", "net", "safety_net", "refused"),
+    [
+        (False, False, False, Net.SHELL, True, False),
+        (False, True, True, Net.TRANSIENT, True, False),
+        (True, True, True, Net.UNIT, True, False),
+        (True, True, False, Net.TRANSIENT, True, True),
+        (True, False, False, Net.SHELL, True, True),
+        (True, False, False, Net.SHELL, False, False),
+        (True, True, False, Net.TRANSIENT, False, False),
+    ],
+)
+def test_what_survives_a_reboot_needs_a_timer_that_does(host, survives, systemd, units, net, safety_net, refused):
+    """Where units can't be written such a fix is refused, unless a lesser net is said to be enough."""
+    fix = host.fix(survives_reboot=survives)
+    here = ground.Ground(systemd, units, ())
+
+    found, reason = ground.net_for(fix, here, safety_net)
+
+    assert (found, bool(reason)) == (net, refused)
+    assert not refused or "--no-safety-net" in reason
+    assert ground.net_for(replace(fix, disruption="instance"), here)[1] == ""
