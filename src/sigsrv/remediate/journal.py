@@ -27,7 +27,7 @@ from sigsrv.remediation import Fix
 
 VERSION = 2  # of the file, in its user_version; 0 and 1 are those without runs
 ENDS = frozenset({"verified", "undone", "failed"})
-_RESERVE_BYTES = 512 * 1024
+_ROW_BYTES, _RESERVED_ROWS = 3000, 256  # one row for each page of 4096 bytes: 1 MiB
 _DAY_S = 24 * 3600.0
 
 _SCHEMA = """
@@ -149,6 +149,9 @@ class Journal:
             "PRAGMA journal_mode = PERSIST"
         )  # the room of its own rollback journal stays reserved too
         self._database.execute("PRAGMA synchronous = EXTRA")
+        self._database.execute(
+            "PRAGMA secure_delete = OFF"
+        )  # else giving back room takes as much in the rollback journal
         if version < VERSION:  # else nothing is written, so that a full disk does not hide the history
             with _transaction(self._database):
                 for statement in filter(str.strip, (_SCHEMA + _MIGRATE).split(";")):
@@ -161,9 +164,12 @@ class Journal:
             if self._database.execute("SELECT COUNT(*) FROM reserve").fetchone()[0]:
                 return
             with _transaction(self._database):
-                self._database.execute("INSERT INTO reserve (id, room) VALUES (1, zeroblob(?))", (_RESERVE_BYTES,))
-            with _transaction(self._database):  # once over: now the rollback journal has been as large as that
-                self._database.execute("UPDATE reserve SET room = randomblob(?)", (_RESERVE_BYTES,))
+                rows = [(size,) for size in [_ROW_BYTES] * _RESERVED_ROWS]
+                self._database.executemany("INSERT INTO reserve (room) VALUES (zeroblob(?))", rows)
+            with _transaction(
+                self._database
+            ):  # in place: what each page held goes to the rollback journal, which keeps its size
+                self._database.execute("UPDATE reserve SET room = randomblob(?)", (_ROW_BYTES,))
         except sqlite3.Error as cause:
             raise self._refused(cause) from cause
 
@@ -177,9 +183,12 @@ class Journal:
         """Write all of it or nothing; where the disk is full, into the room that was kept for that. Raises UsageError."""
         for has_room in (True, False):
             try:
-                with _transaction(self._database):
-                    if not has_room:
+                if (
+                    not has_room
+                ):  # first, by itself: what is free when a transaction begins is not copied before it is written
+                    with _transaction(self._database):
                         self._database.execute("DELETE FROM reserve")
+                with _transaction(self._database):
                     for statement, values in statements:
                         self._database.execute(statement, values)
             except sqlite3.Error as cause:

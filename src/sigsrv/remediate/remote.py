@@ -22,7 +22,7 @@ from sigsrv.remediate.shell import PLACES, Places, Said, Tell
 from sigsrv.remediation import Fix
 
 CONFIRM_S = 60
-STATE_LIMIT = 1024 * 1024  # bytes of old values that the journal takes
+STATE_LIMIT = 512 * 1024  # characters of old values: what fits into the room that the journal keeps free
 _TALK_S = 15  # what the code around a script may take
 REFUSED = "refused:"
 

@@ -1,0 +1,346 @@
+"""A remediation and what may go wrong with it: the host ends in the old or the new state, never between; the journal says which."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from sigsrv import scan
+from sigsrv.collect import open_session
+from sigsrv.remediate import Ending, Outcome, Transaction, ground, look
+from sigsrv.remediate.arming import Net
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.remote import Terms
+from tests.e2e.conftest import BIN, ROOT, Lab, clean, verdicts
+from tests.e2e.safety import has_systemd, options
+from tests.test_remediate_journal import fill, small_disk
+
+pytestmark = pytest.mark.lab
+
+__all__ = ["small_disk"]
+
+FINDING = "NET-001@minisrv/sigsrvbr0"
+ATTACH = "ip link set dev sigsrv0 master sigsrvbr0\n"
+DETACH = "ip link set dev sigsrv0 nomaster\n"
+STOP_SSHD = """\
+if [ -d /run/systemd/system ]; then systemctl stop ssh.socket ssh.service 2>/dev/null || systemctl stop ssh.service
+else kill "$(cat /run/sshd.pid)"; fi
+pkill -f '^sshd: ' || true
+"""
+START_SSHD = """\
+if [ -d /run/systemd/system ]; then systemctl start ssh.service
+elif ! kill -0 "$(cat /run/sshd.pid)" 2>/dev/null; then mkdir -p /run/sshd; /usr/sbin/sshd -E /var/log/incus/sshd.log; fi
+"""
+
+
+def attached(lab: Lab) -> bool:
+    return "master sigsrvbr0" in lab.on("minisrv", "ip", "-o", "link", "show", "dev", "sigsrv0")
+
+
+def left(lab: Lab, host: str = "minisrv") -> str:
+    """What of a fix is on a host; not the lock of a run that was killed."""
+    look = "ls -A /run/sigsrv /var/lib/sigsrv/armed /etc/systemd/system/sigsrv-* 2>/dev/null | grep -v -e ':$' -e '^lock$' -e '^$' || true"
+    return lab.on(host, "sh", "-c", look).strip()
+
+
+def wait(condition, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+@pytest.fixture
+def detached(lab: Lab):
+    """sigsrv0 is out of its bridge on minisrv; afterwards the lab is clean again, with nothing left on the host."""
+    lab.fault("vlan-detached", "minisrv")
+    yield lab
+    lab.fault("vlan-detached", "minisrv", heal=True)
+    assert verdicts(lab.scan()[0]) == clean()
+    assert left(lab) == ""
+    assert lab.on("minisrv", "sh", "-c", "ps -eo args | grep '[u]ndo-once' || true") == ""
+
+
+@pytest.fixture
+def journal(tmp_path):
+    found = Journal(tmp_path / "journal.sqlite")
+    yield found
+    found.close()
+
+
+def transact(
+    lab: Lab, journal: Journal, tell=lambda line: None, confirm_s=60.0, **changes
+) -> tuple[Outcome, list[str]]:
+    """Remediate the finding in process, with parts of its fix replaced; how it ended, and the states in the journal."""
+    plan = scan.prepare(scan.Options(site=str(lab.site)))
+    looked = look(plan, FINDING)
+    assert looked.fix
+    looked = dataclasses.replace(looked, fix=dataclasses.replace(looked.fix, **changes))
+    net = Net.TRANSIENT if has_systemd(lab) else Net.SHELL
+    transaction = Transaction(plan, looked, journal, tell, Terms(confirm_s=confirm_s, net=net))
+    outcome = transaction.run()
+    return outcome, journal.states(transaction.id)
+
+
+def remediate(lab: Lab, journal: Path, *argv: str) -> list[str]:
+    return ["sigsrv-remediate", *argv, "--site", str(lab.site), "--journal", str(journal), *options(lab)]
+
+
+def start(*argv: str) -> subprocess.Popen[str]:
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(detached, journal):
+    """Its ssh session is killed under it: the script goes on, a new login sees that it ended well, and it is verified."""
+    told: list[str] = []
+
+    outcome, states = transact(
+        detached,
+        journal,
+        told.append,
+        script=f"{ATTACH}pkill -f '^sshd: ' || true\nsleep 1\necho through\n",
+        undo=DETACH,
+    )
+
+    assert any("the connection broke while it ran" in line for line in told), told
+    assert outcome.ending is Ending.VERIFIED, outcome.reason
+    assert states == ["applying", "applied", "confirming", "verified"]
+    assert attached(detached)
+
+
+def test_the_link_of_the_session_itself_goes_down_and_the_host_comes_back(detached, journal):
+    """Whatever link the login came over, also a VLAN: within the time given the host is in its old state."""
+    plan = scan.prepare(scan.Options(site=str(detached.site)))
+    host = next(each for each in plan.hosts if each.name == "minisrv")
+    with open_session(scan.target(host, plan)) as session:
+        link = ground.look(session).links[0]
+
+    outcome, states = transact(
+        detached,
+        journal,
+        confirm_s=10,
+        script=f"{ATTACH}ip link set dev {link} down\n",
+        undo=f"ip link set dev {link} up\n{DETACH}",
+        timeout_s=5,
+    )
+
+    assert outcome.ending is Ending.UNDONE, outcome.reason
+    assert states[-1] == "undone"
+    assert not attached(detached)
+
+
+def test_sshd_that_the_fix_stops_is_started_by_the_host_itself(detached, journal):
+    """Nobody gets in any more: the timer on the host undoes it, and then somebody does."""
+    outcome, states = transact(
+        detached, journal, confirm_s=10, script=f"{ATTACH}{STOP_SSHD}", undo=f"{START_SSHD}{DETACH}", timeout_s=10
+    )
+
+    assert outcome.ending is Ending.UNDONE, outcome.reason
+    assert states[-1] == "undone"
+    assert not attached(detached)
+
+
+def test_a_script_that_prints_an_error_and_ends_with_0_is_undone(detached, journal):
+    """What it says is shown; what counts is what fresh facts say."""
+    told: list[str] = []
+
+    outcome, states = transact(
+        detached, journal, told.append, script="echo 'RTNETLINK answers: No such device' >&2\nexit 0\n", undo="true\n"
+    )
+
+    assert outcome.ending is Ending.UNDONE
+    assert f"{FINDING} is still fail" in outcome.reason
+    assert "RTNETLINK answers: No such device" in told
+    assert states[-1] == "undone"
+
+
+def test_a_script_that_fails_half_way_is_undone(detached, journal):
+    """It ends with its own status; what it had done is put back."""
+    outcome, states = transact(detached, journal, script=f"{ATTACH}exit 3\n", undo=DETACH)
+
+    assert (outcome.ending, "ended with 3" in outcome.reason) == (Ending.UNDONE, True)
+    assert states[-1] == "undone"
+    assert not attached(detached)
+
+
+def test_a_fix_that_spoils_another_policy_is_undone(detached, journal):
+    """The finding is gone and another is there: the old state, with the other's name as the reason."""
+    outcome, states = transact(
+        detached,
+        journal,
+        script=f"{ATTACH}ip link set dev incus0 nomaster\n",
+        undo=f"ip link set dev incus0 master incusbr0\n{DETACH}",
+    )
+
+    assert outcome.ending is Ending.UNDONE
+    assert "NET-001@minisrv/incusbr0 fail" in outcome.reason
+    assert states[-1] == "undone"
+
+
+@pytest.mark.parametrize("finding", [FINDING, "INST-013@sigsrv/default/svc-a"])
+def test_whoever_applies_it_is_killed_and_the_host_undoes_it(lab, tmp_path, finding):
+    """SIGKILL between apply and confirm: within the time given the host is in its old state; the next run writes that, and goes on."""
+    journal = tmp_path / "journal.sqlite"
+    fault, host = ("vlan-detached", "minisrv") if finding == FINDING else ("unprotected", "sigsrv")
+    lab.fault(fault, host)
+    try:
+        argv = remediate(lab, journal, finding, "--yes")
+        process = start(*argv, "--confirm-timeout", "8")
+        database = Journal(journal)
+        try:
+            assert wait(lambda: [s for s in database.broken_off() if "applied" in s.states], 60), process.communicate()
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            assert database.broken_off()[0].states == ("applying", "applied")
+        finally:
+            database.close()
+        within = 8 if finding == FINDING else 8 + 180
+        if finding == FINDING:
+            assert wait(lambda: left(lab, host) == "", within), "the host did not undo it in time"
+            assert verdicts(lab.scan()[0])[finding] == "fail"
+            told = lab.command(*remediate(lab, journal, "--history")).stdout
+            assert f"broken off: {finding}" in told
+
+        done = lab.command(*argv)
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "was broken off" in done.stdout
+        told = lab.command(*remediate(lab, journal, "--history")).stdout
+        assert [line.split(":")[0].strip() for line in told.splitlines() if finding in line] == ["verified", "undone"]
+        assert left(lab, host) == ""
+    finally:
+        lab.fault(fault, host, heal=True)
+
+
+def test_of_two_operators_at_once_one_applies_it(detached, tmp_path):
+    """Each with a journal of their own: one puts it right, the other is told who is at work, or finds it right."""
+    argv = [remediate(detached, tmp_path / f"{number}.sqlite", FINDING, "--yes") for number in (1, 2)]
+    processes = [start(*each) for each in argv]
+
+    said = [process.communicate(timeout=180) for process in processes]
+
+    codes = [process.returncode for process in processes]
+    assert 0 in codes, said
+    applied = [out for out, _ in said if "verified:" in out]
+    assert len(applied) == 1, said
+    for code, (out, err) in zip(codes, said, strict=True):
+        if "verified:" not in out:
+            assert (code, "is at work here" in err) == (1, True) or "nothing is to be done" in out, (out, err)
+    assert attached(detached)
+    detached.command(*remediate(detached, tmp_path / "none.sqlite", "--history"))
+
+
+def test_a_journal_on_a_full_disk_stops_it_before_the_host_is_touched(detached, small_disk):
+    """No room for the journal, no change."""
+    fill(small_disk)
+
+    done = detached.command(*remediate(detached, small_disk / "journal.sqlite", FINDING, "--yes"))
+
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "the journal can't be written" in done.stderr
+    assert not attached(detached)
+
+
+def test_a_disk_that_fills_up_while_it_is_applied_does_not_keep_the_journal_from_saying_how_it_ended(
+    detached, small_disk
+):
+    """The room for that was kept."""
+    journal = Journal(small_disk / "journal.sqlite")
+    try:
+        outcome, states = transact(
+            detached, journal, lambda line: fill(small_disk), script=f"{ATTACH}echo attached\n", undo=DETACH
+        )
+    finally:
+        journal.close()
+
+    assert outcome.ending is Ending.VERIFIED, outcome.reason
+    assert states == ["applying", "applied", "confirming", "verified"]
+    assert attached(detached)
+
+
+def test_a_fix_waits_for_a_member_that_is_offline(lab, tmp_path):
+    """Refused with the reason, and nothing changed; what starts the daemon again is not refused for that."""
+    lab.fault("vlan-detached", "sigsrv")
+    lab.fault("incusd-stopped", "minisrv")
+    try:
+        finding = "NET-001@sigsrv/sigsrvbr0"
+        done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", finding, "--yes"))
+        planned = lab.command(
+            *remediate(lab, tmp_path / "journal.sqlite", "HOST-002@minisrv/minisrv", "--plan", "--json")
+        )
+    finally:
+        lab.fault("incusd-stopped", "minisrv", heal=True)
+        lab.fault("vlan-detached", "sigsrv", heal=True)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "refused: the Incus daemon of minisrv does not answer" in done.stderr
+    assert json.loads(planned.stdout)["refused"] == []
+
+
+def test_several_findings_are_put_right_in_order_and_undone_together(lab, tmp_path):
+    """A bridge before an instance, whatever order they are named in; undone the other way round; the history has both runs."""
+    journal = tmp_path / "journal.sqlite"
+    bridge, instance = FINDING, "INST-013@sigsrv/default/svc-a"
+    lab.fault("vlan-detached", "minisrv")
+    lab.fault("unprotected", "sigsrv")
+    try:
+        was = verdicts(lab.scan()[0])
+        done = lab.command(*remediate(lab, journal, instance, bridge, "--yes"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert verdicts(lab.scan()[0]) == clean()
+        places = [done.stdout.index(f"verified: {each} holds") for each in (bridge, instance)]
+        assert places == sorted(places)
+
+        undone = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
+
+        assert undone.returncode == 0, undone.stdout + undone.stderr
+        places = [undone.stdout.index(f"verified: {each} is as it was") for each in (instance, bridge)]
+        assert places == sorted(places)
+        assert verdicts(lab.scan()[0]) == was
+        again = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
+        assert "nothing is to be undone" in again.stdout
+    finally:
+        lab.fault("unprotected", "sigsrv", heal=True)
+        lab.fault("vlan-detached", "minisrv", heal=True)
+
+
+def test_a_host_without_power_in_the_middle_of_a_fix_undoes_it_at_its_next_boot(lab, tmp_path):
+    """The change is on the disk, and so is what undoes it: after a reset nobody confirms, and the host is in its old state."""
+    if not has_systemd(lab, "minisrv"):
+        pytest.skip("this lab's hosts can't be reset: they have no systemd and no boot")
+    finding, journal = "HOST-009@minisrv/minisrv", tmp_path / "journal.sqlite"
+    lab.fault("ssh-passwords", "minisrv")
+    try:
+        process = start(*remediate(lab, journal, finding, "--yes", "--confirm-timeout", "600"))
+        database = Journal(journal)
+        try:
+            assert wait(lambda: [s for s in database.broken_off() if "applied" in s.states], 120), process.communicate()
+        finally:
+            database.close()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        armed = "ls /etc/systemd/system/sigsrv-undo-*.service"
+        assert lab.on("minisrv", "sh", "-c", armed)
+        lab.command("lab/lab", "exec", "minisrv", "sh", "-c", "echo b >/proc/sysrq-trigger")
+        time.sleep(5)
+
+        def is_back() -> bool:
+            return lab.command("lab/lab", "exec", "minisrv", "true").returncode == 0
+
+        assert wait(is_back, 240), "minisrv did not come back"
+        assert wait(lambda: is_back() and left(lab) == "", 120), "what was armed is still there"
+        assert wait(lambda: verdicts(lab.scan()[0]).get(finding) == "fail", 120)
+    finally:
+        lab.fault("ssh-passwords", "minisrv", heal=True)

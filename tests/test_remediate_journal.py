@@ -1,0 +1,215 @@
+"""The journal: runs, their steps, what undoing takes; on the disk before anything happens, and with room for the end of a step."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import time
+
+import pytest
+
+from sigsrv import remediation
+from sigsrv.errors import UsageError
+from sigsrv.finding import Verdict
+from sigsrv.remediate.journal import VERSION, Journal
+from tests.test_remediation import REMEDIATIONS, finding
+
+FAILING = finding("attach-vlan")
+FIX = remediation.fix_for(FAILING, REMEDIATIONS, "sigsrv")
+
+# What a journal was before it knew runs.
+OLD = """
+CREATE TABLE step (
+  id INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, at REAL NOT NULL, who TEXT NOT NULL, finding TEXT NOT NULL,
+  remediation TEXT NOT NULL, host TEXT NOT NULL, script_sha256 TEXT NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL
+);
+INSERT INTO step VALUES (1, 'aa', 100.0, 'root', 'NET-001@minisrv/br0', 'attach-vlan', 'minisrv', 'ff', 'applying', '');
+INSERT INTO step VALUES (2, 'aa', 101.0, 'root', 'NET-001@minisrv/br0', 'attach-vlan', 'minisrv', 'ff', 'verified', '');
+INSERT INTO step VALUES (3, 'bb', 200.0, 'root', 'NET-005@minisrv/br0', 'raise-links', 'minisrv', 'ee', 'undone', 'why');
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path):
+    found = Journal(path)
+    yield found
+    found.close()
+
+
+def verified(journal: Journal, transaction: str, undoes: str = "", state: str = "b2xk b2xk\n") -> None:
+    journal.open_step(transaction, FIX, [FAILING], undoes)
+    journal.write(transaction, FIX, "applied", "said")
+    journal.keep(transaction, FIX, state, ["NET-001@minisrv/br0"])
+    journal.write(transaction, FIX, "verified")
+
+
+def test_a_step_has_all_that_it_takes_to_undo_it(journal):
+    """The fix with both scripts, the verdicts before it, what it made better, the old values of the host."""
+    journal.begin("run1", "site")
+    verified(journal, "t1")
+
+    (run,) = journal.history()
+    (step,) = run.steps
+
+    assert (run.id, run.site, run.undoes, run.pid) == ("run1", "site", "", os.getpid())
+    assert (step.fix.script, step.fix.undo, step.fix.words) == (FIX.script, FIX.undo, FIX.words)
+    assert step.states == ("applying", "applied", "confirming", "verified")
+    assert (step.end, step.sha256, step.net) == ("verified", FIX.sha256, "shell")
+    assert step.verdicts == {"NET-001@minisrv/br0": Verdict.FAIL}
+    assert (step.mended, step.state) == (("NET-001@minisrv/br0",), "b2xk b2xk\n")
+
+
+def test_only_its_owner_reads_it(journal, path):
+    """Old values may be anything."""
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_journal_without_runs_is_taken_over(path):
+    """Each of its transactions is a run; what it lacks to be undone is not invented. A second time nothing changes."""
+    path.parent.mkdir()
+    database = sqlite3.connect(path)
+    database.executescript(OLD)
+    database.close()
+
+    for _ in range(2):
+        journal = Journal(path)
+        runs = journal.history()
+        assert [(run.id, run.at, [(step.finding, step.end, step.fix) for step in run.steps]) for run in runs] == [
+            ("bb", 200.0, [("NET-005@minisrv/br0", "undone", None)]),
+            ("aa", 100.0, [("NET-001@minisrv/br0", "verified", None)]),
+        ]
+        assert journal.broken_off() == []
+        journal.close()
+    assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (VERSION,)
+
+
+def test_a_journal_of_a_newer_version_is_left_alone(path):
+    """What is not known is not written to."""
+    Journal(path).close()
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+
+    with pytest.raises(UsageError, match="written by a newer sigsrv"):
+        Journal(path)
+
+
+@pytest.mark.parametrize("content", [b"nonsense " * 200, b"SQLite format 3\0" + b"\xff" * 4096])
+def test_a_file_that_is_no_journal_is_told(path, content):
+    """One line, and where another can be named."""
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    with pytest.raises(UsageError, match="the journal can't be written") as told:
+        Journal(path)
+    assert "--journal names another file" in told.value.hint
+    assert path.read_bytes() == content
+
+
+def test_what_was_broken_off_is_found(journal):
+    """A step without an end, as its process was killed."""
+    journal.begin("run1", "site")
+    verified(journal, "t1")
+    journal.open_step("t2", FIX, [FAILING])
+
+    assert [step.transaction for step in journal.broken_off()] == ["t2"]
+    journal.write("t2", FIX, "undone")
+    assert journal.broken_off() == []
+
+
+def test_what_was_undone_says_by_which_run(journal):
+    """And only an undo that was verified counts."""
+    journal.begin("run1", "site")
+    verified(journal, "t1")
+    journal.begin("run2", "site", "run1")
+    journal.open_step("t2", FIX, [FAILING], "t1")
+    assert journal.history("run1")[0].steps[0].undone_by == ""
+    journal.write("t2", FIX, "verified")
+
+    assert journal.history("run1")[0].steps[0].undone_by == "run2"
+    assert journal.history("run2")[0].undoes == "run1"
+
+
+def test_fixes_of_a_day_are_counted_but_for_those_that_were_undone(journal):
+    """A fix that was undone on purpose was put back by us, and an undo is no fix."""
+    journal.begin("run1", "site")
+    for number in range(3):
+        verified(journal, f"t{number}")
+    journal.open_step("broken", FIX, [FAILING])
+    now = time.time()
+    assert journal.fixes_within_a_day(FAILING.id, now) == 3
+    assert journal.fixes_within_a_day("NET-002@a/b", now) == 0
+    assert journal.fixes_within_a_day(FAILING.id, now + 24 * 3600 + 1) == 0
+
+    journal.begin("run2", "site", "run1")
+    verified(journal, "u0", undoes="t0")
+    assert journal.fixes_within_a_day(FAILING.id, now) == 2
+
+
+def test_a_run_of_a_process_that_is_gone_is_not_alive(journal):
+    """By its number, on this machine."""
+    journal.begin("run1", "site")
+    assert journal.history()[0].is_alive
+    process = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
+    journal._database.execute("UPDATE run SET pid = ?", (int(process.stdout),))
+    assert not journal.history()[0].is_alive
+    journal._database.execute("UPDATE run SET pid = ?, who = 'alice@elsewhere'", (os.getpid(),))
+    assert not journal.history()[0].is_alive
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MiB, as a mount that only the tests see; skipped where that takes rights we lack."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
+    if subprocess.run(argv, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs takes root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder) -> None:
+    """Leave no byte free."""
+    with (folder / "filler").open("wb", buffering=0) as file:
+        for size in (65536, 512, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+def test_a_disk_that_is_full_lets_nothing_begin(small_disk):
+    """Before a host is touched."""
+    fill(small_disk)
+
+    with pytest.raises(UsageError, match="can't be written"):
+        Journal(small_disk / "journal.sqlite")
+
+
+def test_a_disk_that_fills_up_still_takes_the_end_of_a_step(small_disk):
+    """The room was kept: how the step ended is written, with the old values; the next one may not begin until there is room again."""
+    journal = Journal(small_disk / "journal.sqlite")
+    journal.begin("run1", "site")
+    journal.open_step("t1", FIX, [FAILING])
+    fill(small_disk)
+
+    journal.write("t1", FIX, "applied", "x" * 2000)
+    journal.keep("t1", FIX, "b2xk " + "A" * 400_000 + "\n", [FAILING.id])
+    journal.write("t1", FIX, "verified")
+
+    with pytest.raises(UsageError, match="full"):
+        journal.open_step("t2", FIX, [FAILING])
+    journal.close()
+    again = Journal(small_disk / "journal.sqlite")
+    assert again.history()[0].steps[0].end == "verified"
+    (small_disk / "filler").unlink()
+    again.open_step("t2", FIX, [FAILING])
+    again.close()
