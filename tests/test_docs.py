@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from sigsrv import policy
+from sigsrv.remediate.planning import Choice, Proposal, Step, as_dict
 from sigsrv.report.policies import FAMILIES, by_family
 from tests.report_sample import make_run
+from tests.test_remediate_journal import FAILING, FIX
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,6 +67,7 @@ def test_the_page_of_findings_json_names_each_of_its_keys():
         "docs/decisions.md",
         "docs/policies.md",
         "docs/findings.md",
+        "docs/remediation.md",
         "lab/README.md",
     ],
 )
@@ -83,3 +86,15 @@ def test_the_makefile_has_the_targets_that_are_promised():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert {"demo", "test", "check", "lab", "lab-down"} <= targets
+
+
+def test_the_page_of_the_plan_names_each_of_its_keys():
+    """What --plan --json prints is what the page tells, and nothing else."""
+    page = (ROOT / "docs" / "remediation.md").read_text(encoding="utf-8").partition("## The plan for machines")[2]
+    step = Step(FAILING, FIX)
+    plan = as_dict(Proposal((), Choice(), (step,)), 60, {FIX.disruption: "w"})
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
+
+    assert set(rows) == set(plan)
+    told = set(re.findall(r"`(\w+)`", rows["steps"]))
+    assert told == set(plan["steps"][0]) | set(plan["steps"][0]["undone_by_host"])
