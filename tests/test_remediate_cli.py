@@ -33,6 +33,7 @@ SITE = "src/sigsrv/demo/site.yaml"
         (["--json"], "--json is for a plan"),
         (["--all", "--json"], "--json is for a plan"),
         (["--all", "--confirm-timeout", "1"], "--confirm-timeout: 1 s is not between 4 and 3600"),
+        (["--all", "--confirm-timeout", "4000"], "--confirm-timeout: 4000 s is not between 4 and 3600"),
         (["--all", "--confirm-timeout", "nan"], "--confirm-timeout: nan s is not between"),
         (["--all", "--max", "0"], "--max: 0 lets nothing change"),
         (["--from", "/nowhere/findings.json"], "--from: /nowhere/findings.json: No such file or directory"),

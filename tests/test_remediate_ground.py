@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,7 +11,18 @@ import pytest
 
 from sigsrv.remediate import ground
 from sigsrv.remediate.arming import Net
+from tests.fake_host import commands
 from tests.local_host import Host, local_host, wait
+
+IP = """\
+case "$*" in
+  "-o addr show")
+    echo '5: v7    inet 192.0.2.1/24 scope global v7'
+    echo '6: v8    inet 192.0.2.11/24 scope global v8'
+    ;;
+  "-o route get 192.0.2.9") echo '192.0.2.9 via 192.0.2.254 dev up0 src 192.0.2.1 uid 0' ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -62,6 +74,19 @@ def test_of_many_that_take_a_host_at_once_one_has_it(host):
     assert said.count("") == 1
 
 
+def test_the_lock_is_written_by_one_at_a_time(host):
+    """Whoever comes while another reads and writes it waits."""
+    (host.folder / "run").mkdir()
+    held = subprocess.Popen(["flock", host.folder / "run", "sleep", "1"])
+    time.sleep(0.2)
+    began = time.monotonic()
+
+    assert Locks(host).take("a") == ""
+
+    assert time.monotonic() - began > 0.6
+    held.wait()
+
+
 def test_a_fix_runs_only_where_its_run_holds_the_host(host):
     """Another run took the host meanwhile: refused before anything is there."""
     Locks(host).take("other")
@@ -98,6 +123,15 @@ def test_the_ground_tells_what_can_undo_and_which_way_the_login_came(host, monke
     monkeypatch.delenv("SSH_CONNECTION")
     (host.folder / "units").rmdir()
     assert host.call(ground.look, host.places) == ground.Ground(True, False, ())
+
+
+def test_the_way_of_the_login_is_where_its_address_is_and_where_its_answers_go(host, monkeypatch):
+    """Both links: an address may be on another link than the one that leads to the client."""
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 22")
+    commands(host.folder / "ip", {"ip": IP})
+    places = replace(host.places, path=f"{host.folder}/ip:{host.places.path}")
+
+    assert host.call(ground.look, places).links == ("v7", "up0")
 
 
 @pytest.mark.parametrize(

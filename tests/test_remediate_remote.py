@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
+import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -109,6 +112,23 @@ def test_a_script_goes_on_when_its_connection_breaks(host):
     said = host.call(remote.follow)
 
     assert (said.rc, said.stdout, said.reason) == (7, "changed\nmore\n", "late")
+
+
+def test_a_script_outlives_the_session_that_began_it(host):
+    """All processes of the login are ended, as an sshd does that is stopped: the script is none of them."""
+    code = (
+        "from pathlib import Path\nfrom tests.local_host import Host\n"
+        f"host = Host(Path({str(host.folder)!r}))\n"
+        "host.call(host.remote(host.fix('sleep 1\\necho end\\n')).apply)\n"
+    )
+    login = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    assert wait(lambda: host.state == "new")
+    os.killpg(login.pid, signal.SIGKILL)
+    login.wait()
+
+    said = host.call(host.remote().follow)
+
+    assert (said.rc, said.stdout) == (0, "changed\nend\n")
 
 
 def test_output_comes_while_the_script_runs(host):

@@ -34,7 +34,7 @@ PROGRAMS = (
 PRELUDE = 'record() { printf \'%s\\0\' "$@" >>"$TRACE"; printf \'\\1\\0\' >>"$TRACE"; }\n' + "".join(
     f'{program}() {{ record {program} "$@"; }}\n' for program in (*PROGRAMS, "reboot", "sleep", "sync")
 )
-PRELUDE += "date() { echo 20260101t000000; }\n"
+PRELUDE += 'date() { echo 20260101t000000; }\ngrep() { cat >/dev/null; [ "$FOUND" = yes ]; }\n'
 # Words that decide what a script does, not what it does it with.
 CHOICES = frozenset({"kind", "allow", "snapshot", "settle"})
 # After these a program takes the next word for what it is, whatever it begins with.
@@ -71,18 +71,33 @@ def filled(value: Any, texts: list[str]) -> Any:
 
 
 def replaced(text: str, texts: list[str]) -> str:
-    return re.sub(r"zq(\d{3})qz", lambda mark: texts[int(mark[1]) % len(texts)], text)
+    """Each mark becomes another text: two names of one host are never the same."""
+    return re.sub(r"zq(\d{3})qz", lambda mark: f"{texts[int(mark[1]) % len(texts)]}~{mark[1]}", text)
 
 
-def trace(apply: str, undo: str, folder: Path) -> list[list[str]]:
-    """What two scripts called, one after the other, each with its arguments. The first keeps for the second what it found: nothing."""
+def links(values: Any, folder: Path) -> None:
+    """What the kernel would show: each text of the values is a link, and the ports are in the bridge."""
+    shutil.rmtree(folder, ignore_errors=True)
+    named = [values[key] for key in ("bridge", "interface", "parent")] + [each["name"] for each in values["links"]]
+    for name in [*named, *values["ports"]]:
+        (folder / name / "bridge").mkdir(parents=True)
+        (folder / name / "carrier").write_text("1\n")
+        (folder / name / "mtu").write_text("1\n")
+    for port in values["ports"]:
+        (folder / port / "master").symlink_to(f"../{values['bridge']}")
+
+
+def trace(scripts: tuple[str, str], values: Any, found: str, folder: Path) -> list[list[str]]:
+    """What a fix and its undo called, one after the other, each with its arguments. found: what grep says."""
+    links(values, folder / "net")
     kept, state = folder / "trace", folder / "state"
     kept.write_bytes(b"")
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir()
     environment = {"PATH": "/usr/bin:/bin", "TRACE": str(kept), "SIGSRV_STATE": str(state)}
-    for script in (apply, undo):
-        code = (PRELUDE + script).encode()
+    environment |= {"FOUND": found, "NET": str(folder / "net")}
+    for script in scripts:
+        code = (PRELUDE + script.replace("/sys/class/net", "$NET")).encode()
         subprocess.run(["sh"], input=code, env=environment, cwd=folder, capture_output=True, check=False, timeout=30)
     calls: list[list[str]] = [[]]
     for word in kept.read_bytes().decode().split("\0")[:-1]:
@@ -103,22 +118,23 @@ def scripts(name: str, values: Any, identity: Any) -> tuple[str, str]:
     return fix.script, fix.undo
 
 
-@pytest.mark.parametrize("empty", [True, False], ids=["applied", "refused"])
+@pytest.mark.parametrize(("empty", "found"), [(True, "no"), (True, "yes"), (False, "no")], ids=["a", "b", "refused"])
 @pytest.mark.parametrize("name", REMEDIATIONS)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(texts=["$(reboot)", "-rf", "a\nreboot", "é\u202e", "';reboot;'"])
 @given(texts=st.lists(TEXT | NASTY, min_size=1, max_size=8))
-def test_a_script_calls_the_same_whatever_it_is_filled_in_with(name, empty, tmp_path, texts):
+def test_a_script_calls_the_same_whatever_it_is_filled_in_with(name, empty, found, tmp_path, texts):
     """What it calls is what it calls with harmless marks, each mark being the hostile text; none is taken for an option."""
     values, identity = plain(name, empty)
-    harmless = scripts(name, values, identity)
-    hostile = scripts(name, filled(values, texts), filled(identity, texts))
+    evil = filled(values, texts)
+    calls = trace(scripts(name, values, identity), values, found, tmp_path)
 
-    calls = trace(*harmless, tmp_path)
-    assert trace(*hostile, tmp_path) == [[replaced(word, texts) for word in call] for call in calls]
+    hostile = trace(scripts(name, evil, filled(identity, texts)), evil, found, tmp_path)
+
+    assert hostile == [[replaced(word, texts) for word in call] for call in calls]
     for call in calls:
         end = call.index("--") if "--" in call else len(call)
         for place, word in enumerate(call[:end]):
             if word.startswith("zq"):
                 assert call[place - 1] in TAKES_A_WORD, f"{word} might be taken for an option in {call}"
-    assert {path.name for path in tmp_path.iterdir()} == {"trace", "state"}
+    assert {path.name for path in tmp_path.iterdir()} == {"trace", "state", "net"}
