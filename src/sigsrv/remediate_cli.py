@@ -19,7 +19,7 @@ from sigsrv.remediate.holding import Refused
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import Named, Proposal, as_dict, is_policy, listed_in
 from sigsrv.remediate.runs import Done, Limits, Runner, propose
-from sigsrv.remediate.undoing import reverse, run_of, settle, undo
+from sigsrv.remediate.undoing import open_steps, reverse, run_of, settle, settle_first, undo
 from sigsrv.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, add_connection, options_of, run_command
 
 _STATUS = """\
@@ -98,7 +98,14 @@ def _remediate(arguments: argparse.Namespace) -> int:
     plan = scan.prepare(options_of(arguments))
     place = _journal(arguments)
     journal = Journal(place) if place.exists() or not arguments.plan else None
+    may_apply = not arguments.plan and (arguments.yes or sys.stdin.isatty())
     try:
+        if journal and may_apply:
+            settle_first(plan, Runner(plan, journal, _tell, limits), journal, _tell)
+        elif journal and (left := open_steps(plan, journal)):
+            remediate_show.complain(
+                f"run {left[0].run} was broken off: its host undoes it by itself, and the next run sees to it"
+            )
         proposal = propose(plan, named, journal, limits)
         if arguments.json:
             print(json.dumps(as_dict(proposal, limits.confirm_s, remediate_show.DISRUPTIONS), indent=2))
@@ -136,11 +143,13 @@ def _undo(arguments: argparse.Namespace) -> int:
     plan = scan.prepare(options_of(arguments))
     journal = Journal(_journal(arguments))
     try:
+        run_of(journal, arguments.undo)
+        if not arguments.plan and (arguments.yes or sys.stdin.isatty()):
+            settle_first(plan, Runner(plan, journal, _tell, limits), journal, _tell)
         shown = reverse(plan, run_of(journal, arguments.undo), limits)
         remediate_show.reversal(shown, limits.confirm_s)
         remediate_show.stops(shown.stops)
-        broken = any(step.end == "broken off" for step in shown.run.steps)
-        if not shown.steps and not broken:
+        if not shown.steps:
             remediate_show.say("nothing is to be undone")
             return COMPLIANT
         if arguments.plan:
@@ -151,11 +160,8 @@ def _undo(arguments: argparse.Namespace) -> int:
             remediate_show.say("nothing was undone")
             return FINDINGS
         runner = Runner(plan, journal, _tell, limits)
-        fixes = [step.fix for step in shown.run.steps if step.fix]
-        with runner.hold(fixes, undoes=shown.run.id) as hold:
+        with runner.hold([step.fix for step, _ in shown.steps], undoes=shown.run.id) as hold:
             settle(plan, journal, hold, _tell)
-            if not shown.steps:
-                return COMPLIANT
             return _take(undo(plan, runner, shown, hold), len(shown.steps), runner.id, undoes=True)
     except Refused as cause:
         remediate_show.stops(cause.reasons)

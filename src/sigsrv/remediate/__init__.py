@@ -8,6 +8,7 @@ Room: what is done with findings. May import scan and what lies below it. Only h
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from sigsrv.remediation import Fix
 __all__ = ["CONFIRM_S", "Ending", "Looked", "Outcome", "Transaction", "look", "worse"]
 
 _SETTLE_TRIES = 4
+_LOOK_S = 3.0  # what looking at the hosts may take, of the time that is left
 _SETTLE_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
 
 
@@ -76,6 +78,7 @@ class Transaction:
         host = next(host for host in plan.hosts if host.name == self._fix.runs_on)
         self._target = replace(scan.target(host, plan), timeout_s=self._fix.timeout_s + 60.0)
         self._after: tuple[Finding, ...] = ()
+        self._time_up = math.inf  # when the host begins to undo it by itself
 
     def run(self) -> Outcome:
         """Apply and prove it.
@@ -83,6 +86,7 @@ class Transaction:
         However it ends, the host is in the new state or in the old one, or the outcome says that neither could be shown.
         """
         began = time.monotonic()
+        self._time_up = began + self._remote.undoes_after_s
         undoes = self._replays.transaction if self._replays else ""
         self._journal.open_step(self.id, self._fix, self._looked.findings, undoes, self._terms.net.value)
         try:
@@ -139,6 +143,8 @@ class Transaction:
         fault = ""
         for attempt in range(_SETTLE_TRIES):
             if attempt:
+                if time.monotonic() + attempt + _LOOK_S > self._time_up:
+                    break  # else what is looked at is what the host has undone meanwhile
                 time.sleep(attempt)  # what was just started may need a moment
             fault = self._fault(self._see())
             if not fault:

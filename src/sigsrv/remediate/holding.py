@@ -13,7 +13,7 @@ from sigsrv import scan
 from sigsrv.collect import ConnectionFailed, open_session
 from sigsrv.remediate import ground
 from sigsrv.remediate.ground import Ground
-from sigsrv.remediate.shell import Tell
+from sigsrv.remediate.shell import Places, Tell
 
 
 class Refused(Exception):
@@ -28,16 +28,19 @@ class Hold:
     """``with Hold(...) as hold``: each host that can be reached is held. Raises Refused where another run holds one.
 
     token: the word of the run; seconds: how long a hold lasts that nobody prolongs; dead: words of runs that are over.
-    grounds: what each host offers, by its name.
+    grounds: what each host offers, by its name; places: where things are on them.
     """
 
-    def __init__(self, plan: scan.Plan, token: str, who: str, seconds: float, dead: Sequence[str], tell: Tell) -> None:
+    def __init__(
+        self, plan: scan.Plan, token: str, who: str, seconds: float, dead: Sequence[str], tell: Tell, places: Places
+    ) -> None:
         self._plan = plan
         self._token = token
         self._who = who
         self._seconds = seconds
         self._dead = dead
         self._tell = tell
+        self.places = places
         self.grounds: dict[str, Ground] = {}
 
     def __enter__(self) -> Hold:
@@ -60,7 +63,7 @@ class Hold:
                 continue  # nobody logs in there
             try:
                 with open_session(scan.target(host, self._plan)) as session:
-                    refused, found = ground.take(session, self._token, self._who, seconds, self._dead)
+                    refused, found = ground.take(session, self._token, self._who, seconds, self._dead, self.places)
             except ConnectionFailed as cause:
                 self._tell(f"{host.name} is not held, it can't be reached: {cause.failure.reason}")
                 continue
@@ -72,4 +75,4 @@ class Hold:
         for host in self._plan.hosts:
             if host.name in self.grounds:
                 with contextlib.suppress(ConnectionFailed), open_session(scan.target(host, self._plan)) as session:
-                    ground.release(session, self._token)
+                    ground.release(session, self._token, self.places)

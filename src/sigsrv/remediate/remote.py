@@ -170,6 +170,11 @@ class RemoteFix:
         return self._terms.confirm_s + (0 if self._fix.cuts_network else self._fix.timeout_s)
 
     @property
+    def undoes_after_s(self) -> float:
+        """The seconds after which the host begins to undo it by itself."""
+        return max(1.0, self.deadline_s - arming.undo_reserve_s(self._terms.confirm_s))
+
+    @property
     def longest_s(self) -> float:
         """The seconds after which nothing of it runs on the host any more."""
         return self.deadline_s + self._fix.timeout_s + 10
@@ -246,7 +251,7 @@ class RemoteFix:
         return shell.head(places) + body
 
     def _arm(self) -> str:
-        seconds = max(1.0, self.deadline_s - arming.undo_reserve_s(self._terms.confirm_s))
+        seconds = self.undoes_after_s
         once = f"{self._home}/undo-once.sh"
         armed = arming.ARM[self._terms.net].format(
             seconds=f"{seconds:g}",

@@ -6,7 +6,7 @@ Room: remediate. May import the rest of remediate, scan and what lies below it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sigsrv import scan
@@ -14,6 +14,7 @@ from sigsrv.collect import ConnectionFailed, open_session
 from sigsrv.finding import Finding, parse_finding_id
 from sigsrv.remediate import CONFIRM_S, Ending, Outcome, Transaction, brakes, ground
 from sigsrv.remediate.arming import Net
+from sigsrv.remediate.ground import Ground
 from sigsrv.remediate.holding import Hold, Refused
 from sigsrv.remediate.journal import Entry, Journal, who
 from sigsrv.remediate.looking import (
@@ -28,7 +29,7 @@ from sigsrv.remediate.looking import (
 )
 from sigsrv.remediate.planning import Named, Proposal, Step, choose, ordered
 from sigsrv.remediate.remote import Terms
-from sigsrv.remediate.shell import Tell
+from sigsrv.remediate.shell import PLACES, Places, Tell
 from sigsrv.remediation import Fix
 
 _LOOKING_S = 120.0  # what looking at the hosts may take, beside what a fix may
@@ -37,11 +38,15 @@ _RECENT = 20  # runs of the journal whose hold may be taken over, where they wer
 
 @dataclass(frozen=True)
 class Limits:
-    """What an operator allows. confirm_s: seconds; most: objects; safety_net: refuse what nothing on the host would undo."""
+    """What an operator allows. confirm_s: seconds; most: objects; safety_net: refuse what nothing on the host would undo.
+
+    places: where things are on the hosts.
+    """
 
     confirm_s: float = CONFIRM_S
     most: int = brakes.MAX_OBJECTS
     safety_net: bool = True
+    places: Places = PLACES
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,12 @@ class Done:
         return self.outcome is not None and self.outcome.ending is not Ending.VERIFIED
 
 
-def propose(plan: scan.Plan, named: Named, journal: Journal | None, limits: Limits) -> Proposal:
+def propose(
+    plan: scan.Plan, named: Named, journal: Journal | None, limits: Limits, grounds: Mapping[str, Ground] | None = None
+) -> Proposal:
     """What would be done, on fresh facts. journal: tells what was put right lately; None where nothing is to be written.
 
-    Raises UsageError: no such policy, or nothing of a finding's id.
+    grounds: of hosts that were looked at already. Raises UsageError: no such policy, or nothing of a finding's id.
     """
     for name in named.findings:
         known_policy(plan, parse_finding_id(name)[0], name)
@@ -75,19 +82,21 @@ def propose(plan: scan.Plan, named: Named, journal: Journal | None, limits: Limi
     steps = ordered([Step(each, fix) for each, fix in fixes if fix], [host.name for host in plan.hosts])
     if not steps:
         return Proposal(scene.findings, choice)
-    steps, stops = secured(plan, steps, limits)
+    steps, stops = secured(plan, steps, limits, grounds)
     proposal = Proposal(scene.findings, choice, steps)
     stops += _braked(plan, scene, proposal, journal, limits)
     return replace(proposal, stops=tuple(dict.fromkeys(stops)))
 
 
-def secured(plan: scan.Plan, steps: Sequence[Step], limits: Limits) -> tuple[tuple[Step, ...], list[str]]:
-    """The steps with what undoes each by itself; and why some of them are refused."""
-    grounds, stops, found = {}, [], []
-    for host in (host for host in plan.hosts if host.name in {step.fix.runs_on for step in steps}):
+def secured(
+    plan: scan.Plan, steps: Sequence[Step], limits: Limits, known: Mapping[str, Ground] | None = None
+) -> tuple[tuple[Step, ...], list[str]]:
+    """The steps with what undoes each by itself; and why some of them are refused. known: hosts that were looked at already."""
+    grounds, stops, found = dict(known or {}), [], []
+    for host in (host for host in plan.hosts if host.name in {step.fix.runs_on for step in steps} - set(grounds)):
         try:
             with open_session(scan.target(host, plan)) as session:
-                grounds[host.name] = ground.look(session)
+                grounds[host.name] = ground.look(session, limits.places)
         except ConnectionFailed as cause:
             stops.append(f"{host.name} can't be reached: {cause.failure.reason}")
     for step in steps:
@@ -128,7 +137,7 @@ class Runner:
         """Begin the run: it is in the journal, and the hosts are its own. undoes: the run that it is to undo."""
         over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
         self._journal.begin(self.id, self._plan.site.name, undoes)
-        return Hold(self._plan, self.id, who(), self.longest_s(fixes), over, self._tell)
+        return Hold(self._plan, self.id, who(), self.longest_s(fixes), over, self._tell, self._limits.places)
 
     def longest_s(self, fixes: Sequence[Fix]) -> float:
         """The seconds that the longest of some fixes may take, with all that proves or undoes it."""
@@ -139,7 +148,7 @@ class Runner:
 
         Raises Refused where what would be done is no longer what was shown, or something speaks against it by now.
         """
-        now = propose(self._plan, named, self._journal, self._limits)
+        now = propose(self._plan, named, self._journal, self._limits, hold.grounds)
         if now.stops:
             raise Refused(now.stops)
         findings = now.findings
@@ -160,7 +169,7 @@ class Runner:
         """Take one step. replays: the step of the journal that is undone by it."""
         assert looked.fix
         host = looked.fix.runs_on
-        terms = Terms(confirm_s=self._limits.confirm_s, net=net, lock=self.id, who=who())
+        terms = Terms(self._limits.confirm_s, net, self.id, who(), self._limits.places)
         return Transaction(
             self._plan, looked, self._journal, lambda line: self._tell(f"{host}: {line}"), terms, replays
         ).run()

@@ -99,18 +99,34 @@ def undo(plan: scan.Plan, runner: Runner, shown: Reversal, hold: Hold) -> Iterat
         findings = outcome.after
 
 
+def open_steps(plan: scan.Plan, journal: Journal) -> list[Entry]:
+    """The steps on hosts of the plan that nobody is at any more, and that did not come to an end."""
+    runs = (run for run in journal.history() if run.site in ("", plan.site.name))
+    own = {run.id for run in runs if run.pid == os.getpid() or not run.is_alive}
+    hosts = {host.name for host in plan.hosts}
+    return [entry for entry in journal.broken_off() if entry.run in own and entry.host in hosts]
+
+
+def settle_first(plan: scan.Plan, runner: Runner, journal: Journal, tell: Tell) -> None:
+    """Bring to an end what was broken off, before anything is looked at: what is so now may be undone in a moment. Raises Refused."""
+    steps = open_steps(plan, journal)
+    if steps:
+        with runner.hold([step.fix for step in steps if step.fix]) as hold:
+            settle(plan, journal, hold, tell)
+
+
 def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
     """Bring to an end what was broken off, as where whoever applied it was killed: undo it, unless the host did, and write which it was.
 
     Raises Refused where that can't be done, or where a host holds what another's run has left.
     """
-    runs = (run for run in journal.history() if run.site in ("", plan.site.name))
-    own = {run.id for run in runs if run.pid == os.getpid() or not run.is_alive}
     hosts = {host.name: host for host in plan.hosts}
-    open_steps = [entry for entry in journal.broken_off() if entry.run in own and entry.host in hosts]
-    for entry in open_steps:
+    found = open_steps(plan, journal)
+    for entry in found:
         assert entry.fix
-        remote = RemoteFix(entry.fix, entry.transaction, Terms(net=Net(entry.net or "shell"), who=entry.who))
+        remote = RemoteFix(
+            entry.fix, entry.transaction, Terms(net=Net(entry.net or "shell"), who=entry.who, places=hold.places)
+        )
         try:
             with open_session(scan.target(hosts[entry.host], plan)) as session:
                 said = remote.undo(session, tell)
@@ -123,7 +139,7 @@ def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
         state, detail = _settled(plan, entry)
         journal.write(entry.transaction, entry.fix, state, detail)
         tell(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
-    done = {entry.transaction for entry in open_steps}
+    done = {entry.transaction for entry in found}
     for host, ground in hold.grounds.items():
         for folder in ground.left:
             if folder.rpartition("/")[2] not in done:
