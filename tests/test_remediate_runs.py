@@ -140,8 +140,9 @@ def test_a_run_puts_right_and_its_undo_puts_back(world):
     assert [each.step.finding.resource for each in undone] == ["b", "a"]
     assert {each.outcome.ending for each in undone} == {Ending.VERIFIED}
     assert (world.state(), world.left) == (["old", "old"], [])
-    assert reverse(world.plan, run_of(world.journal, run.id), world.limits).steps == ()
     newest = world.journal.history()[0]
+    shown = reverse(world.plan, run_of(world.journal, run.id), world.limits)
+    assert (shown.steps, {reason for _, reason in shown.left}) == ((), {f"undone by run {newest.id} already"})
     assert (newest.undoes, [step.end for step in newest.steps]) == (run.id, ["verified", "verified"])
     with pytest.raises(UsageError, match=f"run {newest.id} undid run {run.id}"):
         run_of(world.journal, newest.id)
