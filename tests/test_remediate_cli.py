@@ -148,6 +148,13 @@ def test_what_it_disrupts_is_said_first_in_a_few_words(capsys, disruption, words
     assert f"disrupts: {words}" in text
 
 
+def test_where_nothing_fails_that_is_said(capsys):
+    """Silence would be taken for an answer."""
+    remediate_show.choice(choose(Named(all=True), [], lambda _: None), (), {}, True)
+
+    assert capsys.readouterr().out == "nothing is to be done: nothing of it fails\n"
+
+
 def test_each_disruption_has_its_words():
     """None of the schema's is left out."""
     schema = json.loads(Path("policies/schema/remediation.schema.json").read_text(encoding="utf-8"))

@@ -205,6 +205,9 @@ def test_the_plan_for_machines_has_all_that_a_person_sees():
         "permanent": {},
     }
     assert found["steps"][0]["script"] == step.fix.script
+    slow = dataclasses.replace(step, fix=dataclasses.replace(step.fix, disruption="none"))
+    (other,) = as_dict(dataclasses.replace(proposal, steps=(slow,)), 60, {"none": "nothing"})["steps"]
+    assert other["undone_by_host"]["within_s"] == 60 + step.fix.timeout_s
     assert found["refused"] == ["no"]
     assert found["by_hand"] == ["NET-004@a/r"]
     assert found["unknown"] == ["NET-001@a/dark"]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -86,6 +87,18 @@ def test_a_script_that_still_runs_when_its_time_is_up_is_stopped_first(host):
     assert wait(lambda: host.left == [], 5)
     time.sleep(1)
     assert host.state == "old"
+
+
+@pytest.mark.parametrize("line", ["false", 'echo "$never_set"'])
+def test_a_script_ends_with_its_first_command_that_fails(host, line):
+    """Also one that forgot set -eu."""
+    fix = host.fix()
+    script = fix.script.replace("set -eu\n", "") + f"{line}\necho end\n"
+
+    said = host.call(host.remote(replace(fix, script=script)).apply)
+
+    assert said.rc != 0
+    assert "end" not in said.stdout
 
 
 def test_what_cuts_no_network_has_its_scripts_time_beside(host):

@@ -89,6 +89,8 @@ def listing(latest: Mapping[str, Any], report: str) -> None:
 
 def choice(chosen: Choice, unknown: Iterable[Finding], policies: Mapping[str, Policy], quiet: bool) -> None:
     """What of the findings is not for a script. quiet: count what is right instead of naming it."""
+    if chosen == Choice():
+        say("nothing is to be done: nothing of it fails")
     if quiet and chosen.right:
         say(f"nothing is to be done: {words.count(len(chosen.right), 'finding holds', 'findings hold')}")
     for finding in () if quiet else chosen.right:

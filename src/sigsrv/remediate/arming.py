@@ -35,7 +35,7 @@ if [ -s "$run/running" ]; then
   kill -KILL -- "-$pid" 2>/dev/null || true
 fi
 say {undoing}
-if ! timeout -k 5 {timeout} /bin/sh "$home/undo.sh"; then
+if ! timeout -k 5 {timeout} /bin/sh -eu "$home/undo.sh"; then
   rmdir "$run/decided"
   say {failed}
   exit 1

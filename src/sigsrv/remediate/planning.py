@@ -187,7 +187,10 @@ def as_dict(proposal: Proposal, confirm_s: float, disrupts: Mapping[str, str]) -
                 "then": step.finding.expected,
                 "disruption": step.fix.disruption,
                 "disrupts": f"{disrupts[step.fix.disruption]}: {step.fix.disrupts}",
-                "undone_by_host": {"within_s": confirm_s, "by": step.net.value},
+                "undone_by_host": {
+                    "within_s": confirm_s + (0 if step.fix.cuts_network else step.fix.timeout_s),
+                    "by": step.net.value,
+                },
                 "canary": step.canary,
                 "undo": step.fix.undo_text,
                 "script": step.fix.script,

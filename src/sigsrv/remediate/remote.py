@@ -51,7 +51,7 @@ say {applying}
 : >"$run/out"
 : >"$run/err"
 setsid sh -c '
-  timeout -k 5 {timeout} /bin/sh "$1/apply.sh" >"$2/out" 2>"$2/err" </dev/null &
+  timeout -k 5 {timeout} /bin/sh -eu "$1/apply.sh" >"$2/out" 2>"$2/err" </dev/null &
   echo "$!" >"$2/running"
   rc=0
   wait "$!" || rc=$?
