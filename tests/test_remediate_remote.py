@@ -127,21 +127,35 @@ def test_a_script_goes_on_when_its_connection_breaks(host):
     assert (said.rc, said.stdout, said.reason) == (7, "changed\nmore\n", "late")
 
 
-def test_a_script_outlives_the_session_that_began_it(host):
-    """All processes of the login are ended, as an sshd does that is stopped: the script is none of them."""
+def killed_login(host: Host, call: str, until) -> None:
+    """A login whose processes are all ended while it does something, as by an sshd that is stopped."""
     code = (
-        "from pathlib import Path\nfrom tests.local_host import Host\n"
-        f"host = Host(Path({str(host.folder)!r}))\n"
-        "host.call(host.remote(host.fix('sleep 1\\necho end\\n')).apply)\n"
+        f"from pathlib import Path\nfrom tests.local_host import Host\nhost = Host(Path({str(host.folder)!r}))\n{call}"
     )
     login = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    assert wait(lambda: host.state == "new")
+    assert wait(until)
     os.killpg(login.pid, signal.SIGKILL)
     login.wait()
+
+
+def test_a_script_outlives_the_login_that_began_it(host):
+    """It is none of the processes of the login, and goes on to its end."""
+    call = "host.call(host.remote(host.fix('sleep 1\\necho end\\n')).apply)"
+    killed_login(host, call, lambda: host.state == "new")
 
     said = host.call(host.remote().follow)
 
     assert (said.rc, said.stdout) == (0, "changed\nend\n")
+
+
+def test_an_undo_outlives_the_login_that_began_it(host):
+    """Half of an undo would be between the old and the new state."""
+    fix = host.fix()
+    host.call(host.remote(replace(fix, undo=f"echo half >{host.file}\nsleep 1\n{fix.undo}")).apply)
+    killed_login(host, "host.call(host.remote().undo)", lambda: host.state == "half")
+
+    assert wait(lambda: host.left == [])
+    assert host.state == "old"
 
 
 def test_output_comes_while_the_script_runs(host):
