@@ -86,7 +86,7 @@ if [ -s "$run/timer" ]; then kill -- "-$(cat "$run/timer")" 2>/dev/null || true;
 SERVICE = """\
 [Unit]
 Description=Undo a change that nobody confirmed (sigsrv-remediate {transaction})
-After=network.target incus.service incus-startup.service
+After=network.target ssh.service sshd.service incus.service incus-startup.service
 StartLimitIntervalSec=0
 
 [Service]
