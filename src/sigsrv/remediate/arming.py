@@ -63,7 +63,9 @@ chmod 644 "$units/$unit.service" "$units/$unit.timer"
 systemctl daemon-reload
 systemctl --quiet enable "$unit.service"
 systemctl start "$unit.timer"
-sync
+for kept in "$home"/*.sh "$home" "$units/$unit".* "$units/multi-user.target.wants" "$units"; do
+  if [ -e "$kept" ]; then sync "$kept"; fi
+done
 """,
 }
 
