@@ -7,6 +7,16 @@ from pathlib import Path
 
 import pytest
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which lab tests/e2e is run on."""
+    parser.addoption(
+        "--lab",
+        choices=["ns", "vm"],
+        default="ns",
+        help="the lab that tests/e2e is run on: namespaces (default) or virtual machines",
+    )
+
+
 RECORDED = Path(__file__).parent / "evidence"
 
 

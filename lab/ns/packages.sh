@@ -17,14 +17,6 @@ need_kernel() {
     fail 3 "$STATE lies on an overlay filesystem, /etc of the hosts can't" "SIGSRV_LAB_DIR=/dev/shm/sigsrv-lab $0 up"
 }
 
-# The folder is deleted by `down`: never take one that holds anything else.
-claim_state() {
-  [ ! -e "$STATE" ] || [ -e "$STATE/$MARK" ] || [ -z "$(ls -A "$STATE" 2>&1)" ] ||
-    fail 3 "$STATE is not empty and not the lab's" "SIGSRV_LAB_DIR=/var/tmp/sigsrv-lab $0 up"
-  mkdir -p "$STATE"
-  : >"$STATE/$MARK"
-}
-
 missing_packages() {
   local package
   for package in "${PACKAGES[@]}"; do

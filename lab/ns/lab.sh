@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# ns/lab: how the lab of namespaces comes up, and how nothing of it is left.
+
+# shellcheck source=packages.sh
+. "$LAB/ns/packages.sh"
+# shellcheck source=hosts.sh
+. "$LAB/ns/hosts.sh"
+
+need_machine() {
+  [ -d "$STATE/sigsrv" ] || ! ip link show "$UPLINK" >/dev/null 2>&1 ||
+    fail 3 "the link $UPLINK exists already: a lab of another SIGSRV_LAB_DIR" "SIGSRV_LAB_DIR=... $0 down, or: ip link del $UPLINK"
+  need_kernel
+}
+
+build() {
+  local host jobs=()
+  set +m
+  ssh-keygen -q -t ed25519 -N '' -C sigsrv-lab -f "$STATE/id"
+  build_image "$STATE/busybox.tar.gz"
+  for host in "${HOSTS[@]}"; do start_host "$host"; done
+  wire_hosts
+  for host in "${HOSTS[@]}"; do start_sshd "$host"; start_incusd "$host"; done
+  for host in "${HOSTS[@]}"; do wait_ready "$host"; done
+  say "two hosts: sshd and incusd run"
+  form_cluster
+  say "one cluster"
+  create_pools
+  say "pools nvme, hdd, iso"
+  create_acls
+  create_networks
+  say "networks sigsrvbr0, incusbr0, userbr0 with their ACLs"
+  import_image
+  create_projects
+  say "projects restricted, user-alice, user-bob; profiles"
+  for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
+  for host in "${jobs[@]}"; do wait "$host"; done
+  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
+  wait_for 30 "a lease for each running instance" all_have_leases
+  forget_warnings sigsrv
+  write_clients
+  : >"$STATE/complete"
+}
+
+logs_of_the_abort() { grep -hs 'level=error' "$STATE"/*/log/incusd.log | tail -3; }
+
+remove_hosts() {
+  kill_hosts
+  if [ -d "$STATE/sigsrv" ]; then   # without hosts here, such links and files are another lab's
+    unwire_hosts
+    remove_clients
+  fi
+  wait_for 10 "the release of the pools' loop devices" images_are_free || true
+}
