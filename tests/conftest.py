@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Which lab tests/e2e is run on."""
     parser.addoption(

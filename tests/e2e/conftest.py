@@ -79,7 +79,9 @@ class Lab:
         """An address that nobody has, where a host could be."""
         return {"ns": "10.213.7.99", "vm": "127.0.0.99"}[self.kind]
 
-    def command(self, *argv: str, timeout: float = 180, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *argv: str, timeout: float = 180, given: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as its user would, with the environment's own programs first; its standard input is no terminal."""
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
         return subprocess.run(

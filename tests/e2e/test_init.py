@@ -28,7 +28,9 @@ def lasting(findings: set[str]) -> set[str]:
 
 
 def drafted(lab: Lab, path: Path) -> str:
-    done = lab.command("sigsrv", "init", "--hosts", "sigsrv,minisrv", "--ssh-config", str(lab.ssh_config), "--output", str(path))
+    done = lab.command(
+        "sigsrv", "init", "--hosts", "sigsrv,minisrv", "--ssh-config", str(lab.ssh_config), "--output", str(path)
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     return path.read_text()
@@ -75,7 +77,16 @@ def test_a_host_that_is_down_is_not_guessed(lab, tmp_path):
     """The draft says so, has the other, and the exit status is 3."""
     path = tmp_path / "site.yaml"
 
-    done = lab.command("sigsrv", "init", "--hosts", "sigsrv,nowhere.invalid", "--ssh-config", str(lab.ssh_config), "--output", str(path))
+    done = lab.command(
+        "sigsrv",
+        "init",
+        "--hosts",
+        "sigsrv,nowhere.invalid",
+        "--ssh-config",
+        str(lab.ssh_config),
+        "--output",
+        str(path),
+    )
 
     assert done.returncode == 3
     assert "not read: nowhere.invalid: " in done.stderr

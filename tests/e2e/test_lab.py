@@ -21,6 +21,7 @@ GENERATED = ("ssh_config", "ssh_config.audit", "ssh_config.noaccess", "known_hos
 NAMESPACES = ("mnt", "net", "pid", "uts", "ipc", "cgroup")
 FAULTS = sorted(path.stem for path in (LAB / "faults").glob("*.sh"))
 
+pytestmark = pytest.mark.lab("ns")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
 root = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the lab needs Linux and root")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Lab, alone, clean, verdicts
+from tests.e2e.conftest import Lab, alone, clean, verdicts
 
 pytestmark = pytest.mark.lab
 

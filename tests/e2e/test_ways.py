@@ -187,7 +187,7 @@ def test_the_audit_account_may_do_nothing_else(audit):
         "incus list",
         "cat /etc/shadow",
     ]
-    ssh = ["ssh", "-F", str(lab.files / "ssh_config.audit"), "sigsrv"]
+    ssh = ["ssh", "-F", str(audit.files / "ssh_config.audit"), "sigsrv"]
     allowed = audit.command(*ssh, "sudo -n incus query --raw /1.0")
     assert json.loads(allowed.stdout)["metadata"]["auth"] == "trusted"
     for command in refused:
@@ -206,7 +206,9 @@ def test_an_account_whose_sudo_wants_a_password_passes_nothing(lab, tmp_path):
 
 def test_ssh_addresses_keep_their_meaning(lab, tmp_path):
     """ssh://USER@HOST:PORT names account and port; the rest is the user's own configuration."""
-    findings = scan(lab, tmp_path, "--hosts", f"ssh://root@sigsrv:{lab.ssh_port('sigsrv')},ssh://noaccess@minisrv", code=3)
+    findings = scan(
+        lab, tmp_path, "--hosts", f"ssh://root@sigsrv:{lab.ssh_port('sigsrv')},ssh://noaccess@minisrv", code=3
+    )
 
     assert findings["HOST-002@sigsrv/sigsrv"]["verdict"] == "pass"
     assert "may not use" in findings["HOST-002@minisrv/minisrv"]["reason"]

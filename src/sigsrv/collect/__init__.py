@@ -58,7 +58,9 @@ def _over_api_alone(target: Target, address: ApiAddress, member: str, probes: Se
     """The evidence of a host that nobody logs in to: each probe says that it was not run."""
     began, collected = time.monotonic(), time.time()
     silent = Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {address.url}")
-    api = collect_api([lambda s: over_https(address, s)], member, began + target.timeout_s, lambda: silent)
+    api = collect_api(
+        [lambda s: over_https(address, s)], member, began + target.timeout_s, lambda: silent, target.request_s
+    )
     if refused := api[SERVER].failure:
         return unreachable(target.name, refused, time.monotonic() - began)
     reason = Failure(FailureKind.ABSENT, f"{target.name} is asked over its API alone: no probe was run")
@@ -79,7 +81,13 @@ def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
         first = time.time()
         answers = _probed(session, [probe for probe in probes if not probe.slow])
         probed = first, time.time()
-        api = collect_api(_ways(session, answers), member, session.deadline, lambda: _explain(session, answers))
+        api = collect_api(
+            _ways(session, answers),
+            member,
+            session.deadline,
+            lambda: _explain(session, answers),
+            session.target.request_s,
+        )
         answers |= _slow(session, [probe for probe in probes if probe.slow])
     finally:
         watchdog.cancel()

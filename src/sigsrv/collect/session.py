@@ -25,6 +25,7 @@ from sigsrv.collect.evidence import Failure
 from sigsrv.collect.probes import SOCKET
 from sigsrv.errors import FailureKind
 
+REQUEST_S = 5.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 
 
@@ -65,6 +66,11 @@ class Target:
     sudo_user: str | None = None
     timeout_s: float = 15.0
     api: ApiAddress | None = None
+
+    @property
+    def request_s(self) -> float:
+        """What one request to the daemon may take: 5 s; more on a host that was given more time than 15 s."""
+        return max(REQUEST_S, self.timeout_s / 3)
 
     @property
     def destination(self) -> str:
