@@ -40,7 +40,7 @@ build() {
   saved=$CACHE/saved-$(hash_of "${IMAGE_INPUTS[@]}" "${STATE_INPUTS[@]}")
   [ -z "$(find "$saved" -maxdepth 0 -mtime "+$OLDEST_DAYS" 2>/dev/null)" ] || rm -rf --one-file-system "$saved"
   cp "$image/id" "$image/id.pub" "$STATE/"
-  ln -sfn "$image" "$STATE/image"
+  ln -sfn "$image" "$STATE/machine-image"
   [ -e "$saved/busybox.tar.gz" ] || make_contents "$image" "$saved"
   cp "$saved/busybox.tar.gz" "$STATE/"
   make_disks "$image" "$saved"

@@ -78,7 +78,7 @@ start_machine() {
 restart_machine() {
   on "$1" sh -c 'sync; zpool sync' </dev/null
   end_machine "$1"
-  start_machine "$1" "$(readlink "$STATE/image")"
+  start_machine "$1" "$(readlink "$STATE/machine-image")"
   "$LAB/vm/qemu" ready "$STATE/$1/agent" 300
   is_well_again "$1"
 }

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import BIN, ROOT, Lab, clean
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("ns")  # holds times to the second; test_outage is that of the virtual machines
 LIMIT_S = 15
 
 
