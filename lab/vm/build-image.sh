@@ -30,7 +30,7 @@ cp -r --no-preserve=ownership "$here/../lib/apt/." "$root/etc/apt/"
 mkdir -p "$root/var/log/journal"
 
 # The modules are compiled at the same time, on the other processor.
-for _ in {1..1200}; do [ ! -e "$zfs/kernel" ] && [ ! -e "$zfs/failed" ] || break; sleep 1; done
+until [ -e "$zfs/kernel" ] || [ -e "$zfs/failed" ]; do sleep 1; done
 kernel=$(basename "$(find "$root/lib/modules" -mindepth 1 -maxdepth 1 -name '*cloud-amd64' | sort -V | tail -1)")
 [ "$(cat "$zfs/kernel")" = "$kernel" ] || { echo "ZFS was built for $(cat "$zfs/kernel"), the kernel is $kernel" >&2; exit 1; }
 mkdir -p "$root/lib/modules/$kernel/updates/dkms"

@@ -8,12 +8,14 @@
 . "$LAB/vm/packages.sh"
 # shellcheck source=machines.sh
 . "$LAB/vm/machines.sh"
+# shellcheck source=contents.sh
+. "$LAB/vm/contents.sh"
 
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sigsrv-vm-lab
 OLDEST_DAYS=30   # what is in the saved state ages: images, certificates, scrubs
 
 IMAGE_INPUTS=(vm/build-image.sh vm/build-zfs.sh vm/guest lib/apt lib/firewall.nft)
-STATE_INPUTS=(vm/machines.sh vm/lab.sh vm/driver.sh lib/contents.sh lib/image.sh lib/updates.sh)
+STATE_INPUTS=(vm/contents.sh vm/disks.sh lib/contents.sh lib/image.sh lib/updates.sh)
 
 # hash_of FILE-OR-FOLDER...: of their names and contents
 hash_of() {
@@ -37,7 +39,8 @@ build() {
   mkdir -p "$CACHE"
   image=$CACHE/image-$(hash_of "${IMAGE_INPUTS[@]}")
   [ -e "$image/base.qcow2" ] || make_image "$image"
-  saved=$CACHE/saved-$(hash_of "${IMAGE_INPUTS[@]}" "${STATE_INPUTS[@]}")
+  # Another QEMU may not understand what this one saved.
+  saved=$CACHE/saved-$({ hash_of "${IMAGE_INPUTS[@]}" "${STATE_INPUTS[@]}"; qemu-system-x86_64 --version; accelerator "$image"; } | sha256sum | cut -c 1-12)
   [ -z "$(find "$saved" -maxdepth 0 -mtime "+$OLDEST_DAYS" 2>/dev/null)" ] || rm -rf --one-file-system "$saved"
   cp "$image/id" "$image/id.pub" "$STATE/"
   ln -sfn "$image" "$STATE/machine-image"
@@ -68,52 +71,6 @@ make_image() { # FOLDER
   mv "$new/image" "$1"
   rm -rf --one-file-system "$new"
   say "image: $(du -sh "$1" | cut -f 1)"
-}
-
-make_contents() { # IMAGE FOLDER
-  local image=$1 folder=$2 new host jobs=()
-  new=$(mktemp -d "$CACHE/new.XXXXXX")
-  make_disks "$image"
-  build_image "$STATE/busybox.tar.gz"
-  for host in "${HOSTS[@]}"; do start_machine "$host" "$image"; done
-  for host in "${HOSTS[@]}"; do "$LAB/vm/qemu" ready "$STATE/$host/agent" 300; done
-  for host in "${HOSTS[@]}"; do wait_for 60 "the start of $host" has_started "$host"; wait_ready "$host"; done
-  say "two hosts: sshd and incusd run"
-  for host in "${HOSTS[@]}"; do write_lists "$host"; done
-  form_cluster
-  say "one cluster"
-  for host in "${HOSTS[@]}"; do
-    on "$host" zpool create -m none hdd mirror /dev/disk/by-id/virtio-hdd-a /dev/disk/by-id/virtio-hdd-b </dev/null
-  done
-  create_pools
-  say "pools nvme, hdd, iso"
-  create_acls
-  create_networks
-  say "networks sigsrvbr0, incusbr0, userbr0 with their ACLs"
-  import_image
-  create_projects
-  say "projects restricted, user-alice, user-bob; profiles"
-  for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
-  for host in "${jobs[@]}"; do wait "$host"; done
-  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
-  wait_for 30 "a lease for each running instance" all_have_leases
-  for host in "${HOSTS[@]}"; do
-    on "$host" sh -c 'zpool scrub -w nvme; zpool scrub -w hdd; zpool scrub -w iso; journalctl --quiet --rotate --vacuum-time=1s' </dev/null
-  done
-  forget_warnings sigsrv
-  say "contents; saving"
-  save_machines "$new"
-  cp "$STATE/busybox.tar.gz" "$new/"
-  find "$CACHE" -maxdepth 1 -name 'saved-*' -exec rm -rf --one-file-system {} +
-  mv "$new" "$folder"
-  say "saved: $(du -sh "$folder" | cut -f 1)"
-}
-
-has_started() { on "$1" systemctl --quiet is-active multi-user.target </dev/null; }
-
-write_lists() { # HOST
-  write_updates "$1"
-  tar -C "$STATE/$1/apt" -cf - . | on "$1" tar -xf - -C /var/lib/apt
 }
 
 # What a scan calls old is made anew: lists of packages, snapshots and backups.

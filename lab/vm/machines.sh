@@ -1,9 +1,8 @@
 # shellcheck shell=bash
 # vm/machines: how the virtual machines start, are saved and end.
 
-MEMORY_MIB=2048
-# The name of a disk, which is its serial too, and its size. On hdd two are mirrored.
-DISKS=("nvme 2G" "hdd-a 1536M" "hdd-b 1536M" "iso 512M")
+# shellcheck source=disks.sh
+. "$LAB/vm/disks.sh"
 
 # Whether KVM runs a guest here: some machines have /dev/kvm, and a guest hangs or QEMU ends at once.
 kvm_works() { # KERNEL INITRD
