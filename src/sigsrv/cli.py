@@ -110,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "scan",
         help="scan the hosts and write the report; quiet where all is well",
-        description="Looks at the hosts and writes the report. Changes nothing on a host.\n"
+        description="Looks at the hosts and writes the report. Changes nothing on a host, unless\n"
+        "--probe is given: that makes namespaces with a port in each bridge, as root, and\ntakes them away again, as the host does by itself if we are killed.\n"
         "Quiet where all complies and no waiver needs a look, so that cron mails only\nwhat matters.",
         epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -123,6 +124,11 @@ def _parser() -> argparse.ArgumentParser:
         "--unverified", action="store_true", help="judge evidence although it was changed since it was saved"
     )
     one.add_argument("--save", metavar="DIR", help="keep the evidence there, for --evidence")
+    one.add_argument(
+        "--probe",
+        action="store_true",
+        help="also send frames between throw-away namespaces of the hosts (XHOST-004, ACL-006); needs root there",
+    )
     one.add_argument("--report-dir", metavar="DIR", help="where runs are written")
     one.add_argument("-v", "--verbose", action="store_true", help="print the summary in any case")
     one.set_defaults(call=_scan)
