@@ -111,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         "scan",
         help="scan the hosts and write the report; quiet where all is well",
         description="Looks at the hosts and writes the report. Changes nothing on a host, unless\n"
-        "--probe is given: that makes namespaces with a port in each bridge, as root, and\ntakes them away again, as the host does by itself if we are killed.\n"
+        "--probe is given: that makes namespaces with a port in each bridge, as root, and\n"
+        "takes them away again, as the host does by itself if we are killed.\n"
         "Quiet where all complies and no waiver needs a look, so that cron mails only\nwhat matters.",
         epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv",
         formatter_class=argparse.RawDescriptionHelpFormatter,

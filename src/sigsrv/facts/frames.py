@@ -6,9 +6,11 @@ Room: facts. May import errors and collect. Evidence without the probe is of a s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
@@ -34,10 +36,14 @@ class Replies:
 
 @dataclass(frozen=True)
 class Port:
-    """A throw-away namespace on a bridge. number: 1, 2 ... of its bridge and host; refused: why it could not be made, None where it was."""
+    """A throw-away namespace on a bridge. number: 1, 2 ... of its bridge and host.
+
+    refused: why it could not be made, None where it was; address: its IPv4 address, "" where it was not made.
+    """
 
     bridge: str
     number: int
+    address: str
     refused: str | None
 
 
@@ -75,15 +81,46 @@ class Frames:
     ports: tuple[Port, ...]
     paths: tuple[Path, ...]
 
-    def on(self, bridge: str) -> tuple[Path, ...]:
-        """What was sent on a bridge. Raises EvidenceError where a namespace could not be made there, or none was to be."""
-        mine = [port for port in self.ports if port.bridge == bridge]
+    def on(self, bridge: str) -> tuple[Port, ...]:
+        """The namespaces on a bridge. Raises EvidenceError where one could not be made there, or none was to be."""
+        mine = tuple(port for port in self.ports if port.bridge == bridge)
         for port in mine:
             if port.refused is not None:
                 raise EvidenceError(f"{self.host}: no frame was sent on {bridge}: {port.refused}", host=self.host)
         if not mine:
             raise EvidenceError(f"{self.host}: no frame was sent on {bridge}", host=self.host)
-        return tuple(path for path in self.paths if path.bridge == bridge)
+        return mine
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent on one bridge, and from where. here, source: the host, and the address of the namespace there."""
+
+    here: str
+    source: str
+    path: Path
+
+
+def exchanged(hosts: Iterable[Frames], bridge: str) -> tuple[Sent, ...]:
+    """All that was sent on a bridge, by the hosts in their order.
+
+    Raises EvidenceError where something is missing: from each namespace something was sent to each other one.
+    """
+    every = tuple(hosts)
+    ends = {(each.host, port.number): port for each in every for port in each.on(bridge)}
+    found = [
+        Sent(each.host, ends[each.host, path.port].address, path)
+        for each in every
+        for path in each.paths
+        if path.bridge == bridge
+    ]
+    sent = Counter((each.here, each.path.port, each.path.host, each.path.peer) for each in found if each.path.peer)
+    for here in ends:
+        for there in ends:
+            if here != there and sent[(*here, *there)] != 1:
+                reason = f"{here[0]}: it is not told whether a frame from it reaches {there[0]} on {bridge}"
+                raise EvidenceError(reason, host=here[0])
+    return tuple(found)
 
 
 def frames(document: str, host: str) -> Frames:
@@ -107,11 +144,10 @@ def frames(document: str, host: str) -> Frames:
 def _port(row: Mapping[str, Any]) -> Port:
     bridge, number = text(row["bridge"], "bridge"), integer(row["port"], "port")
     if "failure" in row:
-        return Port(bridge, number, string(row["failure"], "failure"))
-    text(row["address"], "address")
+        return Port(bridge, number, "", string(row["failure"], "failure"))
     integer(row["mtu"], "mtu")
     boolean_of(row["tagged"], "tagged")
-    return Port(bridge, number, None)
+    return Port(bridge, number, str(IPv4Address(text(row["address"], "address"))), None)
 
 
 def _path(row: Mapping[str, Any]) -> Path:
