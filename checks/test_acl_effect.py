@@ -13,6 +13,7 @@ from sigsrv.facts.resources import AclRule
 from sigsrv.finding import finding_id
 
 _LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network gives out
+_NAMED = 6  # of what passed
 _FAMILIES = frozenset({"IPv4", "IPv6"})
 
 
@@ -84,19 +85,25 @@ def _told_at_least(faults):
 def _seen(facts, faults, shown):
     """What the configuration comes to, and what frames showed of it, in words."""
     if shown and shown.breaches and not faults:
-        return [f"configured, and not effective: {'; '.join(shown.breaches)}, and no rule admits it"]
+        return [f"configured, and not effective: {_some(shown.breaches)}; no rule admits it"]
     found = [] if faults else [f"filtered on {', '.join(facts.hosts)}"]
-    if shown:
-        tried = shown.tried if faults else shown.telling
-        if faults and shown.passed:
-            found.append(f"shown: {'; '.join(shown.passed)}")
-        elif tried:
-            found.append(
-                f"shown: {'what passes is admitted by a rule' if shown.passed else f'none of {tried} pings passed'}"
-            )
-        else:
-            found.append("no frame could show it")
+    if shown is None:
+        return found
+    tried = shown.tried if faults else shown.telling
+    if not tried:
+        found.append("no frame could show it")
+    elif faults and shown.passed:
+        found.append(f"shown: {_some(shown.passed)}")
+    elif shown.admitted:
+        found.append(f"shown: {shown.admitted} of {tried} pings passed, which a rule admits")
+    else:
+        found.append(f"shown: none of {tried} pings passed")
     return found
+
+
+def _some(lines):
+    more = len(lines) - _NAMED
+    return "; ".join(lines[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 class _Guards:
@@ -125,11 +132,11 @@ class _Guards:
 class _Shown:
     """What frames showed. passed: the pings that were answered, in words; breaches: those of them that meet rules of which none admits it.
 
-    tried: how many pings there were a way for; telling: of these, how many meet rules.
+    tried: how many pings there was a way for; telling: how many of these meet rules; admitted: how many of those passed by a rule.
     """
 
     def __init__(self, told, guards):
-        self.tried, self.telling, passed, breaches = 0, 0, [], []
+        self.tried, self.telling, self.admitted, passed, breaches = 0, 0, 0, [], []
         for each in told:
             path, holding = each.path, guards.holding(each)
             for family, replies in ((4, path.small), (6, path.six)):
@@ -138,11 +145,12 @@ class _Shown:
                 self.tried += 1
                 self.telling += holding is not None
                 if replies.passed:
-                    words = (
-                        f"{path.instance or path.host} answers a ping by IPv{family} from a namespace of {each.here}"
-                    )
+                    whose = path.instance or f"a namespace of {path.host}"
+                    words = f"{whose} answers a ping by IPv{family} from a namespace of {each.here}"
                     passed.append(words)
-                    if holding is not None and not _admits(*holding, *_ends(each, family)):
+                    if holding is not None and _admits(*holding, *_ends(each, family)):
+                        self.admitted += 1
+                    elif holding is not None:
                         breaches.append(words)
         self.passed, self.breaches = list(dict.fromkeys(passed)), list(dict.fromkeys(breaches))
 

@@ -55,23 +55,28 @@ def _by_frames(hosts, bridge, require):
     expected = "ARP and full packets pass between throw-away namespaces of every two hosts"
     if lost:
         excuses = [each for host in hosts for each in (*not_of_the_site(host, bridge), *_down(host, bridge))]
-        observed = _each_once(f"no answer to ARP came to {_way(each, 'from')}{_instead(each.path)}" for each in lost)
+        ways = dict.fromkeys(f"to {each.here} from {each.path.host}{_instead(each.path)}" for each in lost)
+        observed = f"no answer to ARP came {', nor '.join(ways)}"
     elif cut:
         excuses = [each for host in hosts for each in _too_small(host, bridge)]
-        observed = _each_once(
-            f"from {_way(each)} a packet of {each.path.size} bytes is lost, and a small one passes" for each in cut
-        )
+        size = max(each.path.size for each in cut)
+        observed = f"packets of {size} bytes are lost from {_ways(cut)}, and small ones pass"
     else:
         excuses = []
         unshown = [each for each in across if not (_passed(each.path.full) or _passed(each.path.tagged_full))]
         if unshown:
-            seen = _each_once(f"from {_way(each)} {_why_unshown(each.path)}" for each in unshown)
+            tagged = (
+                "nor does one within a tag"
+                if unshown[0].path.tagged
+                else "and a host has no 802.1Q to send one past the ACLs"
+            )
+            seen = f"from {_ways(unshown)} no ping passes, as where an ACL rejects it, {tagged}"
             require.not_applicable(
-                bridge.name, f"not shown: ARP passes both ways, a full packet was not seen to; {seen}"
+                bridge.name, f"not shown: ARP passes both ways; of full packets nothing is seen: {seen}"
             )
             return
         size, names = min(each.path.size for each in across), ", ".join(host.name for host in hosts)
-        tagged = "" if all(_passed(each.path.full) for each in across) else ", within a tag, past the ACLs,"
+        tagged = "" if all(_passed(each.path.full) for each in across) else " (in a tag, where ACLs reject pings)"
         observed = f"ARP and packets of {size} bytes{tagged} pass between {names}, both ways"
     if excuses:
         require.not_applicable(bridge.name, f"{excuses[0][1]}; {observed}", because=excuses[0][0])
@@ -89,23 +94,12 @@ def _is_cut(path):
     return any(_passed(small) and not full.passed for small, full in pairs)
 
 
-def _why_unshown(path):
-    """Why a full packet was not seen to pass, where ARP is answered."""
-    if path.tagged is None:
-        return "no ping passes, as where an ACL rejects it, and a host has no 802.1Q to send it past the ACLs"
-    return "no ping passes, as where an ACL rejects it, nor does one within a tag"
-
-
-def _way(each, word="to"):
-    return f"{each.here} {word} {each.path.host}"
+def _ways(sent):
+    return " and ".join(dict.fromkeys(f"{each.here} to {each.path.host}" for each in sent))
 
 
 def _instead(path):
     return f" ({path.seen} answers in its place)" if path.seen else ""
-
-
-def _each_once(lines):
-    return "; ".join(dict.fromkeys(lines))
 
 
 def _down(host, bridge):
