@@ -55,10 +55,9 @@ def wanted(site: Site, facts: Mapping[str, HostFacts]) -> Wanted:
 
 
 def _port(bridge: SiteBridge, number: int, candidates: tuple[str, ...], tag: str, tag_id: int) -> Port:
-    own = str(_NO_SUBNET[256 + _RANDOM.randrange(254 * 256)])
     link = f"{PREFIX}{secrets.token_hex(4)}"
     # The highest first octet that is local and no group's: a bridge whose address nobody set takes the lowest of its ports.
-    return Port(bridge.name, number, candidates, own, tag, tag_id, bridge.isolate, link, _mac("fe"), _mac("02"))
+    return Port(bridge.name, number, candidates, tag, tag_id, bridge.isolate, link, _mac("fe"), _mac("02"))
 
 
 def _mac(first: str) -> str:

@@ -46,14 +46,13 @@ class Refused(Exception):
 class Port:
     """A namespace that is wanted: one end of a veth pair in it, the other a port of a bridge. number: 1, 2 ... of its bridge and host.
 
-    candidates: addresses with their prefix that nobody is known to have, "169.254.…" without a subnet; own: the address that it asks
-    from whether they are free; tag: that of the link for tagged frames; six: whether IPv6 is tried too.
+    candidates: addresses with their prefix that nobody is known to have; tag: the address of the link for tagged frames, and tag_id the
+    number in the tag; six: whether IPv6 is tried too.
     """
 
     bridge: str
     number: int
     candidates: tuple[str, ...]
-    own: str
     tag: str
     tag_id: int
     six: bool
@@ -165,7 +164,7 @@ class _Round:
             if not port.candidates:
                 self._refused[index] = f"there is no free address on {port.bridge}"
         rows = [
-            (str(index), p.bridge, p.link, p.outer, p.mac, p.own, p.tag, str(p.tag_id), *p.candidates)
+            (str(index), p.bridge, p.link, p.outer, p.mac, p.tag, str(p.tag_id), *p.candidates)
             for index, p in enumerate(self._ports)
             if p.candidates
         ]
@@ -175,6 +174,8 @@ class _Round:
         elif rows:
             self._begun = True
             self._guarded(lambda: self._read_setup(self._run("setup", scripts.setup(self._word, self.life_s, rows))))
+            if self._failure and self._failure.kind in (FailureKind.MISSING, FailureKind.DENIED):
+                self._begun = False  # the script made nothing, and another one would not run either
 
     def _read_setup(self, output: str) -> None:
         for line in output.splitlines():

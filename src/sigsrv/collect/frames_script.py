@@ -20,17 +20,18 @@ _MARK = "SIGSRV_PROBE"
 _TOOLS = ("ip", "nsenter", "unshare", "setsid", "ping", "sleep", "grep", "tr", "readlink")
 
 # Within the namespace: no address by itself but fe80::, at once; an address that nobody answers for; a link for tagged frames where
-# the kernel has 802.1Q already (asking for one would load its module).
+# the kernel has 802.1Q already (asking for one would load its module). As long as it has no address it asks by ARP from 0.0.0.0, which
+# every station answers and none remembers (RFC 5227).
 _INSIDE = """\
-own=$1 tag=$2 id=$3 mtu=$4; shift 4
+tag=$1 id=$2 mtu=$3; shift 3
 if cd /proc/sys/net/ipv6/conf/eth0 2>/dev/null; then
   echo 0 >accept_ra; echo 0 >autoconf; echo 0 >accept_dad; echo 0 >router_solicitations; cd /
 fi
-ip link set dev lo up && ip link set dev eth0 up && ip addr add "$own/32" dev eth0 || exit
+ip link set dev lo up && ip link set dev eth0 up || exit
 chosen=
 for each; do
   at=${each%/*}
-  ip route replace "$at" dev eth0 src "$own" || exit
+  ip route replace "$at" dev eth0 || exit
   ping -n -q -c 1 -W 1 "$at" >/dev/null 2>&1
   case $(ip neigh show to "$at" dev eth0) in
     *lladdr*) ip route del "$at" dev eth0 ;;
@@ -38,7 +39,7 @@ for each; do
   esac
 done
 [ -n "$chosen" ] || { echo "each address that was tried is somebody's: $*"; exit 1; }
-ip -4 addr flush dev eth0 && ip neigh flush dev eth0 && ip addr add "$chosen" dev eth0 || exit
+ip route del "$at" dev eth0 && ip neigh flush dev eth0 && ip addr add "$chosen" dev eth0 || exit
 tagged=no
 if [ -e /proc/net/vlan ] && ip link add link eth0 name tag mtu "$((mtu - 4))" type vlan proto 802.1ad id "$id" 2>/dev/null; then
   [ ! -e /proc/sys/net/ipv6/conf/tag ] || echo 1 >/proc/sys/net/ipv6/conf/tag/disable_ipv6
@@ -58,7 +59,7 @@ case $(ping -V 2>&1) in *iputils*) ;; *) echo "lack ping of iputils"; exit 0 ;; 
 said=$(unshare -n true 2>&1) || {{ echo "refused $said"; exit 0; }}
 here=$(readlink /proc/self/ns/net)
 port() {{
-  n=$1 bridge=$2 link=$3 outer=$4 mac=$5 own=$6 tag=$7 id=$8; shift 8
+  n=$1 bridge=$2 link=$3 outer=$4 mac=$5 tag=$6 id=$7; shift 7
   no() {{ printf 'port %s no %s\\n' "$n" "$(printf %s "$*" | tr '\\n' ' ' | cut -c 1-200)"; exit; }}
   mtu=$(cat "/sys/class/net/$bridge/mtu" 2>&1) || no "there is no bridge $bridge"
   [ ! -e "/sys/class/net/$link" ] || no "there is a link $link already"
@@ -80,7 +81,7 @@ port() {{
     [ "$i" -lt 200 ] || no "its port of $bridge does not forward"
     sleep 0.05
   done
-  said=$(nsenter -t "$pid" -n sh -c "$inside" sh "$own" "$tag" "$id" "$mtu" "$@" 2>&1) || no "$said"
+  said=$(nsenter -t "$pid" -n sh -c "$inside" sh "$tag" "$id" "$mtu" "$@" 2>&1) || no "$said"
   printf 'port %s ok %s %s %s\\n' "$n" "$pid" "$mtu" "$said"
 }}
 """
@@ -113,16 +114,18 @@ path() {{
 }}
 """
 
+# The kernel takes a link away a moment after the last process of its namespace. One of that name that was there before is none of ours.
 _TEARDOWN = """\
 for file in $(grep -lszx {mark}={word} /proc/[0-9]*/environ); do
   pid=${{file#/proc/}}
   kill -KILL "${{pid%/environ}}" 2>/dev/null
 done
-for link in {links}; do ip link del dev "$link" 2>/dev/null; done
 i=0
 while [ "$i" -lt 100 ]; do
   left=
-  for link in {links}; do [ ! -e "/sys/class/net/$link" ] || left="$left $link"; done
+  for link in {links}; do
+    case $(cat "/sys/class/net/$link/ifalias" 2>/dev/null) in '{alias} '*) left="$left $link" ;; esac
+  done
   [ -n "$left" ] || break
   i=$((i + 1))
   sleep 0.05
@@ -139,9 +142,9 @@ def _calls(name: str, calls: Iterable[Sequence[str]]) -> str:
 def setup(word: str, life_s: int, ports: Iterable[Sequence[str]]) -> str:
     """The script that makes namespaces. word: letters and digits; life_s: after so many seconds the host takes them away.
 
-    ports: for each number, bridge, link, the two ends' MACs, an address to ask from, the tagged link's address, the tag's id, and
-    the addresses to choose from. It prints a line for each: ``port N ok PID MTU ADDRESS yes|no`` or ``port N no REASON``; or one
-    ``lack PROGRAM`` or ``refused REASON`` alone.
+    ports: for each number, bridge, link, the two ends' MACs, the tagged link's address, the tag's id, and the addresses to choose
+    from. It prints a line for each: ``port N ok PID MTU ADDRESS yes|no`` or ``port N no REASON``; or one ``lack PROGRAM`` or
+    ``refused REASON`` alone.
     """
     head = _SETUP.format(
         inside=shlex.quote(_INSIDE), life=life_s, tools=" ".join(_TOOLS), mark=_MARK, word=word, alias=ALIAS
@@ -160,4 +163,4 @@ def send(word: str, paths: Iterable[Sequence[str]]) -> str:
 
 def teardown(word: str, links: Iterable[str]) -> str:
     """The script that takes them away, by their word and the names of their links. It prints ``left`` and those that are still there."""
-    return _TEARDOWN.format(mark=_MARK, word=word, links=shlex.join(links))
+    return _TEARDOWN.format(mark=_MARK, word=word, links=shlex.join(links), alias=ALIAS)

@@ -145,6 +145,7 @@ def _port(row: Mapping[str, Any]) -> Port:
     bridge, number = text(row["bridge"], "bridge"), integer(row["port"], "port")
     if "failure" in row:
         return Port(bridge, number, "", string(row["failure"], "failure"))
+    text(row["mac"], "mac")
     integer(row["mtu"], "mtu")
     boolean_of(row["tagged"], "tagged")
     return Port(bridge, number, str(IPv4Address(text(row["address"], "address"))), None)
