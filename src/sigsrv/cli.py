@@ -90,6 +90,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _probes(arguments: argparse.Namespace) -> int:
     """What a scan runs on a host; as a table, or as a sudoers file."""
+    if arguments.probe:
+        print(privileges.scripts(), end="")
+        return COMPLIANT
     site = scan.prepare(scan.Options(site=arguments.site, policies=tuple(arguments.policies))).site
     print(
         privileges.sudoers(site, arguments.sudoers, arguments.incus) if arguments.sudoers else privileges.table(site),
@@ -147,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument(
         "--incus", metavar="PATH", default="/usr/bin/incus", help="the client on the hosts; default: /usr/bin/incus"
     )
+    three.add_argument("--probe", action="store_true", help="print the scripts that a scan with --probe runs as root")
     three.set_defaults(call=_probes)
     two = commands.add_parser(
         "demo",

@@ -292,7 +292,7 @@ def test_two_scans_with_probe_do_not_disturb_each_other(lab, tmp_path):
 def test_an_account_that_may_do_nothing_sends_nothing(lab):
     """It is told that it takes root, and nothing was made."""
     before = state(lab)
-    run, evidences = probed(lab, ssh_config=str(ROOT / "lab" / "ssh_config.noaccess"))
+    run, evidences = probed(lab, ssh_config=str(lab.ssh_config.with_name("ssh_config.noaccess")))
 
     for host in HOSTS:
         failure = evidences[host].probes["frames"].failure

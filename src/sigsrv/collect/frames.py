@@ -96,6 +96,11 @@ class Made:
         return self.address.partition("/")[0]
 
 
+def life_s(phase_s: int) -> int:
+    """After so many seconds a host has taken away by itself what was made there. phase_s: what each phase may take."""
+    return 2 * phase_s + 10
+
+
 def link_local(mac: str) -> str:
     """The IPv6 address that the kernel makes of a MAC. Source: RFC 4291, appendix A."""
     octets = [int(octet, 16) for octet in mac.split(":")]
@@ -155,8 +160,7 @@ class _Round:
 
     @property
     def life_s(self) -> int:
-        """After so many seconds the host has taken away by itself what was made."""
-        return 2 * self._limit_s + 10
+        return life_s(self._limit_s)
 
     def setup(self) -> None:
         """Make the namespaces. Those that could not be made have their reason."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 PREFIX = "sgp"  # of the host's ends: sgp and eight hexadecimal digits
 ALIAS = "sigsrv-probe until"  # and the second, since the epoch, by which the host has taken it away
 _MARK = "SIGSRV_PROBE"
-_TOOLS = ("ip", "nsenter", "unshare", "setsid", "ping", "sleep", "grep", "tr", "readlink")
+TOOLS = ("ip", "nsenter", "unshare", "setsid", "ping", "sleep", "grep", "tr", "readlink")
 
 # Within the namespace: no address by itself but fe80::, at once; an address that nobody answers for; a link for tagged frames where
 # the kernel has 802.1Q already (asking for one would load its module). As long as it has no address it asks by ARP from 0.0.0.0, which
@@ -147,7 +147,7 @@ def setup(word: str, life_s: int, ports: Iterable[Sequence[str]]) -> str:
     ``refused REASON`` alone.
     """
     head = _SETUP.format(
-        inside=shlex.quote(_INSIDE), life=life_s, tools=" ".join(_TOOLS), mark=_MARK, word=word, alias=ALIAS
+        inside=shlex.quote(_INSIDE), life=life_s, tools=" ".join(TOOLS), mark=_MARK, word=word, alias=ALIAS
     )
     return head + _calls("port", ports)
 
