@@ -157,7 +157,7 @@ def test_a_bridge_keeps_its_own_mtu_and_address():
     """Of a bridge that nobody set them for, they follow its ports: it gets the throw-away one with its own MTU, and a high address."""
     with two("br0") as (one, other):
         one.on("ip", "link", "add", "plain", "type", "bridge")
-        one.on("ip", "link", "add", "p0", "mtu", "1300", "type", "veth", "peer", "name", "p1")
+        one.on("ip", "link", "add", "p0", "mtu", "2000", "type", "veth", "peer", "name", "p1")
         one.on("ip", "link", "set", "p0", "master", "plain", "up")
         one.on("ip", "link", "set", "plain", "up")
         seen = one.on("ip", "-o", "link", "show", "plain")
@@ -170,7 +170,7 @@ def test_a_bridge_keeps_its_own_mtu_and_address():
             _run(session, frames_script.teardown(WORD, ["sgp00000001"]))
 
         assert output.startswith("port 0 ok ")
-        assert "mtu 1300" in seen
+        assert "mtu 2000" in seen
         assert _facts_of(while_it_is_there) == _facts_of(seen)
         assert other.links()
 

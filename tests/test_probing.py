@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, ip_address, ip_interface, ip_network
 from typing import Any
 
 import jsonpatch
@@ -110,11 +110,19 @@ def test_an_address_that_a_nic_is_configured_with_is_not_tried():
 
 @pytest.mark.parametrize("address", ["", "10.9.0.1/32", "169.254.3.1/16"])
 def test_a_bridge_without_a_subnet_gets_link_local_addresses(address):
-    """RFC 3927 keeps the last 256."""
+    """Whatever there is instead of one: none, a single address, a network that is none."""
     for port in wanted(*subnet(address)).ports["minisrv"][1:]:
         for each in port.candidates:
             assert ip_address(each.split("/")[0]) in ip_network("169.254.0.0/16")
-            assert not each.startswith("169.254.255.")
+
+
+def test_the_last_256_link_local_addresses_are_nobody_s():
+    """RFC 3927 keeps them. Of those that may be tried 4096 are drawn, which would be some of them."""
+    drawn = list(probing._free(IPv4Network("169.254.0.0/16"), set()))
+
+    assert len(set(drawn)) == 4096
+    assert max(drawn) < ip_address("169.254.255.0")
+    assert min(drawn) >= ip_address("169.254.128.0")
 
 
 def test_a_bridge_that_is_not_there_or_not_told_of_gets_none():
