@@ -165,6 +165,29 @@ def test_a_waived_finding_that_is_named_is_put_right_like_any_other(tmp_path, ca
     assert "script:" in said
 
 
+def test_evidence_that_was_saved_sends_no_frames(tmp_path):
+    """--probe beside --evidence is wrong use: who asks for frames shall not take what was kept for an answer."""
+    done = run("sigsrv", "scan", "--probe", "--evidence", "demo", "--report-dir", str(tmp_path))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "sigsrv: error: --probe: evidence that was saved sends no frames\n"
+        "sigsrv: hint: leave out --probe, or --evidence\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probes_tells_what_probe_runs_and_sudoers_allows_none_of_it():
+    """The scripts are valid for sh; the file for a read-only account says nothing of them."""
+    told, scripts = run("sigsrv", "probes"), run("sigsrv", "probes", "--probe").stdout
+
+    assert "With --probe, and only then, also three scripts, as root" in told.stdout
+    assert "unshare -n sleep 70" in scripts
+    assert subprocess.run(["sh", "-n"], input=scripts, text=True, check=False).returncode == 0
+    allowed = run("sigsrv", "probes", "--sudoers", "audit").stdout
+    assert not any(tool in allowed for tool in ("unshare", "nsenter", "ping"))
+
+
 @pytest.mark.parametrize("command", [("sigsrv",), ("sigsrv", "scan"), ("sigsrv", "waive"), ("sigsrv-remediate",)])
 def test_help_ends_with_the_exit_statuses_and_fits_a_terminal(command):
     """--help says what the command does, its options and its exit statuses, within 80 columns."""

@@ -196,3 +196,12 @@ def waived(folder: Path, *changes: dict) -> tuple[str, ...]:
     content = {"version": 1, "waivers": [entry | {"until": "2027-01-17T12:00:00Z"}]}
     (folder / "waivers.yaml").write_text(json.dumps(content))
     return options
+
+
+def test_frames_and_saved_evidence_are_wrong_use(tmp_path):
+    """--probe asks hosts, --evidence asks none: pytest ends with 4 and runs nothing."""
+    done, found = checks(tmp_path, "--probe")
+
+    assert done.returncode == 4
+    assert "--probe: evidence that was saved sends no frames" in done.stdout + done.stderr
+    assert found == {}

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # packages: what the lab needs of the machine, and how it gets what is missing (Debian 12 with its backports).
 
-PACKAGES=(incus-base incus-client btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 busybox-static procps jq sudo)
+PACKAGES=(incus-base incus-client btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 busybox-static procps jq sudo iputils-ping)
 POLICY=/usr/sbin/policy-rc.d
 SOURCE=/etc/apt/sources.list.d/sigsrv-lab-backports.list
 

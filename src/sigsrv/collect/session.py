@@ -96,6 +96,10 @@ class Session(ABC):
         """What is left of the target's time."""
         return max(0.1, self.deadline - time.monotonic())
 
+    def extend(self, seconds: float) -> None:
+        """Give the session so many seconds from now on: for what is done after its host was read."""
+        self.deadline = time.monotonic() + seconds
+
     def __enter__(self) -> Session:
         try:
             self._open()
