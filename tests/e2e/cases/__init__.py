@@ -32,7 +32,6 @@ class Case:
     leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
     gone: bool = False  # once it is mended there is no such finding: what was judged is no more
     labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes just this
-    probe: bool = False  # shown with --probe alone
 
     @property
     def of_the_database(self) -> bool:
