@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-fault",
         action="store_true",
-        help="with --lab=vm: try there also what Incus's database alone tells, which is the same on any kernel (four hours)",
+        help="with --lab=vm: try each fault alone, and undo each remediation (a day); else several at a time",
     )
 
 

@@ -5,8 +5,8 @@
 
 inject() {
   on "$1" sh -c 'zfs list iso/ballast >/dev/null 2>&1 || {
-    zfs create -o mountpoint=/mnt/ballast -o compression=off iso/ballast
-    head -c 400M /dev/urandom >/mnt/ballast/file || true
+    zfs create -o mountpoint=/var/lib/incus/ballast -o compression=off iso/ballast
+    head -c 440M /dev/zero >/var/lib/incus/ballast/file 2>/dev/null || true
     zpool sync iso; }'
 }
 
