@@ -246,6 +246,11 @@ def test_zfs_pool_was_scrubbed_lately(facts, site, require):
                 because = finding_id("POOL-004", facts.name, wanted.name)
                 require.not_applicable(wanted.name, f"zpool {name} is not imported", because=because)
                 continue
+            if zpool.data_errors and zpool.scan is not None and zpool.scan.errors:
+                because = finding_id("POOL-004", facts.name, wanted.name)
+                reason = f"the last scrub of zpool {name} found the data errors that are there still"
+                require.not_applicable(wanted.name, reason, because=because)
+                continue
             if zpool.scan is None:
                 made = facts.storage.created(name)
                 holds, seen = _young(made, facts.collected, site.thresholds.zfs_scrub_days, facts.name)
