@@ -73,7 +73,7 @@ def before(lab: Lab) -> list[dict]:
 
 @pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
 def test_faults_are_found_side_by_side_and_leave_nothing(lab, before, group):
-    """Each finding of each fault, and no other; healed, the list is clean and the hosts are as they were."""
+    """Each finding of each fault, and no other. What one group leaves behind the next one finds, and the last test."""
     made = [BY_NAME[name] for name in group]
     wanted = {named(key): value for case in made for key, value in case.changes.items()}
     try:
@@ -83,9 +83,14 @@ def test_faults_are_found_side_by_side_and_leave_nothing(lab, before, group):
     finally:
         for case in reversed(made):
             lab.fault(case.fault, case.host, heal=True)
-    run, evidences = lab.scan()
 
     assert found == wanted
+
+
+def test_all_healed_the_list_is_clean_and_the_hosts_are_as_they_were(lab, before):
+    """After all of them: no verdict is another one, and nothing that lasts is different."""
+    run, evidences = lab.scan()
+
     assert difference(verdicts(run)) == {}
     assert state_of(evidences) == before[0]
 
