@@ -13,6 +13,7 @@ _OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_t
 _SPREAD_S = 3  # heartbeats are spread a little beyond half of the threshold
 _OFFLINE, _NO_APPARMOR = "Offline cluster member", "AppArmor support has been disabled"
 _POOL_LOST, _NETWORK_LOST = "Storage pool unavailable", "Network unavailable"
+_SKEW = "Time skew detected between leader and local"
 
 
 def _answers(facts):
@@ -287,11 +288,23 @@ def _away(facts):
             yield name, finding_id("CLUS-001", facts.name, name)
 
 
+def _with_a_wrong_clock(facts, site):
+    """The hosts whose clock HOST-007 finds wrong now."""
+    for host in facts.hosts.values():
+        try:
+            if host.machine.skew.nearest > site.thresholds.clock_skew_seconds:
+                yield host
+        except EvidenceError:
+            continue  # which HOST-007 tells
+
+
 def _root(facts, site, warning):
     """The id of the finding that has the cause of a warning; None where nothing else tells of it."""
     if warning.type == _OFFLINE:
         # its location is the member that missed another one; which one its message alone tells
         return next((root for name, root in _away(facts) if name != warning.location), None)
+    if warning.type == _SKEW:  # it stands with the member that noticed; the wrong clock may be the leader's
+        return next((finding_id("HOST-007", each.name, each.name) for each in _with_a_wrong_clock(facts, site)), None)
     host = facts.host_of(warning.location)
     if host is None:
         return None
