@@ -298,6 +298,14 @@ def _with_a_wrong_clock(facts, site):
             continue  # which HOST-007 tells
 
 
+def _is_lost(host, warning, name):
+    """Whether a warning is of that pool: it names it, or it names none and the pool is not what it should be."""
+    if warning.pool is None:
+        pool = host.incus.pool_at(name, host.member)
+        return pool is not None and pool.status != "Created"
+    return True
+
+
 def _root(facts, site, warning):
     """The id of the finding that has the cause of a warning; None where nothing else tells of it."""
     if warning.type == _OFFLINE:
@@ -311,9 +319,10 @@ def _root(facts, site, warning):
     if warning.type == _NO_APPARMOR:
         return finding_id("HOST-008", host.name, host.name)
     if warning.type == _POOL_LOST:
-        if any(wanted.name == warning.pool and wanted.is_on(host.name) for wanted in site.pools):
-            return finding_id("POOL-001", host.name, warning.pool)
-    elif warning.type == _NETWORK_LOST and warning.network in site.networks:
+        names = [pool.name for pool in site.pools if pool.is_on(host.name)]
+        lost = next((name for name in names if warning.pool in (name, None) and _is_lost(host, warning, name)), None)
+        return finding_id("POOL-001", host.name, lost) if lost else None
+    if warning.type == _NETWORK_LOST and warning.network in site.networks:
         there = host.incus.network_at(warning.network, host.member)
         if there is None or there.status != "Created":  # NET-004 looks at that, and not at warnings
             return finding_id("NET-004", host.name, warning.network)

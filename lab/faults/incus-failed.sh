@@ -7,7 +7,7 @@ DROPIN=/etc/systemd/system/incus.service.d/broken.conf
 
 inject() {
   on "$1" sh -c "mkdir -p ${DROPIN%/*}; printf '[Service]\nExecStartPre=/bin/false\nRestart=no\n' >$DROPIN; systemctl daemon-reload
-    systemctl stop incus.socket; systemctl restart incus.service || true"
+    systemctl stop --job-mode=ignore-dependencies incus.socket; systemctl restart --job-mode=ignore-dependencies incus.service || true"
   on "$1" systemctl --quiet is-failed incus.service
   [ "$1" = sigsrv ] || wait_for 60 "$1 Offline on sigsrv" member_is sigsrv "$1" OFFLINE
 }

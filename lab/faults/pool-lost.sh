@@ -6,8 +6,9 @@
 DRIVER=/sys/bus/virtio/drivers/virtio_blk
 
 inject() {
-  ! on "$1" test -e /dev/disk/by-id/virtio-iso || on "$1" sh -c "set -e
-    systemctl stop incus.socket incus.service
+  if ! on "$1" test -e /dev/disk/by-id/virtio-iso; then return; fi
+  stop_incusd "$1"
+  on "$1" sh -c "set -e
     zpool export iso
     device=\$(basename \"\$(readlink -f /sys/class/block/\"\$(basename \"\$(readlink -f /dev/disk/by-id/virtio-iso)\")\"/device)\")
     echo \"\$device\" >/run/lost-disk

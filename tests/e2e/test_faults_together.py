@@ -45,10 +45,10 @@ GROUPS = {
         "member-manual-minisrv",
     ),
     "firewalls and links": (
-        "ruleset-flushed-minisrv",
         "vlan-down-minisrv",
         "vlan-not-persisted-minisrv",
         "network-foreign-sigsrv",
+        "ruleset-flushed-minisrv",  # the last: a change of a network loads its rules anew
     ),
     "a lost disk and rules by hand": (
         "pool-lost-minisrv",

@@ -14,6 +14,16 @@ CASES = [
         labs=("vm",),
     ),
     Case("scrub-old", "minisrv", {"POOL-005@minisrv/iso": "fail"}, ["POOL-005@minisrv/iso"], labs=("vm",)),
-    Case("pool-lost", "minisrv", {"POOL-001@minisrv/iso": "fail"}, labs=("vm",)),
+    Case(
+        "pool-lost",
+        "minisrv",
+        {
+            "POOL-001@minisrv/iso": "fail",
+            **{f"POOL-00{number}@minisrv/iso": "not-applicable" for number in (3, 4, 5)},
+            "CLUS-005@cluster/Storage%20pool%20unavailable/minisrv": "not-applicable",
+            "CLUS-005@cluster/cluster": None,
+        },
+        labs=("vm",),
+    ),
     Case("pool-config", "sigsrv", {"POOL-002@sigsrv/iso": "fail", "POOL-002@minisrv/iso": "fail"}),
 ]
