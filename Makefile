@@ -24,7 +24,7 @@ check: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
-	shellcheck lab/lab lab/fault lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
+	shellcheck lab/lab lab/fault lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
 
 docs: setup
 	$(BIN)/python docs/generate.py

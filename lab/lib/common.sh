@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck source-path=SCRIPTDIR
 # common: names, paths and the few verbs that lab, fault and the rest of lib/ share, whichever lab it is.
 # There are two: in namespaces (ns/) and in virtual machines (vm/). Each has a driver.sh with the same functions: is_up, on, spawn,
 # start_sshd, start_incusd and so on. `choose_lab` reads one of them.
@@ -42,7 +43,7 @@ choose_lab() {
 only_lab_that_is_up() {
   local kind up=()
   for kind in ns vm; do
-    # shellcheck source=../ns/driver.sh
+    # shellcheck source=/dev/null # in a shell of its own: nothing of it stays
     if (. "$LAB/$kind/driver.sh"; is_up); then up+=("$kind"); fi
   done
   case ${#up[@]} in

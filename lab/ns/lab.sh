@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck source-path=SCRIPTDIR
 # ns/lab: how the lab of namespaces comes up, and how nothing of it is left.
 
 # shellcheck source=packages.sh

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck source-path=SCRIPTDIR
 # vm/lab: how the lab of virtual machines comes up, and how nothing of it is left but what is cached.
 #
 # Two things are made once and kept, each in a folder whose name is a hash of what it is made of: the image (a disk, a kernel), and the

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck source-path=SCRIPTDIR
 # vm/machines: how the virtual machines start, are saved and end.
 
 # shellcheck source=disks.sh
@@ -44,7 +45,7 @@ layer() { qemu-img create -q -f qcow2 -F qcow2 -b "${1:-$2}" "$3"; } # BELOW ELS
 # start_machine HOST IMAGE [MEMORY]: from its disks, or on from the moment at which MEMORY was saved; then it stands still.
 # EXTRA_BOOT: more words for its kernel.
 start_machine() {
-  local host=$1 image=$2 saved=${3:-} dir=$STATE/$1 peer number=1 line name drives=() hosts
+  local host=$1 image=$2 saved=${3:-} dir=$STATE/$1 peer number=1 line name drives=() known
   peer=$(other_of "$host")
   [ "$host" = sigsrv ] || number=2
   for line in "root 6G" "${DISKS[@]}"; do
@@ -52,13 +53,13 @@ start_machine() {
     drives+=(-drive "if=none,id=$name,file=$dir/$name.qcow2,format=qcow2,cache=unsafe,discard=unmap"
       -device "virtio-blk-pci,drive=$name,serial=$name")
   done
-  hosts=$(for each in "${HOSTS[@]}"; do printf '%s:%s,' "${ADDRESS[$each]}" "$each"; done)
+  known=$(for each in "${HOSTS[@]}"; do printf '%s:%s,' "${ADDRESS[$each]}" "$each"; done)
   rm -f "$dir/trunk"
   (
     let_go
     exec qemu-system-x86_64 -name "$host" -nodefaults -display none -machine q35,hpet=off -accel "$(accelerator "$image")" -cpu max -smp 2 -m "$MEMORY_MIB" \
       -kernel "$image/vmlinuz" -initrd "$image/initrd.img" \
-      -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${hosts%,} ${EXTRA_BOOT:-}" \
+      -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${known%,} ${EXTRA_BOOT:-}" \
       "${drives[@]}" \
       -netdev "user,id=outside,restrict=on,hostfwd=tcp:127.0.0.1:${SSH_PORT[$host]}-$GUEST:22,hostfwd=tcp:127.0.0.1:${API_PORT[$host]}-$GUEST:8443" \
       -device "virtio-net-pci,netdev=outside,mac=52:54:00:00:00:0$number,romfile=" \

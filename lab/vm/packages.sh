@@ -2,6 +2,7 @@
 # vm/packages: what the lab needs of this machine, and how it gets what is missing (Debian 12 or later).
 
 PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring openssh-client busybox-static procps jq e2fsprogs)
+# shellcheck disable=SC2034 # for lab.sh
 SUITE=trixie
 
 missing_packages() {
@@ -28,7 +29,7 @@ install_packages() {
 mirror() {
   local found
   # shellcheck disable=SC2016 # apt expands it
-  found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $(. /etc/os-release && echo "$VERSION_CODENAME")" | head -1)
+  found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" | head -1)
   [ -n "$found" ] || fail 3 "no package source of this machine has a Debian mirror" "apt-get indextargets"
   echo "$found"
 }
