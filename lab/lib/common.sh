@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shellcheck source-path=SCRIPTDIR
 # common: names, paths and the few verbs that lab, fault and the rest of lib/ share, whichever lab it is.
-# There are two: in namespaces (ns/) and in virtual machines (vm/). Each has a driver.sh with the same functions: is_up, on, spawn,
-# start_sshd, start_incusd and so on. `choose_lab` reads one of them.
+# There are two: in namespaces (ns/) and in virtual machines (vm/). Each has a driver.sh with the same functions: on, spawn, start_sshd,
+# start_incusd and so on. `choose_lab` reads one of them.
 # shellcheck disable=SC2034 # most of these names are for the files that source this one
 
 if [ "$(uname -s)" != Linux ]; then   # before anything that an old bash can't read
@@ -75,6 +75,19 @@ start_time() { # PID
   echo "${20}"
 }
 
+host_pid() { # HOST: the pid of its first process (ns) or of its machine (vm), as seen from outside; fails when there is none
+  local pid started
+  read -r pid started 2>/dev/null <"$STATE/$1/$PID_FILE" || return 1
+  [ "$(start_time "$pid")" = "$started" ] || return 1
+  echo "$pid"
+}
+
+is_up() {
+  local host
+  [ -e "$STATE/complete" ] || return 1
+  for host in "${HOSTS[@]}"; do host_pid "$host" >/dev/null || return 1; done
+}
+
 # Only one command changes the lab at a time. What outlives the command must not keep the lock, nor whatever else the
 # caller had open: a lock of its own, say, would never be free again.
 let_go() {
@@ -99,6 +112,13 @@ claim_state() {
     fail 3 "$STATE is not empty and not the lab's" "$STATE_VARIABLE=$STATE_DEFAULT $0${OPTION:+ $OPTION} up"
   mkdir -p "$STATE"
   : >"$STATE/$MARK"
+}
+
+missing_packages() {
+  local package
+  for package in "${PACKAGES[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
 }
 
 # wait_for SECONDS WHAT CMD...: until the command succeeds

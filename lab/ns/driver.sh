@@ -8,6 +8,7 @@ STATE=$(realpath -m -- "${SIGSRV_LAB_DIR:-$STATE_DEFAULT}")
 LOCK=/run/lock/sigsrv-lab.lock   # one for the machine: the names of links and cgroups are the machine's too
 PATIENCE=120                     # seconds until a command gives up waiting for another one
 SLOWNESS=1                       # how much slower than a machine of its own: all time limits are that much longer
+PID_FILE=pid1                   # in the folder of a host: a pid, and when it started
 MARK=made-by-sigsrv-lab           # a file in $STATE: only what bears it is ever deleted
 NEEDS_ROOT="it makes namespaces, links and loop devices"
 OPTION=
@@ -24,19 +25,6 @@ member_address() { echo "${ADDRESS[$1]}:8443"; }                      # HOST: wh
 ssh_address() { echo "  HostName ${ADDRESS[$1]}"; }   # HOST: for ssh_config
 known_as() { echo "$1,${ADDRESS[$1]}"; }              # HOST: for known_hosts
 host_key() { cat "$STATE/$1/sshkeys/ssh_host_ed25519_key.pub"; }
-
-host_pid() { # HOST: its pid 1 as seen from outside; fails when there is none
-  local pid started
-  read -r pid started 2>/dev/null <"$STATE/$1/pid1" || return 1
-  [ "$(start_time "$pid")" = "$started" ] || return 1
-  echo "$pid"
-}
-
-is_up() {
-  local host
-  [ -e "$STATE/complete" ] || return 1
-  for host in "${HOSTS[@]}"; do host_pid "$host" >/dev/null || return 1; done
-}
 
 describe_host() { # HOST: a line for `status`
   echo "$1: pid $(host_pid "$1"), ${ADDRESS[$1]}, sshd $(state_of sshd_runs "$1"), incusd $(state_of incusd_runs "$1")"

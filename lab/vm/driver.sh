@@ -9,6 +9,7 @@ STATE=$(realpath -m -- "${SIGSRV_VM_LAB_DIR:-$STATE_DEFAULT}")
 LOCK=/run/lock/sigsrv-vm-lab.lock   # one for the machine: so are the ports
 PATIENCE=600
 SLOWNESS=4                          # emulated, and two of them on one machine
+PID_FILE=started                   # in the folder of a host: a pid, and when it started
 MARK=made-by-sigsrv-lab
 NEEDS_ROOT="it makes the image of a whole system"
 OPTION=--lab=vm
@@ -27,19 +28,6 @@ member_address() { echo "${ADDRESS[$1]}:8443"; }
 ssh_address() { printf '  HostName 127.0.0.1\n  Port %s\n' "${SSH_PORT[$1]}"; }   # HOST: for ssh_config
 known_as() { echo "[127.0.0.1]:${SSH_PORT[$1]}"; }                              # HOST: for known_hosts
 host_key() { on "$1" cat /etc/ssh/ssh_host_ed25519_key.pub </dev/null; }
-
-host_pid() { # HOST: the pid of its QEMU
-  local pid started
-  read -r pid started 2>/dev/null <"$STATE/$1/started" || return 1
-  [ "$(start_time "$pid")" = "$started" ] || return 1
-  echo "$pid"
-}
-
-is_up() {
-  local host
-  [ -e "$STATE/complete" ] || return 1
-  for host in "${HOSTS[@]}"; do host_pid "$host" >/dev/null || return 1; done
-}
 
 describe_host() { # HOST: a line for `status`
   echo "$1: pid $(host_pid "$1"), ssh at 127.0.0.1:${SSH_PORT[$1]}, API at 127.0.0.1:${API_PORT[$1]}, $(machine_state "$1")"

@@ -1,16 +1,10 @@
 # shellcheck shell=bash
 # vm/packages: what the lab needs of this machine, and how it gets what is missing (Debian 12 or later).
 
+# shellcheck disable=SC2034 # for missing_packages
 PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring openssh-client busybox-static procps jq e2fsprogs)
 # shellcheck disable=SC2034 # for lab.sh
 SUITE=trixie
-
-missing_packages() {
-  local package
-  for package in "${PACKAGES[@]}"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
-  done
-}
 
 install_packages() {
   local missing log=$STATE/apt.log
