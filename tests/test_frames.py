@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -288,6 +289,25 @@ def test_what_a_host_says_beside_the_point_is_an_error(setup, sent, reason):
 
     with pytest.raises(EvidenceError, match=reason):
         FrameFacts(found["one"]).sent.on("br0")
+
+
+def test_what_came_back_in_a_tag_is_told_from_what_came_back_without():
+    """Small and full, with and without a tag: each is a line of its own, and none is taken for the beginning of another."""
+    ports = (port(1), replace(port(2), number=2))
+    setup = "".join(f"port {index} ok 12 1500 {each.candidates[0]} yes\n" for index, each in enumerate(ports))
+    passed, lost = "3 packets transmitted, 3 received, x", "3 packets transmitted, 0 received, x"
+    sent = "".join(
+        f"said {index} small {lost}\nsaid {index} arp []\nsaid {index} tagged {passed}\nsaid {index} tagged-full {lost}\n"
+        for index in (0, 1)
+    )
+    with Saying(setup, sent, "left\n"):
+        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": ports}))
+
+    for told in FrameFacts(found["one"]).sent.on("br0"):
+        assert told.path.tagged
+        assert told.path.tagged_full
+        assert (told.path.tagged.passed, told.path.tagged_full.passed) == (True, False)
+    assert json.loads(found["one"].probes["frames"].stdout)["paths"][0]["tagged-full"] == lost
 
 
 def test_what_is_still_there_at_the_end_is_told():

@@ -110,5 +110,3 @@ all_have_leases_at() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -
 
 # What a daemon told of a fault that is gone. A failed unit is not forgotten: that is for who healed it to show.
 forget_log() { on "$1" journalctl --quiet --rotate --vacuum-time=1s </dev/null; } # HOST
-
-clock_is_kept() { on "$1" timedatectl show -p NTPSynchronized --value </dev/null | grep -qx yes; } # HOST

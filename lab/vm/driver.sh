@@ -59,3 +59,4 @@ stop_incusd() {
 }
 
 set_clocks() { "$LAB/vm/qemu" clock "$STATE/sigsrv/agent" "$STATE/minisrv/agent"; }   # the guests', from this machine
+clock_is_kept() { on "$1" timedatectl show -p NTPSynchronized --value </dev/null | grep -qx yes; }   # HOST

@@ -53,6 +53,7 @@ build() {
   set_clocks
   say "both machines go on from their saved state"
   for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
+  for host in "${HOSTS[@]}"; do wait_for 30 "a clock of $host that is kept" clock_is_kept "$host"; done
   freshen
   write_clients
   : >"$STATE/complete"

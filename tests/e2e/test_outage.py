@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import BIN, ROOT, Lab, clean
 
 pytestmark = pytest.mark.lab("vm")
-HOST_S = 60  # what the site of this lab gives each host
+HOST_S = 120  # what the site of this lab gives each host
 TOGETHER = (
     "CLUS",
     "XHOST",

@@ -28,7 +28,7 @@ BRIDGES = ("sigsrvbr0", "incusbr0", "userbr0")
 
 def life_s(lab: Lab) -> int:
     """After so long a host has taken away by itself what was made."""
-    return {"ns": 70, "vm": 130}[lab.kind]
+    return {"ns": 70, "vm": 250}[lab.kind]
 
 
 def probed(lab: Lab, **options: Any) -> tuple[Run, dict[str, Evidence]]:

@@ -231,10 +231,10 @@ class _Round:
     def _read_sent(self, output: str) -> None:
         """Lay what came back beside what was asked. A line that belongs to nothing spoils all of it."""
         for line in output.splitlines():
-            told = re.fullmatch(r"said (\d{1,6}) (small|full|tagged|tagged-full|six|arp|gone) ?(.*)", line)
+            told = re.fullmatch(r"said (\d{1,6}) (small|full|tagged|tagged-full|six|arp|gone)(?: (.*))?", line)
             if told is None or int(told[1]) >= len(self._paths) or told[2] in self._paths[int(told[1])]:
                 raise Refused(Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r} is no answer to a frame"))
-            self._paths[int(told[1])][told[2]] = told[3].strip()
+            self._paths[int(told[1])][told[2]] = (told[3] or "").strip()
 
     def teardown(self) -> None:
         """Take away what was made, and see that it is gone. Does nothing where nothing was begun."""
