@@ -59,6 +59,8 @@ is_host() {
   return 1
 }
 
+other_host() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; }
+
 need_root() {
   [ "$(id -u)" = 0 ] || fail 3 "the lab needs root: $NEEDS_ROOT" "sudo $0 ${*:-up}"
 }

@@ -59,8 +59,6 @@ move_port() { # HOST LINK [BRIDGE]
   if [ -n "${3:-}" ]; then on "$1" ip link set "$2" master "$3"; else on "$1" ip link set "$2" nomaster; fi
 }
 
-other_host() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; }
-
 member_is() { [ "$(members_as_seen "$1" | grep "^$2,")" = "$2,$3" ]; }   # SEEN-FROM MEMBER STATUS
 
 # The fingerprint of the image that the lab's instances are made of

@@ -21,8 +21,6 @@ accelerator() { # IMAGE
   cat "$file"
 }
 
-other_of() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; }
-
 # make_disks IMAGE [SAVED]: fresh disks for each host, layers on top of those that were saved, or of the image's. Neither is written to.
 make_disks() {
   local host line name size
@@ -46,7 +44,7 @@ layer() { qemu-img create -q -f qcow2 -F qcow2 -b "${1:-$2}" "$3"; } # BELOW ELS
 # EXTRA_BOOT: more words for its kernel.
 start_machine() {
   local host=$1 image=$2 saved=${3:-} dir=$STATE/$1 peer number=1 line name drives=() known
-  peer=$(other_of "$host")
+  peer=$(other_host "$host")
   [ "$host" = sigsrv ] || number=2
   for line in "root 6G" "${DISKS[@]}"; do
     name=${line% *}

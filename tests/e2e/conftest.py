@@ -22,8 +22,7 @@ from sigsrv.finding import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-KINDS = ("ns", "vm")  # in namespaces, in virtual machines
-STATES = {
+STATES = {  # in namespaces, in virtual machines
     "ns": Path(os.environ.get("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab")),
     "vm": Path(os.environ.get("SIGSRV_VM_LAB_DIR", "/var/tmp/sigsrv-vm-lab")),
 }
