@@ -11,6 +11,7 @@ _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series
 _OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_threshold"
 _SPREAD_S = 3  # heartbeats are spread a little beyond half of the threshold
+_PATIENCE_S = 240  # a threshold lowered from more than that leaves members Offline for longer than a script may wait
 _OFFLINE, _NO_APPARMOR = "Offline cluster member", "AppArmor support has been disabled"
 _POOL_LOST, _NETWORK_LOST = "Storage pool unavailable", "Network unavailable"
 _SKEW = "Time skew detected between leader and local"
@@ -183,7 +184,11 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
         if set_to[key] != value:
             settings.append({"key": key, "value": str(value), "member": "", "settle": ""})
     if set_to[_OFFLINE_AFTER] > wanted.offline_threshold:  # all are Offline until they are heard of at the new pace
-        settings[0]["settle"] = str(wanted.offline_threshold // 2 + _SPREAD_S)
+        settings[0]["settle"] = str(max(wanted.offline_threshold, set_to[_OFFLINE_AFTER] // 2) + _SPREAD_S)
+        if set_to[_OFFLINE_AFTER] > _PATIENCE_S:
+            refused.append(
+                f"lower {_OFFLINE_AFTER} when members may be Offline for {set_to[_OFFLINE_AFTER]} s: the old pace goes on for two heartbeats"
+            )
         if set_to[_HEALING_AFTER] or wanted.healing_threshold:
             refused.append(
                 f"lower {_OFFLINE_AFTER} while {_HEALING_AFTER} is 0: members are Offline until the next heartbeat"

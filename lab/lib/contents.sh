@@ -22,6 +22,22 @@ cluster: {enabled: true, server_name: minisrv, server_address: "$(member_address
 Y
 }
 
+fill_cluster() {
+  local host jobs=()
+  create_pools
+  say "pools nvme, hdd, iso"
+  create_acls
+  create_networks
+  say "networks sigsrvbr0, incusbr0, userbr0 with their ACLs"
+  import_image
+  create_projects
+  say "projects restricted, user-alice, user-bob; profiles"
+  for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
+  for host in "${jobs[@]}"; do wait "$host"; done
+  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
+  wait_for 30 "a lease for each running instance" all_have_leases
+}
+
 create_pools() {
   local line name driver options host
   for line in "${POOL_OPTIONS[@]}"; do

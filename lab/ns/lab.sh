@@ -14,7 +14,7 @@ need_machine() {
 }
 
 build() {
-  local host jobs=()
+  local host
   set +m
   ssh-keygen -q -t ed25519 -N '' -C sigsrv-lab -f "$STATE/id"
   build_image "$STATE/busybox.tar.gz"
@@ -25,18 +25,7 @@ build() {
   say "two hosts: sshd and incusd run"
   form_cluster
   say "one cluster"
-  create_pools
-  say "pools nvme, hdd, iso"
-  create_acls
-  create_networks
-  say "networks sigsrvbr0, incusbr0, userbr0 with their ACLs"
-  import_image
-  create_projects
-  say "projects restricted, user-alice, user-bob; profiles"
-  for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
-  for host in "${jobs[@]}"; do wait "$host"; done
-  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
-  wait_for 30 "a lease for each running instance" all_have_leases
+  fill_cluster
   forget_warnings sigsrv
   write_clients
   : >"$STATE/complete"

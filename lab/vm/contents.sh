@@ -2,7 +2,7 @@
 # vm/contents: the cluster of the virtual machines and what is in it, made once and then saved.
 
 make_contents() { # IMAGE FOLDER
-  local image=$1 folder=$2 new host jobs=()
+  local image=$1 folder=$2 new host
   new=$(mktemp -d "$CACHE/new.XXXXXX")
   make_disks "$image"
   build_image "$STATE/busybox.tar.gz"
@@ -16,18 +16,7 @@ make_contents() { # IMAGE FOLDER
   for host in "${HOSTS[@]}"; do
     on "$host" zpool create -m none hdd mirror /dev/disk/by-id/virtio-hdd-a /dev/disk/by-id/virtio-hdd-b </dev/null
   done
-  create_pools
-  say "pools nvme, hdd, iso"
-  create_acls
-  create_networks
-  say "networks sigsrvbr0, incusbr0, userbr0 with their ACLs"
-  import_image
-  create_projects
-  say "projects restricted, user-alice, user-bob; profiles"
-  for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
-  for host in "${jobs[@]}"; do wait "$host"; done
-  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
-  wait_for 30 "a lease for each running instance" all_have_leases
+  fill_cluster
   for host in "${HOSTS[@]}"; do
     on "$host" sh -c 'zpool scrub -w nvme; zpool scrub -w hdd; zpool scrub -w iso; journalctl --quiet --rotate --vacuum-time=1s' </dev/null
   done

@@ -55,7 +55,7 @@ start_machine() {
   rm -f "$dir/trunk"
   (
     let_go
-    exec qemu-system-x86_64 -name "$host" -nodefaults -display none -machine q35,hpet=off -accel "$(accelerator "$image")" -cpu max -smp 2 -m "$MEMORY_MIB" \
+    exec qemu-system-x86_64 -name "$host" -nodefaults -display none -machine q35,hpet=off -accel "$(accelerator "$image")" -cpu max -smp "$CPUS" -m "$MEMORY_MIB" \
       -kernel "$image/vmlinuz" -initrd "$image/initrd.img" \
       -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${known%,} ${EXTRA_BOOT:-}" \
       "${drives[@]}" \
