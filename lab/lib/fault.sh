@@ -104,6 +104,27 @@ is_well_again() {
   forget_warnings "$1"
 }
 
+# forty_days_ago HOST SCRIPT: runs it with the clock of the host set back. A moment is enough, and the daemon stands still in it: to the other
+# members a clock so wrong would be a fault of its own.
+forty_days_ago() {
+  local pid
+  pid=$(incusd_pid "$1")
+  # shellcheck disable=SC2016 # expanded on the host
+  on "$1" sh -c 'set -e
+    systemctl stop lab-clock chrony
+    kill -STOP "$1"
+    date -s "@$(($(date +%s) - 40 * 86400))" >/dev/null
+    status=0
+    sh -ec "$2" || status=$?
+    date -s "@$(($(date +%s) + 40 * 86400))" >/dev/null
+    kill -CONT "$1"
+    systemctl start chrony lab-clock
+    exit "$status"' sh "$pid" "$2" </dev/null
+  set_clocks
+  wait_for 30 "a clock of $1 that is kept" clock_is_kept "$1"
+  is_well_again "$1"
+}
+
 all_have_leases_at() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'; } # HOST
 
 # What a daemon told of a fault that is gone. A failed unit is not forgotten: that is for who healed it to show.

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.lab("vm")
 GROUPS = {
     "systemd, ZFS and VLANs": (
         "scrub-old-minisrv",
+        "scrub-never-sigsrv",
         "vlan-wrong-id-minisrv",
         "vlan-address-minisrv",
         "mtu-small-minisrv",

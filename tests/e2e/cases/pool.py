@@ -14,6 +14,7 @@ CASES = [
         labs=("vm",),
     ),
     Case("scrub-old", "minisrv", {"POOL-005@minisrv/iso": "fail"}, ["POOL-005@minisrv/iso"], labs=("vm",)),
+    Case("scrub-never", "sigsrv", {"POOL-005@sigsrv/iso": "fail"}, ["POOL-005@sigsrv/iso"], labs=("vm",)),
     Case(
         "pool-lost",
         "minisrv",
