@@ -3,13 +3,15 @@
 # make check  ruff, mypy --strict, shellcheck
 # make docs   docs/policies.md and the README's table of policies, from the policies' own files
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
+# make vm-lab the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down takes them away
+# make e2e-vm the tests of tests/e2e on the virtual machines: about an hour
 # make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
 # make lock   pin the dependencies anew
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs lab lab-down bench-collect lock setup setup-dev clean
+.PHONY: demo test check docs lab lab-down vm-lab vm-lab-down e2e-vm bench-collect lock setup setup-dev clean
 
 demo: setup
 	@$(BIN)/sigsrv demo
@@ -22,7 +24,7 @@ check: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
-	shellcheck lab/lab lab/fault lab/lib/*.sh lab/faults/*.sh .ci/run
+	shellcheck lab/lab lab/fault lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
 
 docs: setup
 	$(BIN)/python docs/generate.py
@@ -32,6 +34,15 @@ lab:
 
 lab-down:
 	lab/lab down
+
+vm-lab:
+	lab/lab --lab=vm up
+
+vm-lab-down:
+	lab/lab --lab=vm down
+
+e2e-vm: setup-dev
+	$(BIN)/python -m pytest tests/e2e --lab=vm
 
 bench-collect: setup lab
 	@$(BIN)/python lab/bench-collect

@@ -1,16 +1,19 @@
 """Checks of ACL: what becomes of them on the hosts."""
 
+from contextlib import contextmanager
 from ipaddress import ip_interface
 
 from sigsrv.desired import managed, nics_on
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
-from sigsrv.facts.ranges import Addresses, addresses, common, is_every_port, packets
+from sigsrv.facts.frames import exchanged
+from sigsrv.facts.ranges import Addresses, Packets, addresses, common, is_every_port, packets, ports
 from sigsrv.facts.resources import AclRule
 from sigsrv.finding import finding_id
 
 _LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network gives out
+_NAMED = 6  # of what passed
 _FAMILIES = frozenset({"IPv4", "IPv6"})
 
 
@@ -52,13 +55,122 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, 
                 if host in by_nics and _acls(nic):
                     open_default = nic.get("security.acls.default.ingress.action") == "allow"
                     faults += _passing(acls, _acls(nic), "ingress" if open_default else None, own)
+            shown = None
+            if any(host.frames.were_sent for host in facts.hosts.values()):
+                own_rules = [rule for name in attached if name in acls for rule in acls[name].rules]
+                network_open = network.config.get("security.acls.default.egress.action") == "allow"
+                guards = _Guards(own_rules, network_open, set(facts.hosts) - set(by_nics), acls, nics)
+                with _told_at_least(faults):
+                    shown = _Shown(exchanged([host.frames.sent for host in facts.hosts.values()], bridge.name), guards)
             require(
                 bridge.name,
-                not faults,
+                not faults and not (shown and shown.breaches),
                 expected="what goes from one instance to another meets ACLs, and none lets it pass by all ports",
-                observed="; ".join(dict.fromkeys(faults)) or f"filtered on {', '.join(facts.hosts)}",
+                observed="; ".join([*dict.fromkeys(faults), *_seen(facts, faults, shown)]),
                 reason=f"there are instances of {', '.join(projects)} on it",
             )
+
+
+@contextmanager
+def _told_at_least(faults):
+    """What was configured wrong is a failure, whether frames could be sent or not; else what was not shown is unknown."""
+    try:
+        yield
+    except EvidenceError as cause:
+        if not faults:
+            raise
+        faults.append(f"what really passes was not shown: {cause.reason}")
+
+
+def _seen(facts, faults, shown):
+    """What the configuration comes to, and what frames showed of it, in words."""
+    if shown and shown.breaches and not faults:
+        return [f"configured, and not effective: {_some(shown.breaches)}; no rule admits it"]
+    found = [] if faults else [f"filtered on {', '.join(facts.hosts)}"]
+    if shown is None:
+        return found
+    tried = shown.tried if faults else shown.telling
+    if not tried:
+        found.append("no frame could show it")
+    elif faults and shown.passed:
+        found.append(f"shown: {_some(shown.passed)}")
+    elif shown.admitted:
+        found.append(f"shown: {shown.admitted} of {tried} pings passed, which a rule admits")
+    else:
+        found.append(f"shown: none of {tried} pings passed")
+    return found
+
+
+def _some(lines):
+    more = len(lines) - _NAMED
+    return "; ".join(lines[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+class _Guards:
+    """What stands between two ends on a bridge, by the configuration.
+
+    rules, is_open: the network's, and whether their default admits; filtering: the hosts that hold what their bridge passes on
+    against them; on the others a NIC has ACLs of its own, and a throw-away namespace has none.
+    """
+
+    def __init__(self, rules, is_open, filtering, acls, nics):
+        self._network, self._filtering, self._acls = (rules, is_open), filtering, acls
+        self._nics = {f"{instance.resource}/{name}": nic for instance, _, name, nic in nics}
+
+    def holding(self, sent):
+        """The rules that a packet meets, and whether their default admits; None where it meets none."""
+        if {sent.here, sent.path.host} & self._filtering:
+            return self._network
+        nic = self._nics.get(sent.path.instance, {})
+        if not _acls(nic):
+            return None
+        rules = [rule for name in _acls(nic) if name in self._acls for rule in self._acls[name].rules]
+        is_open = nic.get("security.acls.default.ingress.action") == "allow"
+        return [rule for rule in rules if rule.direction == "ingress"], is_open
+
+
+class _Shown:
+    """What frames showed. passed: the pings that were answered, in words; breaches: those of them that meet rules of which none admits it.
+
+    tried: how many pings there was a way for; telling: how many of these meet rules; admitted: how many of those passed by a rule.
+    """
+
+    def __init__(self, told, guards):
+        self.tried, self.telling, self.admitted, passed, breaches = 0, 0, 0, [], []
+        for each in told:
+            path, holding = each.path, guards.holding(each)
+            for family, replies in ((4, path.small), (6, path.six)):
+                if replies is None or (family == 4 and path.seen != path.mac):
+                    continue  # what has no way there tells nothing of rules
+                self.tried += 1
+                self.telling += holding is not None
+                if replies.passed:
+                    whose = path.instance or f"a namespace of {path.host}"
+                    words = f"{whose} answers a ping by IPv{family} from a namespace of {each.here}"
+                    passed.append(words)
+                    if holding is not None and _admits(*holding, *_ends(each, family)):
+                        self.admitted += 1
+                    elif holding is not None:
+                        breaches.append(words)
+        self.passed, self.breaches = list(dict.fromkeys(passed)), list(dict.fromkeys(breaches))
+
+
+def _ends(sent, family):
+    """Where a ping came from and where it went."""
+    if family == 6:
+        return addresses(_LINK_LOCAL), addresses(_LINK_LOCAL)
+    return addresses(sent.source), addresses(sent.path.address)
+
+
+def _admits(rules, is_open, source, destination):
+    """Whether a ping may pass some rules: those that deny come first. A word that is no address may mean anybody."""
+    protocol, kind = ("icmp4", "8") if source.v4 else ("icmp6", "128")
+    ping = Packets(source, destination, protocol, ports(""), ports(""), (kind, "0"))
+    active = [(rule, packets(rule)) for rule in rules if rule.takes_effect]
+    if any(not rule.allows and speaks.covers(ping) for rule, speaks in active):
+        return False
+    unknown = any(rule.allows and (speaks.source.unknown or speaks.destination.unknown) for rule, speaks in active)
+    return is_open or unknown or any(rule.allows and speaks.meets(ping) for rule, speaks in active)
 
 
 def _acls(nic):

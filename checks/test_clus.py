@@ -11,8 +11,10 @@ _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series
 _OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_threshold"
 _SPREAD_S = 3  # heartbeats are spread a little beyond half of the threshold
+_PATIENCE_S = 240  # a threshold lowered from more than that leaves members Offline for longer than a script may wait
 _OFFLINE, _NO_APPARMOR = "Offline cluster member", "AppArmor support has been disabled"
 _POOL_LOST, _NETWORK_LOST = "Storage pool unavailable", "Network unavailable"
+_SKEW = "Time skew detected between leader and local"
 
 
 def _answers(facts):
@@ -182,7 +184,11 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
         if set_to[key] != value:
             settings.append({"key": key, "value": str(value), "member": "", "settle": ""})
     if set_to[_OFFLINE_AFTER] > wanted.offline_threshold:  # all are Offline until they are heard of at the new pace
-        settings[0]["settle"] = str(wanted.offline_threshold // 2 + _SPREAD_S)
+        settings[0]["settle"] = str(max(wanted.offline_threshold, set_to[_OFFLINE_AFTER] // 2) + _SPREAD_S)
+        if set_to[_OFFLINE_AFTER] > _PATIENCE_S:
+            refused.append(
+                f"lower {_OFFLINE_AFTER} when members may be Offline for {set_to[_OFFLINE_AFTER]} s: the old pace goes on for two heartbeats"
+            )
         if set_to[_HEALING_AFTER] or wanted.healing_threshold:
             refused.append(
                 f"lower {_OFFLINE_AFTER} while {_HEALING_AFTER} is 0: members are Offline until the next heartbeat"
@@ -287,20 +293,41 @@ def _away(facts):
             yield name, finding_id("CLUS-001", facts.name, name)
 
 
+def _with_a_wrong_clock(facts, site):
+    """The hosts whose clock HOST-007 finds wrong now."""
+    for host in facts.hosts.values():
+        try:
+            if host.machine.skew.nearest > site.thresholds.clock_skew_seconds:
+                yield host
+        except EvidenceError:
+            continue  # which HOST-007 tells
+
+
+def _is_lost(host, warning, name):
+    """Whether a warning is of that pool: it names it, or it names none and the pool is not what it should be."""
+    if warning.pool is None:
+        pool = host.incus.pool_at(name, host.member)
+        return pool is not None and pool.status != "Created"
+    return True
+
+
 def _root(facts, site, warning):
     """The id of the finding that has the cause of a warning; None where nothing else tells of it."""
     if warning.type == _OFFLINE:
         # its location is the member that missed another one; which one its message alone tells
         return next((root for name, root in _away(facts) if name != warning.location), None)
+    if warning.type == _SKEW:  # it stands with the member that noticed; the wrong clock may be the leader's
+        return next((finding_id("HOST-007", each.name, each.name) for each in _with_a_wrong_clock(facts, site)), None)
     host = facts.host_of(warning.location)
     if host is None:
         return None
     if warning.type == _NO_APPARMOR:
         return finding_id("HOST-008", host.name, host.name)
     if warning.type == _POOL_LOST:
-        if any(wanted.name == warning.pool and wanted.is_on(host.name) for wanted in site.pools):
-            return finding_id("POOL-001", host.name, warning.pool)
-    elif warning.type == _NETWORK_LOST and warning.network in site.networks:
+        names = [pool.name for pool in site.pools if pool.is_on(host.name)]
+        lost = next((name for name in names if warning.pool in (name, None) and _is_lost(host, warning, name)), None)
+        return finding_id("POOL-001", host.name, lost) if lost else None
+    if warning.type == _NETWORK_LOST and warning.network in site.networks:
         there = host.incus.network_at(warning.network, host.member)
         if there is None or there.status != "Created":  # NET-004 looks at that, and not at warnings
             return finding_id("NET-004", host.name, warning.network)

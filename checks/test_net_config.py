@@ -12,6 +12,7 @@ from sigsrv.finding import finding_id
 # What Incus takes an unset key of a bridge for, beside its booleans.
 _DEFAULTS = {"bridge.driver": "native", "bridge.mtu": "1500", "ipv4.address": "none", "ipv6.address": "none"}
 _FIREWALLS = ("ipv4.firewall", "ipv6.firewall")
+_CLOCK_S, _LIFE_S = 60, 3600  # how far a host's clock may be off; how long a port lives at most that another scan made
 
 
 @policy("NET-006")
@@ -27,7 +28,7 @@ def test_bridge_has_no_ports_but_its_vlan_interface_and_nics(facts, site, requir
             require.not_applicable(name, f"there is no bridge {name} on {facts.name}", because=because)
             continue
         with require.about(name):
-            others = facts.network.bridge(name).ports - vlans - set(wanted.extra_ports)
+            others = facts.network.bridge(name).ports - vlans - set(wanted.extra_ports) - _throw_away(facts, links)
             foreign = sorted(others - _made_by_incus(facts, name, links) - _nics(facts)) if others else []
             if foreign:
                 _all_read(facts)
@@ -40,6 +41,12 @@ def test_bridge_has_no_ports_but_its_vlan_interface_and_nics(facts, site, requir
                 reason="an instance that was stopped during the scan looks so: scan again" if passing else "",
                 fix={"bridge": name, "ports": foreign},
             )
+
+
+def _throw_away(facts, links):
+    """The ports of another scan that sends frames just now. What has outlived the time that it says itself is foreign."""
+    soon = range(int(facts.collected) - _CLOCK_S, int(facts.collected) + _LIFE_S)
+    return {name for name, link in links.items() if link.gone_at in soon}
 
 
 def _made_by_incus(facts, bridge, links):

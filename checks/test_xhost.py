@@ -5,11 +5,10 @@ import re
 from collections import Counter
 from ipaddress import ip_interface, ip_network
 
-from sigsrv.desired import nics_on
+from sigsrv.desired import nics_on, not_of_the_site
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
-from sigsrv.facts.incus import UnreadInstance
 from sigsrv.finding import finding_id
 
 _OF_ONE_MEMBER = ("source", "size", "zfs.pool_name", "lvm.thinpool_name", "lvm.vg_name")
@@ -38,7 +37,7 @@ def test_bridges_agree_on_every_host(facts, site, require):
         with require.about(name):
             bridge = declared.get(name)
             if bridge:
-                excuses = [each for host in hosts for each in _not_of_the_site(host, bridge)]
+                excuses = [each for host in hosts for each in not_of_the_site(host, bridge)]
             else:
                 excuses = [each for host in hosts for each in _unknown_to_the_site(facts, site, host, name)]
             values = {} if excuses else {host.name: _described(host, name, bridge) for host in hosts}
@@ -53,22 +52,6 @@ def test_bridges_agree_on_every_host(facts, site, require):
 def _with_a_vlan(links):
     masters = {link.master for link in links.values() if link.kind == "vlan" and link.master}
     return {name for name in masters if name in links and links[name].kind == "bridge"}
-
-
-def _not_of_the_site(host, bridge):
-    """Whether a finding of NET says already that the bridge is otherwise than the site wants it: (id, reason)."""
-    links, vlan = host.network.links, bridge.vlan
-    link, port = links.get(bridge.name), links.get(vlan.interface)
-    if link is None or link.kind != "bridge":
-        yield finding_id("NET-004", host.name, bridge.name), f"there is no bridge {bridge.name} on {host.name}"
-    elif port is None or port.master != bridge.name:
-        yield finding_id("NET-001", host.name, bridge.name), f"{vlan.interface} is not attached on {host.name}"
-    elif port.kind in vlan.kinds and port.vlan_id is None:
-        return  # an accepted kind without an id, which NET-002 does not judge
-    elif port.kind not in vlan.kinds or (port.vlan_id, port.vlan_protocol) != (vlan.id, "802.1Q"):
-        yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} of {host.name} is another VLAN"
-    elif vlan.parent not in (None, port.parent):
-        yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} of {host.name} is on another link"
 
 
 def _unknown_to_the_site(facts, site, host, name):
@@ -223,20 +206,21 @@ def test_acls_have_the_same_effect_on_every_host(facts, site, require):
         require.not_applicable(facts.name, "the hosts differ in what they filter between ports", because=lacking)
     else:
         _compare(require, facts, facts.name, bridged, "what is filtered between two ports of a bridge is the same")
-    rulesets = {host.name: host.firewall.rules for host in facts.hosts.values()}
     for name in sorted(named):
-        gone = [host for host, ruleset in rulesets.items() if ruleset.missing_of_acls(name)]
-        if gone:
-            because = finding_id("ACL-007", gone[0], name)
-            require.not_applicable(name, f"the rules of {name} are not loaded on {gone[0]}", because=because)
-            continue
-        loaded = {host: _loaded(ruleset, name) for host, ruleset in rulesets.items()}
-        common = set.intersection(*map(set, loaded.values()))
-        shown = {
-            host: f"{len(rules)} rules; {', '.join(rule for rule in rules if rule not in common)[:200] or 'none of its own'}"
-            for host, rules in loaded.items()
-        }
-        _compare(require, facts, name, loaded, "the same rules, in the same order", shown)
+        with require.about(name):
+            rulesets = {host.name: host.firewall.rules for host in facts.hosts.values()}
+            gone = [host for host, ruleset in rulesets.items() if ruleset.missing_of_acls(name)]
+            if gone:
+                because = finding_id("ACL-007", gone[0], name)
+                require.not_applicable(name, f"the rules of {name} are not loaded on {gone[0]}", because=because)
+                continue
+            loaded = {host: _loaded(ruleset, name) for host, ruleset in rulesets.items()}
+            common = set.intersection(*map(set, loaded.values()))
+            shown = {
+                host: f"{len(rules)} rules; {', '.join(rule for rule in rules if rule not in common)[:200] or 'none of its own'}"
+                for host, rules in loaded.items()
+            }
+            _compare(require, facts, name, loaded, "the same rules, in the same order", shown)
 
 
 def _loaded(ruleset, network):
@@ -260,92 +244,3 @@ def _isolation_lacks(facts, site, bridged):
         if bridge.isolate and attached and len(projects) > 1 and not any(nic.get("security.acls") for _, nic in nics):
             return finding_id("ACL-006", facts.name, bridge.name)
     return None
-
-
-@policy("XHOST-004")
-def test_instances_reach_each_other_across_hosts(facts, site, require):
-    """What the bridges have learned by themselves: the address of an instance on the other host, at the VLAN interface."""
-    for bridge in site.bridges:
-        name = bridge.name
-        if site.connectivity == "off":
-            require.not_applicable(name, "the site has connectivity: off")
-            continue
-        with require.about(name):
-            excuses = [each for host in facts.hosts.values() for each in _not_attached(host, bridge)]
-            if excuses:
-                require.not_applicable(name, excuses[0][1], because=excuses[0][0])
-                continue
-            stations = {host.name: _stations(host, name) for host in facts.hosts.values()}
-            missing, astray = _paths(facts, bridge, stations)
-            foreign = [(host, port) for host, port, _ in astray if not _is_nic(facts.hosts[host], port)]
-            if foreign:
-                host, port = foreign[0]
-                because = finding_id("NET-006", host, name)
-                require.not_applicable(name, f"{port} of {host} brings them in", because=because)
-            elif astray:
-                for host in sorted({host for host, _, _ in astray}):
-                    seen = [f"{what} at {port}" for at, port, what in astray if at == host]
-                    expected = f"the other hosts' instances are learned at {bridge.vlan.interface}"
-                    require(name, False, expected=expected, observed=seen, host=host)
-            elif missing:
-                require.not_applicable(name, f"not shown: {'; '.join(missing)}")
-            else:
-                seen = (
-                    f"an instance of each other host is learned at {bridge.vlan.interface} of {', '.join(facts.hosts)}"
-                )
-                require(name, True, expected="frames of instances arrive from every other host", observed=seen)
-
-
-def _not_attached(host, bridge):
-    """Whether a finding of NET says already that the bridge, or its VLAN interface in it, is not there: (id, reason)."""
-    link, port = (host.network.links.get(name) for name in (bridge.name, bridge.vlan.interface))
-    if link is None or link.kind != "bridge":
-        yield finding_id("NET-004", host.name, bridge.name), f"there is no bridge {bridge.name} on {host.name}"
-    elif port is None or port.master != bridge.name:
-        yield finding_id("NET-001", host.name, bridge.name), f"{bridge.vlan.interface} is not attached on {host.name}"
-
-
-def _stations(host, network):
-    """The running instances on a host that have a NIC on a network: (instance, NIC) by MAC."""
-    found = {}
-    for instance in host.incus.instances:
-        if instance.location not in ("", "none", host.member):
-            continue
-        if isinstance(instance, UnreadInstance):
-            raise EvidenceError(f"{instance.resource}: nothing is known of its NICs", host=host.name)
-        for name, nic in nics_on(instance, network) if instance.status == "Running" else ():
-            mac = nic.get("hwaddr") or instance.config.get(f"volatile.{name}.hwaddr")
-            if mac:
-                found[mac.lower()] = f"{instance.resource} {name}"
-    return found
-
-
-def _paths(facts, bridge, stations):
-    """Between which hosts nothing was seen, in words; and what was learned at another port: (host, port, whose address)."""
-    missing, astray = [], []
-    for here in facts.hosts.values():
-        learned = [each for each in here.network.learned if each.bridge == bridge.name and each.port != bridge.name]
-        for there in facts.hosts:
-            if there == here.name:
-                continue
-            at = {each.port for each in learned if each.mac in stations[there]}
-            if not stations[there]:
-                missing.append(f"no instance runs on it on {there}")
-            elif bridge.vlan.interface not in at:
-                missing.append(f"{here.name} has seen none of {there} lately")
-            astray += [
-                (here.name, each.port, stations[there][each.mac])
-                for each in learned
-                if each.mac in stations[there] and each.port not in (bridge.vlan.interface, *bridge.extra_ports)
-            ]
-    return list(dict.fromkeys(missing)), astray
-
-
-def _is_nic(host, port):
-    """Whether a port is the host's end of the NIC of an instance on it, as Incus has it."""
-    return any(
-        port in (instance.config.get(f"volatile.{name}.host_name"), device.get("host_name"))
-        for instance in host.incus.instances
-        if not isinstance(instance, UnreadInstance)
-        for name, device in instance.expanded_devices.items()
-    )

@@ -144,10 +144,17 @@ def test_only_listed_members_of_a_group_are_taken_out():
 
 @pytest.mark.parametrize(
     ("offline", "healing", "settle", "refused"),
-    [("120", None, "13", ""), ("15", None, "", ""), ("120", "600", "13", "lower cluster.offline_threshold while")],
+    [
+        ("120", None, "63", ""),
+        ("30", None, "23", ""),
+        ("15", None, "", ""),
+        ("240", None, "123", ""),
+        ("241", None, "123", "lower cluster.offline_threshold when members may be Offline for 241 s"),
+        ("120", "600", "63", "lower cluster.offline_threshold while"),
+    ],
 )
 def test_a_threshold_is_lowered_with_patience(offline, healing, settle, refused):
-    """Members are Offline until the next heartbeat: the script waits, and healing would evacuate them."""
+    """Members are Offline between the next heartbeats: the script waits, or a person; and healing would evacuate them."""
     keys = {"cluster__offline_threshold": offline} | ({"cluster__healing_threshold": healing} if healing else {})
 
     fix = judged(configured(**keys))["CLUS-003@cluster/cluster"].fix

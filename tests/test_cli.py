@@ -61,7 +61,7 @@ def test_the_demo_s_evidence_judged_as_a_scan_is_unknown(tmp_path):
     findings = json.loads((tmp_path / "latest" / "findings.json").read_text())
     assert findings["schema_version"] == 1
     assert findings["summary"] == {verdict.value: DEMO[verdict.value] for verdict in Verdict}
-    assert "this evidence has nothing of" in done.stdout
+    assert "sudo: a password is required" in done.stdout
 
 
 def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
@@ -163,6 +163,29 @@ def test_a_waived_finding_that_is_named_is_put_right_like_any_other(tmp_path, ca
     assert status == 0
     assert "  waived:   by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n" in said
     assert "script:" in said
+
+
+def test_evidence_that_was_saved_sends_no_frames(tmp_path):
+    """--probe beside --evidence is wrong use: who asks for frames shall not take what was kept for an answer."""
+    done = run("sigsrv", "scan", "--probe", "--evidence", "demo", "--report-dir", str(tmp_path))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "sigsrv: error: --probe: evidence that was saved sends no frames\n"
+        "sigsrv: hint: leave out --probe, or --evidence\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probes_tells_what_probe_runs_and_sudoers_allows_none_of_it():
+    """The scripts are valid for sh; the file for a read-only account says nothing of them."""
+    told, scripts = run("sigsrv", "probes"), run("sigsrv", "probes", "--probe").stdout
+
+    assert "With --probe, and only then, also three scripts, as root" in told.stdout
+    assert "unshare -n sleep 70" in scripts
+    assert subprocess.run(["sh", "-n"], input=scripts, text=True, check=False).returncode == 0
+    allowed = run("sigsrv", "probes", "--sudoers", "audit").stdout
+    assert not any(tool in allowed for tool in ("unshare", "nsenter", "ping"))
 
 
 @pytest.mark.parametrize("command", [("sigsrv",), ("sigsrv", "scan"), ("sigsrv", "waive"), ("sigsrv-remediate",)])

@@ -41,6 +41,18 @@ def test_output_error_and_status_come_back_as_they_were(shell):
     assert (answer.rc, answer.stdout, answer.stderr, answer.failure) == (3, "out\n\n", "err", None)
 
 
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("more", [1, 9000])
+def test_a_script_of_any_length_is_run_whole_by_any_sh(shell, more):
+    """It closes its own standard input, by which it comes: dash has read 8191 bytes then, bash (the sh of NixOS) one line."""
+    probes = [sh("a", "echo 1"), sh("b", f"echo 2 # {'x' * more}"), sh("c", "echo 3")]
+    done = subprocess.run(
+        ["sh", "-c", carried(script(probes, WORD)).replace("/bin/sh", shell)], capture_output=True, check=False
+    )
+
+    assert [answer.stdout for answer in read(probes, WORD, done.stdout).values()] == ["1\n", "2\n", "3\n"]
+
+
 def test_no_output_can_forge_another_probe_s_frame():
     """A probe that prints the marks of a frame, on both streams, changes only its own answer."""
     forged = f"{WORD} end a\\n{WORD} done a\\n{WORD} begin b\\naGk=\\n{WORD} end b\\nCjAK\\n{WORD} done b\\n"

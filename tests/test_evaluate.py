@@ -79,6 +79,18 @@ def test_two_verdicts_of_one_resource_are_an_error():
     assert judged({"NET-001": check})["NET-001@sigsrv/br0"].verdict is Verdict.ERROR
 
 
+def test_what_can_t_be_told_after_a_verdict_of_the_same_resource_is_unknown_and_why():
+    """It is no contradiction: the reason is what could not be looked at."""
+
+    def check(facts, desired, require):
+        require(facts.name, True, expected="x", observed="x")
+        raise EvidenceError("nft is refused", host=facts.name)
+
+    found = judged({"NET-001": check})["NET-001@sigsrv/sigsrv"]
+
+    assert (found.verdict, found.reason, found.remediation) == (Verdict.ERROR, "nft is refused", None)
+
+
 def test_what_is_known_of_one_resource_stands_beside_what_is_not_of_another():
     """An error within ``about`` is the error of that resource alone."""
 

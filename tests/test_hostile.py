@@ -22,15 +22,16 @@ def published(tmp_path) -> tuple[scan.Plan, dict, str]:
     kept = evidence.load(data.DEMO / "evidence")
     for seen in kept.values():
         for row in seen.api["/1.0/instances?recursion=2&all-projects=true"].metadata:
-            if row["name"] == "priv":
+            if row["name"] == "svc-a":
                 row["description"] = SCRIPT
                 row["project"] = SCRIPT.replace("/", "")
                 row["expanded_devices"]["x"] = {"type": "disk", "source": f"/{SCRIPT}", "path": "/mnt"}
         for row in seen.api["/1.0/networks?recursion=1"].metadata:
             if row["name"] == "incusbr0":
                 row["name"] = NETWORK
+                del row["config"]["security.acls"]
         for row in seen.api["/1.0/projects?recursion=1"].metadata:
-            if row["name"] == "user-alice":
+            if row["name"] == "restricted":
                 row["name"] = SCRIPT.replace("/", "")
     evidence.save(tmp_path / "e", "run", kept)
     site = yaml.safe_load((data.DEMO / "site.yaml").read_text())

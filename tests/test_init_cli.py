@@ -43,9 +43,23 @@ def test_the_demo_s_evidence_gives_a_site_that_marks_exactly_what_fails(tmp_path
     assert f"next: correct {path}, then: sigsrv scan --site {path}" in said.err
     assert said.out == ""
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    # the shipped evidence is older than some probes: that is said, in the file and by the exit status
+    assert status == 0
+    assert "Could not be read" not in text
+
+
+def test_what_could_not_be_read_is_told_in_the_file_and_by_the_exit_status(tmp_path):
+    """Evidence of a scan that never asked which ACLs there are."""
+    kept = evidence.load(data.DEMO / "evidence")
+    for seen in kept.values():
+        for asked in [each for each in seen.api if "network-acls" in each]:
+            del seen.api[asked]
+    evidence.save(tmp_path / "e", "run", kept)
+
+    status = main(["init", "--evidence", str(tmp_path / "e"), "--name", "mine", "--output", str(tmp_path / "site.yaml")])
+
     assert status == 3
-    assert "# Could not be read, and is not in this file:" in text
+    told = (tmp_path / "site.yaml").read_text().partition("# Could not be read, and is not in this file:\n")[2]
+    assert told.startswith("# - ACLs: "), told[:200]
 
 
 def test_without_a_file_it_goes_to_standard_output(capsysbinary):
@@ -67,7 +81,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path, capsys):
         assert main(["init", "--evidence", "demo", "--output", str(each)]) == 2
         assert "is there already" in capsys.readouterr().err
     assert path.read_text() == "mine"
-    assert main(["init", "--evidence", "demo", "--output", str(path), "--force"]) == 3
+    assert main(["init", "--evidence", "demo", "--output", str(path), "--force"]) == 0
     assert path.read_text() != "mine"
 
 

@@ -207,9 +207,11 @@ def spoilt_api(address: str, answer: ApiAnswer) -> Iterator[tuple[str, Make]]:
                 yield f"{where} is {json.dumps(other)}", partial(with_other, answer.metadata, path, other)
 
 
-def attacks(name: str, hosts: Hosts, share: int) -> Iterator[tuple[str, Hosts]]:
-    """The evidence with one thing wrong in it, by the attack's name."""
+def attacks(name: str, hosts: Hosts, share: int, only: str = "") -> Iterator[tuple[str, Hosts]]:
+    """The evidence with one thing wrong in it, by the attack's name. only: the one place that is attacked; "": each."""
     for (part, place), keys in places_asked(hosts).items():
+        if only not in ("", place):
+            continue
         spoilt: Callable[..., Iterator[tuple[str, Make]]] = spoilt_probe if part == "probes" else spoilt_api
         wholes = {host: getattr(hosts[host], part) for host in keys}
         for attacked in [tuple(keys), *([(host,) for host in keys] if len(keys) > 1 else [])]:
@@ -218,6 +220,8 @@ def attacks(name: str, hosts: Hosts, share: int) -> Iterator[tuple[str, Hosts]]:
                 attack = f"{name}: {place} of {' and '.join(attacked)}: {label}"
                 if zlib.crc32(attack.encode()) % share:
                     continue
+                if place == "frames" and label == "gone" and len(attacked) == len(hosts):
+                    continue  # evidence of a scan without --probe: see below
                 found = dict(hosts)
                 for host in attacked:
                     rest = {key: answer for key, answer in wholes[host].items() if key != keys[host]}
@@ -240,7 +244,7 @@ def excused(was: Finding, before: Mapping[str, Finding], now: Mapping[str, Findi
     return any(told(each) for key, each in now.items() if key not in before or before[key].verdict is not each.verdict)
 
 
-def passes(policy_id: str, share: int = SHARE) -> list[str]:
+def passes(policy_id: str, share: int = SHARE, only: str = "") -> list[str]:
     """The attacks that a failure of a policy's violating examples does not survive, and what it becomes."""
     wrong = []
     for index, _ in enumerate(POLICIES[policy_id].examples["violating"]):
@@ -250,7 +254,7 @@ def passes(policy_id: str, share: int = SHARE) -> list[str]:
         before = judged(policy_id, desired, facts)
         failures = [found for found in before.values() if found.verdict is Verdict.FAIL]
         assert failures or policy_id == "HOST-001"
-        for attack, spoilt in attacks(f"{policy_id}[{index}]", hosts, share):
+        for attack, spoilt in attacks(f"{policy_id}[{index}]", hosts, share, only):
             now = judged(policy_id, desired, facts_of(desired, spoilt, facts))
             for was in failures:
                 if not excused(was, before, now):
@@ -263,6 +267,46 @@ def passes(policy_id: str, share: int = SHARE) -> list[str]:
 def test_nothing_that_is_missing_or_spoilt_makes_a_fault_pass(policy_id):
     """A failure stays one, or becomes unknown, or is left to another finding: it is never a pass, and never just gone."""
     assert passes(policy_id) == []
+
+
+@pytest.mark.parametrize("policy_id", ["XHOST-004", "ACL-006"])
+def test_frames_that_are_missing_or_spoilt_make_no_fault_pass(policy_id):
+    """All attacks on what ``--probe`` showed, not a share of them: on each host, and on one alone."""
+    assert passes(policy_id, share=1, only="frames") == []
+
+
+def with_frames(policy_id: str) -> Iterator[tuple[Site, dict[str, Evidence]]]:
+    """The evidence of each example of a policy, compliant or violating, in which frames were sent from both hosts."""
+    for _, _, example in examples.each_example(POLICIES[policy_id]):
+        content = jsonpatch.apply_patch(examples.document(), copy.deepcopy(example["change"]))
+        hosts = evidence_of(content)
+        if all("frames" in seen.probes for seen in hosts.values()):
+            yield site.parse(content["site"]), hosts
+
+
+@pytest.mark.parametrize("policy_id", ["XHOST-004", "ACL-006"])
+def test_what_frames_showed_is_never_a_pass_once_they_are_spoilt(policy_id):
+    """Also where they showed that all is well: without them on one host, or with something else in their place, that is not known."""
+    for desired, hosts in with_frames(policy_id):
+        before = judged(policy_id, desired, facts_of(desired, hosts))
+        for attack, spoilt in attacks(policy_id, hosts, 1, "frames"):
+            now = judged(policy_id, desired, facts_of(desired, spoilt))
+            passed = [key for key, found in now.items() if found.verdict is Verdict.PASS]
+            assert passed == [], attack
+        assert before
+
+
+def test_evidence_without_frames_is_judged_as_that_of_a_scan_that_sent_none():
+    """XHOST-004 says that nothing was shown; ACL-006 judges the configuration, as ever."""
+    for policy_id in ("XHOST-004", "ACL-006"):
+        for desired, hosts in with_frames(policy_id):
+            rest = {
+                host: dataclasses.replace(seen, probes={k: v for k, v in seen.probes.items() if k != "frames"})
+                for host, seen in hosts.items()
+            }
+            found = judged(policy_id, desired, facts_of(desired, rest)).values()
+            assert policy_id != "XHOST-004" or Verdict.PASS not in {each.verdict for each in found}
+            assert not any("shown: " in each.observed or "no frame" in each.observed for each in found)
 
 
 # What rightly passes without a thing that its policy asks for: (policy, place) -> the findings' resources. It concerns others.

@@ -22,6 +22,7 @@ OWN = {
     "PROJ-099@cluster/default": "pass",
     "PROJ-099@cluster/restricted": "fail",
     "PROJ-099@cluster/user-alice": "fail",
+    "PROJ-099@cluster/user-bob": "fail",
 } | {
     f"SITE-001@{host}/{name}": "pass" for host in ("sigsrv", "minisrv") for name in ("sigsrvbr0", "incusbr0", "userbr0")
 }

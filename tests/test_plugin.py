@@ -38,8 +38,8 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
     assert (
         "test_bridge_has_its_vlan_attached[minisrv]" in run("checks", "--evidence=demo", "--collect-only", "-q").stdout
     )
-    assert "INST-001@sigsrv/default/priv: fail" in done.stdout
-    assert "sigsrv-remediate INST-001@sigsrv/default/priv" in done.stdout
+    assert "INST-001@sigsrv/default/svc-a: fail" in done.stdout
+    assert "sigsrv-remediate INST-001@sigsrv/default/svc-a" in done.stdout
     count = Counter(EXPECTED.values())
     assert f"demo: {count['fail']} failures, {count['error']} could not be determined" in done.stdout
 
@@ -136,7 +136,7 @@ def test_a_host_s_text_does_not_steer_the_terminal(tmp_path):
     kept = evidence.load(ROOT / "src" / "sigsrv" / "demo" / "evidence")
     for seen in kept.values():
         for row in seen.api["/1.0/projects?recursion=1"].metadata:
-            if row["name"] == "user-alice":
+            if row["name"] == "restricted":
                 row["name"] = "x\x1b[2J\u202ey"
     evidence.save(tmp_path / "e", "run", kept)
     shutil.copy(ROOT / "src/sigsrv/demo/site.yaml", tmp_path / "site.yaml")
@@ -196,3 +196,12 @@ def waived(folder: Path, *changes: dict) -> tuple[str, ...]:
     content = {"version": 1, "waivers": [entry | {"until": "2027-01-17T12:00:00Z"}]}
     (folder / "waivers.yaml").write_text(json.dumps(content))
     return options
+
+
+def test_frames_and_saved_evidence_are_wrong_use(tmp_path):
+    """--probe asks hosts, --evidence asks none: pytest ends with 4 and runs nothing."""
+    done, found = checks(tmp_path, "--probe")
+
+    assert done.returncode == 4
+    assert "--probe: evidence that was saved sends no frames" in done.stdout + done.stderr
+    assert found == {}

@@ -181,7 +181,8 @@ def test_an_acl_default_that_is_not_said_is_nothing_allowed():
 FILES = [
     *((path, "policy") for path in sorted((ROOT / "policies").glob("*/*.yaml"))),
     *((path, "remediation") for path in sorted((ROOT / "remediations").glob("*/remediation.yaml"))),
-    *((ROOT / path, "site") for path in ("policies/site.yaml", "src/sigsrv/demo/site.yaml", "lab/site.template.yaml")),
+    *((ROOT / path, "site") for path in ("policies/site.yaml", "src/sigsrv/demo/site.yaml")),
+    *((ROOT / "lab" / kind / "site.template.yaml", "site") for kind in ("ns", "vm")),
     (ROOT / "policies" / "waivers.yaml", "waivers"),
 ]
 

@@ -208,7 +208,7 @@ def test_a_whole_run_says_nothing_of_a_selection(tmp_path):
 
 def test_a_part_that_complies_does_not_say_that_all_complies(tmp_path):
     """The headline of a part names it as one."""
-    done, _ = scanned(tmp_path, "-v", "--policy", "NET-001")
+    done, _ = scanned(tmp_path, "-v", "--policy", "POOL-001")
 
     assert done.returncode == 0
     assert "demo: Compliant in what was selected" in done.stdout

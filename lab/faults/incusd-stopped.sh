@@ -4,11 +4,8 @@
 
 # sigsrv holds the only vote in the database: without it minisrv can't tell who is Online, so there is nothing to wait for.
 inject() {
-  local pid
-  if pid=$(incusd_pid "$1"); then
-    on "$1" kill -KILL "$pid"
-    wait_for 10 "the end of incusd of $1" is_gone "$1"
-  fi
+  stop_incusd "$1"
+  wait_for 10 "the end of incusd of $1" is_gone "$1"
   [ "$1" = sigsrv ] || wait_for 60 "$1 Offline on sigsrv" member_is sigsrv "$1" OFFLINE
 }
 
@@ -22,5 +19,3 @@ heal() {
   wait_for 20 "the leases of the containers" all_have_leases_at "$1"
   forget_warnings "$1"
 }
-
-all_have_leases_at() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'; }

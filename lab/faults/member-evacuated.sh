@@ -9,8 +9,6 @@ inject() {
 
 heal() {
   ! member_is "$1" "$1" EVACUATED || incus_at "$1" cluster restore "$1" --force
-  wait_for 20 "the leases of the containers" all_have_leases "$1"
+  wait_for 20 "the leases of the containers" all_have_leases_at "$1"
   forget_warnings "$1"
 }
-
-all_have_leases() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'; }

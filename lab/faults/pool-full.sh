@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # shows: POOL-003
 # does: fills the pool nvme of the host, a 1 GiB file, up to a small rest
+# labs: ns
 
 POOL=/var/lib/incus/storage-pools/nvme
 

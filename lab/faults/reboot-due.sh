@@ -2,8 +2,8 @@
 # shows: HOST-010
 # does: installs, by name only, a newer kernel of the kind that the host runs
 
-inject() { on "$1" touch "/boot/$(newer)"; }
+inject() { on "$1" touch "/boot/$(newer "$1")"; }
 
-heal() { on "$1" rm -f "/boot/$(newer)"; }
+heal() { on "$1" rm -f "/boot/$(newer "$1")"; }
 
-newer() { uname -r | sed 's/^[0-9]*/vmlinuz-999/'; }
+newer() { on "$1" uname -r </dev/null | sed 's/^[0-9]*/vmlinuz-999/'; } # HOST

@@ -3,8 +3,7 @@
 # does: kills the sshd that listens on the host; sessions that are open stay
 
 inject() {
-  # shellcheck disable=SC2016 # expanded on the host
-  ! sshd_runs "$1" 2>/dev/null || on "$1" sh -c 'kill "$(cat /run/sshd.pid)"'
+  stop_sshd "$1"
   wait_for 10 "the end of sshd of $1" is_gone "$1"
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# clients: the files beside `lab` with which ssh and sigsrv find the hosts. Written by up, removed by down, not in git.
+# clients: the files with which ssh and sigsrv find the hosts, in $CLIENTS. Written by up, removed by down, not in git.
 
 CLIENT_FILES=(ssh_config ssh_config.noaccess ssh_config.audit known_hosts site.yaml)
 
@@ -8,16 +8,16 @@ ssh_config_for() { # USER
   for host in "${HOSTS[@]}"; do
     cat <<C
 Host $host
-  HostName ${ADDRESS[$host]}
+$(ssh_address "$host")
   User $1
   IdentityFile "$STATE/id"
   IdentitiesOnly yes
   BatchMode yes
   StrictHostKeyChecking yes
-  UserKnownHostsFile "$LAB/known_hosts"
+  UserKnownHostsFile "$CLIENTS/known_hosts"
   GlobalKnownHostsFile /dev/null
   UpdateHostKeys no
-  ConnectTimeout 5
+  ConnectTimeout $((5 * SLOWNESS))
   ControlMaster no
   ControlPath none
 
@@ -26,23 +26,25 @@ C
 }
 
 write_clients() {
-  local host type key
+  local host type key schema
   for host in "${HOSTS[@]}"; do
-    read -r type key _ <"$STATE/$host/sshkeys/ssh_host_ed25519_key.pub"
-    echo "$host,${ADDRESS[$host]} $type $key"
+    read -r type key _ < <(host_key "$host")
+    echo "$(known_as "$host") $type $key"
   done | replace known_hosts
   ssh_config_for root | replace ssh_config
   ssh_config_for noaccess | replace ssh_config.noaccess
   ssh_config_for audit | replace ssh_config.audit
+  schema=$(realpath --relative-to="$CLIENTS" "$LAB/../policies/schema/site.schema.json")
   # Incus names an image by the SHA-256 of its file, which is made anew each time.
-  sed "s/BUSYBOX/$(sha256sum <"$STATE/busybox.tar.gz" | cut -c 1-12)/" "$LAB/site.template.yaml" | replace site.yaml
+  sed -e "s|schema=.*|schema=$schema|" -e "s/BUSYBOX/$(sha256sum <"$STATE/busybox.tar.gz" | cut -c 1-12)/" \
+    "$LAB/$KIND/site.template.yaml" | replace site.yaml
 }
 
 # A file that says the same already is left alone.
 replace() { # NAME, content on stdin
   local content
   content=$(cat; echo .)
-  [ -f "$LAB/$1" ] && [ "$(cat "$LAB/$1"; echo .)" = "$content" ] || printf '%s' "${content%.}" >"$LAB/$1"
+  [ -f "$CLIENTS/$1" ] && [ "$(cat "$CLIENTS/$1"; echo .)" = "$content" ] || printf '%s' "${content%.}" >"$CLIENTS/$1"
 }
 
-remove_clients() { rm -f "${CLIENT_FILES[@]/#/$LAB/}"; }
+remove_clients() { rm -f "${CLIENT_FILES[@]/#/$CLIENTS/}"; }

@@ -8,24 +8,42 @@ PROJECT_KEYS=(-c features.images=false -c restricted=true -c restricted.networks
 ask() { on sigsrv incus -q "$@" </dev/null; }
 ask_with() { on sigsrv incus -q "$@"; }   # the same, and the document comes on stdin
 
-# shellcheck disable=SC2153 # ADDRESS: common.sh
 form_cluster() {
   local token
   on sigsrv incus admin init --preseed <<Y
-config: {core.https_address: "${ADDRESS[sigsrv]}:8443", core.remote_token_expiry: 15M, images.auto_update_interval: "0"}
+config: $(server_config sigsrv)
 cluster: {server_name: sigsrv, enabled: true}
 Y
+  ask config set core.remote_token_expiry=15M images.auto_update_interval=0
   token=$(ask cluster add minisrv | tail -1)
   on minisrv incus admin init --preseed <<Y
-cluster: {enabled: true, server_name: minisrv, server_address: "${ADDRESS[minisrv]}:8443", cluster_token: "$token"}
+config: $(server_config minisrv)
+cluster: {enabled: true, server_name: minisrv, server_address: "$(member_address minisrv)", cluster_token: "$token"}
 Y
+}
+
+fill_cluster() {
+  local host jobs=()
+  create_pools
+  say "pools nvme, hdd, iso"
+  create_acls
+  create_networks
+  say "networks sigsrvbr0, incusbr0, userbr0 with their ACLs"
+  import_image
+  create_projects
+  say "projects restricted, user-alice, user-bob; profiles"
+  for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
+  for host in "${jobs[@]}"; do wait "$host"; done
+  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
+  wait_for 30 "a lease for each running instance" all_have_leases
 }
 
 create_pools() {
   local line name driver options host
-  for line in "nvme btrfs size=1GiB" "hdd dir" "iso dir"; do
+  for line in "${POOL_OPTIONS[@]}"; do
     read -r name driver options <<<"$line"
-    for host in "${HOSTS[@]}"; do ask storage create "$name" "$driver" ${options:+"$options"} --target "$host"; done
+    read -ra options <<<"$options"
+    for host in "${HOSTS[@]}"; do ask storage create "$name" "$driver" "${options[@]}" --target "$host"; done
     ask storage create "$name" "$driver"
   done
   ask storage set iso rsync.bwlimit=50MB
@@ -108,7 +126,7 @@ Y
 import_image() {
   on sigsrv sh -c 'cat >/run/busybox.tar.gz' <"$STATE/busybox.tar.gz"
   ask image import /run/busybox.tar.gz --alias busybox
-  on sigsrv rm /run/busybox.tar.gz
+  on sigsrv rm /run/busybox.tar.gz </dev/null
 }
 
 launch_instances() { # HOST
@@ -141,7 +159,12 @@ keep_data() {
   ask storage volume attach nvme data capped /srv
   ask snapshot create svc-a first --no-expiry
   ask storage volume snapshot create nvme data first --no-expiry
-  on sigsrv mkdir -m 700 "$BACKUPS"
+  on sigsrv mkdir -m 700 "$BACKUPS" </dev/null
+  back_up
+}
+
+back_up() {
+  on sigsrv find "$BACKUPS" -type f -delete </dev/null
   ask export svc-a "$BACKUPS/svc-a-lab.tar.gz"
   ask storage volume export nvme data "$BACKUPS/data-lab.tar.gz"
 }

@@ -59,19 +59,7 @@ move_port() { # HOST LINK [BRIDGE]
   if [ -n "${3:-}" ]; then on "$1" ip link set "$2" master "$3"; else on "$1" ip link set "$2" nomaster; fi
 }
 
-other_host() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; }
-
-member_is() { # SEEN-FROM MEMBER STATUS
-  [ "$(timeout 10 nsenter -t "$(host_pid "$1")" -a -- incus cluster list -f csv -c ns </dev/null | grep "^$2,")" = "$2,$3" ]
-}
-
-# sshd starts itself anew under its pid; the sessions go on.
-reload_sshd() { # HOST
-  # shellcheck disable=SC2016 # expanded on the host
-  on "$1" sh -c 'kill -HUP "$(cat /run/sshd.pid)"'
-  sleep 0.2
-  wait_for 10 "sshd of $1" on "$1" sh -c 'ss -Hltn "sport = :22" | grep -q .'
-}
+member_is() { [ "$(members_as_seen "$1" | grep "^$2,")" = "$2,$3" ]; }   # SEEN-FROM MEMBER STATUS
 
 # The fingerprint of the image that the lab's instances are made of
 image_of_lab() { sha256sum <"$STATE/busybox.tar.gz" | cut -d' ' -f1; }
@@ -87,3 +75,57 @@ trust_certificate() {
 }
 distrust_certificate() { ! trusts "$1" "$2" || incus_at "$1" config trust remove "$2"; } # HOST FINGERPRINT
 trusts() { incus_at "$1" config trust list -f csv -c f | grep -q "^$2"; }               # HOST FINGERPRINT
+
+# With virtual machines only (vm/): what namespaces have none of.
+
+# reboot_host HOST: a clean one, until all that ran before runs again
+reboot_host() {
+  local id
+  id=$(on "$1" cat /proc/sys/kernel/random/boot_id </dev/null)
+  on "$1" systemctl reboot </dev/null
+  wait_for 60 "the reboot of $1" is_booted_anew "$1" "$id"
+  is_well_again "$1"
+}
+
+is_booted_anew() { # HOST BOOT-ID
+  local now
+  now=$("$LAB/vm/qemu" exec "$STATE/$1/agent" cat /proc/sys/kernel/random/boot_id </dev/null 2>/dev/null) && [ "$now" != "$2" ]
+}
+
+# is_well_again HOST: after a start or a pause: all members and all containers are back, and nothing that was said meanwhile is left
+is_well_again() {
+  local host
+  set_clocks
+  wait_for 60 "the start of $1" on "$1" systemctl --quiet is-active multi-user.target incus.service
+  wait_ready "$1"
+  for host in "${HOSTS[@]}"; do wait_for 90 "both members Online on $host" sees_all_online "$host"; done
+  wait_for 30 "the leases of the containers" all_have_leases_at "$1"
+  forget_log "$1"
+  forget_warnings "$1"
+}
+
+# forty_days_ago HOST SCRIPT: runs it with the clock of the host set back. A moment is enough, and the daemon stands still in it: to the other
+# members a clock so wrong would be a fault of its own.
+forty_days_ago() {
+  local pid
+  pid=$(incusd_pid "$1")
+  # shellcheck disable=SC2016 # expanded on the host
+  on "$1" sh -c 'set -e
+    systemctl stop lab-clock chrony
+    kill -STOP "$1"
+    date -s "@$(($(date +%s) - 40 * 86400))" >/dev/null
+    status=0
+    sh -ec "$2" || status=$?
+    date -s "@$(($(date +%s) + 40 * 86400))" >/dev/null
+    kill -CONT "$1"
+    systemctl start chrony lab-clock
+    exit "$status"' sh "$pid" "$2" </dev/null
+  set_clocks
+  wait_for 30 "a clock of $1 that is kept" clock_is_kept "$1"
+  is_well_again "$1"
+}
+
+all_have_leases_at() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'; } # HOST
+
+# What a daemon told of a fault that is gone. A failed unit is not forgotten: that is for who healed it to show.
+forget_log() { on "$1" journalctl --quiet --rotate --vacuum-time=1s </dev/null; } # HOST

@@ -90,6 +90,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _probes(arguments: argparse.Namespace) -> int:
     """What a scan runs on a host; as a table, or as a sudoers file."""
+    if arguments.probe:
+        print(privileges.scripts(), end="")
+        return COMPLIANT
     site = scan.prepare(scan.Options(site=arguments.site, policies=tuple(arguments.policies))).site
     print(
         privileges.sudoers(site, arguments.sudoers, arguments.incus) if arguments.sudoers else privileges.table(site),
@@ -110,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "scan",
         help="scan the hosts and write the report; quiet where all is well",
-        description="Looks at the hosts and writes the report. Changes nothing on a host.\n"
+        description="Looks at the hosts and writes the report. Changes nothing on a host, unless\n"
+        "--probe is given: that makes namespaces with a port in each bridge, as root, and\n"
+        "takes them away again, as the host does by itself if we are killed.\n"
         "Quiet where all complies and no waiver needs a look, so that cron mails only\nwhat matters.",
         epilog=f"{_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -123,6 +128,11 @@ def _parser() -> argparse.ArgumentParser:
         "--unverified", action="store_true", help="judge evidence although it was changed since it was saved"
     )
     one.add_argument("--save", metavar="DIR", help="keep the evidence there, for --evidence")
+    one.add_argument(
+        "--probe",
+        action="store_true",
+        help="also send frames between throw-away namespaces of the hosts (XHOST-004, ACL-006); needs root there",
+    )
     one.add_argument("--report-dir", metavar="DIR", help="where runs are written")
     one.add_argument("-v", "--verbose", action="store_true", help="print the summary in any case")
     one.set_defaults(call=_scan)
@@ -140,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument(
         "--incus", metavar="PATH", default="/usr/bin/incus", help="the client on the hosts; default: /usr/bin/incus"
     )
+    three.add_argument("--probe", action="store_true", help="print the scripts that a scan with --probe runs as root")
     three.set_defaults(call=_probes)
     two = commands.add_parser(
         "demo",

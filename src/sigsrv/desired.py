@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sigsrv.errors import EvidenceError
-from sigsrv.facts import ClusterFacts
+from sigsrv.facts import ClusterFacts, HostFacts
 from sigsrv.facts.incus import Instance
 from sigsrv.facts.resources import Config, Network, Project
 from sigsrv.finding import finding_id
@@ -42,3 +42,19 @@ def owner_of_networks(projects: Iterable[Project], name: str) -> str:
     if found is None:
         raise EvidenceError(f"no project {name} among those that Incus lists")
     return name if found.config["features.networks"] == "true" else "default"
+
+
+def not_of_the_site(host: HostFacts, bridge: SiteBridge) -> Iterator[tuple[str, str]]:
+    """Whether a finding of NET says already that the bridge is otherwise than the site wants it: (id, reason)."""
+    links, vlan = host.network.links, bridge.vlan
+    link, port = links.get(bridge.name), links.get(vlan.interface)
+    if link is None or link.kind != "bridge":
+        yield finding_id("NET-004", host.name, bridge.name), f"there is no bridge {bridge.name} on {host.name}"
+    elif port is None or port.master != bridge.name:
+        yield finding_id("NET-001", host.name, bridge.name), f"{vlan.interface} is not attached on {host.name}"
+    elif port.kind in vlan.kinds and port.vlan_id is None:
+        return  # an accepted kind without an id, which NET-002 does not judge
+    elif port.kind not in vlan.kinds or (port.vlan_id, port.vlan_protocol) != (vlan.id, "802.1Q"):
+        yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} of {host.name} is another VLAN"
+    elif vlan.parent not in (None, port.parent):
+        yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} of {host.name} is on another link"

@@ -78,6 +78,8 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
     probes |= {"nft": _ruleset(mine["nft"]), "fdb": _stations(mine["fdb"])}
+    if mine["frames"]:
+        probes["frames"] = Answer("frames", 0, json.dumps(_frames(content, host)))
     probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
     api = {
         address: ApiAnswer(200, _named({**cluster[section], **mine["lists"].get(section, {})}))
@@ -135,6 +137,36 @@ def _stations(learned: Mapping[str, Mapping[str, str]]) -> Answer:
     own = {"mac": "33:33:00:00:00:01", "ifname": "trunk", "flags": ["self"], "state": "permanent"}
     rows = [{"mac": mac, "flags": [], "state": "", **row} for mac, row in learned.items()]
     return Answer("bridge -j fdb show", 0, json.dumps([own, *rows]))
+
+
+def _frames(content: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """What was sent from a host, as ``collect.frames`` keeps it, from ``"BRIDGE PORT": {"HOST PORT or NIC": {KIND: replies of 3}}``.
+
+    Where nothing else is said the right MAC answers to ARP; ``arp`` is another one, or null. A text is why a namespace was not made.
+    """
+    names = [each["name"] for each in content["site"]["hosts"]]
+    ports, paths = [], []
+    for key, sent in content[host]["frames"].items():
+        bridge, number = key.split(" ")
+        near = {"bridge": bridge, "port": int(number)}
+        subnet = content[host]["addresses"][bridge][0]["local"].rpartition(".")[0].rpartition(".")[0]
+        address = f"{subnet}.200.{10 * names.index(host) + int(number)}"
+        made = {"mac": "02:00:00:00:00:00", "address": address, "mtu": 1500, "tagged": False}
+        ports.append({**near, "failure": sent} if isinstance(sent, str) else {**near, **made})
+        for there, replies in {} if isinstance(sent, str) else sent.items():
+            other, end = there.split(" ")
+            own = names.index(other) * 10 + int(end) if end.isdigit() else 100
+            far = {"host": other, "mac": f"02:00:00:00:00:{own:02}", "address": f"{subnet}.200.{own}"}
+            far |= {"peer": int(end), "size": 1500} if end.isdigit() else {"instance": end}
+            seen = replies.get("arp", far["mac"])
+            lines = {
+                kind: f"3 packets transmitted, {count} received, {100 - count * 100 // 3}% packet loss, time 404ms"
+                for kind, count in replies.items()
+                if kind != "arp"
+            }
+            neighbours = [{"dst": far["address"], "lladdr": seen, "state": ["REACHABLE"]}] if seen else []
+            paths.append({**near, **far, "arp": json.dumps(neighbours), **lines})
+    return {"ports": ports, "paths": paths}
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

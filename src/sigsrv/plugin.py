@@ -56,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--unverified", dest="sigsrv_unverified", action="store_true", help="judge evidence that was changed"
     )
+    group.addoption(
+        "--probe",
+        dest="sigsrv_probe",
+        action="store_true",
+        help="also send frames between throw-away namespaces of the hosts, as root there; they are taken away again",
+    )
     group.addoption("--save", dest="sigsrv_save", metavar="DIR", help="keep the evidence there, for --evidence")
     group.addoption(
         "--report-dir", dest="sigsrv_out", metavar="DIR", help="where runs are written; default: reports/out"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from sigsrv.collect import api
+from sigsrv.collect import api, frames, frames_script
 from sigsrv.collect.probes import Probe, select
 from sigsrv.collect.ways import query_command
 from sigsrv.errors import UsageError
@@ -59,7 +59,28 @@ def table(site: Site) -> str:
         "Requests (GET) to each host's own Incus daemon: by its socket, forwarded over that session, for root and the group",
     ]
     lines += [f"incus-admin; by HTTPS where the site names it; else by `{' '.join(query_command('URL', True))}`:", ""]
-    return "\n".join(lines + [f"  {url}" for url in urls(site)]) + "\n"
+    lines += [f"  {url}" for url in urls(site)]
+    lines += [
+        "",
+        "With --probe, and only then, also three scripts, as root or under `sudo -n`, of which the sudoers file allows none: they make",
+        "network namespaces with a port in each bridge, send ARP and pings between them, and take them away. They run",
+        f"{', '.join(frames_script.TOOLS)}; `sigsrv probes --probe` prints them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def scripts() -> str:
+    """The scripts of ``--probe`` with a port and a frame for example, as a host gets them."""
+    port = ("0", "BRIDGE", f"{frames_script.PREFIX}01234567", "fe:00:00:00:00:01", "02:00:00:00:00:01")
+    path = ("0", "PID", "172.20.200.2", "1472", "198.18.0.2", "1468", "fe80::2")
+    parts = {
+        "make namespaces": frames_script.setup(
+            "WORD", frames.life_s(frames.PHASE_S), [(*port, "198.18.0.1/15", "7", "172.20.200.1/16")]
+        ),
+        "send": frames_script.send("WORD", [path]),
+        "take all away": frames_script.teardown("WORD", [port[2]]),
+    }
+    return "\n".join(f"# {what}\n{code}" for what, code in parts.items())
 
 
 def sudoers(site: Site, user: str, incus: str = "/usr/bin/incus") -> str:

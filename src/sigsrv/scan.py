@@ -1,4 +1,4 @@
-"""scan: a site's hosts -> evidence -> facts -> findings -> a run. Changes nothing on a host.
+"""scan: a site's hosts -> evidence -> facts -> findings -> a run. Changes nothing on a host, but for what ``--probe`` makes and takes away.
 
 Room: above evaluate, below what is done with findings. pytest, ``sigsrv scan`` and the verification of a fix all go through here.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 
 from testinfra.backend import BACKENDS
 
-from sigsrv import __version__, catalogue, data, selecting, site, waiver
+from sigsrv import __version__, catalogue, data, probing, selecting, site, waiver
 from sigsrv.catalogue import Catalogue
-from sigsrv.collect import Evidence, Failure, Target, api, collect_all, evidence
+from sigsrv.collect import Evidence, Failure, Target, api, close_all, collect_all, evidence, frames
 from sigsrv.collect.probes import Wants, select
 from sigsrv.errors import EvidenceError, FailureKind, UsageError, nearest
 from sigsrv.evaluate import Check, evaluate
@@ -40,6 +40,7 @@ class Options:
     hosts: comma-separated, each ``NAME``, ``ssh://[USER@]NAME[:PORT]`` or ``local://[NAME]``; connection: as testinfra's, for those
     without a scheme. save: a folder to keep the evidence in. unverified: take evidence that was changed since it was saved.
     policies: folders beside the shipped one. wanted: the part of the catalogue that the run is to have. waivers: their file.
+    probe: send frames between throw-away namespaces of the hosts, too; this alone changes something there, and takes it away.
     """
 
     hosts: str | None = None
@@ -56,6 +57,7 @@ class Options:
     policies: tuple[str, ...] = ()
     wanted: Wanted = selecting.EVERYTHING
     waivers: str | None = None
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def prepare(options: Options, found: Catalogue | None = None) -> Plan:
 
     Raises UsageError; then nothing was scanned.
     """
+    if options.probe and options.evidence is not None:
+        raise UsageError("--probe: evidence that was saved sends no frames", "leave out --probe, or --evidence")
     content = found or catalogue.load(options.policies)
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site.find(options.site)
@@ -212,10 +216,25 @@ def collect(plan: Plan, keep_open: bool = False) -> dict[str, Evidence]:
         waiver.check_time(plan.waivers, _time(found), plan.site.waivers_max_days, live=False)
     else:
         targets = [(target(host, plan), host.member, select(wants(plan.site, host.name))) for host in plan.hosts]
-        found = collect_all(targets, keep_open)
+        found = collect_all(targets, keep_open or options.probe)
+        if options.probe:
+            found = _probed(plan, found, keep_open)
     if options.save:
         evidence.save(Path(options.save), new_run_id(time.time()), found)
     return found
+
+
+def _probed(plan: Plan, found: dict[str, Evidence], keep_open: bool) -> dict[str, Evidence]:
+    """The evidence with what throw-away namespaces told of each other, through the sessions that are open."""
+    try:
+        wanted = probing.wanted(plan.site, facts_of(plan, found))
+        return frames.exchange(found, wanted)
+    except BaseException:
+        keep_open = False
+        raise
+    finally:
+        if not keep_open:
+            close_all()
 
 
 def saved(options: Options) -> dict[str, Evidence]:

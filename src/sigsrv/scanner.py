@@ -73,6 +73,7 @@ class Scanner:
             save=get("sigsrv_save"),
             wanted=Wanted(**{name: get(f"sigsrv_{name}") for name, _, _ in OPTIONS}),
             waivers=get("sigsrv_waivers"),
+            probe=get("sigsrv_probe"),
         )
         plan = scan.prepare(options, self._catalogue)
         for policy in plan.policies.values():

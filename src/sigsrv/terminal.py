@@ -99,6 +99,7 @@ def options_of(arguments: argparse.Namespace) -> scan.Options:
         policies=tuple(arguments.policies),
         wanted=wanted_of(arguments),
         waivers=given.get("waivers"),
+        probe=given.get("probe", False),
     )
 
 

@@ -22,22 +22,65 @@ from sigsrv.finding import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-CERTIFICATES = {
-    "CLUSTER_CRT": "sigsrv/incus/cluster.crt",
-    "SIGSRV_CRT": "sigsrv/incus/server.crt",
-    "MINISRV_CRT": "minisrv/incus/server.crt",
+STATES = {  # in namespaces, in virtual machines
+    "ns": Path(os.environ.get("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab")),
+    "vm": Path(os.environ.get("SIGSRV_VM_LAB_DIR", "/var/tmp/sigsrv-vm-lab")),
 }
-STATE = Path(os.environ.get("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab"))
+CERTIFICATES = {
+    "CLUSTER_CRT": ("sigsrv", "/var/lib/incus/cluster.crt"),
+    "SIGSRV_CRT": ("sigsrv", "/var/lib/incus/server.crt"),
+    "MINISRV_CRT": ("minisrv", "/var/lib/incus/server.crt"),
+}
 
 
 @dataclass(frozen=True)
 class Lab:
-    """The lab as a user has it: its files, and the commands run from the root of the checkout."""
+    """A lab as a user has it: its files, and the commands run from the root of the checkout."""
 
-    site: Path = ROOT / "lab" / "site.yaml"
-    ssh_config: Path = ROOT / "lab" / "ssh_config"
+    kind: str = "ns"
 
-    def command(self, *argv: str, timeout: float = 180, **environment: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def files(self) -> Path:
+        """Where its ssh_config, known_hosts and site.yaml are."""
+        return ROOT / "lab" / ("" if self.kind == "ns" else self.kind)
+
+    @property
+    def site(self) -> Path:
+        return self.files / "site.yaml"
+
+    @property
+    def ssh_config(self) -> Path:
+        return self.files / "ssh_config"
+
+    @property
+    def state(self) -> Path:
+        return STATES[self.kind]
+
+    @property
+    def slowness(self) -> int:
+        """How many times longer than in namespaces whatever happens on a host may take."""
+        return {"ns": 1, "vm": 8}[self.kind]
+
+    def api(self, host: str) -> str:
+        """The URL of a member's HTTPS API, as it is reached from this machine."""
+        ways = {
+            "ns": {"sigsrv": "10.213.7.1:8443", "minisrv": "10.213.7.2:8443"},
+            "vm": {"sigsrv": "127.0.0.1:21441", "minisrv": "127.0.0.1:21442"},
+        }
+        return f"https://{ways[self.kind][host]}"
+
+    def ssh_port(self, host: str) -> int:
+        """Where the host's sshd is reached from this machine."""
+        return 22 if self.kind == "ns" else {"sigsrv": 21401, "minisrv": 21402}[host]
+
+    @property
+    def nowhere(self) -> str:
+        """An address that nobody has, where a host could be."""
+        return {"ns": "10.213.7.99", "vm": "127.0.0.99"}[self.kind]
+
+    def command(
+        self, *argv: str, timeout: float = 180, given: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as its user would, with the environment's own programs first; its standard input is no terminal."""
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
         return subprocess.run(
@@ -46,19 +89,24 @@ class Lab:
             env=env,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * self.slowness,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=given,
         )
 
-    def on(self, host: str, *argv: str) -> str:
+    @property
+    def program(self) -> tuple[str, str]:
+        """The beginning of each command line of the lab's own."""
+        return ("lab/lab", f"--lab={self.kind}")
+
+    def on(self, host: str, *argv: str, given: str = "") -> str:
         """Run a command on a host, past ssh; its output. It must succeed."""
-        done = self.command("lab/lab", "exec", host, *argv)
+        done = self.command(*self.program, "exec", host, *argv, given=given)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def fault(self, name: str, host: str, heal: bool = False) -> None:
-        done = self.command("lab/fault", *(["--heal"] if heal else []), name, host)
+        done = self.command("lab/fault", f"--lab={self.kind}", *(["--heal"] if heal else []), name, host)
         assert done.returncode == 0, done.stderr
 
     def scan(self) -> tuple[Run, dict[str, Evidence]]:
@@ -66,7 +114,41 @@ class Lab:
 
     def logins(self, host: str) -> int:
         """How many logins the host's sshd has let in."""
-        return (STATE / host / "log" / "sshd.log").read_text(errors="replace").count("Accepted publickey")
+        if self.kind == "ns":
+            told = (self.state / host / "log" / "sshd.log").read_text(errors="replace")
+        else:
+            told = self.on(host, "journalctl", "--quiet", "--no-pager", "-t", "sshd-session", "-o", "cat")
+        return told.count("Accepted publickey")
+
+
+_CHOSEN: list[Lab] = []  # the one of this run, from its --lab
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    _CHOSEN[:] = [Lab(config.getoption("--lab"))]
+
+
+def chosen() -> Lab:
+    """The lab of this run."""
+    return _CHOSEN[0]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the other lab alone can show: ``@pytest.mark.lab("vm")``, and faults that say so.
+
+    On emulated machines a fault alone takes five minutes: there test_faults_together has them, unless each was asked for.
+    """
+    kind = chosen().kind
+    kept, others = [], []
+    for item in items:
+        only = {name for mark in item.iter_markers("lab") for name in mark.args}
+        case = getattr(item, "callspec", None) and item.callspec.params.get("case")
+        only |= set(getattr(case, "labs", ()))
+        if kind == "vm" and case and not config.getoption("--every-fault"):
+            only = {"ns"}
+        (others if only and kind not in only else kept).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=others)
 
 
 def verdicts(run: Run) -> dict[str, str]:
@@ -76,11 +158,12 @@ def verdicts(run: Run) -> dict[str, str]:
 
 def named(text: str) -> str:
     """A text with fingerprints for the words that stand for what is made anew with each lab: its image and certificates."""
+    lab = chosen()
     if "BUSYBOX" in text:
-        text = text.replace("BUSYBOX", _sha256((STATE / "busybox.tar.gz").read_bytes()))
-    for word, file in CERTIFICATES.items():
+        text = text.replace("BUSYBOX", _sha256((lab.state / "busybox.tar.gz").read_bytes()))
+    for word, (host, file) in CERTIFICATES.items():
         if word in text:
-            text = text.replace(word, _sha256(ssl.PEM_cert_to_DER_cert((STATE / file).read_text())))
+            text = text.replace(word, _sha256(ssl.PEM_cert_to_DER_cert(lab.on(host, "cat", file))))
     return text
 
 
@@ -89,12 +172,13 @@ def _sha256(content: bytes) -> str:
 
 
 def clean() -> dict[str, str]:
-    """The reviewed list, a file for each family: what the lab without a fault must give."""
+    """The reviewed list: what the lab without a fault must give. A file for each family; what only one lab has is below its name."""
+    folder = Path(__file__).parent / "clean"
     found: dict[str, str] = {}
-    for path in sorted((Path(__file__).parent / "clean").glob("*.json")):
-        found |= json.loads(named(path.read_text()))
+    for path in [*sorted(folder.glob("*.json")), *sorted((folder / chosen().kind).glob("*.json"))]:
+        found |= json.loads(path.read_text())
     assert found
-    return found
+    return json.loads(named(json.dumps(found)))
 
 
 # With one host alone: of the cluster, what lies on the other is not looked at.
@@ -149,9 +233,9 @@ def _lasting(value: Any) -> Any:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """The lab, up. Where it can't run the tests are skipped with the reason; with CI=true that is a failure."""
-    found = Lab()
-    was_up = found.command("lab/lab", "status").returncode == 0
-    done = found.command("lab/lab", "up", timeout=600)
+    found = chosen()
+    was_up = found.command(*found.program, "status").returncode == 0
+    done = found.command(*found.program, "up", timeout=600)
     if done.returncode != 0:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
         if os.environ.get("CI") == "true":
@@ -159,4 +243,4 @@ def lab() -> Iterator[Lab]:
         pytest.skip(f"the lab does not start: {reason}")
     yield found
     if not was_up:
-        found.command("lab/lab", "down")
+        found.command(*found.program, "down")

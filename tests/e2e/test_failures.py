@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import BIN, ROOT, Lab, clean
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("ns")  # holds times to the second; test_outage is that of the virtual machines
 LIMIT_S = 15
 
 
@@ -57,13 +57,7 @@ def judged_as_ever(findings: dict[str, dict], but_for: str) -> bool:
 def instead_of_ip(lab: Lab, script: str) -> Iterator[None]:
     """On minisrv, ``ip`` is another program."""
     command = 'cat >/run/fake; chmod 755 /run/fake; mount --bind /run/fake "$(readlink -f "$(command -v ip)")"'
-    subprocess.run(
-        ["lab/lab", "exec", "minisrv", "sh", "-c", command],
-        input=f"#!/bin/sh\n{script}\n",
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
+    lab.on("minisrv", "sh", "-c", command, given=f"#!/bin/sh\n{script}\n")
     try:
         yield
     finally:
@@ -131,7 +125,7 @@ def test_an_sshd_that_dies_in_the_middle_is_told_as_that(lab, tmp_path):
         argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
         process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(3)
-        lab.on("minisrv", "pkill", "-x", "sshd")
+        lab.on("minisrv", "pkill", "^sshd")
         assert process.wait(LIMIT_S) == 3
     lab.fault("sshd-stopped", "minisrv", heal=True)
 

@@ -79,6 +79,7 @@ def test_a_fault_is_found_put_right_and_leaves_nothing(lab, unchanged, case):
         lab.on(case.host, *command)
 
 
+@pytest.mark.lab("ns")  # a VLAN interface whose other end is down has its carrier: the trunk's
 def test_a_link_without_a_carrier_is_not_set_up(lab, unchanged):
     """Where the other end is down no command on this host helps: the remediation refuses, and changes nothing."""
     lab.fault("link-down", "minisrv")
@@ -94,17 +95,18 @@ def test_a_link_without_a_carrier_is_not_set_up(lab, unchanged):
     assert after == before
 
 
-def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged):
-    """incusd killed: HOST-002 fails there; what it alone could tell is error because of it, the rest is judged."""
+@pytest.mark.parametrize("fault", ["incusd-stopped", pytest.param("incus-failed", marks=pytest.mark.lab("vm"))])
+def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged, fault):
+    """incusd killed, or its unit failed: HOST-002 fails there; what it alone could tell is error because of it, the rest is judged."""
     root = "HOST-002@minisrv/minisrv"
-    lab.fault("incusd-stopped", "minisrv")
+    lab.fault(fault, "minisrv")
     try:
         run, _ = lab.scan()
         changes = difference(verdicts(run))
         failing = [key for key, verdict in changes.items() if verdict == "fail"]
         because = {finding.id: finding.because for finding in run.findings}
     finally:
-        lab.fault("incusd-stopped", "minisrv", heal=True)
+        lab.fault(fault, "minisrv", heal=True)
 
     assert failing == [root]
     assert run.exit_code == 3

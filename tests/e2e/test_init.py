@@ -13,7 +13,6 @@ from tests.e2e.conftest import Lab, state_of
 
 pytestmark = pytest.mark.lab
 
-HOSTS = ("--hosts", "sigsrv,minisrv", "--ssh-config", "lab/ssh_config")
 VLANS = {"sigsrv0": 20, "incus0": 16, "user0": 24}
 
 
@@ -29,7 +28,9 @@ def lasting(findings: set[str]) -> set[str]:
 
 
 def drafted(lab: Lab, path: Path) -> str:
-    done = lab.command("sigsrv", "init", *HOSTS, "--output", str(path))
+    done = lab.command(
+        "sigsrv", "init", "--hosts", "sigsrv,minisrv", "--ssh-config", str(lab.ssh_config), "--output", str(path)
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     return path.read_text()
@@ -76,7 +77,16 @@ def test_a_host_that_is_down_is_not_guessed(lab, tmp_path):
     """The draft says so, has the other, and the exit status is 3."""
     path = tmp_path / "site.yaml"
 
-    done = lab.command("sigsrv", "init", "--hosts", "sigsrv,nowhere.invalid", *HOSTS[2:], "--output", str(path))
+    done = lab.command(
+        "sigsrv",
+        "init",
+        "--hosts",
+        "sigsrv,nowhere.invalid",
+        "--ssh-config",
+        str(lab.ssh_config),
+        "--output",
+        str(path),
+    )
 
     assert done.returncode == 3
     assert "not read: nowhere.invalid: " in done.stderr
@@ -87,7 +97,7 @@ def test_an_account_that_may_do_nothing_drafts_nothing(lab, tmp_path):
     """What Incus refuses is told, and no empty list is taken for an empty site."""
     path = tmp_path / "site.yaml"
 
-    argv = ["--hosts", "sigsrv", "--ssh-config", "lab/ssh_config.noaccess", "--output", str(path)]
+    argv = ["--hosts", "sigsrv", "--ssh-config", str(lab.files / "ssh_config.noaccess"), "--output", str(path)]
     done = lab.command("sigsrv", "init", *argv)
 
     assert done.returncode == 3

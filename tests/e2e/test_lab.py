@@ -21,6 +21,7 @@ GENERATED = ("ssh_config", "ssh_config.audit", "ssh_config.noaccess", "known_hos
 NAMESPACES = ("mnt", "net", "pid", "uts", "ipc", "cgroup")
 FAULTS = sorted(path.stem for path in (LAB / "faults").glob("*.sh"))
 
+pytestmark = pytest.mark.lab("ns")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
 root = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="the lab needs Linux and root")
 
@@ -200,10 +201,10 @@ def test_help_names_the_exit_statuses(program):
 
 @linux
 def test_every_fault_says_what_it_does_and_shows():
-    """--list has one line for each file in faults/, with what it does and the policies that it shows."""
+    """--list has one line for each file in faults/: what it does, the policies that it shows, the lab where only one can have it."""
     lines = run("fault", "--list").stdout.partition("\nno fault shows\n")[0].splitlines()
 
     assert [line.split()[0] for line in lines] == FAULTS
     assert FAULTS
     for line in lines:
-        assert re.fullmatch(r"\S+ +\S.* \([A-Z]+-\d{3}(, [A-Z]+-\d{3})*\)", line), line
+        assert re.fullmatch(r"\S+ +\S.* \([A-Z]+-\d{3}(, [A-Z]+-\d{3})*\)( \[(ns|vm)\])?", line), line

@@ -217,7 +217,7 @@ def test_a_finding_that_could_not_be_determined_is_not_put_right(lab):
     """Unknown is neither right nor wrong: exit 3, and why."""
     argv = ["sigsrv-remediate", "INST-001@cluster/cluster", "--yes", "--site", str(lab.site)]
 
-    done = lab.command(*argv, "--ssh-config", "lab/ssh_config.noaccess")
+    done = lab.command(*argv, "--ssh-config", str(lab.files / "ssh_config.noaccess"))
 
     assert done.returncode == 3
     assert "could not be determined" in done.stderr

@@ -45,7 +45,7 @@ def test_no_secret_leaves_the_host_s_memory(planted, tmp_path, way):
         "--site",
         str(lab.site),
         "--ssh-config",
-        f"lab/{way}",
+        str(lab.files / way),
         "--report-dir",
         str(tmp_path / "r"),
         "--save",

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import Lab, clean
 from tests.e2e.test_scan import copied_site, findings
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("ns")  # waits for the end of a waiver
 
 FINDING = "NET-001@minisrv/sigsrvbr0"
 

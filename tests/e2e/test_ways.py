@@ -47,7 +47,7 @@ def with_sudoers(lab: Lab) -> None:
     text = lab.command("sigsrv", "probes", "--site", str(lab.site), "--sudoers", "audit").stdout
     for host in HOSTS:
         subprocess.run(
-            ["lab/lab", "exec", host, "sh", "-c", "umask 227; cat >/etc/sudoers.d/sigsrv"],
+            [*lab.program, "exec", host, "sh", "-c", "umask 227; cat >/etc/sudoers.d/sigsrv"],
             input=text,
             text=True,
             check=True,
@@ -86,12 +86,12 @@ def api_site(lab: Lab, tmp_path: Path) -> Iterator[dict]:
     (tmp_path / "server.crt").write_text(lab.on("sigsrv", "cat", "/var/lib/incus/cluster.crt"))
     certificate = (tmp_path / "client.crt").read_text()
     command = "cat >/root/scanner.crt; incus config trust add-certificate /root/scanner.crt --name scanner </dev/null"
-    subprocess.run(["lab/lab", "exec", "sigsrv", "sh", "-c", command], input=certificate, text=True, check=True)
+    lab.on("sigsrv", "sh", "-c", command, given=certificate)
     site = yaml.safe_load(lab.site.read_text())
-    for host, address in zip(site["hosts"], ("10.213.7.1", "10.213.7.2"), strict=True):
+    for host in site["hosts"]:
         host["ssh_config"] = str(lab.ssh_config)
         names = {"client_cert": "client.crt", "client_key": "client.key", "server_cert": "server.crt"}
-        host["api"] = {"url": f"https://{address}:8443", **names}
+        host["api"] = {"url": lab.api(host["name"]), **names}
     yield site
     rows = json.loads(lab.on("sigsrv", "incus", "query", "/1.0/certificates?recursion=1"))
     for row in rows:
@@ -111,7 +111,7 @@ def test_all_ways_tell_the_same(audit, without_forwarding, api_site, tmp_path):
     before = {host: lab.logins(host) for host in HOSTS}
     ways = {
         "query": scan(lab, tmp_path / "query"),
-        "sudo": scan(lab, tmp_path / "sudo", "--ssh-config", "lab/ssh_config.audit"),
+        "sudo": scan(lab, tmp_path / "sudo", "--ssh-config", str(lab.files / "ssh_config.audit")),
         "https": scan(lab, tmp_path / "https", site=written(api_site, tmp_path)),
     }
     logins = {host: lab.logins(host) - before[host] for host in HOSTS}
@@ -187,7 +187,7 @@ def test_the_audit_account_may_do_nothing_else(audit):
         "incus list",
         "cat /etc/shadow",
     ]
-    ssh = ["ssh", "-F", "lab/ssh_config.audit", "sigsrv"]
+    ssh = ["ssh", "-F", str(audit.files / "ssh_config.audit"), "sigsrv"]
     allowed = audit.command(*ssh, "sudo -n incus query --raw /1.0")
     assert json.loads(allowed.stdout)["metadata"]["auth"] == "trusted"
     for command in refused:
@@ -198,7 +198,7 @@ def test_the_audit_account_may_do_nothing_else(audit):
 
 def test_an_account_whose_sudo_wants_a_password_passes_nothing(lab, tmp_path):
     """Without the sudoers file the same account is told to have no right, with sudo's own words."""
-    findings = scan(lab, tmp_path, "--ssh-config", "lab/ssh_config.audit", code=3)
+    findings = scan(lab, tmp_path, "--ssh-config", str(lab.files / "ssh_config.audit"), code=3)
 
     assert "password is required" in findings["HOST-002@sigsrv/sigsrv"]["reason"]
     assert findings["INST-001@cluster/cluster"]["verdict"] == "error"
@@ -206,12 +206,15 @@ def test_an_account_whose_sudo_wants_a_password_passes_nothing(lab, tmp_path):
 
 def test_ssh_addresses_keep_their_meaning(lab, tmp_path):
     """ssh://USER@HOST:PORT names account and port; the rest is the user's own configuration."""
-    findings = scan(lab, tmp_path, "--hosts", "ssh://root@sigsrv:22,ssh://noaccess@minisrv", code=3)
+    findings = scan(
+        lab, tmp_path, "--hosts", f"ssh://root@sigsrv:{lab.ssh_port('sigsrv')},ssh://noaccess@minisrv", code=3
+    )
 
     assert findings["HOST-002@sigsrv/sigsrv"]["verdict"] == "pass"
     assert "may not use" in findings["HOST-002@minisrv/minisrv"]["reason"]
 
 
+@pytest.mark.lab("ns")  # the virtual machines don't see this machine's files
 def test_a_host_judges_itself_without_a_login(lab, tmp_path):
     """local:// runs the same probes on this very host, and asks its socket directly."""
     before = lab.logins("sigsrv")
@@ -227,7 +230,7 @@ def test_a_host_judges_itself_without_a_login(lab, tmp_path):
     ]
     argv = [*program, "scan", "--hosts", "local://", "--site", str(lab.site), "--report-dir", "/tmp/local"]
 
-    done = lab.command("lab/lab", "exec", "sigsrv", *argv)
+    done = lab.command(*lab.program, "exec", "sigsrv", *argv)
     assert done.returncode == 0, done.stdout + done.stderr
     text = lab.on("sigsrv", "cat", "/tmp/local/latest/findings.json")
     lab.on("sigsrv", "rm", "-r", "/tmp/local")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = pytest.mark.lab("ns")  # what is installed is the same
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

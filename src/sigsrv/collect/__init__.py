@@ -6,8 +6,6 @@ them at the same time.
 
 from __future__ import annotations
 
-import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +15,8 @@ from contextlib import ExitStack
 from sigsrv.collect.api import SERVER, Connect, collect_api, explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.collect.probes import SOCKET, Probe, carried, read, script
+from sigsrv.collect.probes import SOCKET, Probe
+from sigsrv.collect.running import probed
 from sigsrv.collect.session import ApiAddress, ConnectionFailed, Session, Target, close_all
 from sigsrv.collect.ways import over_https, over_query, over_socket
 from sigsrv.errors import FailureKind
@@ -58,7 +57,9 @@ def _over_api_alone(target: Target, address: ApiAddress, member: str, probes: Se
     """The evidence of a host that nobody logs in to: each probe says that it was not run."""
     began, collected = time.monotonic(), time.time()
     silent = Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {address.url}")
-    api = collect_api([lambda s: over_https(address, s)], member, began + target.timeout_s, lambda: silent)
+    api = collect_api(
+        [lambda s: over_https(address, s)], member, began + target.timeout_s, lambda: silent, target.request_s
+    )
     if refused := api[SERVER].failure:
         return unreachable(target.name, refused, time.monotonic() - began)
     reason = Failure(FailureKind.ABSENT, f"{target.name} is asked over its API alone: no probe was run")
@@ -77,13 +78,19 @@ def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
     watchdog.start()
     try:
         first = time.time()
-        answers = _probed(session, [probe for probe in probes if not probe.slow])
-        probed = first, time.time()
-        api = collect_api(_ways(session, answers), member, session.deadline, lambda: _explain(session, answers))
+        answers = probed(session, [probe for probe in probes if not probe.slow])
+        began_and_back = first, time.time()
+        api = collect_api(
+            _ways(session, answers),
+            member,
+            session.deadline,
+            lambda: _explain(session, answers),
+            session.target.request_s,
+        )
         answers |= _slow(session, [probe for probe in probes if probe.slow])
     finally:
         watchdog.cancel()
-    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api, probed)
+    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api, began_and_back)
 
 
 def _slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
@@ -94,26 +101,9 @@ def _slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
         used_up = Failure(FailureKind.TIMEOUT, f"{session.target.name}: the host's time was used up before it")
         return {probe.id: Answer(probe.shell, failure=used_up) for probe in probes}
     try:
-        return _probed(session, probes)
+        return probed(session, probes)
     except ConnectionFailed as cause:
         return {probe.id: Answer(probe.shell, failure=cause.failure) for probe in probes}
-
-
-def _probed(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
-    """What the probes answered; where the connection broke meanwhile, what had come until then."""
-    word = secrets.token_hex(16)
-    try:
-        result = session.host().run(carried(script(probes, word)))
-    except ConnectionFailed as cause:
-        if not re.search(rb"^%s done " % word.encode(), cause.output, re.MULTILINE):
-            raise
-        return read(probes, word, cause.output, cause.failure)
-    if word.encode() not in result.stdout_bytes:
-        said = (result.stderr_bytes + result.stdout_bytes).decode("utf-8", "replace").strip().splitlines()
-        line = said[-1][:160] if said else f"exit status {result.rc}"
-        refused = Failure(FailureKind.DENIED, f"{session.target.name}: no script runs there: {line}")
-        return read(probes, word, b"", refused)
-    return read(probes, word, result.stdout_bytes)
 
 
 def _ways(session: Session, answers: Mapping[str, Answer]) -> list[Connect]:

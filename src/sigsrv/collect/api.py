@@ -21,10 +21,10 @@ from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET
 from sigsrv.collect.redact import redacted
+from sigsrv.collect.session import REQUEST_S
 from sigsrv.collect.ways import WayFailed
 from sigsrv.errors import FailureKind
 
-REQUEST_S = 5.0
 PASSING_S = 5.0  # what starts or stops when it is looked at has this long to end
 LIMIT_BYTES = 16 * 1024 * 1024
 
@@ -87,39 +87,44 @@ Explain = Callable[[], Failure]
 Connect = Callable[[float], Client]
 
 
-def collect_api(connects: Sequence[Connect], member: str, deadline: float, explain: Explain) -> dict[str, ApiAnswer]:
+def collect_api(
+    connects: Sequence[Connect], member: str, deadline: float, explain: Explain, request_s: float = REQUEST_S
+) -> dict[str, ApiAnswer]:
     """Every answer of one host's daemon, by URL.
 
     connects: the ways to it, in the order in which they are tried; each takes the seconds of a request. member: the host's name in
     the cluster, "" where nobody said it yet: then the name that its daemon has for itself. deadline: of time.monotonic().
-    explain: says why no way led there. A URL that was not answered has a failure; nothing is left out.
+    explain: says why no way led there. request_s: what one request may take, at most. A URL that was not answered has a failure;
+    nothing is left out.
     """
-    client, failure = _first(connects, deadline, explain)
+    client, failure = _first(connects, deadline, explain, request_s)
     if client is None:
         return {url: ApiAnswer(failure=failure) for url in (SERVER, *WANTED)}
     answers = {SERVER: ApiAnswer(200, redacted(client.host_info))}
     for url in WANTED:
-        answers[url] = _get(client, url, deadline, explain)
-    if _is_passing(answers[INSTANCES]) and time.monotonic() + PASSING_S + REQUEST_S < deadline:
+        answers[url] = _get(client, url, deadline, explain, request_s)
+    if _is_passing(answers[INSTANCES]) and time.monotonic() + PASSING_S + request_s < deadline:
         time.sleep(PASSING_S)
-        later = _get(client, INSTANCES, deadline, explain)
+        later = _get(client, INSTANCES, deadline, explain, request_s)
         answers[INSTANCES] = answers[INSTANCES] if later.failure else later
     if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
-        answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain)
+        answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain, request_s)
     at = member or _own_name(client.host_info)
     for url in _of_member(answers, at if _is_clustered(client.host_info) else None):
-        answers[url] = _get(client, url, deadline, explain)
+        answers[url] = _get(client, url, deadline, explain, request_s)
     return answers
 
 
-def _first(connects: Sequence[Connect], deadline: float, explain: Explain) -> tuple[Client | None, Failure | None]:
+def _first(
+    connects: Sequence[Connect], deadline: float, explain: Explain, request_s: float
+) -> tuple[Client | None, Failure | None]:
     """The client of the first way that leads to the daemon, or why none does."""
     failure: Failure | None = None
     for connect in connects:
         try:
-            return connect(min(REQUEST_S, max(0.1, deadline - time.monotonic()))), None
+            return connect(min(request_s, max(0.1, deadline - time.monotonic()))), None
         except requests.Timeout:  # it is there and does not answer: by another way it would not either
-            return None, Failure(FailureKind.SILENT, f"Incus API {SERVER}: no answer in {REQUEST_S:.0f} s")
+            return None, Failure(FailureKind.SILENT, f"Incus API {SERVER}: no answer in {request_s:.0f} s")
         except (
             requests.RequestException,
             ClientConnectionFailed,
@@ -192,9 +197,9 @@ def _timed_out(answer: ApiAnswer) -> bool:
     return answer.failure is not None and answer.failure.kind is FailureKind.TIMEOUT
 
 
-def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failure]) -> ApiAnswer:
+def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failure], request_s: float) -> ApiAnswer:
     """One request. Its time and the size of its answer have bounds."""
-    seconds = min(REQUEST_S, deadline - time.monotonic())
+    seconds = min(request_s, deadline - time.monotonic())
     if seconds <= 0:
         return ApiAnswer(
             failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: the host's time was used up before it")

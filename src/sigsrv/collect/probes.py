@@ -187,10 +187,14 @@ probe() {{
 
 
 def script(probes: Iterable[Probe], word: str) -> str:
-    """The ``sh`` script that runs the probes one after the other. word: random, letters and digits."""
+    """The ``sh`` script that runs the probes one after the other. word: random, letters and digits.
+
+    It is one command in braces: a shell reads that to its end before it does anything. It comes by the standard input, which the
+    script itself closes: what a shell had not read by then would never be read, and bash reads line by line.
+    """
     lines = [_PRELUDE.format(path=_PATH, word=word, stderr=_STDERR_BYTES)]
     lines += [f"probe {p.id} {p.timeout_s} {p.limit_bytes + 1} {'$root ' if p.root else ''}{p.shell}" for p in probes]
-    return "\n".join(lines) + "\n"
+    return "\n".join(["{", *lines, "}"]) + "\n"
 
 
 def carried(text: str) -> str:

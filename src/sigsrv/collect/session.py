@@ -26,6 +26,7 @@ from sigsrv.collect.evidence import Failure
 from sigsrv.collect.probes import SOCKET
 from sigsrv.errors import FailureKind
 
+REQUEST_S = 5.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 Seen = Callable[[int, bytes], None]  # gets what a command writes as it comes: 1 or 2, and a piece
 
@@ -69,6 +70,11 @@ class Target:
     api: ApiAddress | None = None
 
     @property
+    def request_s(self) -> float:
+        """What one request to the daemon may take: 5 s; more on a host that was given more time than 15 s."""
+        return max(REQUEST_S, self.timeout_s / 3)
+
+    @property
     def destination(self) -> str:
         return self.address or self.name
 
@@ -91,6 +97,10 @@ class Session(ABC):
     def remaining_s(self) -> float:
         """What is left of the target's time."""
         return max(0.1, self.deadline - time.monotonic())
+
+    def extend(self, seconds: float) -> None:
+        """Give the session so many seconds from now on: for what is done after its host was read."""
+        self.deadline = time.monotonic() + seconds
 
     def __enter__(self) -> Session:
         try:

@@ -17,6 +17,7 @@ from sigsrv.facts import listening, packages
 from sigsrv.facts.accounts import AccountFacts
 from sigsrv.facts.backups import BackupFacts
 from sigsrv.facts.firewall import FirewallFacts
+from sigsrv.facts.frames import FrameFacts
 from sigsrv.facts.host import MachineFacts
 from sigsrv.facts.incus import IncusFacts, Instance, UnreadInstance
 from sigsrv.facts.journal import JournalFacts
@@ -66,6 +67,10 @@ class HostFacts:
     @cached_property
     def firewall(self) -> FirewallFacts:
         return FirewallFacts(self._own)
+
+    @cached_property
+    def frames(self) -> FrameFacts:
+        return FrameFacts(self._own)
 
     @cached_property
     def incus(self) -> IncusFacts:

@@ -5,12 +5,15 @@ Room: facts. May import errors and collect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 from sigsrv.collect.evidence import Evidence
+from sigsrv.collect.frames_script import ALIAS, PREFIX
 from sigsrv.facts.reading import integer, mapping, output, parsed, reading, rows, text
 
 
@@ -19,6 +22,7 @@ class Link:
     """One network link. kind: the kernel's (``vlan``, ``bridge``, ``veth`` ...), "" for hardware; master and parent: names.
 
     port_state: of a port of a bridge, the kernel's word (``forwarding``, ``disabled``, ``blocking`` ...); None for any other link.
+    gone_at: of a throw-away link of a scan with ``--probe``, when the host will have taken it away, in seconds since the epoch.
     """
 
     name: str
@@ -30,6 +34,7 @@ class Link:
     vlan_id: int | None = None
     vlan_protocol: str | None = None
     port_state: str | None = None
+    gone_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,17 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
                 if is_port
                 else None,
+                gone_at=_gone_at(name, str(kind), row.get("ifalias")),
             )
         if "lo" not in found:
             raise ValueError("no loopback among the links")
         return found
+
+
+def _gone_at(name: str, kind: str, alias: Any) -> int | None:
+    """When a link that a scan made is gone, which its alias says. Any other link has no such name, kind and alias."""
+    said = re.fullmatch(rf"{re.escape(ALIAS)} (\d{{1,11}})", alias) if isinstance(alias, str) else None
+    return int(said[1]) if said and kind == "veth" and re.fullmatch(rf"{PREFIX}[0-9a-f]{{8}}", name) else None
 
 
 def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:

@@ -15,6 +15,7 @@ class Case:
     mended: list[str] = field(default_factory=list)
     leaves: list[list[str]] = field(default_factory=list)  # commands that take away what the remediation added for good
     gone: bool = False  # once it is mended there is no such finding: what was judged is no more
+    labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes just this
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.host}"

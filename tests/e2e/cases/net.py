@@ -14,6 +14,19 @@ CASES = [
         "minisrv",
         {"NET-005@minisrv/sigsrvbr0": "fail", "NET-005@sigsrv/sigsrvbr0": "fail"},
         ["NET-005@minisrv/sigsrvbr0"],
+        labs=("ns",),
+    ),
+    Case("vlan-down", "minisrv", {"NET-005@minisrv/sigsrvbr0": "fail"}, ["NET-005@minisrv/sigsrvbr0"], labs=("vm",)),
+    Case("vlan-wrong-id", "minisrv", {"NET-002@minisrv/sigsrvbr0": "fail", **APART}, labs=("vm",)),
+    Case(
+        "vlan-lost",
+        "minisrv",
+        {
+            "NET-008@minisrv/incusbr0": "fail",
+            "NET-001@minisrv/incusbr0": "fail",
+            "XHOST-001@cluster/incusbr0": "not-applicable",
+        },
+        labs=("vm",),
     ),
     Case(  # a network of a cluster is on all of its members
         "network-foreign",

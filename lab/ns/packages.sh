@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # packages: what the lab needs of the machine, and how it gets what is missing (Debian 12 with its backports).
 
-PACKAGES=(incus-base incus-client btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 busybox-static procps jq sudo)
+# shellcheck disable=SC2034 # for missing_packages
+PACKAGES=(incus-base incus-client btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 busybox-static procps jq sudo iputils-ping)
 POLICY=/usr/sbin/policy-rc.d
 SOURCE=/etc/apt/sources.list.d/sigsrv-lab-backports.list
 
@@ -15,21 +16,6 @@ need_kernel() {
   claim_state
   [ "$(stat -f -c %T "$STATE")" != overlayfs ] ||
     fail 3 "$STATE lies on an overlay filesystem, /etc of the hosts can't" "SIGSRV_LAB_DIR=/dev/shm/sigsrv-lab $0 up"
-}
-
-# The folder is deleted by `down`: never take one that holds anything else.
-claim_state() {
-  [ ! -e "$STATE" ] || [ -e "$STATE/$MARK" ] || [ -z "$(ls -A "$STATE" 2>&1)" ] ||
-    fail 3 "$STATE is not empty and not the lab's" "SIGSRV_LAB_DIR=/var/tmp/sigsrv-lab $0 up"
-  mkdir -p "$STATE"
-  : >"$STATE/$MARK"
-}
-
-missing_packages() {
-  local package
-  for package in "${PACKAGES[@]}"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
-  done
 }
 
 # incus-base and incus-client only: the package `incus` asks for a newer QEMU, and the lab runs containers.

@@ -66,7 +66,7 @@ C
     exec </dev/null >pid1.log 2>&1
     join_cgroups "$host"
     exec setsid env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-      unshare -m -u -i -n -p -C --fork --kill-child --propagation private bash "$LAB/lib/pid1.sh" "$host" "$addresses"
+      unshare -m -u -i -n -p -C --fork --kill-child --propagation private bash "$LAB/ns/pid1.sh" "$host" "$addresses"
   ) &
   wait_for 15 "pid 1 of $host" started_or_dead "$host" $!
   [ -e "$dir/ready" ] || { cat "$dir/pid1.log" >&2; return 1; }

@@ -4,6 +4,7 @@
 # usage: pid1.sh HOST ADDRESSES  (ADDRESSES: lines for /etc/hosts), working directory: the host's state
 set -euo pipefail
 host=$1 addresses=$2
+apt=$(cd "$(dirname "$0")/../lib/apt" && pwd -P)
 
 # /proc is still the outer one: this is our pid as the machine sees it, and when we started.
 read -r stat </proc/self/stat
@@ -49,16 +50,7 @@ cp sshkeys/* /etc/ssh/
 cp sshd_config /etc/ssh/sshd_config
 # What can be updated is the host's own too (updates.sh); its index is so small that it needs no cache.
 find /etc/apt -mindepth 1 -delete
-mkdir /etc/apt/apt.conf.d /etc/apt/preferences.d
-cat >/etc/apt/apt.conf.d/lab <<'C'
-Dir::State::status "/var/lib/apt/status";
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
-C
-cat >/etc/apt/sources.list <<'C'
-deb [trusted=yes] http://deb.lab.invalid/debian bookworm main
-deb [trusted=yes] http://security.lab.invalid/debian-security bookworm-security main
-C
+cp -r "$apt/." /etc/apt/
 mount -c --bind apt /var/lib/apt
 mount -c --bind boot /boot
 mkdir -p /var/lib/incus /var/log/incus /home

@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+# shows: POOL-005
+# does: makes the pool iso of the host anew with the clock set back by 40 days, with all that is in it; no scrub ever ran on it
+# labs: vm
+
+# shellcheck disable=SC2016 # expanded on the host
+inject() {
+  forty_days_ago "$1" '
+    work=$(mktemp -d /run/XXXXXX)
+    zfs snapshot -r iso@moved
+    zfs send -R iso@moved >"$work/stream"
+    zpool destroy -f iso
+    zpool create -f -m none iso /dev/disk/by-id/virtio-iso
+    zfs receive -F -u iso <"$work/stream"
+    zfs destroy -r iso@moved
+    rm -r "$work"'
+}
+
+heal() { on "$1" zpool scrub -w iso; }

@@ -1,0 +1,12 @@
+# shellcheck shell=bash
+# shows: XHOST-004
+# does: lets no frame of VLAN 20 pass on the trunk of the host, as a switch without that VLAN; nothing else of the host changes
+# labs: vm
+
+inject() {
+  # shellcheck disable=SC2016 # expanded on the host
+  on "$1" sh -c 'tc qdisc show dev eth1 clsact | grep -q . || {
+    tc qdisc add dev eth1 clsact
+    for way in ingress egress; do tc filter add dev eth1 "$way" protocol 802.1Q flower vlan_id 20 action drop; done; }'
+}
+heal() { on "$1" sh -c '! tc qdisc show dev eth1 clsact | grep -q . || tc qdisc delete dev eth1 clsact'; }

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# vm/driver: a host is a virtual machine with systemd, 802.1Q, ZFS and a kernel of its own. Commands reach it through QEMU's guest
+# agent: past ssh and past the network, whatever a fault did to them.
+# shellcheck disable=SC2034 # most of these names are for the files that source this one
+
+STATE_VARIABLE=SIGSRV_VM_LAB_DIR
+STATE_DEFAULT=/var/tmp/sigsrv-vm-lab
+STATE=$(realpath -m -- "${SIGSRV_VM_LAB_DIR:-$STATE_DEFAULT}")
+LOCK=/run/lock/sigsrv-vm-lab.lock   # one for the machine: so are the ports
+PATIENCE=600
+SLOWNESS=4                          # emulated, and two of them on one machine
+PID_FILE=started                   # in the folder of a host: a pid, and when it started
+MARK=made-by-sigsrv-lab
+NEEDS_ROOT="it makes the image of a whole system"
+OPTION=--lab=vm
+CLIENTS=$LAB/vm
+declare -gA ADDRESS=([sigsrv]=10.77.0.1 [minisrv]=10.77.0.2)   # on the trunk, untagged: what the cluster says to itself
+declare -gA SSH_PORT=([sigsrv]=21401 [minisrv]=21402)          # of 127.0.0.1, forwarded to the guest
+declare -gA API_PORT=([sigsrv]=21441 [minisrv]=21442)
+GUEST=10.0.2.15                                               # on the side that ssh and the API come in
+declare -gA LISTEN=([sigsrv]=$GUEST:8443 [minisrv]=$GUEST:8443)
+POOL_OPTIONS=("nvme zfs source=/dev/disk/by-id/virtio-nvme zfs.pool_name=nvme" "hdd zfs source=hdd zfs.pool_name=hdd"
+  "iso zfs source=/dev/disk/by-id/virtio-iso zfs.pool_name=iso")
+
+server_config() { echo "{core.https_address: \"${LISTEN[$1]}\", cluster.https_address: \"${ADDRESS[$1]}:8443\"}"; }
+member_address() { echo "${ADDRESS[$1]}:8443"; }
+
+ssh_address() { printf '  HostName 127.0.0.1\n  Port %s\n' "${SSH_PORT[$1]}"; }   # HOST: for ssh_config
+known_as() { echo "[127.0.0.1]:${SSH_PORT[$1]}"; }                              # HOST: for known_hosts
+host_key() { on "$1" cat /etc/ssh/ssh_host_ed25519_key.pub </dev/null; }
+
+describe_host() { # HOST: a line for `status`
+  echo "$1: pid $(host_pid "$1"), ssh at 127.0.0.1:${SSH_PORT[$1]}, API at 127.0.0.1:${API_PORT[$1]}, $(machine_state "$1")"
+}
+
+qmp() { "$LAB/vm/qemu" qmp "$STATE/$1/qmp" "${@:2}"; }   # HOST COMMAND [JSON]
+machine_state() { qmp "$1" query-status | jq -r .status; }
+
+on() {
+  host_pid "$1" >/dev/null || { echo "$PROGRAM: error: $1 is not up" >&2; return 3; }
+  "$LAB/vm/qemu" exec "$STATE/$1/agent" "${@:2}"
+}
+
+# shellcheck disable=SC2016 # expanded on the host
+spawn() { on "$1" systemd-run --quiet --collect "${@:2}"; }
+
+sshd_runs() { on "$1" systemctl --quiet is-active ssh.service </dev/null; }
+start_sshd() { on "$1" systemctl start ssh.service </dev/null; }
+stop_sshd() { on "$1" systemctl stop ssh.service </dev/null; }
+reload_sshd() { on "$1" systemctl reload ssh.service </dev/null; }
+start_incusd() { on "$1" systemctl start incus.socket incus.service </dev/null; }
+
+# Killed as by a crash. systemd would start it again, so its units are stopped as well; but not what hangs on them: with its socket
+# incus-startup.service ends, and that shuts all containers down.
+stop_incusd() {
+  on "$1" systemctl stop --job-mode=ignore-dependencies incus.socket </dev/null
+  ! incusd_runs "$1" || on "$1" systemctl kill --signal=KILL incus.service </dev/null
+  on "$1" systemctl stop --job-mode=ignore-dependencies incus.service </dev/null
+}
+
+set_clocks() { "$LAB/vm/qemu" clock "$STATE/sigsrv/agent" "$STATE/minisrv/agent"; }   # the guests', from this machine
+clock_is_kept() { on "$1" timedatectl show -p NTPSynchronized --value </dev/null | grep -qx yes; }   # HOST

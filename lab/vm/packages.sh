@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# vm/packages: what the lab needs of this machine, and how it gets what is missing (Debian 12 or later).
+
+# shellcheck disable=SC2034 # for missing_packages
+PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring openssh-client busybox-static procps jq e2fsprogs)
+# shellcheck disable=SC2034 # for lab.sh
+SUITE=trixie
+
+install_packages() {
+  local missing log=$STATE/apt.log
+  command -v dpkg-query >/dev/null || fail 3 "the lab needs Debian 12 (dpkg is missing)" "run it on Debian 12"
+  [ "$(uname -m)" = x86_64 ] || fail 3 "the virtual machines are x86_64, this machine is $(uname -m)" "run it on another machine"
+  mapfile -t missing < <(missing_packages)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update >"$log" 2>&1 || fail 3 "apt-get update failed: $(tail -1 "$log")" "apt-get update"
+  apt-get -qq install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    fail 3 "apt-get install failed: $(tail -1 "$log")" "apt-get install --no-install-recommends ${missing[*]}"
+}
+
+# The mirror that this machine uses already
+mirror() {
+  local found
+  # shellcheck disable=SC2016 # apt expands it
+  found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" | head -1)
+  [ -n "$found" ] || fail 3 "no package source of this machine has a Debian mirror" "apt-get indextargets"
+  echo "$found"
+}

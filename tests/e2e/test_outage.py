@@ -1,0 +1,139 @@
+"""Outages of whole machines and of the line: the time of a scan is bounded, what is known is judged, the rest is unknown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import BIN, ROOT, Lab, clean
+
+pytestmark = pytest.mark.lab("vm")
+HOST_S = 120  # what the site of this lab gives each host
+TOGETHER = (
+    "CLUS",
+    "XHOST",
+    "ACL",
+    "INST",
+    "PROJ",
+    "VOL",
+    "IMG",
+    "AUTH",
+    "NET-007@cluster",
+)  # what needs the cluster, or both hosts
+
+
+def verdicts(folder: Path) -> dict[str, str]:
+    findings = json.loads((folder / "latest" / "findings.json").read_text())["findings"]
+    return {finding["id"]: finding["verdict"] for finding in findings}
+
+
+def scan(lab: Lab, folder: Path) -> tuple[int, dict[str, str], float]:
+    """A scan as its user starts it: exit status, verdicts, seconds."""
+    began = time.monotonic()
+    done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(folder))
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.returncode, verdicts(folder), time.monotonic() - began
+
+
+def of_host(found: dict[str, str], host: str) -> dict[str, str]:
+    """What was judged of a host itself."""
+    return {key: verdict for key, verdict in found.items() if f"@{host}/" in key and not key.startswith(TOGETHER)}
+
+
+def lies(found: dict[str, str]) -> dict[str, str]:
+    """What is neither as on the clean lab nor unknown."""
+    wanted = clean()
+    return {
+        key: verdict
+        for key, verdict in found.items()
+        if verdict not in ("error", wanted.get(key)) and not (verdict == "not-applicable" and key.startswith(TOGETHER))
+    }
+
+
+@contextlib.contextmanager
+def paused(lab: Lab, host: str) -> Iterator[None]:
+    """The machine stands still; sessions that are open hang."""
+    done = lab.command("lab/vm/qemu", "qmp", str(lab.state / host / "qmp"), "stop")
+    assert done.returncode == 0, done.stderr
+    try:
+        yield
+    finally:
+        lab.fault("host-paused", host, heal=True)
+
+
+def test_a_host_that_is_paused_in_the_middle_of_its_collection(lab, tmp_path):
+    """Its time is its own: the scan ends when it is up, the other host is judged as ever, and nothing is called right or wrong there."""
+    argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+    before = lab.logins("minisrv")
+    began = time.monotonic()
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while lab.logins("minisrv") == before:
+            assert process.poll() is None, "the scan ended before the host was paused"
+        with paused(lab, "minisrv"):
+            _, said = process.communicate(timeout=HOST_S * 2)
+            took_s = time.monotonic() - began
+
+    found = verdicts(tmp_path)
+    assert process.returncode == 3, said
+    assert took_s < HOST_S + 20
+    assert lies(found) == {}
+    assert found["HOST-001@minisrv/minisrv"] in ("error", "pass")
+    assert "error" in of_host(found, "minisrv").values()
+    assert of_host(found, "sigsrv").items() >= {
+        (key, verdict) for key, verdict in of_host(clean(), "sigsrv").items() if key.startswith(("NET", "HOST"))
+    }
+
+
+def test_a_host_that_is_away_and_then_the_one_that_holds_the_vote(lab, tmp_path):
+    """Unreachable is error with its root; without the vote what only the cluster could tell is error as well. Never a pass."""
+    for host, other in (("minisrv", "sigsrv"), ("sigsrv", "minisrv")):
+        folder = tmp_path / host
+        lab.fault("host-paused", host)
+        try:
+            status, found, took_s = scan(lab, folder)
+        finally:
+            lab.fault("host-paused", host, heal=True)
+
+        assert status == 3
+        assert took_s < HOST_S + 20
+        assert found[f"HOST-001@{host}/{host}"] == "error"
+        assert set(of_host(found, host).values()) == {"error"}
+        assert of_host(found, other)[f"NET-001@{other}/sigsrvbr0"] == "pass"
+        wrong = {key: verdict for key, verdict in lies(found).items() if key != f"CLUS-001@cluster/{host}"}
+        assert wrong == {}
+
+
+def test_a_zpool_that_never_answers_is_unknown_there_alone(lab, tmp_path):
+    """Its policies are error on that host, with the reason; all else is as ever."""
+    command = 'cat >/run/fake; chmod 755 /run/fake; mount --bind /run/fake "$(readlink -f "$(command -v zpool)")"'
+    lab.on("minisrv", "sh", "-c", command, given="#!/bin/sh\nexec sleep 600\n")
+    try:
+        status, found, took_s = scan(lab, tmp_path)
+    finally:
+        lab.on("minisrv", "sh", "-c", 'umount -l "$(readlink -f "$(command -v zpool)")"; rm /run/fake')
+
+    changed = {key: verdict for key, verdict in found.items() if clean().get(key) != verdict}
+    assert status == 3
+    assert took_s < HOST_S + 20
+    assert set(changed.values()) == {"error"}
+    assert {key.partition("/")[0] for key in changed} == {"POOL-003@minisrv", "POOL-004@minisrv", "POOL-005@minisrv"}
+
+
+def test_a_slow_line_that_loses_frames_changes_no_verdict(lab, tmp_path):
+    """500 ms later, and one in twenty lost: as ever, or unknown where the time was up; never another verdict."""
+    lab.on("minisrv", "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "500ms", "loss", "5%")
+    try:
+        status, found, took_s = scan(lab, tmp_path)
+    finally:
+        lab.on("minisrv", "tc", "qdisc", "delete", "dev", "eth0", "root")
+
+    assert took_s < HOST_S + 20
+    assert lies(found) == {}
+    assert status == (3 if "error" in found.values() else 0)
+    assert found["HOST-001@sigsrv/sigsrv"] == "pass"

@@ -1,0 +1,333 @@
+"""``--probe`` on real hosts: what frames show there, and that nothing is left of them, whatever becomes of who sent them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sigsrv import scan
+from sigsrv.collect.evidence import Evidence
+from sigsrv.errors import FailureKind
+from sigsrv.finding import Run
+from tests.e2e.conftest import ROOT, Lab, clean, verdicts
+
+pytestmark = pytest.mark.lab
+
+HOSTS = ("sigsrv", "minisrv")
+BRIDGES = ("sigsrvbr0", "incusbr0", "userbr0")
+
+
+def life_s(lab: Lab) -> int:
+    """After so long a host has taken away by itself what was made."""
+    return {"ns": 70, "vm": 250}[lab.kind]
+
+
+def probed(lab: Lab, **options: Any) -> tuple[Run, dict[str, Evidence]]:
+    return scan.scan(scan.prepare(scan.Options(site=str(lab.site), probe=True, **options)))
+
+
+def observed(run: Run) -> dict[str, str]:
+    """What XHOST-004 and ACL-006 say."""
+    findings = [finding for finding in run.findings if finding.policy in ("XHOST-004", "ACL-006")]
+    return {finding.id: finding.observed or finding.reason for finding in findings}
+
+
+def shown(lab: Lab) -> dict[str, str]:
+    """What XHOST-004 is on the clean hosts: on userbr0 the ACL rejects pings, so it takes 802.1Q to show that full packets pass."""
+    tags = all("yes" in lab.on(host, "sh", "-c", "test ! -e /proc/net/vlan || echo yes") for host in HOSTS)
+    found = dict.fromkeys([f"XHOST-004@cluster/{bridge}" for bridge in BRIDGES], "pass")
+    return found if tags else {**found, "XHOST-004@cluster/userbr0": "not-applicable"}
+
+
+def state(lab: Lab) -> dict[str, Any]:
+    """The links of the hosts with all that is set on them, addresses, modules of the kernel, and who holds a throw-away namespace."""
+    found: dict[str, Any] = {}
+    for host in HOSTS:
+        links = json.loads(lab.on(host, "ip", "-j", "-d", "addr", "show"))
+        found[f"{host} links"] = [
+            (row["ifname"], row["ifindex"], row.get("master"), row["mtu"], row["flags"]) for row in links
+        ]
+        found[f"{host} macs"] = [(row["ifname"], row.get("address")) for row in links]
+        found[f"{host} addresses"] = [(row["ifname"], [each["local"] for each in row["addr_info"]]) for row in links]
+        found[f"{host} modules"] = modules(lab, host)
+        found[f"{host} holders"] = holders(lab, host)
+    return found
+
+
+def modules(lab: Lab, host: str) -> list[str]:
+    """The modules of the kernel; none where it has all in one piece."""
+    listed = lab.on(host, "sh", "-c", "test ! -e /proc/modules || cat /proc/modules")
+    return sorted(line.split()[0] for line in listed.splitlines())
+
+
+def holders(lab: Lab, host: str) -> list[str]:
+    return lab.on(host, "sh", "-c", "grep -lsz '^SIGSRV_PROBE=' /proc/[0-9]*/environ || true").split()
+
+
+def ports(lab: Lab, host: str) -> list[str]:
+    rows = json.loads(lab.on(host, "ip", "-j", "link", "show"))
+    return [row["ifname"] for row in rows if row["ifname"].startswith("sgp")]
+
+
+def next_number(lab: Lab, host: str) -> int:
+    """The number that the kernel gives to a link that is made now: it counts up with each, also with those that are gone."""
+    lab.on(host, "ip", "link", "add", "counted", "type", "bridge")
+    number = int(lab.on(host, "cat", "/sys/class/net/counted/ifindex"))
+    lab.on(host, "ip", "link", "del", "counted")
+    return number
+
+
+@contextlib.contextmanager
+def filtered(lab: Lab, host: str, link: str, rule: str) -> Iterator[None]:
+    """A host that loses what comes in by a link, or a part of it; the link is as before."""
+    chain = f"type filter hook ingress device {link} priority 0; {rule};"
+    lab.on(host, "nft", f"table netdev lost {{ chain in {{ {chain} }}; }}")
+    try:
+        yield
+    finally:
+        lab.on(host, "nft", "delete table netdev lost")
+
+
+def differing(run: Run) -> dict[str, str]:
+    """What differs from the reviewed list, but for XHOST-004."""
+    return {
+        key: verdict
+        for key, verdict in verdicts(run).items()
+        if clean().get(key) != verdict and not key.startswith("XHOST-004")
+    }
+
+
+def test_frames_show_that_the_clean_hosts_reach_each_other_and_isolate_users(lab):
+    """Each bridge carries ARP both ways, and full packets where that can be shown; no user's ping reaches another. All else is as ever."""
+    run, _ = probed(lab)
+
+    found = verdicts(run)
+    assert {key: found[key] for key in shown(lab)} == shown(lab), observed(run)
+    assert differing(run) == {}
+    assert (
+        observed(run)["XHOST-004@cluster/sigsrvbr0"]
+        == "ARP and packets of 1500 bytes pass between sigsrv, minisrv, both ways"
+    )
+    assert observed(run)["ACL-006@cluster/userbr0"] == "filtered on sigsrv, minisrv; shown: none of 30 pings passed"
+
+
+def test_a_scan_with_probe_leaves_the_hosts_as_they_were_and_one_without_makes_nothing(lab, tmp_path):
+    """The kernel numbers links as they are made: without --probe none was, with it some were, and are gone. One login for each host."""
+    argv = ["sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+    lab.command(*argv)
+    before, numbers = state(lab), {host: next_number(lab, host) for host in HOSTS}
+
+    without = lab.command(*argv)
+    after = {host: next_number(lab, host) for host in HOSTS}
+    unchanged = state(lab)
+    logins = {host: lab.logins(host) for host in HOSTS}
+    done = lab.command(*argv, "--probe")
+
+    assert (without.returncode, done.returncode, done.stdout, done.stderr) == (0, 0, "", "")
+    assert unchanged == before
+    assert after == {host: number + 1 for host, number in numbers.items()}
+    assert {host: lab.logins(host) - logins[host] for host in HOSTS} == dict.fromkeys(HOSTS, 1)
+    assert state(lab) == before
+    assert all(next_number(lab, host) > after[host] + 1 for host in HOSTS)
+
+
+def test_pytest_takes_it_too_and_its_evidence_can_be_judged_again(lab, tmp_path):
+    """The same verdicts from the evidence that was kept, without a host."""
+    argv = ["pytest", "checks", "-q", "--site", str(lab.site), f"--report-dir={tmp_path}"]
+
+    done = lab.command(*argv, "--probe", f"--save={tmp_path / 'kept'}")
+    live = verdicts_of(tmp_path)
+    again = lab.command(*argv, f"--evidence={tmp_path / 'kept'}")
+
+    assert (done.returncode, again.returncode) == (0, 0), done.stdout
+    assert {key: live[key] for key in shown(lab)} == shown(lab)
+    assert verdicts_of(tmp_path) == live
+
+
+def verdicts_of(folder: Path) -> Mapping[str, str]:
+    data = json.loads((folder / "latest" / "findings.json").read_text())
+    return {finding["id"]: finding["verdict"] for finding in data["findings"]}
+
+
+def test_a_vlan_that_carries_nothing_is_found_though_its_links_are_in_order(lab):
+    """As where a switch lacks the VLAN: all of NET passes, and XHOST-004 names the ways."""
+    with filtered(lab, "minisrv", "sigsrv0", "policy drop"):
+        run, _ = probed(lab)
+    expected = {**shown(lab), "XHOST-004@cluster/sigsrvbr0": "fail"}
+    found = verdicts(run)
+
+    assert {key: found[key] for key in expected} == expected, observed(run)
+    assert "no answer to ARP came to minisrv from sigsrv" in observed(run)["XHOST-004@cluster/sigsrvbr0"]
+    assert differing(run) == {}
+
+
+@pytest.mark.lab("vm")
+def test_a_vlan_that_the_trunk_drops_is_seen_by_frames_alone(lab):
+    """A switch between the hosts lost one VLAN: both hosts are in order, whatever one looks at, and no frame passes."""
+    lab.fault("trunk-drops-vlan", "minisrv")
+    try:
+        silent, _ = lab.scan()
+        run, _ = probed(lab)
+    finally:
+        lab.fault("trunk-drops-vlan", "minisrv", heal=True)
+
+    assert differing(silent) == {}
+    assert verdicts(silent)["XHOST-004@cluster/sigsrvbr0"] == "not-applicable"
+    expected = {**shown(lab), "XHOST-004@cluster/sigsrvbr0": "fail"}
+    assert {key: verdicts(run)[key] for key in expected} == expected, observed(run)
+    assert differing(run) == {}
+
+
+def test_full_packets_that_are_lost_on_the_way_are_found(lab):
+    """Small ones pass, and every MTU is the site's."""
+    with filtered(lab, "minisrv", "incus0", "meta length > 1450 drop"):
+        run, _ = probed(lab)
+    expected = {**shown(lab), "XHOST-004@cluster/incusbr0": "fail"}
+    found = verdicts(run)
+
+    assert {key: found[key] for key in expected} == expected, observed(run)
+    assert "packets of 1500 bytes are lost from" in observed(run)["XHOST-004@cluster/incusbr0"]
+    assert differing(run) == {}
+
+
+def test_a_vlan_that_is_not_attached_is_the_fault_of_net_alone(lab):
+    """One fault, one root finding: what frames show of it is left to NET-001."""
+    lab.fault("vlan-detached", "minisrv")
+    try:
+        run, _ = probed(lab)
+    finally:
+        lab.fault("vlan-detached", "minisrv", heal=True)
+    (finding,) = [each for each in run.findings if each.id == "XHOST-004@cluster/sigsrvbr0"]
+
+    assert (finding.verdict, finding.because) == ("not-applicable", "NET-001@minisrv/sigsrvbr0")
+    assert verdicts(run)["NET-001@minisrv/sigsrvbr0"] == "fail"
+
+
+def test_rules_that_are_configured_and_not_effective_are_found(lab):
+    """Incus has its ACL, the kernel its chains, and one rule more that lets a ping pass: nothing but a ping shows it."""
+    for host in HOSTS:
+        lab.on(host, "nft", "insert rule inet incus acl.userbr0 meta l4proto icmp accept comment sigsrv-test")
+    try:
+        run, _ = probed(lab)
+        silent, _ = lab.scan()
+    finally:
+        for host in HOSTS:
+            rules = json.loads(lab.on(host, "nft", "-j", "list", "chain", "inet", "incus", "acl.userbr0"))["nftables"]
+            for rule in [row["rule"] for row in rules if row.get("rule", {}).get("comment") == "sigsrv-test"]:
+                lab.on(host, "nft", "delete", "rule", "inet", "incus", "acl.userbr0", "handle", str(rule["handle"]))
+
+    assert verdicts(silent)["ACL-006@cluster/userbr0"] == "pass"
+    assert verdicts(run)["ACL-006@cluster/userbr0"] == "fail"
+    assert observed(run)["ACL-006@cluster/userbr0"].startswith("configured, and not effective: ")
+    assert "no rule admits it" in observed(run)["ACL-006@cluster/userbr0"]
+
+
+def test_what_is_not_filtered_is_shown_to_pass(lab):
+    """On a host whose bridges pass frames on without a look at the rules, one user's ping reaches another."""
+    lab.fault("bridge-unfiltered", "minisrv")
+    try:
+        run, _ = probed(lab)
+    finally:
+        lab.fault("bridge-unfiltered", "minisrv", heal=True)
+
+    assert verdicts(run)["ACL-006@cluster/userbr0"] == "fail"
+    said = observed(run)["ACL-006@cluster/userbr0"]
+    assert "on minisrv frames between its ports meet no rule of IPv4, IPv6" in said
+    assert "shown: " in said
+    assert "answers a ping by IPv4 from a namespace of minisrv" in said
+
+
+def test_what_a_killed_scan_made_is_gone_within_its_time(lab, tmp_path):
+    """SIGKILL while frames are under way: nobody comes back, and each host takes away all by itself. The next scan is as ever."""
+    before = state(lab)
+    argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+    env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
+    with subprocess.Popen(argv, cwd=ROOT, env=env, start_new_session=True, stdin=subprocess.DEVNULL) as scanner:
+        try:
+            began = time.monotonic()
+            while not all(ports(lab, host) for host in HOSTS):
+                assert time.monotonic() - began < 60 * lab.slowness
+                assert scanner.poll() is None
+            made = time.monotonic()
+            time.sleep(1)
+            scanner.kill()
+            scanner.wait()
+            assert all(len(ports(lab, host)) == 4 for host in HOSTS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(scanner.pid, signal.SIGKILL)  # its ssh
+    while any(ports(lab, host) for host in HOSTS):
+        assert time.monotonic() - made < life_s(lab) + 10
+        time.sleep(1)
+
+    assert state(lab) == before
+    assert differing(probed(lab)[0]) == {}
+
+
+def test_an_interrupted_scan_takes_away_what_it_made(lab, tmp_path):
+    """Ctrl-C, or the end of a cron job: long before the hosts would do it by themselves."""
+    before = state(lab)
+    argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), "--report-dir", str(tmp_path)]
+    env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
+    with subprocess.Popen(argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as scanner:
+        began = time.monotonic()
+        while not all(ports(lab, host) for host in HOSTS):
+            assert time.monotonic() - began < 60 * lab.slowness
+        scanner.terminate()
+        _, said = scanner.communicate(timeout=60)
+
+    assert scanner.returncode == 130
+    assert said == b"sigsrv: interrupted\n"
+    assert state(lab) == before
+
+
+def test_two_scans_with_probe_do_not_disturb_each_other(lab, tmp_path):
+    """Each has its own names, addresses and processes, and neither calls the other's ports foreign."""
+    before = state(lab)
+    env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
+    argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), "--report-dir"]
+    both = [subprocess.Popen([*argv, str(tmp_path / "one")], cwd=ROOT, env=env, stdin=subprocess.DEVNULL)]
+    time.sleep(1.5)  # one of them is read while there are ports of the other
+    both.append(subprocess.Popen([*argv, str(tmp_path / "other")], cwd=ROOT, env=env, stdin=subprocess.DEVNULL))
+    statuses = [each.wait(180 * lab.slowness) for each in both]
+
+    for folder in ("one", "other"):
+        found = verdicts_of(tmp_path / folder)
+        assert {key: found[key] for key in shown(lab)} == shown(lab)
+        assert {key: value for key, value in found.items() if not key.startswith("XHOST-004")} == {
+            key: value for key, value in clean().items() if not key.startswith("XHOST-004")
+        }
+    assert statuses == [0, 0]
+    assert state(lab) == before
+
+
+def test_an_account_that_may_do_nothing_sends_nothing(lab):
+    """It is told that it takes root, and nothing was made."""
+    before = state(lab)
+    run, evidences = probed(lab, ssh_config=str(lab.ssh_config.with_name("ssh_config.noaccess")))
+
+    for host in HOSTS:
+        failure = evidences[host].probes["frames"].failure
+        assert failure
+        assert failure.kind is FailureKind.DENIED
+        assert "root" in failure.reason
+    assert {verdicts(run)[key] for key in shown(lab)} == {"error"}
+    assert state(lab) == before
+
+
+def test_one_host_alone_sends_between_its_own_namespaces(lab):
+    """XHOST-004 has nothing to compare, as ever; ACL-006 is shown on that host."""
+    run, evidences = probed(lab, hosts="minisrv")
+
+    assert verdicts(run)["XHOST-004@cluster/cluster"] == "not-applicable"
+    assert observed(run)["ACL-006@cluster/userbr0"].startswith("filtered on minisrv; shown: none of ")
+    assert {path["host"] for path in json.loads(evidences["minisrv"].probes["frames"].stdout)["paths"]} == {"minisrv"}

@@ -1,0 +1,354 @@
+"""Frames between throw-away namespaces, sent by a real kernel; what is left of them afterwards: nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigsrv.collect import frames, frames_script
+from sigsrv.collect.evidence import Answer, Evidence
+from sigsrv.collect.frames import Port, Station, Wanted
+from sigsrv.collect.probes import Probe
+from sigsrv.collect.running import probed
+from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.facts.frames import FrameFacts, Sent, exchanged
+from tests.namespaces import Space, SpaceSession, needs_root, two
+
+WORD = "0123456789abcdef"
+
+
+def port(number: int, bridge: str = "br0", candidates: tuple[str, ...] = (), six: bool = False) -> Port:
+    """A namespace whose names and addresses follow from its number."""
+    return Port(
+        bridge=bridge,
+        number=1,
+        candidates=candidates or (f"10.9.0.{number}/24",),
+        tag=f"198.18.0.{number}/15",
+        tag_id=7,
+        six=six,
+        link=f"sgp0000000{number}",
+        outer=f"fe:00:00:00:00:0{number}",
+        mac=f"02:00:00:00:00:0{number}",
+    )
+
+
+def answers(spaces: tuple[Space, ...], wanted: Wanted, account: tuple[str, ...] = ()) -> dict[str, Answer]:
+    """What an exchange between some hosts made of the probe, by host."""
+    with ExitStack() as stack:
+        for each in spaces:
+            stack.enter_context(SpaceSession(each, account=account))
+        found = frames.exchange({each.name: Evidence(each.name, 1.0) for each in spaces}, wanted)
+    return {name: seen.probes["frames"] for name, seen in found.items()}
+
+
+def told(found: dict[str, Answer], bridge: str = "br0") -> list[Sent]:
+    """What was sent, as the facts have it."""
+    facts = [FrameFacts(Evidence(name, 1.0, probes={"frames": answer})) for name, answer in found.items()]
+    return list(exchanged([each.sent for each in facts], bridge))
+
+
+@needs_root
+@pytest.mark.parametrize("bridge", ["br0", "$(id>&2)", "-x';reboot\"", "a*?&|<\\"])
+def test_frames_of_every_size_pass_both_ways_and_nothing_is_left(bridge):
+    """Whatever the bridge is called: ARP shows the namespace of the other host, full packets come back, and all is as before."""
+    with two(bridge, mtu=1400) as spaces:
+        before = [each.links() for each in spaces]
+        wanted = Wanted({"one": (port(1, bridge, six=True),), "other": (port(2, bridge, six=True),)})
+
+        sent = told(answers(spaces, wanted), bridge)
+
+        assert [(each.here, each.source, each.path.host, each.path.seen) for each in sent] == [
+            ("one", "10.9.0.1", "other", "02:00:00:00:00:02"),
+            ("other", "10.9.0.2", "one", "02:00:00:00:00:01"),
+        ]
+        assert all(each.path.size == 1400 for each in sent)
+        for each in sent:
+            assert each.path.small.passed
+            assert each.path.full
+            assert each.path.full.passed
+            assert each.path.six
+            assert each.path.six.passed
+        assert [each.links() for each in spaces] == before
+        assert [each.holders() for each in spaces] == [[], []]
+
+
+@needs_root
+def test_a_wire_that_carries_nothing_shows_as_no_answer_to_arp():
+    """Both bridges have their port, up and with a carrier, and what comes in by one is dropped: that host sees no answer.
+
+    The other one knows who asked for it, and gets no answer either.
+    """
+    with two("br0") as (one, other):
+        rule = "table netdev lost { chain in { type filter hook ingress device wire0 priority 0; policy drop; }; }"
+        other.on("nft", rule)
+
+        sent = told(answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)})))
+
+        assert [(each.path.small.received, each.path.full) for each in sent] == [(0, None)] * 2
+        assert [each.path.seen for each in sent if each.here == "other"] == [None]
+
+
+@needs_root
+def test_full_packets_that_are_lost_show_beside_small_ones_that_pass():
+    """What the links say of their MTU is one thing, what comes through another."""
+    with two("br0") as (one, other):
+        rule = "meta length > 1450 drop"
+        chain = f"type filter hook ingress device wire0 priority 0; {rule};"
+        other.on("nft", f"table netdev cut {{ chain in {{ {chain} }}; }}")
+
+        sent = told(answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)})))
+
+        for each in sent:
+            assert each.path.seen == each.path.mac
+            assert each.path.small.passed
+            assert each.path.full
+            assert not each.path.full.passed
+
+
+@needs_root
+def test_an_address_that_somebody_answers_for_is_left_alone():
+    """On whichever host the other station is; and where all that were tried are taken, that is told."""
+    with two("br0") as (one, other):
+        for space in (one, other):
+            space.on("ip", "link", "add", "sta0", "type", "veth", "peer", "name", "sta1")
+            space.on("ip", "link", "set", "sta1", "master", "br0", "up")
+        with two("br1") as (station, _):
+            other.on("ip", "link", "set", "sta0", "netns", str(station.pid))
+            station.on("ip", "addr", "add", "10.9.0.77/24", "dev", "sta0")
+            station.on("ip", "link", "set", "sta0", "up")
+            other.forwards("sta1")
+            taken = "10.9.0.77/24"
+            wanted = {"one": (port(1, candidates=(taken, "10.9.0.3/24")),), "other": (port(2, candidates=(taken,)),)}
+            found = answers((one, other), Wanted(wanted, (Station("br0", "other", "p/i/eth0", "02:aa", "10.9.0.77"),)))
+
+    document = json.loads(found["one"].stdout)
+    assert document["ports"][0]["address"] == "10.9.0.3"
+    assert [path["address"] for path in document["paths"]] == ["10.9.0.77"]
+    assert "3 received" in document["paths"][0]["small"]
+    with pytest.raises(
+        EvidenceError, match=r"other: no frame was sent on br0: each address .* is somebody's: 10\.9\.0\.77"
+    ):
+        told(found)
+
+
+@needs_root
+def test_a_link_that_is_there_is_never_taken():
+    """A name that somebody else has is refused, and that link stays as it was."""
+    with two("br0") as (one, other):
+        one.on("ip", "link", "add", "sgp00000001", "type", "bridge")
+        before = one.links()
+
+        found = answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)}))
+
+        with pytest.raises(EvidenceError, match="there is a link sgp00000001 already"):
+            told(found)
+        assert one.links() == before
+
+
+@needs_root
+def test_a_bridge_keeps_its_own_mtu_and_address():
+    """Of a bridge that nobody set them for, they follow its ports: it gets the throw-away one with its own MTU, and a high address."""
+    with two("br0") as (one, other):
+        one.on("ip", "link", "add", "plain", "type", "bridge")
+        one.on("ip", "link", "add", "p0", "mtu", "2000", "type", "veth", "peer", "name", "p1")
+        one.on("ip", "link", "set", "p0", "master", "plain", "up")
+        one.on("ip", "link", "set", "plain", "up")
+        seen = one.on("ip", "-o", "link", "show", "plain")
+        session = SpaceSession(one)
+        rows = [("0", "plain", *row[2:]) for row in _rows([port(1)])]
+
+        with session:
+            output = _run(session, frames_script.setup(WORD, 20, rows))
+            while_it_is_there = one.on("ip", "-o", "link", "show", "plain")
+            _run(session, frames_script.teardown(WORD, ["sgp00000001"]))
+
+        assert output.startswith("port 0 ok ")
+        assert "mtu 2000" in seen
+        assert _facts_of(while_it_is_there) == _facts_of(seen)
+        assert other.links()
+
+
+@needs_root
+def test_the_host_takes_all_away_by_itself_when_its_time_is_up():
+    """Nobody comes back: the process that holds a namespace ends, and with it the namespace, the link and the port."""
+    with two("br0") as (one, _):
+        before = one.links()
+        with SpaceSession(one) as session:
+            assert _run(session, frames_script.setup(WORD, 3, _rows([port(1)]))).startswith("port 0 ok ")
+        assert len(one.links()) == len(before) + 1
+        assert len(one.holders()) == 1
+
+        end = time.monotonic() + 10
+        while one.links() != before and time.monotonic() < end:
+            time.sleep(0.1)
+
+        assert one.links() == before
+        assert one.holders() == []
+
+
+@needs_root
+def test_what_is_not_this_scan_s_is_not_taken_away():
+    """The end of one scan leaves the namespaces of another."""
+    with two("br0") as (one, _), SpaceSession(one) as session:
+        _run(session, frames_script.setup(WORD, 20, _rows([port(1)])))
+        there = one.links()
+
+        assert _run(session, frames_script.teardown("fedcba9876543210", ["sgp00000002"])) == "left\n"
+        assert one.links() == there
+
+        assert _run(session, frames_script.teardown(WORD, ["sgp00000001"])) == "left\n"
+        assert len(one.links()) == len(there) - 1
+
+
+@needs_root
+def test_a_host_without_the_ping_of_iputils_says_so():
+    """Another program of the name would count otherwise; nothing was made, and the other host's namespace is gone too."""
+    with two("br0") as (one, other):
+        before = [one.links(), other.links()]
+        ping = subprocess.run(
+            ["sh", "-c", "command -v ping"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        one.on("mount", "--bind", "/bin/true", ping)
+
+        found = answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)}))
+
+        assert found["one"].failure
+        assert found["one"].failure.kind is FailureKind.MISSING
+        assert found["one"].failure.reason.startswith("one: there is no ping of iputils: ")
+        assert found["other"].failure is None
+        with pytest.raises(EvidenceError, match="there is no ping of iputils"):
+            told(found)
+        assert [one.links(), other.links()] == before
+
+
+@needs_root
+def test_an_account_without_rights_is_denied():
+    """Without root, and without sudo or its permission, no namespace is made: an answer, and never a pass."""
+    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    with two("br0") as (one, other):
+        found = answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)}), nobody)
+
+        assert {answer.failure.kind for answer in found.values() if answer.failure} == {FailureKind.DENIED}
+        assert all("root" in answer.failure.reason for answer in found.values() if answer.failure)
+
+
+def test_a_host_that_nobody_logs_in_to_says_that_it_can_send_nothing():
+    """Over the API alone there is no session."""
+    found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": (port(1),)}))["one"].probes["frames"]
+
+    assert found.failure
+    assert found.failure.kind is FailureKind.ABSENT
+    assert "over its API alone" in found.failure.reason
+
+
+class Saying(SpaceSession):
+    """A session that brings back what it was told to, in the frame of the script that it was given."""
+
+    def __init__(self, setup: str, sent: str, teardown: str) -> None:
+        super().__init__(Space("one", 1))
+        self._outputs = {"frames-setup": setup, "frames-send": sent, "frames-teardown": teardown}
+
+    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
+        carried = subprocess.run(
+            ["sh", "-c", command.replace("/bin/sh", "cat")], capture_output=True, check=True
+        ).stdout
+        code, word = carried.decode(), carried.decode().split('echo "')[1].split(" ")[0]
+        name = code.rsplit("\nprobe ", 1)[1].split(" ")[0]
+        lines = f"{word} begin {name}\n{_coded(self._outputs[name])}\n{word} end {name}\n{_coded(chr(10) + '0')}\n"
+        return 0, f"{lines}{word} done {name}\n".encode(), b""
+
+
+@pytest.mark.parametrize(
+    ("setup", "sent", "reason"),
+    [
+        ("port 0 ok 12 1500 10.9.0.66/24 no\n", "", "10.9.0.66"),  # an address that was not to be chosen
+        ("port 9 ok 12 1500 10.9.0.1/24 no\n", "", "port 9"),
+        ("", "", "nothing was told of it"),
+        ("refused unshare: unshare failed: Operation not permitted\n", "", "Operation not permitted"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small what\nsaid 0 small what\n", "no answer to a frame"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 9 small what\n", "no answer to a frame"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "rubbish\n", "no answer to a frame"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "", "'small' is missing"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 gone\n", "the namespace was gone"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small ping: bad\nsaid 0 arp []\n", "no count of replies"),
+    ],
+)
+def test_what_a_host_says_beside_the_point_is_an_error(setup, sent, reason):
+    """Whatever is missing, twice, or of something else: nothing is believed of it."""
+    station = Station("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
+    with Saying(setup, sent, "left\n"):
+        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": (port(1),)}, (station,)))
+
+    with pytest.raises(EvidenceError, match=reason):
+        FrameFacts(found["one"]).sent.on("br0")
+
+
+def test_what_came_back_in_a_tag_is_told_from_what_came_back_without():
+    """Small and full, with and without a tag: each is a line of its own, and none is taken for the beginning of another."""
+    ports = (port(1), replace(port(2), number=2))
+    setup = "".join(f"port {index} ok 12 1500 {each.candidates[0]} yes\n" for index, each in enumerate(ports))
+    passed, lost = "3 packets transmitted, 3 received, x", "3 packets transmitted, 0 received, x"
+    sent = "".join(
+        f"said {index} small {lost}\nsaid {index} arp []\nsaid {index} tagged {passed}\nsaid {index} tagged-full {lost}\n"
+        for index in (0, 1)
+    )
+    with Saying(setup, sent, "left\n"):
+        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": ports}))
+
+    answer = found["one"].probes["frames"]
+    seen = [(each.path.tagged, each.path.tagged_full) for each in told({"one": answer})]
+    assert [(small and small.passed, full and full.passed) for small, full in seen] == [(True, False)] * 2
+    assert json.loads(answer.stdout)["paths"][0]["tagged-full"] == lost
+
+
+def test_what_is_still_there_at_the_end_is_told():
+    """Whoever asked for frames gets no verdict by them, but the name of the link and when the host takes it away."""
+    station = Station("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
+    sent = "said 0 small 3 packets transmitted, 0 received, x\nsaid 0 arp []\n"
+    with Saying("port 0 ok 12 1500 10.9.0.1/24 no\n", sent, "left sgp00000001\n"):
+        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": (port(1),)}, (station,)))
+
+    failure = found["one"].probes["frames"].failure
+    assert failure
+    assert failure.reason == "one: sgp00000001 is still there: the host takes it away by itself within 70 s"
+
+
+@given(st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=15))
+def test_no_name_is_ever_code(name):
+    """A bridge's name reaches the script as one word, whatever it is made of."""
+    code = frames_script.setup(WORD, 5, _rows([port(1, name)]))
+
+    (call,) = [line for line in code.split("wait\n")[0].split("\n}\n")[-1:] if line.startswith("port ")]
+    assert shlex.split(call)[:3] == ["port", "0", name]
+    assert call.endswith("&\n")
+
+
+def _rows(ports: list[Port]) -> list[tuple[str, ...]]:
+    return [
+        (str(index), p.bridge, p.link, p.outer, p.mac, p.tag, str(p.tag_id), *p.candidates)
+        for index, p in enumerate(ports)
+    ]
+
+
+def _run(session: SpaceSession, code: str) -> str:
+    session.extend(20)
+    answer = probed(session, [Probe("code", ("sh", "-c", code), "a test", timeout_s=15)])["code"]
+    assert answer.failure is None
+    return answer.stdout
+
+
+def _coded(text: str) -> str:
+    return subprocess.run(["base64"], input=text, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _facts_of(line: str) -> tuple[str, str]:
+    """The MTU and the MAC in a line of ``ip -o link``."""
+    return line.split(" mtu ")[1].split(" ")[0], line.split("link/ether ")[1].split(" ")[0]
