@@ -11,9 +11,11 @@ import pytest
 from sigsrv.collect import Evidence
 from tests.e2e.conftest import Lab, named, state_of, verdicts
 from tests.e2e.safety import options
-from tests.e2e.test_faults import CASES
+from tests.e2e.test_faults import CASES, difference, proven, unchanged
 
 pytestmark = pytest.mark.lab
+
+__all__ = ["proven", "unchanged"]
 
 # What of a host is held against what it was, beside links, addresses and all that Incus answers. Left out: clocks, memory, load, room
 # on file systems, logs, packages, learned addresses of bridges; and of the firewall counters and the numbers of rules.
@@ -50,26 +52,27 @@ def left(lab: Lab) -> str:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.mended], ids=str)
-def test_what_a_remediation_did_can_be_undone_by_its_run(lab, tmp_path, case):
-    """Fault, finding, plan, apply, verified, again nothing to do, undo: the evidence is that of the fault again."""
+def test_a_remediation_puts_right_what_a_fault_broke_and_its_run_can_be_undone(lab, unchanged, tmp_path, case):
+    """Fault, finding, plan, apply, verified, again nothing to do, undo: the evidence is the fault's again. Healed, all is as before."""
     common = journal_of(lab, tmp_path)
-    finding = named(case.mended[0])
+    findings = [named(each) for each in case.mended]
     lab.fault(case.fault, case.host)
     try:
         run, evidences = lab.scan()
         before, was = whole_state(evidences), verdicts(run)
-        assert was[finding] == "fail"
+        assert difference(was) == {named(key): value for key, value in case.changes.items()}
 
-        planned = lab.command("sigsrv-remediate", finding, "--plan", "--json", *common)
-        (step,) = json.loads(planned.stdout)["steps"]
-        assert (step["finding"], planned.returncode) == (finding, 0)
+        planned = lab.command("sigsrv-remediate", *findings, "--plan", "--json", *common)
+        assert {step["finding"] for step in json.loads(planned.stdout)["steps"]} == set(findings)
+        assert planned.returncode == 0
 
-        applied = lab.command("sigsrv-remediate", finding, "--yes", *common)
+        applied = lab.command("sigsrv-remediate", *findings, "--yes", *common)
         assert applied.returncode == 0, applied.stdout + applied.stderr
-        mended = verdicts(lab.scan()[0])
-        assert mended.get(finding) in ("pass", "not-applicable", None)
-        again = lab.command("sigsrv-remediate", finding, "--yes", *common)
-        assert "nothing is to be done" in again.stdout or "there is no such finding" in again.stderr
+        assert difference(verdicts(lab.scan()[0])) == {}
+        again = lab.command("sigsrv-remediate", *findings, "--yes", *common)
+        said = "there is no such finding" if case.gone else "nothing is to be done"
+        assert said in again.stdout + again.stderr
+        assert again.returncode == (2 if case.gone else 0)
 
         undone = lab.command("sigsrv-remediate", "--undo", applied.stdout.split()[-1], "--yes", *common)
         assert undone.returncode == 0, undone.stdout + undone.stderr
@@ -78,7 +81,8 @@ def test_what_a_remediation_did_can_be_undone_by_its_run(lab, tmp_path, case):
         assert whole_state(evidences) == before
         assert left(lab) == ""
         told = lab.command("sigsrv-remediate", "--history", *common).stdout
-        assert f"verified, undone by {undone_run(told)}: {finding}" in told
+        for finding in findings:
+            assert f"verified, undone by {undone_run(told)}: {finding}" in told
     finally:
         lab.fault(case.fault, case.host, heal=True)
     for command in case.leaves:
