@@ -96,6 +96,7 @@ is_booted_anew() { # HOST BOOT-ID
 is_well_again() {
   local host
   set_clocks
+  wait_for 30 "a clock of $1 that is kept" clock_is_kept "$1"
   wait_for 60 "the start of $1" on "$1" systemctl --quiet is-active multi-user.target incus.service
   wait_ready "$1"
   for host in "${HOSTS[@]}"; do wait_for 90 "both members Online on $host" sees_all_online "$host"; done
@@ -120,8 +121,6 @@ forty_days_ago() {
     kill -CONT "$1"
     systemctl start chrony lab-clock
     exit "$status"' sh "$pid" "$2" </dev/null
-  set_clocks
-  wait_for 30 "a clock of $1 that is kept" clock_is_kept "$1"
   is_well_again "$1"
 }
 
