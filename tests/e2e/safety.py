@@ -11,5 +11,6 @@ def has_systemd(lab: Lab, host: str = "sigsrv") -> bool:
 
 
 def options(lab: Lab) -> list[str]:
-    """What sigsrv-remediate must be told where nothing on a host would undo a change after a reboot."""
-    return [] if has_systemd(lab) else ["--no-safety-net"]
+    """What sigsrv-remediate must be told on a lab: how long proving may take there, and that nothing on a host undoes it after a reboot."""
+    time_s = ["--confirm-timeout", str(60 * lab.slowness)]
+    return time_s if has_systemd(lab) else [*time_s, "--no-safety-net"]
