@@ -200,6 +200,7 @@ def test_acls_have_the_same_effect_on_every_host(facts, site, require):
         if host.incus.server.firewall != "nftables":
             said = host.incus.server.firewall or "an unknown firewall"
             raise EvidenceError(f"Incus filters with {said} on {host.name}; only nftables is read", host=host.name)
+    rulesets = {host.name: host.firewall.rules for host in facts.hosts.values()}
     bridged = {host.name: ", ".join(sorted(host.firewall.filters_bridged)) or "none" for host in facts.hosts.values()}
     lacking = _isolation_lacks(facts, site, bridged)
     if lacking:
@@ -207,20 +208,18 @@ def test_acls_have_the_same_effect_on_every_host(facts, site, require):
     else:
         _compare(require, facts, facts.name, bridged, "what is filtered between two ports of a bridge is the same")
     for name in sorted(named):
-        with require.about(name):
-            rulesets = {host.name: host.firewall.rules for host in facts.hosts.values()}
-            gone = [host for host, ruleset in rulesets.items() if ruleset.missing_of_acls(name)]
-            if gone:
-                because = finding_id("ACL-007", gone[0], name)
-                require.not_applicable(name, f"the rules of {name} are not loaded on {gone[0]}", because=because)
-                continue
-            loaded = {host: _loaded(ruleset, name) for host, ruleset in rulesets.items()}
-            common = set.intersection(*map(set, loaded.values()))
-            shown = {
-                host: f"{len(rules)} rules; {', '.join(rule for rule in rules if rule not in common)[:200] or 'none of its own'}"
-                for host, rules in loaded.items()
-            }
-            _compare(require, facts, name, loaded, "the same rules, in the same order", shown)
+        gone = [host for host, ruleset in rulesets.items() if ruleset.missing_of_acls(name)]
+        if gone:
+            because = finding_id("ACL-007", gone[0], name)
+            require.not_applicable(name, f"the rules of {name} are not loaded on {gone[0]}", because=because)
+            continue
+        loaded = {host: _loaded(ruleset, name) for host, ruleset in rulesets.items()}
+        common = set.intersection(*map(set, loaded.values()))
+        shown = {
+            host: f"{len(rules)} rules; {', '.join(rule for rule in rules if rule not in common)[:200] or 'none of its own'}"
+            for host, rules in loaded.items()
+        }
+        _compare(require, facts, name, loaded, "the same rules, in the same order", shown)
 
 
 def _loaded(ruleset, network):

@@ -80,6 +80,20 @@ def page(source) -> Page:
     return Page(source)
 
 
+def unread_of(page: Page) -> list[str]:
+    """What the table of hosts says could not be read, row by row."""
+    return [
+        "".join(said) for tag, attributes, said in page.elements if tag == "td" and attributes.get("class") == "unread"
+    ]
+
+
+def test_a_host_that_answered_every_probe_and_still_leaves_something_unknown_does_not_say_that_all_was_read():
+    """A refused command is an answer, too. What is unknown of another host is not this one's."""
+    findings = [ok(host="sigsrv"), ok(host="minisrv", verdict=Verdict.ERROR)]
+
+    assert unread_of(page_of(findings)) == ["all was read", "what 1 finding needed"]
+
+
 def page_of(findings, hosts=OK_HOSTS) -> Page:
     return Page(html.render(make_run(findings, hosts), POLICIES, {}))
 

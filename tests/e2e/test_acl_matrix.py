@@ -76,26 +76,20 @@ def made(lab: Lab, row: Row) -> Iterator[None]:
     """The lab as a row says, and afterwards as it was."""
     keys = ("security.acls=user-isolate", "security.acls.default.egress.action=allow")
     keys += ("security.acls.default.ingress.action=reject",)
-    for host in BOTH:
-        if host not in row.filtered:
-            lab.fault("bridge-unfiltered", host)
-    if row.acl == "open":
-        incus(lab, "network", "acl", "rule", "remove", "user-isolate", "egress", *OWN)
-    elif row.acl == "none":
-        incus(lab, "network", "set", "userbr0", *(key.partition("=")[0] + "=" for key in keys))
-    if row.nic:
-        # With a default of reject for egress it would get no lease.
-        keys_of_nic = ("network=userbr0", "security.acls=user-isolate", "security.acls.default.egress.action=allow")
-        incus(lab, "create", "busybox", NIC[1], "--target", "minisrv")
-        incus(lab, "config", "device", "override", NIC[1], "eth0", *keys_of_nic)
-        incus(lab, "start", NIC[1])
-        lab.on(
-            "sigsrv",
-            "sh",
-            "-c",
-            f"i=0; until incus list ^{NIC[1]}$ -f csv -c 4 </dev/null | grep -q 172; do sleep 1; i=$((i+1)); [ $i -lt 60 ]; done",
-        )
     try:
+        for host in BOTH:
+            if host not in row.filtered:
+                lab.fault("bridge-unfiltered", host)
+        if row.acl == "open":
+            incus(lab, "network", "acl", "rule", "remove", "user-isolate", "egress", *OWN)
+        elif row.acl == "none":
+            incus(lab, "network", "set", "userbr0", *(key.partition("=")[0] + "=" for key in keys))
+        if row.nic:
+            incus(lab, "create", "busybox", NIC[1], "--target", "minisrv")
+            incus(lab, "config", "device", "override", NIC[1], "eth0", "network=userbr0", "security.acls=user-isolate")
+            incus(lab, "start", NIC[1])
+            # Its own ACL rejects what comes in, and so keeps the answers of DHCP from it.
+            lab.on("sigsrv", "sh", "-c", f"incus exec {NIC[1]} -- ip address add 172.24.200.9/16 dev eth0 </dev/null")
         yield
     finally:
         if row.nic:

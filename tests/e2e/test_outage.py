@@ -111,17 +111,18 @@ def test_a_host_that_is_away_and_then_the_one_that_holds_the_vote(lab, tmp_path)
 
 def test_a_zpool_that_never_answers_is_unknown_there_alone(lab, tmp_path):
     """Its policies are error on that host, with the reason; all else is as ever."""
-    command = 'cat >/run/fake; chmod 755 /run/fake; mount --bind /run/fake "$(readlink -f "$(command -v zpool)")"'
-    lab.on("minisrv", "sh", "-c", command, given="#!/bin/sh\nexec sleep 600\n")
+    command = 'cat >/root/fake; chmod 755 /root/fake; mount --bind /root/fake "$(readlink -f "$(command -v zpool)")"'
+    lab.on("minisrv", "sh", "-c", command, given="#!/bin/sh\nexec sleep 612\n")
     try:
         status, found, took_s = scan(lab, tmp_path)
     finally:
-        lab.on("minisrv", "sh", "-c", 'umount -l "$(readlink -f "$(command -v zpool)")"; rm /run/fake')
+        undo = 'umount -l "$(readlink -f "$(command -v zpool)")"; rm /root/fake; pkill -f "^sleep 612" || true'
+        lab.on("minisrv", "sh", "-c", undo)
 
     changed = {key: verdict for key, verdict in found.items() if clean().get(key) != verdict}
     assert status == 3
     assert took_s < HOST_S + 20
-    assert set(changed.values()) == {"error"}
+    assert set(changed.values()) == {"error"}, changed
     assert {key.partition("/")[0] for key in changed} == {"POOL-003@minisrv", "POOL-004@minisrv", "POOL-005@minisrv"}
 
 
