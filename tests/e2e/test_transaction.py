@@ -32,7 +32,7 @@ DETACH = "ip link set dev sigsrv0 nomaster\n"
 STOP_SSHD = """\
 if [ -d /run/systemd/system ]; then systemctl stop ssh.socket ssh.service 2>/dev/null || systemctl stop ssh.service
 else kill "$(cat /run/sshd.pid)"; fi
-pkill -f '^sshd: ' || true
+pkill -f '^sshd[^ ]*: root' || true
 """
 START_SSHD = """\
 if [ -d /run/systemd/system ]; then systemctl start ssh.service
@@ -115,7 +115,7 @@ def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(detached, j
         detached,
         journal,
         told.append,
-        script=f"{ATTACH}pkill -f '^sshd: ' || true\nsleep 1\necho through\n",
+        script=f"{ATTACH}pkill -f '^sshd[^ ]*: root' || true\nsleep 1\necho through\n",
         undo=DETACH,
     )
 
