@@ -58,8 +58,6 @@ def test_a_fault_is_found_and_leaves_nothing(lab, unchanged, case):
         assert difference(verdicts(lab.scan()[0])) == {named(key): value for key, value in case.changes.items()}
     finally:
         lab.fault(case.fault, case.host, heal=True)
-    for command in case.leaves:
-        lab.on(case.host, *command)
 
 
 @pytest.mark.lab("ns")  # a VLAN interface whose other end is down has its carrier: the trunk's

@@ -77,7 +77,7 @@ def test_a_remediation_puts_right_what_a_fault_broke_and_its_run_can_be_undone(l
         undone = lab.command("sigsrv-remediate", "--undo", applied.stdout.split()[-1], "--yes", *common)
         assert undone.returncode == 0, undone.stdout + undone.stderr
         run, evidences = lab.scan()
-        assert verdicts(run) == was
+        assert verdicts(run) == was | (dict.fromkeys(findings, "pass") if case.restarted else {})
         assert whole_state(evidences) == before
         assert left(lab) == ""
         told = lab.command("sigsrv-remediate", "--history", *common).stdout
@@ -85,8 +85,6 @@ def test_a_remediation_puts_right_what_a_fault_broke_and_its_run_can_be_undone(l
             assert f"verified, undone by {undone_run(told)}: {finding}" in told
     finally:
         lab.fault(case.fault, case.host, heal=True)
-    for command in case.leaves:
-        lab.on(case.host, *command)
 
 
 def undone_run(told: str) -> str:

@@ -13,26 +13,25 @@ def own(fault: str, host: str, policy: str, name: str) -> Case:
     return Case(fault, host, {finding: "fail"}, [finding])
 
 
-def by_profile(fault: str, host: str, policy: str, *undo: str) -> Case:
-    """A fault of the profile of both service containers. undo: what takes away what the script left on an instance."""
+def by_profile(fault: str, host: str, policy: str) -> Case:
+    """A fault of the profile of both service containers."""
     findings = [f"{policy}@{each}/default/{name}" for each, name in SERVICE.items()]
-    leaves = [["incus", "config", *undo[:-1], name, undo[-1]] for name in SERVICE.values()]
-    return Case(fault, host, dict.fromkeys(findings, "fail"), findings, leaves)
+    return Case(fault, host, dict.fromkeys(findings, "fail"), findings)
 
 
 CASES = [
     own("privileged-instance", "sigsrv", "INST-001", "default/svc-a"),
-    own("privileged-pending", "minisrv", "INST-001", "default/svc-b"),
+    replace(own("privileged-pending", "minisrv", "INST-001", "default/svc-b"), restarted=True),
     own("privileged-one", "minisrv", "INST-001", "default/svc-b"),
     own("privileged-stopped", "sigsrv", "INST-001", "default/stopped-a"),
-    by_profile("privileged-profile", "minisrv", "INST-001", "unset", "security.privileged"),
+    by_profile("privileged-profile", "minisrv", "INST-001"),
     own("nested", "sigsrv", "INST-002", "default/svc-a"),
     own("raw-setting", "minisrv", "INST-003", "default/svc-b"),
     Case("raw-profile", "sigsrv", {f"INST-003@{host}/default/{name}": "fail" for host, name in SERVICE.items()}),
     own("host-path", "sigsrv", "INST-004", "default/svc-a"),
     own("host-device", "minisrv", "INST-005", "default/svc-b"),
-    by_profile("host-device-profile", "sigsrv", "INST-005", "device", "remove", "hostzero"),
-    by_profile("unlimited", "minisrv", "INST-006", "unset", "limits.processes"),
+    by_profile("host-device-profile", "sigsrv", "INST-005"),
+    by_profile("unlimited", "minisrv", "INST-006"),
     own("guest-api", "minisrv", "INST-007", "restricted/tenant1"),
     own("idmap-pending", "sigsrv", "INST-007", "restricted/tenant2"),
     own("idmap-shared", "minisrv", "INST-007", "restricted/tenant1"),
