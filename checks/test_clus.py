@@ -187,7 +187,8 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
         settings[0]["settle"] = str(max(wanted.offline_threshold, set_to[_OFFLINE_AFTER] // 2) + _SPREAD_S)
         if set_to[_OFFLINE_AFTER] > _PATIENCE_S:
             refused.append(
-                f"lower {_OFFLINE_AFTER} when members may be Offline for {set_to[_OFFLINE_AFTER]} s: the old pace goes on for two heartbeats"
+                f"lower {_OFFLINE_AFTER} when members may be Offline for {set_to[_OFFLINE_AFTER]} s: "
+                "the old pace goes on for two heartbeats"
             )
         if set_to[_HEALING_AFTER] or wanted.healing_threshold:
             refused.append(

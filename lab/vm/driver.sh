@@ -50,12 +50,11 @@ stop_sshd() { on "$1" systemctl stop ssh.service </dev/null; }
 reload_sshd() { on "$1" systemctl reload ssh.service </dev/null; }
 start_incusd() { on "$1" systemctl start incus.socket incus.service </dev/null; }
 
-# Killed as by a crash. systemd would start it again, so its units are stopped as well; but not what hangs on them: with its socket
-# incus-startup.service ends, and that shuts all containers down.
+# Killed as by a crash. systemd starts it again, and its socket with it, so both are stopped at once; but not what hangs on them: with its
+# socket incus-startup.service ends, and that shuts all containers down.
 stop_incusd() {
-  on "$1" systemctl stop --job-mode=ignore-dependencies incus.socket </dev/null
-  ! incusd_runs "$1" || on "$1" systemctl kill --signal=KILL incus.service </dev/null
-  on "$1" systemctl stop --job-mode=ignore-dependencies incus.service </dev/null
+  on "$1" sh -c '! systemctl --quiet is-active incus.service || systemctl kill --signal=KILL incus.service
+    systemctl --quiet stop --job-mode=ignore-dependencies incus.socket incus.service' </dev/null
 }
 
 set_clocks() { "$LAB/vm/qemu" clock "$STATE/sigsrv/agent" "$STATE/minisrv/agent"; }   # the guests', from this machine
