@@ -55,7 +55,9 @@ def test_what_could_not_be_read_is_told_in_the_file_and_by_the_exit_status(tmp_p
             del seen.api[asked]
     evidence.save(tmp_path / "e", "run", kept)
 
-    status = main(["init", "--evidence", str(tmp_path / "e"), "--name", "mine", "--output", str(tmp_path / "site.yaml")])
+    status = main(
+        ["init", "--evidence", str(tmp_path / "e"), "--name", "mine", "--output", str(tmp_path / "site.yaml")]
+    )
 
     assert status == 3
     told = (tmp_path / "site.yaml").read_text().partition("# Could not be read, and is not in this file:\n")[2]

@@ -153,7 +153,9 @@ class Require:
             remediation=policy.remediation if verdict is Verdict.FAIL else None,
             fix=dict(fix or {}),
         )
-        if finding.id in self._found and verdict is not Verdict.ERROR:  # two verdicts of one resource: neither is to be believed
+        if (
+            finding.id in self._found and verdict is not Verdict.ERROR
+        ):  # two verdicts of one resource: neither is to be believed
             text = f"the check recorded {finding.id} twice"
             finding = dataclasses.replace(finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None)
         self._found[finding.id] = finding
