@@ -261,7 +261,10 @@ def test_whoever_applies_it_is_killed_and_the_host_undoes_it(lab, tmp_path, find
         assert done.returncode == 0, done.stdout + done.stderr
         assert "was broken off" in done.stdout
         told = lab.command(*remediate(lab, journal, "--history")).stdout
-        assert [line.split(":")[0].strip() for line in told.splitlines() if f": {finding}" in line] == ["verified", "undone"]
+        assert [line.split(":")[0].strip() for line in told.splitlines() if f": {finding}" in line] == [
+            "verified",
+            "undone",
+        ]
         assert left(lab, host) == ""
     finally:
         lab.fault(fault, host, heal=True)
