@@ -336,3 +336,20 @@ def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypat
 def test_the_password_of_a_url_is_redacted(text, kept):
     """A proxy or a log server may be written with one; the rest of the address is judged."""
     assert redacted({"core.proxy_http": text, "in": [text]}) == {"core.proxy_http": kept, "in": [kept]}
+
+
+@pytest.mark.parametrize(
+    ("timeout_s", "reason"),
+    [(-1.0, "sigsrv: not done in -1 s (--timeout)"), (60.0, "sigsrv: Connection closed by UNKNOWN port 65535")],
+)
+def test_a_connection_that_was_cut_because_the_time_was_up_says_so(timeout_s, reason, monkeypatch):
+    """What ssh says when its master is ended under it helps nobody; where it ended by itself, its words are all there is."""
+    said = b"mux_client_request_session: read from master failed\r\nConnection closed by UNKNOWN port 65535\r\n"
+    monkeypatch.setattr("sigsrv.collect.connection.run_bounded", lambda *_: (255, b"", said))
+    session = open_session(Target("sigsrv", timeout_s=timeout_s))
+
+    with pytest.raises(ConnectionFailed) as caught:
+        session.run("true", 5)
+    session.close()
+
+    assert caught.value.failure.reason == reason

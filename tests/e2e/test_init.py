@@ -28,9 +28,8 @@ def lasting(findings: set[str]) -> set[str]:
 
 
 def drafted(lab: Lab, path: Path) -> str:
-    done = lab.command(
-        "sigsrv", "init", "--hosts", "sigsrv,minisrv", "--ssh-config", str(lab.ssh_config), "--output", str(path)
-    )
+    given = ["--ssh-config", str(lab.ssh_config), "--timeout", str(15 * lab.slowness), "--output", str(path)]
+    done = lab.command("sigsrv", "init", "--hosts", "sigsrv,minisrv", *given)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     return path.read_text()
