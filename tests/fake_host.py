@@ -34,10 +34,14 @@ class FakeHost:
     @property
     def done(self) -> list[str]:
         """What was changed since the last look."""
-        path = self.folder / "done"
-        found = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return found
+        return taken(self.folder / "done")
+
+
+def taken(path: Path) -> list[str]:
+    """The lines of a file, which is gone then; none where there is no file."""
+    found = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return found
 
 
 def made(kind: type[FakeHost], folder: Path, programs: Mapping[str, str]) -> FakeHost:

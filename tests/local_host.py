@@ -14,7 +14,7 @@ from sigsrv.collect import Target, open_session
 from sigsrv.remediate.remote import RemoteFix, Terms
 from sigsrv.remediate.shell import Places, Said
 from sigsrv.remediation import Fix
-from tests.fake_host import commands
+from tests.fake_host import commands, taken
 
 SYSTEMCTL = 'echo "systemctl $*" >>"$HERE/done"\n'
 # Keeps what it was to run, so that a test can have the time come.
@@ -76,10 +76,7 @@ class Host:
 
     @property
     def done(self) -> list[str]:
-        path = self.folder / "done"
-        found = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return found
+        return taken(self.folder / "done")
 
 
 @contextmanager
