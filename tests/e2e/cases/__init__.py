@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Case:
     host: str
     changes: dict[str, str | None]  # None: the finding is gone
     mended: list[str] = field(default_factory=list)
+    _: KW_ONLY
     restarted: bool = False  # the instance was restarted: undone, its settings are back, and what Incus does with them waits for the next
     gone: bool = False  # once it is mended there is no such finding: what was judged is no more
     labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes just this
