@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from sigsrv import data
-from sigsrv.collect import api, evidence
+from sigsrv.collect import api, evidence, gather
 from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
@@ -353,3 +353,13 @@ def test_a_connection_that_was_cut_because_the_time_was_up_says_so(timeout_s, re
     session.close()
 
     assert caught.value.failure.reason == reason
+
+
+def test_a_slow_probe_for_which_no_time_is_left_says_so(monkeypatch):
+    """What was asked before it took the host's time; it is not begun, and what was read stays."""
+    with open_session(Target("sigsrv", connection="local")) as session:
+        monkeypatch.setattr("sigsrv.collect.collect_api", lambda *_: session.extend(-1) or {})
+        found = gather(session, "sigsrv", [Probe("quick", ("true",), "x"), Probe("last", ("true",), "x", slow=True)])
+
+    assert found.probes["quick"].failure is None
+    assert found.probes["last"].failure == Failure(FailureKind.TIMEOUT, "sigsrv: the host's time was used up before it")
