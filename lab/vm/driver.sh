@@ -57,5 +57,11 @@ stop_incusd() {
     systemctl --quiet stop --job-mode=ignore-dependencies incus.socket incus.service' </dev/null
 }
 
-set_clocks() { "$LAB/vm/qemu" clock "$STATE/sigsrv/agent" "$STATE/minisrv/agent"; }   # the guests', from this machine
+# The guests', from this machine. A chrony that sees its clock jump waits for half a minute; a new one looks at once.
+set_clocks() {
+  local host
+  "$LAB/vm/qemu" clock "$STATE/sigsrv/agent" "$STATE/minisrv/agent"
+  for host in "${HOSTS[@]}"; do on "$host" systemctl try-restart chrony.service </dev/null; done
+}
+
 clock_is_kept() { on "$1" timedatectl show -p NTPSynchronized --value </dev/null | grep -qx yes; }   # HOST

@@ -12,11 +12,11 @@ kvm_works() { # KERNEL INITRD
     -append "console=ttyS0 panic=-1 rdinit=/none" -serial stdio </dev/null 2>/dev/null | grep -qm 1 'Kernel panic'
 }
 
-# The accelerator, decided once for each image.
+# The accelerator, decided once for each image. The room is for translated code: where it is full all of it is thrown away.
 accelerator() { # IMAGE
   local file=$1/accelerator
   if [ ! -s "$file" ]; then
-    if kvm_works "$1/vmlinuz" "$1/initrd.img"; then echo kvm; else echo tcg,thread=multi,tb-size=512; fi >"$file"
+    if kvm_works "$1/vmlinuz" "$1/initrd.img"; then echo kvm; else echo tcg,thread=multi,tb-size=1024; fi >"$file"
   fi
   cat "$file"
 }
@@ -41,7 +41,7 @@ make_disks() {
 layer() { qemu-img create -q -f qcow2 -F qcow2 -b "${1:-$2}" "$3"; } # BELOW ELSE-BELOW FILE
 
 # start_machine HOST IMAGE [MEMORY]: from its disks, or on from the moment at which MEMORY was saved; then it stands still.
-# EXTRA_BOOT: more words for its kernel.
+# EXTRA_BOOT: more words for its kernel. norandmaps: QEMU translates a program anew wherever else it is loaded, which takes longer than running it.
 start_machine() {
   local host=$1 image=$2 saved=${3:-} dir=$STATE/$1 peer number=1 line name drives=() known
   peer=$(other_host "$host")
@@ -57,7 +57,7 @@ start_machine() {
     let_go
     exec qemu-system-x86_64 -name "$host" -nodefaults -display none -machine q35,hpet=off -accel "$(accelerator "$image")" -cpu max -smp "$CPUS" -m "$MEMORY_MIB" \
       -kernel "$image/vmlinuz" -initrd "$image/initrd.img" \
-      -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off quiet systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${known%,} ${EXTRA_BOOT:-}" \
+      -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off norandmaps quiet systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${known%,} ${EXTRA_BOOT:-}" \
       "${drives[@]}" \
       -netdev "user,id=outside,restrict=on,hostfwd=tcp:127.0.0.1:${SSH_PORT[$host]}-$GUEST:22,hostfwd=tcp:127.0.0.1:${API_PORT[$host]}-$GUEST:8443" \
       -device "virtio-net-pci,netdev=outside,mac=52:54:00:00:00:0$number,romfile=" \
