@@ -20,6 +20,8 @@ Y
 config: $(server_config minisrv)
 cluster: {enabled: true, server_name: minisrv, server_address: "$(member_address minisrv)", cluster_token: "$token"}
 Y
+  # Who joins has the cluster's address for its API too, whatever was said before.
+  on minisrv incus config set "core.https_address=${LISTEN[minisrv]}" </dev/null
 }
 
 fill_cluster() {

@@ -50,18 +50,22 @@ def test_a_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path)
     assert state_of(lab.scan()[1]) == was
     marked = set(re.findall(r"fails already: (\S+): ", text))
     assert lasting(marked) == lasting(failing(path))
-    assert {f"NET-004@{host}/{bridge}" for host in before for bridge in ("userbr0", "sigsrvbr0", "incusbr0")} <= marked
+    asked = {f"NET-004@{host}/{bridge}" for host in before for bridge in ("userbr0", "sigsrvbr0", "incusbr0")}
+    assert asked & marked == (
+        asked if lab.kind == "ns" else set()
+    )  # a veth has no VLAN id to draft: what it carries is asked
 
 
 def test_its_questions_answered_it_is_the_site(lab, tmp_path):
-    """The VLAN ids, which no veth tells, and the choices: what they were asked for is no finding any more."""
+    """The VLAN ids, where no VLAN interface tells, and the choices: what they were asked for is no finding any more."""
     path = tmp_path / "site.yaml"
     text = drafted(lab, path)
-    bridges = text[text.index("# bridges:") : text.index("\nacls:")]
+    bridges = re.search(r"(?ms)^(# )?bridges:.*?(?=^acls:)", text)[0]
     answered = "\n".join(line.removeprefix("# ") for line in bridges.splitlines())
     for interface, number in VLANS.items():
         answered = answered.replace(f'{interface}, id: "which VLAN id?"', f"{interface}, id: {number}")
-    text = text.replace(bridges, answered)
+        assert f"interface: {interface}, id: {number}" in answered
+    text = text.replace(bridges, answered + "\n")
     for network in ("incusbr0, sigsrvbr0", "userbr0"):
         text = text.replace(f"networks: []   # also {network}: once it stands above", f"networks: [{network}]")
     path.write_text(text)

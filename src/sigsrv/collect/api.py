@@ -9,6 +9,7 @@ Source: Incus REST API, doc/rest-api.md.
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -148,16 +149,27 @@ def _why(cause: BaseException) -> Failure | None:
         if isinstance(cause, WayFailed):
             return cause.failure
         if isinstance(cause, requests.exceptions.SSLError):
-            return Failure(
-                FailureKind.UNREACHABLE,
-                f"Incus API: the server's certificate is not the site's: {_one_line(str(cause))}",
-            )
+            unlike = "the server's certificate is not the site's"
+            what = unlike if _is_refused_certificate(cause) else "no TLS connection"
+            return Failure(FailureKind.UNREACHABLE, f"Incus API: {what}: {_one_line(str(cause))}")
         if isinstance(cause, LXDAPIException):
             return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {_one_line(str(cause))}")
         if isinstance(cause, FileNotFoundError | PermissionError):
             return Failure(FailureKind.MISSING, f"Incus API: {cause.filename}: {cause.strerror}")
         cause = cause.__context__  # type: ignore[assignment]
     return None
+
+
+def _is_refused_certificate(cause: BaseException | None) -> bool:
+    """Whether we refused what the server showed: by its fingerprint, which is urllib3's own word, or as ssl does.
+
+    Else it ended the connection itself, or what answers there speaks no TLS.
+    """
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return isinstance(cause, ssl.SSLCertVerificationError)
+        cause = cause.__context__
+    return True
 
 
 def _of_member(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:

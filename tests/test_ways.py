@@ -1,0 +1,63 @@
+"""The HTTPS way to a daemon: why there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from sigsrv.collect import ApiAddress, Failure, api
+from sigsrv.collect.ways import over_https
+from sigsrv.errors import FailureKind
+
+
+def certificate(folder: Path, name: str) -> str:
+    """A new certificate for 127.0.0.1; its file, with the key in it."""
+    key, whole = folder / f"{name}.key", folder / f"{name}.pem"
+    words = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-newkey", "ec"]
+    argv = ["openssl", "req", "-x509", "-nodes", *words, "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    whole.write_text(done.stdout + key.read_text())
+    return str(whole)
+
+
+def answer(server: socket.socket, shown: str | None) -> None:
+    """Take calls until the server is closed: with a certificate, or to end each at once."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if shown:
+        context.load_cert_chain(shown)
+    while True:
+        try:
+            call, _ = server.accept()
+        except OSError:
+            return
+        with call, contextlib.suppress(OSError):
+            if shown:
+                context.wrap_socket(call, server_side=True).close()
+            else:
+                call.recv(65536)
+
+
+@pytest.mark.parametrize(
+    ("shows", "reason"), [(True, "the server's certificate is not the site's: "), (False, "no TLS connection: ")]
+)
+def test_a_server_of_another_certificate_is_told_from_one_that_hangs_up(tmp_path, shows, reason):
+    """A person must look at the one; the other is a daemon that is not there, behind a forwarder that takes every call."""
+    named = certificate(tmp_path, "named")
+    server = socket.create_server(("127.0.0.1", 0))
+    shown = certificate(tmp_path, "another") if shows else None
+    threading.Thread(target=answer, args=(server, shown), daemon=True).start()
+    address = ApiAddress(f"https://127.0.0.1:{server.getsockname()[1]}", named, named, named)
+
+    silent = Failure(FailureKind.DOWN, "nothing answers")
+
+    found = api.collect_api([lambda s: over_https(address, s)], "sigsrv", time.monotonic() + 9, lambda: silent)
+    server.close()
+
+    assert found[api.SERVER].failure.reason.startswith(f"Incus API: {reason}")
