@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigsrv.collect import frames, frames_script
-from sigsrv.collect.evidence import Answer, Evidence
+from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.frames import Port, Station, Wanted
 from sigsrv.collect.probes import Probe
 from sigsrv.collect.running import probed
@@ -247,6 +247,17 @@ def test_a_host_that_nobody_logs_in_to_says_that_it_can_send_nothing():
     assert found.failure
     assert found.failure.kind is FailureKind.ABSENT
     assert "over its API alone" in found.failure.reason
+
+
+def test_a_host_whose_time_was_used_up_says_that_and_not_that_nobody_logs_in():
+    """Its session was cut while it was read."""
+    seen = Evidence("one", 1.0, probes={"link": Answer("ip -j link", 0, "[]")})
+
+    found = frames.exchange({"one": seen}, Wanted({"one": (port(1),)}))["one"].probes["frames"]
+
+    assert found.failure == Failure(
+        FailureKind.TIMEOUT, "one: the host's time was used up before a frame could be sent"
+    )
 
 
 class Saying(SpaceSession):

@@ -295,7 +295,8 @@ def test_two_scans_with_probe_do_not_disturb_each_other(lab, tmp_path):
     """Each has its own names, addresses and processes, and neither calls the other's ports foreign."""
     before = state(lab)
     env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
-    argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), "--report-dir"]
+    given = ["--timeout", str(30 * lab.slowness)]  # each waits for the other's answers
+    argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), *given, "--report-dir"]
     both = [subprocess.Popen([*argv, str(tmp_path / "one")], cwd=ROOT, env=env, stdin=subprocess.DEVNULL)]
     time.sleep(1.5)  # one of them is read while there are ports of the other
     both.append(subprocess.Popen([*argv, str(tmp_path / "other")], cwd=ROOT, env=env, stdin=subprocess.DEVNULL))

@@ -115,7 +115,7 @@ def exchange(found: Mapping[str, Evidence], wanted: Wanted) -> dict[str, Evidenc
     does or does not do: that is the answer of its probe ``frames``.
     """
     began = time.monotonic()
-    rounds = {name: _Round(name, wanted, OPEN.get(name)) for name, seen in found.items() if seen.failure is None}
+    rounds = {name: _Round(seen, wanted, OPEN.get(name)) for name, seen in found.items() if seen.failure is None}
     with ThreadPoolExecutor(max_workers=max(1, 2 * len(rounds))) as pool:
         try:
             _each(pool, rounds.values(), _Round.setup)
@@ -145,9 +145,10 @@ def _each(pool: ThreadPoolExecutor, rounds: Iterable[_Round], phase: Callable[[_
 class _Round:
     """One host in an exchange: what was made there, and what came back."""
 
-    def __init__(self, name: str, wanted: Wanted, session: Session | None) -> None:
-        self._name = name
-        self._ports = wanted.ports.get(name, ())
+    def __init__(self, seen: Evidence, wanted: Wanted, session: Session | None) -> None:
+        self._seen = seen
+        self._name = seen.host
+        self._ports = wanted.ports.get(seen.host, ())
         self._stations = wanted.stations
         self._session = session
         self._word = secrets.token_hex(16)
@@ -173,13 +174,20 @@ class _Round:
             if p.candidates
         ]
         if self._session is None:
-            reason = f"{self._name} is asked over its API alone: no frame can be sent from there"
-            self._failure = Failure(FailureKind.ABSENT, reason)
+            self._failure = self._no_session()
         elif rows:
             self._begun = True
             self._guarded(lambda: self._read_setup(self._run("setup", scripts.setup(self._word, self.life_s, rows))))
             if self._failure and self._failure.kind in (FailureKind.MISSING, FailureKind.DENIED):
                 self._begun = False  # the script made nothing, and another one would not run either
+
+    def _no_session(self) -> Failure:
+        if any(answer.failure is None for answer in self._seen.probes.values()):
+            return Failure(
+                FailureKind.TIMEOUT, f"{self._name}: the host's time was used up before a frame could be sent"
+            )
+        reason = f"{self._name} is asked over its API alone: no frame can be sent from there"
+        return Failure(FailureKind.ABSENT, reason)
 
     def _read_setup(self, output: str) -> None:
         for line in output.splitlines():
