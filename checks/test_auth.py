@@ -13,6 +13,8 @@ from sigsrv.facts.trust import short
 _DAY_S = 24 * 3600
 _ADMINS = "incus-admin"
 _API_PORT = 8443
+_CLUSTER = "cluster.https_address"
+_OFFLINE_AFTER_S = 20  # cluster.offline_threshold where nobody set it
 _SHA2 = ("sha224", "sha256", "sha384", "sha512")
 _EDWARDS = ("Ed25519", "Ed448")
 _LEAST_BITS = {"ECDSA": 256, "RSA": 3072, "Ed25519": 256, "Ed448": 448}
@@ -22,14 +24,15 @@ _EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": _DAY_S, "w": 7 * _DAY_S, "m": 31 *
 _HERE = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
-def _setting(facts, key, value, local):
+def _setting(facts, key, value, local, settle=""):
     """A key for ``set-server-config``. local: it is this member's own, and not the cluster's."""
-    return {
-        "key": key,
-        "value": value,
-        "member": facts.member if local and facts.incus.server.clustered else "",
-        "settle": "",
-    }
+    member = facts.member if local and facts.incus.server.clustered else ""
+    return {"key": key, "value": value, "member": member, "settle": settle if member else ""}
+
+
+def _settling_s(config):
+    """For how long no member may be Offline after an address was changed: a lost one is called so after the threshold, half of it apart."""
+    return str(int(config.get("cluster.offline_threshold") or _OFFLINE_AFTER_S) * 3 // 2)
 
 
 @policy("AUTH-001")
@@ -37,7 +40,7 @@ def test_incus_api_listens_only_where_the_site_says(facts, site, require):
     """What is set, and what the kernel says: a name is resolved when the daemon starts."""
     config = facts.incus.config
     allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
-    keys = ("core.https_address", "cluster.https_address")
+    keys = ("core.https_address", _CLUSTER)
     wanted = {key: endpoint(config[key], _API_PORT) for key in keys if config.get(key)}
     faults, settings, by_hand = [], [], []
     for key, found in wanted.items():
@@ -46,13 +49,14 @@ def test_incus_api_listens_only_where_the_site_says(facts, site, require):
             continue
         means = f", which listens on {', '.join(sorted(map(str, resolved)))}" if found not in resolved else ""
         faults.append(f"{key} is {found}{', any address' if found.is_wildcard else means}")
-        addresses = sorted(str(each) for each in allowed if not each.is_wildcard)
+        # Not the cluster's, where there is another: over that one clients came.
+        addresses = sorted((each == wanted.get(_CLUSTER), str(each)) for each in allowed if not each.is_wildcard)
         if key != "core.https_address":
             by_hand.append(f"{key} can't be changed while the host is a member")
         elif not addresses:
             by_hand.append(f"auth.listen of the site names no address of {facts.name}")
         else:
-            settings.append(_setting(facts, key, addresses[0], local=True))
+            settings.append(_setting(facts, key, addresses[0][1], local=True, settle=_settling_s(config)))
     for each in facts.listeners:
         mine = [found for found in wanted.values() if found.port == each.port]
         if mine and each.is_wildcard and not any(found.is_wildcard for found in mine):

@@ -32,12 +32,23 @@ def setting(key, value, member="", settle=""):
 
 
 def test_the_api_is_told_to_listen_where_the_site_says():
-    """The first address of the site, on this member; the cluster's own address is a person's."""
+    """The first address of the site, on this member, until a lost member would be called so; the cluster's own is a person's."""
     found = judged(configured("minisrv", core__https_address=":8443"))["AUTH-001@minisrv/minisrv"]
 
     assert found.observed == "core.https_address is :8443, any address"
     assert found.expected == "no address but 10.0.0.1:8443"
-    assert found.fix == {"settings": [setting("core.https_address", "10.0.0.1:8443", "minisrv")], "refused": ""}
+    wanted = setting("core.https_address", "10.0.0.1:8443", "minisrv", "30")
+    assert found.fix == {"settings": [wanted], "refused": ""}
+
+
+def test_of_two_addresses_the_one_that_is_not_the_cluster_s_is_set():
+    """Over that one clients came; the other has a listener of its own."""
+    content = configured("minisrv", core__https_address=":8443", cluster__https_address="10.0.0.1:8443")
+    content["site"]["auth"]["listen"]["minisrv"] = ["10.0.0.1:8443", "10.9.0.1:8443"]
+
+    found = judged(content)["AUTH-001@minisrv/minisrv"]
+
+    assert [each["value"] for each in found.fix["settings"]] == ["10.9.0.1:8443"]
 
 
 @pytest.mark.parametrize(

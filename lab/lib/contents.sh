@@ -16,12 +16,10 @@ cluster: {server_name: sigsrv, enabled: true}
 Y
   ask config set core.remote_token_expiry=15M images.auto_update_interval=0
   token=$(ask cluster add minisrv | tail -1)
+  on minisrv incus config set "core.https_address=${LISTEN[minisrv]}" </dev/null   # else joining takes the cluster's address for it
   on minisrv incus admin init --preseed <<Y
-config: $(server_config minisrv)
 cluster: {enabled: true, server_name: minisrv, server_address: "$(member_address minisrv)", cluster_token: "$token"}
 Y
-  # Who joins has the cluster's address for its API too, whatever was said before.
-  on minisrv incus config set "core.https_address=${LISTEN[minisrv]}" </dev/null
 }
 
 fill_cluster() {
