@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sigsrv import data, remediation
 from tests.fake_host import FakeHost, made
 
 # incus: each key is a file. As the real one, it closes the cluster's own listener where a new address covers that.
@@ -43,8 +44,19 @@ def test_where_the_old_address_was_the_cluster_s_too_the_daemon_is_restarted(hos
 
     assert (code, host.done) == (0, ["set core.https_address=10.0.2.15:8443", "restarted"])
     assert "the daemon was restarted: it listens on 10.0.0.2:8443 too" in said
+    code, said = host.run("set-server-config", "apply", VALUES)
+    assert (code, host.done) == (0, [])
+    assert "core.https_address is 10.0.2.15:8443 already" in said
     assert host.run("set-server-config", "undo", VALUES)[0] == 0
     assert host.done == ["set core.https_address=:8443"]
+
+
+def test_a_run_that_was_broken_off_before_the_restart_is_brought_to_its_end(host):
+    """The address is right already; what the other members need is not there yet."""
+    (host.folder / "core.https_address").write_text("10.0.2.15:8443\n")
+
+    assert host.run("set-server-config", "apply", VALUES)[0] == 0
+    assert host.done == ["restarted"]
 
 
 def test_where_the_cluster_has_its_own_listener_nothing_is_restarted(host):
@@ -68,3 +80,14 @@ def test_a_daemon_that_no_unit_runs_is_a_person_s_to_restart(host):
 
     assert code == 1
     assert "only after a restart of the daemon" in said
+
+
+def test_the_permanent_fix_has_a_resource_for_each_key():
+    """Their names are words of HCL: what the engine quotes is quoted once."""
+    other = {"key": "core.debug_address", "value": "", "member": "minisrv", "settle": ""}
+    template = data.folder("remediations") / "set-server-config" / "permanent.tf.j2"
+
+    text = remediation.render(template, {"settings": [SETTING, other], "refused": ""})
+
+    assert 'resource "incus_server" "setting_1" {\n  target = "minisrv"\n' in text
+    assert 'remove the key "core.debug_address"' in text
