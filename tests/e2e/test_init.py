@@ -51,9 +51,8 @@ def test_a_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path)
     marked = set(re.findall(r"fails already: (\S+): ", text))
     assert lasting(marked) == lasting(failing(path))
     asked = {f"NET-004@{host}/{bridge}" for host in before for bridge in ("userbr0", "sigsrvbr0", "incusbr0")}
-    assert asked & marked == (
-        asked if lab.kind == "ns" else set()
-    )  # a veth has no VLAN id to draft: what it carries is asked
+    # A veth has no VLAN id to draft: what it carries is asked.
+    assert asked & marked == (asked if lab.kind == "ns" else set())
 
 
 def test_its_questions_answered_it_is_the_site(lab, tmp_path):

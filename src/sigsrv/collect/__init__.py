@@ -97,7 +97,7 @@ def _slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
     """What the slow probes answered in the time that is left. A connection that breaks now costs their answers alone."""
     if not probes:
         return {}
-    if time.monotonic() >= session.deadline:
+    if session.time_is_up:
         used_up = Failure(FailureKind.TIMEOUT, f"{session.target.name}: the host's time was used up before it")
         return {probe.id: Answer(probe.shell, failure=used_up) for probe in probes}
     try:

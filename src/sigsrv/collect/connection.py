@@ -96,9 +96,7 @@ class SshSession(Session):
         )
         if rc == 255:  # ssh's own failure (ssh(1), EXIT STATUS)
             line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection broke"]
-            if (
-                time.monotonic() >= self.deadline
-            ):  # we cut it ourselves; ssh's own words of that mean nothing to anybody
+            if self.time_is_up:  # we cut it ourselves: ssh's own words of that mean nothing to anybody
                 line = [f"not done in {self.target.timeout_s:g} s (--timeout)"]
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line[0]}"), out)
         return rc, out, err

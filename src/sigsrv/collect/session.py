@@ -98,6 +98,11 @@ class Session(ABC):
         """What is left of the target's time."""
         return max(0.1, self.deadline - time.monotonic())
 
+    @property
+    def time_is_up(self) -> bool:
+        """Whether nothing is left of it: ``remaining_s`` always leaves a moment."""
+        return time.monotonic() >= self.deadline
+
     def extend(self, seconds: float) -> None:
         """Give the session so many seconds from now on: for what is done after its host was read."""
         self.deadline = time.monotonic() + seconds
