@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
-from sigsrv.facts.config import words
+from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S, seconds, words
 from sigsrv.facts.listening import Endpoint, endpoint
 from sigsrv.facts.trust import short
 
@@ -14,7 +14,6 @@ _DAY_S = 24 * 3600
 _ADMINS = "incus-admin"
 _API_PORT = 8443
 _CLUSTER = "cluster.https_address"
-_OFFLINE_AFTER_S = 20  # cluster.offline_threshold where nobody set it
 _SHA2 = ("sha224", "sha256", "sha384", "sha512")
 _EDWARDS = ("Ed25519", "Ed448")
 _LEAST_BITS = {"ECDSA": 256, "RSA": 3072, "Ed25519": 256, "Ed448": 448}
@@ -32,7 +31,7 @@ def _setting(facts, key, value, local, settle=""):
 
 def _settling_s(config):
     """For how long no member may be Offline after an address was changed: a lost one is called so after the threshold, half of it apart."""
-    return str(int(config.get("cluster.offline_threshold") or _OFFLINE_AFTER_S) * 3 // 2)
+    return str(seconds(config.get(OFFLINE_AFTER), OFFLINE_AFTER_S, OFFLINE_AFTER) * 3 // 2)
 
 
 @policy("AUTH-001")

@@ -4,12 +4,13 @@ import re
 
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
+from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S, seconds
 from sigsrv.facts.packages import is_older
 from sigsrv.finding import finding_id
 
 _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series
-_OFFLINE_AFTER, _HEALING_AFTER = "cluster.offline_threshold", "cluster.healing_threshold"
+_HEALING_AFTER = "cluster.healing_threshold"
 _SPREAD_S = 3  # heartbeats are spread a little beyond half of the threshold
 _PATIENCE_S = 240  # a threshold lowered from more than that leaves members Offline for longer than a script may wait
 _OFFLINE, _NO_APPARMOR = "Offline cluster member", "AppArmor support has been disabled"
@@ -176,29 +177,29 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
         faults.append(f"{_count(len(leaders), 'leader')} of the database")
     settings, seen, set_to, refused = [], [], {}, list(faults)
     for key, value, default in (
-        (_OFFLINE_AFTER, wanted.offline_threshold, 20),
+        (OFFLINE_AFTER, wanted.offline_threshold, OFFLINE_AFTER_S),
         (_HEALING_AFTER, wanted.healing_threshold, 0),
     ):
-        set_to[key] = _seconds(config.get(key), default, key)
+        set_to[key] = seconds(config.get(key), default, key)
         seen.append(f"{key} {set_to[key]}")
         if set_to[key] != value:
             settings.append({"key": key, "value": str(value), "member": "", "settle": ""})
-    if set_to[_OFFLINE_AFTER] > wanted.offline_threshold:  # all are Offline until they are heard of at the new pace
-        settings[0]["settle"] = str(max(wanted.offline_threshold, set_to[_OFFLINE_AFTER] // 2) + _SPREAD_S)
-        if set_to[_OFFLINE_AFTER] > _PATIENCE_S:
+    if set_to[OFFLINE_AFTER] > wanted.offline_threshold:  # all are Offline until they are heard of at the new pace
+        settings[0]["settle"] = str(max(wanted.offline_threshold, set_to[OFFLINE_AFTER] // 2) + _SPREAD_S)
+        if set_to[OFFLINE_AFTER] > _PATIENCE_S:
             refused.append(
-                f"lower {_OFFLINE_AFTER} when members may be Offline for {set_to[_OFFLINE_AFTER]} s: "
+                f"lower {OFFLINE_AFTER} when members may be Offline for {set_to[OFFLINE_AFTER]} s: "
                 "the old pace goes on for two heartbeats"
             )
         if set_to[_HEALING_AFTER] or wanted.healing_threshold:
             refused.append(
-                f"lower {_OFFLINE_AFTER} while {_HEALING_AFTER} is 0: members are Offline until the next heartbeat"
+                f"lower {OFFLINE_AFTER} while {_HEALING_AFTER} is 0: members are Offline until the next heartbeat"
             )
     lone = "; two members: without the voter there is no quorum, whatever is set" if len(members) == 2 else ""
     require(
         facts.name,
         not faults and not settings,
-        expected=f"{_count(wanted.voters_min, 'voter')} or more, one leader, {_OFFLINE_AFTER} {wanted.offline_threshold}, "
+        expected=f"{_count(wanted.voters_min, 'voter')} or more, one leader, {OFFLINE_AFTER} {wanted.offline_threshold}, "
         f"{_HEALING_AFTER} {wanted.healing_threshold}",
         observed=f"{_count(len(voters), 'voter')} ({', '.join(voters) or 'none'}), leader {', '.join(leaders) or 'none'}, "
         + ", ".join(seen)
@@ -209,14 +210,6 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
 
 def _count(number, word):
     return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _seconds(value, default, key):
-    if value in (None, ""):
-        return default
-    if not value.isascii() or not value.isdigit():
-        raise EvidenceError(f"{key}: {value!r} is no number of seconds")
-    return int(value)
 
 
 @policy("CLUS-004")

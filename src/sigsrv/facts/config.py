@@ -14,6 +14,8 @@ from sigsrv.errors import EvidenceError
 from sigsrv.facts.lowlevel import INTERCEPTION
 from sigsrv.facts.reading import string
 
+OFFLINE_AFTER = "cluster.offline_threshold"
+OFFLINE_AFTER_S = 20  # where nobody set it
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
 _POWERS = "kMGTPE"
@@ -94,6 +96,15 @@ def is_true(value: str) -> bool:
 def words(value: Any) -> tuple[str, ...]:
     """A list, which Incus writes with commas; blanks and empty entries dropped."""
     return tuple(word for word in (part.strip() for part in str(value or "").split(",")) if word)
+
+
+def seconds(value: Any, default: int, where: str) -> int:
+    """A number of seconds; the default where it is unset. where: names the value in EvidenceError."""
+    if value in (None, ""):
+        return default
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        raise EvidenceError(f"{where}: {value!r} is no number of seconds")
+    return int(value)
 
 
 def size_bytes(value: str | int) -> int:
