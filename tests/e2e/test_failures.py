@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,12 +32,26 @@ def scan(lab: Lab, folder: Path, *more: str) -> tuple[int, dict[str, dict]]:
     return done.returncode, {finding["id"]: finding for finding in data["findings"]}
 
 
-def left_here() -> list[str]:
-    """ssh processes and folders of a scan that did not clean up."""
+def ssh_and_folders() -> set[str]:
+    """ssh processes and folders of scans on this machine."""
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in listed if line.startswith("ssh ") and "/sigsrv-" in line] + [
-        str(p) for p in Path("/tmp").glob("sigsrv-????????")
-    ]
+    folders = Path(tempfile.gettempdir()).glob("sigsrv-????????")
+    return {line for line in listed if line.startswith("ssh ") and "/sigsrv-" in line} | {str(each) for each in folders}
+
+
+BEFORE: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def what_was_there_before() -> None:
+    """A scanner that somebody killed with SIGKILL left what no later one may touch."""
+    BEFORE.clear()
+    BEFORE.update(ssh_and_folders())
+
+
+def left_here() -> list[str]:
+    """What a scan of this test did not clean up."""
+    return sorted(ssh_and_folders() - BEFORE)
 
 
 # What holds the hosts against each other needs the facts of all; whether a member is online, its own daemon says too.
