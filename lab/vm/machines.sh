@@ -41,7 +41,7 @@ make_disks() {
 layer() { qemu-img create -q -f qcow2 -F qcow2 -b "${1:-$2}" "$3"; } # BELOW ELSE-BELOW FILE
 
 # start_machine HOST IMAGE [MEMORY]: from its disks, or on from the moment at which MEMORY was saved; then it stands still.
-# EXTRA_BOOT: more words for its kernel. norandmaps: QEMU translates a program anew wherever else it is loaded, which takes longer than running it.
+# EXTRA_BOOT: more words for its kernel.
 start_machine() {
   local host=$1 image=$2 saved=${3:-} dir=$STATE/$1 peer number=1 line name drives=() known
   peer=$(other_host "$host")
@@ -55,9 +55,9 @@ start_machine() {
   rm -f "$dir/trunk"
   (
     let_go
-    exec qemu-system-x86_64 -name "$host" -nodefaults -display none -machine q35,hpet=off -accel "$(accelerator "$image")" -cpu max -smp "$CPUS" -m "$MEMORY_MIB" \
+    exec qemu-system-x86_64 -name "$host" -nodefaults -display none -machine q35,hpet=off -accel "$(accelerator "$image")" -cpu "$CPU" -smp "$CPUS" -m "$MEMORY_MIB" \
       -kernel "$image/vmlinuz" -initrd "$image/initrd.img" \
-      -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off norandmaps quiet systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${known%,} ${EXTRA_BOOT:-}" \
+      -append "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet $KERNEL systemd.hostname=$host lab.host=$host lab.address=${ADDRESS[$host]} lab.hosts=${known%,} ${EXTRA_BOOT:-}" \
       "${drives[@]}" \
       -netdev "user,id=outside,restrict=on,hostfwd=tcp:127.0.0.1:${SSH_PORT[$host]}-$GUEST:22,hostfwd=tcp:127.0.0.1:${API_PORT[$host]}-$GUEST:8443" \
       -device "virtio-net-pci,netdev=outside,mac=52:54:00:00:00:0$number,romfile=" \
