@@ -10,7 +10,10 @@ inject() {
     zfs snapshot -r iso@moved
     zfs send -R iso@moved >"$work/stream"
     zpool destroy -f iso
-    zpool create -f -m none iso /dev/disk/by-id/virtio-iso
+    until zpool create -f -m none iso /dev/disk/by-id/virtio-iso; do # it writes the partitions anew, and udev takes their links away for a moment
+      [ "$((tries += 1))" -lt 5 ] || exit 1
+      udevadm settle
+    done
     zfs receive -F -u iso <"$work/stream"
     zfs destroy -r iso@moved
     rm -r "$work"'

@@ -16,7 +16,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sigsrv-vm-lab
 OLDEST_DAYS=30   # what is in the saved state ages: images, certificates, scrubs
 
 IMAGE_INPUTS=(vm/build-image.sh vm/build-zfs.sh vm/guest lib/apt lib/firewall.nft)
-STATE_INPUTS=(vm/contents.sh vm/disks.sh lib/contents.sh lib/image.sh lib/updates.sh)
+STATE_INPUTS=(vm/contents.sh vm/disks.sh vm/machines.sh lib/contents.sh lib/image.sh lib/updates.sh)
 
 # hash_of FILE-OR-FOLDER...: of their names and contents
 hash_of() {

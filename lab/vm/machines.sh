@@ -64,7 +64,7 @@ start_machine() {
       -netdev "dgram,id=trunk,local.type=unix,local.path=$dir/trunk,remote.type=unix,remote.path=$STATE/$peer/trunk" \
       -device "virtio-net-pci,netdev=trunk,mac=52:54:00:00:01:0$number,romfile=" \
       -device virtio-rng-pci -rtc base=utc,clock=host \
-      -device virtio-serial-pci -chardev "socket,id=agent,path=$dir/agent,server=on,wait=off" \
+      -device virtio-serial-pci,max_ports=2 -chardev "socket,id=agent,path=$dir/agent,server=on,wait=off" \
       -device virtserialport,chardev=agent,name=org.qemu.guest_agent.0 \
       -serial "file:$dir/console" -qmp "unix:$dir/qmp,server=on,wait=off" \
       -pidfile "$dir/pid" -daemonize ${saved:+-S -incoming "exec:cat '$saved'"} >>"$dir/qemu.log" 2>&1 </dev/null
