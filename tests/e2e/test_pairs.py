@@ -53,7 +53,7 @@ def put_right_and_undone(lab: Lab, folder: Path, made: Sequence[Case]) -> None:
     """Faults, findings, plan, apply, verified, again nothing to do, undo: the evidence is the faults' again. Healed in any case."""
     command = partial(remediate, lab, folder / "journal.sqlite", "--max", "20")
     findings = [named(each) for case in made for each in case.mended]
-    pending = [named(each) for case in made if case.restarted for each in case.mended]
+    stay = [named(each) for case in made if case.stays for each in case.mended]
     gone = [named(each) for case in made if case.gone for each in case.mended]
     try:
         for case in made:
@@ -75,7 +75,7 @@ def put_right_and_undone(lab: Lab, folder: Path, made: Sequence[Case]) -> None:
         undone = lab.command(*command("--undo", run_id, "--yes"), timeout=90 + 90 * len(findings))
         assert undone.returncode == 0, undone.stdout + undone.stderr
         run, evidences = lab.scan()
-        assert verdicts(run) == was | dict.fromkeys(pending, "pass")
+        assert verdicts(run) == was | dict.fromkeys(stay, "pass")
         assert whole_state(evidences) == before
         assert left(lab, "sigsrv") + left(lab, "minisrv") == ""
         told = lab.command(*command("--history")).stdout

@@ -14,7 +14,9 @@ class Case:
     changes: dict[str, str | None]  # None: the finding is gone
     mended: list[str] = field(default_factory=list)
     _: KW_ONLY
-    restarted: bool = False  # the instance was restarted: undone, its settings are back, and what Incus does with them waits for the next
+    stays: bool = (
+        False  # undone, it is right all the same: an instance waits for its next restart, a scrub can't be taken back
+    )
     gone: bool = False  # once it is mended there is no such finding: what was judged is no more
     labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes just this
 

@@ -21,7 +21,7 @@ def by_profile(fault: str, host: str, policy: str) -> Case:
 
 CASES = [
     own("privileged-instance", "sigsrv", "INST-001", "default/svc-a"),
-    replace(own("privileged-pending", "minisrv", "INST-001", "default/svc-b"), restarted=True),
+    replace(own("privileged-pending", "minisrv", "INST-001", "default/svc-b"), stays=True),
     own("privileged-one", "minisrv", "INST-001", "default/svc-b"),
     own("privileged-stopped", "sigsrv", "INST-001", "default/stopped-a"),
     by_profile("privileged-profile", "minisrv", "INST-001"),
@@ -33,8 +33,8 @@ CASES = [
     by_profile("host-device-profile", "sigsrv", "INST-005"),
     by_profile("unlimited", "minisrv", "INST-006"),
     own("guest-api", "minisrv", "INST-007", "restricted/tenant1"),
-    replace(own("idmap-pending", "sigsrv", "INST-007", "restricted/tenant2"), restarted=True),
-    replace(own("idmap-shared", "minisrv", "INST-007", "restricted/tenant1"), restarted=True),
+    replace(own("idmap-pending", "sigsrv", "INST-007", "restricted/tenant2"), stays=True),
+    replace(own("idmap-shared", "minisrv", "INST-007", "restricted/tenant1"), stays=True),
     own("intercepted", "minisrv", "INST-008", "default/svc-b"),
     replace(own("proxy-unlisted", "minisrv", "INST-009", "default/svc-b"), gone=True),
     Case("nic-unfiltered", "sigsrv", {"INST-010@sigsrv/restricted/tenant2": "fail"}),

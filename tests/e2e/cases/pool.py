@@ -13,8 +13,8 @@ CASES = [
         {"POOL-004@minisrv/iso": "fail", "POOL-005@minisrv/iso": "not-applicable"},
         labs=("vm",),
     ),
-    Case("scrub-old", "minisrv", {"POOL-005@minisrv/iso": "fail"}, ["POOL-005@minisrv/iso"], labs=("vm",)),
-    Case("scrub-never", "sigsrv", {"POOL-005@sigsrv/iso": "fail"}, ["POOL-005@sigsrv/iso"], labs=("vm",)),
+    Case("scrub-old", "minisrv", {"POOL-005@minisrv/iso": "fail"}, ["POOL-005@minisrv/iso"], stays=True, labs=("vm",)),
+    Case("scrub-never", "sigsrv", {"POOL-005@sigsrv/iso": "fail"}, ["POOL-005@sigsrv/iso"], stays=True, labs=("vm",)),
     Case(
         "pool-lost",
         "minisrv",
