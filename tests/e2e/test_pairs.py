@@ -44,7 +44,7 @@ def whole_state(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
     for host, seen in evidences.items():
         for probe in COMPARED:
             answer = seen.probes[probe]
-            found[f"{host} {probe}"] = (answer.rc, sorted(answer.stdout.splitlines()))
+            found[f"{host} {probe}"] = [f"exit status {answer.rc}", *sorted(answer.stdout.splitlines())]
         found[f"{host} nft"] = without(json.loads(seen.probes["nft"].stdout)["nftables"])
     return found
 
@@ -76,7 +76,10 @@ def put_right_and_undone(lab: Lab, folder: Path, made: Sequence[Case]) -> None:
         assert undone.returncode == 0, undone.stdout + undone.stderr
         run, evidences = lab.scan()
         assert verdicts(run) == was | dict.fromkeys(stay, "pass")
-        assert whole_state(evidences) == before
+        after = whole_state(evidences)
+        assert after.keys() == before.keys()
+        for each, value in before.items():
+            assert after[each] == value, each
         assert left(lab, "sigsrv") + left(lab, "minisrv") == ""
         told = lab.command(*command("--history")).stdout
         for finding in findings:
