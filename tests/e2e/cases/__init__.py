@@ -14,9 +14,7 @@ class Case:
     changes: dict[str, str | None]  # None: the finding is gone
     mended: list[str] = field(default_factory=list)
     _: KW_ONLY
-    stays: bool = (
-        False  # undone, it is right all the same: an instance waits for its next restart, a scrub can't be taken back
-    )
+    stays: bool = False  # undone, it is right all the same: the instance must restart first, or a scrub is over
     gone: bool = False  # once it is mended there is no such finding: what was judged is no more
     labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes just this
 
