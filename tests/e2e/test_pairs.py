@@ -38,13 +38,20 @@ def without(value: Any) -> Any:
     return "veth" if isinstance(value, str) and GENERATED.fullmatch(value) else value
 
 
+def unordered(line: str) -> str:
+    """A property of a unit, its words sorted: units that are listed in it are in another order after each daemon-reload."""
+    name, _, words = line.partition("=")
+    return f"{name}={' '.join(sorted(words.split()))}"
+
+
 def whole_state(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
     """The evidence of the hosts but for named counters."""
     found = state_of(evidences)
     for host, seen in evidences.items():
         for probe in COMPARED:
             answer = seen.probes[probe]
-            found[f"{host} {probe}"] = [f"exit status {answer.rc}", *sorted(answer.stdout.splitlines())]
+            lines = [unordered(each) if probe == "units" else each for each in answer.stdout.splitlines()]
+            found[f"{host} {probe}"] = [f"exit status {answer.rc}", *sorted(lines)]
         found[f"{host} nft"] = without(json.loads(seen.probes["nft"].stdout)["nftables"])
     return found
 
