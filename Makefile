@@ -4,7 +4,7 @@
 # make docs   docs/policies.md and the README's table of policies, from the policies' own files
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
 # make vm-lab the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down takes them away
-# make e2e-vm the tests of tests/e2e on the virtual machines, but for those of fixes: an hour or two, by the machine
+# make e2e-vm the tests of tests/e2e on the virtual machines, but for those of fixes: one to two and a half hours, by the machine
 # make e2e-vm-fixes  those of remediations on the virtual machines, which take as long again
 # make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
 # make lock   pin the dependencies anew
