@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from sigsrv.remediation import Fix
 SCRIPT_TAG = "<script>alert(1)</script>"
 ATTRIBUTE = '" onmouseover="alert(2)" x="'
 STEERING = "tty\x1b[2J\x1b]0;owned\x07\u202egnp.exe\u2066\x00\x85"
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 LONG = "user-john/a-very-long-instance-name-that-somebody-generated-0123456789abcdef0123456789abcdef-production"
 
 # id, severity, examines, title, why, traps, remediation, by hand, NIST, CIS, source
@@ -331,6 +333,10 @@ HOSTS = (
     ),
 )
 OK_HOSTS = (HostState("sigsrv", "ok", 0.92, 31, ()), HostState("minisrv", "ok", 1.41, 31, ()))
+
+
+def ok(policy="INST-001", host="sigsrv", resource="default/a", **kwargs):
+    return finding(policy, host, resource, kwargs.pop("verdict", PASS), **kwargs)
 
 
 def make_run(findings=FINDINGS, hosts=HOSTS, waivers=USES) -> Run:

@@ -34,6 +34,12 @@ def answering(address: str, answer: ApiAnswer) -> Evidence:
     return dataclasses.replace(RECORDED, api={**RECORDED.api, address: answer})
 
 
+def single() -> Evidence:
+    """The recorded daemon, were it in no cluster."""
+    environment = {**RECORDED.api[url.SERVER].metadata["environment"], "server_clustered": False}
+    return answering(url.SERVER, ApiAnswer(200, {**RECORDED.api[url.SERVER].metadata, "environment": environment}))
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_reads_the_recorded_answer(view):
     """A real daemon's answer gives at least one row; of warnings, that of a host without QEMU."""
@@ -331,10 +337,8 @@ def test_cluster_facts_come_from_the_first_host_that_could_tell():
 
 def test_a_host_in_no_cluster_stands_for_itself():
     """Two single hosts are two clusters, each of its own name; an unreachable one is counted to the cluster."""
-    environment = {**RECORDED.api[url.SERVER].metadata["environment"], "server_clustered": False}
-    single = answering(url.SERVER, ApiAnswer(200, {**RECORDED.api[url.SERVER].metadata, "environment": environment}))
     away = Evidence("c", 0.0, failure=Failure(FailureKind.UNREACHABLE, "away"))
-    hosts = {name: HostFacts(name, name, seen) for name, seen in {"a": single, "b": single, "c": away}.items()}
+    hosts = {name: HostFacts(name, name, seen) for name, seen in {"a": single(), "b": single(), "c": away}.items()}
 
     assert [(group.name, list(group.hosts)) for group in clusters(hosts)] == [
         ("cluster", ["c"]),

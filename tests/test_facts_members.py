@@ -7,17 +7,11 @@ import dataclasses
 import pytest
 
 from sigsrv.collect import api as url
-from sigsrv.collect.evidence import ApiAnswer, Evidence, Failure
+from sigsrv.collect.evidence import ApiAnswer, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.resources import Space
-from tests.test_facts_incus import RECORDED, answering
-
-
-def single() -> Evidence:
-    """The recorded daemon, were it in no cluster."""
-    environment = {**RECORDED.api[url.SERVER].metadata["environment"], "server_clustered": False}
-    return answering(url.SERVER, ApiAnswer(200, {**RECORDED.api[url.SERVER].metadata, "environment": environment}))
+from tests.test_facts_incus import RECORDED, answering, single
 
 
 def test_a_network_is_as_its_member_has_it():

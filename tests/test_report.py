@@ -1,4 +1,4 @@
-"""The report as files and text; what a browser makes of it is in test_report_browser."""
+"""The report as files; what a browser makes of it is in test_report_browser."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.report_sample import (
     PASS,
     POLICIES,
     SCRIPT_TAG,
+    STEERS,
     USES,
-    finding,
     make_run,
+    ok,
 )
 
 VOID = {"meta", "link", "input", "br", "hr", "img", "rect"}
-STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Page(HTMLParser):
@@ -94,10 +94,6 @@ def test_a_host_that_answered_every_probe_and_still_leaves_something_unknown_doe
 
 def page_of(findings, hosts=OK_HOSTS) -> Page:
     return Page(html.render(make_run(findings, hosts), POLICIES, {}))
-
-
-def ok(policy="INST-001", host="sigsrv", resource="default/a", **kwargs):
-    return finding(policy, host, resource, kwargs.pop("verdict", PASS), **kwargs)
 
 
 def test_page_refers_to_nothing_outside(page, source):

@@ -8,8 +8,7 @@ import pytest
 
 from sigsrv.finding import Verdict
 from sigsrv.report import text, words
-from tests.report_sample import FAIL, FINDINGS, LONG, OK_HOSTS, STEERING, USES, make_run
-from tests.test_report import STEERS, ok
+from tests.report_sample import FAIL, FINDINGS, LONG, OK_HOSTS, STEERING, STEERS, USES, make_run, ok
 
 
 @pytest.mark.parametrize("width", [80, 60, 120])
