@@ -14,6 +14,7 @@ import pytest
 from sigsrv import remediate_cli, remediate_show
 from sigsrv.remediate import Ending, Outcome
 from sigsrv.remediate.arming import Net
+from sigsrv.remediate.holding import Refused
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import Named, Proposal, Step, choose
 from sigsrv.remediate.runs import Done
@@ -192,6 +193,22 @@ def test_after_a_step_that_failed_none_is_taken(capsys):
 
     told = capsys.readouterr().err
     assert "stopped: 2 of 4 steps were not taken" in told
+    assert "1 verified before it: sigsrv-remediate --undo RUN" in told
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Refused(["why"])])
+def test_whatever_ends_a_run_between_two_steps_does_not_hide_what_was_verified(capsys, error):
+    """Interrupted, or refused by then: the run that undoes it is named all the same."""
+
+    def steps():
+        yield Done(Step(FAILING, FIX), Outcome(Ending.VERIFIED, "a"))
+        raise error
+
+    with pytest.raises(type(error)):
+        remediate_cli._take(steps(), 2, "RUN")
+
+    told = capsys.readouterr().err
+    assert "stopped: 1 of 2 steps were not taken" in told
     assert "1 verified before it: sigsrv-remediate --undo RUN" in told
 
 

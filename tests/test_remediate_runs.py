@@ -269,22 +269,63 @@ def test_a_journal_that_fails_after_the_script_has_it_undone(world, monkeypatch)
 LOST = ConnectionFailed(Failure(FailureKind.UNREACHABLE, "the connection broke"))
 
 
-@pytest.mark.parametrize(("came_through", "ending", "state"), [(True, "verified", "new"), (False, "undone", "old")])
-def test_a_confirmation_that_nobody_heard_is_told_by_fresh_facts(world, monkeypatch, came_through, ending, state):
-    """The connection breaks while it is confirmed: it is in the new state where the host heard it, else in the old one."""
+def confirmation_ends_with(error: BaseException, monkeypatch, came_through: bool) -> None:
+    """Confirming raises it, after the host heard or before."""
     confirm = RemoteFix.confirm
 
     def cut(self, session):
         if came_through:
             confirm(self, session)
-        raise LOST
+        raise error
 
     monkeypatch.setattr(RemoteFix, "confirm", cut)
+
+
+@pytest.mark.parametrize("error", [LOST, OSError("no memory")], ids=["cut", "a bug"])
+@pytest.mark.parametrize(("came_through", "ending", "state"), [(True, "verified", "new"), (False, "undone", "old")])
+def test_a_confirmation_that_nobody_heard_is_told_by_fresh_facts(
+    world, monkeypatch, came_through, ending, state, error
+):
+    """Whatever ends it while it is confirmed: it is in the new state where the host heard it, else in the old one."""
+    confirmation_ends_with(error, monkeypatch, came_through)
 
     (done,) = world.apply(A)
 
     assert (done.outcome.ending, world.state()[0], world.left) == (ending, state, [])
     assert world.ends() == [ending]
+
+
+def test_who_interrupts_while_the_host_confirms_ends_the_run_with_that_step_verified(world, monkeypatch):
+    """The host has let go of it: it is told as what it is, and the next step is not taken."""
+    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        world.apply()
+
+    assert (world.state(), world.ends(), world.left) == (["new", "old"], ["verified"], [])
+
+
+def test_who_interrupts_an_undo_while_the_host_confirms_ends_it_there(world, monkeypatch):
+    """The last step is put back, the first one is not."""
+    world.apply()
+    (run,) = world.journal.history()
+    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        world.undo(run.id)
+
+    assert (world.state(), world.left) == (["new", "old"], [])
+    assert world.ends() == ["verified", "verified", "verified"]
+
+
+def test_who_interrupts_before_the_host_confirms_has_it_undone(world, monkeypatch):
+    """And the next step is not taken."""
+    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=False)
+
+    (done,) = world.apply()
+
+    assert (done.outcome.ending, world.state(), world.left) == (Ending.UNDONE, ["old", "old"], [])
+    assert world.ends() == ["undone"]
 
 
 def test_old_values_that_the_journal_cannot_take_have_it_undone(world):

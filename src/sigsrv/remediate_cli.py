@@ -177,16 +177,20 @@ def _tell(line: str) -> None:
 
 def _take(steps: Iterable[Done], number: int, run: str, undoes: bool = False) -> int:
     """Take the steps and tell how each ended. number: of the steps that were shown."""
-    verified = 0
-    for taken, result in enumerate(steps, 1):
-        verified += result.outcome is not None and not result.failed
-        remediate_show.done(result, undoes)
-        if result.failed:
-            if number > taken:
-                remediate_show.complain(f"stopped: {number - taken} of {number} steps were not taken")
-            if verified:
-                remediate_show.complain(f"{verified} verified before it: sigsrv-remediate --undo {run}")
-            return FAILED
+    taken = verified = failed = 0
+    try:
+        for result in steps:
+            taken += 1
+            failed += result.failed
+            verified += result.outcome is not None and not result.failed
+            remediate_show.done(result, undoes)
+    finally:  # also where it is interrupted or refused between two of them
+        if number > taken:
+            remediate_show.complain(f"stopped: {number - taken} of {number} steps were not taken")
+        if verified and not undoes and (failed or number > taken):
+            remediate_show.complain(f"{verified} verified before it: sigsrv-remediate --undo {run}")
+    if failed:
+        return FAILED
     if verified and not undoes:
         remediate_show.say(f"{verified} verified; to undo: sigsrv-remediate --undo {run}")
     return COMPLIANT

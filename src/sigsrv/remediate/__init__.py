@@ -42,11 +42,12 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """after: the findings on the last fresh facts; empty where there were none."""
+    """after: the findings on the last fresh facts; empty where there were none. interrupted: somebody wants it to end here."""
 
     ending: Ending
     reason: str
     after: tuple[Finding, ...] = ()
+    interrupted: bool = False
 
 
 class Transaction:
@@ -79,6 +80,7 @@ class Transaction:
         self._target = replace(scan.target(host, plan), timeout_s=self._fix.timeout_s + 60.0)
         self._after: tuple[Finding, ...] = ()
         self._time_up = math.inf  # when the host begins to undo it by itself
+        self._confirming = False  # from then on the host may have let go of it, whether we heard so or not
 
     def run(self) -> Outcome:
         """Apply and prove it.
@@ -92,7 +94,7 @@ class Transaction:
         try:
             said = self._apply(began)
         except KeyboardInterrupt:
-            return self._undo("interrupted", began)
+            return replace(self._undo("interrupted", began), interrupted=True)
         if said is None:
             return self._undo("the connection broke before it was known what became of the script", began)
         if said.rc != 0:
@@ -103,9 +105,12 @@ class Transaction:
             fault = self._verify()
             return self._undo(fault, began) if fault else self._confirm(began)
         except KeyboardInterrupt:
-            return self._undo("interrupted", began)
+            return replace(self._end("interrupted", began), interrupted=True)
         except Exception as cause:  # whatever it is: a change that is not proven does not stay
-            return self._undo(f"it could not be verified: {type(cause).__name__}: {cause}", began)
+            return self._end(f"it could not be verified: {type(cause).__name__}: {cause}", began)
+
+    def _end(self, why: str, began: float) -> Outcome:
+        return self._decide(why, began) if self._confirming else self._undo(why, began)
 
     def _tell(self, line: str) -> None:
         with contextlib.suppress(OSError):  # nobody reads it any more: no reason to leave a host half way
@@ -183,11 +188,12 @@ class Transaction:
                     return self._undo(f"what it takes to undo it is more than {STATE_LIMIT} bytes", began)
                 parse_state(kept.stdout)
                 self._journal.keep(self.id, self._fix, kept.stdout, better(self._looked.findings, self._after))
+                self._confirming = True
                 said = self._remote.confirm(session)
         except ConnectionFailed as cause:
             return self._decide(f"the connection broke while it was confirmed: {cause.failure.reason}", began)
         if said.rc != 0:
-            return self._undo(f"it could not be confirmed: {said.reason}", began)
+            return self._decide(f"it could not be confirmed: {said.reason}", began)
         return self._verified()
 
     def _verified(self) -> Outcome:

@@ -146,7 +146,8 @@ class Runner:
     def apply(self, hold: Hold, shown: Proposal, named: Named) -> Iterator[Done]:
         """Take the steps that were shown, one after the other, each proven before the next. Ends with the first that fails.
 
-        Raises Refused where what would be done is no longer what was shown, or something speaks against it by now.
+        Raises Refused where what would be done is no longer what was shown, or something speaks against it by now; KeyboardInterrupt
+        after a step that held all the same.
         """
         now = propose(self._plan, named, self._journal, self._limits, hold.grounds)
         if now.stops:
@@ -163,6 +164,8 @@ class Runner:
             yield Done(fresh, outcome)
             if outcome.ending is not Ending.VERIFIED:
                 return
+            if outcome.interrupted:
+                raise KeyboardInterrupt
             findings = outcome.after
 
     def take(self, looked: Looked, net: Net, replays: Entry | None = None) -> Outcome:

@@ -88,7 +88,10 @@ def _absent(plan: scan.Plan, entry: Entry) -> Finding:
 
 
 def undo(plan: scan.Plan, runner: Runner, shown: Reversal, hold: Hold) -> Iterator[Done]:
-    """Undo the steps that were shown, one after the other, each proven before the next. Ends with the first that fails."""
+    """Undo the steps that were shown, one after the other, each proven before the next. Ends with the first that fails.
+
+    Raises KeyboardInterrupt after a step that held all the same.
+    """
     findings = see(plan).findings
     for step, entry in shown.steps:
         hold.prolong(runner.longest_s([step.fix]))
@@ -96,6 +99,8 @@ def undo(plan: scan.Plan, runner: Runner, shown: Reversal, hold: Hold) -> Iterat
         yield Done(step, outcome)
         if outcome.ending is not Ending.VERIFIED:
             return
+        if outcome.interrupted:
+            raise KeyboardInterrupt
         findings = outcome.after
 
 
