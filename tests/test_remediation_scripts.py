@@ -91,7 +91,8 @@ def test_an_interface_without_such_addresses_is_left_alone(host):
     [
         ("-o -4 route show default dev lo", "default via 10.9.0.254\n", "the default route goes over lo"),
         ("-o -6 route show default dev lo", "default via fe80::2 metric 1024\n", "the default route goes over lo"),
-        ("-o route show dev lo", "10.7.0.0/16 via 10.9.0.254\n", "a route goes over lo to a gateway"),
+        ("-o -4 route show dev lo", "10.7.0.0/16 via 10.9.0.254\n", "a route goes over lo that would be lost"),
+        ("-o -4 route show dev lo", "10.7.0.0/16 scope link\n", "a route goes over lo that would be lost"),
     ],
 )
 def test_an_interface_that_routes_need_is_refused(host, question, answer, reason):

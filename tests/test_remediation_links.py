@@ -1,0 +1,163 @@
+"""What scripts for links do to a real kernel: what they take away comes back as it was, and what would not is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sigsrv import data, remediation
+from tests.namespaces import Space, needs_root, space
+
+pytestmark = needs_root
+
+ATTACH = {"bridge": "br0", "interface": "v0"}
+FLUSH = {"interface": "v0"}
+ADDRESSES = (
+    "192.0.2.10/24 brd 192.0.2.255",
+    "192.0.2.11/24",  # of the same network: the kernel takes it away with the first one
+    "10.8.0.1 peer 10.8.0.2/32",
+    "198.51.100.1/24 scope link",
+    "169.254.3.4/16 scope link",
+    "2001:db8::5/64",
+    "fd00::5/64",
+)
+
+
+@pytest.fixture
+def host():
+    """A host with a bridge and a link beside it, which is up and has addresses of all kinds."""
+    with space("host") as found:
+        for words in ("link add br0 type bridge", "link add v0 type veth peer name far0", "link set far0 up"):
+            found.on("ip", *words.split())
+        # Else an address is tentative for a second
+        found.on("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/v0/accept_dad")
+        for link in ("br0", "v0"):
+            found.on("ip", "link", "set", link, "up")
+        # The kernel gives it a link-local address when it notices its carrier, a second later perhaps
+        found.on("timeout", "9", "sh", "-c", "until ip -6 route show dev v0 | grep -q ^fe80; do sleep 0.05; done")
+        for address in ADDRESSES:
+            found.on("ip", "addr", "add", *address.split(), "dev", "v0")
+        yield found
+
+
+def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any]) -> str:
+    """Run a script of a remediation there; what it said, and its exit status."""
+    text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
+    (folder / "state").mkdir(exist_ok=True)
+    return host.on("sh", "-c", f"SIGSRV_STATE={folder}/state; export SIGSRV_STATE\n({text}) 2>&1; echo ended with $?")
+
+
+def seen(host: Space) -> dict[str, list[str]]:
+    """Addresses and routes of the link, whether it is up, and what it is attached to; without times that run."""
+    asked = {
+        "addresses": "ip -o addr show dev v0",
+        "routes": "ip route show dev v0",
+        "routes of IPv6": "ip -6 route show dev v0",
+        "link": "ip -o link show dev v0",
+    }
+    return {each: sorted(host.on(*command.split()).splitlines()) for each, command in asked.items()}
+
+
+@pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
+@pytest.mark.parametrize("state", ["up", "down"])
+def test_addresses_and_their_routes_come_back_as_they_were(host, tmp_path, name, values, state):
+    """All but link-local addresses go; undo gives them back with peer, broadcast address and scope, and it can run twice."""
+    host.on("ip", "link", "set", "v0", state)
+    before = seen(host)
+
+    assert run(host, tmp_path, name, "apply", values).endswith("ended with 0\n")
+    held = host.on("ip", "-o", "addr", "show", "dev", "v0", "to", "0/0")
+    assert [line.split()[3] for line in held.splitlines()] == ["169.254.3.4/16"]
+    assert ("master br0" in host.on("ip", "link", "show", "v0")) == (name == "attach-vlan")
+
+    for _ in range(2):
+        assert run(host, tmp_path, name, "undo", values).endswith("ended with 0\n")
+        assert seen(host) == before
+
+
+@pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("default via 192.0.2.1", "the default route goes over v0"),
+        ("-6 default via 2001:db8::1", "the default route goes over v0"),
+        ("10.7.0.0/16 via 192.0.2.1", "a route goes over v0 that would be lost"),
+        ("10.7.0.0/16", "a route goes over v0 that would be lost"),
+    ],
+)
+def test_routes_that_would_not_come_back_keep_the_link_as_it_is(host, tmp_path, name, values, route, said):
+    """The kernel drops what a person added to its table together with the address, and nothing would add it again."""
+    family, words = (["-6"], route.removeprefix("-6 ")) if route.startswith("-6") else ([], route)
+    host.on("ip", *family, "route", "add", *words.split(), "dev", "v0")
+    before = seen(host)
+
+    told = run(host, tmp_path, name, "apply", values)
+
+    assert f"refused: {said}" in told
+    assert told.endswith("ended with 1\n")
+    assert seen(host) == before
+
+
+def test_routes_of_ipv6_outlive_what_takes_the_address(host, tmp_path):
+    """So they are no reason to refuse."""
+    host.on("ip", "-6", "route", "add", "2001:db8:7::/48", "via", "2001:db8::1", "dev", "v0")
+    before = seen(host)
+
+    assert run(host, tmp_path, "attach-vlan", "apply", ATTACH).endswith("ended with 0\n")
+    assert run(host, tmp_path, "attach-vlan", "undo", ATTACH).endswith("ended with 0\n")
+
+    assert seen(host) == before
+
+
+PORTS = {"bridge": "br0", "ports": ["v0"]}
+
+
+def test_a_port_comes_back_with_what_the_bridge_had_set_on_it(host, tmp_path):
+    """An isolated port that came back without its isolation would be worse than before; both scripts can run twice."""
+    host.on("ip", "link", "set", "v0", "master", "br0")
+    host.on(
+        "ip",
+        "link",
+        "set",
+        "v0",
+        "type",
+        "bridge_slave",
+        "isolated",
+        "on",
+        "learning",
+        "off",
+        "cost",
+        "7",
+        "guard",
+        "on",
+    )
+    before = host.on("ip", "-d", "link", "show", "v0")
+
+    for said in ("v0: attached to br0 -> attached to nothing", "has none of these ports any more"):
+        assert said in run(host, tmp_path, "detach-ports", "apply", PORTS)
+        assert "master" not in host.on("ip", "link", "show", "v0")
+    for _ in range(2):
+        assert run(host, tmp_path, "detach-ports", "undo", PORTS).endswith("ended with 0\n")
+        assert options(host.on("ip", "-d", "link", "show", "v0")) == options(before)
+
+
+def options(shown: str) -> dict[str, str]:
+    """The options of a port, as iproute2 shows them: pairs of words, but for what runs or is given anew."""
+    words = shown.partition("bridge_slave")[2].partition("numtxqueues")[0].split()
+    pairs = dict(zip(words[::2], words[1::2], strict=False))
+    assert pairs["isolated"]
+    return {
+        name: value for name, value in pairs.items() if name not in ("state", "designated_port", "forward_delay_timer")
+    }
+
+
+def test_a_bridge_that_filters_vlans_keeps_its_ports(host, tmp_path):
+    """Which of them a port carries would not come back."""
+    host.on("ip", "link", "set", "v0", "master", "br0")
+    (tmp_path / "vlan_filtering").write_text("1\n")  # which not every kernel can
+    host.on("mount", "--bind", str(tmp_path), "/sys/devices/virtual/net/br0/bridge")
+
+    assert "refused: br0 filters VLANs" in run(host, tmp_path, "detach-ports", "apply", PORTS)
+    assert "master br0" in host.on("ip", "link", "show", "v0")
