@@ -17,7 +17,9 @@ case "$1 $2 $3" in
   "config get --project") [ ! -e "$HERE/keys/$7" ] || cat "$HERE/keys/$7"; echo ;;
   "config set --project") echo "$*" >>"$HERE/done"; printf %s "${7#*=}" >"$HERE/keys/${7%%=*}" ;;
   "config unset --project") echo "$*" >>"$HERE/done"; rm "$HERE/keys/$7" ;;
-  "list --project "*) echo "webby,STOPPED"; echo "web,$(cat "$HERE/status")" ;;
+  "list --project "*) echo "webby,STOPPED"
+    case "$*" in *" ns") echo "web,$(cat "$HERE/status")" ;; *" np") echo "web,$(cat "$HERE/pid")" ;; *) exit 9 ;; esac ;;
+  "restart "*) [ ! -e "$HERE/hangs" ] || exit 1; echo "$*" >>"$HERE/done"; echo "1$(cat "$HERE/pid")" >"$HERE/pid" ;;
   "start "*) echo "$*" >>"$HERE/done"; echo RUNNING >"$HERE/status" ;;
   "stop "*) echo "$*" >>"$HERE/done"; echo STOPPED >"$HERE/status" ;;
   *) echo "$*" >>"$HERE/done" ;;
@@ -35,6 +37,7 @@ def host(tmp_path):
     path.write_text(f"#!/bin/sh\n{INCUS}")
     path.chmod(0o755)
     (tmp_path / "status").write_text("RUNNING")
+    (tmp_path / "pid").write_text("7")
     return Host(tmp_path)
 
 
@@ -101,6 +104,27 @@ def test_only_what_runs_is_restarted_and_once(host, status, restarts):
     for _ in range(2):
         assert run(host, "undo", restart=True)[0] == 0
     assert host.done == [RESTART] * restarts
+
+
+def test_what_does_not_end_when_it_is_to_be_restarted_is_left_running_by_undo(host):
+    """It never left its old state; to wait for its end once more would end as before, and nobody would know the state."""
+    (host.folder / "hangs").touch()
+
+    assert run(host, "apply", set=["a=1"], restart=True)[0] == 1
+    code, said = run(host, "undo", set=["a=1"], restart=True)
+
+    assert (code, keys(host)) == (0, {})
+    assert "p/web: goes on as it was" in said
+
+
+def test_what_ended_and_did_not_come_up_again_is_started_by_undo(host):
+    """It ran before."""
+    run(host, "apply", set=["a=1"], restart=True)
+    (host.folder / "status").write_text("STOPPED")
+    _ = host.done
+
+    assert run(host, "undo", set=["a=1"], restart=True)[0] == 0
+    assert host.done == ["config unset --project p -- web a", "start --project p -- web"]
 
 
 def test_what_is_frozen_is_not_restarted(host):

@@ -49,17 +49,26 @@ def test_it_is_enabled_restarted_and_disabled_again(host):
 
     for _ in range(2):
         assert run(host, "undo")[0] == 0
-        assert host.done == ["systemctl disable --now systemd-timesyncd.service"]
+        assert host.done == ["systemctl disable systemd-timesyncd.service", "systemctl stop systemd-timesyncd.service"]
 
 
-def test_what_was_enabled_stays_enabled(host):
-    """Then there is nothing to undo."""
-    host.answers("enabled", "enabled\n")
+@pytest.mark.parametrize(
+    ("enabled", "active", "undone"),
+    [
+        ("enabled", True, []),
+        ("enabled", False, ["systemctl stop systemd-timesyncd.service"]),
+        ("disabled", True, ["systemctl disable systemd-timesyncd.service"]),
+    ],
+)
+def test_what_was_enabled_stays_enabled_and_what_ran_runs_on(host, enabled, active, undone):
+    """Undo puts back what was not so before, and nothing else."""
+    host.answers("enabled", f"{enabled}\n")
+    host.answers("active", "systemd-timesyncd.service\n" if active else "")
 
     assert run(host)[0] == 0
-    assert host.done == ["systemctl restart systemd-timesyncd.service"]
-    assert "nothing was enabled" in run(host, "undo")[1]
-    assert host.done == []
+    assert host.done[-1:] == ["systemctl restart systemd-timesyncd.service"]
+    assert run(host, "undo")[0] == 0
+    assert host.done == undone
 
 
 def test_a_clock_that_no_server_sets_is_a_failure(host):
