@@ -111,6 +111,30 @@ def test_routes_of_ipv6_outlive_what_takes_the_address(host, tmp_path):
     assert seen(host) == before
 
 
+@pytest.mark.parametrize("down", [("v0",), ("br0",), ("v0", "br0", "far0"), ()])
+def test_links_that_were_down_are_down_again(host, tmp_path, down):
+    """Only those; whatever else was up stays up, and both scripts can run twice."""
+    values = {"bridge": "br0", "interface": "v0", "parent": "far0"}
+    host.on("ip", "link", "set", "v0", "master", "br0")
+    for link in down:
+        host.on("ip", "link", "set", link, "down")
+
+    for _ in range(2):
+        assert run(host, tmp_path, "raise-links", "apply", values).endswith("ended with 0\n")
+        assert all("UP" in each for each in flags(host).values())
+    for _ in range(2):
+        assert run(host, tmp_path, "raise-links", "undo", values).endswith("ended with 0\n")
+        assert {link for link, each in flags(host).items() if "UP" not in each} == set(down)
+
+
+def flags(host: Space) -> dict[str, list[str]]:
+    """What the kernel says of each link: UP where somebody set it up."""
+    lines = [line.split() for line in host.on("ip", "-o", "link").splitlines()]
+    return {
+        words[1].partition("@")[0].rstrip(":"): words[2].strip("<>").split(",") for words in lines if "lo:" not in words
+    }
+
+
 PORTS = {"bridge": "br0", "ports": ["v0"]}
 
 
