@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sigsrv import data, remediation
+from tests.fake_host import commands, taken
 from tests.namespaces import Space, needs_root, space
 
 pytestmark = needs_root
@@ -42,11 +44,12 @@ def host():
         yield found
 
 
-def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any]) -> str:
-    """Run a script of a remediation there; what it said, and its exit status."""
+def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any], path: str = "") -> str:
+    """Run a script of a remediation there; what it said, and its exit status. path: where programs are, and nowhere else."""
     text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
     (folder / "state").mkdir(exist_ok=True)
-    return host.on("sh", "-c", f"SIGSRV_STATE={folder}/state; export SIGSRV_STATE\n({text}) 2>&1; echo ended with $?")
+    environment = f"HERE={folder} SIGSRV_STATE={folder}/state PATH={path or f'{folder}/bin:$PATH'}"
+    return host.on("sh", "-c", f"export {environment}\n({text}) 2>&1; echo ended with $?")
 
 
 def seen(host: Space) -> dict[str, list[str]]:
@@ -177,11 +180,66 @@ def options(shown: str) -> dict[str, str]:
     }
 
 
-def test_a_bridge_that_filters_vlans_keeps_its_ports(host, tmp_path):
-    """Which of them a port carries would not come back."""
-    host.on("ip", "link", "set", "v0", "master", "br0")
-    (tmp_path / "vlan_filtering").write_text("1\n")  # which not every kernel can
-    host.on("mount", "--bind", str(tmp_path), "/sys/devices/virtual/net/br0/bridge")
+# bridge: what a port carries is a file, and for a port that is attached anew what the bridge gives it.
+BRIDGE = """\
+port=$(echo "$*" | sed 's/.* dev \\([^ ]*\\).*/\\1/')
+case "$*" in
+  *" show "*) printf 'port              vlan-id  \\n%s' "$port"; sed 's/^/                /' "$HERE/vlans" ;;
+  *) echo "bridge $*" >>"$HERE/done" ;;
+esac
+"""
+GIVEN = "1 PVID Egress Untagged\n"
 
-    assert "refused: br0 filters VLANs" in run(host, tmp_path, "detach-ports", "apply", PORTS)
+
+@pytest.mark.parametrize(
+    ("carried", "done"),
+    [
+        (GIVEN, []),
+        ("", ["bridge vlan del dev v0 vid 1"]),
+        (
+            "7 PVID Egress Untagged\n20-25\n30 Egress Untagged\n",
+            [
+                "bridge vlan del dev v0 vid 1",
+                "bridge vlan add dev v0 vid 7 pvid untagged",
+                "bridge vlan add dev v0 vid 20-25",
+                "bridge vlan add dev v0 vid 30 untagged",
+            ],
+        ),
+    ],
+    ids=["as each port", "none", "its own"],
+)
+def test_a_port_comes_back_with_the_vlans_that_it_carried(host, tmp_path, carried, done):
+    """Which the kernel forgets, and gives it those of any new port."""
+    host.on("ip", "link", "set", "v0", "master", "br0")
+    filters(host, tmp_path)
+    commands(tmp_path / "bin", {"bridge": BRIDGE})
+    vlans = tmp_path / "vlans"
+
+    vlans.write_text(carried)
+    assert run(host, tmp_path, "detach-ports", "apply", PORTS).endswith("ended with 0\n")
+    vlans.write_text(GIVEN)
+    assert run(host, tmp_path, "detach-ports", "undo", PORTS).endswith("ended with 0\n")
+
+    assert taken(tmp_path / "done") == done
+
+
+def test_a_bridge_that_filters_vlans_keeps_its_ports_where_these_cannot_be_read(host, tmp_path):
+    """They would not come back."""
+    host.on("ip", "link", "set", "v0", "master", "br0")
+    filters(host, tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "ip", "cat", "readlink", "basename"):
+        (programs / name).symlink_to(shutil.which(name))
+
+    told = run(host, tmp_path, "detach-ports", "apply", PORTS, path=str(programs))
+
+    assert "refused: br0 filters VLANs" in told
     assert "master br0" in host.on("ip", "link", "show", "v0")
+
+
+def filters(host: Space, folder: Path) -> None:
+    """Have the bridge say that it filters VLANs, which not every kernel can."""
+    (folder / "bridge").mkdir()
+    (folder / "bridge" / "vlan_filtering").write_text("1\n")
+    host.on("mount", "--bind", str(folder / "bridge"), "/sys/devices/virtual/net/br0/bridge")

@@ -205,7 +205,7 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
         links = json.loads(seen.probes["link"].stdout)
         kept = ("ifname", "master", "mtu", "flags", "linkmode")
         found[f"{host} links"] = {
-            row["ifname"]: {k: row.get(k) for k in kept}
+            row["ifname"]: {k: row.get(k) for k in kept} | _port_options(row)
             for row in links
             if not row["ifname"].startswith(("veth", "tap"))
         }
@@ -219,6 +219,12 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
             if address not in (url.SERVER, url.WARNINGS, url.OPERATIONS) and "/resources" not in address:
                 found[f"{host} {address}"] = _lasting(answer.metadata)
     return found
+
+
+def _port_options(link: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bridge has set on a port: all that is on or off; empty where it is none."""
+    port = link.get("linkinfo", {}).get("info_slave_data", {})
+    return {name: value for name, value in port.items() if isinstance(value, bool)}
 
 
 def _lasting(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import time
@@ -152,3 +153,27 @@ def test_a_finding_that_does_not_exist_names_the_nearest(lab, tmp_path):
 
     assert done.returncode == 2
     assert 'did you mean "NET-001@minisrv/sigsrvbr0"?' in done.stderr
+
+
+@pytest.mark.lab("vm")  # the kernel below the hosts of namespaces may have no VLAN filter
+def test_a_port_that_is_put_back_carries_the_vlans_that_it_carried(lab, tmp_path):
+    """The bridges of Incus filter VLANs, and a port that is attached anew gets those of any port."""
+    finding, journal = "NET-006@minisrv/userbr0", tmp_path / "journal.sqlite"
+
+    def carried() -> str:
+        return lab.on("minisrv", "bridge", "vlan", "show", "dev", "foreign1")
+
+    lab.fault("port-foreign", "minisrv")
+    try:
+        before = carried()
+        assert re.findall(r"(?m)\s(\d+)", before) == ["1", "7"]
+
+        done = lab.command(*remediate(lab, journal, finding, "--yes"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.findall(r"(?m)\s(\d+)", carried()) == []
+        undone = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
+
+        assert undone.returncode == 0, undone.stdout + undone.stderr
+        assert carried() == before
+    finally:
+        lab.fault("port-foreign", "minisrv", heal=True)
