@@ -54,7 +54,12 @@ start_incusd() { on "$1" systemctl start incus.socket incus.service </dev/null; 
 # socket incus-startup.service ends, and that shuts all containers down.
 stop_incusd() {
   on "$1" sh -c '! systemctl --quiet is-active incus.service || systemctl kill --signal=KILL incus.service
-    systemctl --quiet stop --job-mode=ignore-dependencies incus.socket incus.service' </dev/null
+    for _ in 1 2 3 4 5; do
+      if systemctl --quiet stop --job-mode=ignore-dependencies incus.socket incus.service; then
+        systemctl --quiet is-active incus.socket incus.service || exit 0
+      fi
+    done
+    exit 1' </dev/null
 }
 
 # The guests', from this machine. A chrony that sees its clock jump waits for half a minute; a new one looks at once.

@@ -299,9 +299,9 @@ def test_a_disk_that_fills_up_while_it_is_applied_does_not_keep_the_journal_from
 
 def test_a_fix_waits_for_a_member_that_is_offline(lab, tmp_path):
     """Refused with the reason, and nothing changed; what starts the daemon again is not refused for that."""
-    lab.fault("vlan-detached", "sigsrv")
-    lab.fault("incusd-stopped", "minisrv")
     try:
+        lab.fault("vlan-detached", "sigsrv")
+        lab.fault("incusd-stopped", "minisrv")
         finding = "NET-001@sigsrv/sigsrvbr0"
         done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", finding, "--yes"))
         planned = lab.command(
@@ -320,9 +320,9 @@ def test_several_findings_are_put_right_in_order_and_undone_together(lab, tmp_pa
     """A bridge before an instance, whatever order they are named in; undone the other way round; the history has both runs."""
     journal = tmp_path / "journal.sqlite"
     bridge, instance = FINDING, "INST-013@sigsrv/default/svc-a"
-    lab.fault("vlan-detached", "minisrv")
-    lab.fault("unprotected", "sigsrv")
     try:
+        lab.fault("vlan-detached", "minisrv")
+        lab.fault("unprotected", "sigsrv")
         was = verdicts(lab.scan()[0])
         done = lab.command(*remediate(lab, journal, instance, bridge, "--yes"))
         assert done.returncode == 0, done.stdout + done.stderr
@@ -359,7 +359,7 @@ def test_an_undo_that_fails_is_said(detached, journal):
 
 @pytest.mark.lab("vm")  # the hosts of namespaces have no boot
 def test_a_host_without_power_in_the_middle_of_a_fix_undoes_it_at_its_next_boot(lab, tmp_path):
-    """The change is on the disk, and so is what undoes it: after a reset nobody confirms, and the host is in its old state."""
+    """The change is on the disk, and so is what undoes it: after a reset the host is in its old state, and the next run writes that."""
     finding, journal = "HOST-009@minisrv/minisrv", tmp_path / "journal.sqlite"
     lab.fault("ssh-passwords", "minisrv")
     try:
@@ -384,6 +384,13 @@ def test_a_host_without_power_in_the_middle_of_a_fix_undoes_it_at_its_next_boot(
 
         assert wait(is_undone, 300), "minisrv did not come back, or what was armed is still there"
         assert "passwordauthentication yes" in lab.on("minisrv", "sshd", "-T")
-    finally:
         lab.fault("host-paused", "minisrv", heal=True)  # waits until all that ran before the reset runs again
+
+        done = lab.command(*remediate(lab, journal, finding, "--yes"))
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"was broken off: {finding} undone" in done.stdout
+        assert left(lab, "sigsrv") + left(lab, "minisrv") == ""
+    finally:
+        lab.fault("host-paused", "minisrv", heal=True)
         lab.fault("ssh-passwords", "minisrv", heal=True)
