@@ -9,7 +9,7 @@ inject() {
   move_port "$1" foreign1 userbr0
   on "$1" ip link set foreign1 type bridge_slave isolated on
   # shellcheck disable=SC2016 # the host expands it; its kernel may filter no VLANs
-  on "$1" sh -c '[ "$(cat /sys/class/net/userbr0/bridge/vlan_filtering)" != 1 ] || bridge vlan add dev foreign1 vid 7'
+  on "$1" sh -c '[ "$(cat /sys/class/net/userbr0/bridge/vlan_filtering 2>/dev/null)" != 1 ] || bridge vlan add dev foreign1 vid 7'
 }
 
 heal() { ! exists "$1" || on "$1" ip link delete foreign1; }
