@@ -15,6 +15,7 @@ import pytest
 from sigsrv.collect import Target, open_session
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.remote import RemoteFix, Terms, parse_state
+from sigsrv.remediate.shell import Said
 from tests.local_host import Host, local_host, wait
 
 
@@ -99,6 +100,20 @@ def test_a_script_ends_with_its_first_command_that_fails(host, line):
 
     assert said.rc != 0
     assert "end" not in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "reason"),
+    [
+        ("done\n", "Error: it is busy\nTry `incus info web` for more info\n", "Error: it is busy"),
+        ("done\n", "first\nlast\n\n", "last"),
+        ("only this\n", "", "only this"),
+        ("", "", "exit status 1"),
+    ],
+)
+def test_the_reason_is_what_a_program_calls_its_error(out, err, reason):
+    """Not the advice after it; else the last that it said."""
+    assert Said(1, out, err).reason == reason
 
 
 def test_what_cuts_no_network_has_its_scripts_time_beside(host):

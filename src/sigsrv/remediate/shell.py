@@ -39,9 +39,10 @@ class Said:
 
     @property
     def reason(self) -> str:
-        """One line: what went wrong."""
+        """One line: what went wrong. What a program calls its error comes before the advice that may follow it."""
         lines = [line for line in (self.stderr or self.stdout).strip().splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit status {self.rc}"
+        errors = [line for line in lines if line.startswith("Error: ")]
+        return (errors or lines or [f"exit status {self.rc}"])[-1]
 
 
 def head(places: Places) -> str:
