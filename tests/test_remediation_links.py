@@ -144,22 +144,8 @@ PORTS = {"bridge": "br0", "ports": ["v0"]}
 def test_a_port_comes_back_with_what_the_bridge_had_set_on_it(host, tmp_path):
     """An isolated port that came back without its isolation would be worse than before; both scripts can run twice."""
     host.on("ip", "link", "set", "v0", "master", "br0")
-    host.on(
-        "ip",
-        "link",
-        "set",
-        "v0",
-        "type",
-        "bridge_slave",
-        "isolated",
-        "on",
-        "learning",
-        "off",
-        "cost",
-        "7",
-        "guard",
-        "on",
-    )
+    for option in ("isolated on", "learning off", "cost 7", "guard on"):
+        host.on("ip", "link", "set", "v0", "type", "bridge_slave", *option.split())
     before = host.on("ip", "-d", "link", "show", "v0")
 
     for said in ("v0: attached to br0 -> attached to nothing", "has none of these ports any more"):
