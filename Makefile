@@ -56,12 +56,14 @@ bench-collect: setup lab
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
 
-.venv/bin/python:
+# Its own mark: an environment that was broken off half made has a python too, and is made anew.
+.venv/.made:
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: Python 3.11 or later with its venv module is needed: apt-get install python3-venv" >&2; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
 
-.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+.venv/.installed: requirements.lock pyproject.toml | .venv/.made
 	@echo "installing the locked dependencies into .venv"
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
@@ -72,7 +74,7 @@ setup-dev: .venv/.installed-dev
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-dev.lock
 	@touch $@
 
-lock: | .venv/bin/python
+lock: | .venv/.made
 	$(BIN)/python -m pip --quiet --disable-pip-version-check install uv
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 	  --output-file requirements.lock pyproject.toml requirements-build.in

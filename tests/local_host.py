@@ -6,8 +6,9 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from sigsrv.collect import Target, open_session
@@ -66,9 +67,9 @@ class Host:
 
     @property
     def left(self) -> list[str]:
-        """What of a fix is on the host."""
-        found = [path for name in ("run", "disk", "units") for path in (self.folder / name).rglob("*")]
-        return sorted(str(path.relative_to(self.folder)) for path in found)
+        """What of a fix is on the host. It may be on its way out: os.walk, unlike rglob, passes over what has gone."""
+        walks = [walk for name in ("run", "disk", "units") for walk in os.walk(self.folder / name)]
+        return sorted(os.path.relpath(f"{at}/{name}", self.folder) for at, *names in walks for name in chain(*names))
 
     @property
     def state(self) -> str:
@@ -87,7 +88,8 @@ def local_host(folder: Path) -> Iterator[Host]:
     (folder / "file").write_text("old\n")
     yield Host(folder)
     for timer in folder.glob("run/*/timer"):
-        subprocess.run(["kill", "--", f"-{timer.read_text().strip()}"], check=False, capture_output=True)
+        with suppress(FileNotFoundError):  # it ended by itself just now
+            subprocess.run(["kill", "--", f"-{timer.read_text().strip()}"], check=False, capture_output=True)
 
 
 def wait(condition: Callable[[], bool], seconds: float = 10) -> bool:

@@ -71,7 +71,7 @@ def traces():
     return {
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("sigsrv-lab*")),
+        "cgroups": sorted(at for at, _, _ in os.walk("/sys/fs/cgroup") if Path(at).name.startswith("sigsrv-lab")),
         "loop devices": [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")],
         "files": sorted(name for name in GENERATED if (LAB / name).exists()) + [str(STATE)] * STATE.exists(),
         "apt": sorted(str(path) for path in Path("/usr/sbin").glob("policy-rc.d")),
