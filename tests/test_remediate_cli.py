@@ -212,6 +212,19 @@ def test_whatever_ends_a_run_between_two_steps_does_not_hide_what_was_verified(c
     assert "1 verified before it: sigsrv-remediate --undo RUN" in told
 
 
+def test_what_is_refused_before_the_first_step_says_no_more_than_why(capsys):
+    """It did not begin, so nothing was stopped."""
+
+    def steps():
+        raise Refused(["why"])
+        yield
+
+    with pytest.raises(Refused):
+        remediate_cli._take(steps(), 2, "RUN")
+
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_help_names_every_option_and_fits_a_terminal():
     """What it says of exit statuses is what the README says."""
     done = subprocess.run(

@@ -1,127 +1,25 @@
-"""Runs on this machine as the host: applied and proven, undone, broken off and brought to an end. What is judged is a file's content."""
+"""Runs on this machine as the host: in order, each step proven before the next, undone, and refused where something speaks against it."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from sigsrv import remediation, scan
-from sigsrv.collect import ConnectionFailed, Failure
-from sigsrv.errors import FailureKind, UsageError
-from sigsrv.finding import Finding, Severity, Verdict
-from sigsrv.remediate import Ending, Transaction
+from sigsrv.errors import UsageError
+from sigsrv.finding import Verdict
+from sigsrv.remediate import Ending
 from sigsrv.remediate.holding import Refused
-from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.planning import Named
-from sigsrv.remediate.remote import RemoteFix
-from sigsrv.remediate.runs import Done, Limits, Runner, propose
-from sigsrv.remediate.undoing import reverse, run_of, settle, settle_first, undo
-from tests.local_host import Host, local_host, wait
+from sigsrv.remediate.runs import propose
+from sigsrv.remediate.undoing import reverse, run_of
+from tests.run_world import APPLY, A, finding, two_files
 from tests.test_remediate_brakes import OFFLINE, facts
-
-YAML = """\
-title: Write what is right into the file
-mends: [NET-001]
-disruption: network
-changes: bridge
-survives_reboot: false
-disrupts: Nothing but the file.
-undo: Writes what was in it.
-parameters: {file: the file}
-timeout_s: 5
-"""
-APPLY = 'file={{ file }}\ncp "$file" "$SIGSRV_STATE/old"\necho new >"$file"\necho "$file: new"\n'
-UNDO = 'file={{ file }}\n[ ! -e "$SIGSRV_STATE/old" ] || cp "$SIGSRV_STATE/old" "$file"\n'
-
-
-class World:
-    """Two files of one host: each fails a policy unless it says "new". also: what further is found. delay_s: what judging takes."""
-
-    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.host = host
-        self.files = {name: host.folder / name for name in ("a", "b")}
-        for path in self.files.values():
-            path.write_text("old\n")
-        self.scripts = host.folder / "remediations" / "write-file"
-        self.scripts.mkdir(parents=True)
-        for name, text in (("remediation.yaml", YAML), ("apply.sh.j2", APPLY), ("undo.sh.j2", UNDO)):
-            (self.scripts / name).write_text(text)
-        self.also = lambda: ()
-        self.delay_s = 0.0
-        self.facts = facts()
-        load = remediation.load
-        monkeypatch.setattr(remediation, "load", lambda folder=None: load(self.scripts.parent))
-        monkeypatch.setattr(scan, "judge", lambda plan, evidences: self.judge())
-        monkeypatch.setattr(scan, "facts_of", lambda plan, evidences: self.facts)
-        self.plan = scan.prepare(scan.Options(evidence=scan.DEMO, connection="local"))
-        self.journal = Journal(host.folder / "journal.sqlite")
-        self.limits = Limits(confirm_s=8, places=host.places)
-        self.told: list[str] = []
-
-    def judge(self) -> tuple[Finding, ...]:
-        time.sleep(self.delay_s)
-        found = [
-            finding(name, Verdict.PASS if path.read_text() == "new\n" else Verdict.FAIL, file=str(path))
-            for name, path in self.files.items()
-        ]
-        return (*found, *self.also())
-
-    def state(self) -> list[str]:
-        return [path.read_text().strip() for path in self.files.values()]
-
-    @property
-    def left(self) -> list[str]:
-        return self.host.left
-
-    def runner(self) -> Runner:
-        return Runner(self.plan, self.journal, self.told.append, self.limits)
-
-    def apply(self, named: Named | None = None, runner: Runner | None = None) -> list[Done]:
-        named = named or Named(policies=("NET-001",))
-        settle_first(self.plan, self.runner(), self.journal, self.told.append)
-        runner = runner or self.runner()
-        shown = propose(self.plan, named, self.journal, self.limits)
-        if shown.stops:
-            raise Refused(shown.stops)
-        with runner.hold([step.fix for step in shown.steps]) as hold:
-            settle(self.plan, self.journal, hold, self.told.append)
-            return list(runner.apply(hold, shown, named))
-
-    def undo(self, run: str) -> list[Done]:
-        runner = self.runner()
-        shown = reverse(self.plan, run_of(self.journal, run), self.limits)
-        with runner.hold([step.fix for step, _ in shown.steps], run) as hold:
-            return list(undo(self.plan, runner, shown, hold))
-
-    def ends(self) -> list[str]:
-        """How the steps of the journal ended, the oldest first."""
-        return [step.end for run in reversed(self.journal.history()) for step in run.steps]
-
-
-def finding(
-    name: str, verdict: Verdict, file: str = "", policy: str = "NET-001", because: str | None = None
-) -> Finding:
-    fix = {"file": file}
-    return Finding(policy, "t", Severity.HIGH, "minisrv", name, verdict, "new", "old", "", because, "write-file", fix)
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    monkeypatch.setenv("HERE", str(tmp_path))
-    monkeypatch.setattr("sigsrv.remediate._SETTLE_S", 0.1)
-    with local_host(tmp_path) as host:
-        found = World(host, monkeypatch)
+    with two_files(tmp_path, monkeypatch) as found:
         yield found
-        found.journal.close()
-
-
-A = Named(findings=("NET-001@minisrv/a",))
 
 
 def test_a_run_puts_right_and_its_undo_puts_back(world):
@@ -250,141 +148,6 @@ def test_more_objects_than_allowed_stop_it(world):
         world.apply()
 
 
-def test_a_journal_that_fails_after_the_script_has_it_undone(world, monkeypatch):
-    """What can't be recorded does not stay."""
-    write = Journal.write
-
-    def refuse(self, transaction, fix, state, detail=""):
-        if state == "applied":
-            raise UsageError("the journal can't be written")
-        write(self, transaction, fix, state, detail)
-
-    monkeypatch.setattr(Journal, "write", refuse)
-
-    (done,) = world.apply(A)
-
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.UNDONE, "old", [])
-
-
-LOST = ConnectionFailed(Failure(FailureKind.UNREACHABLE, "the connection broke"))
-
-
-def confirmation_ends_with(error: BaseException, monkeypatch, came_through: bool) -> None:
-    """Confirming raises it, after the host heard or before."""
-    confirm = RemoteFix.confirm
-
-    def cut(self, session):
-        if came_through:
-            confirm(self, session)
-        raise error
-
-    monkeypatch.setattr(RemoteFix, "confirm", cut)
-
-
-@pytest.mark.parametrize("error", [LOST, OSError("no memory")], ids=["cut", "a bug"])
-@pytest.mark.parametrize(("came_through", "ending", "state"), [(True, "verified", "new"), (False, "undone", "old")])
-def test_a_confirmation_that_nobody_heard_is_told_by_fresh_facts(
-    world, monkeypatch, came_through, ending, state, error
-):
-    """Whatever ends it while it is confirmed: it is in the new state where the host heard it, else in the old one."""
-    confirmation_ends_with(error, monkeypatch, came_through)
-
-    (done,) = world.apply(A)
-
-    assert (done.outcome.ending, world.state()[0], world.left) == (ending, state, [])
-    assert world.ends() == [ending]
-
-
-def test_who_interrupts_while_the_host_confirms_ends_the_run_with_that_step_verified(world, monkeypatch):
-    """The host has let go of it: it is told as what it is, and the next step is not taken."""
-    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=True)
-
-    with pytest.raises(KeyboardInterrupt):
-        world.apply()
-
-    assert (world.state(), world.ends(), world.left) == (["new", "old"], ["verified"], [])
-
-
-def test_who_interrupts_an_undo_while_the_host_confirms_ends_it_there(world, monkeypatch):
-    """The last step is put back, the first one is not."""
-    world.apply()
-    (run,) = world.journal.history()
-    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=True)
-
-    with pytest.raises(KeyboardInterrupt):
-        world.undo(run.id)
-
-    assert (world.state(), world.left) == (["new", "old"], [])
-    assert world.ends() == ["verified", "verified", "verified"]
-
-
-def test_who_interrupts_before_the_host_confirms_has_it_undone(world, monkeypatch):
-    """And the next step is not taken."""
-    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=False)
-
-    (done,) = world.apply()
-
-    assert (done.outcome.ending, world.state(), world.left) == (Ending.UNDONE, ["old", "old"], [])
-    assert world.ends() == ["undone"]
-
-
-def test_old_values_that_the_journal_cannot_take_have_it_undone(world):
-    """What could not be undone later is undone now."""
-    (world.scripts / "apply.sh.j2").write_text(APPLY + 'head -c 600000 /dev/zero >"$SIGSRV_STATE/large"\n')
-
-    (done,) = world.apply(A)
-
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.UNDONE, "old", [])
-    assert "what it takes to undo it is more than" in done.outcome.reason
-
-
-def killed(world, until) -> None:
-    """Apply in another process, and kill it when ``until`` holds."""
-    pid = os.fork()
-    if pid == 0:
-        with suppress(BaseException):
-            world.journal = Journal(world.journal.path)
-            world.apply(A)
-        os._exit(0)
-    assert wait(until)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
-@pytest.mark.parametrize("waits", [True, False], ids=["the host did it", "the next run does it"])
-def test_whoever_is_killed_before_the_confirmation_leaves_the_old_state(world, waits):
-    """Within its time the host is as it was; the next run writes that it is, and goes on."""
-    world.limits = dataclasses.replace(world.limits, confirm_s=4)
-    world.delay_s = 0.7
-    killed(world, lambda: world.state()[0] == "new" and world.ends() == ["broken off"])
-    world.delay_s = 0
-    if waits:
-        assert wait(lambda: world.left == [], 5)
-        assert world.state()[0] == "old"
-
-    (done,) = world.apply(A)
-
-    assert done.outcome.ending is Ending.VERIFIED
-    assert world.ends() == ["undone", "verified"]
-    assert (world.state()[0], world.left) == ("new", [])
-    assert any("was broken off: NET-001@minisrv/a undone" in line for line in world.told)
-
-
-def test_whoever_is_killed_after_the_confirmation_leaves_the_new_state(world, monkeypatch):
-    """The host has let go of it: the next run writes that it was verified, and finds nothing to do."""
-    monkeypatch.setattr(Transaction, "_verified", lambda self: time.sleep(60))
-    killed(world, lambda: world.state()[0] == "new" and not [each for each in world.left if "lock" not in each])
-    assert world.ends() == ["broken off"]
-    monkeypatch.undo()
-
-    monkeypatch.setattr(scan, "judge", lambda plan, evidences: world.judge())
-    settle_first(world.plan, world.runner(), world.journal, world.told.append)
-
-    assert world.ends() == ["verified"]
-    assert (world.state()[0], world.left) == ("new", [])
-
-
 def test_what_anothers_run_left_on_a_host_stops_it(world):
     """A folder of a fix that no run of this journal broke off: a person must look."""
     folder = world.host.folder / "run" / "deadbeef" / "state"
@@ -394,15 +157,3 @@ def test_what_anothers_run_left_on_a_host_stops_it(world):
         world.apply(A)
 
     assert world.state() == ["old", "old"]
-
-
-def test_an_undo_that_failed_is_not_taken_for_an_end(world):
-    """Neither the new nor the old state could be shown: it is said, the journal says so, and the folder stays for a person."""
-    (world.scripts / "apply.sh.j2").write_text(APPLY + "exit 3\n")
-    (world.scripts / "undo.sh.j2").write_text("exit 1\n# {{ file }}\n")
-
-    (done,) = world.apply(A)
-
-    assert done.outcome.ending is Ending.UNKNOWN
-    assert world.ends() == ["failed"]
-    assert [Path(each).name for each in world.left if each.endswith("undo.sh")] == ["undo.sh"]

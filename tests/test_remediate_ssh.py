@@ -13,8 +13,8 @@ import pytest
 
 from sigsrv import scan
 from sigsrv.remediate import Ending
-from tests.local_host import local_host, wait
-from tests.test_remediate_runs import APPLY, UNDO, A, World
+from tests.local_host import wait
+from tests.run_world import APPLY, UNDO, A, two_files
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -78,13 +78,10 @@ def sshd(tmp_path):
 @pytest.fixture
 def world(tmp_path, sshd, monkeypatch):
     """The two files of a host that is reached over that sshd."""
-    monkeypatch.setattr("sigsrv.remediate._SETTLE_S", 0.1)
-    with local_host(tmp_path) as host:
-        found = World(host, monkeypatch)
+    with two_files(tmp_path, monkeypatch) as found:
         found.plan = scan.prepare(scan.Options(evidence=scan.DEMO, ssh_config=str(sshd.ssh_config())))
         found.limits = dataclasses.replace(found.limits, confirm_s=10)
         yield found
-        found.journal.close()
 
 
 def test_a_run_over_ssh_is_verified_and_undone(world):

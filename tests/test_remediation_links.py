@@ -80,6 +80,25 @@ def test_addresses_and_their_routes_come_back_as_they_were(host, tmp_path, name,
         assert seen(host) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "fails"),
+    [("attach-vlan", ATTACH, "link set dev v0 master br0"), ("flush-vlan-address", FLUSH, "addr del fd00::5/64")],
+)
+def test_what_a_run_that_broke_off_had_taken_away_comes_back_too(host, tmp_path, name, values, fails):
+    """Half of the addresses, or all, are gone when it runs again: the second run adds to what the first one kept."""
+    before = seen(host)
+    ip = f'case "$*" in "{fails}"*) exit 7 ;; esac\nexec {shutil.which("ip")} "$@"\n'
+    commands(tmp_path / "bin", {"ip": ip})
+    assert run(host, tmp_path, name, "apply", values).endswith("ended with 7\n")
+    assert seen(host)["addresses"] != before["addresses"]
+
+    (tmp_path / "bin" / "ip").unlink()
+    assert run(host, tmp_path, name, "apply", values).endswith("ended with 0\n")
+    assert run(host, tmp_path, name, "undo", values).endswith("ended with 0\n")
+
+    assert seen(host) == before
+
+
 @pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
 @pytest.mark.parametrize(
     ("route", "said"),
@@ -164,6 +183,28 @@ def options(shown: str) -> dict[str, str]:
     return {
         name: value for name, value in pairs.items() if name not in ("state", "designated_port", "forward_delay_timer")
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("link set dev v0 locked on", "v0 is locked (802.1X)"),
+        ("fdb add 02:00:00:00:00:01 dev v0 master static", "v0 has static entries of forwarding"),
+    ],
+)
+def test_ports_with_what_would_not_come_back_stay_all_of_them(host, tmp_path, command, said):
+    """The kernel forgets it, and undo.sh could not set it again: also the other ports are left as they are."""
+    host.on("ip", "link", "add", "w0", "type", "veth", "peer", "name", "far1")
+    for port in ("w0", "v0"):
+        host.on("ip", "link", "set", port, "master", "br0")
+    host.on("bridge", *command.split())
+
+    told = run(host, tmp_path, "detach-ports", "apply", {"bridge": "br0", "ports": ["w0", "v0"]})
+
+    assert f"refused: {said}" in told
+    assert told.endswith("ended with 1\n")
+    for port in ("w0", "v0"):
+        assert "master br0" in host.on("ip", "link", "show", port)
 
 
 # bridge: what a port carries is a file, and for a port that is attached anew what the bridge gives it.

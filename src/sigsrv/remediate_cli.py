@@ -185,7 +185,7 @@ def _take(steps: Iterable[Done], number: int, run: str, undoes: bool = False) ->
             verified += result.outcome is not None and not result.failed
             remediate_show.done(result, undoes)
     finally:  # also where it is interrupted or refused between two of them
-        if number > taken:
+        if 0 < taken < number:
             remediate_show.complain(f"stopped: {number - taken} of {number} steps were not taken")
         if verified and not undoes and (failed or number > taken):
             remediate_show.complain(f"{verified} verified before it: sigsrv-remediate --undo {run}")

@@ -93,21 +93,18 @@ class Transaction:
         self._journal.open_step(self.id, self._fix, self._looked.findings, undoes, self._terms.net.value)
         try:
             said = self._apply(began)
-        except KeyboardInterrupt:
-            return replace(self._undo("interrupted", began), interrupted=True)
-        if said is None:
-            return self._undo("the connection broke before it was known what became of the script", began)
-        if said.rc != 0:
-            refused = REFUSED in said.stderr
-            return self._undo(f"the script ended with {said.rc}: {said.reason}", began, refused=refused)
-        try:
+            if said is None:
+                return self._undo("the connection broke before it was known what became of the script", began)
+            if said.rc != 0:
+                refused = REFUSED in said.stderr
+                return self._undo(f"the script ended with {said.rc}: {said.reason}", began, refused=refused)
             self._journal.write(self.id, self._fix, "applied", said.stdout[-2000:])
             fault = self._verify()
             return self._undo(fault, began) if fault else self._confirm(began)
         except KeyboardInterrupt:
             return replace(self._end("interrupted", began), interrupted=True)
         except Exception as cause:  # whatever it is: a change that is not proven does not stay
-            return self._end(f"it could not be verified: {type(cause).__name__}: {cause}", began)
+            return self._end(f"it could not be proven: {type(cause).__name__}: {cause}", began)
 
     def _end(self, why: str, began: float) -> Outcome:
         return self._decide(why, began) if self._confirming else self._undo(why, began)

@@ -1,0 +1,119 @@
+"""This machine as a host with two files, and runs that put them right. What is judged is a file's content."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sigsrv import remediation, scan
+from sigsrv.finding import Finding, Severity, Verdict
+from sigsrv.remediate.holding import Refused
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.planning import Named
+from sigsrv.remediate.runs import Done, Limits, Runner, propose
+from sigsrv.remediate.undoing import reverse, run_of, settle, settle_first, undo
+from tests.local_host import Host, local_host
+from tests.test_remediate_brakes import facts
+
+YAML = """\
+title: Write what is right into the file
+mends: [NET-001]
+disruption: network
+changes: bridge
+survives_reboot: false
+disrupts: Nothing but the file.
+undo: Writes what was in it.
+parameters: {file: the file}
+timeout_s: 5
+"""
+APPLY = 'file={{ file }}\ncp "$file" "$SIGSRV_STATE/old"\necho new >"$file"\necho "$file: new"\n'
+UNDO = 'file={{ file }}\n[ ! -e "$SIGSRV_STATE/old" ] || cp "$SIGSRV_STATE/old" "$file"\n'
+
+
+class World:
+    """Two files of one host: each fails a policy unless it says "new". also: what further is found. delay_s: what judging takes."""
+
+    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.host = host
+        self.files = {name: host.folder / name for name in ("a", "b")}
+        for path in self.files.values():
+            path.write_text("old\n")
+        self.scripts = host.folder / "remediations" / "write-file"
+        self.scripts.mkdir(parents=True)
+        for name, text in (("remediation.yaml", YAML), ("apply.sh.j2", APPLY), ("undo.sh.j2", UNDO)):
+            (self.scripts / name).write_text(text)
+        self.also = lambda: ()
+        self.delay_s = 0.0
+        self.facts = facts()
+        load = remediation.load
+        monkeypatch.setattr(remediation, "load", lambda folder=None: load(self.scripts.parent))
+        monkeypatch.setattr(scan, "judge", lambda plan, evidences: self.judge())
+        monkeypatch.setattr(scan, "facts_of", lambda plan, evidences: self.facts)
+        self.plan = scan.prepare(scan.Options(evidence=scan.DEMO, connection="local"))
+        self.journal = Journal(host.folder / "journal.sqlite")
+        self.limits = Limits(confirm_s=8, places=host.places)
+        self.told: list[str] = []
+
+    def judge(self) -> tuple[Finding, ...]:
+        time.sleep(self.delay_s)
+        found = [
+            finding(name, Verdict.PASS if path.read_text() == "new\n" else Verdict.FAIL, file=str(path))
+            for name, path in self.files.items()
+        ]
+        return (*found, *self.also())
+
+    def state(self) -> list[str]:
+        return [path.read_text().strip() for path in self.files.values()]
+
+    @property
+    def left(self) -> list[str]:
+        return self.host.left
+
+    def runner(self) -> Runner:
+        return Runner(self.plan, self.journal, self.told.append, self.limits)
+
+    def apply(self, named: Named | None = None, runner: Runner | None = None) -> list[Done]:
+        named = named or Named(policies=("NET-001",))
+        settle_first(self.plan, self.runner(), self.journal, self.told.append)
+        runner = runner or self.runner()
+        shown = propose(self.plan, named, self.journal, self.limits)
+        if shown.stops:
+            raise Refused(shown.stops)
+        with runner.hold([step.fix for step in shown.steps]) as hold:
+            settle(self.plan, self.journal, hold, self.told.append)
+            return list(runner.apply(hold, shown, named))
+
+    def undo(self, run: str) -> list[Done]:
+        runner = self.runner()
+        shown = reverse(self.plan, run_of(self.journal, run), self.limits)
+        with runner.hold([step.fix for step, _ in shown.steps], run) as hold:
+            return list(undo(self.plan, runner, shown, hold))
+
+    def ends(self) -> list[str]:
+        """How the steps of the journal ended, the oldest first."""
+        return [step.end for run in reversed(self.journal.history()) for step in run.steps]
+
+
+def finding(
+    name: str, verdict: Verdict, file: str = "", policy: str = "NET-001", because: str | None = None
+) -> Finding:
+    fix = {"file": file}
+    return Finding(policy, "t", Severity.HIGH, "minisrv", name, verdict, "new", "old", "", because, "write-file", fix)
+
+
+@contextmanager
+def two_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world in a folder; nothing waits long for a member to be online again."""
+    monkeypatch.setenv("HERE", str(folder))
+    monkeypatch.setattr("sigsrv.remediate._SETTLE_S", 0.1)
+    with local_host(folder) as host:
+        found = World(host, monkeypatch)
+        yield found
+        found.journal.close()
+
+
+A = Named(findings=("NET-001@minisrv/a",))
