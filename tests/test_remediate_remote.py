@@ -16,6 +16,7 @@ from sigsrv.collect import Target, open_session
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.remote import RemoteFix, Terms, parse_state
 from sigsrv.remediate.shell import Said
+from tests.fake_host import taken
 from tests.local_host import Host, local_host, wait
 
 
@@ -235,6 +236,42 @@ def test_a_reboot_undoes_what_survives_it(host):
 
     assert (host.state, host.left) == ("old", [])
     assert "systemctl --quiet disable sigsrv-undo-abc.service" in host.done
+
+
+@pytest.mark.parametrize("net", [Net.SHELL, Net.TRANSIENT])
+def test_who_comes_back_after_a_reboot_finds_what_undoes_a_change_that_survived_it(host, net):
+    """No timer of its own is there any more; the scripts and the old values lie on the disk."""
+    remote = host.remote(host.fix(survives_reboot=True), net=net)
+    host.call(remote.apply)
+    for timer in host.folder.glob("run/*/timer"):
+        os.killpg(int(timer.read_text()), signal.SIGKILL)
+    subprocess.run(["rm", "-r", host.folder / "run"], check=True)
+    assert host.state == "new"
+
+    said = host.call(remote.undo)
+
+    assert said.rc == 0, said
+    assert (host.state, host.left) == ("old", [])
+
+
+@pytest.mark.parametrize("end", ["confirm", "undo"])
+def test_what_was_taken_off_the_disk_does_not_come_back_after_a_power_cut(host, end):
+    """It would undo what was confirmed: the folders that held it are written to the disk when it is gone."""
+    (host.folder / "bin" / "sync").write_text(
+        '#!/bin/sh\nfor each; do\n  echo "$each: $(ls "$each" | tr "\\n" " ")" >>"$HERE/synced"\ndone\n'
+    )
+    (host.folder / "bin" / "sync").chmod(0o755)
+    remote = host.remote(host.fix(survives_reboot=True), net=Net.UNIT)
+    host.call(remote.apply)
+    synced = taken(host.folder / "synced")
+    assert f"{host.folder}/disk: abc " in synced
+    assert f"{host.folder}/disk/abc: apply.sh state undo-once.sh undo.sh " in synced
+
+    assert host.call(getattr(remote, end)).rc == 0
+
+    synced = taken(host.folder / "synced")
+    assert f"{host.folder}/units: " in synced
+    assert synced[-1] == f"{host.folder}/disk: "
 
 
 def test_units_are_what_systemd_takes(host):

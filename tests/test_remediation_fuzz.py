@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,8 @@ def links(values: Any, folder: Path) -> None:
         (folder / port / "master").symlink_to(f"../{values['bridge']}")
 
 
-def trace(scripts: tuple[str, str], values: Any, found: str, folder: Path) -> list[list[str]]:
-    """What a fix and its undo called, one after the other, each with its arguments. found: what grep says."""
+def trace(scripts: Sequence[str], values: Any, found: str, folder: Path, more: str = "") -> list[list[str]]:
+    """What scripts called, one after the other, each call with its arguments. found: what grep says; more: shell code before each."""
     links(values, folder / "net")
     kept, state = folder / "trace", folder / "state"
     kept.write_bytes(b"")
@@ -97,7 +98,7 @@ def trace(scripts: tuple[str, str], values: Any, found: str, folder: Path) -> li
     environment = {"PATH": "/usr/bin:/bin", "TRACE": str(kept), "SIGSRV_STATE": str(state)}
     environment |= {"FOUND": found, "NET": str(folder / "net")}
     for script in scripts:
-        code = (PRELUDE + script.replace("/sys/class/net", "$NET")).encode()
+        code = (PRELUDE + more + script.replace("/sys/class/net", "$NET")).encode()
         subprocess.run(["sh"], input=code, env=environment, cwd=folder, capture_output=True, check=False, timeout=30)
     calls: list[list[str]] = [[]]
     for word in kept.read_bytes().decode().split("\0")[:-1]:
@@ -138,3 +139,56 @@ def test_a_script_calls_the_same_whatever_it_is_filled_in_with(name, empty, foun
             if word.startswith("zq"):
                 assert call[place - 1] in TAKES_A_WORD, f"{word} might be taken for an option in {call}"
     assert {path.name for path in tmp_path.iterdir()} == {"trace", "state", "net"}
+
+
+# The last word of each call: what of the old values is there, but for what is to be moved into its place. For Incus each key has
+# another value, and the instance runs.
+STATE = """\
+record() {
+  printf '%s\\0' "$@" >>"$TRACE"
+  for file in "$SIGSRV_STATE"/*; do
+    if [ -f "$file" ] && [ "${file##*/}" != new ]; then cksum "$file" >>"$TRACE"; fi
+  done
+  printf '\\0\\1\\0' >>"$TRACE"
+}
+incus() { record incus "$@"; if [ "$1" = list ]; then echo "$INSTANCE,RUNNING"; else echo other; fi; }
+"""
+CHANGES = frozenset(
+    {"set", "unset", "add", "remove", "create", "start", "restart", "enable", "scrub", "-X", "-d", "mv"}
+)
+
+
+# These ask a real systemd or sshd before anything else: the words with which each begins to change something.
+ASKS_FIRST = {
+    "refuse-ssh-passwords": "# Made by sigsrv-remediate",
+    "restart-timesyncd": "systemctl enable",
+    "start-incus": "systemctl enable",
+}
+SURVIVES = [name for name, each in REMEDIATIONS.items() if each.survives_reboot]
+
+
+@pytest.mark.parametrize("name", sorted({*SURVIVES} - {*ASKS_FIRST}))
+def test_old_values_are_on_the_disk_before_a_change_that_survives_a_reboot(name, tmp_path):
+    """Else a power cut may leave the change without them, or with empty ones, and what undoes it would write those."""
+    values, identity = plain(name, True)
+    apply, _ = scripts(name, values, identity)
+    more = f"INSTANCE={values['instance']}\n{STATE}"
+    changes = 0
+    for found in ("no", "yes"):
+        synced = ""
+        for program, *arguments, state in trace([apply], values, found, tmp_path, more):
+            if program == "sync":
+                synced = state
+            elif program != "ip" and CHANGES & {program, *arguments}:
+                changes += 1
+                assert state == synced, f"{program} {arguments}: the old values are not on the disk"
+    assert changes
+
+
+@pytest.mark.parametrize("name", ASKS_FIRST)
+def test_old_values_are_on_the_disk_also_where_a_real_daemon_is_asked_first(name):
+    """By the script's text: the last that is kept comes before the disk is asked to have it, and that before the change."""
+    apply, _ = scripts(name, VALUES, {"host": "h", "resource": "r"})
+    before = apply[: apply.index(ASKS_FIRST[name])]
+
+    assert 0 < before.rindex("$SIGSRV_STATE/") < before.rindex('sync "$SIGSRV_STATE"')

@@ -121,7 +121,7 @@ def safety(fix: Fix, net: Net, confirm_s: float) -> str:
     text = f"the host undoes it by itself {within} unless a new login confirms it"
     if net is Net.UNIT:
         return f"{text}, or at its next boot"
-    return f"{text}; a reboot would leave it as it is" if fix.cuts_network and fix.survives_reboot else text
+    return f"{text}; after a reboot the next run does" if fix.survives_reboot else text
 
 
 def proposal(shown: Proposal, confirm_s: float, whole: bool) -> None:

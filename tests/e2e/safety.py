@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
-from tests.e2e.conftest import Lab
+from tests.e2e.conftest import BIN, ROOT, Lab
 
 FINDING = "NET-001@minisrv/sigsrvbr0"  # what the fault vlan-detached breaks on minisrv
 ATTACH = "ip link set dev sigsrv0 master sigsrvbr0\n"
@@ -39,3 +41,11 @@ def left(lab: Lab, host: str = "minisrv") -> str:
         "ps -eo args | grep '[u]ndo-once'; true"
     )
     return lab.on(host, "sh", "-c", look).strip()
+
+
+def start(*argv: str) -> subprocess.Popen[str]:
+    """A command of the project, which goes on beside the test."""
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import signal
-import subprocess
 import time
 
 import pytest
@@ -18,8 +16,9 @@ from sigsrv.remediate import Ending, Outcome, Transaction, ground, look
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import Terms
-from tests.e2e.conftest import BIN, ROOT, Lab, clean, verdicts
-from tests.e2e.safety import ATTACH, DETACH, FINDING, attached, has_systemd, left, remediate
+from tests.e2e.conftest import Lab, clean, verdicts
+from tests.e2e.safety import ATTACH, DETACH, FINDING, attached, has_systemd, left, remediate, start
+from tests.local_host import wait
 from tests.test_remediate_journal import fill, small_disk
 
 pytestmark = pytest.mark.lab
@@ -35,15 +34,6 @@ START_SSHD = """\
 if [ -d /run/systemd/system ]; then systemctl start ssh.service
 elif ! kill -0 "$(cat /run/sshd.pid)" 2>/dev/null; then mkdir -p /run/sshd; /usr/sbin/sshd -E /var/log/incus/sshd.log; fi
 """
-
-
-def wait(condition, seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.3)
-    return False
 
 
 @pytest.fixture
@@ -80,13 +70,6 @@ def transact(
     transaction = Transaction(plan, looked, journal, tell, Terms(confirm_s=confirm_s or 60.0 * lab.slowness, net=net))
     outcome = transaction.run()
     return outcome, journal.states(transaction.id)
-
-
-def start(*argv: str) -> subprocess.Popen[str]:
-    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    return subprocess.Popen(
-        argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(detached, journal):
@@ -355,42 +338,3 @@ def test_an_undo_that_fails_is_said(detached, journal):
     assert states[-1] == "failed"
     assert left(detached) != ""
     detached.on("minisrv", "sh", "-c", "rm -r /run/sigsrv/*")
-
-
-@pytest.mark.lab("vm")  # the hosts of namespaces have no boot
-def test_a_host_without_power_in_the_middle_of_a_fix_undoes_it_at_its_next_boot(lab, tmp_path):
-    """The change is on the disk, and so is what undoes it: after a reset the host is in its old state, and the next run writes that."""
-    finding, journal = "HOST-009@minisrv/minisrv", tmp_path / "journal.sqlite"
-    lab.fault("ssh-passwords", "minisrv")
-    try:
-        process = start(*remediate(lab, journal, finding, "--yes", "--confirm-timeout", "600"))
-        database = Journal(journal)
-        try:
-            assert wait(lambda: [s for s in database.broken_off() if "applied" in s.states], 240), process.communicate()
-        finally:
-            database.close()
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert lab.on("minisrv", "sh", "-c", "ls /etc/systemd/system/sigsrv-undo-*.service")
-        assert "passwordauthentication no" in lab.on("minisrv", "sshd", "-T")
-
-        reset = lab.command("lab/vm/qemu", "qmp", str(lab.state / "minisrv" / "qmp"), "system_reset")
-        assert reset.returncode == 0, reset.stderr
-        time.sleep(5)
-
-        def is_undone() -> bool:
-            done = lab.command(*lab.program, "exec", "minisrv", "systemctl", "is-active", "multi-user.target")
-            return done.returncode == 0 and left(lab) == ""
-
-        assert wait(is_undone, 300), "minisrv did not come back, or what was armed is still there"
-        assert "passwordauthentication yes" in lab.on("minisrv", "sshd", "-T")
-        lab.fault("host-paused", "minisrv", heal=True)  # waits until all that ran before the reset runs again
-
-        done = lab.command(*remediate(lab, journal, finding, "--yes"))
-
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert f"was broken off: {finding} undone" in done.stdout
-        assert left(lab, "sigsrv") + left(lab, "minisrv") == ""
-    finally:
-        lab.fault("host-paused", "minisrv", heal=True)
-        lab.fault("ssh-passwords", "minisrv", heal=True)

@@ -43,8 +43,12 @@ fi
 say {undone}
 if [ "${{1:-}}" = self ] && grep -qs {held} {lock}; then rm -f {lock}; fi
 {disarm}
-rm -rf "$home" "$run"
+rm -rf "$home"
+{gone}rm -rf "$run"
 """
+
+# What was taken off the disk must not be there again after a power cut: it would undo what was confirmed.
+GONE = '[ "$home" = "$run" ] || sync "${home%/*}"\n'
 
 ARM = {
     Net.SHELL: """\
@@ -63,7 +67,7 @@ chmod 644 "$units/$unit.service" "$units/$unit.timer"
 systemctl daemon-reload
 systemctl --quiet enable "$unit.service"
 systemctl start "$unit.timer"
-for kept in "$home"/*.sh "$home" "$units/$unit".* "$units/multi-user.target.wants" "$units"; do
+for kept in "$units/$unit".* "$units/multi-user.target.wants" "$units"; do
   if [ -e "$kept" ]; then sync "$kept"; fi
 done
 """,
@@ -77,6 +81,7 @@ DISARM = {
 systemctl --quiet stop "$unit.timer" || true
 systemctl --quiet disable "$unit.service" || true
 rm -f "$units/$unit.service" "$units/$unit.timer"
+sync "$units/multi-user.target.wants" "$units" 2>/dev/null || true
 systemctl daemon-reload || true
 """,
 }

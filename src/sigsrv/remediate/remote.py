@@ -44,6 +44,8 @@ mkdir "$SIGSRV_STATE"
 echo {script} | base64 -d >"$home/apply.sh"
 echo {undo} | base64 -d >"$home/undo.sh"
 echo {once} | base64 -d >"$home/undo-once.sh"
+{state}
+if [ "$home" != "$run" ]; then find "$home" -exec sync {{}} +; sync {disk}; fi
 """
 
 _RUN = """\
@@ -82,7 +84,7 @@ mkdir "$run/decided" 2>/dev/null || {{ echo "it is being undone: its time was up
 {disarm}
 say {confirmed}
 rm -r "$home"
-rm -rf "$run"
+{gone}rm -rf "$run"
 """
 
 _UNDO = """\
@@ -154,7 +156,9 @@ class RemoteFix:
         self._state = state or {}
         places = terms.places
         self._run = f"{places.run}/{transaction}"
-        self._home = f"{places.disk}/{transaction}" if terms.net is Net.UNIT else self._run
+        # A change that survives a reboot must not outlive what undoes it, be it the host or who comes back
+        on_disk = terms.net is Net.UNIT or fix.survives_reboot
+        self._home = f"{places.disk}/{transaction}" if on_disk else self._run
         self._unit = f"sigsrv-undo-{transaction}"
         self._head = (
             f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}; unit={self._unit}; units={shlex.quote(places.units)}\n"
@@ -198,7 +202,7 @@ class RemoteFix:
     def confirm(self, session: Session) -> Said:
         """Keep it: disarm, and leave nothing on the host."""
         disarm = self._disarm() + (arming.END_SHELL if self._terms.net is Net.SHELL else "")
-        code = self._head + _CONFIRM.format(disarm=disarm, confirmed=self._words("has confirmed"))
+        code = self._head + _CONFIRM.format(disarm=disarm, gone=arming.GONE, confirmed=self._words("has confirmed"))
         return self._call(session, code, _TALK_S)
 
     def undo(self, session: Session, tell: Tell | None = None) -> Said:
@@ -218,7 +222,11 @@ class RemoteFix:
 
     def _prepare(self) -> str:
         places, lock = self._terms.places, self._terms.lock
-        code = _PREPARE.format(
+        state = ""
+        for name, content in self._state.items():
+            file = f'"$SIGSRV_STATE"/{shlex.quote(name)}'
+            state += f"printf %s {shlex.quote(base64.b64encode(content).decode())} | base64 -d >{file}\n"
+        return _PREPARE.format(
             parent=shlex.quote(places.run),
             disk=shlex.quote(places.disk),
             lock_word=shlex.quote(lock),
@@ -227,11 +235,8 @@ class RemoteFix:
             script=shell.coded(self._fix.script),
             undo=shell.coded(self._fix.undo),
             once=shell.coded(self._once()),
+            state=state,
         )
-        for name, content in self._state.items():
-            word = base64.b64encode(content).decode()
-            code += f'printf %s {shlex.quote(word)} | base64 -d >"$SIGSRV_STATE"/{shlex.quote(name)}\n'
-        return code
 
     def _once(self) -> str:
         places, lock = self._terms.places, self._terms.lock
@@ -244,6 +249,7 @@ class RemoteFix:
             held=shlex.quote(f"^{lock or '-'} "),
             lock=shlex.quote(f"{places.run}/lock"),
             disarm=self._disarm(),
+            gone=arming.GONE,
             undoing=self._words("undoes"),
             undone=self._words("has undone"),
             failed=self._words("could not undo"),
