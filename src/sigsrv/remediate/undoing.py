@@ -6,6 +6,7 @@ Room: remediate. May import the rest of remediate, scan and what lies below it.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -149,7 +150,10 @@ def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
         for folder in ground.left:
             if folder.rpartition("/")[2] not in done:
                 reason = f"{host}: {folder} is of a fix that did not come to an end, and no run of {journal.path} broke it off"
-                raise Refused([f"{reason}: unless its timer undoes it soon a person must look, and remove the folder"])
+                by_hand = f"sh {shlex.quote(f'{folder}/undo-once.sh')}"
+                raise Refused(
+                    [f"{reason}: unless its timer undoes it soon a person must look; {by_hand} undoes it there"]
+                )
 
 
 def _settled(plan: scan.Plan, entry: Entry) -> tuple[str, str]:
