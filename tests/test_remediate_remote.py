@@ -18,6 +18,9 @@ from sigsrv.remediate.remote import RemoteFix, Terms, parse_state
 from sigsrv.remediate.shell import Said
 from tests.fake_host import taken
 from tests.local_host import Host, local_host, wait
+from tests.test_remediate_journal import fill, small_disk
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture
@@ -219,8 +222,19 @@ def test_where_the_timer_cannot_be_set_nothing_is_applied(host):
     said = host.call(host.remote(net=Net.UNIT).apply)
 
     assert said.rc == 1
-    assert "refused: the timer that undoes it by itself could not be set; nothing was changed" in said.stderr
+    assert "refused: what undoes it by itself could not be set up; nothing was changed" in said.stderr
     assert (host.state, host.left) == ("old", [])
+
+
+@pytest.mark.parametrize("net", Net)
+def test_where_what_undoes_it_finds_no_room_nothing_is_applied(small_disk, host, net):
+    """The disk is full: no half of a script stays there that somebody might run."""
+    fill(small_disk)
+
+    said = host.call(host.remote(host.fix(survives_reboot=True), net=net).apply)
+
+    assert "refused: what undoes it by itself could not be set up; nothing was changed" in said.stderr
+    assert (said.rc, host.state, host.left) == (1, "old", ["disk/filler"])
 
 
 def test_a_reboot_undoes_what_survives_it(host):

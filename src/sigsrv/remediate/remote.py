@@ -34,18 +34,35 @@ follow() { # PID FILE FILE: what is written to the files until the process has e
 }
 """
 
-# Which of them is there already tells whether this was begun before; never twice.
-_PREPARE = """\
+# Whether the first folder is there already tells whether this was begun before; never twice.
+_BEGIN = """\
 mkdir -p {parent}
 if [ -n {lock_word} ] && ! grep -qs {held} {lock}; then echo "refused: another run holds this host now" >&2; exit 1; fi
 mkdir "$run"
-if [ "$home" != "$run" ]; then mkdir -p {disk}; mkdir "$home"; fi
-mkdir "$SIGSRV_STATE"
-echo {script} | base64 -d >"$home/apply.sh"
-echo {undo} | base64 -d >"$home/undo.sh"
-echo {once} | base64 -d >"$home/undo-once.sh"
-{state}
-if [ "$home" != "$run" ]; then find "$home" -exec sync {{}} +; sync {disk}; fi
+"""
+
+# What is written here in part, as on a full disk, is never run.
+_ARM = """\
+arm() {{
+  if [ "$home" != "$run" ]; then mkdir -p {disk}; mkdir "$home"; fi
+  mkdir "$SIGSRV_STATE"
+  echo {script} | base64 -d >"$home/apply.sh"
+  echo {undo} | base64 -d >"$home/undo.sh"
+  echo {once} | base64 -d >"$home/undo-once.sh"
+  {state}
+  if [ "$home" != "$run" ]; then find "$home" -exec sync {{}} +; sync {disk}; fi
+  {arm}
+}}
+set +e
+(set -e; arm)
+armed=$?
+set -e
+if [ "$armed" != 0 ]; then
+  {disarm}
+  rm -rf "$home" "$run"
+  echo "{refused} what undoes it by itself could not be set up; nothing was changed" >&2
+  exit 1
+fi
 """
 
 _RUN = """\
@@ -185,7 +202,7 @@ class RemoteFix:
 
     def apply(self, session: Session, tell: Tell | None = None) -> Said:
         """Arm it, and run it. tell: gets each line of its output as it comes."""
-        code = self._head + _TAIL + self._prepare() + self._arm()
+        code = self._head + _TAIL + self._begin() + self._arm()
         code += _RUN.format(timeout=self._fix.timeout_s, applying=self._words("applies"))
         code += _FOLLOW.format(none=self.NOT_BEGUN)
         return self._call(session, code, self._fix.timeout_s + _TALK_S, tell)
@@ -220,22 +237,13 @@ class RemoteFix:
         line = f"{self._terms.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
         return shlex.quote(" ".join(line.split()))
 
-    def _prepare(self) -> str:
+    def _begin(self) -> str:
         places, lock = self._terms.places, self._terms.lock
-        state = ""
-        for name, content in self._state.items():
-            file = f'"$SIGSRV_STATE"/{shlex.quote(name)}'
-            state += f"printf %s {shlex.quote(base64.b64encode(content).decode())} | base64 -d >{file}\n"
-        return _PREPARE.format(
+        return _BEGIN.format(
             parent=shlex.quote(places.run),
-            disk=shlex.quote(places.disk),
             lock_word=shlex.quote(lock),
             held=shlex.quote(f"^{lock} "),
             lock=shlex.quote(f"{places.run}/lock"),
-            script=shell.coded(self._fix.script),
-            undo=shell.coded(self._fix.undo),
-            once=shell.coded(self._once()),
-            state=state,
         )
 
     def _once(self) -> str:
@@ -257,18 +265,25 @@ class RemoteFix:
         return shell.head(places) + body
 
     def _arm(self) -> str:
-        seconds = self.undoes_after_s
+        seconds = f"{self.undoes_after_s:g}"
         once = f"{self._home}/undo-once.sh"
-        armed = arming.ARM[self._terms.net].format(
-            seconds=f"{seconds:g}",
-            service=shell.coded(arming.SERVICE.format(transaction=self._transaction, once=once)),
-            timer=shell.coded(arming.TIMER.format(transaction=self._transaction, seconds=f"{seconds:g}")),
+        state = (
+            f'echo {base64.b64encode(content).decode()} | base64 -d >"$SIGSRV_STATE"/{shlex.quote(name)}\n'
+            for name, content in self._state.items()
         )
-        undo = self._disarm().replace("\n", "\n  ")
-        return (
-            f"arm() {{\n{armed}}}\n"
-            f'set +e\n(set -e; arm)\narmed=$?\nset -e\nif [ "$armed" != 0 ]; then\n  {undo}rm -rf "$home" "$run"\n'
-            f'  echo "{REFUSED} the timer that undoes it by itself could not be set; nothing was changed" >&2\n  exit 1\nfi\n'
+        return _ARM.format(
+            disk=shlex.quote(self._terms.places.disk),
+            script=shell.coded(self._fix.script),
+            undo=shell.coded(self._fix.undo),
+            once=shell.coded(self._once()),
+            state="".join(state),
+            arm=arming.ARM[self._terms.net].format(
+                seconds=seconds,
+                service=shell.coded(arming.SERVICE.format(transaction=self._transaction, once=once)),
+                timer=shell.coded(arming.TIMER.format(transaction=self._transaction, seconds=seconds)),
+            ),
+            disarm=self._disarm(),
+            refused=REFUSED,
         )
 
     def _disarm(self) -> str:
