@@ -1,6 +1,6 @@
 """Checks of ACL: network access control lists."""
 
-from sigsrv.desired import managed, nics_on, owner_of_networks
+from sigsrv.desired import filtered, managed, nics_on, owner_of_networks
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
 from sigsrv.finding import finding_id
@@ -73,7 +73,7 @@ def _rules(acl):
 def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
     """What no rule names is rejected or dropped, or allowed because the site says so."""
     instances = facts.instances
-    for bridge, network in managed(facts, site, require):
+    for bridge, network in filtered(facts, site, require):
         attached = words(network.config.get("security.acls"))
         nics = [nic for instance, _ in instances.read for nic in _nics_with_acls(instance, bridge.name)]
         own = _allows(network.config, bridge, "the network") if attached else []

@@ -8,7 +8,18 @@ from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
 from sigsrv.facts.frames import exchanged
-from sigsrv.facts.ranges import Addresses, Packets, addresses, common, is_every_port, packets, ports
+from sigsrv.facts.ranges import (
+    ANY,
+    Addresses,
+    Packets,
+    addresses,
+    common,
+    is_every_port,
+    joined,
+    no_set,
+    packets,
+    ports,
+)
 from sigsrv.facts.resources import AclRule
 from sigsrv.finding import finding_id
 
@@ -36,7 +47,7 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, 
                 require.not_applicable(bridge.name, whose)
                 continue
             attached = words(network.config.get("security.acls"))
-            own = _own(network.config)
+            own = _own(network.config, bridge)
             if not attached and bridge.acls and not any(_acls(nic) for *_, nic in nics):
                 because = finding_id("ACL-001", facts.name, bridge.name)
                 require.not_applicable(bridge.name, "no ACL is attached: nothing isolates", because=because)
@@ -48,18 +59,17 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, 
                     faults += _unfiltered(host, bool(attached), [nic for nic in nics if nic[1] == host.name])
             if by_nics and instances.unread and not faults:
                 raise instances.unread[0][1]
-            if len(by_nics) < len(facts.hosts):
-                open_default = network.config.get("security.acls.default.egress.action") == "allow"
-                faults += _passing(acls, attached, "egress" if open_default else None, own)
-            for _, host, _, nic in nics:
-                if host in by_nics and _acls(nic):
-                    open_default = nic.get("security.acls.default.ingress.action") == "allow"
-                    faults += _passing(acls, _acls(nic), "ingress" if open_default else None, own)
+            with _told_at_least(faults):
+                if len(by_nics) < len(facts.hosts):
+                    open_default = network.config.get("security.acls.default.egress.action") == "allow"
+                    faults += _passing(_rules(acls, attached), "egress" if open_default else None, own)
+                for _, host, _, nic in nics:
+                    if host in by_nics and _acls(nic):
+                        faults += _passing(*_coming_in(acls, nic), own)
             shown = None
             if any(host.frames.were_sent for host in facts.hosts.values()):
-                own_rules = [rule for name in attached if name in acls for rule in acls[name].rules]
                 network_open = network.config.get("security.acls.default.egress.action") == "allow"
-                guards = _Guards(own_rules, network_open, set(facts.hosts) - set(by_nics), acls, nics)
+                guards = _Guards(_rules(acls, attached), network_open, set(facts.hosts) - set(by_nics), acls, nics)
                 with _told_at_least(faults):
                     shown = _Shown(exchanged([host.frames.sent for host in facts.hosts.values()], bridge.name), guards)
             require(
@@ -124,9 +134,8 @@ class _Guards:
         nic = self._nics.get(sent.path.instance, {})
         if not _acls(nic):
             return None
-        rules = [rule for name in _acls(nic) if name in self._acls for rule in self._acls[name].rules]
-        is_open = nic.get("security.acls.default.ingress.action") == "allow"
-        return [rule for rule in rules if rule.direction == "ingress"], is_open
+        rules, default = _coming_in(self._acls, nic)
+        return rules, default is not None
 
 
 class _Shown:
@@ -177,39 +186,58 @@ def _acls(nic):
     return words(nic.get("security.acls"))
 
 
-def _own(config):
-    """The addresses that instances of a network have, by family; the bridge's own is none of them."""
-    v4, v6 = config.get("ipv4.address", ""), config.get("ipv6.address", "")
-    found = addresses(",".join([*(each for each in (v4, v6) if "/" in each), _LINK_LOCAL]))
-    return {4: Addresses(v4=_without(found.v4, v4)), 6: Addresses(v6=_without(found.v6, v6))}
+def _rules(acls, names):
+    return [rule for name in names if name in acls for rule in acls[name].rules]
 
 
-def _without(spans, address):
-    """Spans without one address, which may be written with its prefix."""
-    if "/" not in address:
-        return spans
-    gone = int(ip_interface(address).ip)
-    return common(spans, ((0, gone - 1), (gone + 1, 2**128)))
+def _coming_in(acls, nic):
+    """What the filter of a NIC holds against what is sent to it: the rules for ingress, and "ingress" where their default admits.
+
+    Its rules for egress meet what it sends, and nothing else (Incus, doc/howto/network_acls.md).
+    """
+    is_open = nic.get("security.acls.default.ingress.action") == "allow"
+    return [rule for rule in _rules(acls, _acls(nic)) if rule.direction == "ingress"], "ingress" if is_open else None
 
 
-def _passing(acls, names, default, own):
-    """What lets one instance reach another by all ports: allow rules that no drop or reject rule takes that from, and the default.
+def _own(config, bridge):
+    """The addresses that instances of a network have, by family; the bridge's own and the gateway are none of them.
+
+    A router elsewhere on the VLAN may give out those of the site's subnet where the bridge has none. Where neither tells of IPv4 they
+    may have any of it.
+    """
+    known = [each for each in (config.get("ipv4.address", ""), config.get("ipv6.address", "")) if "/" in each]
+    found = addresses(",".join([*known, *([bridge.subnet] if bridge.subnet else []), _LINK_LOCAL]))
+    spans = {4: found.v4 or ANY.v4, 6: found.v6}
+    for address in map(ip_interface, [*known, *([bridge.gateway] if bridge.gateway else [])]):
+        gone = int(address.ip)
+        spans[address.version] = common(spans[address.version], ((0, gone - 1), (gone + 1, 2**128)))
+    return {4: Addresses(v4=spans[4]), 6: Addresses(v6=spans[6])}
+
+
+def _passing(rules, default, own):
+    """What lets one instance reach another by all ports: allow rules that the drop and reject rules do not take that from, and the default.
 
     Between two ports of one bridge the rules of both directions are met, and those that deny come first. default: the direction whose
-    default action is allow. own: by family.
+    default action is allow. own: by family. Raises EvidenceError for a peer that can't be told, where nothing else passes.
     """
-    rules = [rule for name in names if name in acls for rule in acls[name].rules if rule.takes_effect]
-    allowed = [(str(rule), packets(rule)) for rule in rules if rule.allows]
+    live = [(rule, packets(rule)) for rule in rules if rule.takes_effect]
+    allowed = [(rule, str(rule), speaks) for rule, speaks in live if rule.allows]
     if default:
-        allowed.append((f"the default for {default} is allow", packets(AclRule(default, "allow", "enabled"))))
+        rule = AclRule(default, "allow", "enabled")
+        allowed.append((rule, f"the default for {default} is allow", packets(rule)))
     found = []
     for family, both in own.items():
-        denied = [packets(rule).within(both) for rule in rules if not rule.allows]
-        for what, speaks in allowed:
-            inside = speaks.within(both)
-            every = is_every_port(inside.destination_ports) and not inside.protocol.startswith("icmp")
-            if every and inside.families and not any(no.covers(inside) for no in denied):
+        denied = joined([speaks.within(both) for rule, speaks in live if not rule.allows])
+        inside = [(rule, what, speaks.within(both)) for rule, what, speaks in allowed]
+        for rule, what, speaks in inside:
+            beside = [each for other, _, each in inside if other.direction == rule.direction]
+            every = is_every_port(speaks.ports_with(beside)) and not speaks.protocol.startswith("icmp")
+            meant = both.v4 != ANY.v4 or (speaks.source.is_any and speaks.destination.is_any)
+            if every and meant and speaks.families and not any(no.covers(speaks) for no in denied):
                 found.append(f"{what}: it admits one instance to another by IPv{family}")
+    if not found:
+        for rule, _ in live:
+            no_set(rule)
     return found
 
 
@@ -227,7 +255,7 @@ def _unfiltered(host, attached, nics):
     missing = [
         chain
         for instance, _, name, _ in nics
-        if instance.status == "Running"
+        if instance.status != "Stopped"  # Frozen and Ready ones have their NICs as well
         and host.firewall.rules.chain("bridge", "incus", chain := _chain_of(instance, name)) is None
     ]
     return [f"{why}, and the firewall of {host.name} lacks {', '.join(missing)}"] if missing else []

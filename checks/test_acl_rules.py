@@ -3,10 +3,10 @@
 from functools import reduce
 from operator import or_
 
-from sigsrv.desired import managed, owner_of_networks
+from sigsrv.desired import filtered, owner_of_networks
 from sigsrv.evaluate import policy
 from sigsrv.facts.config import words
-from sigsrv.facts.ranges import Addresses, addresses, is_every_port, packets, ports
+from sigsrv.facts.ranges import Addresses, addresses, is_every_port, merged, no_set, packets, ports
 from sigsrv.finding import finding_id
 
 _DIRECTIONS = ("ingress", "egress")
@@ -26,6 +26,9 @@ def test_acl_has_no_rule_that_allows_everything(facts, site, require):
             wide = acl.project == "default" and acl.name in site.acl_wide_ports_ok
             allowing = [rule for rule in acl.rules if rule.takes_effect and rule.allows]
             open_for = [_open(allowing, way, wide) for way in _DIRECTIONS]
+            if not any(open_for):
+                for rule in allowing:
+                    no_set(rule)
             unknown = sorted({word for rule in allowing for word in addresses(rule.peer).unknown})
             require(
                 resource,
@@ -56,16 +59,14 @@ def _attached(facts):
 def _open(rules, direction, wide):
     """The rules that together allow everybody in one direction, by whatever or by all ports of one protocol; none: []."""
     for protocol in ("",) if wide else ("", *_WITH_PORTS):
-        found = [
-            rule
-            for rule in rules
-            if rule.direction == direction
-            and rule.protocol in ("", protocol)
-            and is_every_port(ports(rule.destination_port))
-        ]
+        speaking = [rule for rule in rules if rule.direction == direction and rule.protocol in ("", protocol)]
+        found = [rule for rule in speaking if is_every_port(ports(rule.destination_port))]
         if reduce(or_, (addresses(rule.peer) for rule in found), Addresses()).is_any:
             alone = [rule for rule in found if addresses(rule.peer).is_any]
             return alone or found
+        anybody = [rule for rule in speaking if addresses(rule.peer).is_any]
+        if is_every_port(merged(span for rule in anybody for span in ports(rule.destination_port))):
+            return anybody
     return []
 
 
@@ -73,7 +74,7 @@ def _open(rules, direction, wide):
 def test_acl_has_no_allow_rule_that_a_reject_rule_shadows(facts, site, require):
     """Whoever wrote the allow rule believes that it works. What only overlaps is told, and passes."""
     acls = {acl.name: acl for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
-    for bridge, network in managed(facts, site, require):
+    for bridge, network in filtered(facts, site, require):
         attached = words(network.config.get("security.acls"))
         if not attached:
             because = finding_id("ACL-001", facts.name, bridge.name) if bridge.acls else None

@@ -64,16 +64,20 @@ def test_vlan_interface_carries_the_vlan_id_of_the_site(facts, site, require):
         where = f" on {wanted.parent}" if wanted.parent else ""
         require(
             bridge.name,
-            link.kind in wanted.kinds and link.vlan_id == wanted.id and link.vlan_protocol == "802.1Q" and on_parent,
-            expected=f"{wanted.interface} is 802.1Q VLAN {wanted.id}{where}",
+            link.kind in wanted.kinds and link.carries(wanted.id) and on_parent,
+            expected=f"{wanted.interface} is {_wanted(wanted, link)} {wanted.id}{where}",
             observed=_described(link),
         )
+
+
+def _wanted(vlan, link):
+    return "VXLAN" if link.kind == "vxlan" and "vxlan" in vlan.kinds else "802.1Q VLAN"
 
 
 def _described(link):
     if link.vlan_id is None:
         return f"{link.name} is of kind {link.kind or 'hardware'}, without a VLAN id"
-    return f"{link.name} is {link.vlan_protocol} VLAN {link.vlan_id} on {link.parent or 'no link'}"
+    return f"{link.name} is {link.tag} on {link.parent or 'no link'}"
 
 
 @policy("NET-003")

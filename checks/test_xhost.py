@@ -50,7 +50,7 @@ def test_bridges_agree_on_every_host(facts, site, require):
 
 
 def _with_a_vlan(links):
-    masters = {link.master for link in links.values() if link.kind == "vlan" and link.master}
+    masters = {link.master for link in links.values() if link.vlan_id is not None and link.master}
     return {name for name in masters if name in links and links[name].kind == "bridge"}
 
 
@@ -110,16 +110,15 @@ def _described(host, name, bridge):
     if bridge:
         ports = [links[bridge.vlan.interface]]
     else:
-        ports = sorted((each for each in links.values() if each.master == name and each.kind == "vlan"), key=_by_id)
+        ports = sorted(
+            (each for each in links.values() if each.master == name and each.vlan_id is not None), key=_by_id
+        )
     gone = [port.parent for port in ports if port.parent and port.parent not in links]
     if gone or name not in addresses:
         missing = gone[0] if gone else f"addresses of {name}"
         raise EvidenceError(f"{missing}: not told by {host.name}", host=host.name)
     subnets = {str(ip_interface(str(each)).network) for each in addresses[name] if each.is_global_unicast}
-    ids = ", ".join(
-        f"VLAN {port.vlan_id}" if port.vlan_id is not None else f"a port without VLAN id ({port.kind})"
-        for port in ports
-    )
+    ids = ", ".join(port.tag or f"a port without VLAN id ({port.kind})" for port in ports)
     sizes = [f"MTU {link.mtu}", *(f"port {port.mtu}" for port in ports)]
     sizes += [f"parent {links[port.parent].mtu}" for port in ports if port.parent]
     return f"{ids or 'no VLAN'}; {', '.join(sorted(subnets)) or 'no subnet'}; {', '.join(sizes)}"
@@ -208,10 +207,9 @@ def test_acls_have_the_same_effect_on_every_host(facts, site, require):
     else:
         _compare(require, facts, facts.name, bridged, "what is filtered between two ports of a bridge is the same")
     for name in sorted(named):
-        gone = [host for host, ruleset in rulesets.items() if ruleset.missing_of_acls(name)]
-        if gone:
-            because = finding_id("ACL-007", gone[0], name)
-            require.not_applicable(name, f"the rules of {name} are not loaded on {gone[0]}", because=because)
+        unlike = next((why for host in facts.hosts.values() for why in _not_to_be_held(host, site, name)), None)
+        if unlike:
+            require.not_applicable(name, unlike[1], because=unlike[0])
             continue
         loaded = {host: _loaded(ruleset, name) for host, ruleset in rulesets.items()}
         common = set.intersection(*map(set, loaded.values()))
@@ -222,10 +220,25 @@ def test_acls_have_the_same_effect_on_every_host(facts, site, require):
         _compare(require, facts, name, loaded, "the same rules, in the same order", shown)
 
 
+def _not_to_be_held(host, site, name):
+    """Why a host's rules of a network are not held against the others', and the finding that says so: hosts in no cluster may differ."""
+    declared = next((bridge for bridge in site.bridges if bridge.name == name), None)
+    network = next((each for each in host.incus.networks if each.name == name and each.managed), None)
+    if network is None:
+        because = finding_id("NET-004", host.name, name) if declared else None
+        yield because, f"there is no network {name} on {host.name}"
+    elif words(network.config.get("security.acls")):
+        if host.firewall.rules.missing_of_acls(name):
+            yield finding_id("ACL-007", host.name, name), f"the rules of {name} are not loaded on {host.name}"
+    elif declared and declared.acls:
+        where = "cluster" if host.incus.server.clustered else host.name
+        yield finding_id("ACL-001", where, name), f"{name} of {host.name} has no ACL"
+
+
 def _loaded(ruleset, network):
-    """The rules of a network's ACLs as they are loaded, each as JSON."""
+    """The rules of a network's ACLs as they are loaded, each as JSON; none where it has no ACL."""
     chain = ruleset.chain("inet", "incus", f"acl.{network}")
-    return tuple(json.dumps(rule.expr, sort_keys=True) for rule in chain.rules)
+    return tuple(json.dumps(rule.expr, sort_keys=True) for rule in chain.rules) if chain else ()
 
 
 def _isolation_lacks(facts, site, bridged):

@@ -280,6 +280,23 @@ def test_an_excuse_without_a_judge_is_an_error():
     assert [f.verdict for f in settled([left, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
 
 
+@pytest.mark.parametrize(
+    ("root", "verdict"),
+    [
+        ({"reason": "there is nothing of that kind"}, Verdict.ERROR),
+        ({"reason": "it is left to another", "because": "HOST-001@sigsrv/sigsrv"}, Verdict.NOT_APPLICABLE),
+        ({"reason": "the site exempts it: a laboratory"}, Verdict.NOT_APPLICABLE),
+    ],
+    ids=["nothing to judge", "an excuse of its own", "exempted"],
+)
+def test_an_excuse_by_what_finds_nothing_to_judge_is_an_error(root, verdict):
+    """Both would be not applicable, each for the other's sake, and nobody would tell."""
+    left = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
+    other = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE), policy="NET-004", **root)
+
+    assert settled([left, other])[0].verdict is verdict
+
+
 def test_equal_facts_give_equal_findings():
     """The same evidence, twice and in another order of its rows, gives the same findings."""
     content = examples.document()

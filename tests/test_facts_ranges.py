@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigsrv.errors import EvidenceError
-from sigsrv.facts.ranges import ANY, Addresses, addresses, common, covers, is_every_port, merged, packets, ports
+from sigsrv.facts.ranges import (
+    ANY,
+    Addresses,
+    addresses,
+    common,
+    covers,
+    is_every_port,
+    joined,
+    merged,
+    no_set,
+    packets,
+    ports,
+)
 from sigsrv.facts.resources import AclRule
 
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: tuple(sorted(pair))), max_size=6)
@@ -170,3 +183,57 @@ def test_packets_within_a_subnet_are_those_from_and_to_it():
     assert (inside.source, inside.destination) == (own, own)
     assert packets(rule(destination="172.16.0.0/12")).within(own).families == (4,)
     assert packets(rule(destination="10.0.0.0/8")).within(own).families == ()
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([{"destination": "10.0.0.0/9"}, {"destination": "10.128.0.0/9"}], [{"destination": "10.0.0.0/8"}]),
+        (
+            [
+                {"source": "10.0.0.0/9", "destination": "10.9.0.0/16"},
+                {"source": "10.128.0.0/9", "destination": "10.9.0.0/16"},
+            ],
+            [{"source": "10.0.0.0/8", "destination": "10.9.0.0/16"}],
+        ),
+        (
+            [{"destination": "10.0.0.0/9", "protocol": "tcp"}, {"destination": "10.128.0.0/9"}],
+            [{"destination": "10.0.0.0/9", "protocol": "tcp"}, {"destination": "10.128.0.0/9"}],
+        ),
+        (
+            [
+                {"source": "10.1.0.0/16", "destination": "10.0.0.0/9"},
+                {"source": "10.2.0.0/16", "destination": "10.128.0.0/9"},
+            ],
+            [
+                {"source": "10.1.0.0/16", "destination": "10.0.0.0/9"},
+                {"source": "10.2.0.0/16", "destination": "10.128.0.0/9"},
+            ],
+        ),
+        ([], []),
+    ],
+    ids=["by destination", "by source", "not of two protocols", "not crosswise", "none"],
+)
+def test_rules_that_differ_at_one_end_alone_are_one(rules, expected):
+    """Two that differ at both ends speak of less than all that would be joined."""
+    assert joined([packets(rule(**each)) for each in rules]) == [packets(rule(**each)) for each in expected]
+
+
+def test_ports_are_those_of_all_rules_that_speak_of_the_same_ends():
+    """A rule for fewer peers, or by another protocol, adds none."""
+    speaks = packets(rule(destination="10.1.0.0/16", protocol="tcp", destination_port="1-100"))
+    others = [
+        packets(rule(destination="10.0.0.0/8", protocol="tcp", destination_port="101-200")),
+        packets(rule(destination="10.1.1.0/24", protocol="tcp", destination_port="201-300")),
+        packets(rule(destination="10.0.0.0/8", protocol="udp", destination_port="301-400")),
+    ]
+
+    assert speaks.ports_with(others) == ((1, 200),)
+
+
+@pytest.mark.parametrize("action", ["allow", "reject"])
+def test_who_is_in_an_address_set_is_unknown(action):
+    """What it allows can't be told; what it rejects makes nothing wider."""
+    named = AclRule("egress", action, "enabled", destination="10.0.0.0/8,$everybody")
+    with pytest.raises(EvidenceError, match=r"\$everybody") if action == "allow" else nullcontext():
+        no_set(named)

@@ -10,10 +10,11 @@ from typing import Any
 
 from sigsrv.errors import EvidenceError
 from sigsrv.facts import ClusterFacts, HostFacts
+from sigsrv.facts.config import words
 from sigsrv.facts.incus import Instance
 from sigsrv.facts.resources import Config, Network, Project
 from sigsrv.finding import finding_id
-from sigsrv.site import Site, SiteBridge
+from sigsrv.site import Site, SiteBridge, Vlan
 
 
 def managed(facts: ClusterFacts, site: Site, require: Any) -> Iterator[tuple[SiteBridge, Network]]:
@@ -27,6 +28,15 @@ def managed(facts: ClusterFacts, site: Site, require: Any) -> Iterator[tuple[Sit
             require.not_applicable(bridge.name, f"there is no managed network {bridge.name}", because=because)
         else:
             yield bridge, network
+
+
+def filtered(facts: ClusterFacts, site: Site, require: Any) -> Iterator[tuple[SiteBridge, Network]]:
+    """Each bridge of the site with its network, and each other managed network that has ACLs, of which the site says nothing."""
+    yield from managed(facts, site, require)
+    declared = {bridge.name for bridge in site.bridges}
+    for network in facts.first(lambda incus: incus.networks):
+        if network.managed and network.name not in declared and words(network.config.get("security.acls")):
+            yield SiteBridge(network.name, Vlan("", 0)), network
 
 
 def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
@@ -54,7 +64,7 @@ def not_of_the_site(host: HostFacts, bridge: SiteBridge) -> Iterator[tuple[str, 
         yield finding_id("NET-001", host.name, bridge.name), f"{vlan.interface} is not attached on {host.name}"
     elif port.kind in vlan.kinds and port.vlan_id is None:
         return  # an accepted kind without an id, which NET-002 does not judge
-    elif port.kind not in vlan.kinds or (port.vlan_id, port.vlan_protocol) != (vlan.id, "802.1Q"):
+    elif port.kind not in vlan.kinds or not port.carries(vlan.id):
         yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} of {host.name} is another VLAN"
     elif vlan.parent not in (None, port.parent):
         yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} of {host.name} is on another link"

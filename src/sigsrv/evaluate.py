@@ -29,6 +29,7 @@ Check = Callable[[Any, Site, "Require"], None]
 REACHABLE = "HOST-001"  # judges the way to a host: what can't be known there is because of it
 SERVICE = "HOST-002"  # judges the daemon: what the API can't tell is because of it
 MEMBERS = "CLUS-006"  # judges which member answers where: what another one tells is because of it
+_EXEMPTED = "the site exempts it: "  # how the reason of what the site exempts begins
 
 
 def policy(policy_id: str) -> Callable[[Check], Check]:
@@ -106,7 +107,7 @@ class Require:
         exemption = self._site.exemption(self._policy.id, resource)
         verdict = Verdict.PASS if holds else Verdict.FAIL
         if exemption:
-            verdict, reason = Verdict.NOT_APPLICABLE, f"the site exempts it: {exemption.reason}"
+            verdict, reason = Verdict.NOT_APPLICABLE, f"{_EXEMPTED}{exemption.reason}"
         self._record(resource, verdict, expected, _shown(observed), reason, None, host, fix)
 
     def not_applicable(
@@ -296,20 +297,25 @@ def _unsettled(
 def settled(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings whose excuses were checked: ``not-applicable because X`` stands only where X was judged, and did not pass.
 
-    Otherwise nobody looks at what is missing, and it is ``error``.
+    Nor may X have found nothing to judge there, unless the site exempts it. Otherwise nobody looks at what is missing, and it is ``error``.
     """
     found = ordered(findings)
-    verdicts = {finding.id: finding.verdict for finding in found}
-    return tuple(_settle(finding, verdicts) for finding in found)
+    judged = {finding.id: finding for finding in found}
+    return tuple(_settle(finding, judged) for finding in found)
 
 
-def _settle(finding: Finding, verdicts: Mapping[str, Verdict]) -> Finding:
+def _settle(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
     if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
         return finding
-    root = verdicts.get(finding.because)
-    if root is not None and root is not Verdict.PASS:
+    root = judged.get(finding.because)
+    if root is None:
+        why = "which no policy judged"
+    elif root.verdict is Verdict.PASS:
+        why = "which passed"
+    elif root.verdict is Verdict.NOT_APPLICABLE and root.because is None and not root.reason.startswith(_EXEMPTED):
+        why = "which found nothing to judge there"
+    else:
         return finding
-    why = "which no policy judged" if root is None else "which passed"
     reason = f"{finding.reason}; that is left to {finding.because}, {why}"
     return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
 

@@ -86,7 +86,7 @@ def _on_host(host: HostFacts, bridge: str, nics: Collection[str] | None) -> tupl
 
 
 def _uplink(link: Link) -> Uplink:
-    return Uplink(link.name, link.kind, link.vlan_id, link.parent)
+    return Uplink(link.name, link.kind, link.vlan_id if link.kind == "vlan" else None, link.parent)
 
 
 def _bridge(network: Network, uplinks: Mapping[str, tuple[Uplink, ...]]) -> Entry:

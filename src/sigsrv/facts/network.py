@@ -21,6 +21,7 @@ from sigsrv.facts.reading import integer, mapping, output, parsed, reading, rows
 class Link:
     """One network link. kind: the kernel's (``vlan``, ``bridge``, ``veth`` ...), "" for hardware; master and parent: names.
 
+    vlan_id: of a VLAN its id, of a VXLAN its VNI; vlan_protocol: of a VLAN, ``802.1Q`` or ``802.1ad``.
     port_state: of a port of a bridge, the kernel's word (``forwarding``, ``disabled``, ``blocking`` ...); None for any other link.
     gone_at: of a throw-away link of a scan with ``--probe``, when the host will have taken it away, in seconds since the epoch.
     """
@@ -35,6 +36,17 @@ class Link:
     vlan_protocol: str | None = None
     port_state: str | None = None
     gone_at: int | None = None
+
+    def carries(self, vlan_id: int) -> bool:
+        """Whether it is that VLAN by 802.1Q, or a VXLAN of that number."""
+        return self.vlan_id == vlan_id and (self.kind != "vlan" or self.vlan_protocol == "802.1Q")
+
+    @property
+    def tag(self) -> str:
+        """What it carries, in words; "" where it is of a kind without an id."""
+        if self.vlan_id is None:
+            return ""
+        return f"VXLAN {self.vlan_id}" if self.kind == "vxlan" else f"{self.vlan_protocol} VLAN {self.vlan_id}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +133,7 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 flags=frozenset(str(flag) for flag in flags),
                 master=row.get("master"),
                 parent=row.get("link"),
-                vlan_id=integer(data["id"], f"{name}: VLAN id") if kind == "vlan" else None,
+                vlan_id=_id(data, name) if kind == "vlan" or (kind == "vxlan" and "id" in data) else None,
                 vlan_protocol=text(data["protocol"], f"{name}: protocol") if kind == "vlan" else None,
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
                 if is_port
@@ -131,6 +143,10 @@ def links(document: str, host: str = "") -> dict[str, Link]:
         if "lo" not in found:
             raise ValueError("no loopback among the links")
         return found
+
+
+def _id(data: Mapping[str, Any], name: str) -> int:
+    return integer(data["id"], f"{name}: VLAN id")
 
 
 def _gone_at(name: str, kind: str, alias: Any) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
 from sigsrv.errors import EvidenceError
@@ -156,6 +156,18 @@ class Packets:
             self.icmp,
         )
 
+    def ports_with(self, others: Iterable[Packets]) -> tuple[Span, ...]:
+        """The ports to which these packets may go by this rule, or by one of some others that speak of the same ends, and more."""
+        alike = [
+            other.destination_ports
+            for other in others
+            if other.protocol in ("", self.protocol)
+            and _covers(other.source, self.source, self.families)
+            and _covers(other.destination, self.destination, self.families)
+            and covers(other.source_ports, self.source_ports)
+        ]
+        return merged(span for spans in (self.destination_ports, *alike) for span in spans)
+
     def covers(self, other: Packets) -> bool:
         """Whether each packet of ``other`` is one of these as well."""
         sides = ((self.source, other.source), (self.destination, other.destination))
@@ -186,6 +198,29 @@ def _covers(mine: Addresses, theirs: Addresses, families: tuple[int, ...]) -> bo
     """Whether one side of a rule has all of the other rule's. Whoever an unknown word stands for, only any or the same word has him."""
     named = theirs.unknown <= mine.unknown or mine == ANY
     return named and all(covers(mine.of(family), theirs.of(family)) for family in families)
+
+
+def joined(speaking: Iterable[Packets]) -> list[Packets]:
+    """The same packets, in fewer: those that differ in their source alone, or in their destination alone, are one."""
+    found: list[Packets] = []
+    for side, other in (("source", "destination"), ("destination", "source")):
+        groups: dict[tuple[object, ...], Packets] = {}
+        for each in found or speaking:
+            alike = (getattr(each, other), each.protocol, each.source_ports, each.destination_ports, each.icmp)
+            known = groups.get(alike)
+            groups[alike] = replace(each, **{side: getattr(known, side) | getattr(each, side)}) if known else each
+        found = list(groups.values())
+    return found
+
+
+def no_set(rule: AclRule) -> None:
+    """Raises EvidenceError where a rule that allows names a set of addresses (``$NAME``): whoever is in it is not read.
+
+    Source: Incus, doc/howto/network_address_sets.md (Incus 6.0 has none).
+    """
+    named = [word for word in words(f"{rule.source},{rule.destination}") if word.startswith("$")]
+    if named and rule.allows:
+        raise EvidenceError(f"{rule}: who is in the address set {named[0]} is not read")
 
 
 def packets(rule: AclRule) -> Packets:
