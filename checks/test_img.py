@@ -1,5 +1,6 @@
 """Checks of IMG: images."""
 
+import re
 from urllib.parse import quote, urlsplit
 
 from sigsrv.errors import EvidenceError
@@ -7,6 +8,7 @@ from sigsrv.evaluate import policy
 
 _DAY_S = 24 * 3600
 _GRACE_DAYS = 2  # the daemon looks for images to forget once a day
+_INTERVAL = "images.auto_update_interval"
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -27,13 +29,10 @@ def test_image_is_recent_updated_by_itself_or_not_kept(facts, site, require):
                     f"image {image.resource}: it is of {-days:.0f} days after the evidence was collected"
                 )
             faults = [f"{days:.0f} days old"] if days > most else []
-            if image.server is not None:
-                if not image.auto_update:
-                    faults.append("updates are off (auto_update)")
-                elif _number(config, "images.auto_update_interval", 6) <= 0:
-                    faults.append("updates are off on the server (images.auto_update_interval is 0)")
+            own = of_projects.get(image.project, {})
+            if image.server is not None and (why := _no_updates(image, own, config)):
+                faults.append(why)
             if image.cached:
-                own = of_projects.get(image.project, {})
                 source = own if own.get("images.remote_cache_expiry") else config
                 kept = _number(source, "images.remote_cache_expiry", 10) + _GRACE_DAYS
                 used = image.uploaded if image.last_used is None else image.last_used
@@ -52,14 +51,25 @@ def _named(image):
     return f"{image.description}: " if image.description else ""
 
 
+def _no_updates(image, own, config):
+    """Why nothing updates an image that has a source; "" where something does. What its project says wins over the server's word."""
+    if not image.auto_update:
+        return "updates are off (auto_update)"
+    source = own if own.get(_INTERVAL) else config
+    if _number(source, _INTERVAL, 6) > 0:
+        return ""
+    place = f"in the project {image.project}" if source is own else "on the server"
+    return f"updates are off {place} ({_INTERVAL} is {source[_INTERVAL]})"
+
+
 def _number(config, key, default):
-    """A number, 0 or more, of the server's or a project's configuration."""
+    """A whole number of the server's or a project's configuration. Incus takes one below 0 for 0."""
     value = config.get(key)
     if not value:
         return default
-    if not value.isascii() or not value.isdigit():
+    if re.fullmatch("-?[0-9]+", value) is None:
         raise EvidenceError(f"{key}: {value!r} is no number")
-    return int(value)
+    return max(0, int(value))
 
 
 @policy("IMG-002")

@@ -301,7 +301,8 @@ def test_projects_are_those_of_the_site_and_default_holds_no_user_work(facts, si
     for name in sorted(projects | {entry.match for entry in site.projects if not entry.is_glob}):
         entry = site.project(name)
         if name not in projects:
-            require(name, False, expected=f"a project {name}", observed="there is no such project")
+            with require.about(name):
+                _judge_missing(facts, site, name, require)
         elif entry is None:
             require(name, False, expected="a project of the site", observed="no entry of the site matches it")
         elif name == "default":
@@ -309,6 +310,30 @@ def test_projects_are_those_of_the_site_and_default_holds_no_user_work(facts, si
                 _judge_default(facts, site, require)
         else:
             require(name, True, expected="a project of the site", observed=f"{entry.match}, of kind {entry.kind}")
+
+
+def _judge_missing(facts, site, name, require):
+    """Which of several hosts in no cluster should have a project the site does not say: one that has it will do."""
+    holder = _holder(facts, site, name) if facts.name != "cluster" else ""
+    if holder:
+        require.not_applicable(name, f"{facts.name} is in no cluster and has no such project; {holder}")
+    else:
+        require(name, False, expected=f"a project {name}", observed="there is no such project")
+
+
+def _holder(facts, site, name):
+    """Which other host of the site has a project, or may have it; "" where none has. Raises EvidenceError where that can't be read."""
+    others, refused = {**facts.apart, **facts.elsewhere}, None
+    for host in others.values():
+        try:
+            if name in {project.name for project in host.incus.projects}:
+                return f"{host.name} has it"
+        except EvidenceError as cause:
+            refused = refused or cause
+    if refused:
+        raise refused
+    left = sorted({host.name for host in site.hosts} - {*facts.hosts, *others})
+    return f"{', '.join(left)} may have it and was not looked at" if left else ""
 
 
 def _judge_default(facts, site, require):

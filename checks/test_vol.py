@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from sigsrv.errors import EvidenceError
 from sigsrv.evaluate import policy
-from sigsrv.facts.config import boolean, words
+from sigsrv.facts import clusters
+from sigsrv.facts.config import boolean, size_bytes, words
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
@@ -116,7 +117,7 @@ def test_snapshots_are_scheduled_and_really_taken(facts, site, require):
 
 
 def _judge_snapshots(kept, projects, now, hours, require):
-    schedule = [word for word in words(kept.config.get("snapshots.schedule")) if word != "@never"]
+    schedule = [word for word in words(kept.config.get("snapshots.schedule")) if word.lower() != "@never"]
     expiry = kept.config.get("snapshots.expiry", "").strip()
     if kept.project not in projects:
         raise EvidenceError(f"no project {kept.project}")
@@ -198,7 +199,7 @@ def test_newest_backup_is_recent(facts, site, require):
     """Judged by the files in the site's folder: what Incus exports it keeps no record of."""
     if not _names_something(site, require):
         return
-    patterns = {}
+    patterns = []
     for kept in _kept(facts, site, require):
         with require.about(kept.resource, kept.host):
             if site.backups is None:
@@ -207,30 +208,40 @@ def test_newest_backup_is_recent(facts, site, require):
             _judge_backup(kept, facts, site, patterns, require)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Pattern:
-    """What the files of an instance or a custom volume are called."""
+    """What the files of an instance or a custom volume are called. whole: the cluster that it is in, or the host in none."""
 
     kind: str
+    resource: str
     project: str
-    name: str
+    whole: str
+    location: str  # the member that a volume is on; "" of an instance, which is one in the whole
     glob: str
-    files: re.Pattern
+
+    def matches(self, file):
+        return fnmatch.fnmatchcase(file.name, self.glob)
 
 
 def _patterns(facts, site):
-    """Those of all instances and volumes, of all members too: a file must be told from the others'. By kind, project, name."""
-    pools = facts.first(lambda incus: incus.pools)
-    volumes = [each for pool in pools for each in facts.first(lambda incus, p=pool.name: incus.volumes(p))]
-    found = {("instance", each.project, each.name) for each in facts.first(lambda incus: incus.instances)}
-    found |= {("volume", each.project, each.name) for each in volumes}
-    globs = {key: _pattern(site.backups.pattern, *key[1:]) for key in sorted(found)}
-    return {key: Pattern(*key, each, re.compile(fnmatch.translate(each))) for key, each in globs.items()}
+    """Those of all instances and volumes of the site, of members that were not selected too: a file must be told from the others'.
+
+    Hosts in no cluster may keep theirs in one folder, so what the others have is read as well. Raises EvidenceError where it can't be.
+    """
+    found = []
+    for each in clusters({**facts.hosts, **facts.apart, **facts.elsewhere}):
+        pools = each.first(lambda incus: incus.pools)
+        volumes = [volume for pool in pools for volume in each.first(lambda incus, p=pool.name: incus.volumes(p))]
+        instances = each.first(lambda incus: incus.instances)
+        found += [_pattern(site, "instance", instance, each.name) for instance in instances]
+        found += [_pattern(site, "volume", volume, each.name, volume.location) for volume in volumes]
+    return sorted(found)
 
 
-def _pattern(pattern, project, name):
-    values = {"{name}": glob.escape(name), "{project}": glob.escape(project)}
-    return re.sub(r"\{name\}|\{project\}", lambda found: values[found[0]], pattern)
+def _pattern(site, kind, named, whole, location=""):
+    values = {"{name}": glob.escape(named.name), "{project}": glob.escape(named.project)}
+    files = re.sub(r"\{name\}|\{project\}", lambda found: values[found[0]], site.backups.pattern)
+    return Pattern(kind, named.resource, named.project, whole, location, files)
 
 
 def _judge_backup(kept, facts, site, patterns, require):
@@ -238,43 +249,48 @@ def _judge_backup(kept, facts, site, patterns, require):
     holder = facts.hosts.get(wanted.host) or facts.apart.get(wanted.host)
     if holder is None:
         raise EvidenceError(f"the backups are on {wanted.host}, which was not looked at")
-    newest = _newest(kept, patterns, holder.backups.files(wanted.dir))
-    faults = _same_storage(kept, facts, site, holder)
+    mine = _pattern(site, kept.kind, kept, facts.name, kept.target)
+    others = [each for each in patterns if each != mine]
+    newest = _newest(mine, others, holder.backups.files(wanted.dir))
     if newest is None:
         seen = f"no file in {wanted.dir} matches"
-        faults.append(seen)
+        faults = [seen]
     else:
+        faults = _same_storage(kept, facts, site, holder)  # only now: what is not there is on no file system
         age = _age(newest.changed, holder.collected, f"the newest backup of {kept.resource}")
         seen = f"the newest is of {_day(newest.changed)}, {newest.size} bytes"
         faults += [seen] if age > days * _DAY_S or newest.size == 0 else []
-    name = patterns[kept.kind, kept.project, kept.name].glob
+    if not faults:
+        _told_apart(mine, others)
     require(
         kept.resource,
         not faults,
-        expected=f"a file {name} of the last {days} days in {wanted.dir} on {wanted.host}, outside of its own pool",
+        expected=f"a file {mine.glob} of the last {days} days in {wanted.dir} on {wanted.host}, outside of its own pool",
         observed="; ".join(faults or [seen]),
         host=kept.host,
     )
 
 
-def _newest(kept, patterns, files):
-    """The newest file that is surely of this one. Raises EvidenceError where names can't tell it from another.
+def _newest(mine, others, files):
+    """The newest file that is of this one, or of what names can't tell from it; None where there is none.
 
-    web-* matches the files of web-db too: a file belongs to what has the longest name of all that it matches.
+    web-* matches the files of web-db too: a file belongs to the longest of all globs that it matches.
     """
-    mine = patterns[kept.kind, kept.project, kept.name]
-    others = [each for each in patterns.values() if each is not mine]
+    rivals = [each for each in others if each.glob != mine.glob and len(each.glob) >= len(mine.glob)]
+    return next((each for each in files if mine.matches(each) and not any(o.matches(each) for o in rivals)), None)
+
+
+def _told_apart(mine, others):
+    """Raises EvidenceError where a file may be another's. What is missing or too old is so for both, and needs no telling."""
     for other in others:
         if other.glob == mine.glob:
+            hint = "with {project} in backups.pattern those of two projects differ"
+            if other.project == mine.project:
+                hint = "one of them needs another name"
             raise EvidenceError(
-                f"names of files do not tell {kept.resource} from the {other.kind} {other.project}/{other.name}: "
-                "with {project} in backups.pattern those of two projects differ"
+                f"names of files do not tell {mine.resource} from the {other.kind} {other.resource} "
+                f"of {other.location or other.whole}: {hint}"
             )
-    rivals = [other for other in others if len(other.name) >= len(kept.name)]
-    for each in files:
-        if mine.files.match(each.name) and not any(rival.files.match(each.name) for rival in rivals):
-            return each
-    return None
 
 
 def _same_storage(kept, facts, site, holder):
@@ -338,21 +354,34 @@ def _keys_of_daemons(facts, host, volume):
 def test_custom_volume_is_not_shared_unmapped_or_unlimited(facts, site, require):
     """Several guests on one block device, ids that are the host's own, and a volume that may fill the pool."""
     for volume, host in _volumes(facts, require):
-        exempt = site.exempt_keys("VOL-004", volume.resource)
-        entry = site.project(volume.project)
-        faults = [
-            f"{key} is true"
-            for key in ("security.shared", "security.unmapped")
-            if volume.config[key] == "true" and key not in exempt
-        ]
-        limited = (entry is not None and entry.kind == "system") or "size" in exempt
-        if not limited and not volume.config.get("size", "").strip():
-            faults.append("size is not set")
-        require(
-            volume.resource,
-            not faults,
-            expected="not shared, not unmapped" + ("" if limited else ", with a size"),
-            observed="; ".join(faults) or "as expected",
-            reason="; ".join(f"the site exempts {key}: {reason}" for key, reason in sorted(exempt.items())),
-            host=host,
-        )
+        with require.about(volume.resource, host):
+            _judge_config(volume, host, site, require)
+
+
+def _judge_config(volume, host, site, require):
+    exempt = site.exempt_keys("VOL-004", volume.resource)
+    entry = site.project(volume.project)
+    faults = [
+        f"{key} is true"
+        for key in ("security.shared", "security.unmapped")
+        if volume.config[key] == "true" and key not in exempt
+    ]
+    free = (entry is not None and entry.kind == "system") or "size" in exempt
+    if not free and not _is_limited(volume):
+        faults.append(f"size is {volume.config.get('size') or 'not set'}")
+    require(
+        volume.resource,
+        not faults,
+        expected="not shared, not unmapped" + ("" if free else ", with a size"),
+        observed="; ".join(faults) or "as expected",
+        reason="; ".join(f"the site exempts {key}: {reason}" for key, reason in sorted(exempt.items())),
+        host=host,
+    )
+
+
+def _is_limited(volume):
+    """Whether it has a size: Incus takes 0 for none. Raises EvidenceError where what it has is no size."""
+    try:
+        return size_bytes(volume.config.get("size", "").strip() or 0) > 0
+    except ValueError as cause:
+        raise EvidenceError(f"volume {volume.resource}: size: {cause}") from cause

@@ -14,7 +14,7 @@ from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import ClusterFacts, HostFacts, clusters
 from sigsrv.facts.config import boolean, size_bytes, words
 from sigsrv.facts.incus import IncusFacts
-from sigsrv.facts.resources import Usage
+from sigsrv.facts.resources import UnreadInstance, Usage
 
 RECORDED = evidence.load(data.DEMO / "evidence")["sigsrv"]
 VIEWS = {
@@ -138,6 +138,19 @@ def test_instances_whose_state_came_too_late_are_known_by_their_configuration():
 
     assert {instance.status for instance in found} == {"Unknown"}
     assert len(found) == len(rows)
+
+
+def test_instances_of_a_member_that_is_away_are_known_by_name_though_the_states_came_too_late():
+    """Their rows have no configuration and say Error: they don't spoil the list for the others."""
+    late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
+    gone, *rest = RECORDED.api[url.INSTANCES].metadata
+    api = {**RECORDED.api, url.INSTANCES: late}
+    api[url.INSTANCES_CONFIG] = ApiAnswer(200, [{**gone, "config": None, "status": "Error", "type": ""}, *rest])
+
+    away, *others = IncusFacts(dataclasses.replace(RECORDED, api=api)).instances
+
+    assert away == UnreadInstance(gone["name"], gone["project"], gone["location"])
+    assert {instance.status for instance in others} == {"Unknown"}
 
 
 def test_instances_without_either_list_are_unknown():

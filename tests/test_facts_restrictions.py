@@ -164,10 +164,14 @@ def test_networks_of_the_project_s_own_are_not_in_its_list():
         ),
         ({"source": "/srv/a", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "/home,/srv/"}, True),
         ({"source": "/srv2", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "/srv"}, False),
+        ({"source": "/srv", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "/srv"}, True),
+        ({"source": "/etc", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "/"}, False),
+        ({"source": "//etc", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "//"}, False),
+        ({"source": "/", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "/"}, True),
     ],
 )
 def test_a_disk_is_in_a_pool_or_below_a_path_that_the_project_may_use(device, restrictions, allowed):
-    """The root disk and the drives that Incus makes are always allowed, in a pool that is."""
+    """The root disk and the drives that Incus makes are always allowed, in a pool that is. Incus finds nothing below the path /."""
     assert (found(device={"type": "disk", **device}, **restrictions) == ()) is allowed
 
 

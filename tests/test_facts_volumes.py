@@ -195,6 +195,12 @@ def test_the_file_system_of_the_folder_is_read():
     assert backups.place('{"filesystems": [' + ext4 + "," + zfs + "]}").zpool == "tank"
 
 
+@pytest.mark.parametrize("source", ["tank", "tank/a", "tank[/backups]", "tank/a[/b/c]"])
+def test_a_folder_that_is_mounted_from_a_dataset_is_in_its_pool(source):
+    """findmnt writes such a folder behind the dataset, in brackets."""
+    assert Place(source, "zfs", "/srv/backups").zpool == "tank"
+
+
 @pytest.mark.parametrize(
     "document",
     ["", "[]", "{}", '{"filesystems": []}', '{"filesystems": [{"source": null, "fstype": "a", "target": "/"}]}'],

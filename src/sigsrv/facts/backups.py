@@ -33,8 +33,8 @@ class Place:
 
     @property
     def zpool(self) -> str | None:
-        """The ZFS pool below it; None where it is none."""
-        return self.source.partition("/")[0] if self.fstype == "zfs" else None
+        """The ZFS pool below it; None where it is none. Of a folder that is mounted from a dataset findmnt writes ``tank[/folder]``."""
+        return re.split(r"[/\[]", self.source, maxsplit=1)[0] if self.fstype == "zfs" else None
 
 
 def files(document: str, folder: str, host: str = "") -> tuple[BackupFile, ...]:

@@ -176,14 +176,20 @@ class IncusFacts:
 
     @cached_property
     def instances(self) -> tuple[Instance | UnreadInstance, ...]:
-        """All instances of all projects. Where their state did not come in time, their configuration, with status ``Unknown``."""
+        """All instances of all projects. Where their state did not come in time, their configuration, with status ``Unknown``.
+
+        A row without a configuration keeps its status, by which it is known as one of a member that is away.
+        """
         self._full()
         try:
             return self._list(url.INSTANCES, resources.instance)
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
-            return self._list(url.INSTANCES_CONFIG, lambda row: resources.instance({**row, "status": "Unknown"}))
+            return self._list(
+                url.INSTANCES_CONFIG,
+                lambda row: resources.instance(row if row["config"] is None else {**row, "status": "Unknown"}),
+            )
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:

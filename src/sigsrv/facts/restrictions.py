@@ -156,8 +156,12 @@ def _forbidden_disk(project: Config, device: Config) -> Iterator[str]:
 def _is_below(source: str, project: Config) -> bool:
     """Whether a path of the host is in one of restricted.devices.disk.paths; without that key every path is."""
     paths = project.get("restricted.devices.disk.paths", "")
-    within = posixpath.normpath(source).rstrip("/") + "/"
-    return not paths or any(within.startswith(posixpath.normpath(each).rstrip("/") + "/") for each in paths.split(","))
+    return not paths or any(_cleaned(source).startswith(_cleaned(each)) for each in paths.split(","))
+
+
+def _cleaned(path: str) -> str:
+    """A path as Incus compares it, with a slash at its end. That of / is //, which no path but / itself begins with."""
+    return re.sub("^/+", "/", posixpath.normpath(path)) + "/"
 
 
 def ranges(value: str) -> Ranges:

@@ -1,0 +1,31 @@
+"""Checks of images: what a finding says of where updates are switched off."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigsrv import data, examples, policy
+from sigsrv.evaluate import load_checks
+
+POLICIES = [policy.load()["IMG-001"]]
+CHECKS = load_checks(data.folder("checks"))
+
+
+@pytest.mark.parametrize(
+    ("server", "project", "place"),
+    [
+        ("0", "", "on the server (images.auto_update_interval is 0)"),
+        ("6", "0", "in the project default (images.auto_update_interval is 0)"),
+        ("0", "-1", "in the project default (images.auto_update_interval is -1)"),
+    ],
+)
+def test_where_updates_are_switched_off_is_named(server, project, place):
+    """What the project says wins over what the server says, so that one of them must be put right."""
+    content = examples.document()
+    content["cluster"]["server"]["config"]["images.auto_update_interval"] = server
+    content["cluster"]["projects"]["default"]["config"]["images.auto_update_interval"] = project
+
+    found = examples.findings(content, POLICIES, CHECKS)["IMG-001@cluster/default/1f00a1f00b1f"]
+
+    assert found.verdict == "fail"
+    assert found.observed.endswith(f"updates are off {place}")
