@@ -165,11 +165,17 @@ def test_only_the_site_s_users_are_in_incus_admin(facts, site, require):
         others.append(f"group {socket.group} may write to the socket")
     if socket.mode & 0o002:
         others.append(f"everybody may write to the socket (mode {socket.mode:04o})")
+    if facts.accounts.socket_has_acl:
+        others.append("others may write to the socket by an ACL: getfacl /var/lib/incus/unix.socket")
+    if not faults and not others and not facts.accounts.knows(socket.group):
+        reason = f"{facts.name}: no answer names the socket's group {socket.group}: who is in it is not known"
+        raise EvidenceError(reason, host=facts.name)
     by_hand = [f"{name} has {_ADMINS} as its own group" for name in primary] + others
     require(
         facts.name,
         not faults and not others,
-        expected=f"{_ADMINS}: {', '.join(sorted(allowed)) or 'nobody'}; the socket has mode 0660 and belongs to root and {_ADMINS}",
+        expected=f"{_ADMINS}: {', '.join(sorted(allowed)) or 'nobody'}; the socket has mode 0660, no ACL, and belongs to root and "
+        f"{_ADMINS}",
         observed="; ".join(faults + others)
         or f"{_ADMINS}: {', '.join(members.all) or 'nobody'}; {socket.mode:04o} {socket.owner} {socket.group}",
         fix={"group": _ADMINS, "users": listed, "refused": "; ".join(by_hand)},

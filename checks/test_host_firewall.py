@@ -20,8 +20,13 @@ def test_host_has_a_firewall_and_rules_of_incus_are_in_it(facts, site, require):
         )
         raise EvidenceError(reason, FailureKind.ABSENT, facts.name)
     rules = facts.firewall.rules
-    refusing = [chain for chain in rules.hooked("input") if chain.table != _INCUS and _refuses(rules, chain)]
-    open_to = [family for family, names in _families(facts).items() if not any(c.family in names for c in refusing)]
+    own = [chain for chain in rules.hooked("input") if chain.table != _INCUS]
+    refusing = {
+        family: [chain for chain in own if chain.family in names and _refuses(rules, chain, family)]
+        for family, names in _families(facts).items()
+    }
+    open_to = [family for family, chains in refusing.items() if not chains]
+    names = dict.fromkeys(f"{each.family} {each.table} {each.name}" for chains in refusing.values() for each in chains)
     faults = []
     if open_to:
         faults.append(f"no chain refuses what comes in by {' and '.join(open_to)}{_reachable(facts)}")
@@ -32,8 +37,7 @@ def test_host_has_a_firewall_and_rules_of_incus_are_in_it(facts, site, require):
         facts.name,
         not faults,
         expected="a chain on the hook input refuses what no rule accepts, and the chains of each managed bridge are loaded",
-        observed="; ".join(faults)
-        or f"{', '.join(f'{c.family} {c.table} {c.name}' for c in refusing)} refuses the rest",
+        observed="; ".join(faults) or f"{', '.join(names)} refuses the rest",
     )
 
 
@@ -46,16 +50,16 @@ def _families(facts):
     return needed
 
 
-def _refuses(rules, chain):
-    """Whether what no rule of a base chain accepts is refused: by a rule for all packets, or else by its policy."""
-    fate = _fate(rules, chain)
+def _refuses(rules, chain, family):
+    """Whether what no rule of a base chain accepts is refused: by a rule for all packets of a family, or else by its policy."""
+    fate = _fate(rules, chain, family)
     return fate == "refused" or (fate is None and chain.policy == "drop")
 
 
-def _fate(rules, chain, depth=0):
+def _fate(rules, chain, family, depth=0):
     """What becomes of a packet that meets no condition: ``refused``, ``accepted``, None where the chain lets it go on."""
     for rule in chain.rules:
-        verdict = _verdict(rule)
+        verdict = rule.verdict if rule.is_for_all(family) else None
         if verdict in _REFUSES:
             return "refused"
         if verdict in ("accept", "queue"):  # what a program in the queue does with it nobody sees here
@@ -64,18 +68,10 @@ def _fate(rules, chain, depth=0):
             return None
         if verdict in ("jump", "goto"):
             target = rules.chain(chain.family, chain.table, rule.target)
-            fate = _fate(rules, target, depth + 1) if target is not None and depth < _DEPTH else None
+            fate = _fate(rules, target, family, depth + 1) if target is not None and depth < _DEPTH else None
             if fate is not None or verdict == "goto":
                 return fate
     return None
-
-
-def _verdict(rule):
-    """The verdict of a rule for all packets, None of any other. iptables' own targets stand in an ``xt`` of nft's answer."""
-    if not rule.conditions:
-        return rule.verdict
-    targets = [each["xt"]["name"].lower() for each in rule.conditions if (each.get("xt") or {}).get("type") == "target"]
-    return targets[0] if len(targets) == len(rule.conditions) == 1 and targets[0] in _REFUSES else None
 
 
 def _wanted(facts, site):

@@ -39,7 +39,7 @@ def _warned(facts):
 
 @policy("HOST-009")
 def test_sshd_refuses_root_passwords(facts, site, require):
-    """What sshd itself says of its configuration, for anybody and for root."""
+    """What sshd itself says of its configuration, for anybody whom no Match block names and for root."""
     faults = []
     for who, settings in facts.machine.sshd.items():
         for key, value in settings.items():
@@ -49,8 +49,8 @@ def test_sshd_refuses_root_passwords(facts, site, require):
     require(
         facts.name,
         not faults,
-        expected="no password opens a session, nor root's: passwordauthentication, kbdinteractiveauthentication and "
-        "permitemptypasswords no, permitrootlogin prohibit-password or stricter",
+        expected="no password opens a session of root, nor of an account that no Match block names: passwordauthentication, "
+        "kbdinteractiveauthentication and permitemptypasswords no, permitrootlogin prohibit-password or stricter",
         observed="; ".join(faults) or "no password is asked for",
         fix={},
     )
@@ -72,9 +72,13 @@ def test_no_security_updates_are_pending_and_no_reboot_is_due(facts, site, requi
 
 
 def _debian(facts):
-    """What is wrong, and what was seen. Old lists know of no update, so each archive for security must be young."""
+    """What is wrong, and what was seen. Old lists know of no update, so each archive for security must be young.
+
+    One must be that of the host's own release: that of another has no update for it, and is young all the same.
+    """
     faults, seen = [], []
     archives = [each for each in facts.updates.releases if each.is_security]
+    release = facts.machine.os.codename
     for archive in archives:
         age = (facts.collected - archive.made) / _DAY
         if age < -1:
@@ -84,10 +88,10 @@ def _debian(facts):
         (faults if age > _LISTS_DAYS else seen).append(
             f"{archive.codename or archive.suite} is of {_date(archive.made)}"
         )
-    if archives:
+    if any(not release or each.secures(release) for each in archives):
         faults += _pending(facts)
     else:
-        faults.append("no archive for security was ever fetched")
+        faults.append(f"no archive for security{f' of {release}' if release else ''} was ever fetched")
     return faults + _reboot(facts), [
         *seen,
         "no security update is pending",
@@ -125,7 +129,10 @@ def _reboot(facts):
 
 
 def _nixos(facts, site):
-    """What is wrong, and what was seen. A rebuild from an old package set renews the profile, so both must be young."""
+    """What is wrong, and what was seen. A rebuild from an old package set renews the profile, so both must be young.
+
+    The profile is what is booted next: ``nixos-rebuild boot`` changes it, and not what runs.
+    """
     system, limit = facts.updates.nixos, site.thresholds.update_days
     faults, seen = [], [f"version {system.version}"]
     for what, when in (("profile", system.switched), ("package set", system.nixpkgs)):
@@ -140,6 +147,8 @@ def _nixos(facts, site):
         )
     if system.booted != system.current:
         faults.append(f"{system.booted} runs, {system.current} is installed")
+    if system.running not in system.next:
+        faults.append(f"{system.running} runs, {system.next[0]} is booted next")
     return faults, seen
 
 

@@ -153,6 +153,30 @@ def test_only_listed_members_of_a_group_are_taken_out():
     assert found["AUTH-004@sigsrv/sigsrv"].observed == "bob is in incus-admin; carol has incus-admin as its own group"
 
 
+def test_an_acl_on_the_socket_is_a_person_s():
+    """Whom it lets in the probe does not tell, and taking it away is no matter of groups."""
+    content = examples.document()
+    content["minisrv"]["probes"]["socket-acl"] = content["minisrv"]["probes"]["socket-acl"].replace("---- ", "----+ ")
+
+    found = judged(content)["AUTH-004@minisrv/minisrv"]
+
+    wanted = "others may write to the socket by an ACL: getfacl /var/lib/incus/unix.socket"
+    assert (found.observed, found.fix) == (wanted, {"group": "incus-admin", "users": [], "refused": wanted})
+
+
+def test_a_socket_of_a_group_that_no_answer_names_is_unknown():
+    """Where something is wrong already, that is told all the same."""
+    content = examples.document()
+    content["minisrv"]["probes"] |= {"groups": "root:x:0:\n", "admin-group": {"rc": 2}}
+    content["sigsrv"]["probes"] |= {**content["minisrv"]["probes"], "socket-mode": "666 root incus-admin"}
+
+    found = judged(content)
+
+    assert found["AUTH-004@minisrv/minisrv"].verdict == "error"
+    assert "no answer names the socket's group incus-admin" in found["AUTH-004@minisrv/minisrv"].reason
+    assert found["AUTH-004@sigsrv/sigsrv"].observed == "everybody may write to the socket (mode 0666)"
+
+
 @pytest.mark.parametrize(
     ("offline", "healing", "settle", "refused"),
     [

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import socket as sockets
+import struct
+import subprocess
+
 import pytest
 
-from sigsrv.collect.evidence import Answer, Evidence
+from sigsrv.collect import probes
+from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import HostFacts
-from sigsrv.facts.accounts import Membership, Socket, groups, own_groups, socket
+from sigsrv.facts.accounts import Membership, Socket, groups, has_acl, own_groups, socket
 from sigsrv.facts.packages import installed, is_older
 
 GROUPS = "root:x:0:\nincus:x:995:alice\nincus-admin:x:994:root,ops\nold-admin:x:994:bob\n"
+NAMED = "incus-admin:x:994:root,ops\n"
 PASSWD = "root:x:0:994:root:/root:/bin/bash\nops:x:1000:1000::/home/ops:/bin/sh\ncarol:x:1001:994:C:/home/c:/bin/sh\n"
 
 
 def host(**answers: Answer) -> HostFacts:
-    probes = {"groups": Answer("getent group", 0, GROUPS), "passwd": Answer("getent passwd", 0, PASSWD)}
-    return HostFacts("h", "h", Evidence("h", 0.0, probes=probes | {k.replace("_", "-"): v for k, v in answers.items()}))
+    told = {"groups": Answer("getent group", 0, GROUPS), "passwd": Answer("getent passwd", 0, PASSWD)}
+    told["admin-group"] = Answer("getent group incus-admin", 0, NAMED)
+    return HostFacts("h", "h", Evidence("h", 0.0, probes=told | {k.replace("_", "-"): v for k, v in answers.items()}))
 
 
 def test_members_are_those_listed_and_those_whose_own_group_it_is():
@@ -29,6 +37,49 @@ def test_members_are_those_listed_and_those_whose_own_group_it_is():
 def test_a_group_that_is_not_there_has_no_members():
     """A host may have been set up without it."""
     assert host().accounts.members("wheel").all == ()
+
+
+def test_a_group_that_a_directory_does_not_list_is_known_by_its_name():
+    """SSSD lists no group and no account by default: whoever is in the group shows where it is asked for alone."""
+    listed = Answer("getent group", 0, "root:x:0:\n")
+    named = Answer("getent group incus-admin", 0, "incus-admin:*:1000:alice\n")
+
+    found = host(groups=listed, admin_group=named).accounts
+
+    assert found.members("incus-admin") == Membership(("alice",), ("ops",))
+    assert found.knows("incus-admin")
+    assert not found.knows("incus")
+
+
+def test_the_members_of_all_answers_are_members():
+    """The host's own file and a directory may each have a group of that name, with members of its own."""
+    named = Answer("getent group incus-admin", 0, "incus-admin:*:5000:alice\n")
+
+    assert host(admin_group=named).accounts.members("incus-admin") == Membership(("alice", "bob", "ops"), ("carol",))
+
+
+def test_a_name_that_nobody_knows_is_an_answer():
+    """getent ends with 2 then; the list counts as before."""
+    unknown = Answer("getent group incus-admin", 2)
+
+    assert host(admin_group=unknown).accounts.members("incus-admin").listed == ("bob", "ops")
+    assert not host(groups=Answer("g", 0, "root:x:0:\n"), admin_group=unknown).accounts.knows("incus-admin")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer("getent", 0, ""),
+        Answer("getent", 0, "incus-admin:x"),
+        Answer("getent", 1, "", "it broke"),
+        Answer("getent", 2, "incus-admin:x:1:"),
+        Answer("getent", failure=Failure(FailureKind.TIMEOUT, "no end in 5 s")),
+    ],
+)
+def test_a_group_that_can_t_be_asked_for_by_its_name_is_unknown(answer):
+    """Whoever the list does not tell of may be in it."""
+    with pytest.raises(EvidenceError):
+        host(admin_group=answer).accounts.members("incus-admin")
 
 
 @pytest.mark.parametrize("document", ["", "{}", "root:x:0", "root:x:zero:", ":x:0:", "a:b:1:c:d", "Permission denied"])
@@ -62,6 +113,59 @@ def test_a_socket_that_is_not_there_is_a_daemon_that_is_down():
         with pytest.raises(EvidenceError) as caught:
             _ = host(socket_mode=answer).accounts.socket
         assert caught.value.kind is kind
+
+
+LISTED = f"srw-rw---- 1 root incus-admin 0 Nov 18 01:00 {probes.SOCKET}\n"
+
+
+def test_an_acl_shows_as_a_plus_after_the_mode():
+    """A dot there is a label of SELinux, which lets nobody in."""
+    assert has_acl(LISTED.replace("---- ", "----+ "))
+    assert not has_acl(LISTED)
+    assert not has_acl(LISTED.replace("---- ", "----. "))
+    assert host(socket_acl=Answer("ls", 0, LISTED.replace("---- ", "----+ "))).accounts.socket_has_acl
+
+
+@pytest.mark.parametrize(
+    "document", ["", "{}", "total 0\n", LISTED[:30], LISTED.replace("srw", "lrw"), LISTED.replace("---- ", "----? ")]
+)
+def test_what_is_no_line_of_a_socket_tells_nothing_of_an_acl(document):
+    """Never that there is none."""
+    with pytest.raises(EvidenceError, match="ls"):
+        has_acl(document)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux")
+def test_the_probe_of_the_socket_shows_an_acl_that_its_mode_hides(tmp_path):
+    """With the programs of this machine: one account is let to a socket of the same mode, owner and group."""
+    path = tmp_path / "unix.socket"
+    with sockets.socket(sockets.AF_UNIX) as listening:
+        listening.bind(str(path))
+        path.chmod(0o660)
+        (listed,) = [each.command for each in probes.TABLE if each.id == "socket-acl"]
+
+        def shows_an_acl():
+            command = [str(path) if word == probes.SOCKET else word for word in listed]
+            line = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            return has_acl(line.replace(str(path), probes.SOCKET))
+
+        assert not shows_an_acl()
+        entries = [
+            (0x01, 6, 0xFFFFFFFF),
+            (0x02, 6, 12345),
+            (0x04, 6, 0xFFFFFFFF),
+            (0x10, 6, 0xFFFFFFFF),
+            (0x20, 0, 0xFFFFFFFF),
+        ]
+        value = struct.pack("<I", 2) + b"".join(
+            struct.pack("<HHI", *entry) for entry in entries
+        )  # acl(5), as the kernel has it
+        try:
+            os.setxattr(path, "system.posix_acl_access", value)
+        except OSError as cause:
+            pytest.skip(f"no ACLs here: {cause.strerror}")
+        assert shows_an_acl()
+        assert path.stat().st_mode & 0o777 == 0o660
 
 
 def test_packages_that_are_not_installed_are_left_out():

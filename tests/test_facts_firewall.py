@@ -91,6 +91,85 @@ def test_a_rule_that_logs_and_drops_is_for_every_packet():
     assert Rule(({"log": None},)).verdict is None
 
 
+COMMENT = {"xt": {"type": "match", "name": "comment"}}
+FROM_ANY = {
+    "match": {
+        "op": "==",
+        "left": {"payload": {"protocol": "ip", "field": "saddr"}},
+        "right": {"prefix": {"addr": "0.0.0.0", "len": 0}},
+    }
+}
+STATES = ["established", "related", "new"]
+
+
+def matched(left: dict, right: object, op: str = "==") -> dict:
+    return {"match": {"op": op, "left": left, "right": right}}
+
+
+@pytest.mark.parametrize("name", ["ACCEPT", "DROP", "REJECT"])
+def test_a_target_of_iptables_is_a_verdict_and_a_comment_no_condition(name):
+    """Each packet meets a comment; what else iptables brings may be met by some alone."""
+    target = {"xt": {"type": "target", "name": name}}
+
+    assert (Rule((COMMENT, target)).conditions, Rule((COMMENT, target)).verdict) == ((), name.lower())
+    for other in (
+        {"xt": {"type": "match", "name": "conntrack"}},
+        {"xt": {"type": "target", "name": "comment"}},
+        {"xt": {"type": "match", "name": name}},
+        {"xt": None},
+    ):
+        assert Rule((other, {"accept": None})).conditions == (other,)
+    assert Rule(({"xt": {"type": "target", "name": "MARK"}},)).verdict is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "families"),
+    [
+        (FROM_ANY, ["IPv4"]),
+        (matched({"payload": {"protocol": "ip6", "field": "daddr"}}, {"prefix": {"addr": "::", "len": 0}}), ["IPv6"]),
+        (matched({"payload": {"protocol": "ip", "field": "saddr"}}, {"prefix": {"addr": "10.0.0.0", "len": 8}}), []),
+        (matched({"payload": {"protocol": "ip", "field": "saddr"}}, "10.0.0.1"), []),
+        (matched({"payload": {"protocol": "ip", "field": "saddr"}}, {"prefix": 0}), []),
+        ({"match": {**FROM_ANY["match"], "op": "!="}}, []),
+        (matched({"meta": {"key": "nfproto"}}, "ipv4"), ["IPv4"]),
+        (matched({"meta": {"key": "nfproto"}}, {"set": ["ipv4", "ipv6"]}), ["IPv4", "IPv6"]),
+        (matched({"meta": {"key": "protocol"}}, "ip6"), ["IPv6"]),
+        (matched({"meta": {"key": "l4proto"}}, "ip"), []),
+        (matched({"ct": {"key": "state"}}, STATES, "in"), ["IPv4", "IPv6"]),
+        (matched({"ct": {"key": "state"}}, [*STATES, "invalid", "untracked"], "in"), ["IPv4", "IPv6"]),
+        (matched({"ct": {"key": "state"}}, {"set": STATES}), ["IPv4", "IPv6"]),
+        (matched({"ct": {"key": "state"}}, STATES), []),  # all of them at once
+        (matched({"ct": {"key": "state"}}, STATES[:2], "in"), []),
+        (matched({"ct": {"key": "state"}}, {"set": STATES}, "!="), []),
+        (matched({"ct": {"key": "direction"}}, STATES, "in"), []),
+        ({"match": None}, []),
+        ({"limit": {"rate": 3, "per": "second"}}, []),
+    ],
+)
+def test_a_condition_that_all_packets_of_a_family_meet_is_none_for_it(condition, families):
+    """As nft 1.0 and 1.1 print rules on any address, on the family, on all states of a connection."""
+    rule_of = Rule((condition, {"accept": None}))
+
+    assert [family for family in ("IPv4", "IPv6") if rule_of.is_for_all(family)] == families
+    assert not Rule((condition, {"limit": {}}, {"accept": None})).is_for_all("IPv4")
+
+
+def test_a_rule_for_all_of_a_family_before_an_acl_is_told():
+    """What it accepts never meets the rules of the ACL."""
+    names = [f"{prefix}.a" for prefix in ("acl", "aclin", "aclout", "aclfwd")]
+    hooks = dict(zip(names[1:], ("input", "output", "forward"), strict=True))
+    base = {"type": "filter", "prio": 0, "policy": "accept"}
+    chains = [{**CHAIN["chain"], "name": n, **({**base, "hook": hooks[n]} if n in hooks else {})} for n in names]
+    rules = [rule(DROP) for _ in range(3)]
+    for name, keys in (("aclin.a", ["iifname"]), ("aclout.a", ["oifname"]), ("aclfwd.a", ["iifname", "oifname"])):
+        rules += [rule(on_interface(key, "a"), {"jump": {"target": "acl.a"}}, chain=name) for key in keys]
+    before = rule(FROM_ANY, {"accept": None}, chain="aclfwd.a")
+
+    rows = [TABLE, *({"chain": chain} for chain in chains)]
+    assert ruleset(document(*rows, *rules)).missing_of_acls("a") == ()
+    assert ruleset(document(*rows, before, *rules)).missing_of_acls("a") == ("aclfwd.a has a rule for every packet",)
+
+
 def test_a_host_without_any_rule_is_a_complete_answer():
     """What `nft flush ruleset` leaves."""
     found = of("nft", document()).rules

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
+from sigsrv.collect import probes
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import host
 from sigsrv.facts.host import Filesystem, MachineFacts, Skew
+from tests.namespaces import needs_root
 
 GIB = 1024**3
 HEADER = "Filesystem              Type        1B-blocks        Used       Avail   Inodes  IUsed Mounted on\n"
@@ -16,11 +20,11 @@ UNREADABLE = ["", "[]", "{}", "null", "Permission denied"]
 
 
 def of(**answers: Answer | str) -> MachineFacts:
-    probes = {
+    told = {
         name.replace("_", "-"): Answer(name, 0, answer) if isinstance(answer, str) else answer
         for name, answer in answers.items()
     }
-    return MachineFacts(Evidence("minisrv", 0.0, probes=probes))
+    return MachineFacts(Evidence("minisrv", 0.0, probes=told))
 
 
 def fs(source: str, kind: str, used: int, available: int, target: str) -> Filesystem:
@@ -128,6 +132,31 @@ def test_the_system_s_name_is_read_as_a_shell_would():
     assert not found.is_any("nixos")
 
 
+@pytest.mark.parametrize(
+    ("lines", "codename"),
+    [
+        ("ID=debian\nVERSION_CODENAME=trixie\n", "trixie"),
+        ("ID=linuxmint\nVERSION_CODENAME=wilma\nUBUNTU_CODENAME=noble\n", "noble"),
+        ("ID=linuxmint\nDEBIAN_CODENAME=bookworm\nVERSION_CODENAME=faye\n", "bookworm"),
+        ("ID=debian\nVERSION_CODENAME=\n\n", ""),
+    ],
+)
+def test_a_release_has_the_name_that_its_packages_have(lines, codename):
+    """A derivative names its own release, and the one that it is made of."""
+    assert host.os_release(lines).codename == codename
+
+
+@needs_root
+def test_the_cpus_that_are_counted_are_online(tmp_path):
+    """With the programs of this machine, which are told that one is online, however many it has or could have."""
+    (command,) = [each.shell for each in probes.TABLE if each.id == "cpus"]
+    (tmp_path / "online").write_text("0\n")
+    laid = f"mount --bind {tmp_path}/online /sys/devices/system/cpu/online && exec {command}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", laid], capture_output=True, text=True, check=True)
+
+    assert of(cpus=done.stdout).cpus == 1
+
+
 def test_of_a_setting_that_stands_twice_sshd_takes_the_first():
     """Keys that are of no interest may stand there any number of times."""
     said = "port 22\nport 23\npermitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
@@ -160,6 +189,7 @@ def test_unreadable_output_is_an_error(view, text):
         (host.filesystems, HEADER + ROOT + "/dev/sdb ext4 0 0 0 0 0 /srv\n"),
         (host.os_release, 'ID="debian\n'),
         (host.os_release, "ID=\n"),
+        (host.os_release, "ID=debian\nVERSION_CODEN"),
         (
             host.sshd_settings,
             "permitrootlogin\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n",

@@ -31,6 +31,7 @@ Inst kern [1.0] (2 Debian:12.9/stable, Debian:12-updates/stable-updates [all]) [
 Conf held (1.1 Debian-Security:12/stable-security [amd64])
 """
 NIX = '{"nixosVersion":"25.05.20260102.ac62194","nixpkgsRevision":"x"}\n1795000000\n/nix/store/a/bzImage\n/nix/store/b/bzImage\n'
+NIX += "/nix/store/next-nixos\n/nix/store/now-nixos\n"
 
 
 def test_an_archive_says_itself_what_it_is_and_when_it_was_made():
@@ -48,6 +49,24 @@ def test_an_archive_says_itself_what_it_is_and_when_it_was_made():
         ("b_Release", True, 1795456316.0),
         ("c_Release", False, 1795456316.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "release"),
+    [
+        ("Label: Debian-Security|Suite: stable-security|Codename: trixie-security", "trixie"),
+        ("Label: Debian-Security|Suite: oldstable-security|Codename: bookworm-security", "bookworm"),
+        ("Label: Ubuntu|Suite: noble-security|Codename: noble", "noble"),
+        ("Label: UbuntuESM|Suite: noble-infra-security|Codename: noble", ""),
+        ("Label: Debian|Suite: stable-updates|Codename: trixie-updates", ""),
+    ],
+)
+def test_an_archive_for_security_is_that_of_one_release(fields, release):
+    """One of the release before brings no update for this one, however young it is."""
+    lines = [f"{LISTS}a_InRelease:{field}\n" for field in (*fields.split("|"), "Date: Mon, 23 Nov 2026 17:51:56 UTC")]
+    (found,) = updates.releases("".join(lines))
+
+    assert [name for name in ("trixie", "bookworm", "noble") if found.secures(name)] == ([release] if release else [])
 
 
 def test_what_apt_would_do_is_read_with_where_it_comes_from():
@@ -91,6 +110,14 @@ def test_the_kernels_that_could_be_booted_and_the_one_that_runs():
     assert len(found.installed) == 3
 
 
+def test_nixos_tells_what_is_booted_next_and_what_runs():
+    """The profile is changed by a rebuild that waits for its boot, what runs is not."""
+    found = updates.nixos(NIX)
+
+    assert (found.booted, found.current) == ("/nix/store/a/bzImage", "/nix/store/b/bzImage")
+    assert (found.next, found.running) == (("/nix/store/next-nixos",), "/nix/store/now-nixos")
+
+
 def test_a_nixos_version_tells_the_day_of_its_packages():
     """Where it has one."""
     found = updates.nixos(NIX)
@@ -120,6 +147,8 @@ def test_unreadable_output_is_an_error(view, text):
         (updates.boot, "6.12.9-amd64\n#1\n/etc/passwd\n"),
         (updates.nixos, NIX.replace("/nix/store/a/bzImage\n", "")),
         (updates.nixos, NIX.replace("1795000000", "lately")),
+        (updates.nixos, NIX.replace("/nix/store/next-nixos\n", "")),
+        (updates.nixos, NIX.replace("/nix/store/now-nixos", "")),
     ],
 )
 def test_half_an_answer_is_an_error(view, text):

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # updates: what a host knows of updates is its own: two package archives, one of them for security, one installed package that both
-# have, one kernel. Nothing of it can be fetched or installed. So a scan finds the same on each machine, and faults can change it.
+# have, one kernel. The archives are of the host's own release, whatever their files are called. Nothing of it can be fetched or
+# installed. So a scan finds the same on each machine, and faults can change it.
 
 # shellcheck disable=SC2034 # for the faults
 LISTS=/var/lib/apt/lists   # on the host
@@ -11,9 +12,9 @@ write_updates() { # HOST: its state folder is the working directory of its pid 1
   local dir=$STATE/$1
   mkdir -p "$dir"/apt/lists/{partial,auxfiles} "$dir/boot"
   stanza sigsrv-lab-tool 1.0 "Status: install ok installed" >"$dir/apt/status"
-  release Debian stable bookworm "$(date +%s)" >"$dir/apt/lists/${STABLE}_InRelease"
+  release Debian stable "$CODENAME" "$(date +%s)" >"$dir/apt/lists/${STABLE}_InRelease"
   stanza sigsrv-lab-tool 1.0 >"$dir/apt/lists/${STABLE}_main_binary-amd64_Packages"
-  release Debian-Security stable-security bookworm-security "$(date +%s)" >"$dir/apt/lists/${SECURITY}_InRelease"
+  release Debian-Security stable-security "$CODENAME-security" "$(date +%s)" >"$dir/apt/lists/${SECURITY}_InRelease"
   stanza sigsrv-lab-tool 1.0 >"$dir/apt/lists/${SECURITY}_main_binary-amd64_Packages"
   : >"$dir/boot/vmlinuz-$(uname -r)"   # a name is all that a scan looks at
 }

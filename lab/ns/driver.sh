@@ -13,6 +13,7 @@ MARK=made-by-sigsrv-lab           # a file in $STATE: only what bears it is ever
 NEEDS_ROOT="it makes namespaces, links and loop devices"
 OPTION=
 CLIENTS=$LAB                     # where ssh_config, site.yaml and so on are written
+CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)   # the hosts' release is the machine's
 SUBNET=10.213.7
 UPLINK=siglab0                   # bridge outside; each host hangs on it with a veth pair
 declare -gA ADDRESS=([sigsrv]=$SUBNET.1 [minisrv]=$SUBNET.2)

@@ -14,6 +14,7 @@ MARK=made-by-sigsrv-lab
 NEEDS_ROOT="it makes the image of a whole system"
 OPTION=--lab=vm
 CLIENTS=$LAB/vm
+CODENAME=trixie                     # the release that the machines run
 declare -gA ADDRESS=([sigsrv]=10.77.0.1 [minisrv]=10.77.0.2)   # on the trunk, untagged: what the cluster says to itself
 declare -gA SSH_PORT=([sigsrv]=21401 [minisrv]=21402)          # of 127.0.0.1, forwarded to the guest
 declare -gA API_PORT=([sigsrv]=21441 [minisrv]=21442)

@@ -4,7 +4,7 @@
 # shellcheck disable=SC2034 # for missing_packages
 PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring openssh-client busybox-static procps jq e2fsprogs)
 # shellcheck disable=SC2034 # for lab.sh
-SUITE=trixie
+SUITE=$CODENAME
 
 install_packages() {
   local missing log=$STATE/apt.log

@@ -79,10 +79,12 @@ _REBOOT = (
     "uname -r && uname -v || exit; ls -d /run/reboot-required /boot/vmlinuz-* 2>/dev/null; "
     "dpkg-query -W -f '${Version}\\n' \"linux-image-$(uname -r)\" 2>/dev/null; true"
 )
-# What one kind of system alone has: on another the answer is empty, and no failure.
+# What one kind of system alone has: on another the answer is empty, and no failure. The profile is what is booted next.
 _NIXOS = (
     "command -v nixos-version >/dev/null || exit 0; nixos-version --json && stat -c %Y /nix/var/nix/profiles/system && "
-    "readlink /run/booted-system/kernel /run/current-system/kernel"
+    "readlink /run/booted-system/kernel /run/current-system/kernel && "
+    "readlink -f /nix/var/nix/profiles/system /run/current-system && "
+    "{ readlink -f /nix/var/nix/profiles/system/specialisation/* 2>/dev/null; true; }"
 )
 
 _PACKAGES = f"command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '{PACKAGE_FORMAT}' {' '.join(PACKAGES)}"
@@ -125,13 +127,18 @@ TABLE = (
     Probe("os-release", ("cat", "/etc/os-release"), "facts.host"),
     Probe("packages", ("sh", "-c", _PACKAGES), "facts.host"),
     Probe("groups", ("getent", "group"), "facts.accounts"),
+    # A directory (LDAP) may keep its groups from a list of all, and tell of one that is asked for by its name.
+    Probe("admin-group", ("getent", "group", "incus-admin"), "facts.accounts"),
     Probe("passwd", ("getent", "passwd"), "facts.accounts"),
     Probe("socket-mode", ("stat", "-c", "%a %U %G", SOCKET), "facts.accounts"),
+    # stat does not tell of an ACL, ls does, with a +.
+    Probe("socket-acl", ("ls", "-ld", SOCKET), "facts.accounts"),
     Probe("journal", ("journalctl", *_JOURNAL, "--since=-24h"), "facts.journal", timeout_s=8, root=True),
     Probe("journal-newest", ("journalctl", *_NEWEST), "facts.journal", timeout_s=8, root=True),
     Probe("meminfo", ("cat", "/proc/meminfo"), "facts.host"),
     Probe("loadavg", ("cat", "/proc/loadavg"), "facts.host"),
-    Probe("cpus", ("nproc", "--all"), "facts.host"),
+    # Those that are online: nproc --all counts those that could be, nproc those that it may use itself.
+    Probe("cpus", ("getconf", "_NPROCESSORS_ONLN"), "facts.host"),
     Probe("filesystems", ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"), "facts.host", root=True),
     # It starts a service that answers it.
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host", timeout_s=8),

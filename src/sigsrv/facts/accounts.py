@@ -1,17 +1,21 @@
 """facts.accounts: the accounts and groups of one host, and who may write to the socket of Incus.
 
-Room: facts. May import errors and collect. Source: getent(1), passwd(5), group(5), stat(1).
+Room: facts. May import errors and collect. Source: getent(1), passwd(5), group(5), stat(1), ls(1).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
+from sigsrv.collect.probes import SOCKET
 from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts.reading import output, probe, reading
+from sigsrv.facts.reading import command_failed, output, probe, reading
+
+_NO_SUCH_KEY = 2  # getent's status
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,15 @@ def socket(document: str, host: str = "") -> Socket:
         return Socket(int(mode, 8), owner, group)
 
 
+def has_acl(document: str, host: str = "") -> bool:
+    """Whether a POSIX ACL lets others to the socket, of ``ls -ld``. Raises EvidenceError where it is anything else."""
+    with reading("ls", host):
+        found = re.fullmatch(rf"s[-rwxsStT]{{9}}([.+]?) .* {re.escape(SOCKET)}\n?", document)
+        if found is None:
+            raise ValueError(f"not the line of a socket: {document[:80]!r}")
+        return found[1] == "+"
+
+
 def _named(name: str) -> str:
     if not name:
         raise ValueError("a line without a name")
@@ -89,7 +102,14 @@ class AccountFacts:
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
-        return groups(output(self.evidence, "groups"), self.evidence.host)
+        """Those that are listed, and Incus's own as it is told by its name: a directory may not list its groups."""
+        listed = groups(output(self.evidence, "groups"), self.evidence.host)
+        answer = probe(self.evidence, "admin-group")
+        if answer.rc == _NO_SUCH_KEY and not answer.stdout:
+            return listed
+        if answer.rc != 0:
+            raise command_failed(self.evidence.host, "admin-group", answer)
+        return (*listed, *groups(answer.stdout, self.evidence.host))
 
     @cached_property
     def _own_groups(self) -> Mapping[str, int]:
@@ -102,6 +122,10 @@ class AccountFacts:
         primary = {name for name, gid in self._own_groups.items() if gid in numbers}
         return Membership(tuple(sorted(listed - {"root"})), tuple(sorted(primary - {"root"})))
 
+    def knows(self, group: str) -> bool:
+        """Whether any answer names a group: of another who is in it is not known."""
+        return any(each.name == group for each in self._groups)
+
     @cached_property
     def socket(self) -> Socket:
         """The socket of Incus. Raises EvidenceError, of kind DOWN where there is none: the daemon is not there."""
@@ -110,3 +134,8 @@ class AccountFacts:
         if answer.rc != 0 and "No such file" in answer.stderr:
             raise EvidenceError(f"{host}: there is no socket of Incus", FailureKind.DOWN, host)
         return socket(output(self.evidence, "socket-mode"), host)
+
+    @cached_property
+    def socket_has_acl(self) -> bool:
+        """Whether others than its mode tells may use the socket."""
+        return has_acl(output(self.evidence, "socket-acl"), self.evidence.host)

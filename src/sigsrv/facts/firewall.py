@@ -20,6 +20,9 @@ Key = tuple[str, str, str]  # family, table, chain
 _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
 _COUNTED = frozenset({"counter", "last"})  # they hold what has passed so far, not what is wanted
 _FAMILIES = ("IPv4", "IPv6")  # as the probe bridge-nf asks for them
+_XT_VERDICTS = frozenset({"accept", "drop", "reject"})  # targets of iptables, which stand in an ``xt`` of nft's answer
+_STATES = ("new", "established", "related")  # of connections: what has none of them belongs to no connection
+_PROTOCOLS = {"IPv4": ("ip", "ipv4"), "IPv6": ("ip6", "ipv6")}  # of a family, and its name in nfproto
 _LEAST_RULES = 3  # what is established, and the default action for egress and for ingress
 # The base chains that Incus makes for the ACLs of a network: where they are hooked, and by which side they lead to the rules.
 _ACL_HOOKS = {
@@ -39,7 +42,7 @@ class Rule:
     @property
     def verdict(self) -> str | None:
         """What becomes of a packet that meets it: ``accept``, ``drop``, ``reject``, ``jump`` ...; None where it goes on."""
-        return next((key for statement in self.expr for key in statement if key in _VERDICTS), None)
+        return next((found for found in map(_verdict, self.expr) if found), None)
 
     @property
     def target(self) -> str | None:
@@ -49,8 +52,13 @@ class Rule:
 
     @property
     def conditions(self) -> tuple[Statement, ...]:
-        """The statements that not every packet gets past: not its verdict, a log or a mark. None: it is for every packet."""
-        return tuple(each for each in self.expr if not set(each) & (_VERDICTS | _SILENT))
+        """The statements that not every packet gets past: not its verdict, a log, a mark or a comment. None: it is for every packet."""
+        free = [_verdict(each) or set(each) & _SILENT or _xt(each) == ("match", "comment") for each in self.expr]
+        return tuple(each for each, passes in zip(self.expr, free, strict=True) if not passes)
+
+    def is_for_all(self, family: str) -> bool:
+        """Whether it is for every packet of a family, ``IPv4`` or ``IPv6``."""
+        return all(_all_meet(each, family) for each in self.conditions)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,8 @@ class Ruleset:
                 if ((on_interface(key, network),), "jump", rules)
                 not in [(rule.conditions, rule.verdict, rule.target) for rule in chain.rules]
             ]
-            if any(rule.verdict and not rule.conditions and rule.target != rules for rule in chain.rules):
+            others = [rule for rule in chain.rules if rule.verdict and rule.target != rules]
+            if any(rule.is_for_all(family) for rule in others for family in _FAMILIES):
                 missing.append(f"{chain.name} has a rule for every packet")
         return tuple(missing)
 
@@ -119,6 +128,40 @@ class Ruleset:
 def on_interface(key: str, name: str) -> Statement:
     """The condition that a packet came in by, or goes out by, a link. key: ``iifname`` or ``oifname``."""
     return {"match": {"op": "==", "left": {"meta": {"key": key}}, "right": name}}
+
+
+def _verdict(statement: Statement) -> str | None:
+    kind, name = _xt(statement)
+    if kind == "target" and name.lower() in _XT_VERDICTS:
+        return name.lower()
+    return next((key for key in statement if key in _VERDICTS), None)
+
+
+def _xt(statement: Statement) -> tuple[str, str]:
+    """The type and the name of an extension of iptables; "" of any other statement, and where an old nft tells neither."""
+    told = statement.get("xt")
+    return (str(told.get("type")), str(told.get("name"))) if isinstance(told, Mapping) else ("", "")
+
+
+def _all_meet(statement: Statement, family: str) -> bool:
+    """Whether each packet of a family meets a condition: on its family, on an address of all, on the states of all connections."""
+    match = statement.get("match")
+    if not isinstance(match, Mapping):
+        return False
+    left, right = match.get("left"), match.get("right")
+    found = right.get("set") if isinstance(right, Mapping) and "set" in right else right
+    if match.get("op") != ("in" if found is right and isinstance(right, list) else "=="):
+        return False
+    values = found if isinstance(found, list) else [found]
+    protocol, name = _PROTOCOLS[family]
+    if left == {"ct": {"key": "state"}}:
+        return all(state in values for state in _STATES)
+    if left in [{"payload": {"protocol": protocol, "field": field}} for field in ("saddr", "daddr")]:
+        prefixes = [each["prefix"] for each in values if isinstance(each, Mapping) and "prefix" in each]
+        return any(isinstance(each, Mapping) and each.get("len") == 0 for each in prefixes)
+    return (left == {"meta": {"key": "nfproto"}} and name in values) or (
+        left == {"meta": {"key": "protocol"}} and protocol in values
+    )
 
 
 def ruleset(document: str, host: str = "") -> Ruleset:

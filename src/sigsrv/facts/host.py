@@ -27,6 +27,8 @@ _SHARED = 0.99
 _DF_HEADER = re.compile(r"Filesystem +Type +1B-blocks +Used +Avail +Inodes +IUsed +Mounted on")
 _DF_ROW = re.compile(r"(\S.*?) +(\S+) +(\d+|-) +(\d+|-) +(-?\d+|-) +(\d+|-) +(\d+|-) (/.*)")
 _DF_REFUSED = re.compile(r"df: (.+): ([^:]+)")
+# A derivative (Linux Mint) has a name of its own for its release, and names beside it the one whose packages it takes.
+_CODENAMES = ("UBUNTU_CODENAME", "DEBIAN_CODENAME", "VERSION_CODENAME")
 _SSHD_WANTED = ("permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords")
 
 
@@ -74,11 +76,12 @@ class Skew:
 
 @dataclass(frozen=True)
 class OsRelease:
-    """Which system it is. like: the systems that it descends from."""
+    """Which system it is. like: the systems that it descends from; codename: of the release that it takes packages from, "" of none."""
 
     id: str
     like: tuple[str, ...]
     name: str
+    codename: str
 
     def is_any(self, *names: str) -> bool:
         return bool({self.id, *self.like} & set(names))
@@ -208,15 +211,18 @@ def _seconds(value: str) -> float:
 
 
 def os_release(document: str, host: str = "") -> OsRelease:
-    """document: ``/etc/os-release``. Raises EvidenceError where it names no ID. Source: os-release(5)."""
+    """document: ``/etc/os-release``. Raises EvidenceError where it names no ID, or a line is cut off. Source: os-release(5)."""
     with reading("/etc/os-release", host):
         rows = {}
         for line in document.splitlines():
             key, mark, value = line.partition("=")
-            if mark and re.fullmatch(r"[A-Z0-9_]+", key):
+            if not mark and line.strip() and not line.startswith("#"):
+                raise ValueError(f"{line[:40]!r} sets nothing")
+            if re.fullmatch(r"[A-Z0-9_]+", key):
                 rows[key] = " ".join(shlex.split(value))
         name = text(rows["ID"], "ID")
-        return OsRelease(name, tuple(rows.get("ID_LIKE", "").split()), rows.get("PRETTY_NAME", name))
+        codename = next((rows[key] for key in _CODENAMES if rows.get(key)), "")
+        return OsRelease(name, tuple(rows.get("ID_LIKE", "").split()), rows.get("PRETTY_NAME", name), codename)
 
 
 def sshd_settings(document: str, host: str = "") -> Mapping[str, str]:
@@ -266,7 +272,7 @@ class MachineFacts:
 
     @cached_property
     def cpus(self) -> int:
-        with reading("nproc", self._host):
+        with reading("getconf", self._host):
             found = int(output(self.evidence, "cpus"))
             if found < 1:
                 raise ValueError(f"{found} CPUs")

@@ -39,6 +39,10 @@ class Release:
     def is_security(self) -> bool:
         return self.label == "Debian-Security" or any(n.endswith("-security") for n in (self.suite, self.codename))
 
+    def secures(self, release: str) -> bool:
+        """Whether it is the archive for security of a release: Debian says so by its codename, Ubuntu by its suite."""
+        return f"{release}-security" in (self.suite, self.codename)
+
 
 @dataclass(frozen=True)
 class Update:
@@ -105,7 +109,8 @@ class Boot:
 class NixSystem:
     """A NixOS host. switched: when its profile was last changed; nixpkgs: the day of its package set, None where its version has none.
 
-    Both in seconds since the epoch. booted, current: the kernel that runs, and the one of the profile.
+    Both in seconds since the epoch. booted, current: the kernel that runs, and the one of the running system. running: the
+    running system; next: the system that is booted next, and its specialisations, of which a person may choose one.
     """
 
     version: str
@@ -113,6 +118,8 @@ class NixSystem:
     nixpkgs: float | None
     booted: str
     current: str
+    running: str
+    next: tuple[str, ...]
 
 
 def releases(document: str, host: str = "") -> tuple[Release, ...]:
@@ -179,13 +186,16 @@ def boot(document: str, host: str = "") -> Boot:
 
 
 def nixos(document: str, host: str = "") -> NixSystem:
-    """document: ``nixos-version --json``, the profile's time of change, the kernels booted and current. Raises EvidenceError."""
+    """document: ``nixos-version --json``, the profile's time of change, the kernels booted and current, the systems of the profile
+    and running, and the profile's specialisations. Raises EvidenceError."""
     with reading("nixos-version", host):
-        *answer, switched, booted, current = document.splitlines()
-        version = text(mapping(parsed("\n".join(answer)), "answer")["nixosVersion"], "nixosVersion")
-        if not all(path.startswith("/nix/store/") for path in (booted, current)):
-            raise ValueError(f"{booted[:60]!r} and {current[:60]!r} are no kernels")
-        return NixSystem(version, float(int(switched)), _day(version), booted, current)
+        lines = document.splitlines()
+        end = next(number for number, line in enumerate([*lines, "0"]) if line.isdecimal())
+        version = text(mapping(parsed("\n".join(lines[:end])), "answer")["nixosVersion"], "nixosVersion")
+        switched, booted, current, profile, running, *others = lines[end:]
+        if not all(path.startswith("/nix/store/") for path in (booted, current, profile, running, *others)):
+            raise ValueError(f"{', '.join(path[:60] for path in lines[end + 1 :])}: not all in the store")
+        return NixSystem(version, float(int(switched)), _day(version), booted, current, running, (profile, *others))
 
 
 def _day(version: str) -> float | None:

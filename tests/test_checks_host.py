@@ -1,0 +1,70 @@
+"""Checks of HOST: what a finding says."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigsrv import data, examples, policy
+from sigsrv.evaluate import evaluate, load_checks
+
+POLICIES = policy.load()
+CHECKS = load_checks(data.folder("checks"))
+HOST = [each for each in POLICIES.values() if each.id.startswith("HOST")]
+INPUT = "inet host input"
+FROM_ANY = {"payload": {"protocol": "ip", "field": "saddr"}}
+
+
+def observed(content, policy_id):
+    found = {each.id: each for each in evaluate(HOST, CHECKS, *examples.facts_of(content))}
+    return found[f"{policy_id}@minisrv/minisrv"].observed
+
+
+def test_a_missing_archive_for_security_is_named_by_the_release():
+    """That of the release before is told as well: it is what the source still names."""
+    content = examples.document()
+    content["minisrv"]["probes"]["apt-releases"] = "".join(
+        f"/var/lib/apt/lists/x_InRelease:{field}\n"
+        for field in ("Label: Debian-Security", "Codename: bookworm-security", "Date: Wed, 18 Nov 2026 02:00:00 UTC")
+    )
+
+    assert observed(content, "HOST-010") == "no archive for security of trixie was ever fetched"
+
+
+def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
+    """By their paths in the store, which name the versions."""
+    content = examples.document()
+    content["minisrv"]["probes"] |= {
+        "os-release": "ID=nixos\n",
+        "nixos": '{"nixosVersion":"25.11.20261110.abcdef0"}\n1794990000\n'
+        "/nix/store/a-linux/bzImage\n/nix/store/a-linux/bzImage\n/nix/store/d-nixos\n/nix/store/c-nixos\n",
+    }
+
+    assert observed(content, "HOST-010") == "/nix/store/c-nixos runs, /nix/store/d-nixos is booted next"
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([[{"xt": {"type": "match", "name": "comment"}}, {"accept": None}]], "by IPv4 and IPv6 (there listen"),
+        (
+            [
+                [
+                    {"match": {"op": "==", "left": FROM_ANY, "right": {"prefix": {"addr": "0.0.0.0", "len": 0}}}},
+                    {"accept": None},
+                ]
+            ],
+            "by IPv4 (there listen",
+        ),
+        (
+            [[{"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv6"}}, {"accept": None}]],
+            "by IPv6 (",
+        ),
+        ([], "inet host input refuses the rest"),
+    ],
+)
+def test_the_family_that_a_rule_lets_in_is_named(rules, said):
+    """A rule for all addresses of one family leaves the other to the policy."""
+    content = examples.document()
+    content["minisrv"]["nft"][INPUT]["rules"] = rules
+
+    assert said in observed(content, "HOST-004")
