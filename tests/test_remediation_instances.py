@@ -17,16 +17,17 @@ case "$1 $2 $3" in
   "config get --project") [ ! -e "$HERE/keys/$7" ] || cat "$HERE/keys/$7"; echo ;;
   "config set --project") echo "$*" >>"$HERE/done"; printf %s "${7#*=}" >"$HERE/keys/${7%%=*}" ;;
   "config unset --project") echo "$*" >>"$HERE/done"; rm "$HERE/keys/$7" ;;
-  "list --project "*) echo "webby,STOPPED"
-    case "$*" in *" ns") echo "web,$(cat "$HERE/status")" ;; *" np") echo "web,$(cat "$HERE/pid")" ;; *) exit 9 ;; esac ;;
+  "list --project "*) [ ! -e "$HERE/deaf" ] || exit 1; echo "webby,STOPPED"
+    case "$*" in *" ns") echo "web,$(cat "$HERE/status")" ;; *" np") echo "web,$(cat "$HERE/pid")" ;;
+      *" nt") echo "web,$(cat "$HERE/kind")" ;; *) exit 9 ;; esac ;;
   "restart "*) [ ! -e "$HERE/hangs" ] || exit 1; echo "$*" >>"$HERE/done"; echo "1$(cat "$HERE/pid")" >"$HERE/pid" ;;
-  "start "*) echo "$*" >>"$HERE/done"; echo RUNNING >"$HERE/status" ;;
-  "stop "*) echo "$*" >>"$HERE/done"; echo STOPPED >"$HERE/status" ;;
+  "start "*) [ ! -e "$HERE/broken" ] || exit 1; echo "$*" >>"$HERE/done"; echo RUNNING >"$HERE/status" ;;
+  "stop "*) [ "$(cat "$HERE/status")" != STOPPED ] || exit 1; echo "$*" >>"$HERE/done"; echo STOPPED >"$HERE/status" ;;
   *) echo "$*" >>"$HERE/done" ;;
 esac
 """
 KEYS = {"instance": "web", "project": "p", "set": [], "unset": [], "restart": False, "start": False, "refuse": ""}
-RESTART = "restart --project p --timeout 60 -- web"
+RESTART = "restart --project p --timeout 100 -- web"
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def host(tmp_path):
     path.chmod(0o755)
     (tmp_path / "status").write_text("RUNNING")
     (tmp_path / "pid").write_text("7")
+    (tmp_path / "kind").write_text("CONTAINER")
     return Host(tmp_path)
 
 
@@ -138,7 +140,7 @@ def test_what_is_frozen_is_not_restarted(host):
 
 
 @pytest.mark.parametrize(
-    ("status", "back"), [("STOPPED", "stop --project p --timeout 60"), ("FROZEN", "pause --project p")]
+    ("status", "back"), [("STOPPED", "stop --project p --timeout 100"), ("FROZEN", "pause --project p")]
 )
 def test_what_was_started_is_put_back_to_what_it_was(host, status, back):
     """A frozen instance is frozen again."""
@@ -150,6 +152,37 @@ def test_what_was_started_is_put_back_to_what_it_was(host, status, back):
     for _ in range(2):
         assert run(host, "undo", start=True)[0] == 0
     assert host.done == [f"{back} -- web"]
+
+
+@pytest.mark.parametrize("status", ["STOPPED", "FROZEN"])
+def test_what_could_not_be_started_is_as_it_was_for_undo(host, status):
+    """Incus refuses to stop what is stopped: it would be undone never, and nothing else could be done on the site."""
+    (host.folder / "status").write_text(status)
+    (host.folder / "broken").touch()
+
+    assert run(host, "apply", start=True)[0] == 1
+    assert run(host, "undo", start=True)[0] == 0
+    assert (host.done, (host.folder / "status").read_text()) == ([], status)
+
+
+def test_what_is_ephemeral_is_not_restarted(host):
+    """A restart that fails half way has it deleted, when it ends later on."""
+    (host.folder / "kind").write_text("CONTAINER (EPHEMERAL)")
+
+    code, said = run(host, "apply", set=["a=1"], restart=True)
+
+    assert (code, host.done) == (1, [])
+    assert "refused: p/web is ephemeral" in said
+
+
+@pytest.mark.parametrize("script", ["apply", "undo"])
+def test_where_incus_does_not_tell_what_runs_the_script_fails(host, script):
+    """It would say that it takes effect at the next start, and the instance would run on as it was."""
+    if script == "undo":
+        run(host, "apply", set=["a=1"], restart=True)
+    (host.folder / "deaf").touch()
+
+    assert run(host, script, set=["a=1"], restart=True)[0] != 0
 
 
 def test_what_runs_is_not_started(host):

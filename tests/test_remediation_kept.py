@@ -82,6 +82,27 @@ def test_old_values_are_on_the_disk_also_where_a_real_daemon_is_asked_first(name
     assert 0 < before.rindex("$SIGSRV_STATE/") < before.rindex('sync "$SIGSRV_STATE"')
 
 
+SILENT = 'incus() { record incus "$@"; [ "$1" != list ] || echo "$INSTANCE,RUNNING"; }\n'  # no key has a value
+DEAF = 'incus() { record incus "$@"; echo Error: no available cowsql leader >&2; return 1; }\n'
+BY_INCUS = [name for name, each in REMEDIATIONS.items() if "incus " in (each.folder / "undo.sh.j2").read_text()]
+
+
+@pytest.mark.parametrize("name", sorted(BY_INCUS))
+def test_undo_fails_where_incus_does_not_answer(name, tmp_path):
+    """It said "back to unset" and ended well: what undoes it was taken away, and the change stayed for good."""
+    values, identity = plain(name, True)
+    apply, undo = scripts(name, values, identity)
+    more = f"INSTANCE={values['instance']}\n{STATE}"
+
+    before = "" if name == "restore-member" else SILENT  # for that one nothing is to be done where no key is set
+    undone = f"record undo\n{DEAF}{undo}\nrecord ended\n"
+    called = [program for program, *_ in trace([f"{before}{apply}", undone], values, "yes", tmp_path, more)]
+
+    asked = called[called.index("undo") + 1 :]
+    assert "incus" in asked, "it asks for nothing here, so this shows nothing"
+    assert "ended" not in asked
+
+
 @pytest.mark.parametrize("name", REMEDIATIONS)
 def test_an_old_value_that_could_not_be_written_is_none(name, tmp_path):
     """A disk that is full when it is to be kept leaves an empty file, and ends the script: what undoes it must not write that."""

@@ -186,6 +186,30 @@ def options(shown: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
+    ("since", "said"),
+    [
+        ("link del w0", "w0 is no more"),
+        ("link set w0 master br1", "w0 is in br1 by now"),
+    ],
+)
+def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tmp_path, since, said):
+    """What is gone can't come back, and to take it out of another bridge would cut that and join the two."""
+    ports = {"bridge": "br0", "ports": ["w0", "v0"]}
+    host.on("ip", "link", "add", "br1", "type", "bridge")
+    host.on("ip", "link", "add", "w0", "type", "veth", "peer", "name", "far1")
+    for port in ("w0", "v0"):
+        host.on("ip", "link", "set", port, "master", "br0")
+    assert run(host, tmp_path, "detach-ports", "apply", ports).endswith("ended with 0\n")
+    host.on("ip", *since.split())
+
+    told = run(host, tmp_path, "detach-ports", "undo", ports)
+
+    assert said in told
+    assert told.endswith("ended with 0\n")
+    assert "master br0" in host.on("ip", "link", "show", "v0")
+
+
+@pytest.mark.parametrize(
     ("command", "said"),
     [
         ("link set dev v0 locked on", "v0 is locked (802.1X)"),

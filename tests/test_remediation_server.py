@@ -14,7 +14,7 @@ case "$1 $2" in
   "config set")
     [ "$3" = --target ] && shift 2
     echo "set $4" >>"$HERE/done"; echo "${4#*=}" >"$HERE/${4%%=*}"
-    [ "$4" != core.https_address=:8443 ] || rm -f "$HERE/listens" ;;
+    case $4 in core.https_address=:8443 | core.https_address=10.0.0.2:8443) rm -f "$HERE/listens" ;; esac ;;
   "cluster list") echo minisrv,ONLINE ;;
   *) exit 9 ;;
 esac
@@ -49,6 +49,25 @@ def test_where_the_old_address_was_the_cluster_s_too_the_daemon_is_restarted(hos
     assert "core.https_address is 10.0.2.15:8443 already" in said
     assert host.run("set-server-config", "undo", VALUES)[0] == 0
     assert host.done == ["set core.https_address=:8443"]
+
+
+def test_undo_opens_the_cluster_s_listener_where_the_new_address_had_closed_it(host):
+    """It was closed because the new address is the cluster's; the old one is not, and opens nothing."""
+    (host.folder / "core.https_address").write_text("192.0.2.5:8443\n")
+    (host.folder / "listens").touch()
+    values = {**VALUES, "settings": [{**SETTING, "value": "10.0.0.2:8443"}]}
+    commands = [
+        "set core.https_address=10.0.0.2:8443",
+        "restarted",
+    ]  # the fake's listener of the network is none of ss's
+    assert host.run("set-server-config", "apply", values)[0] == 0
+    assert host.done == commands
+    (host.folder / "listens").unlink()
+
+    assert host.run("set-server-config", "undo", values)[0] == 0
+
+    assert host.done == ["set core.https_address=192.0.2.5:8443", "restarted"]
+    assert (host.folder / "listens").exists()
 
 
 def test_a_run_that_was_broken_off_before_the_restart_is_brought_to_its_end(host):
