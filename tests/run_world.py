@@ -89,7 +89,7 @@ class World:
 
     def undo(self, run: str) -> list[Done]:
         runner = self.runner()
-        shown = reverse(self.plan, run_of(self.journal, run), self.limits)
+        shown = reverse(self.plan, self.journal, run_of(self.journal, run), self.limits)
         with runner.hold([step.fix for step, _ in shown.steps], run) as hold:
             return list(undo(self.plan, runner, shown, hold))
 

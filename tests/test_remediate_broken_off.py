@@ -14,12 +14,13 @@ import pytest
 from sigsrv import scan
 from sigsrv.collect import ConnectionFailed, Failure
 from sigsrv.errors import FailureKind, UsageError
+from sigsrv.finding import Verdict
 from sigsrv.remediate import Ending, Transaction
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import RemoteFix
 from sigsrv.remediate.undoing import settle_first
 from tests.local_host import wait
-from tests.run_world import APPLY, A, two_files
+from tests.run_world import APPLY, A, finding, two_files
 
 
 @pytest.fixture
@@ -71,6 +72,73 @@ def test_a_confirmation_that_nobody_heard_is_told_by_fresh_facts(
 
     assert (done.outcome.ending, world.state()[0], world.left) == (ending, state, [])
     assert world.ends() == [ending]
+
+
+def test_what_this_very_call_undid_is_not_called_verified(world, monkeypatch):
+    """A finding may stay right for a while after its fix was undone, as a clock does whose service was stopped."""
+    judge, was_right = world.judge, []
+
+    def remembers():
+        found = [finding("a", Verdict.PASS) if was_right else each for each in judge()]
+        was_right.extend(each for each in found if each.resource == "a" and each.verdict is Verdict.PASS)
+        return tuple(found)
+
+    world.judge = remembers
+    confirmation_ends_with(LOST, monkeypatch, came_through=False)
+
+    (done,) = world.apply(A)
+
+    assert (done.outcome.ending, world.state()[0], world.ends()) == (Ending.UNDONE, "old", ["undone"])
+
+
+def heard_by_the_host_alone(monkeypatch, then) -> None:
+    """Confirming comes through, and its answer is lost. then: what is done in between."""
+    confirm = RemoteFix.confirm
+
+    def cut(self, session):
+        confirm(self, session)
+        then()
+        raise LOST
+
+    monkeypatch.setattr(RemoteFix, "confirm", cut)
+
+
+def test_one_bad_look_after_a_confirmation_that_nobody_heard_is_looked_at_again(world, monkeypatch):
+    """It stays as it is, and the journal may not call it undone."""
+    bad = []
+    heard_by_the_host_alone(monkeypatch, lambda: bad.append(finding("x", Verdict.ERROR, policy="NET-004")))
+    world.also = lambda: (bad.pop() if bad else finding("x", Verdict.PASS, policy="NET-004"),)
+
+    (done,) = world.apply(A)
+
+    assert (done.outcome.ending, world.state()[0], world.ends()) == (Ending.VERIFIED, "new", ["verified"])
+
+
+def test_what_nobody_can_tell_after_such_a_confirmation_is_not_called_undone(world, monkeypatch):
+    """It is neither proven nor as before: a person must look."""
+
+    def blind() -> None:
+        world.judge = lambda: (finding("a", Verdict.ERROR),)
+
+    heard_by_the_host_alone(monkeypatch, blind)
+    monkeypatch.setattr("sigsrv.remediate._SETTLE_TRIES", 2)
+
+    (done,) = world.apply(A)
+
+    assert (done.outcome.ending, world.state()[0], world.ends()) == (Ending.UNKNOWN, "new", ["failed"])
+
+
+@pytest.mark.parametrize(("verdict", "end"), [(Verdict.PASS, "verified"), (Verdict.ERROR, "failed")])
+def test_a_state_that_cannot_be_told_is_not_called_verified_by_the_next_run(world, monkeypatch, verdict, end):
+    """Whoever applied it was killed while the host confirmed it."""
+    monkeypatch.setattr(Transaction, "_verified", lambda self: time.sleep(60))
+    killed(world, lambda: world.state()[0] == "new" and not [each for each in world.left if "lock" not in each])
+    monkeypatch.undo()
+    monkeypatch.setattr(scan, "judge", lambda plan, evidences: (finding("a", verdict),))
+
+    settle_first(world.plan, world.runner(), world.journal, world.told.append)
+
+    assert world.ends() == [end]
 
 
 def test_who_interrupts_while_the_host_confirms_ends_the_run_with_that_step_verified(world, monkeypatch):

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from sigsrv.collect import Target, open_session
 from sigsrv.remediate.arming import Net
-from sigsrv.remediate.remote import RemoteFix, Terms, parse_state
+from sigsrv.remediate.remote import NOTHING_THERE, RemoteFix, Terms, parse_state
 from sigsrv.remediate.shell import Said
 from tests.fake_host import taken
 from tests.local_host import Host, local_host, wait
@@ -63,7 +64,7 @@ def test_what_is_undone_is_as_it_was_and_leaves_nothing(host, net):
     assert said.rc == 0, said
     assert (host.state, host.left) == ("old", [])
     assert wait(lambda: not timers(host))
-    assert host.call(remote.undo).stdout == "undone by the host itself\n"
+    assert host.call(remote.undo).stdout == f"{NOTHING_THERE}\n"
 
 
 def test_nobody_confirms_and_the_host_undoes_it_in_time(host):
@@ -92,6 +93,42 @@ def test_a_script_that_still_runs_when_its_time_is_up_is_stopped_first(host):
     assert wait(lambda: host.left == [], 5)
     time.sleep(1)
     assert host.state == "old"
+
+
+def test_a_script_that_does_not_end_when_it_is_told_to_is_killed_before_it_is_undone(host):
+    """Else its change would come after the undo, and stay for good."""
+    fix = host.fix(
+        f"trap '' TERM\ni=0\nwhile [ $i -lt 40 ]; do sleep 0.1 || true; i=$((i + 1)); done\necho late >{host.file}\n"
+    )
+
+    host.call(host.remote(fix, confirm_s=1.6).apply)
+
+    assert wait(lambda: host.left == [], 8)
+    time.sleep(3)
+    assert host.state == "old"
+
+
+def test_an_undo_that_is_killed_is_taken_up_by_who_comes_next(host):
+    """The latch is the dead one's; whoever lives holds it alone."""
+    fix = host.fix()
+    slow = f'echo half >{host.file}\n[ -e "$SIGSRV_STATE/again" ] || {{ : >"$SIGSRV_STATE/again"; sleep 30; }}\n'
+    remote = host.remote(replace(fix, undo=slow + fix.undo))
+    host.call(remote.apply)
+    once = subprocess.Popen(["sh", host.folder / "run" / "abc" / "undo-once.sh"], start_new_session=True)
+    assert wait(lambda: host.state == "half")
+    second = subprocess.run(["sh", host.folder / "run" / "abc" / "undo-once.sh"], check=False)
+    assert (second.returncode, host.state) == (0, "half")
+
+    for child in subprocess.run(
+        ["pgrep", "-f", f"{host.folder}/run/abc/undo"], capture_output=True, text=True
+    ).stdout.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+    once.wait()
+    said = host.call(remote.undo)
+
+    assert said.rc == 0, said
+    assert (host.state, host.left) == ("old", [])
 
 
 @pytest.mark.parametrize("line", ["false", 'echo "$never_set"'])

@@ -39,7 +39,7 @@ def test_a_run_puts_right_and_its_undo_puts_back(world):
     assert {each.outcome.ending for each in undone} == {Ending.VERIFIED}
     assert (world.state(), world.left) == (["old", "old"], [])
     newest = world.journal.history()[0]
-    shown = reverse(world.plan, run_of(world.journal, run.id), world.limits)
+    shown = reverse(world.plan, world.journal, run_of(world.journal, run.id), world.limits)
     assert (shown.steps, {reason for _, reason in shown.left}) == ((), {f"undone by run {newest.id} already"})
     assert (newest.undoes, [step.end for step in newest.steps]) == (run.id, ["verified", "verified"])
     with pytest.raises(UsageError, match=f"run {newest.id} undid run {run.id}"):
@@ -89,10 +89,25 @@ def test_what_fails_again_is_not_undone(world):
     world.apply(A)
     world.files["a"].write_text("other\n")
 
-    shown = reverse(world.plan, run_of(world.journal, world.journal.history()[0].id), world.limits)
+    shown = reverse(world.plan, world.journal, run_of(world.journal, world.journal.history()[0].id), world.limits)
 
     assert shown.steps == ()
     assert "it is fail again" in shown.left[0][1]
+
+
+def test_what_a_later_run_put_right_again_is_undone_first(world):
+    """The older run's values are not those before the younger one: its fix would be gone, and the journal would still call it verified."""
+    world.apply(A)
+    first = world.journal.history()[0].id
+    world.files["a"].write_text("other\n")
+    world.apply(A)
+    second = world.journal.history()[0].id
+
+    shown = reverse(world.plan, world.journal, run_of(world.journal, first), world.limits)
+    assert (shown.steps, shown.left[0][1]) == ((), f"run {second} put it right again since: undo that first")
+
+    world.undo(second)
+    assert world.state()[0] == "other"
 
 
 def test_the_script_that_is_run_is_the_one_that_was_shown(world):

@@ -9,6 +9,7 @@ from tests.test_remediation_scripts import Host
 # keys/KEY and devices/NAME are the instance's own; "status" is its state; what changes something is kept in "done".
 INCUS = r"""
 echo "$*" >>"$HERE/asked"
+if [ -e "$HERE/gone" ]; then echo "Error: Instance not found" >&2; exit 1; fi
 case "$1 $2 $3" in
   "config device list") ls "$HERE/devices" ;;
   "config device get") cat "$HERE/devices/$8" ;;
@@ -183,6 +184,20 @@ def test_where_incus_does_not_tell_what_runs_the_script_fails(host, script):
     (host.folder / "deaf").touch()
 
     assert run(host, script, set=["a=1"], restart=True)[0] != 0
+
+
+def test_what_was_deleted_since_needs_no_undo(host):
+    """It could never be undone, and would keep all that its run did before it from that."""
+    device = {"name": "d", "type": "disk", "own": True, "given": False, "properties": []}
+    (host.folder / "devices" / "d").write_text("disk\n")
+    for name, values in (
+        ("set-instance-config", {**KEYS, "set": ["a=1"]}),
+        ("detach-devices", {"instance": "web", "project": "p", "devices": [device]}),
+    ):
+        assert host.run(name, "apply", values)[0] == 0
+        (host.folder / "gone").touch()
+        assert host.run(name, "undo", values) == (0, "p/web is no more\n")
+        (host.folder / "gone").unlink()
 
 
 def test_what_runs_is_not_started(host):

@@ -146,7 +146,7 @@ def _undo(arguments: argparse.Namespace) -> int:
         run_of(journal, arguments.undo)
         if not arguments.plan and (arguments.yes or sys.stdin.isatty()):
             settle_first(plan, Runner(plan, journal, _tell, limits), journal, _tell)
-        shown = reverse(plan, run_of(journal, arguments.undo), limits)
+        shown = reverse(plan, journal, run_of(journal, arguments.undo), limits)
         remediate_show.reversal(shown, limits.confirm_s)
         remediate_show.stops(shown.stops)
         if not shown.steps:

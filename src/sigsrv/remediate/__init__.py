@@ -20,7 +20,7 @@ from sigsrv.errors import UsageError
 from sigsrv.finding import Finding, Verdict
 from sigsrv.remediate.journal import Entry, Journal, who
 from sigsrv.remediate.looking import NOT_RIGHT, Looked, better, look, worse
-from sigsrv.remediate.remote import CONFIRM_S, REFUSED, STATE_LIMIT, RemoteFix, Terms, parse_state
+from sigsrv.remediate.remote import CONFIRM_S, NOTHING_THERE, REFUSED, STATE_LIMIT, RemoteFix, Terms, parse_state
 from sigsrv.remediate.shell import Said, Tell
 from sigsrv.remediation import Fix
 
@@ -200,24 +200,26 @@ class Transaction:
         return Outcome(Ending.VERIFIED, f"{holds}; nothing else is worse", self._after)
 
     def _decide(self, why: str, began: float) -> Outcome:
-        """Confirmed or not: nobody heard it. Have the host undo what it still holds; then fresh facts tell which state it is in."""
+        """Confirmed or not: nobody heard it. Have the host undo what it still holds; where it holds nothing, fresh facts tell the state."""
         said = self._reach(began)
-        if said is None:
-            return self._lost(why, "the host could not be reached")
-        if said.rc != 0:
-            return self._lost(why, said.reason)
-        after = self._see()
+        if said is None or said.rc != 0 or said.stdout.strip() != NOTHING_THERE:
+            return self._put_back(said, why)
+        self._time_up = math.inf  # nothing is armed any more
+        fault = self._verify()
         old = next((f.verdict for f in self._looked.findings if f.id == self._looked.finding.id), None)
-        now = next((f.verdict for f in after if f.id == self._looked.finding.id), None)
-        if now != old and not self._fault(after):
-            return self._verified()
-        return self._undo(why, began)
+        now = next((f.verdict for f in self._after if f.id == self._looked.finding.id), None)
+        if now == old:
+            return self._put_back(said, why)
+        return self._verified() if not fault else self._lost(why, fault)
 
     def _undo(self, why: str, began: float, refused: bool = False) -> Outcome:
-        """Put it back: over a new login, or by waiting for the host to do it. Then see on fresh facts that it is as it was."""
+        """Put it back: over a new login, or by waiting for the host to do it."""
         self._note("undoing", why)
         self._tell(f"undoing: {why}")
-        said = self._reach(began)
+        return self._put_back(self._reach(began), why, refused)
+
+    def _put_back(self, said: Said | None, why: str, refused: bool = False) -> Outcome:
+        """How undoing ended. said: what the host said of it, None where it could not be reached. Fresh facts must show the old state."""
         if said is None:
             fault = "the host could not be reached"
         elif said.rc != 0:

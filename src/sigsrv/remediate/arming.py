@@ -21,22 +21,34 @@ def undo_reserve_s(confirm_s: float) -> float:
     return min(5.0, confirm_s / 4)
 
 
-# The undo script is run by the first who takes the latch; who confirms takes the same one. It is below /run: at the next boot it is free.
+# Who confirms and who undoes take the same latch. Who finds that the one who took it has died takes it in his place; only one can.
+LATCH = """\
+latch() {
+  if ! mkdir "$run/decided" 2>/dev/null; then
+    owner=$(cat "$run/decided/by" 2>/dev/null || true)
+    if [ -z "$owner" ] || kill -0 "$owner" 2>/dev/null; then return 1; fi
+    mkdir "$run/decided/after-$owner" 2>/dev/null || return 1
+  fi
+  echo "$$" >"$run/decided/by"
+}
+"""
+
+# The undo script is run by the first who takes the latch. That is below /run: at the next boot it is free.
 ONCE = """\
 run={run}; home={home}; unit={unit}; units={units}
 SIGSRV_STATE=$home/state; export SIGSRV_STATE
 mkdir -p "$run"
-mkdir "$run/decided" 2>/dev/null || exit 0
-if [ -s "$run/running" ]; then
-  pid=$(cat "$run/running")
+{latch}latch || exit 0
+pid=$(cat "$run/running" 2>/dev/null || true)
+if [ -n "$pid" ]; then
   kill "$pid" 2>/dev/null || true
   i=0
   while kill -0 "$pid" 2>/dev/null && [ "$i" -lt 20 ]; do sleep 0.1; i=$((i + 1)); done
-  kill -KILL -- "-$pid" 2>/dev/null || true
+  kill -s KILL -- "-$pid" 2>/dev/null || true # dash knows no -KILL before --
 fi
 say {undoing}
 if ! timeout -k 5 {timeout} /bin/sh -eu "$home/undo.sh"; then
-  rmdir "$run/decided"
+  rm -r "$run/decided"
   say {failed}
   exit 1
 fi

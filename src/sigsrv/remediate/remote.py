@@ -25,6 +25,7 @@ CONFIRM_S = 60
 STATE_LIMIT = 512 * 1024  # characters of old values: what fits into the room that the journal keeps free
 _TALK_S = 15  # what the code around a script may take
 REFUSED = "refused:"
+NOTHING_THERE = "nothing of it is on the host: it was undone or confirmed"
 
 _TAIL = """\
 follow() { # PID FILE FILE: what is written to the files until the process has ended
@@ -97,7 +98,7 @@ done
 
 _CONFIRM = """\
 [ -d "$home" ] || {{ echo "it was undone already: its time was up" >&2; exit 1; }}
-mkdir "$run/decided" 2>/dev/null || {{ echo "it is being undone: its time was up" >&2; exit 1; }}
+{latch}latch || {{ echo "it is being undone: its time was up" >&2; exit 1; }}
 {disarm}
 say {confirmed}
 rm -r "$home"
@@ -105,7 +106,7 @@ rm -r "$home"
 """
 
 _UNDO = """\
-[ -d "$home" ] || {{ echo "undone by the host itself"; exit 0; }}
+[ -d "$home" ] || {{ echo "{nothing}"; exit 0; }}
 mkdir -p "$run"
 timer=$(cat "$run/timer" 2>/dev/null || true)
 : >"$run/undo.out"
@@ -219,13 +220,17 @@ class RemoteFix:
     def confirm(self, session: Session) -> Said:
         """Keep it: disarm, and leave nothing on the host."""
         disarm = self._disarm() + (arming.END_SHELL if self._terms.net is Net.SHELL else "")
-        code = self._head + _CONFIRM.format(disarm=disarm, gone=arming.GONE, confirmed=self._words("has confirmed"))
+        code = self._head + _CONFIRM.format(
+            latch=arming.LATCH, disarm=disarm, gone=arming.GONE, confirmed=self._words("has confirmed")
+        )
         return self._call(session, code, _TALK_S)
 
     def undo(self, session: Session, tell: Tell | None = None) -> Said:
-        """Put back what was there before. Done already by the host itself is done."""
+        """Put back what was there before. Where nothing of it is there any more it says ``NOTHING_THERE``: the host did so itself, or it
+        was confirmed.
+        """
         end = _TIMER_OFF[self._terms.net]
-        code = _UNDO.format(halves=2 * (self._fix.timeout_s + 10), end=end)
+        code = _UNDO.format(nothing=NOTHING_THERE, halves=2 * (self._fix.timeout_s + 10), end=end)
         return self._call(session, self._head + _TAIL + code, 2 * self._fix.timeout_s + 30, tell)
 
     def _call(self, session: Session, code: str, timeout_s: float, tell: Tell | None = None) -> Said:
@@ -258,6 +263,7 @@ class RemoteFix:
             lock=shlex.quote(f"{places.run}/lock"),
             disarm=self._disarm(),
             gone=arming.GONE,
+            latch=arming.LATCH,
             undoing=self._words("undoes"),
             undone=self._words("has undone"),
             failed=self._words("could not undo"),

@@ -20,7 +20,7 @@ from sigsrv.remediate.holding import Hold, Refused
 from sigsrv.remediate.journal import Entry, Journal, RunEntry
 from sigsrv.remediate.looking import FAILING, Looked, see
 from sigsrv.remediate.planning import Step
-from sigsrv.remediate.remote import RemoteFix, Terms
+from sigsrv.remediate.remote import NOTHING_THERE, RemoteFix, Terms
 from sigsrv.remediate.runs import Done, Limits, Runner, secured
 from sigsrv.remediate.shell import Tell
 
@@ -49,8 +49,8 @@ def run_of(journal: Journal, run: str) -> RunEntry:
     return found[0]
 
 
-def reverse(plan: scan.Plan, run: RunEntry, limits: Limits) -> Reversal:
-    """What undoing a run would do, on fresh facts. What it left verified is undone, unless it was undone or put back since."""
+def reverse(plan: scan.Plan, journal: Journal, run: RunEntry, limits: Limits) -> Reversal:
+    """What undoing a run would do, on fresh facts. What it left verified is undone, unless it was undone, put back or put right since."""
     findings = {finding.id: finding for finding in see(plan).findings}
     hosts = {host.name for host in plan.hosts}
     steps, left = [], []
@@ -64,6 +64,8 @@ def reverse(plan: scan.Plan, run: RunEntry, limits: Limits) -> Reversal:
             left.append((entry.finding, "the journal has not recorded what undoing it takes"))
         elif entry.host not in hosts:
             left.append((entry.finding, f"{entry.host} is no host of site {plan.site.name}"))
+        elif later := _put_right_since(journal, entry):
+            left.append((entry.finding, f"run {later} put it right again since: undo that first"))
         elif now is not None and now.verdict in FAILING:
             left.append((entry.finding, f"it is {now.verdict} again: {now.observed}; it is not as the run left it"))
         else:
@@ -75,6 +77,21 @@ def reverse(plan: scan.Plan, run: RunEntry, limits: Limits) -> Reversal:
     safe, stops = secured(plan, [step for step, _ in steps], limits)
     return Reversal(
         run, tuple(zip(safe, (entry for _, entry in steps), strict=True)), tuple(left), tuple(dict.fromkeys(stops))
+    )
+
+
+def _put_right_since(journal: Journal, entry: Entry) -> str:
+    """The run that put the same finding right once more, and was not undone: the old values are no longer those before it; "" for none."""
+    return next(
+        (
+            run.id
+            for run in journal.history()
+            for step in run.steps
+            if (step.finding, step.end, step.undone_by, step.undoes) == (entry.finding, "verified", "", "")
+            and run.id != entry.run
+            and step.at > entry.at
+        ),
+        "",
     )
 
 
@@ -142,7 +159,8 @@ def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
         if said.rc != 0:
             journal.write(entry.transaction, entry.fix, "failed", f"broken off; undo: {said.reason}")
             raise Refused([f"run {entry.run} was broken off on {entry.host}, and undoing it failed: {said.reason}"])
-        state, detail = _settled(plan, entry)
+        held = said.stdout.strip() != NOTHING_THERE
+        state, detail = _settled(plan, entry, held)
         journal.write(entry.transaction, entry.fix, state, detail)
         tell(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
     done = {entry.transaction for entry in found}
@@ -156,11 +174,19 @@ def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
                 )
 
 
-def _settled(plan: scan.Plan, entry: Entry) -> tuple[str, str]:
-    """In which state a host is where nothing of a fix is left on it: the old one, or the new one where it was about to be confirmed."""
+def _settled(plan: scan.Plan, entry: Entry, held: bool) -> tuple[str, str]:
+    """In which state a host is where nothing of a fix is left on it: the old one, or the new one where it was about to be confirmed.
+
+    held: the host had it until just now, so it was not confirmed.
+    """
     now = next((finding.verdict.value for finding in see(plan).findings if finding.id == entry.finding), None)
     old = (entry.verdicts or {}).get(entry.finding)
-    if now != old and "confirming" in entry.states:
+    if now != old and "confirming" in entry.states and not held:
+        if now == Verdict.ERROR:
+            return (
+                "failed",
+                f"broken off while it was confirmed; {entry.finding} is {now}, so nobody knows which state this is",
+            )
         return "verified", f"{entry.finding} is {now or 'gone'}; it was confirmed before it was broken off"
     return (
         "undone",
