@@ -57,8 +57,8 @@ def _refuses(rules, chain, family):
 
 
 def _fate(rules, chain, family, depth=0):
-    """What becomes of a packet that meets no condition: ``refused``, ``accepted``, None where the chain lets it go on."""
-    for rule in chain.rules:
+    """What becomes of a packet that begins a connection and meets no other condition: ``refused``, ``accepted``, None where it goes on."""
+    for rule in (each.for_new for each in chain.rules):
         verdict = rule.verdict if rule.is_for_all(family) else None
         if verdict in _REFUSES:
             return "refused"

@@ -42,6 +42,17 @@ def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
     assert observed(content, "HOST-010") == "/nix/store/c-nixos runs, /nix/store/d-nixos is booted next"
 
 
+def nixos(for_new):
+    """The rule with which NixOS parts packets by the state of their connection, as nft 1.0.6 prints it."""
+    verdicts = [
+        ["invalid", {"drop": None}],
+        ["established", {"accept": None}],
+        ["new", for_new],
+        ["untracked", for_new],
+    ]
+    return [{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": verdicts}}}]
+
+
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
@@ -60,11 +71,15 @@ def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
             "by IPv6 (",
         ),
         ([], "inet host input refuses the rest"),
+        ([nixos({"jump": {"target": "allow"}})], "by IPv4 and IPv6 (there listen"),
+        ([nixos({"accept": None})], "by IPv4 and IPv6 (there listen"),
+        ([nixos({"drop": None})], "inet host input refuses the rest"),
     ],
 )
 def test_the_family_that_a_rule_lets_in_is_named(rules, said):
     """A rule for all addresses of one family leaves the other to the policy."""
     content = examples.document()
     content["minisrv"]["nft"][INPUT]["rules"] = rules
+    content["minisrv"]["nft"]["inet host allow"] = {"rules": [[{"accept": None}]]}
 
     assert said in observed(content, "HOST-004")

@@ -139,7 +139,9 @@ def test_a_target_of_iptables_is_a_verdict_and_a_comment_no_condition(name):
         (matched({"ct": {"key": "state"}}, [*STATES, "invalid", "untracked"], "in"), ["IPv4", "IPv6"]),
         (matched({"ct": {"key": "state"}}, {"set": STATES}), ["IPv4", "IPv6"]),
         (matched({"ct": {"key": "state"}}, STATES), []),  # all of them at once
-        (matched({"ct": {"key": "state"}}, STATES[:2], "in"), []),
+        (matched({"ct": {"key": "state"}}, "new", "in"), ["IPv4", "IPv6"]),
+        (matched({"ct": {"key": "state"}}, ["established", "related"], "in"), []),
+        (matched({"ct": {"key": "state"}}, "invalid", "in"), []),
         (matched({"ct": {"key": "state"}}, {"set": STATES}, "!="), []),
         (matched({"ct": {"key": "direction"}}, STATES, "in"), []),
         ({"match": None}, []),

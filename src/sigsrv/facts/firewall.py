@@ -21,7 +21,6 @@ _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "qu
 _COUNTED = frozenset({"counter", "last"})  # they hold what has passed so far, not what is wanted
 _FAMILIES = ("IPv4", "IPv6")  # as the probe bridge-nf asks for them
 _XT_VERDICTS = frozenset({"accept", "drop", "reject"})  # targets of iptables, which stand in an ``xt`` of nft's answer
-_STATES = ("new", "established", "related")  # of connections: what has none of them belongs to no connection
 _PROTOCOLS = {"IPv4": ("ip", "ipv4"), "IPv6": ("ip6", "ipv6")}  # of a family, and its name in nfproto
 _LEAST_RULES = 3  # what is established, and the default action for egress and for ingress
 # The base chains that Incus makes for the ACLs of a network: where they are hooked, and by which side they lead to the rules.
@@ -57,8 +56,13 @@ class Rule:
         return tuple(each for each, passes in zip(self.expr, free, strict=True) if not passes)
 
     def is_for_all(self, family: str) -> bool:
-        """Whether it is for every packet of a family, ``IPv4`` or ``IPv6``."""
+        """Whether it is for every packet of a family, ``IPv4`` or ``IPv6``, that begins a connection."""
         return all(_all_meet(each, family) for each in self.conditions)
+
+    @property
+    def for_new(self) -> Rule:
+        """The rule as a packet meets it that begins a connection: of a map of verdicts by the state (NixOS has one) the one for ``new``."""
+        return Rule(tuple(_of_new(each) for each in self.expr))
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,18 @@ def _verdict(statement: Statement) -> str | None:
     return next((key for key in statement if key in _VERDICTS), None)
 
 
+def _of_new(statement: Statement) -> Statement:
+    told = statement.get("vmap")
+    if not isinstance(told, Mapping) or told.get("key") != {"ct": {"key": "state"}}:
+        return statement
+    data = told.get("data")
+    pairs = data.get("set") if isinstance(data, Mapping) else None  # else the name of a map, which stands elsewhere
+    for pair in pairs if isinstance(pairs, list) else []:
+        if isinstance(pair, list) and len(pair) == 2 and pair[0] == "new" and isinstance(pair[1], Mapping):
+            return pair[1]
+    return statement
+
+
 def _xt(statement: Statement) -> tuple[str, str]:
     """The type and the name of an extension of iptables; "" of any other statement, and where an old nft tells neither."""
     told = statement.get("xt")
@@ -144,18 +160,19 @@ def _xt(statement: Statement) -> tuple[str, str]:
 
 
 def _all_meet(statement: Statement, family: str) -> bool:
-    """Whether each packet of a family meets a condition: on its family, on an address of all, on the states of all connections."""
+    """Whether each packet of a family that begins a connection meets a condition: on its family, on an address of all, on that state."""
     match = statement.get("match")
     if not isinstance(match, Mapping):
         return False
     left, right = match.get("left"), match.get("right")
     found = right.get("set") if isinstance(right, Mapping) and "set" in right else right
-    if match.get("op") != ("in" if found is right and isinstance(right, list) else "=="):
+    # "in" is any of some flags; "==" of a list would be all of them at once
+    if match.get("op") not in ("in", "==") or (match["op"] == "==" and isinstance(right, list)):
         return False
     values = found if isinstance(found, list) else [found]
     protocol, name = _PROTOCOLS[family]
     if left == {"ct": {"key": "state"}}:
-        return all(state in values for state in _STATES)
+        return "new" in values
     if left in [{"payload": {"protocol": protocol, "field": field}} for field in ("saddr", "daddr")]:
         prefixes = [each["prefix"] for each in values if isinstance(each, Mapping) and "prefix" in each]
         return any(isinstance(each, Mapping) and each.get("len") == 0 for each in prefixes)
