@@ -17,7 +17,7 @@ from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, Wants, carried, read, script, select
-from sigsrv.collect.redact import redacted
+from sigsrv.collect.redact import of_operations, redacted
 from sigsrv.collect.session import ConnectionFailed, Target, bounded
 from sigsrv.errors import FailureKind, UsageError
 
@@ -136,12 +136,20 @@ def test_secrets_never_reach_evidence():
         "core.trust_password",
         "loki.auth.password",
         "join_token",
+        "network.ovn.client_key",
+        "storage.linstor.client_key",
+        "truenas.api_key",
+        "acme.eab.hmac",
+        "acme.provider.environment",
+        "systemd.credential.x",
+        "user.pin_expiry",
     ]
     given = [
         {
             "config": dict.fromkeys(secrets, "MARKER"),
             "environment": {"kernel": "Linux"},
             "expanded_config": {"user.x": "MARKER"},
+            "secrets": ["MARKER"],
         }
     ]
 
@@ -251,6 +259,32 @@ def test_a_probe_that_needs_root_is_run_under_sudo_for_others(tmp_path):
 
     assert answers["a"].stdout == "under sudo: -n echo one\n"
     assert answers["b"].stdout == "two\n"
+
+
+def test_of_an_operation_only_what_tells_of_tokens_is_kept():
+    """What runs in an instance just then has its command, its environment, and the secrets of its connections there."""
+    common = {
+        "id": "1",
+        "created_at": "2026-11-27T10:00:00Z",
+        "status": "Running",
+        "location": "minisrv",
+        "resources": {},
+    }
+    ran = {"fds": {"0": "MARKER"}, "command": ["mysql", "-pMARKER"], "environment": {"MYSQL_PWD": "MARKER"}}
+    token = {
+        "request": {"name": "ada", "token": "MARKER"},
+        "secret": "MARKER",
+        "serverName": "third",
+        "addresses": ["10.0.0.1"],
+    }
+    rows = [{**common, "class": "websocket", "metadata": ran}, {**common, "class": "token", "metadata": token}]
+
+    kept = of_operations({"running": [*rows, {**common, "class": "task", "metadata": None, "err": "MARKER"}]})
+
+    assert "MARKER" not in json.dumps(kept)
+    assert [row["class"] for row in kept["running"]] == ["websocket", "token", "task"]
+    assert kept["running"][1]["metadata"] == {"request": {"name": "ada"}, "serverName": "third"}
+    assert of_operations(["MARKER"]) is None
 
 
 def test_how_long_a_token_lasts_is_no_secret():

@@ -146,6 +146,26 @@ def test_hosts_of_which_one_is_another_are_not_compared(policy_id):
     assert [(each.verdict, each.because) for each in found] == [(Verdict.ERROR, "CLUS-006@cluster/minisrv")]
 
 
+@pytest.mark.parametrize(
+    ("policy_id", "lists"),
+    [
+        ("PROJ-008", {"projects": {"stranger": {"config": {}}}}),
+        ("ACL-002", {"network_acls": {"user-isolate": {"project": "default", "ingress": [], "egress": []}}}),
+    ],
+)
+def test_a_daemon_of_another_cluster_is_not_asked_for_what_this_one_has(policy_id, lists):
+    """The first host's alias leads there: what it lists is not what the site's cluster has."""
+    content = examples.document()
+    content["sigsrv"]["server"] = {"environment": {"server_name": "elsewhere"}}
+    content["sigsrv"]["lists"] = lists
+
+    found = judged(CHECKS, content, policy_id)
+
+    assert {key: each.verdict for key, each in found.items()} == {
+        key: each.verdict for key, each in judged(CHECKS, examples.document(), policy_id).items()
+    }
+
+
 @pytest.mark.parametrize("policy_id", ["NET-007", "VOL-002"])
 def test_what_a_policy_of_the_cluster_asks_of_each_host_is_asked_of_that_host(policy_id):
     """What the probes of another host tell is not believed there either."""

@@ -71,6 +71,43 @@ def test_a_selection_of_nothing_is_no_success(tmp_path):
     assert found == {}
 
 
+def test_a_host_that_is_away_is_no_success_though_no_test_of_it_fails(tmp_path):
+    """What is judged once for the cluster passes by what the other host tells."""
+    away = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route to host"}}
+
+    done = run("checks", *saved(tmp_path, away), "--policy=ACL-002")
+
+    assert done.returncode == 1, done.stdout
+    assert "1 passed" in done.stdout
+    assert run("checks", *saved(tmp_path, name="well"), "--policy=ACL-002").returncode == 0
+
+
+def test_each_parameter_of_a_test_is_a_finding_of_its_own(tmp_path):
+    """What somebody accepts of one is not accepted of the other."""
+    (tmp_path / "test_mine.py").write_text(
+        "import pytest\n\n\n@pytest.mark.parametrize('number', ['one', 'two-three'])\n"
+        "def test_it(host, number):\n    assert number == 'one'\n"
+    )
+    site = tmp_path / "site.yaml"
+    site.write_text("version: 1\nname: here\nhosts: [{name: here}]\n")
+
+    done = run(
+        "test_mine.py",
+        f"--site={site}",
+        "--connection=local",
+        "--hosts=here",
+        f"--report-dir={tmp_path / 'out'}",
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 1, done.stdout
+    found = json.loads((tmp_path / "out" / "latest" / "findings.json").read_text())["findings"]
+    assert {f["id"]: f["verdict"] for f in found} == {
+        "test_mine.test_it@here/one": "pass",
+        "test_mine.test_it@here/two-three": "fail",
+    }
+
+
 def test_an_unknown_host_is_wrong_use(tmp_path):
     """pytest's exit code for it is 4; the error names the nearest host."""
     done, _ = checks(tmp_path, "--hosts=sigsvr")

@@ -71,6 +71,16 @@ def _id(item: pytest.Item) -> str:
     return f"{item.path.stem}.{getattr(item, 'originalname', item.name)}"
 
 
+def _parameters(item: pytest.Item) -> str:
+    """What a parametrized test is about: its parameters as pytest writes them, without the host that testinfra adds; "" of any other."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or not set(callspec.params) - {"_testinfra_host"}:
+        return ""
+    host = callspec.params.get("_testinfra_host")
+    name = host.backend.get_pytest_id() if host else ""
+    return str(callspec.id).removeprefix(f"{name}-").removesuffix(f"-{name}")
+
+
 def policy_for(item: pytest.Item) -> Policy:
     """What a live check stands for: its docstring is title and reason, a marker of a severity its severity (else medium)."""
     function = getattr(item, "function", None)
@@ -111,4 +121,5 @@ def finding_for(item: pytest.Item, host: str, call: pytest.CallInfo[None], repor
     else:
         cause = call.excinfo.value if call.excinfo else None
         verdict, reason = Verdict.ERROR, f"{type(cause).__name__}: {cause}".split("\n", 1)[0]
-    return Finding(policy.id, policy.title, policy.severity, host, host, verdict, policy.title, observed, reason)
+    resource = _parameters(item) or host
+    return Finding(policy.id, policy.title, policy.severity, host, resource, verdict, policy.title, observed, reason)

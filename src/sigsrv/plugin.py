@@ -274,8 +274,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     except UsageError as cause:
         raise pytest.UsageError(str(cause)) from None
     config.stash[_REPORT] = (run, path)
-    if session.exitstatus == pytest.ExitCode.OK and not run.is_judged:
-        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED  # all was skipped: nothing was proven
+    if session.exitstatus == pytest.ExitCode.OK and run.exit_code:
+        # all was skipped, so nothing was proven; or a host that no test failed for was not read as a whole
+        unproven = pytest.ExitCode.TESTS_FAILED if run.is_judged else pytest.ExitCode.NO_TESTS_COLLECTED
+        session.exitstatus = unproven
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

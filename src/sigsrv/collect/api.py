@@ -16,12 +16,13 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import requests
+import urllib3
 from pylxd import Client
 from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET
-from sigsrv.collect.redact import redacted
+from sigsrv.collect.redact import of_operations, redacted
 from sigsrv.collect.session import REQUEST_S
 from sigsrv.collect.ways import WayFailed
 from sigsrv.errors import FailureKind
@@ -221,25 +222,46 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
     for segment in parts.path.removeprefix("/1.0/").split("/"):
         node = node[segment]
     try:
+        until = time.monotonic() + seconds
         response = node.get(params=dict(parse_qsl(parts.query)), timeout=seconds, stream=True)
-        body = response.raw.read(LIMIT_BYTES + 1, decode_content=True)
+        body = _body(response, until)
         if len(body) > LIMIT_BYTES:
             return ApiAnswer(failure=Failure(FailureKind.TOO_LARGE, f"Incus API {url}: more than {LIMIT_BYTES} bytes"))
-        return ApiAnswer(200, redacted(json.loads(body)["metadata"]))
+        told = json.loads(body)["metadata"]
+        return ApiAnswer(200, of_operations(told) if url == OPERATIONS else redacted(told))
     except LXDAPIException as cause:
         status = cause.response.status_code
         kind = FailureKind.DENIED if status in (401, 403) else FailureKind.GARBLED
         return ApiAnswer(status, failure=Failure(kind, f"Incus API {url}: HTTP {status}: {_one_line(str(cause))}"))
-    except requests.Timeout:
+    except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
         return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))
     except requests.ConnectionError as cause:
         return ApiAnswer(failure=_why(cause) or explain())
+    except urllib3.exceptions.HTTPError as cause:
+        reason = f"Incus API {url}: its answer broke off: {_one_line(str(cause))}"
+        return ApiAnswer(failure=Failure(FailureKind.GARBLED, reason))
     except (requests.RequestException, OSError) as cause:
         timed_out = "timed out" in str(cause).lower()
         kind = FailureKind.TIMEOUT if timed_out else FailureKind.GARBLED
         return ApiAnswer(failure=Failure(kind, f"Incus API {url}: {_one_line(str(cause))}"))
-    except (ValueError, KeyError, TypeError) as cause:
+    except (ValueError, KeyError, TypeError, RecursionError) as cause:
         return ApiAnswer(failure=Failure(FailureKind.GARBLED, f"Incus API {url}: not an answer of Incus: {cause}"))
+
+
+def _body(response: requests.Response, until: float) -> bytes:
+    """What an answer holds, at most a little more than the limit. Raises requests.Timeout where it does not end by then.
+
+    The time of a request is one for each piece of its answer: somebody who sends a byte now and then would never come to an end.
+    """
+    body = bytearray()
+    while len(body) <= LIMIT_BYTES:
+        if time.monotonic() > until:
+            raise requests.Timeout
+        piece = response.raw.read1(65536, decode_content=True)
+        if not piece:
+            break
+        body += piece
+    return bytes(body)
 
 
 def _one_line(text: str) -> str:

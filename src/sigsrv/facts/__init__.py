@@ -186,10 +186,15 @@ class ClusterFacts:
         return max(host.collected for host in self.hosts.values())
 
     def first(self, view: Callable[[IncusFacts], T]) -> T:
-        """A cluster-wide view, from the first host in site order that could give it. Raises the first host's EvidenceError."""
+        """A cluster-wide view, from the first host in site order that could give it. Raises the first host's EvidenceError.
+
+        A daemon that is another one's may be of another cluster: it is not asked.
+        """
         refused: list[EvidenceError] = []
         for host in self.hosts.values():
             try:
+                if host.another:
+                    raise host.another
                 return view(host.incus)
             except EvidenceError as cause:
                 refused.append(cause)
@@ -209,6 +214,8 @@ class ClusterFacts:
         found: list[tuple[Instance | UnreadInstance, HostFacts]] = []
         for host in self.hosts.values():
             with suppress(EvidenceError):
+                if host.another:
+                    continue
                 if host.incus.server.clustered:
                     views[host.name] = {each.resource: each for each in host.incus.instances}
                 else:

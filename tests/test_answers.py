@@ -1,0 +1,89 @@
+"""Answers of a daemon that break off, come too slowly or are not what they should be: each costs itself alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from sigsrv.collect import Failure, api
+from sigsrv.collect.ways import over_socket
+from sigsrv.errors import FailureKind
+
+ENVIRONMENT = {"server_clustered": False, "server_name": "a"}
+SERVER = {"type": "sync", "status_code": 200, "metadata": {"auth": "trusted", "environment": ENVIRONMENT}}
+HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+WELL = json.dumps({"type": "sync", "status_code": 200, "metadata": []}).encode()
+
+
+class Daemon(threading.Thread):
+    """Answers on a socket: of the networks as it is told, of all else well. way: ``well``, ``cut``, ``stall``, ``drip`` or ``deep``."""
+
+    def __init__(self, path: str, way: str) -> None:
+        super().__init__(daemon=True)
+        self.way = way
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        self.server.listen(9)
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                call, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(call,), daemon=True).start()
+
+    def serve(self, call: socket.socket) -> None:
+        with call, call.makefile("rb") as lines, contextlib.suppress(OSError):
+            while line := lines.readline():
+                while lines.readline().strip():
+                    pass
+                self.answer(call, line.split()[1].decode())
+
+    def answer(self, call: socket.socket, url: str) -> None:
+        body = json.dumps(SERVER).encode() if url.split("?")[0] == api.SERVER else WELL
+        if not url.startswith("/1.0/networks") or self.way == "well":
+            call.sendall(HEAD.format(size=len(body)).encode() + body)
+        elif self.way == "deep":
+            call.sendall(HEAD.format(size=200_000).encode() + b"[" * 200_000)
+        else:
+            call.sendall(HEAD.format(size=9_000).encode() + b"{")
+            if self.way == "cut":
+                call.shutdown(socket.SHUT_RDWR)
+            while self.way == "drip":
+                call.sendall(b" ")
+                time.sleep(0.1)
+            time.sleep(2 if self.way == "stall" else 0)
+
+
+def refused() -> Failure:
+    return Failure(FailureKind.DOWN, "nothing answers")
+
+
+@pytest.mark.parametrize(
+    ("way", "kind"),
+    [
+        ("cut", FailureKind.GARBLED),
+        ("stall", FailureKind.TIMEOUT),
+        ("drip", FailureKind.TIMEOUT),
+        ("deep", FailureKind.GARBLED),
+    ],
+)
+def test_an_answer_that_does_not_come_to_its_end_costs_itself_alone(tmp_path, way, kind):
+    """It neither ends the collection nor holds it up: a byte now and then is no answer in time."""
+    path = str(tmp_path / "s")
+    daemon = Daemon(path, way)
+    began = time.monotonic()
+
+    answers = api.collect_api([lambda s: over_socket(path, s)], "a", began + 20, refused, 0.5)
+
+    daemon.server.close()
+    failed = {url: answer.failure.kind for url, answer in answers.items() if answer.failure}
+    assert failed == {api.NETWORKS: kind}
+    assert time.monotonic() - began < 5
