@@ -59,17 +59,17 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, 
                     faults += _unfiltered(host, bool(attached), [nic for nic in nics if nic[1] == host.name])
             if by_nics and instances.unread and not faults:
                 raise instances.unread[0][1]
+            network_rules = _rules(acls, attached)
+            network_open = network.config.get("security.acls.default.egress.action") == "allow"
             with _told_at_least(faults):
                 if len(by_nics) < len(facts.hosts):
-                    open_default = network.config.get("security.acls.default.egress.action") == "allow"
-                    faults += _passing(_rules(acls, attached), "egress" if open_default else None, own)
+                    faults += _passing(network_rules, "egress" if network_open else None, own)
                 for _, host, _, nic in nics:
                     if host in by_nics and _acls(nic):
                         faults += _passing(*_coming_in(acls, nic), own)
             shown = None
             if any(host.frames.were_sent for host in facts.hosts.values()):
-                network_open = network.config.get("security.acls.default.egress.action") == "allow"
-                guards = _Guards(_rules(acls, attached), network_open, set(facts.hosts) - set(by_nics), acls, nics)
+                guards = _Guards(network_rules, network_open, set(facts.hosts) - set(by_nics), acls, nics)
                 with _told_at_least(faults):
                     shown = _Shown(exchanged([host.frames.sent for host in facts.hosts.values()], bridge.name), guards)
             require(

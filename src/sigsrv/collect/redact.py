@@ -42,7 +42,7 @@ def _operation(row: dict[str, Any]) -> dict[str, Any]:
     said = kept.get("metadata")
     if isinstance(said, dict):
         request = said.get("request")
-        kept["metadata"] = {key: said[key] for key in ("serverName",) if key in said}
+        kept["metadata"] = {"serverName": said["serverName"]} if "serverName" in said else {}
         if isinstance(request, dict) and "name" in request:
             kept["metadata"]["request"] = {"name": request["name"]}
     return kept

@@ -122,6 +122,7 @@ def links(document: str, host: str = "") -> dict[str, Link]:
             data = mapping(info.get("info_data") or {}, "info_data")
             kind = info.get("info_kind") or ""
             is_port = info.get("info_slave_kind") == "bridge"
+            has_id = kind == "vlan" or (kind == "vxlan" and "id" in data)
             name = text(row["ifname"], "ifname")
             flags = row["flags"]
             if not isinstance(flags, list):
@@ -133,7 +134,7 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 flags=frozenset(str(flag) for flag in flags),
                 master=row.get("master"),
                 parent=row.get("link"),
-                vlan_id=_id(data, name) if kind == "vlan" or (kind == "vxlan" and "id" in data) else None,
+                vlan_id=integer(data["id"], f"{name}: VLAN id") if has_id else None,
                 vlan_protocol=text(data["protocol"], f"{name}: protocol") if kind == "vlan" else None,
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
                 if is_port
@@ -143,10 +144,6 @@ def links(document: str, host: str = "") -> dict[str, Link]:
         if "lo" not in found:
             raise ValueError("no loopback among the links")
         return found
-
-
-def _id(data: Mapping[str, Any], name: str) -> int:
-    return integer(data["id"], f"{name}: VLAN id")
 
 
 def _gone_at(name: str, kind: str, alias: Any) -> int | None:
