@@ -1,4 +1,4 @@
-"""Makes ``pytest checks`` work in a checkout: the plugin is sigsrv's own, and installed with it (entry point ``pytest11``)."""
+"""Brings sigsrv's plugin to ``pytest checks`` in a checkout, and to no other pytest run of this environment."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import importlib.util
 
 import pytest
 
+if importlib.util.find_spec("sigsrv") is None:
+    raise pytest.UsageError(
+        "sigsrv is not installed in this environment\nhint: make setup, then .venv/bin/pytest checks"
+    )
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Say what is missing where sigsrv is not installed, instead of a fixture that nobody knows."""
-    if importlib.util.find_spec("sigsrv") is None or not config.pluginmanager.has_plugin("sigsrv"):
-        raise pytest.UsageError(
-            "sigsrv is not installed in this environment\nhint: make setup, then .venv/bin/pytest checks"
-        )
+pytest_plugins = ["sigsrv.pytest_plugin.plugin"]

@@ -1,9 +1,8 @@
 """Checks of ACL: network access control lists."""
 
-from sigsrv.desired import filtered, managed, nics_on, owner_of_networks
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import words
-from sigsrv.finding import finding_id
+from sigsrv import finding_id, policy
+from sigsrv.judge.desired import filtered, managed, nics_on, owner_of_networks
+from sigsrv.model.values import words
 
 _DIRECTIONS = ("ingress", "egress")
 

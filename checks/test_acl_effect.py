@@ -3,10 +3,7 @@
 from contextlib import contextmanager
 from ipaddress import ip_interface
 
-from sigsrv.desired import managed, nics_on
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import words
+from sigsrv import finding_id, policy
 from sigsrv.facts.frames import exchanged
 from sigsrv.facts.ranges import (
     ANY,
@@ -21,7 +18,9 @@ from sigsrv.facts.ranges import (
     ports,
 )
 from sigsrv.facts.resources import AclRule
-from sigsrv.finding import finding_id
+from sigsrv.judge.desired import managed, nics_on
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import words
 
 _LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network gives out
 _NAMED = 6  # of what passed

@@ -3,11 +3,10 @@
 from functools import reduce
 from operator import or_
 
-from sigsrv.desired import filtered, owner_of_networks
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import words
+from sigsrv import finding_id, policy
 from sigsrv.facts.ranges import Addresses, addresses, is_every_port, merged, no_set, packets, ports
-from sigsrv.finding import finding_id
+from sigsrv.judge.desired import filtered, owner_of_networks
+from sigsrv.model.values import words
 
 _DIRECTIONS = ("ingress", "egress")
 _WITH_PORTS = ("tcp", "udp")

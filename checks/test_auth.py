@@ -4,11 +4,12 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S, seconds, words
+from sigsrv import policy
+from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
 from sigsrv.facts.listening import Endpoint, endpoint
 from sigsrv.facts.trust import short
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import seconds, words
 
 _DAY_S = 24 * 3600
 _ADMINS = "incus-admin"

@@ -2,11 +2,11 @@
 
 import re
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S, seconds
+from sigsrv import finding_id, policy
+from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
 from sigsrv.facts.packages import is_older
-from sigsrv.finding import finding_id
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import seconds
 
 _WEEK_S = 7 * 24 * 3600
 _FIRST_LTS = 6  # the first major version that had a long-term series

@@ -1,7 +1,7 @@
 """Checks of HOST: the hosts themselves."""
 
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.evaluate import policy
+from sigsrv import policy
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _SERVICE, _SOCKET, _STARTUP = "incus.service", "incus.socket", "incus-startup.service"
 

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.evaluate import policy
+from sigsrv import policy
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _INCUS = "incus"  # the name of its table
 _REFUSES = ("drop", "reject")

@@ -1,7 +1,7 @@
 """Checks of HOST: memory, load, file systems and the clock."""
 
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.evaluate import policy
+from sigsrv import policy
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 
 @policy("HOST-005")

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.evaluate import policy
+from sigsrv import policy
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NO_APPARMOR = "AppArmor support has been disabled"  # the type of the warning
 _ROOT_WITHOUT_PASSWORD = ("no", "prohibit-password", "without-password", "forced-commands-only")

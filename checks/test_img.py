@@ -3,8 +3,8 @@
 import re
 from urllib.parse import quote, urlsplit
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
+from sigsrv import policy
+from sigsrv.model.errors import EvidenceError
 
 _DAY_S = 24 * 3600
 _GRACE_DAYS = 2  # the daemon looks for images to forget once a day

@@ -5,11 +5,10 @@ Their devices are in test_inst_devices.py.
 
 from fnmatch import fnmatchcase
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import is_true, size_bytes
+from sigsrv import finding_id, policy
 from sigsrv.facts.lowlevel import BPFFS, INTERCEPTION, INTERCEPTION_LISTS, RAW
-from sigsrv.finding import finding_id
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import is_true, size_bytes
 
 _STOPPED = ("Stopped",)
 _UNSURE = ("Error", "Unknown")  # the member that it is on did not answer

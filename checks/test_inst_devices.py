@@ -4,8 +4,7 @@ import posixpath
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
-from sigsrv.evaluate import policy
-from sigsrv.finding import finding_id
+from sigsrv import finding_id, policy
 
 _NOT_OF_THE_HOST = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:")  # versions without tmpfs: refuse such a source
 _BUILT_IN = ("cloud-init:config", "agent:config")

@@ -1,8 +1,7 @@
 """Checks of NET: bridges and their VLANs."""
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.finding import finding_id
+from sigsrv import finding_id, policy
+from sigsrv.model.errors import EvidenceError
 
 
 @policy("NET-001")

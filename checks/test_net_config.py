@@ -2,12 +2,12 @@
 
 from ipaddress import ip_interface, ip_network
 
-from sigsrv.desired import managed
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import NETWORK_BOOLEANS, boolean, words
+from sigsrv import finding_id, policy
+from sigsrv.facts.config import NETWORK_BOOLEANS
 from sigsrv.facts.incus import UnreadInstance
-from sigsrv.finding import finding_id
+from sigsrv.judge.desired import managed
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import boolean, words
 
 # What Incus takes an unset key of a bridge for, beside its booleans.
 _DEFAULTS = {"bridge.driver": "native", "bridge.mtu": "1500", "ipv4.address": "none", "ipv6.address": "none"}

@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import FALSE, TRUE, size_bytes
-from sigsrv.finding import finding_id
+from sigsrv import finding_id, policy
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import FALSE, TRUE, size_bytes
 
 _SPARE = ("AVAIL", "INUSE")
 _DAY_S = 24 * 3600

@@ -2,12 +2,11 @@
 
 import posixpath
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import size_bytes, words
+from sigsrv import finding_id, policy
 from sigsrv.facts.restrictions import forbidden, ranges
-from sigsrv.finding import finding_id
-from sigsrv.site import DEFAULT_FEATURES
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.site import DEFAULT_FEATURES
+from sigsrv.model.values import size_bytes, words
 
 _BLOCKED = (
     "restricted.cluster.target",

@@ -1,6 +1,6 @@
 """Checks: the policies that carry a rule of their own (JSON Schema in the policy's file)."""
 
-from sigsrv.plugin import rule_policies
+from sigsrv.judge.require import rule_policies
 
 
 @rule_policies

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts import clusters
-from sigsrv.facts.config import boolean, size_bytes, words
+from sigsrv import policy
+from sigsrv.facts.hosts import clusters
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import boolean, size_bytes, words
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S

@@ -5,11 +5,10 @@ import re
 from collections import Counter
 from ipaddress import ip_interface, ip_network
 
-from sigsrv.desired import nics_on, not_of_the_site
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
-from sigsrv.facts.config import words
-from sigsrv.finding import finding_id
+from sigsrv import finding_id, policy
+from sigsrv.judge.desired import nics_on, not_of_the_site
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import words
 
 _OF_ONE_MEMBER = ("source", "size", "zfs.pool_name", "lvm.thinpool_name", "lvm.vg_name")
 

@@ -1,11 +1,10 @@
 """Checks of XHOST: whether frames pass between the hosts. By what their bridges have learned, or, with ``--probe``, by sending some."""
 
-from sigsrv.desired import nics_on, not_of_the_site
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import policy
+from sigsrv import finding_id, policy
 from sigsrv.facts.frames import exchanged
 from sigsrv.facts.incus import UnreadInstance
-from sigsrv.finding import finding_id
+from sigsrv.judge.desired import nics_on, not_of_the_site
+from sigsrv.model.errors import EvidenceError
 
 
 @policy("XHOST-004")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sigsrv import policy, remediation
+from sigsrv.model import policy, remediation
 from sigsrv.report import policies
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from unittest import mock
 
-from sigsrv import cli
+from sigsrv.commands import main
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +27,7 @@ def sigsrv(*argv: str, cwd: Path = ROOT, **environment: str) -> CompletedProcess
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            status = cli.main(argv)
+            status = main.main(argv)
     except SystemExit as cause:  # argparse's way to end
         status = int(cause.code or 0)
     finally:

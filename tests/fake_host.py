@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sigsrv import data, remediation
+from sigsrv.model import data
+from sigsrv.model.fix import render
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class FakeHost:
 
     def run(self, name: str, script: str, values: Mapping[str, Any], **environment: str) -> tuple[int, str]:
         """Run ``apply`` or ``undo`` of a remediation; its exit status and all that it said."""
-        text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
+        text = render(data.folder("remediations") / name / f"{script}.sh.j2", values)
         env = {
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
             "HERE": str(self.folder),

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from sigsrv.collect import Target, open_session
+from sigsrv.collect.connection import open_session
+from sigsrv.collect.target import Target
+from sigsrv.model.fix import Fix
 from sigsrv.remediate.remote import RemoteFix, Terms
 from sigsrv.remediate.shell import Places, Said
-from sigsrv.remediation import Fix
 from tests.fake_host import commands, taken
 
 SYSTEMCTL = 'echo "systemctl $*" >>"$HERE/done"\n'

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv.collect.session import LocalSession, Target, run_bounded
+from sigsrv.collect.session import LocalSession, run_bounded
+from sigsrv.collect.target import Target
 
 TOOLS = ("ip", "nsenter", "unshare", "ping", "nft")
 MISSING = [tool for tool in TOOLS if not shutil.which(tool)]

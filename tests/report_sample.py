@@ -9,9 +9,9 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sigsrv.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, ordered
-from sigsrv.policy import Policy
-from sigsrv.remediation import Fix
+from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, ordered
+from sigsrv.model.fix import Fix
+from sigsrv.model.policy import Policy
 
 SCRIPT_TAG = "<script>alert(1)</script>"
 ATTRIBUTE = '" onmouseover="alert(2)" x="'
@@ -234,7 +234,7 @@ _POLICIES = [
 
 POLICIES = {
     id: Policy(id, title, Severity(severity), why, examines, {}, None, "", "", traps, remediation or None, by_hand,
-               {"nist-800-53r5": nist, "cis-v8": cis}, tuple(source), {}, Path(f"{id}.yaml"))
+               {"nist-800-53r5": nist, "cis-v8": cis}, tuple(source), Path(f"{id}.yaml"))
     for id, severity, examines, title, why, traps, remediation, by_hand, nist, cis, source in _POLICIES
 }  # fmt: skip
 

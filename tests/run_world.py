@@ -5,17 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sigsrv import remediation, scan
-from sigsrv.finding import Finding, Severity, Verdict
+from sigsrv.commands.remediate import hosts_of
+from sigsrv.model import remediation
+from sigsrv.model.finding import Finding, Severity, Verdict
 from sigsrv.remediate.holding import Refused
+from sigsrv.remediate.hosts import Hosts, Scene
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import Named
 from sigsrv.remediate.runs import Done, Limits, Runner, propose
 from sigsrv.remediate.undoing import reverse, run_of, settle, settle_first, undo
+from sigsrv.scan.options import DEMO, Options
+from sigsrv.scan.plan import prepare
 from tests.local_host import Host, local_host
 from tests.test_remediate_brakes import facts
 
@@ -51,12 +56,14 @@ class World:
         self.facts = facts()
         load = remediation.load
         monkeypatch.setattr(remediation, "load", lambda folder=None: load(self.scripts.parent))
-        monkeypatch.setattr(scan, "judge", lambda plan, evidences: self.judge())
-        monkeypatch.setattr(scan, "facts_of", lambda plan, evidences: self.facts)
-        self.plan = scan.prepare(scan.Options(evidence=scan.DEMO, connection="local"))
+        self.hosts = self.reached(Options(evidence=DEMO, connection="local"))
         self.journal = Journal(host.folder / "journal.sqlite")
         self.limits = Limits(confirm_s=8, places=host.places)
         self.told: list[str] = []
+
+    def reached(self, options: Options) -> Hosts:
+        """The demo's hosts, over another connection; what is found there are the two files."""
+        return replace(hosts_of(prepare(options)), look=lambda: Scene(self.judge(), self.facts))
 
     def judge(self) -> tuple[Finding, ...]:
         time.sleep(self.delay_s)
@@ -74,24 +81,24 @@ class World:
         return self.host.left
 
     def runner(self) -> Runner:
-        return Runner(self.plan, self.journal, self.told.append, self.limits)
+        return Runner(self.hosts, self.journal, self.told.append, self.limits)
 
     def apply(self, named: Named | None = None, runner: Runner | None = None) -> list[Done]:
         named = named or Named(policies=("NET-001",))
-        settle_first(self.plan, self.runner(), self.journal, self.told.append)
+        settle_first(self.hosts, self.runner(), self.journal, self.told.append)
         runner = runner or self.runner()
-        shown = propose(self.plan, named, self.journal, self.limits)
+        shown = propose(self.hosts, named, self.journal, self.limits)
         if shown.stops:
             raise Refused(shown.stops)
         with runner.hold([step.fix for step in shown.steps]) as hold:
-            settle(self.plan, self.journal, hold, self.told.append)
+            settle(self.hosts, self.journal, hold, self.told.append)
             return list(runner.apply(hold, shown, named))
 
     def undo(self, run: str) -> list[Done]:
         runner = self.runner()
-        shown = reverse(self.plan, self.journal, run_of(self.journal, run), self.limits)
+        shown = reverse(self.hosts, self.journal, run_of(self.journal, run), self.limits)
         with runner.hold([step.fix for step, _ in shown.steps], run) as hold:
-            return list(undo(self.plan, runner, shown, hold))
+            return list(undo(self.hosts, runner, shown, hold))
 
     def ends(self) -> list[str]:
         """How the steps of the journal ended, the oldest first."""
@@ -109,7 +116,7 @@ def finding(
 def two_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world in a folder; nothing waits long for a member to be online again."""
     monkeypatch.setenv("HERE", str(folder))
-    monkeypatch.setattr("sigsrv.remediate._SETTLE_S", 0.1)
+    monkeypatch.setattr("sigsrv.remediate.transaction._SETTLE_S", 0.1)
     with local_host(folder) as host:
         found = World(host, monkeypatch)
         yield found

@@ -8,7 +8,7 @@ from typing import Any
 import jsonpatch
 import yaml
 
-from sigsrv import examples
+from sigsrv.authoring import document
 from sigsrv.collect import evidence
 
 AT = 1_795_000_000  # when it was collected: 2026-11-18T11:06:40Z
@@ -19,7 +19,7 @@ FAILING = "INST-001@minisrv/default/db"  # what PRIVILEGED makes fail, and nothi
 
 def saved(folder: Path, *changes: dict[str, Any], name: str = "evidence") -> tuple[str, ...]:
     """Save the evidence with some changes (JSON Patch), its site beside it; the options that name them and where reports go."""
-    content = jsonpatch.apply_patch(examples.document(), changes)
-    evidence.save(folder / name, "run", {host: examples.evidence_of(content, host) for host in HOSTS})
+    content = jsonpatch.apply_patch(document.document(), changes)
+    evidence.save(folder / name, "run", {host: document.evidence_of(content, host) for host in HOSTS})
     (folder / "site.yaml").write_text(yaml.safe_dump(content["site"]))
     return "--evidence", str(folder / name), "--site", str(folder / "site.yaml"), "--report-dir", str(folder / "out")

@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from sigsrv.collect import Failure, api
+from sigsrv.collect import api, urls
+from sigsrv.collect.evidence import Failure
 from sigsrv.collect.ways import over_socket
-from sigsrv.errors import FailureKind
+from sigsrv.model.errors import FailureKind
 
 ENVIRONMENT = {"server_clustered": False, "server_name": "a"}
 SERVER = {"type": "sync", "status_code": 200, "metadata": {"auth": "trusted", "environment": ENVIRONMENT}}
@@ -47,7 +48,7 @@ class Daemon(threading.Thread):
                 self.answer(call, line.split()[1].decode())
 
     def answer(self, call: socket.socket, url: str) -> None:
-        body = json.dumps(SERVER).encode() if url.split("?")[0] == api.SERVER else WELL
+        body = json.dumps(SERVER).encode() if url.split("?")[0] == urls.SERVER else WELL
         if not url.startswith("/1.0/networks") or self.way == "well":
             call.sendall(HEAD.format(size=len(body)).encode() + body)
         elif self.way == "deep":
@@ -85,5 +86,5 @@ def test_an_answer_that_does_not_come_to_its_end_costs_itself_alone(tmp_path, wa
 
     daemon.server.close()
     failed = {url: answer.failure.kind for url, answer in answers.items() if answer.failure}
-    assert failed == {api.NETWORKS: kind}
+    assert failed == {urls.NETWORKS: kind}
     assert time.monotonic() - began < 5

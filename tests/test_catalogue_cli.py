@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from sigsrv import policy, remediation
+from sigsrv.model import policy, remediation
 from sigsrv.report import policies as shown
 from tests.called import sigsrv
 

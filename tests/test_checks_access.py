@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, policy
-from sigsrv.evaluate import evaluate, load_checks
+from sigsrv.authoring import document
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate
+from sigsrv.model import data, policy
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -14,13 +16,13 @@ API = ("core.https_address", "cluster.https_address")
 
 
 def judged(content, hosts=("sigsrv", "minisrv")):
-    desired, facts = examples.facts_of(content)
+    desired, facts = document.facts_of(content)
     return {found.id: found for found in evaluate(ACCESS, CHECKS, desired, {name: facts[name] for name in hosts})}
 
 
 def configured(host=None, **keys):
     """The example's evidence with keys of the server's configuration (``__`` for a dot), of one host or of all."""
-    content = examples.document()
+    content = document.document()
     content[host or "cluster"]["server"].setdefault("config", {}).update(
         {key.replace("__", "."): value for key, value in keys.items()}
     )
@@ -64,7 +66,7 @@ def test_of_two_addresses_the_one_that_is_not_the_cluster_s_is_set():
 )
 def test_an_address_that_no_key_puts_right_is_refused(change, reason):
     """What the script can't know is a person's, and the script says so before it changes anything."""
-    content = examples.document()
+    content = document.document()
     change(content)
 
     assert reason in judged(content)["AUTH-001@minisrv/minisrv"].fix["refused"]
@@ -104,7 +106,7 @@ def test_a_host_in_no_cluster_has_no_member_to_set_keys_on():
 
 def test_an_open_token_is_told_with_what_revokes_it():
     """A token that is gone can't come back: no script takes it."""
-    content = examples.document()
+    content = document.document()
     row = {"id": "t1", "class": "token", "status": "Running", "created_at": "2026-11-15T22:26:40Z"}
     row |= {"location": "minisrv", "resources": {}, "metadata": {"request": {"name": "laptop"}}}
     content["cluster"]["operations"] = {"running": [row]}
@@ -118,7 +120,7 @@ def test_an_open_token_is_told_with_what_revokes_it():
 
 def test_a_token_of_a_host_in_no_cluster_is_its_own():
     """Its location is no member's name then."""
-    content = examples.document()
+    content = document.document()
     row = {"id": "t1", "class": "token", "status": "Running", "created_at": "2026-11-01T00:00:00Z"}
     content["cluster"]["operations"] = {"running": [row | {"location": "none", "resources": None, "metadata": None}]}
     content["cluster"]["server"]["environment"]["server_clustered"] = False
@@ -140,7 +142,7 @@ def test_a_key_that_the_site_exempts_is_told_with_the_reason():
 
 def test_only_listed_members_of_a_group_are_taken_out():
     """One whose own group it is needs another one first; then nothing is changed."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["probes"]["groups"] = "root:x:0:\nincus-admin:x:990:ops,alice\n"
     content["sigsrv"]["probes"]["groups"] = "root:x:0:\nincus-admin:x:990:bob\n"
     content["sigsrv"]["probes"]["passwd"] = "root:x:0:0:::\ncarol:x:5:990:::\n"
@@ -155,7 +157,7 @@ def test_only_listed_members_of_a_group_are_taken_out():
 
 def test_an_acl_on_the_socket_is_a_person_s():
     """Whom it lets in the probe does not tell, and taking it away is no matter of groups."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["probes"]["socket-acl"] = content["minisrv"]["probes"]["socket-acl"].replace("---- ", "----+ ")
 
     found = judged(content)["AUTH-004@minisrv/minisrv"]
@@ -166,7 +168,7 @@ def test_an_acl_on_the_socket_is_a_person_s():
 
 def test_a_socket_of_a_group_that_no_answer_names_is_unknown():
     """Where something is wrong already, that is told all the same."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["probes"] |= {"groups": "root:x:0:\n", "admin-group": {"rc": 2}}
     content["sigsrv"]["probes"] |= {**content["minisrv"]["probes"], "socket-mode": "666 root incus-admin"}
 
@@ -201,7 +203,7 @@ def test_a_threshold_is_lowered_with_patience(offline, healing, settle, refused)
 
 def test_votes_are_a_person_s():
     """No key gives a member a vote."""
-    content = examples.document()
+    content = document.document()
     content["site"]["cluster"] = {"voters_min": 2}
 
     found = judged(content)["CLUS-003@cluster/cluster"]
@@ -212,7 +214,7 @@ def test_votes_are_a_person_s():
 
 def test_an_evacuated_member_is_restored_by_a_person():
     """The script lets a member take new instances, and moves none back."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["members"]["minisrv"] |= {"status": "Evacuated", "config": {"scheduler.instance": "manual"}}
 
     found = judged(content)["CLUS-004@cluster/minisrv"]
@@ -223,7 +225,7 @@ def test_an_evacuated_member_is_restored_by_a_person():
 
 def test_warnings_of_one_kind_and_place_are_one_finding():
     """With how often they were seen, and the last one's text."""
-    content = examples.document()
+    content = document.document()
     one = {"type": "Network unavailable", "status": "new", "location": "minisrv", "count": 3, "last_message": "first"}
     two = {**one, "status": "acknowledged", "last_seen_at": "2026-11-18T01:00:00Z", "last_message": "second"}
     content["cluster"]["warnings"] = {"a": one, "b": two}
@@ -236,7 +238,7 @@ def test_warnings_of_one_kind_and_place_are_one_finding():
 
 def test_ignored_warnings_are_told():
     """Nothing is left out in silence."""
-    content = examples.document()
+    content = document.document()
     content["site"]["warnings_ignored"] = ["AppArmor support has been disabled"]
     content["cluster"]["warnings"] = {"a": {"type": "AppArmor support has been disabled", "status": "new"}}
 
@@ -247,7 +249,7 @@ def test_ignored_warnings_are_told():
 
 def test_a_host_that_was_not_selected_is_known_by_the_others():
     """Its membership is judged; what it says of itself was not asked, and that is told."""
-    found = judged(examples.document(), hosts=("sigsrv",))
+    found = judged(document.document(), hosts=("sigsrv",))
 
     assert found["CLUS-006@cluster/minisrv"].observed == "a member; what minisrv says of itself was not asked"
     assert found["CLUS-001@cluster/minisrv"].verdict == "pass"
@@ -256,8 +258,8 @@ def test_a_host_that_was_not_selected_is_known_by_the_others():
 
 def test_two_clusters_are_one_fault_on_each_member():
     """Each daemon knows a member that the other one does not: CLUS-006 says so, and CLUS-001 leaves it to that."""
-    content = examples.document()
-    desired, facts = examples.facts_of(content)
+    content = document.document()
+    desired, facts = document.facts_of(content)
     for name, other in (("sigsrv", "minisrv"), ("minisrv", "sigsrv")):
         rows = facts[name].evidence.api["/1.0/cluster/members?recursion=1"].metadata
         rows[:] = [row for row in rows if row["server_name"] != other]
@@ -271,7 +273,7 @@ def test_two_clusters_are_one_fault_on_each_member():
 
 def test_an_older_package_is_told_with_the_host_that_has_the_newer():
     """Both versions, so that nobody must look them up."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["probes"]["packages"] = "incus-base\t6.0.4-2+deb13u12\tii "
 
     found = judged(content)
@@ -313,7 +315,7 @@ def test_a_target_that_does_not_count_says_why(keys, observed):
 @pytest.mark.parametrize("server", ["https://me@images.linuxcontainers.org", "https://", "https://[::1", "images"])
 def test_what_is_no_server_is_none_of_the_site(server):
     """An address that nobody can take apart comes from nowhere that was chosen."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["images"]["1f00a1f00b1f"]["update_source"]["server"] = server
 
     assert judged(content)["IMG-002@cluster/default/1f00a1f00b1f"].verdict == "fail"
@@ -321,7 +323,7 @@ def test_what_is_no_server_is_none_of_the_site(server):
 
 def test_a_public_image_is_made_private_by_its_address():
     """Whatever a project is called stays one part of the address."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["images"]["1f00a1f00b1f"] |= {"public": True, "project": "a&b c"}
 
     found = judged(content)["IMG-003@cluster/a%26b%20c/1f00a1f00b1f"]

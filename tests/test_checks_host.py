@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, policy
-from sigsrv.evaluate import evaluate, load_checks
+from sigsrv.authoring import document
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate
+from sigsrv.model import data, policy
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -15,13 +17,13 @@ FROM_ANY = {"payload": {"protocol": "ip", "field": "saddr"}}
 
 
 def observed(content, policy_id):
-    found = {each.id: each for each in evaluate(HOST, CHECKS, *examples.facts_of(content))}
+    found = {each.id: each for each in evaluate(HOST, CHECKS, *document.facts_of(content))}
     return found[f"{policy_id}@minisrv/minisrv"].observed
 
 
 def test_a_missing_archive_for_security_is_named_by_the_release():
     """That of the release before is told as well: it is what the source still names."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["probes"]["apt-releases"] = "".join(
         f"/var/lib/apt/lists/x_InRelease:{field}\n"
         for field in ("Label: Debian-Security", "Codename: bookworm-security", "Date: Wed, 18 Nov 2026 02:00:00 UTC")
@@ -32,7 +34,7 @@ def test_a_missing_archive_for_security_is_named_by_the_release():
 
 def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
     """By their paths in the store, which name the versions."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["probes"] |= {
         "os-release": "ID=nixos\n",
         "nixos": '{"nixosVersion":"25.11.20261110.abcdef0"}\n1794990000\n'
@@ -78,7 +80,7 @@ def nixos(for_new):
 )
 def test_the_family_that_a_rule_lets_in_is_named(rules, said):
     """A rule for all addresses of one family leaves the other to the policy."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["nft"][INPUT]["rules"] = rules
     content["minisrv"]["nft"]["inet host allow"] = {"rules": [[{"accept": None}]]}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, policy
-from sigsrv.evaluate import load_checks
+from sigsrv.authoring import document
+from sigsrv.judge.checks import load_checks
+from sigsrv.model import data, policy
 
 POLICIES = [policy.load()["IMG-001"]]
 CHECKS = load_checks(data.folder("checks"))
@@ -21,11 +22,11 @@ CHECKS = load_checks(data.folder("checks"))
 )
 def test_where_updates_are_switched_off_is_named(server, project, place):
     """What the project says wins over what the server says, so that one of them must be put right."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["server"]["config"]["images.auto_update_interval"] = server
     content["cluster"]["projects"]["default"]["config"]["images.auto_update_interval"] = project
 
-    found = examples.findings(content, POLICIES, CHECKS)["IMG-001@cluster/default/1f00a1f00b1f"]
+    found = document.findings(content, POLICIES, CHECKS)["IMG-001@cluster/default/1f00a1f00b1f"]
 
     assert found.verdict == "fail"
     assert found.observed.endswith(f"updates are off {place}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, policy
-from sigsrv.evaluate import evaluate, load_checks
+from sigsrv.authoring import document
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate
+from sigsrv.model import data, policy
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -14,13 +16,13 @@ WEB = "sigsrv/default/web"
 
 
 def judged(content, hosts=("sigsrv", "minisrv")):
-    desired, facts = examples.facts_of(content)
+    desired, facts = document.facts_of(content)
     return {found.id: found for found in evaluate(INSTANCES, CHECKS, desired, {name: facts[name] for name in hosts})}
 
 
 def with_keys(keys, name="web", own=True, profile=None):
     """The example's evidence with keys of an instance, its own or its profile's."""
-    content = examples.document()
+    content = document.document()
     row = content["cluster"]["instances"][name]
     row["expanded_config"] |= keys
     if own:
@@ -102,7 +104,7 @@ def test_exempt_keys_are_named_and_the_others_judged():
 
 def limited(usage, keys, status="Running"):
     """The example's evidence with an instance that has no limits but these, and uses so much."""
-    content = examples.document()
+    content = document.document()
     row = content["cluster"]["instances"]["web"]
     memory, processes = usage or (0, 0)
     row |= {
@@ -151,7 +153,7 @@ def test_only_missing_limits_are_set():
 
 def test_what_holds_is_shown():
     """A pass says what was seen, too."""
-    found = judged(examples.document())
+    found = judged(document.document())
 
     assert found[f"INST-003@{WEB}"].observed == "none of these keys"
     assert found[f"INST-006@{WEB}"].observed == "limits.cpu is 1, limits.memory is 1GiB, limits.processes is 500"
@@ -189,7 +191,7 @@ def test_an_id_map_that_a_restart_does_not_help_is_made_anew():
 
 def test_a_device_that_hides_one_of_a_profile_is_told_as_both():
     """Taken away alone, it would show the profile's."""
-    content = examples.document()
+    content = document.document()
     device = {"type": "disk", "source": "/etc", "path": "/mnt", "readonly": "1"}
     row = content["cluster"]["instances"]["web"]
     row["devices"]["etc"] = row["expanded_devices"]["etc"] = device
@@ -211,7 +213,7 @@ def test_a_device_that_hides_one_of_a_profile_is_told_as_both():
 
 def test_a_device_of_a_profile_says_so():
     """It is masked on the instance, or taken out of the profile by a person."""
-    content = examples.document()
+    content = document.document()
     device = {"type": "gpu"}
     content["cluster"]["instances"]["web"]["expanded_devices"]["card"] = device
     content["cluster"]["profiles"]["svc"]["devices"]["card"] = device
@@ -224,7 +226,7 @@ def test_a_device_of_a_profile_says_so():
 
 def test_a_critical_instance_on_a_host_that_was_not_selected_is_not_missing():
     """The other daemon lists it all the same."""
-    content = examples.document()
+    content = document.document()
     content["site"]["critical"] = ["default/web"]
 
     assert not any("default/web" in key for key in judged(content, ["minisrv"]))
@@ -232,7 +234,7 @@ def test_a_critical_instance_on_a_host_that_was_not_selected_is_not_missing():
 
 def test_a_critical_instance_of_hosts_in_no_cluster_may_be_on_another_one():
     """Which of them should have it nobody said: neither missing nor passed over."""
-    content = examples.document()
+    content = document.document()
     content["site"]["critical"] = ["default/dns"]
     content["cluster"]["server"]["environment"]["server_clustered"] = False
     for row in content["cluster"]["instances"].values():
@@ -245,7 +247,7 @@ def test_a_critical_instance_of_hosts_in_no_cluster_may_be_on_another_one():
 
 def test_an_error_on_a_host_in_no_cluster_is_its_own():
     """There is no member that could be away."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["server"]["environment"]["server_clustered"] = False
     for row in content["cluster"]["instances"].values():
         row |= {"location": "none", "status": "Error"}
@@ -332,7 +334,7 @@ def test_images_of_the_host_are_nobodys_in_a_project_that_the_site_does_not_know
 @pytest.mark.parametrize("policy_id", ["INST-009", "INST-010"])
 def test_where_nobody_can_tell_of_an_instance_nothing_is_called_none(policy_id):
     """It may have a proxy device, or a NIC that is to be filtered."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["instances"]["db"] |= {"status": "Error", "config": None}
     content["minisrv"]["failures"]["api"] = {"kind": "down", "reason": "nothing answers"}
 
@@ -343,7 +345,7 @@ def test_where_nobody_can_tell_of_an_instance_nothing_is_called_none(policy_id):
 
 def test_nics_are_shown_by_what_they_hang_on():
     """With the profile that gives them, and what they lack."""
-    content = examples.document()
+    content = document.document()
     content["site"]["antispoof"] = {"sigsrvbr0": ["mac", "ipv6"]}
     row = content["cluster"]["instances"]["web"]["expanded_devices"]
     row["eth1"] = {"type": "nic", "nictype": "bridged", "parent": "sigsrvbr0", "security.mac_filtering": "true"}
@@ -360,7 +362,7 @@ def test_nics_are_shown_by_what_they_hang_on():
 
 def test_virtual_machines_that_may_be_on_a_member_that_is_away_are_not_called_none():
     """An instance that nobody could tell of may be one."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["instances"]["vm"]["type"] = "container"
     content["cluster"]["instances"]["db"] |= {"status": "Error", "config": None}
     content["minisrv"]["failures"]["api"] = {"kind": "down", "reason": "nothing answers"}

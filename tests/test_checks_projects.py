@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, policy
-from sigsrv.collect import api as url
-from sigsrv.evaluate import evaluate, load_checks
+from sigsrv.authoring import document
+from sigsrv.collect import urls
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate
+from sigsrv.model import data, policy
 
 POLICIES = [policy.load()["PROJ-008"]]
 CHECKS = load_checks(data.folder("checks"))
@@ -14,13 +16,13 @@ BOTH = ("sigsrv", "minisrv")
 
 
 def judged(content, hosts=BOTH):
-    desired, facts = examples.facts_of(content)
+    desired, facts = document.facts_of(content)
     return {found.id: found for found in evaluate(POLICIES, CHECKS, desired, {name: facts[name] for name in hosts})}
 
 
 def with_infra(*alone, on=None):
     """The example's evidence with a project that the site names, on one host; some hosts are in no cluster."""
-    content = examples.document()
+    content = document.document()
     content["site"]["projects"].insert(0, {"match": "infra", "kind": "system"})
     for name in alone:
         content[name]["server"]["environment"] = {"server_clustered": False}
@@ -53,7 +55,7 @@ def test_a_project_is_missing_in_a_cluster_whatever_hosts_in_none_have():
 @pytest.mark.parametrize(
     ("failure", "because"),
     [
-        ({"failures": {url.PROJECTS: {"kind": "denied", "reason": "refused"}}}, None),
+        ({"failures": {urls.PROJECTS: {"kind": "denied", "reason": "refused"}}}, None),
         ({"failure": {"kind": "unreachable", "reason": "refused"}}, "HOST-001@sigsrv/sigsrv"),
     ],
 )

@@ -6,11 +6,13 @@ import dataclasses
 
 import pytest
 
-from sigsrv import data, examples, policy
-from sigsrv.collect import api as url
+from sigsrv.authoring import document
+from sigsrv.collect import urls
 from sigsrv.collect.evidence import ApiAnswer
-from sigsrv.evaluate import evaluate, load_checks
-from sigsrv.facts import HostFacts
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate
+from sigsrv.model import data, policy
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -18,7 +20,7 @@ VOLUMES = [each for each in POLICIES.values() if each.id.startswith("VOL") or ea
 
 
 def judged(content, hosts=("sigsrv", "minisrv")):
-    desired, facts = examples.facts_of(content)
+    desired, facts = document.facts_of(content)
     selected = {name: facts[name] for name in hosts}
     return {found.id: found for found in evaluate(VOLUMES, CHECKS, desired, selected)}
 
@@ -32,14 +34,14 @@ def moved(content, location):
 
 def test_backups_on_a_host_that_was_not_selected_are_unknown():
     """The volume is on a host that was; its backups nobody looked for."""
-    found = judged(moved(examples.document(), "minisrv"), ["minisrv"])["VOL-002@minisrv/nvme/default/web-data"]
+    found = judged(moved(document.document(), "minisrv"), ["minisrv"])["VOL-002@minisrv/nvme/default/web-data"]
 
     assert (found.verdict, found.reason) == ("error", "the backups are on sigsrv, which was not looked at")
 
 
 def test_what_is_on_hosts_that_were_not_selected_is_left_out():
     """Neither judged nor called missing."""
-    found = judged(examples.document(), ["minisrv"])
+    found = judged(document.document(), ["minisrv"])
 
     assert {each.verdict for each in found.values()} == {"pass", "not-applicable"}
     assert not any("web-data" in key for key in found)
@@ -47,7 +49,7 @@ def test_what_is_on_hosts_that_were_not_selected_is_left_out():
 
 def test_a_volume_of_the_whole_cluster_is_used_on_any_host():
     """Also on one that was not selected; its finding is the cluster's."""
-    content = moved(examples.document(), "")
+    content = moved(document.document(), "")
     content["site"]["protected_volumes"] = []
     content["cluster"]["volumes"]["nvme"][0]["used_by"] = []
 
@@ -56,7 +58,7 @@ def test_a_volume_of_the_whole_cluster_is_used_on_any_host():
 
 def alone(location="none"):
     """The example's hosts, were they in no cluster: each with a volume of the same name."""
-    content = moved(examples.document(), location)
+    content = moved(document.document(), location)
     content["cluster"]["server"]["environment"]["server_clustered"] = False
     for row in content["cluster"]["instances"].values():
         row["location"] = "none"
@@ -85,9 +87,9 @@ def test_files_of_two_hosts_in_no_cluster_are_not_told_apart_by_one_name():
 
 def with_volumes(content, name, listed):
     """The facts of the example's hosts where one, which is in no cluster, has these volumes in the pool nvme."""
-    desired, facts = examples.facts_of(content)
+    desired, facts = document.facts_of(content)
     seen = facts[name].evidence
-    api = {**seen.api, url.volumes_url("nvme"): ApiAnswer(200, listed)}
+    api = {**seen.api, urls.volumes_url("nvme"): ApiAnswer(200, listed)}
     return desired, {**facts, name: HostFacts(name, name, dataclasses.replace(seen, api=api))}
 
 
@@ -103,8 +105,8 @@ def test_backups_of_hosts_in_no_cluster_are_looked_for_on_the_host_that_has_them
 @pytest.mark.parametrize(
     ("failure", "because"),
     [
-        ({"failures": {url.INSTANCES: {"kind": "denied", "reason": "refused"}}}, None),
-        ({"failures": {url.volumes_url("iso"): {"kind": "denied", "reason": "refused"}}}, None),
+        ({"failures": {urls.INSTANCES: {"kind": "denied", "reason": "refused"}}}, None),
+        ({"failures": {urls.volumes_url("iso"): {"kind": "denied", "reason": "refused"}}}, None),
         ({"failure": {"kind": "unreachable", "reason": "refused"}}, "HOST-001@minisrv/minisrv"),
     ],
 )
@@ -120,9 +122,9 @@ def test_what_another_host_in_no_cluster_has_must_be_known(failure, because):
 
 def test_a_name_that_a_cluster_has_too_is_not_told_apart():
     """Neither for the cluster nor for the host that is in none."""
-    content = moved(examples.document(), "minisrv")
+    content = moved(document.document(), "minisrv")
     content["sigsrv"]["server"]["environment"] = {"server_clustered": False}
-    own = moved(examples.document(), "none")["cluster"]["volumes"]["nvme"]
+    own = moved(document.document(), "none")["cluster"]["volumes"]["nvme"]
 
     found = {each.id: each for each in evaluate(VOLUMES, CHECKS, *with_volumes(content, "sigsrv", own))}
 

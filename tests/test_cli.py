@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import __version__, policy, remediate_cli, scan
+from sigsrv import __version__
 from sigsrv.collect import evidence
-from sigsrv.finding import Verdict
+from sigsrv.commands import remediate
+from sigsrv.model import policy
+from sigsrv.model.finding import Verdict
+from sigsrv.scan import collecting
 from tests.saved import FAILING, PRIVILEGED, saved
 
 BIN = Path(sys.executable).parent
@@ -155,9 +158,9 @@ def test_a_waived_finding_that_is_named_is_put_right_like_any_other(tmp_path, ca
     entry |= {"until": "2027-01-17T12:00:00Z", "created": "2026-11-01T00:00:00Z"}
     (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [entry]}))
     kept = evidence.load(tmp_path / "evidence")
-    monkeypatch.setattr(scan, "collect", lambda *_: kept)
+    monkeypatch.setattr(collecting, "collect", lambda *_: kept)
 
-    status = remediate_cli.main([FAILING, "--plan", "--site", str(tmp_path / "site.yaml")])
+    status = remediate.main([FAILING, "--plan", "--site", str(tmp_path / "site.yaml")])
 
     said = capsys.readouterr().out
     assert status == 0

@@ -11,15 +11,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from sigsrv import data
-from sigsrv.collect import api, evidence, gather
+from sigsrv.collect import api, evidence, urls
 from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
+from sigsrv.collect.hosts import gather
 from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, Wants, carried, read, script, select
 from sigsrv.collect.redact import of_operations, redacted
-from sigsrv.collect.session import ConnectionFailed, Target, bounded
-from sigsrv.errors import FailureKind, UsageError
+from sigsrv.collect.session import ConnectionFailed, bounded
+from sigsrv.collect.target import Target
+from sigsrv.model import data
+from sigsrv.model.errors import FailureKind, UsageError
 
 WORD = "0123456789abcdef"
 
@@ -301,7 +303,7 @@ def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(
 
     def answer(client, url, *_):
         asked.append(url)
-        return ApiAnswer(200, [{"name": "p"}] if url == api.POOLS else [])
+        return ApiAnswer(200, [{"name": "p"}] if url == urls.POOLS else [])
 
     monkeypatch.setattr(api, "_get", answer)
     client = SimpleNamespace(host_info={"environment": {"server_clustered": True, "server_name": "minisrv"}})
@@ -310,8 +312,8 @@ def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(
         api.collect_api([lambda _: client], member, time.monotonic() + 5, lambda: pytest.fail("no way"))
 
     assert [url for url in asked if url.startswith("/1.0/storage-pools/p?")] == [
-        api.pool_url("p", "minisrv"),
-        api.pool_url("p", "alias"),
+        urls.pool_url("p", "minisrv"),
+        urls.pool_url("p", "alias"),
     ]
 
 
@@ -329,7 +331,7 @@ def test_an_instance_on_its_way_is_looked_at_once_more(monkeypatch, statuses, se
     left = list(statuses)
 
     def answer(client, url, *_):
-        if url != api.INSTANCES:
+        if url != urls.INSTANCES:
             return ApiAnswer(200, [])
         status = left.pop(0)
         return (
@@ -342,7 +344,7 @@ def test_an_instance_on_its_way_is_looked_at_once_more(monkeypatch, statuses, se
 
     found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 15, lambda: pytest.fail("no way"))
 
-    assert found[api.INSTANCES].metadata == [{"status": seen}]
+    assert found[urls.INSTANCES].metadata == [{"status": seen}]
     assert left == []
 
 
@@ -354,7 +356,7 @@ def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypat
 
     found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 9, lambda: pytest.fail("no way"))
 
-    assert found[api.INSTANCES].metadata == [{"status": "Starting"}]
+    assert found[urls.INSTANCES].metadata == [{"status": "Starting"}]
 
 
 @pytest.mark.parametrize(
@@ -392,7 +394,7 @@ def test_a_connection_that_was_cut_because_the_time_was_up_says_so(timeout_s, re
 def test_a_slow_probe_for_which_no_time_is_left_says_so(monkeypatch):
     """What was asked before it took the host's time; it is not begun, and what was read stays."""
     with open_session(Target("sigsrv", connection="local")) as session:
-        monkeypatch.setattr("sigsrv.collect.collect_api", lambda *_: session.extend(-1) or {})
+        monkeypatch.setattr("sigsrv.collect.hosts.collect_api", lambda *_: session.extend(-1) or {})
         found = gather(session, "sigsrv", [Probe("quick", ("true",), "x"), Probe("last", ("true",), "x", slow=True)])
 
     assert found.probes["quick"].failure is None

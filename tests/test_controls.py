@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sigsrv import controls, data, policy
+from sigsrv.model import controls, data, policy
 
 POLICIES = policy.load()
 NIST, CIS = "nist-800-53r5", "cis-v8"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import cli
-from sigsrv.collect import api
+from sigsrv.collect import urls
 from sigsrv.collect.probes import TABLE
+from sigsrv.commands import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -48,7 +48,7 @@ def program() -> Callable[[str, str], str]:
 def parsed(argv: list[str]) -> None:
     """Hold a command line against sigsrv's own parser; it must be right."""
     try:
-        cli._parser().parse_args(argv)
+        main._parser().parse_args(argv)
     except SystemExit:
         pytest.fail(f"sigsrv does not know: {shlex.join(argv)}", pytrace=False)
 
@@ -112,15 +112,15 @@ def sudoers(text: str) -> tuple[set[str], list[str]]:
 def test_the_sudoers_example_allows_nothing_that_sigsrv_would_not_print(capsys):
     """Its rules are those that `sigsrv probes --sudoers` prints, its commands some of those: the lists that any site is asked for."""
     commands, rules = sudoers((DEPLOY / "sudoers.example").read_text())
-    assert cli.main(["probes", "--sudoers", "audit", "--site", str(ROOT / "policies" / "site.yaml")]) == 0
+    assert main.main(["probes", "--sudoers", "audit", "--site", str(ROOT / "policies" / "site.yaml")]) == 0
     printed, printed_rules = sudoers(capsys.readouterr().out)
 
     assert rules == printed_rules
     assert commands <= printed
     asked = {
-        api.SERVER,
-        *api.WANTED,
-        api.INSTANCES_CONFIG,
+        urls.SERVER,
+        *urls.WANTED,
+        urls.INSTANCES_CONFIG,
         *(probe.id for probe in TABLE if probe.root and not probe.needs),
     }
     assert len(commands) == len(asked)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import policy
+from sigsrv.model import policy
 from sigsrv.remediate.planning import Choice, Proposal, Step, as_dict
-from sigsrv.report.policies import FAMILIES, by_family
+from sigsrv.report.policy_table import FAMILIES, by_family
 from tests.report_sample import make_run
 from tests.test_remediate_journal import FAILING, FIX
 

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from sigsrv import draft, examples, policy, site
-from sigsrv.collect import Evidence, Failure
+from sigsrv.authoring import document
+from sigsrv.collect.evidence import Evidence, Failure
+from sigsrv.draft import draft
 from sigsrv.draft.document import Document, Entry, Field, Section, flow
-from sigsrv.errors import FailureKind
-from sigsrv.finding import Finding, Severity, Verdict
+from sigsrv.model import policy, site, site_file
+from sigsrv.model.errors import FailureKind
+from sigsrv.model.finding import Finding, Severity, Verdict
 
 POLICIES = policy.load()
 ORIGIN = draft.Origin("here", "2026-11-18T00:00:00Z", {})
@@ -23,12 +25,12 @@ Change = Callable[[dict[str, Any]], None]
 
 def evidences_of(change: Change | None = None) -> dict[str, Evidence]:
     """The small two-host evidence of the policies' examples, each host with its name, changed."""
-    content = examples.document()
+    content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["server"] = {**content[host]["server"], "environment": {"server_name": host}}
     if change:
         change(content)
-    return {host: examples.evidence_of(content, host) for host in ("sigsrv", "minisrv")}
+    return {host: document.evidence_of(content, host) for host in ("sigsrv", "minisrv")}
 
 
 def drafted(change: Change | None = None) -> Document:
@@ -40,7 +42,7 @@ def text_of(document: Document) -> str:
 
 
 def loaded(document: Document) -> site.Site:
-    return site.loads(text_of(document), Path("site.yaml"), POLICIES)
+    return site_file.loads(text_of(document), Path("site.yaml"), POLICIES)
 
 
 def entry(document: Document, section: str, name: str) -> Entry:
@@ -84,7 +86,7 @@ def test_the_thresholds_in_the_comment_are_the_defaults():
     start = lines.index("# thresholds:")
     text = "\n".join(line.removeprefix("# ") for line in lines[start : lines.index("", start)])
 
-    found = site.loads(f"version: 1\nname: x\nhosts: [{{name: a}}]\n{text}\n", Path("s.yaml"), POLICIES)
+    found = site_file.loads(f"version: 1\nname: x\nhosts: [{{name: a}}]\n{text}\n", Path("s.yaml"), POLICIES)
 
     assert found.thresholds == site.Thresholds()
 

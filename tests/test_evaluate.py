@@ -7,21 +7,23 @@ import dataclasses
 
 import pytest
 
-from sigsrv import data, examples, policy, site
-from sigsrv.errors import EvidenceError, FailureKind, UsageError
-from sigsrv.evaluate import evaluate, load_checks, on_site, settled
-from sigsrv.facts import HostFacts
-from sigsrv.finding import Finding, Run, Severity, Verdict, finding_id, parse_finding_id
+from sigsrv.authoring import document
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate, on_site, settled
+from sigsrv.model import data, policy, site_file
+from sigsrv.model.errors import EvidenceError, FailureKind, UsageError
+from sigsrv.model.finding import Finding, Run, Severity, Verdict, finding_id, parse_finding_id
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
 
 
 def judged(checks, content=None, policy_id="NET-001"):
-    content = content or examples.document()
-    desired = site.parse(content["site"])
+    content = content or document.document()
+    desired = site_file.parse(content["site"])
     hosts = {
-        each.name: HostFacts(each.name, each.member, examples.evidence_of(content, each.name)) for each in desired.hosts
+        each.name: HostFacts(each.name, each.member, document.evidence_of(content, each.name)) for each in desired.hosts
     }
     return {finding.id: finding for finding in evaluate([POLICIES[policy_id]], checks, desired, hosts)}
 
@@ -110,7 +112,7 @@ def test_what_is_known_of_one_resource_stands_beside_what_is_not_of_another():
 def test_a_host_that_is_away_has_one_error_for_each_policy(policy_id):
     """No policy passes on a host that could not be read; each names the root finding. The other host is judged in full."""
     before = judged(CHECKS, policy_id=policy_id)
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
     found = judged(CHECKS, content, policy_id)
@@ -125,7 +127,7 @@ def test_a_host_that_is_away_has_one_error_for_each_policy(policy_id):
 @pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_hosts and key != "HOST-001"])
 def test_an_alias_that_leads_to_another_host_tells_nothing_of_this_one(policy_id):
     """Whatever complies there is the other host's: one failure at the members of the cluster, and each policy of the host unknown."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["server"] = {"environment": {"server_name": "sigsrv"}}
 
     found = {key: each for key, each in judged(CHECKS, content, policy_id).items() if "@minisrv/" in key}
@@ -138,7 +140,7 @@ def test_an_alias_that_leads_to_another_host_tells_nothing_of_this_one(policy_id
 @pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_site])
 def test_hosts_of_which_one_is_another_are_not_compared(policy_id):
     """A host is always the same as itself."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["server"] = {"environment": {"server_name": "sigsrv"}}
 
     found = judged(CHECKS, content, policy_id).values()
@@ -155,21 +157,21 @@ def test_hosts_of_which_one_is_another_are_not_compared(policy_id):
 )
 def test_a_daemon_of_another_cluster_is_not_asked_for_what_this_one_has(policy_id, lists):
     """The first host's alias leads there: what it lists is not what the site's cluster has."""
-    content = examples.document()
+    content = document.document()
     content["sigsrv"]["server"] = {"environment": {"server_name": "elsewhere"}}
     content["sigsrv"]["lists"] = lists
 
     found = judged(CHECKS, content, policy_id)
 
     assert {key: each.verdict for key, each in found.items()} == {
-        key: each.verdict for key, each in judged(CHECKS, examples.document(), policy_id).items()
+        key: each.verdict for key, each in judged(CHECKS, document.document(), policy_id).items()
     }
 
 
 @pytest.mark.parametrize("policy_id", ["NET-007", "VOL-002"])
 def test_what_a_policy_of_the_cluster_asks_of_each_host_is_asked_of_that_host(policy_id):
     """What the probes of another host tell is not believed there either."""
-    content = examples.document()
+    content = document.document()
     content["sigsrv"]["server"] = {"environment": {"server_name": "minisrv"}}
 
     found = judged(CHECKS, content, policy_id).values()
@@ -183,7 +185,7 @@ def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
     def check(facts, desired, require):
         require("br0", True, expected="x", observed="x")
 
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
     found = judged({"NET-001": check}, content)
@@ -197,7 +199,7 @@ def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
 @pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
 def test_no_policy_passes_where_nothing_could_be_read(policy_id):
     """With no host reachable, every policy is unknown."""
-    content = examples.document()
+    content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
@@ -213,8 +215,8 @@ COMPARED = [key for key, each in POLICIES.items() if each.on_site]
 )
 def test_one_host_alone_is_compared_with_none(policy_id, host, reason):
     """Where only one host of the site was selected there is nothing to compare: said so, and no pass."""
-    content = examples.document()
-    small, hosts = examples.facts_of(content)
+    content = document.document()
+    small, hosts = document.facts_of(content)
     left = {name: facts for name, facts in hosts.items() if name != host}
 
     (found,) = on_site(POLICIES[policy_id], CHECKS[policy_id], small, left)
@@ -226,7 +228,7 @@ def test_one_host_alone_is_compared_with_none(policy_id, host, reason):
 @pytest.mark.parametrize("policy_id", COMPARED)
 def test_a_host_that_is_away_leaves_nothing_to_compare(policy_id):
     """One error, because of the way to that host; a site of one host has nothing to compare at all."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
     (found,) = judged(CHECKS, content, policy_id).values()
     assert (found.verdict, found.because) == (Verdict.ERROR, "HOST-001@minisrv/minisrv")
@@ -242,7 +244,7 @@ def test_a_host_that_is_away_leaves_nothing_to_compare(policy_id):
 )
 def test_no_policy_on_incus_passes_where_its_api_gave_no_answer(policy_id, kind):
     """An account without rights, a daemon that is down or slow: not one pass on what it would have told."""
-    content = examples.document()
+    content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"]["api"] = {"kind": kind, "reason": "no answer"}
 
@@ -256,7 +258,7 @@ def test_no_policy_on_incus_passes_where_its_api_gave_no_answer(policy_id, kind)
 @pytest.mark.parametrize("section", ["bridges", "pools", "projects"])
 def test_an_empty_site_makes_no_fault_and_no_lie(policy_id, section):
     """Without a section of the site its policies have nothing to examine, and say that."""
-    content = examples.document()
+    content = document.document()
     del content["site"][section]
     before = judged(CHECKS, policy_id=policy_id)
 
@@ -268,7 +270,7 @@ def test_an_empty_site_makes_no_fault_and_no_lie(policy_id, section):
 
 def test_an_exemption_is_not_applicable_and_says_why():
     """What the site allows for good is no failure, and no pass."""
-    content = examples.document()
+    content = document.document()
     content["site"]["exempt"] = {"NET-001": [{"match": "sigsrv*", "reason": "it is a laboratory"}]}
     content["minisrv"]["links"]["sigsrv0"]["master"] = "userbr0"
 
@@ -280,7 +282,7 @@ def test_an_exemption_is_not_applicable_and_says_why():
 
 def test_an_exemption_never_hides_what_could_not_be_read():
     """Unknown stays unknown, whatever the site exempts."""
-    content = examples.document()
+    content = document.document()
     content["site"]["exempt"] = {"NET-001": [{"match": "*", "reason": "it is a laboratory"}]}
     content["minisrv"]["failures"]["link"] = {"kind": "timeout", "reason": "no end"}
 
@@ -319,7 +321,7 @@ def test_an_excuse_by_what_finds_nothing_to_judge_is_an_error(root, verdict):
 
 def test_equal_facts_give_equal_findings():
     """The same evidence, twice and in another order of its rows, gives the same findings."""
-    content = examples.document()
+    content = document.document()
     turned = copy.deepcopy(content)
     for host in ("sigsrv", "minisrv"):
         turned[host]["links"] = dict(reversed(turned[host]["links"].items()))

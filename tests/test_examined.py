@@ -7,9 +7,12 @@ import json
 
 import pytest
 
-from sigsrv import data, examined, examples, policy
-from sigsrv.evaluate import evaluate, evaluate_one, load_checks
-from sigsrv.finding import Verdict
+from sigsrv.authoring import document
+from sigsrv.judge import examined
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate, evaluate_one
+from sigsrv.model import data, policy
+from sigsrv.model.finding import Verdict
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -25,7 +28,7 @@ def rule_on(kind, rule):
 
 
 def judged(kind, content=None, rule=None):
-    desired, hosts = examples.facts_of(content or examples.document())
+    desired, hosts = document.facts_of(content or document.document())
     return {f.id: f.verdict for f in evaluate([rule_on(kind, rule or {})], {}, desired, hosts)}
 
 
@@ -62,7 +65,7 @@ def test_every_kind_is_known_to_schema_and_engine_alike():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_rule_on_what_no_fact_tells_is_an_error(kind):
     """A kind that no rule can examine, or whose facts are missing on every host, is never a pass."""
-    content = examples.document()
+    content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"] = {
             "api": {"kind": "denied", "reason": "refused"},
@@ -76,7 +79,7 @@ def test_a_rule_on_what_no_fact_tells_is_an_error(kind):
 
 def test_a_cluster_that_shows_no_member_is_an_error():
     """An empty list of members is no cluster of none: something is hidden."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["members"] = {}
 
     assert judged("member", content) == {"SITE-001@cluster/cluster": Verdict.ERROR}
@@ -84,7 +87,7 @@ def test_a_cluster_that_shows_no_member_is_an_error():
 
 def test_a_host_in_no_cluster_has_no_members_to_examine():
     """A policy that examined no resource is not-applicable."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["server"]["environment"]["server_clustered"] = False
 
     assert judged("member", content) == {
@@ -103,9 +106,9 @@ def test_one_policy_alone_has_the_verdicts_of_the_whole_catalogue(policy_id):
         lambda content: content["cluster"]["pools"].clear(),
         lambda content: content["minisrv"]["failures"].update(api={"kind": "down", "reason": "no answer"}),
     ):
-        content = examples.document()
+        content = document.document()
         break_it(content)
-        small = examples.facts_of(content)
+        small = document.facts_of(content)
 
         whole = [f for f in evaluate(POLICIES.values(), CHECKS, *small) if f.policy == policy_id]
 

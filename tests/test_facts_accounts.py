@@ -11,10 +11,10 @@ import pytest
 
 from sigsrv.collect import probes
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts import HostFacts
 from sigsrv.facts.accounts import Membership, Socket, groups, has_acl, own_groups, socket
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.packages import installed, is_older
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 GROUPS = "root:x:0:\nincus:x:995:alice\nincus-admin:x:994:root,ops\nold-admin:x:994:bob\n"
 NAMED = "incus-admin:x:994:root,ops\n"

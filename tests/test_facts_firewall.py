@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.firewall import Chain, FirewallFacts, Rule, on_interface, ruleset
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 
 def of(probe: str, stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = None) -> FirewallFacts:

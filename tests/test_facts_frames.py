@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.frames import FrameFacts, Replies, exchanged, frames
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 MAC = "02:00:00:00:00:02"
 COUNT = "3 packets transmitted, 2 received, 33.3333% packet loss, time 404ms"

@@ -8,9 +8,9 @@ import pytest
 
 from sigsrv.collect import probes
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts import host
-from sigsrv.facts.host import Filesystem, MachineFacts, Skew
+from sigsrv.facts import machine
+from sigsrv.facts.machine import Filesystem, MachineFacts, Skew
+from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.namespaces import needs_root
 
 GIB = 1024**3
@@ -33,12 +33,12 @@ def fs(source: str, kind: str, used: int, available: int, target: str) -> Filesy
 
 def test_memory_and_load_are_those_of_the_kernel():
     """Sizes become bytes; of the loads the one of 15 minutes is taken."""
-    found = host.memory(
+    found = machine.memory(
         "MemTotal:       24684084 kB\nMemFree: 1 kB\nMemAvailable:   23968356 kB\nHugePages_Total:  0\n"
     )
 
     assert (found.total, found.available) == (24684084 * 1024, 23968356 * 1024)
-    assert host.load15("3.74 1.34 0.96 2/277 830\n") == 0.96
+    assert machine.load15("3.74 1.34 0.96 2/277 830\n") == 0.96
 
 
 def test_a_cache_below_its_minimum_gives_nothing_back():
@@ -46,16 +46,16 @@ def test_a_cache_below_its_minimum_gives_nothing_back():
     header = "9 1 0x01 147 39984 1 2\nname                            type data\n"
 
     assert (
-        host.arc_reclaimable(f"{header}size                            4    3000000000\nc_min 4 1000000000\n")
+        machine.arc_reclaimable(f"{header}size                            4    3000000000\nc_min 4 1000000000\n")
         == 2 * 10**9
     )
-    assert host.arc_reclaimable(f"{header}size 4 3\nc_min 4 1000000000\n") == 0
+    assert machine.arc_reclaimable(f"{header}size 4 3\nc_min 4 1000000000\n") == 0
 
 
 def test_a_mount_point_keeps_its_blanks():
     """The columns before it have none but the source."""
     row = "//server/my share       cifs     1000 400 600 0 0 /srv/my 1 2 3 4 5 share\n"
-    found = host.filesystems(HEADER + ROOT + row)[1]
+    found = machine.filesystems(HEADER + ROOT + row)[1]
 
     assert (found.source, found.kind, found.target) == ("//server/my share", "cifs", "/srv/my 1 2 3 4 5 share")
     assert (found.used, found.available) == (400, 600)
@@ -72,7 +72,7 @@ def test_what_is_left_out_and_what_is_one_storage():
         fs("/dev/sdc1", "ext4", 4, 6, "/var/lib/incus"),
     )
 
-    assert [row.target for row in host.judged(rows)] == ["/", "/var/lib/incus"]
+    assert [row.target for row in machine.judged(rows)] == ["/", "/var/lib/incus"]
 
 
 def test_a_zfs_pool_is_one_with_all_its_datasets():
@@ -85,7 +85,7 @@ def test_a_zfs_pool_is_one_with_all_its_datasets():
         fs("tank/data", "zfs", 10, 90, "/data"),
     )
 
-    assert [(row.target, row.used, row.available) for row in host.judged(rows)] == [
+    assert [(row.target, row.used, row.available) for row in machine.judged(rows)] == [
         ("/", 950, 50),
         ("/data", 10, 90),
         ("/small", 9, 1),
@@ -96,9 +96,9 @@ def test_a_file_system_that_df_could_not_look_at_is_told():
     """Those of instances and of users' sessions are nobody's business here; another complaint is an error."""
     said = "df: /mnt/x: Permission denied\ndf: '/a b': Input/output error\ndf: /run/user/7/doc: Permission denied"
 
-    assert host.refused(said) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
+    assert machine.refused(said) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
     with pytest.raises(EvidenceError, match="no file systems processed"):
-        host.refused("df: no file systems processed")
+        machine.refused("df: no file systems processed")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_file_system_that_df_could_not_look_at_is_told():
 )
 def test_the_deviation_of_a_clock_lies_between_two_bounds(begin, end, skew, nearest):
     """The host's first reading is not before ours, its last not after ours."""
-    found = host.skew(begin, end, (1000000000.0, 1000000001.0))
+    found = machine.skew(begin, end, (1000000000.0, 1000000001.0))
 
     assert found == Skew(*skew)
     assert found.nearest == nearest
@@ -120,12 +120,12 @@ def test_the_deviation_of_a_clock_lies_between_two_bounds(begin, end, skew, near
 def test_a_clock_that_was_set_meanwhile_is_no_deviation():
     """More time has passed there than here: one of the two was set."""
     with pytest.raises(EvidenceError, match="was set while"):
-        host.skew("1000000000.500000000", "1000000003.500000000", (1000000000.0, 1000000001.0))
+        machine.skew("1000000000.500000000", "1000000003.500000000", (1000000000.0, 1000000001.0))
 
 
 def test_the_system_s_name_is_read_as_a_shell_would():
     """Values may be quoted; a derivative names what it descends from."""
-    found = host.os_release('# a comment\nPRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\n')
+    found = machine.os_release('# a comment\nPRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\n')
 
     assert (found.id, found.name) == ("linuxmint", "Linux Mint 22")
     assert found.is_any("debian")
@@ -143,7 +143,7 @@ def test_the_system_s_name_is_read_as_a_shell_would():
 )
 def test_a_release_has_the_name_that_its_packages_have(lines, codename):
     """A derivative names its own release, and the one that it is made of."""
-    assert host.os_release(lines).codename == codename
+    assert machine.os_release(lines).codename == codename
 
 
 @needs_root
@@ -161,11 +161,19 @@ def test_of_a_setting_that_stands_twice_sshd_takes_the_first():
     """Keys that are of no interest may stand there any number of times."""
     said = "port 22\nport 23\npermitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
 
-    assert host.sshd_settings(said + "passwordauthentication yes\n")["passwordauthentication"] == "no"
+    assert machine.sshd_settings(said + "passwordauthentication yes\n")["passwordauthentication"] == "no"
 
 
 @pytest.mark.parametrize(
-    "view", [host.memory, host.arc_reclaimable, host.load15, host.filesystems, host.os_release, host.sshd_settings]
+    "view",
+    [
+        machine.memory,
+        machine.arc_reclaimable,
+        machine.load15,
+        machine.filesystems,
+        machine.os_release,
+        machine.sshd_settings,
+    ],
 )
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_unreadable_output_is_an_error(view, text):
@@ -177,21 +185,21 @@ def test_unreadable_output_is_an_error(view, text):
 @pytest.mark.parametrize(
     ("view", "text"),
     [
-        (host.memory, "MemTotal: 1 kB\nMemAvailable: 2 kB\n"),
-        (host.memory, "MemTotal: 0 kB\nMemAvailable: 0 kB\n"),
-        (host.memory, "MemTotal: 5 MB\nMemAvailable: 2 MB\n"),
-        (host.arc_reclaimable, "size 4 100\n"),
-        (host.load15, "0.1 0.2 0.3\n"),
-        (host.filesystems, HEADER),
-        (host.filesystems, HEADER + ROOT.replace(" /\n", " /var\n")),
-        (host.filesystems, HEADER + ROOT + "half a line\n"),
-        (host.filesystems, HEADER + ROOT + "/dev/sdb ext4 - - - - - /srv\n"),
-        (host.filesystems, HEADER + ROOT + "/dev/sdb ext4 0 0 0 0 0 /srv\n"),
-        (host.os_release, 'ID="debian\n'),
-        (host.os_release, "ID=\n"),
-        (host.os_release, "ID=debian\nVERSION_CODEN"),
+        (machine.memory, "MemTotal: 1 kB\nMemAvailable: 2 kB\n"),
+        (machine.memory, "MemTotal: 0 kB\nMemAvailable: 0 kB\n"),
+        (machine.memory, "MemTotal: 5 MB\nMemAvailable: 2 MB\n"),
+        (machine.arc_reclaimable, "size 4 100\n"),
+        (machine.load15, "0.1 0.2 0.3\n"),
+        (machine.filesystems, HEADER),
+        (machine.filesystems, HEADER + ROOT.replace(" /\n", " /var\n")),
+        (machine.filesystems, HEADER + ROOT + "half a line\n"),
+        (machine.filesystems, HEADER + ROOT + "/dev/sdb ext4 - - - - - /srv\n"),
+        (machine.filesystems, HEADER + ROOT + "/dev/sdb ext4 0 0 0 0 0 /srv\n"),
+        (machine.os_release, 'ID="debian\n'),
+        (machine.os_release, "ID=\n"),
+        (machine.os_release, "ID=debian\nVERSION_CODEN"),
         (
-            host.sshd_settings,
+            machine.sshd_settings,
             "permitrootlogin\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n",
         ),
     ],

@@ -6,27 +6,26 @@ import dataclasses
 
 import pytest
 
-from sigsrv import data
-from sigsrv.collect import api as url
-from sigsrv.collect import evidence
+from sigsrv.collect import evidence, urls
 from sigsrv.collect.evidence import ApiAnswer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts import ClusterFacts, HostFacts, clusters
-from sigsrv.facts.config import boolean, size_bytes, words
+from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.resources import UnreadInstance, Usage
+from sigsrv.model import data
+from sigsrv.model.errors import EvidenceError, FailureKind
+from sigsrv.model.values import boolean, size_bytes, words
 
 RECORDED = evidence.load(data.DEMO / "evidence")["sigsrv"]
 VIEWS = {
-    "server": url.SERVER,
-    "members": url.MEMBERS,
-    "warnings": url.WARNINGS,
-    "projects": url.PROJECTS,
-    "profiles": url.PROFILES,
-    "networks": url.NETWORKS,
-    "network_acls": url.NETWORK_ACLS,
-    "pools": url.POOLS,
-    "instances": url.INSTANCES,
+    "server": urls.SERVER,
+    "members": urls.MEMBERS,
+    "warnings": urls.WARNINGS,
+    "projects": urls.PROJECTS,
+    "profiles": urls.PROFILES,
+    "networks": urls.NETWORKS,
+    "network_acls": urls.NETWORK_ACLS,
+    "pools": urls.POOLS,
+    "instances": urls.INSTANCES,
 }
 
 
@@ -36,8 +35,8 @@ def answering(address: str, answer: ApiAnswer) -> Evidence:
 
 def single() -> Evidence:
     """The recorded daemon, were it in no cluster."""
-    environment = {**RECORDED.api[url.SERVER].metadata["environment"], "server_clustered": False}
-    return answering(url.SERVER, ApiAnswer(200, {**RECORDED.api[url.SERVER].metadata, "environment": environment}))
+    environment = {**RECORDED.api[urls.SERVER].metadata["environment"], "server_clustered": False}
+    return answering(urls.SERVER, ApiAnswer(200, {**RECORDED.api[urls.SERVER].metadata, "environment": environment}))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -56,7 +55,7 @@ def test_each_view_reads_the_recorded_answer(view):
         "type": "Instance type not operational",
         "uuid": "534ec7ee-dbf2-49ab-af99-f3fd535d9640",
     }
-    seen = answering(url.WARNINGS, ApiAnswer(200, [warning]))
+    seen = answering(urls.WARNINGS, ApiAnswer(200, [warning]))
 
     assert getattr(IncusFacts(seen), view)
 
@@ -84,10 +83,10 @@ def test_each_view_passes_on_why_it_was_refused(view, kind):
 @pytest.mark.parametrize("view", ["projects", "profiles", "networks", "network_acls", "pools", "instances"])
 def test_a_filtered_view_is_not_taken_for_the_whole(view):
     """A client that Incus does not fully trust sees lists without what it may not see; such a list is an error."""
-    untrusted = {**RECORDED.api[url.SERVER].metadata, "auth": "untrusted"}
+    untrusted = {**RECORDED.api[urls.SERVER].metadata, "auth": "untrusted"}
     forbidden = ApiAnswer(403, None, Failure(FailureKind.DENIED, "warnings are refused"))
 
-    for seen in (answering(url.SERVER, ApiAnswer(200, untrusted)), answering(url.WARNINGS, forbidden)):
+    for seen in (answering(urls.SERVER, ApiAnswer(200, untrusted)), answering(urls.WARNINGS, forbidden)):
         with pytest.raises(EvidenceError) as caught:
             getattr(IncusFacts(seen), view)
         assert caught.value.kind is FailureKind.DENIED
@@ -102,15 +101,15 @@ def test_an_empty_list_is_an_answer(view):
 def test_members_are_never_none():
     """A cluster has the member that answers: a list without any is not the whole list."""
     with pytest.raises(EvidenceError, match="no member"):
-        _ = IncusFacts(answering(url.MEMBERS, ApiAnswer(200, []))).members
+        _ = IncusFacts(answering(urls.MEMBERS, ApiAnswer(200, []))).members
 
 
 def test_a_member_without_an_address_hides_its_configuration():
     """The daemon of a member listens for the others: a configuration without that key is not all of it."""
-    hidden = {**RECORDED.api[url.SERVER].metadata, "config": {}}
+    hidden = {**RECORDED.api[urls.SERVER].metadata, "config": {}}
 
     with pytest.raises(EvidenceError, match="not all is shown"):
-        _ = IncusFacts(answering(url.SERVER, ApiAnswer(200, hidden))).config
+        _ = IncusFacts(answering(urls.SERVER, ApiAnswer(200, hidden))).config
 
 
 @pytest.mark.parametrize("view", ["members", "networks", "pools", "instances"])
@@ -125,14 +124,14 @@ def test_a_configuration_that_is_null_is_hidden(view):
 def test_projects_are_never_none():
     """Every daemon has project default: a list without it is not the whole list."""
     with pytest.raises(EvidenceError, match="no project default"):
-        _ = IncusFacts(answering(url.PROJECTS, ApiAnswer(200, []))).projects
+        _ = IncusFacts(answering(urls.PROJECTS, ApiAnswer(200, []))).projects
 
 
 def test_instances_whose_state_came_too_late_are_known_by_their_configuration():
     """When the list with states times out, the configuration is judged and the state is unknown."""
     late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
-    rows = [{k: v for k, v in row.items() if k != "state"} for row in RECORDED.api[url.INSTANCES].metadata]
-    api = {**RECORDED.api, url.INSTANCES: late, url.INSTANCES_CONFIG: ApiAnswer(200, rows)}
+    rows = [{k: v for k, v in row.items() if k != "state"} for row in RECORDED.api[urls.INSTANCES].metadata]
+    api = {**RECORDED.api, urls.INSTANCES: late, urls.INSTANCES_CONFIG: ApiAnswer(200, rows)}
 
     found = IncusFacts(dataclasses.replace(RECORDED, api=api)).instances
 
@@ -143,9 +142,9 @@ def test_instances_whose_state_came_too_late_are_known_by_their_configuration():
 def test_instances_of_a_member_that_is_away_are_known_by_name_though_the_states_came_too_late():
     """Their rows have no configuration and say Error: they don't spoil the list for the others."""
     late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
-    gone, *rest = RECORDED.api[url.INSTANCES].metadata
-    api = {**RECORDED.api, url.INSTANCES: late}
-    api[url.INSTANCES_CONFIG] = ApiAnswer(200, [{**gone, "config": None, "status": "Error", "type": ""}, *rest])
+    gone, *rest = RECORDED.api[urls.INSTANCES].metadata
+    api = {**RECORDED.api, urls.INSTANCES: late}
+    api[urls.INSTANCES_CONFIG] = ApiAnswer(200, [{**gone, "config": None, "status": "Error", "type": ""}, *rest])
 
     away, *others = IncusFacts(dataclasses.replace(RECORDED, api=api)).instances
 
@@ -156,7 +155,7 @@ def test_instances_of_a_member_that_is_away_are_known_by_name_though_the_states_
 def test_instances_without_either_list_are_unknown():
     """A time-out is no empty cluster."""
     late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
-    api = {**RECORDED.api, url.INSTANCES: late, url.INSTANCES_CONFIG: late}
+    api = {**RECORDED.api, urls.INSTANCES: late, urls.INSTANCES_CONFIG: late}
 
     with pytest.raises(EvidenceError, match="no answer in 5 s"):
         _ = IncusFacts(dataclasses.replace(RECORDED, api=api)).instances
@@ -173,8 +172,8 @@ def test_booleans_are_filled_in_before_anyone_looks():
 
 def web(**changes):
     """The recorded instances, with one of them changed."""
-    rows = [row | (changes if row["name"] == "web" else {}) for row in RECORDED.api[url.INSTANCES].metadata]
-    found = IncusFacts(answering(url.INSTANCES, ApiAnswer(200, rows))).instances
+    rows = [row | (changes if row["name"] == "web" else {}) for row in RECORDED.api[urls.INSTANCES].metadata]
+    found = IncusFacts(answering(urls.INSTANCES, ApiAnswer(200, rows))).instances
     return next(instance for instance in found if instance.name == "web")
 
 
@@ -224,7 +223,7 @@ def test_a_key_comes_from_the_instance_or_the_last_profile_that_has_it():
         {"name": name, "project": "default", "config": config, "devices": {"etc": {"type": "disk"}} if config else {}}
         for name, config in {"a": {"raw.lxc": "1"}, "b": {"raw.lxc": "2"}, "c": {}}.items()
     ]
-    facts = IncusFacts(answering(url.PROFILES, ApiAnswer(200, profiles)))
+    facts = IncusFacts(answering(urls.PROFILES, ApiAnswer(200, profiles)))
     own = web(profiles=["b", "a", "c"], config={"raw.lxc": "3"}, devices={"etc": {"type": "none"}})
     none = web(profiles=["b", "a", "c"], config={}, devices={})
 
@@ -282,7 +281,7 @@ def test_the_rules_of_an_acl_are_counted_by_what_they_do():
     """Rules that are logged take effect too, disabled ones do not."""
     rules = [{"action": "allow", "state": state} for state in ("enabled", "logged", "disabled")]
     row = {"name": "a", "project": "default", "ingress": rules, "egress": rules[:1]}
-    (found,) = IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
+    (found,) = IncusFacts(answering(urls.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
 
     assert (found.enabled, found.disabled) == (3, 1)
     recorded = {acl.name: acl for acl in IncusFacts(RECORDED).network_acls}["user-isolate"]
@@ -301,7 +300,7 @@ def test_a_rule_of_an_acl_is_read_as_it_is_written():
     }
     row = {"name": "a", "project": "p", "ingress": [rule], "egress": [{**rule, "action": "drop", "state": "disabled"}]}
     ((into, out),) = (
-        each.rules for each in IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
+        each.rules for each in IncusFacts(answering(urls.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
     )
 
     assert (into.direction, into.peer, into.protocol, into.destination_port, into.source_port) == (
@@ -333,7 +332,7 @@ def test_rules_of_another_shape_are_an_error(way, rules):
     row = {"name": "a", "project": "default", "ingress": [], "egress": [], way: rules}
 
     with pytest.raises(EvidenceError, match="network-acls"):
-        _ = IncusFacts(answering(url.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
+        _ = IncusFacts(answering(urls.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
 
 
 def test_cluster_facts_come_from_the_first_host_that_could_tell():
@@ -371,7 +370,7 @@ def test_a_bridge_s_network_has_its_booleans_filled_in():
         "config": {"ipv4.nat": "Yes"},
     }
     rows = [row, {**row, "name": "up0", "type": "physical"}, {**row, "name": "docker0", "managed": False, "config": {}}]
-    bridge, uplink, foreign = IncusFacts(answering(url.NETWORKS, ApiAnswer(200, rows))).networks
+    bridge, uplink, foreign = IncusFacts(answering(urls.NETWORKS, ApiAnswer(200, rows))).networks
 
     assert {key: bridge.config[key] for key in ("ipv4.nat", "ipv6.nat", "ipv4.firewall", "ipv4.dhcp")} == {
         "ipv4.nat": "true",
@@ -381,17 +380,17 @@ def test_a_bridge_s_network_has_its_booleans_filled_in():
     }
     assert (uplink.config, foreign.config) == ({"ipv4.nat": "Yes"}, {})
     with pytest.raises(EvidenceError, match="no boolean"):
-        _ = IncusFacts(answering(url.NETWORKS, ApiAnswer(200, [{**row, "config": {"ipv4.nat": "maybe"}}]))).networks
+        _ = IncusFacts(answering(urls.NETWORKS, ApiAnswer(200, [{**row, "config": {"ipv4.nat": "maybe"}}]))).networks
 
 
 def test_the_daemon_says_what_it_runs_on():
     """The versions that two hosts are compared by; without ZFS there is none."""
     server = IncusFacts(RECORDED).server
     environment = {
-        **RECORDED.api[url.SERVER].metadata["environment"],
+        **RECORDED.api[urls.SERVER].metadata["environment"],
         "storage_supported_drivers": [{"Name": "dir", "Version": "1"}],
     }
-    bare = answering(url.SERVER, ApiAnswer(200, {"auth": "trusted", "environment": environment}))
+    bare = answering(urls.SERVER, ApiAnswer(200, {"auth": "trusted", "environment": environment}))
 
     assert (server.firewall, server.os, server.os_version) == ("nftables", "Debian GNU/Linux", "13")
     assert server.kernel.startswith("6.")

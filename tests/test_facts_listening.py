@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts import HostFacts
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.listening import Listener, listeners
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 RECORDED = (Path(__file__).parent / "evidence" / "listen" / "sigsrv.txt").read_text()
 

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from sigsrv.collect import api as url
+from sigsrv.collect import urls
 from sigsrv.collect.evidence import ApiAnswer, Failure
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.resources import Space
+from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.test_facts_incus import RECORDED, answering, single
 
 
@@ -44,7 +44,7 @@ def test_networks_that_nobody_else_tells_of_are_as_the_list_has_them():
 def test_the_resources_of_a_pool_are_read():
     """Bytes and inodes of a directory; a zpool has no inodes to count."""
     directory = {"space": {"total": 6249086976, "used": 393216}, "inodes": {"total": 399749120, "used": 9612}}
-    facts = IncusFacts(answering(url.pool_resources_url("iso", "sigsrv"), ApiAnswer(200, directory)))
+    facts = IncusFacts(answering(urls.pool_resources_url("iso", "sigsrv"), ApiAnswer(200, directory)))
 
     iso = facts.pool_resources("iso", "sigsrv")
     assert (iso.space, iso.inodes) == (Space(6249086976, 393216), Space(399749120, 9612))
@@ -54,7 +54,7 @@ def test_the_resources_of_a_pool_are_read():
 
 def test_used_that_was_left_out_is_0():
     """Incus leaves out ``used`` of a pool that holds nothing."""
-    address = url.pool_resources_url("iso", "sigsrv")
+    address = urls.pool_resources_url("iso", "sigsrv")
     answer = ApiAnswer(200, {"space": {"total": 100}, "inodes": {"total": 0, "used": 0}})
 
     assert IncusFacts(answering(address, answer)).pool_resources("iso", "sigsrv").space == Space(100, 0)
@@ -64,15 +64,15 @@ def test_a_daemon_in_no_cluster_is_asked_without_a_target():
     """Its resources stand under the URL without a member."""
     seen = single()
     answer = ApiAnswer(200, {"space": {"total": 100, "used": 1}, "inodes": {"total": 0}})
-    api = {**seen.api, url.pool_resources_url("iso", None): answer}
+    api = {**seen.api, urls.pool_resources_url("iso", None): answer}
 
     assert IncusFacts(dataclasses.replace(seen, api=api)).pool_resources("iso", "sigsrv").space.free == 99
 
 
 OF_MEMBER = {
-    "network_at": ("userbr0", url.network_url("userbr0", "sigsrv")),
-    "pool_at": ("iso", url.pool_url("iso", "sigsrv")),
-    "pool_resources": ("iso", url.pool_resources_url("iso", "sigsrv")),
+    "network_at": ("userbr0", urls.network_url("userbr0", "sigsrv")),
+    "pool_at": ("iso", urls.pool_url("iso", "sigsrv")),
+    "pool_resources": ("iso", urls.pool_resources_url("iso", "sigsrv")),
 }
 
 

@@ -8,8 +8,8 @@ from ipaddress import ip_address
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.network import Address, Learned, NetworkFacts, addresses, learned, links
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 
 def of(stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = None, probe: str = "link") -> NetworkFacts:

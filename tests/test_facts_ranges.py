@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigsrv.errors import EvidenceError
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -24,6 +23,7 @@ from sigsrv.facts.ranges import (
     ports,
 )
 from sigsrv.facts.resources import AclRule
+from sigsrv.model.errors import EvidenceError
 
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: tuple(sorted(pair))), max_size=6)
 

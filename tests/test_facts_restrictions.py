@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv.errors import EvidenceError
 from sigsrv.facts.restrictions import forbidden, ranges
+from sigsrv.model.errors import EvidenceError
 
 PROJECT = {"restricted": "true", "restricted.networks.access": "userbr0"}
 

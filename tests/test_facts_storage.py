@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import data, examples, policy
+from sigsrv.authoring import document
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.evaluate import load_checks
 from sigsrv.facts.storage import StorageFacts, Usage, ZPool, creations, from_json, from_text, usages
+from sigsrv.judge.checks import load_checks
+from sigsrv.model import data, policy
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 COLLECTED = 1795439500.0  # 2026-11-23T13:11:40Z, just after the last of the recorded states
 SCRUBBED = {
@@ -39,7 +40,7 @@ def test_there_are_ten_states_in_both_forms():
 def judged(policy_id: str, path: Path, monkeypatch: pytest.MonkeyPatch, collected: float = COLLECTED) -> set[str]:
     """The verdicts of a policy on the pool nvme of both hosts, were their zpool in the state of a recorded output."""
     recorded = path.read_text(encoding="utf-8")
-    made = examples.evidence_of
+    made = document.evidence_of
 
     def with_pool(content, host):
         found = made(content, host)
@@ -49,9 +50,9 @@ def judged(policy_id: str, path: Path, monkeypatch: pytest.MonkeyPatch, collecte
             probes = {"zpool-json": refused, "zpool-text": Answer("zpool status", 0, recorded)}
         return Evidence(found.host, collected, 0.0, None, {**found.probes, **probes}, found.api)
 
-    monkeypatch.setattr(examples, "evidence_of", with_pool)
+    monkeypatch.setattr(document, "evidence_of", with_pool)
     judged_together = [POLICIES[each] for each in ("POOL-004", "POOL-005")]  # what is one's own the other leaves to it
-    found = examples.findings(examples.document(), judged_together, CHECKS)
+    found = document.findings(document.document(), judged_together, CHECKS)
     verdicts = {
         key: str(value.verdict)
         for key, value in found.items()

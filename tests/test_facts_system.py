@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.system import SystemFacts, units
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 
 def of(rc: int = 0, stdout: str = "", stderr: str = "", failure: Failure | None = None) -> SystemFacts:

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import examples
-from sigsrv.collect import api as url
+from sigsrv.authoring import document
+from sigsrv.collect import urls
 from sigsrv.collect.evidence import ApiAnswer, Failure
-from sigsrv.errors import EvidenceError, FailureKind
-from sigsrv.facts import clusters
+from sigsrv.facts.hosts import clusters
 from sigsrv.facts.images import image
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.operations import open_tokens
 from sigsrv.facts.reading import moment, texts
 from sigsrv.facts.trust import trust_entry, x509
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 FOLDER = Path(__file__).parent / "evidence" / "certificates"
-RECORDED = examples.evidence_of(examples.document(), "sigsrv")
-VIEWS = {"trust": url.CERTIFICATES, "tokens": url.OPERATIONS, "images": url.IMAGES}
+RECORDED = document.evidence_of(document.document(), "sigsrv")
+VIEWS = {"trust": urls.CERTIFICATES, "tokens": urls.OPERATIONS, "images": urls.IMAGES}
 
 
 def answering(address: str, answer: ApiAnswer) -> IncusFacts:
@@ -88,10 +88,10 @@ def test_each_view_refuses_what_is_no_answer(view, metadata):
 @pytest.mark.parametrize("view", [*VIEWS, "config"])
 def test_a_filtered_view_is_not_taken_for_the_whole(view):
     """A client that Incus does not fully trust sees less, and no error."""
-    untrusted = {**RECORDED.api[url.SERVER].metadata, "auth": "untrusted", "config": {}}
+    untrusted = {**RECORDED.api[urls.SERVER].metadata, "auth": "untrusted", "config": {}}
     forbidden = ApiAnswer(403, None, Failure(FailureKind.DENIED, "warnings are refused"))
 
-    for facts in (answering(url.SERVER, ApiAnswer(200, untrusted)), answering(url.WARNINGS, forbidden)):
+    for facts in (answering(urls.SERVER, ApiAnswer(200, untrusted)), answering(urls.WARNINGS, forbidden)):
         with pytest.raises(EvidenceError) as caught:
             getattr(facts, view)
         assert caught.value.kind is FailureKind.DENIED
@@ -100,13 +100,13 @@ def test_a_filtered_view_is_not_taken_for_the_whole(view):
 @pytest.mark.parametrize("view", ["config", "certificate"])
 def test_a_server_without_what_is_asked_is_an_error(view):
     """No configuration is not an empty one."""
-    environment = {k: v for k, v in RECORDED.api[url.SERVER].metadata["environment"].items() if k != "certificate"}
+    environment = {k: v for k, v in RECORDED.api[urls.SERVER].metadata["environment"].items() if k != "certificate"}
 
     with pytest.raises(EvidenceError, match="is missing"):
         getattr(
-            answering(url.SERVER, ApiAnswer(200, {"auth": "trusted", "config": None, "environment": environment}))
+            answering(urls.SERVER, ApiAnswer(200, {"auth": "trusted", "config": None, "environment": environment}))
             if view == "certificate"
-            else answering(url.SERVER, ApiAnswer(200, {"auth": "trusted", "environment": environment})),
+            else answering(urls.SERVER, ApiAnswer(200, {"auth": "trusted", "environment": environment})),
             view,
         )
 
@@ -116,10 +116,10 @@ def test_the_booleans_of_the_server_are_filled_in():
     assert IncusFacts(RECORDED).config["core.metrics_authentication"] == "true"
     assert IncusFacts(RECORDED).config["core.trust_ca_certificates"] == "false"
 
-    bad = copy.deepcopy(RECORDED.api[url.SERVER].metadata)
+    bad = copy.deepcopy(RECORDED.api[urls.SERVER].metadata)
     bad["config"]["core.trust_ca_certificates"] = "perhaps"
     with pytest.raises(EvidenceError, match="is no boolean"):
-        _ = answering(url.SERVER, ApiAnswer(200, bad)).config
+        _ = answering(urls.SERVER, ApiAnswer(200, bad)).config
 
 
 ENTRY = {
@@ -248,10 +248,10 @@ def test_a_list_of_texts_may_be_null_and_nothing_else():
 
 def test_a_cluster_knows_the_hosts_that_stand_apart():
     """A host that is in no cluster is told to the cluster, and the other way round not."""
-    content = examples.document()
+    content = document.document()
     content["minisrv"]["server"] = {"environment": {"server_clustered": False}}
 
-    together, alone = clusters(examples.facts_of(content)[1])
+    together, alone = clusters(document.facts_of(content)[1])
 
     assert (together.name, list(together.hosts), list(together.apart)) == ("cluster", ["sigsrv"], ["minisrv"])
     assert (alone.name, list(alone.hosts), list(alone.apart)) == ("minisrv", ["minisrv"], [])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence
-from sigsrv.errors import EvidenceError
 from sigsrv.facts import journal, updates
 from sigsrv.facts.journal import JournalFacts
 from sigsrv.facts.updates import Kernel
+from sigsrv.model.errors import EvidenceError
 
 LISTS = "/var/lib/apt/lists/"
 # apt 2.6 of Debian 12: a kernel that comes as a new package, one on hold, one that a point release overtook

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv.collect import api as url
+from sigsrv.collect import urls
 from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import backups
 from sigsrv.facts.backups import BackupFacts, BackupFile, Place
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.reading import moment
 from sigsrv.facts.volumes import Use, custom_volumes
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 # As a server of version 6.0.4 answered.
 ROWS = [
@@ -117,9 +117,9 @@ def test_what_is_missing_or_of_another_shape_is_refused(rows):
 def test_an_answer_that_is_no_list_of_volumes_is_an_error(answer):
     """Neither nothing nor another thing is an empty list."""
     server = {"auth": "trusted", "environment": {"server_clustered": True, "server_version": "6.0.4"}, "config": {}}
-    api = {url.SERVER: ApiAnswer(200, server), url.WARNINGS: ApiAnswer(200, [])}
+    api = {urls.SERVER: ApiAnswer(200, server), urls.WARNINGS: ApiAnswer(200, [])}
     if answer:
-        api[url.volumes_url("hdd")] = answer
+        api[urls.volumes_url("hdd")] = answer
     facts = IncusFacts(Evidence("sigsrv", 0.0, api=api))
 
     with pytest.raises(EvidenceError):

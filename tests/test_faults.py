@@ -7,7 +7,7 @@ import pkgutil
 import re
 from pathlib import Path
 
-from sigsrv import policy
+from sigsrv.model import policy
 from tests.e2e import cases
 
 E2E = Path(__file__).parent / "e2e"

@@ -18,8 +18,8 @@ from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.frames import Port, Station, Wanted
 from sigsrv.collect.probes import Probe
 from sigsrv.collect.running import probed
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.frames import FrameFacts, Sent, exchanged
+from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.namespaces import Space, SpaceSession, needs_root, two
 
 WORD = "0123456789abcdef"

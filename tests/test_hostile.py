@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sigsrv import data, publish, scan
 from sigsrv.collect import evidence
+from sigsrv.model import data
+from sigsrv.report import publish
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import Plan, prepare
 
 SCRIPT = "<script>alert(1)</script>"
 NETWORK = "$(reboot)"
 
 
 @pytest.fixture
-def published(tmp_path) -> tuple[scan.Plan, dict, str]:
+def published(tmp_path) -> tuple[Plan, dict, str]:
     """The demo's evidence with an instance and a network that an attacker named; its plan, findings by id, and page."""
     kept = evidence.load(data.DEMO / "evidence")
     for seen in kept.values():
@@ -38,7 +42,7 @@ def published(tmp_path) -> tuple[scan.Plan, dict, str]:
     site["bridges"][1]["name"] = NETWORK
     site["projects"][0]["networks"] = [NETWORK]
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
-    plan = scan.prepare(scan.Options(site=str(tmp_path / "site.yaml"), evidence=str(tmp_path / "e")))
+    plan = prepare(Options(site=str(tmp_path / "site.yaml"), evidence=str(tmp_path / "e")))
     run, _ = scan.scan(plan)
     page = publish.publish(run, plan.policies, tmp_path / "out")
     found = {finding["id"]: finding for finding in json.loads((page.parent / "findings.json").read_text())["findings"]}

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sigsrv import data, policy, scan, site
-from sigsrv.cli import main
-from sigsrv.collect import Evidence, Failure, evidence
-from sigsrv.errors import FailureKind
-from sigsrv.finding import Verdict
+from sigsrv.collect import evidence
+from sigsrv.collect.evidence import Evidence, Failure
+from sigsrv.commands import init
+from sigsrv.commands.main import main
+from sigsrv.model import data, policy, site_file
+from sigsrv.model.errors import FailureKind
+from sigsrv.model.finding import Verdict
+from sigsrv.scan import judging, scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 
 POLICIES = policy.load()
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +27,7 @@ MARK = re.compile(r"^ *# fails already: (\S+): ", re.MULTILINE)
 
 def failing(site_file: Path, evidence_dir: str = "demo") -> set[str]:
     """What a scan with a site file finds to fail."""
-    plan = scan.prepare(scan.Options(site=str(site_file), evidence=evidence_dir))
+    plan = prepare(Options(site=str(site_file), evidence=evidence_dir))
     run, _ = scan.scan(plan)
     return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
 
@@ -37,7 +42,7 @@ def test_the_demo_s_evidence_gives_a_site_that_marks_exactly_what_fails(tmp_path
     marked = MARK.findall(text)
     assert set(marked) == failing(path)
     assert len(marked) == len(set(marked)) > 0
-    assert site.load(path, POLICIES).name == "mine"
+    assert site_file.load(path, POLICIES).name == "mine"
     said = capsys.readouterr()
     assert f"{len(marked)} findings fail already" in said.err
     assert f"next: correct {path}, then: sigsrv scan --site {path}" in said.err
@@ -113,7 +118,7 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(tmp_path):
 )
 def test_wrong_use_is_told_before_a_host_is_asked(argv, message, capsys, monkeypatch):
     """Exit status 2, one line."""
-    monkeypatch.setattr(scan, "collect_all", lambda *_, **__: pytest.fail("a host was asked"))
+    monkeypatch.setattr("sigsrv.scan.live.collect_all", lambda *_, **__: pytest.fail("a host was asked"))
 
     assert main(["init", *argv]) == 2
     assert message in capsys.readouterr().err
@@ -131,7 +136,7 @@ def live(monkeypatch, kept):
             found[target.name] = kept.get(target.name) or Evidence(target.name, 1.8e9, failure=lost)
         return found
 
-    monkeypatch.setattr(scan, "collect_all", collect_all)
+    monkeypatch.setattr("sigsrv.scan.live.collect_all", collect_all)
     return asked
 
 
@@ -146,7 +151,7 @@ def test_what_the_command_line_says_of_the_way_is_in_the_file(tmp_path, monkeypa
 
     main(["init", *argv, "--sudo-user", "incus", "--output", str(path)])
 
-    found = site.load(path, POLICIES).hosts
+    found = site_file.load(path, POLICIES).hosts
     assert [(host.address, host.ssh_config, host.sudo, host.timeout_s) for host in found] == [
         ("ops@sigsrv", str(config), True, 30.0),
         ("", str(config), True, 30.0),
@@ -161,7 +166,7 @@ def test_what_the_command_line_says_of_the_way_is_in_the_file(tmp_path, monkeypa
 
 def test_the_machine_itself_has_its_own_name(monkeypatch, capsysbinary):
     """local:// alone is this machine."""
-    monkeypatch.setattr(scan, "own_name", lambda: "minisrv")
+    monkeypatch.setattr(init, "own_name", lambda: "minisrv")
     asked = live(monkeypatch, evidence.load(data.DEMO / "evidence"))
 
     main(["init", "--hosts", "local://"])
@@ -179,8 +184,8 @@ def test_what_a_scan_with_the_drafted_site_would_not_ask_is_not_judged(tmp_path,
                 for row in answer.metadata if isinstance(answer.metadata, list) else [answer.metadata]:
                     row["driver"] = "dir"
     live(monkeypatch, kept)
-    judge, judged = scan.judge, {}
-    monkeypatch.setattr(scan, "judge", lambda plan, found: judged.update(found) or judge(plan, found))
+    judge, judged = judging.judge, {}
+    monkeypatch.setattr(judging, "judge", lambda plan, found: judged.update(found) or judge(plan, found))
 
     main(["init", "--hosts", "sigsrv,minisrv", "--output", str(tmp_path / "site.yaml")])
 
@@ -199,7 +204,7 @@ def test_a_host_that_is_away_is_told_and_the_other_is_drafted(tmp_path, monkeypa
     assert status == 3
     assert "sigsrv: not read: minisrv: no route to host" in capsys.readouterr().err
     assert "could not be read: no route to host" in path.read_text()
-    assert len(site.load(path, POLICIES).bridges) == 3
+    assert len(site_file.load(path, POLICIES).bridges) == 3
     assert MARK.findall(path.read_text())
 
 

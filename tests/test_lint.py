@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import catalogue, data, examined, policy
-from sigsrv import lint as lint_module
-from sigsrv.errors import UsageError
-from sigsrv.lint import lint
+from sigsrv.authoring import lint as lint_module
+from sigsrv.authoring.lint import lint
+from sigsrv.judge import catalogue, examined
+from sigsrv.model import data, policy
+from sigsrv.model.errors import UsageError
 
 SHIPPED = data.folder("policies")
 RULE = """\
@@ -45,7 +46,7 @@ examples:
   violating: [{name: two, change: [{op: remove, path: /minisrv/links/trunk}], expect: {SITE-002@minisrv/a: fail}}]
 """
 PYTHON = """\
-from sigsrv.evaluate import policy
+from sigsrv import policy
 
 
 @policy("SITE-002")

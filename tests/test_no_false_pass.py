@@ -17,15 +17,16 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from sigsrv import data, examples, policy, site
-from sigsrv.collect import api as url
+from sigsrv.authoring import document, examples
+from sigsrv.collect import urls
 from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
-from sigsrv.errors import FailureKind
-from sigsrv.evaluate import _unsettled as unsettled
-from sigsrv.evaluate import load_checks
-from sigsrv.facts import HostFacts
-from sigsrv.finding import Finding, Verdict
-from sigsrv.site import Site
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import _unsettled as unsettled
+from sigsrv.model import data, policy, site_file
+from sigsrv.model.errors import FailureKind
+from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.site import Site
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -38,15 +39,15 @@ CONFIGURATIONS = frozenset({"config", "expanded_config", "devices", "expanded_de
 LISTS = frozenset({"roles", "projects", "locations", "profiles", "used_by", "snapshots", "ingress", "egress"})
 NONE_OF_A_KIND = frozenset(
     {
-        url.WARNINGS,
-        url.NETWORKS,
-        url.NETWORK_ACLS,
-        url.POOLS,
-        url.INSTANCES,
-        url.CERTIFICATES,
-        url.IMAGES,
-        url.PROFILES,
-        url.volumes_url("nvme"),
+        urls.WARNINGS,
+        urls.NETWORKS,
+        urls.NETWORK_ACLS,
+        urls.POOLS,
+        urls.INSTANCES,
+        urls.CERTIFICATES,
+        urls.IMAGES,
+        urls.PROFILES,
+        urls.volumes_url("nvme"),
     }
 )
 LEFT_OUT = frozenset({"update_source", "used"})  # keys that Incus leaves out where there is no such thing
@@ -89,7 +90,7 @@ def facts_of(desired: Site, hosts: Hosts, known: Mapping[str, HostFacts] | None 
 
 def of_fault(policy_id: str, index: int) -> dict[str, Any]:
     """The document of a violating example."""
-    of, content = POLICIES[policy_id], examples.document()
+    of, content = POLICIES[policy_id], document.document()
     example = of.examples["violating"][index]
     if of.rule is None:
         patched = jsonpatch.apply_patch(content, copy.deepcopy(example["change"]), in_place=True)
@@ -104,7 +105,7 @@ def evidence_of(content: Mapping[str, Any]) -> dict[str, Evidence]:
     """The evidence of the document's hosts, which remembers what is asked of it."""
     found = {}
     for each in content["site"]["hosts"]:
-        seen = examples.evidence_of(content, each["name"])
+        seen = document.evidence_of(content, each["name"])
         found[each["name"]] = dataclasses.replace(seen, probes=Asked(seen.probes), api=Asked(seen.api))
     return found
 
@@ -168,13 +169,13 @@ def may_be_left_out(path: Path) -> bool:
 
 def says_so(address: str, path: Path, other: Any) -> bool:
     """Whether a value that is empty is an answer, and not a part of one."""
-    if address == url.OPERATIONS and len(path) < 2:
+    if address == urls.OPERATIONS and len(path) < 2:
         return other in ({}, [])  # nothing is done
     if not path:
         return other == [] and address in NONE_OF_A_KIND
     if path[-1] in CONFIGURATIONS:
         return bool(other == {})
-    if address == url.CERTIFICATES and path[-1] == "name":
+    if address == urls.CERTIFICATES and path[-1] == "name":
         return other == ""  # nobody named it
     if may_be_left_out(path):
         return other == "" or (other is None and path[-1] in LEFT_OUT)
@@ -198,7 +199,7 @@ def spoilt_api(address: str, answer: ApiAnswer) -> Iterator[tuple[str, Make]]:
     yield "refused", lambda: ApiAnswer(403, failure=REFUSED)
     for path in ((), *keys_in(answer.metadata)):
         where = "/".join(map(str, path))
-        if path and not (may_be_left_out(path) or (address == url.OPERATIONS and len(path) == 1)):
+        if path and not (may_be_left_out(path) or (address == urls.OPERATIONS and len(path) == 1)):
             yield f"{where} gone", partial(without, answer.metadata, path)
         now = at(answer.metadata, path)
         for other in VALUES:
@@ -249,7 +250,7 @@ def passes(policy_id: str, share: int = SHARE, only: str = "") -> list[str]:
     wrong = []
     for index, _ in enumerate(POLICIES[policy_id].examples["violating"]):
         content = of_fault(policy_id, index)
-        desired, hosts = site.parse(content["site"]), evidence_of(content)
+        desired, hosts = site_file.parse(content["site"]), evidence_of(content)
         facts = facts_of(desired, hosts)
         before = judged(policy_id, desired, facts)
         failures = [found for found in before.values() if found.verdict is Verdict.FAIL]
@@ -278,10 +279,10 @@ def test_frames_that_are_missing_or_spoilt_make_no_fault_pass(policy_id):
 def with_frames(policy_id: str) -> Iterator[tuple[Site, dict[str, Evidence]]]:
     """The evidence of each example of a policy, compliant or violating, in which frames were sent from both hosts."""
     for _, _, example in examples.each_example(POLICIES[policy_id]):
-        content = jsonpatch.apply_patch(examples.document(), copy.deepcopy(example["change"]))
+        content = jsonpatch.apply_patch(document.document(), copy.deepcopy(example["change"]))
         hosts = evidence_of(content)
         if all("frames" in seen.probes for seen in hosts.values()):
-            yield site.parse(content["site"]), hosts
+            yield site_file.parse(content["site"]), hosts
 
 
 @pytest.mark.parametrize("policy_id", ["XHOST-004", "ACL-006"])
@@ -312,24 +313,24 @@ def test_evidence_without_frames_is_judged_as_that_of_a_scan_that_sent_none():
 # What rightly passes without a thing that its policy asks for: (policy, place) -> the findings' resources. It concerns others.
 RIGHTLY = {
     ("HOST-005", "arcstats"): ("sigsrv", "minisrv"),  # what it tells can only add to what is free
-    ("INST-011", url.PROFILES): ("default/db",),  # has no NIC
-    ("INST-011", url.PROJECTS): ("default/db",),
+    ("INST-011", urls.PROFILES): ("default/db",),  # has no NIC
+    ("INST-011", urls.PROJECTS): ("default/db",),
     ("NET-007", "addr"): ("cluster",),  # the configuration is the daemon's
     ("NET-007", "link"): ("cluster",),
     ("NET-008", "units"): ("userbr0",),  # attached by Incus
     ("POOL-003", "zpool-json"): ("iso",),  # a folder
     ("POOL-003", "zpool-list"): ("iso",),
-    ("PROJ-006", url.PROFILES): ("default", "user-john"),  # whose features they are; the volumes are error
-    ("PROJ-006", url.volumes_url("nvme")): ("default", "user-john"),
-    ("PROJ-006", url.volumes_url("iso")): ("default", "user-john"),
-    ("PROJ-008", url.INSTANCES): ("user-john",),  # a project of the site
+    ("PROJ-006", urls.PROFILES): ("default", "user-john"),  # whose features they are; the volumes are error
+    ("PROJ-006", urls.volumes_url("nvme")): ("default", "user-john"),
+    ("PROJ-006", urls.volumes_url("iso")): ("default", "user-john"),
+    ("PROJ-008", urls.INSTANCES): ("user-john",),  # a project of the site
 }
 ABOUT_ONE = ("sigsrvbr0", "userbr0", "nvme", "iso")  # that have URLs of their own
 
 
 def may_pass(found: Finding, place: str) -> bool:
     """Whether a finding has nothing to do with a thing that its policy asks for."""
-    if place == url.SERVER:  # it is asked whose daemon answers there, for whatever else the probes tell
+    if place == urls.SERVER:  # it is asked whose daemon answers there, for whatever else the probes tell
         return POLICIES[found.policy].on_hosts or found.policy == "XHOST-001"
     if {found.resource, found.host} & set(RIGHTLY.get((found.policy, place), ())):
         return True
@@ -340,8 +341,8 @@ def may_pass(found: Finding, place: str) -> bool:
 @pytest.mark.parametrize("policy_id", POLICIES)
 def test_nothing_passes_without_what_its_policy_asks_for(policy_id):
     """The evidence that complies, and one thing that nobody asked the hosts for: what it is about is not known to comply."""
-    content = examples.document()
-    desired, hosts = site.parse(content["site"]), evidence_of(content)
+    content = document.document()
+    desired, hosts = site_file.parse(content["site"]), evidence_of(content)
     before = judged(policy_id, desired, facts_of(desired, hosts))
 
     for (part, place), keys in places_asked(hosts).items():
@@ -388,7 +389,7 @@ def in_no_cluster(content: dict[str, Any]) -> dict[str, Any]:
     for row in (*warnings, *instances, *held):
         row["location"] = "none"
     for host in [content[each["name"]] for each in content["site"]["hosts"]]:
-        host["failures"][url.MEMBERS] = {"kind": "garbled", "reason": "this server isn't clustered"}
+        host["failures"][urls.MEMBERS] = {"kind": "garbled", "reason": "this server isn't clustered"}
         for section in ("networks", "pools"):
             own = {name: {**cluster[section][name], **row} for name, row in host[section].items()}
             host["lists"][section] = {**own, **host["lists"].get(section, {})}
@@ -402,6 +403,6 @@ def test_a_fault_of_a_cluster_is_one_on_servers_in_no_cluster(policy_id):
         if (policy_id, example["name"]) in ONLY_IN_A_CLUSTER:
             continue
         content = in_no_cluster(of_fault(policy_id, index))
-        desired = site.parse(content["site"])
+        desired = site_file.parse(content["site"])
         found = judged(policy_id, desired, facts_of(desired, evidence_of(content)))
         assert Verdict.FAIL in {each.verdict for each in found.values()}, example["name"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, policy, site
+from sigsrv.authoring import document
 from sigsrv.collect.probes import TABLE
-from sigsrv.errors import UsageError
-from sigsrv.evaluate import evaluate, load_checks
-from sigsrv.finding import HostState, Run, Verdict
+from sigsrv.judge.checks import load_checks
+from sigsrv.judge.evaluate import evaluate
+from sigsrv.model import data, policy, site_file
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import HostState, Run, Verdict
 from tests.called import ROOT, sigsrv
 from tests.test_plugin import run as pytest_run
 
@@ -18,7 +20,7 @@ REFUSED = {"kind": "denied", "reason": "refused"}
 
 
 def judged(content):
-    return evaluate(POLICIES.values(), CHECKS, *examples.facts_of(content))
+    return evaluate(POLICIES.values(), CHECKS, *document.facts_of(content))
 
 
 def exit_code(findings):
@@ -29,7 +31,7 @@ def exit_code(findings):
 @pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
 def test_a_policy_whose_facts_are_all_refused_is_an_error(policy_id):
     """The hosts answer and tell nothing: no policy passes, and none is merely not applicable."""
-    content = examples.document()
+    content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"] = {probe.id: REFUSED for probe in TABLE} | {"api": REFUSED}
 
@@ -40,7 +42,7 @@ def test_a_policy_whose_facts_are_all_refused_is_an_error(policy_id):
 
 def test_a_cluster_that_shows_no_project_is_an_error():
     """Project default can't be missing: a list without it is a part of the truth."""
-    content = examples.document()
+    content = document.document()
     content["cluster"]["projects"] = {}
 
     found = {finding.verdict for finding in judged(content) if policy.family_of(finding.policy) == "proj"}
@@ -51,7 +53,7 @@ def test_a_cluster_that_shows_no_project_is_an_error():
 
 def test_an_empty_cluster_is_not_applicable_or_a_failure_and_never_a_pass():
     """Without instances, networks, ACLs and pools nothing about them passes; each policy still says something."""
-    content = examples.document()
+    content = document.document()
     for section in ("instances", "networks", "network_acls", "pools", "volumes", "images", "certificates"):
         content["cluster"][section] = {}
     content["site"] |= {"bridges": [], "acls": [], "pools": []}
@@ -74,8 +76,8 @@ def test_no_host_at_all_is_no_success(tmp_path):
     path.write_text("version: 1\nname: empty\nhosts: []\n")
 
     with pytest.raises(UsageError, match=r"site\.yaml:3: hosts"):
-        site.load(path, POLICIES)
-    found = evaluate(POLICIES.values(), CHECKS, site.parse(examples.document()["site"]), {})
+        site_file.load(path, POLICIES)
+    found = evaluate(POLICIES.values(), CHECKS, site_file.parse(document.document()["site"]), {})
     assert {finding.verdict for finding in found} <= {Verdict.NOT_APPLICABLE}
     assert exit_code(found) == exit_code(()) == 3
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from sigsrv import data, policy
-from sigsrv.evaluate import load_checks
+from sigsrv.judge.checks import load_checks
+from sigsrv.model import data, policy
 from tests.called import ROOT, sigsrv
 from tests.test_plugin import run as pytest_run
 from tests.test_selecting import EXPECTED
@@ -127,7 +127,7 @@ def test_an_added_check_replaces_the_shipped_one(tmp_path):
     (folder / "checks").mkdir()
     shutil.copy(data.folder("policies") / "net" / "NET-001.yaml", folder / "net")
     (folder / "checks" / "test_net.py").write_text(
-        "from sigsrv.evaluate import policy\n\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
+        "from sigsrv import policy\n\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
         "    require('mine', True, expected='x', observed='x')\n"
     )
 
@@ -223,7 +223,7 @@ def test_a_check_of_a_policy_that_there_is_not_is_wrong_use(mine, tmp_path):
     done, found = scanned(tmp_path, "--policies", str(mine))
 
     assert (done.returncode, found) == (2, {})
-    assert "checks/test_site.py:5: there is no policy SITE-002" in done.stderr
+    assert "checks/test_site.py:4: there is no policy SITE-002" in done.stderr
 
 
 def test_a_policy_without_its_check_is_an_error(mine, tmp_path):

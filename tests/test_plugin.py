@@ -14,12 +14,13 @@ import pytest
 from tests.saved import FAILING, PRIVILEGED, saved
 
 ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = "sigsrv.pytest_plugin.plugin"
 EXPECTED = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("SIGSRV", "PYTEST"))} | environment
-    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", PLUGIN, *arguments]
     return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -146,7 +147,7 @@ def test_without_checks_the_plugin_does_nothing(tmp_path):
 def test_a_check_of_one_s_own_replaces_the_shipped_one(tmp_path):
     """A file with @policy is a check of that policy wherever it lies."""
     (tmp_path / "test_mine.py").write_text(
-        "from sigsrv.evaluate import policy\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
+        "from sigsrv import policy\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
         "    require('mine', facts.name == 'sigsrv', expected='sigsrv', observed=facts.name)\n"
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, examples, lint, policy
-from sigsrv.evaluate import load_checks
-from sigsrv.finding import Verdict
+from sigsrv.authoring import document, examples, lint
+from sigsrv.judge.checks import load_checks
+from sigsrv.model import data, policy
+from sigsrv.model.finding import Verdict
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -20,7 +21,7 @@ def test_examples_show_what_they_say(policy_id):
 
 def test_small_evidence_complies_as_it_stands():
     """The evidence that examples change has no fault of its own: each difference is the example's."""
-    found = examples.findings(examples.document(), list(POLICIES.values()), CHECKS)
+    found = document.findings(document.document(), list(POLICIES.values()), CHECKS)
 
     assert {finding.verdict for finding in found.values()} == {Verdict.PASS, Verdict.NOT_APPLICABLE}
 

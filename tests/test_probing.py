@@ -8,8 +8,9 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from sigsrv import examples, probing
+from sigsrv.authoring import document
 from sigsrv.collect.frames import Wanted, link_local
+from sigsrv.scan import probing
 
 UP = {"op": "replace", "path": "/cluster/instances/db/status", "value": "Running"}
 NIC = {
@@ -30,8 +31,8 @@ def state(*addresses: str) -> dict[str, Any]:
 
 
 def wanted(*changes: dict[str, Any]) -> Wanted:
-    content = jsonpatch.apply_patch(examples.document(), changes)
-    site, facts = examples.facts_of(content)
+    content = jsonpatch.apply_patch(document.document(), changes)
+    site, facts = document.facts_of(content)
     return probing.wanted(site, facts)
 
 

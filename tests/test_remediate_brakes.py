@@ -7,8 +7,10 @@ import dataclasses
 import jsonpatch
 import pytest
 
-from sigsrv import examples, remediation
-from sigsrv.facts import HostFacts
+from sigsrv.authoring import document
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.model import remediation
+from sigsrv.model.fix import Fix, fix_for
 from sigsrv.remediate import brakes
 from tests.test_remediation import finding
 
@@ -20,8 +22,8 @@ SERVICE = "HOST-002@minisrv/minisrv"
 
 def facts(*changes: dict) -> dict[str, HostFacts]:
     """The facts of the small cluster of the policies' examples, changed."""
-    content = jsonpatch.apply_patch(examples.document(), list(changes))
-    return {host: HostFacts(host, host, examples.evidence_of(content, host)) for host in ("sigsrv", "minisrv")}
+    content = jsonpatch.apply_patch(document.document(), list(changes))
+    return {host: HostFacts(host, host, document.evidence_of(content, host)) for host in ("sigsrv", "minisrv")}
 
 
 def failing(host: str, what: str, kind: str) -> dict:
@@ -117,8 +119,8 @@ def test_after_the_third_fix_within_a_day_something_puts_it_back(count, stops):
     assert all("something puts it back" in line for line in said)
 
 
-def fix(name: str, **changes: object) -> remediation.Fix:
-    found = remediation.fix_for(finding(name), REMEDIATIONS, "sigsrv")
+def fix(name: str, **changes: object) -> Fix:
+    found = fix_for(finding(name), REMEDIATIONS, "sigsrv")
     assert found
     return dataclasses.replace(found, **changes)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import scan
-from sigsrv.collect import ConnectionFailed, Failure
-from sigsrv.errors import FailureKind, UsageError
-from sigsrv.finding import Verdict
-from sigsrv.remediate import Ending, Transaction
+from sigsrv.collect.evidence import Failure
+from sigsrv.collect.session import ConnectionFailed
+from sigsrv.model.errors import FailureKind, UsageError
+from sigsrv.model.finding import Verdict
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import RemoteFix
+from sigsrv.remediate.transaction import Ending, Transaction
 from sigsrv.remediate.undoing import settle_first
 from tests.local_host import wait
 from tests.run_world import APPLY, A, finding, two_files
@@ -121,7 +121,7 @@ def test_what_nobody_can_tell_after_such_a_confirmation_is_not_called_undone(wor
         world.judge = lambda: (finding("a", Verdict.ERROR),)
 
     heard_by_the_host_alone(monkeypatch, blind)
-    monkeypatch.setattr("sigsrv.remediate._SETTLE_TRIES", 2)
+    monkeypatch.setattr("sigsrv.remediate.transaction._SETTLE_TRIES", 2)
 
     (done,) = world.apply(A)
 
@@ -134,9 +134,9 @@ def test_a_state_that_cannot_be_told_is_not_called_verified_by_the_next_run(worl
     monkeypatch.setattr(Transaction, "_verified", lambda self: time.sleep(60))
     killed(world, lambda: world.state()[0] == "new" and not [each for each in world.left if "lock" not in each])
     monkeypatch.undo()
-    monkeypatch.setattr(scan, "judge", lambda plan, evidences: (finding("a", verdict),))
+    world.judge = lambda: (finding("a", verdict),)
 
-    settle_first(world.plan, world.runner(), world.journal, world.told.append)
+    settle_first(world.hosts, world.runner(), world.journal, world.told.append)
 
     assert world.ends() == [end]
 
@@ -241,8 +241,7 @@ def test_whoever_is_killed_after_the_confirmation_leaves_the_new_state(world, mo
     assert world.ends() == ["broken off"]
     monkeypatch.undo()
 
-    monkeypatch.setattr(scan, "judge", lambda plan, evidences: world.judge())
-    settle_first(world.plan, world.runner(), world.journal, world.told.append)
+    settle_first(world.hosts, world.runner(), world.journal, world.told.append)
 
     assert world.ends() == ["verified"]
     assert (world.state()[0], world.left) == ("new", [])

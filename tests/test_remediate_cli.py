@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import remediate_cli, remediate_show
-from sigsrv.remediate import Ending, Outcome
+from sigsrv.commands import remediate, remediate_show
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.holding import Refused
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import Named, Proposal, Step, choose
 from sigsrv.remediate.runs import Done
+from sigsrv.remediate.transaction import Ending, Outcome
 from tests.test_remediate_journal import FAILING, FIX, verified
 from tests.test_remediation import REMEDIATIONS
 
@@ -47,7 +47,7 @@ SITE = "src/sigsrv/demo/site.yaml"
 )
 def test_wrong_use_is_told_in_one_line(capsys, argv, said):
     """What is wrong, where, and what is right; nothing was looked at."""
-    status = remediate_cli.main(argv)
+    status = remediate.main(argv)
 
     told = capsys.readouterr()
     assert status == 2
@@ -58,7 +58,7 @@ def test_wrong_use_is_told_in_one_line(capsys, argv, said):
 
 def test_a_history_of_nothing_makes_no_journal(capsys, tmp_path):
     """Looking changes nothing."""
-    assert remediate_cli.main(["--history", "--journal", str(tmp_path / "j")]) == 0
+    assert remediate.main(["--history", "--journal", str(tmp_path / "j")]) == 0
 
     assert capsys.readouterr().out == f"{tmp_path}/j: nothing was applied yet\n"
     assert not (tmp_path / "j").exists()
@@ -80,7 +80,7 @@ def test_the_history_tells_who_applied_what_when_and_how_it_ended(capsys, tmp_pa
     journal._database.execute("UPDATE run SET pid = 0")
     journal.close()
 
-    assert remediate_cli.main(["--history", "--journal", str(tmp_path / "j")]) == 0
+    assert remediate.main(["--history", "--journal", str(tmp_path / "j")]) == 0
 
     hash16 = FIX.sha256[:16]
     assert (
@@ -177,7 +177,7 @@ def test_how_a_step_ended_is_told_and_is_the_exit_status(capsys, ending, status,
     """Verified is 0; whatever did not stay is 4."""
     done = [Done(Step(FAILING, FIX), Outcome(ending, "why"))]
 
-    assert remediate_cli._take(done, 1, "RUN") == status
+    assert remediate._take(done, 1, "RUN") == status
 
     told = capsys.readouterr()
     assert out in told.out
@@ -189,7 +189,7 @@ def test_after_a_step_that_failed_none_is_taken(capsys):
     step = Step(FAILING, FIX)
     rows = [Done(step, Outcome(Ending.VERIFIED, "a")), Done(step, Outcome(Ending.UNDONE, "b"))]
 
-    assert remediate_cli._take(rows, 4, "RUN") == 4
+    assert remediate._take(rows, 4, "RUN") == 4
 
     told = capsys.readouterr().err
     assert "stopped: 2 of 4 steps were not taken" in told
@@ -205,7 +205,7 @@ def test_whatever_ends_a_run_between_two_steps_does_not_hide_what_was_verified(c
         raise error
 
     with pytest.raises(type(error)):
-        remediate_cli._take(steps(), 2, "RUN")
+        remediate._take(steps(), 2, "RUN")
 
     told = capsys.readouterr().err
     assert "stopped: 1 of 2 steps were not taken" in told
@@ -220,7 +220,7 @@ def test_what_is_refused_before_the_first_step_says_no_more_than_why(capsys):
         yield
 
     with pytest.raises(Refused):
-        remediate_cli._take(steps(), 2, "RUN")
+        remediate._take(steps(), 2, "RUN")
 
     assert capsys.readouterr() == ("", "")
 

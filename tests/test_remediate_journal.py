@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from sigsrv import remediation
-from sigsrv.errors import UsageError
-from sigsrv.finding import Verdict
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Verdict
+from sigsrv.model.fix import fix_for
 from sigsrv.remediate.journal import VERSION, Journal
 from tests.test_remediation import REMEDIATIONS, finding
 
 FAILING = finding("attach-vlan")
-FIX = remediation.fix_for(FAILING, REMEDIATIONS, "sigsrv")
+FIX = fix_for(FAILING, REMEDIATIONS, "sigsrv")
 
 # What a journal was before it knew runs.
 OLD = """

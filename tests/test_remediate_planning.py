@@ -9,9 +9,9 @@ from itertools import permutations
 
 import pytest
 
-from sigsrv import remediation
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, Severity, Verdict, Waiver
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, Severity, Verdict, Waiver
+from sigsrv.model.fix import fix_for
 from sigsrv.remediate.looking import find
 from sigsrv.remediate.planning import Named, Proposal, Step, as_dict, choose, is_policy, listed_in, ordered
 from tests.test_remediation import REMEDIATIONS, finding
@@ -118,7 +118,7 @@ def steps(*rows: tuple[str, str, str]) -> list[Step]:
     found = []
     for name, policy, host in rows:
         failing = finding(name, policy=policy, host=host)
-        fix = remediation.fix_for(failing, REMEDIATIONS, "sigsrv")
+        fix = fix_for(failing, REMEDIATIONS, "sigsrv")
         assert fix
         found.append(Step(failing, fix))
     return found

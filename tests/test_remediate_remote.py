@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import pytest
 
-from sigsrv.collect import Target, open_session
+from sigsrv.collect.connection import open_session
+from sigsrv.collect.target import Target
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.remote import NOTHING_THERE, RemoteFix, Terms, parse_state
 from sigsrv.remediate.shell import Said

@@ -6,11 +6,11 @@ import dataclasses
 
 import pytest
 
-from sigsrv.errors import UsageError
-from sigsrv.finding import Verdict
-from sigsrv.remediate import Ending
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Verdict
 from sigsrv.remediate.holding import Refused
 from sigsrv.remediate.runs import propose
+from sigsrv.remediate.transaction import Ending
 from sigsrv.remediate.undoing import reverse, run_of
 from tests.run_world import APPLY, A, finding, two_files
 from tests.test_remediate_brakes import OFFLINE, facts
@@ -39,7 +39,7 @@ def test_a_run_puts_right_and_its_undo_puts_back(world):
     assert {each.outcome.ending for each in undone} == {Ending.VERIFIED}
     assert (world.state(), world.left) == (["old", "old"], [])
     newest = world.journal.history()[0]
-    shown = reverse(world.plan, world.journal, run_of(world.journal, run.id), world.limits)
+    shown = reverse(world.hosts, world.journal, run_of(world.journal, run.id), world.limits)
     assert (shown.steps, {reason for _, reason in shown.left}) == ((), {f"undone by run {newest.id} already"})
     assert (newest.undoes, [step.end for step in newest.steps]) == (run.id, ["verified", "verified"])
     with pytest.raises(UsageError, match=f"run {newest.id} undid run {run.id}"):
@@ -89,7 +89,7 @@ def test_what_fails_again_is_not_undone(world):
     world.apply(A)
     world.files["a"].write_text("other\n")
 
-    shown = reverse(world.plan, world.journal, run_of(world.journal, world.journal.history()[0].id), world.limits)
+    shown = reverse(world.hosts, world.journal, run_of(world.journal, world.journal.history()[0].id), world.limits)
 
     assert shown.steps == ()
     assert "it is fail again" in shown.left[0][1]
@@ -103,7 +103,7 @@ def test_what_a_later_run_put_right_again_is_undone_first(world):
     world.apply(A)
     second = world.journal.history()[0].id
 
-    shown = reverse(world.plan, world.journal, run_of(world.journal, first), world.limits)
+    shown = reverse(world.hosts, world.journal, run_of(world.journal, first), world.limits)
     assert (shown.steps, shown.left[0][1]) == ((), f"run {second} put it right again since: undo that first")
 
     world.undo(second)
@@ -113,7 +113,7 @@ def test_what_a_later_run_put_right_again_is_undone_first(world):
 def test_the_script_that_is_run_is_the_one_that_was_shown(world):
     """It was changed between the question and the answer: nothing is applied."""
     named = A
-    runner, shown = world.runner(), propose(world.plan, A, world.journal, world.limits)
+    runner, shown = world.runner(), propose(world.hosts, A, world.journal, world.limits)
     (world.scripts / "apply.sh.j2").write_text(APPLY + "echo more\n")
 
     with pytest.raises(Refused, match="no longer the one that was shown"), runner.hold([shown.steps[0].fix]) as hold:
@@ -124,7 +124,7 @@ def test_the_script_that_is_run_is_the_one_that_was_shown(world):
 
 def test_what_speaks_against_it_by_now_stops_it(world):
     """A member went offline between the question and the answer."""
-    runner, shown = world.runner(), propose(world.plan, A, world.journal, world.limits)
+    runner, shown = world.runner(), propose(world.hosts, A, world.journal, world.limits)
     world.facts = facts(OFFLINE)
 
     with pytest.raises(Refused, match="is Offline"), runner.hold([shown.steps[0].fix]) as hold:
@@ -136,7 +136,7 @@ def test_what_speaks_against_it_by_now_stops_it(world):
 def test_two_runs_never_mix(world):
     """The second is told who is at work, before it looks at anything; it gives nothing back that is not its own."""
     first = world.runner()
-    with first.hold([propose(world.plan, A, None, world.limits).steps[0].fix]):
+    with first.hold([propose(world.hosts, A, None, world.limits).steps[0].fix]):
         with pytest.raises(Refused, match=f"is at work here, run {first.id}"):
             world.apply()
         assert world.left == ["run/lock"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import scan
-from sigsrv.remediate import Ending
+from sigsrv.remediate.transaction import Ending
+from sigsrv.scan.options import DEMO, Options
 from tests.local_host import wait
 from tests.run_world import APPLY, UNDO, A, two_files
 
@@ -79,7 +79,7 @@ def sshd(tmp_path):
 def world(tmp_path, sshd, monkeypatch):
     """The two files of a host that is reached over that sshd."""
     with two_files(tmp_path, monkeypatch) as found:
-        found.plan = scan.prepare(scan.Options(evidence=scan.DEMO, ssh_config=str(sshd.ssh_config())))
+        found.hosts = found.reached(Options(evidence=DEMO, ssh_config=str(sshd.ssh_config())))
         found.limits = dataclasses.replace(found.limits, confirm_s=10)
         yield found
 

@@ -13,10 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigsrv import data, policy, publish, remediation, scan
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, HostState, Run, Severity, Verdict
-from sigsrv.remediate import Looked, Transaction, worse
+from sigsrv.collect.target import Target
+from sigsrv.model import data, policy, remediation
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict
+from sigsrv.model.fix import fix_for, render
+from sigsrv.remediate.hosts import Scene
+from sigsrv.remediate.looking import Looked, worse
+from sigsrv.remediate.transaction import Transaction
+from sigsrv.report import publish
 
 REMEDIATIONS = remediation.load()
 VALUES = {
@@ -117,7 +122,7 @@ def test_a_rendered_script_passes_shellcheck(name, script, tmp_path):
         if os.environ.get("CI") == "true":
             pytest.fail("shellcheck is not installed")
         pytest.skip("shellcheck is not installed: apt-get install shellcheck")
-    fix = remediation.fix_for(finding(name), REMEDIATIONS, "sigsrv")
+    fix = fix_for(finding(name), REMEDIATIONS, "sigsrv")
     assert fix
     path = tmp_path / "script.sh"
     path.write_text(fix.script if script.startswith("apply") else fix.undo)
@@ -131,7 +136,7 @@ def test_a_rendered_script_passes_shellcheck(name, script, tmp_path):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
     """A script filled in with hostile names runs no command but its own: every program it calls is a recorder here."""
-    fix = remediation.fix_for(finding(name, evil(VALUES, text), host=text, resource=text), REMEDIATIONS, "sigsrv")
+    fix = fix_for(finding(name, evil(VALUES, text), host=text, resource=text), REMEDIATIONS, "sigsrv")
     assert fix
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -159,7 +164,7 @@ def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
 def test_any_text_is_one_word_of_a_shell(text):
     """Whatever a host calls something, a script sees exactly that, once."""
     template = Path(data.folder("remediations")) / "attach-vlan" / "apply.sh.j2"
-    script = remediation.render(template, {"bridge": text, "interface": "x"})
+    script = render(template, {"bridge": text, "interface": "x"})
     line = script.split("bridge=", 1)[1].split("\ninterface=", 1)[0]
 
     done = subprocess.run(["sh", "-c", f'set -- {line}; printf "%s\\n%s" "$#" "$1"'], capture_output=True, check=True)
@@ -170,7 +175,7 @@ def test_any_text_is_one_word_of_a_shell(text):
 @pytest.mark.parametrize("text", ["${reboot}", '"; x = "', "%{ if true }", "a\nb", "\\"])
 def test_hostile_values_stay_strings_in_hcl_and_nix(text):
     """What would begin a substitution in HCL or Nix is defused."""
-    fix = remediation.fix_for(finding("attach-vlan", evil(VALUES, text), host=text), REMEDIATIONS, "sigsrv")
+    fix = fix_for(finding("attach-vlan", evil(VALUES, text), host=text), REMEDIATIONS, "sigsrv")
     assert fix
     hcl, nix = fix.permanent["OpenTofu"], fix.permanent["NixOS"]
 
@@ -205,12 +210,12 @@ def test_what_a_remediation_mends_names_it(name):
 def test_a_value_that_the_check_did_not_give_is_an_error():
     """A script is never rendered with a hole in it."""
     with pytest.raises(UsageError, match="gave no interface"):
-        remediation.fix_for(finding("attach-vlan", {"bridge": "br0"}), REMEDIATIONS, "sigsrv")
+        fix_for(finding("attach-vlan", {"bridge": "br0"}), REMEDIATIONS, "sigsrv")
 
 
 def test_a_fix_of_the_cluster_runs_on_a_host_that_answers():
     """A finding of the whole cluster is put right through any of its hosts."""
-    fix = remediation.fix_for(finding("restrict-project", host="cluster"), REMEDIATIONS, "minisrv")
+    fix = fix_for(finding("restrict-project", host="cluster"), REMEDIATIONS, "minisrv")
 
     assert fix
     assert fix.runs_on == "minisrv"
@@ -219,10 +224,7 @@ def test_a_fix_of_the_cluster_runs_on_a_host_that_answers():
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.NOT_APPLICABLE, Verdict.ERROR])
 def test_only_a_failure_is_put_right(verdict):
     """Nothing is scripted for what passes, is exempt or is not known."""
-    assert (
-        remediation.fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv")
-        is None
-    )
+    assert fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv") is None
 
 
 def test_a_waived_failure_has_its_fix_and_a_report_offers_none():
@@ -231,7 +233,7 @@ def test_a_waived_failure_has_its_fix_and_a_report_offers_none():
     failing = dataclasses.replace(finding("attach-vlan"), resource="br1")
     run = Run("r", "", "", "0", "s", (HostState("minisrv", "ok", 1.0, 1, ()),), (waived, failing))
 
-    assert remediation.fix_for(waived, REMEDIATIONS, "sigsrv")
+    assert fix_for(waived, REMEDIATIONS, "sigsrv")
     assert list(publish.fixes_of(run)) == [failing.id]
 
 
@@ -251,12 +253,11 @@ def test_a_fix_that_breaks_what_is_waived_has_broken_it(was, now):
 @pytest.mark.parametrize(("left", "fault"), [(Verdict.WAIVED, "is still waived"), (Verdict.PASS, "")])
 def test_a_fix_that_leaves_a_waived_finding_failing_is_not_verified(monkeypatch, left, fault):
     """A waiver makes no fix a success."""
-    plan = scan.prepare(scan.Options(evidence=scan.DEMO))
     waived = dataclasses.replace(finding("attach-vlan"), verdict=Verdict.WAIVED)
-    looked = Looked(waived, (waived,), remediation.fix_for(waived, REMEDIATIONS, "sigsrv"))
-    monkeypatch.setattr(scan, "judge", lambda *_: (dataclasses.replace(waived, verdict=left),))
-    monkeypatch.setattr("sigsrv.remediate.time.sleep", lambda _: None)
+    looked = Looked(waived, (waived,), fix_for(waived, REMEDIATIONS, "sigsrv"))
+    after = Scene((dataclasses.replace(waived, verdict=left),), {})
+    monkeypatch.setattr("sigsrv.remediate.transaction.time.sleep", lambda _: None)
 
-    said = Transaction(plan, looked, None, print)._verify()
+    said = Transaction(lambda: after, Target("sigsrv"), looked, None, print)._verify()
 
     assert (fault in said) if fault else said == ""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sigsrv import remediation
+from sigsrv.model.fix import fix_for
 from tests.test_remediation import HOSTILE, REMEDIATIONS, VALUES, finding
 
 # What scripts call. Each is a function that keeps its arguments and says nothing: so a script does the same whatever it is filled in with.
@@ -114,7 +114,7 @@ def plain(name: str, empty: bool) -> tuple[Any, Any]:
 
 
 def scripts(name: str, values: Any, identity: Any) -> tuple[str, str]:
-    fix = remediation.fix_for(finding(name, values, **identity), REMEDIATIONS, "sigsrv")
+    fix = fix_for(finding(name, values, **identity), REMEDIATIONS, "sigsrv")
     assert fix
     return fix.script, fix.undo
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sigsrv import data, remediation
+from sigsrv.model import data
+from sigsrv.model.fix import render
 from tests.fake_host import commands, taken
 from tests.namespaces import Space, needs_root, space
 
@@ -46,7 +47,7 @@ def host():
 
 def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any], path: str = "") -> str:
     """Run a script of a remediation there; what it said, and its exit status. path: where programs are, and nowhere else."""
-    text = remediation.render(data.folder("remediations") / name / f"{script}.sh.j2", values)
+    text = render(data.folder("remediations") / name / f"{script}.sh.j2", values)
     (folder / "state").mkdir(exist_ok=True)
     environment = f"HERE={folder} SIGSRV_STATE={folder}/state PATH={path or f'{folder}/bin:$PATH'}"
     return host.on("sh", "-c", f"export {environment}\n({text}) 2>&1; echo ended with $?")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv import data, remediation
+from sigsrv.model import data
+from sigsrv.model.fix import render
 from tests.fake_host import FakeHost, made
 
 # incus: each key is a file. As the real one, it closes the cluster's own listener where a new address covers that.
@@ -106,7 +107,7 @@ def test_the_permanent_fix_has_a_resource_for_each_key():
     other = {"key": "core.debug_address", "value": "", "member": "minisrv", "settle": ""}
     template = data.folder("remediations") / "set-server-config" / "permanent.tf.j2"
 
-    text = remediation.render(template, {"settings": [SETTING, other], "refused": ""})
+    text = render(template, {"settings": [SETTING, other], "refused": ""})
 
     assert 'resource "incus_server" "setting_1" {\n  target = "minisrv"\n' in text
     assert 'remove the key "core.debug_address"' in text

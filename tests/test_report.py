@@ -12,9 +12,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sigsrv import report
-from sigsrv.finding import HostState, Verdict, WaiverState
-from sigsrv.report import html, text, words
+from sigsrv.model.finding import HostState, Verdict, WaiverState
+from sigsrv.report import html, publish, text, words
 from tests.report_sample import (
     ATTRIBUTE,
     FAIL,
@@ -294,7 +293,7 @@ def test_two_thousand_findings_stay_small():
 
 def test_files_are_written_private_and_whole(tmp_path):
     """The folder is 0700, the files 0600, and no temporary file stays behind."""
-    path = report.write(tmp_path / "a" / "run", make_run(), POLICIES, FIXES)
+    path = publish.write(tmp_path / "a" / "run", make_run(), POLICIES, FIXES)
 
     assert path == tmp_path / "a" / "run" / "report.html"
     assert sorted(p.name for p in path.parent.iterdir()) == ["findings.json", "report.html"]
@@ -304,12 +303,12 @@ def test_files_are_written_private_and_whole(tmp_path):
 
 def test_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
     """A report that could not be written to its end leaves the one that was there, and nothing else."""
-    path = report.write(tmp_path, make_run([ok()], OK_HOSTS), POLICIES, {})
+    path = publish.write(tmp_path, make_run([ok()], OK_HOSTS), POLICIES, {})
     before = path.read_text()
-    monkeypatch.setattr(report.html, "render", lambda *_: "half \ud800")
+    monkeypatch.setattr(publish.html, "render", lambda *_: "half \ud800")
 
     with pytest.raises(UnicodeEncodeError):
-        report.write(tmp_path, make_run(), POLICIES, FIXES)
+        publish.write(tmp_path, make_run(), POLICIES, FIXES)
 
     assert path.read_text() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["findings.json", "report.html"]
@@ -317,13 +316,13 @@ def test_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
 
 def test_findings_json_is_the_run(tmp_path):
     """findings.json holds the run as it is, in ASCII, with the keys of its schema, and equal for equal runs."""
-    raw = (report.write(tmp_path, make_run(), POLICIES, FIXES).parent / "findings.json").read_bytes()
+    raw = (publish.write(tmp_path, make_run(), POLICIES, FIXES).parent / "findings.json").read_bytes()
     told = json.loads(raw)
 
     assert told == make_run().as_dict()
     assert set(told) == {"schema_version", "run", "summary", "findings", "waivers"}
     assert raw.isascii()
-    assert raw == (report.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
+    assert raw == (publish.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
 
 
 def test_a_waived_finding_shows_what_was_seen_and_who_accepts_it_why_until_when(page):

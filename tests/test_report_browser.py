@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from sigsrv import report
+from sigsrv.report import publish
 from tests.report_sample import FINDINGS, FIXES, LONG, OK_HOSTS, PASS, POLICIES, finding, make_run
 
 try:
@@ -75,7 +75,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> str:
-    return report.write(tmp_path_factory.mktemp("run"), make_run(), POLICIES, FIXES).as_uri()
+    return publish.write(tmp_path_factory.mktemp("run"), make_run(), POLICIES, FIXES).as_uri()
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_filter_works_from_the_keyboard(visit, address):
 def test_two_thousand_findings_are_filtered_at_once(visit, tmp_path):
     """A filter over 2,000 findings answers within the time of a keystroke."""
     many = [finding("INST-001", "sigsrv", f"default/c{n}", PASS, "unset", "unset") for n in range(2000)]
-    page = visit(report.write(tmp_path, make_run(many, OK_HOSTS), POLICIES, {}).as_uri())
+    page = visit(publish.write(tmp_path, make_run(many, OK_HOSTS), POLICIES, {}).as_uri())
 
     milliseconds = page.evaluate("""() => {
       const box = document.querySelector("[name=q]");

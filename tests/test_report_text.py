@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sigsrv.finding import Verdict
+from sigsrv.model.finding import Verdict
 from sigsrv.report import text, words
 from tests.report_sample import FAIL, FINDINGS, LONG, OK_HOSTS, STEERING, STEERS, USES, make_run, ok
 

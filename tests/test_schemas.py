@@ -13,11 +13,12 @@ import jsonschema
 import pytest
 import yaml
 
-from sigsrv import data, site, waiver_file
-from sigsrv.facts.config import size_bytes
+from sigsrv.commands import waiver_file
+from sigsrv.model import data, site_file
+from sigsrv.model.values import size_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("policy", "remediation", "site", "waivers")
+KINDS = ("policy", "profiles", "remediation", "site", "waivers")
 MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 
 # What a default means that is no value: the value that the code has for it, the name of the entry left aside.
@@ -123,7 +124,7 @@ def test_the_default_that_is_said_is_the_one_that_is_meant(path, text):
     """A site that says the least has, for each parameter, what the schema says."""
     if path in TOLD_APART or path in LEAST or path.startswith("projects.features."):
         return
-    value = value_of(site.parse(LEAST), path)
+    value = value_of(site_file.parse(LEAST), path)
 
     if text == "name":
         assert value in ("h", "")
@@ -153,7 +154,7 @@ def test_the_defaults_are_read_from_the_schema():
 
 def test_a_whole_section_that_is_left_out_is_none():
     """Bridges, pools and the other lists."""
-    least = site.parse({key: LEAST[key] for key in ("version", "name", "hosts")})
+    least = site_file.parse({key: LEAST[key] for key in ("version", "name", "hosts")})
 
     for path, text in DEFAULTS:
         if path in LEAST and text == "none":
@@ -162,7 +163,7 @@ def test_a_whole_section_that_is_left_out_is_none():
 
 def test_what_depends_on_the_kind_of_a_project():
     """Limits that must be set are those of users; features are the same for both."""
-    system, user = site.parse(LEAST).projects
+    system, user = site_file.parse(LEAST).projects
     said = dict(DEFAULTS)
 
     names = ", ".join(user.limits)
@@ -174,7 +175,7 @@ def test_what_depends_on_the_kind_of_a_project():
 
 def test_an_acl_default_that_is_not_said_is_nothing_allowed():
     """The policy takes reject for it."""
-    assert site.parse(LEAST).bridges[0].acl_default == {}
+    assert site_file.parse(LEAST).bridges[0].acl_default == {}
     assert dict(DEFAULTS)["bridges.acl_default.ingress"] == dict(DEFAULTS)["bridges.acl_default.egress"] == "reject"
 
 
@@ -184,6 +185,7 @@ FILES = [
     *((ROOT / path, "site") for path in ("policies/site.yaml", "src/sigsrv/demo/site.yaml")),
     *((ROOT / "lab" / kind / "site.template.yaml", "site") for kind in ("ns", "vm")),
     (ROOT / "policies" / "waivers.yaml", "waivers"),
+    (ROOT / "policies" / "profiles.yaml", "profiles"),
 ]
 
 

@@ -7,11 +7,15 @@ import json
 
 import pytest
 
-from sigsrv import policy, scan
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, Severity, Verdict
-from sigsrv.selecting import PROFILES, Wanted, choose, select
-from sigsrv.site import SiteProfile
+from sigsrv.judge.selecting import Wanted, choose, select
+from sigsrv.model import policy
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, Severity, Verdict
+from sigsrv.model.site import SiteProfile
+from sigsrv.model.site_file import shipped_profiles
+from sigsrv.scan import judging, scan
+from sigsrv.scan.options import DEMO, Options
+from sigsrv.scan.plan import prepare
 from tests.called import ROOT, sigsrv
 from tests.test_plugin import checks as pytest_checks
 
@@ -20,7 +24,7 @@ POLICIES = policy.load()
 
 def whole(options=()):
     """The verdicts of all policies on the shipped evidence."""
-    plan = scan.prepare(scan.Options(evidence=scan.DEMO, policies=tuple(options)))
+    plan = prepare(Options(evidence=DEMO, policies=tuple(options)))
     return {finding.id: finding.verdict.value for finding in scan.scan(plan)[0].findings}
 
 
@@ -304,16 +308,16 @@ def test_nothing_judged_is_no_success(tmp_path):
 
 def test_what_proves_a_fix_is_everything(tmp_path):
     """A plan's judgement is of all policies, whatever its selection: only the run is a part."""
-    plan = scan.prepare(scan.Options(evidence=scan.DEMO, wanted=Wanted(policy="NET-001")))
+    plan = prepare(Options(evidence=DEMO, wanted=Wanted(policy="NET-001")))
 
     run, evidences = scan.scan(plan)
 
     assert {f.policy for f in run.findings} == {"NET-001"}
-    assert {f.id: str(f.verdict) for f in scan.judge(plan, evidences)} == EXPECTED
+    assert {f.id: str(f.verdict) for f in judging.judge(plan, evidences)} == EXPECTED
 
 
 def test_the_shipped_profiles_stand_in_the_schema_of_the_site():
     """Their names are what the site's schema says."""
     schema = json.loads((ROOT / "policies/schema/site.schema.json").read_text())
 
-    assert ", ".join(profile.name for profile in PROFILES) in schema["properties"]["profiles"]["description"]
+    assert ", ".join(profile.name for profile in shipped_profiles()) in schema["properties"]["profiles"]["description"]

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from sigsrv import data, policy, site
-from sigsrv.errors import UsageError
+from sigsrv.model import data, policy, site, site_file
+from sigsrv.model.errors import UsageError
 
 POLICIES = policy.load()
 GOOD = "version: 1\nname: lab\nhosts:\n  - {name: a}\n  - {name: b, member: bb, ssh_config: cfg}\n"
@@ -16,7 +16,7 @@ GOOD = "version: 1\nname: lab\nhosts:\n  - {name: a}\n  - {name: b, member: bb, 
 def load(tmp_path, text):
     path = tmp_path / "site.yaml"
     path.write_text(text)
-    return site.load(path, POLICIES)
+    return site_file.load(path, POLICIES)
 
 
 def test_a_small_site_is_read(tmp_path):
@@ -48,7 +48,7 @@ def test_networks_acls_and_thresholds_are_read(tmp_path):
 
 def test_every_parameter_of_the_example_is_read():
     """The example names nearly all parameters: each ends up where the policies look for it."""
-    found = site.load(data.folder("policies") / "site.yaml", POLICIES)
+    found = site_file.load(data.folder("policies") / "site.yaml", POLICIES)
     bridge, user = found.bridges[2], found.projects[1]
 
     assert (bridge.subnet, bridge.mtu, bridge.isolate, bridge.config["ipv4.nat"]) == (
@@ -88,8 +88,8 @@ def test_an_exemption_of_keys_is_not_one_of_the_whole_finding(tmp_path):
 
 def test_the_shipped_sites_are_right():
     """The example of the checkout and the demo's site load."""
-    assert site.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"
-    assert site.load(data.DEMO / "site.yaml", POLICIES).name == "demo"
+    assert site_file.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"
+    assert site_file.load(data.DEMO / "site.yaml", POLICIES).name == "demo"
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_the_site_is_found_in_order(tmp_path, monkeypatch):
     two.write_text(GOOD)
     monkeypatch.setenv("SIGSRV_SITE", str(two))
 
-    assert site.find(str(one)) == one
-    assert site.find(None) == two
+    assert site_file.find(str(one)) == one
+    assert site_file.find(None) == two
     two.unlink()
     with pytest.raises(UsageError, match="no such site file"):
-        site.find(None)
+        site_file.find(None)
     monkeypatch.delenv("SIGSRV_SITE")
-    assert site.find(None) == data.folder("policies") / "site.yaml"
+    assert site_file.find(None) == data.folder("policies") / "site.yaml"
 
 
 @pytest.mark.parametrize("names", ["", ",", "nobody", "a,nobody"])

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sigsrv import policy, waive_cli, waiver
-from sigsrv.cli import main
-from sigsrv.errors import UsageError
+from sigsrv.commands import waive as command
+from sigsrv.commands.main import main
+from sigsrv.model import policy, waiver
+from sigsrv.model.errors import UsageError
 from tests.saved import AT, FAILING, PRIVILEGED, saved
 
 POLICIES = policy.load()
@@ -162,7 +163,7 @@ def test_a_replay_gives_the_same_whatever_the_clock_says(capsys, tmp_path, monke
     write(tmp_path)
     now = scanned(capsys, options)
     for clock in (AT - 10**8, AT + 10**7, AT + 10**9):
-        monkeypatch.setattr("sigsrv.scan.time.time", lambda clock=clock: clock)
+        monkeypatch.setattr("sigsrv.scan.plan.time.time", lambda clock=clock: clock)
         later = scanned(capsys, options)
         assert (later[0], later[2]["findings"], later[2]["waivers"]) == (now[0], now[2]["findings"], now[2]["waivers"])
 
@@ -175,7 +176,7 @@ def test_a_host_without_evidence_does_not_bring_the_clock_in(capsys, tmp_path, m
     content = json.loads(index.read_text())
     del content["hosts"]["sigsrv"]
     index.write_text(json.dumps(content))
-    monkeypatch.setattr("sigsrv.scan.time.time", lambda: AT + 10**9)
+    monkeypatch.setattr("sigsrv.scan.plan.time.time", lambda: AT + 10**9)
 
     status, _, found = scanned(capsys, options)
 
@@ -195,7 +196,7 @@ def test_the_newest_evidence_is_the_time_of_a_run(capsys, tmp_path, host, verdic
 def test_a_scan_of_hosts_holds_waivers_against_the_clock_before_it_asks_any(capsys, tmp_path, monkeypatch):
     """Without created a year is counted from now; a waiver of tomorrow is none of today."""
     saved(tmp_path)
-    monkeypatch.setattr("sigsrv.scan.collect", lambda *_: pytest.fail("a host was asked"))
+    monkeypatch.setattr("sigsrv.scan.scan.collect", lambda *_: pytest.fail("a host was asked"))
     where = ("scan", "--site", str(tmp_path / "site.yaml"), "--report-dir", str(tmp_path / "out"))
     later = datetime.now(UTC) + timedelta(days=3)
     for created, until, said in (
@@ -386,13 +387,13 @@ NOW = datetime(2026, 11, 18, 12, 0, tzinfo=timezone(timedelta(hours=1)))
 )
 def test_until_takes_a_span_or_a_time_with_its_zone(text, wanted):
     """From now on, or an instant as it was given."""
-    assert waive_cli.until(text, NOW).isoformat() == wanted
+    assert command.until(text, NOW).isoformat() == wanted
 
 
 def test_a_date_is_the_end_of_that_day_here(tmp_path):
     """In the zone of this machine, summer time included; a day that exists nowhere is refused."""
     code = (
-        "from datetime import *; from sigsrv.waive_cli import until; n = datetime(2026, 3, 1, tzinfo=timezone.utc)\n"
+        "from datetime import *; from sigsrv.commands.waive import until; n = datetime(2026, 3, 1, tzinfo=timezone.utc)\n"
         "print(until('2026-03-28', n).isoformat(), until('2026-03-29', n).isoformat())"
     )
     env = {**os.environ, "TZ": "Europe/Berlin"}
@@ -400,7 +401,7 @@ def test_a_date_is_the_end_of_that_day_here(tmp_path):
 
     assert done.stdout == "2026-03-28T23:59:59+01:00 2026-03-29T23:59:59+02:00\n"
     with pytest.raises(UsageError, match="is no time"):
-        waive_cli.until("2026-02-30", NOW)
+        command.until("2026-02-30", NOW)
 
 
 @pytest.mark.parametrize(
@@ -412,8 +413,8 @@ def test_the_owner_is_who_types(monkeypatch, gecos, name, wanted):
 
     account = pwd.struct_passwd((name, "x", 1, 1, gecos, "/", "/bin/sh"))
     monkeypatch.setattr(pwd, "getpwuid", lambda _: account)
-    assert waive_cli.default_owner() == wanted
+    assert command.default_owner() == wanted
     monkeypatch.setattr(pwd, "getpwuid", lambda _: pytest.fail("root is nobody's name"))
     monkeypatch.setattr(pwd, "getpwnam", lambda given: account if given == "ada" else pytest.fail(given))
     monkeypatch.setenv("SUDO_USER", "ada")
-    assert waive_cli.default_owner() == wanted
+    assert command.default_owner() == wanted

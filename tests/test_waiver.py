@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigsrv import data, waiver
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, Severity, Verdict, Waiver, WaiverState
+from sigsrv.model import data, waiver
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, Severity, Verdict, Waiver, WaiverState
 
 POLICIES = ("INST-001", "NET-001", "POOL-001")
 UNTIL = datetime(2026, 12, 31, 22, 59, 59, tzinfo=UTC)

@@ -6,15 +6,15 @@ import io
 import os
 import stat
 import threading
-from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigsrv import waiver, waiver_file
-from sigsrv.errors import UsageError
+from sigsrv.commands import waiver_file
+from sigsrv.model import data, waiver
+from sigsrv.model.errors import UsageError
 from tests.test_waive import ENTRY, POLICIES
 
 # The file, which is the user's.
@@ -90,7 +90,7 @@ def test_a_user_s_file_keeps_its_comments_its_order_and_its_values(tmp_path, nam
 
 def test_the_shipped_file_takes_a_waiver_below_its_example(tmp_path):
     """What a user sees who waives for the first time in a checkout."""
-    shipped = Path(waiver_file.__file__).parents[2] / "policies" / "waivers.yaml"
+    shipped = data.folder("policies") / "waivers.yaml"
     path = tmp_path / "waivers.yaml"
     path.write_text(shipped.read_text())
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv.collect import ApiAddress, Failure, api
+from sigsrv.collect import api, urls
+from sigsrv.collect.evidence import Failure
 from sigsrv.collect.ways import over_https
-from sigsrv.errors import FailureKind
+from sigsrv.model.errors import FailureKind
+from sigsrv.model.site import ApiAddress
 
 
 def certificate(folder: Path, name: str) -> str:
@@ -60,4 +62,4 @@ def test_a_server_of_another_certificate_is_told_from_one_that_hangs_up(tmp_path
     found = api.collect_api([lambda s: over_https(address, s)], "sigsrv", time.monotonic() + 9, lambda: silent)
     server.close()
 
-    assert found[api.SERVER].failure.reason.startswith(f"Incus API: {reason}")
+    assert found[urls.SERVER].failure.reason.startswith(f"Incus API: {reason}")

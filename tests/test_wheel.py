@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_content_and_the_demo_runs_from_it(tmp_path):
         "PYTHONPATH": str(tmp_path / "installed"),
         "XDG_STATE_HOME": str(tmp_path / "state"),
     }
-    code = "import sys; from sigsrv.cli import main; sys.exit(main(['demo']))"
+    code = "import sys; from sigsrv.commands.main import main; sys.exit(main(['demo']))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
     )

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from sigsrv import scan
-from sigsrv.collect import Evidence
-from sigsrv.collect import api as url
-from sigsrv.finding import Run
+from sigsrv.collect import urls
+from sigsrv.collect.evidence import Evidence
+from sigsrv.model.finding import Run
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -110,7 +112,7 @@ class Lab:
         assert done.returncode == 0, done.stderr
 
     def scan(self) -> tuple[Run, dict[str, Evidence]]:
-        return scan.scan(scan.prepare(scan.Options(site=str(self.site))))
+        return scan.scan(prepare(Options(site=str(self.site))))
 
     def logins(self, host: str) -> int:
         """How many logins the host's sshd has let in."""
@@ -214,9 +216,9 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
             for row in json.loads(seen.probes["addr"].stdout)
             if not row["ifname"].startswith(("veth", "tap"))
         }
-        found[f"{host} config"] = seen.api[url.SERVER].metadata["config"]
+        found[f"{host} config"] = seen.api[urls.SERVER].metadata["config"]
         for address, answer in seen.api.items():
-            if address not in (url.SERVER, url.WARNINGS, url.OPERATIONS) and "/resources" not in address:
+            if address not in (urls.SERVER, urls.WARNINGS, urls.OPERATIONS) and "/resources" not in address:
                 found[f"{host} {address}"] = _lasting(answer.metadata)
     return found
 

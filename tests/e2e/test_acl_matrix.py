@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from sigsrv import scan
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import Lab
 
 pytestmark = pytest.mark.lab("vm")  # NICs can't be filtered by the namespaces' kernel
@@ -110,7 +112,7 @@ def test_what_is_configured_and_what_is_shown_agree_with_what_instances_reach(la
     """The verdict is the expected one, without frames and with them; and frames say that something passes where something does."""
     with made(lab, row):
         true = passes(lab, *SAME_HOST), passes(lab, *ACROSS), passes(lab, SAME_HOST[0], NIC) if row.nic else None
-        run, _ = scan.scan(scan.prepare(scan.Options(site=str(lab.site), probe=True)))
+        run, _ = scan.scan(prepare(Options(site=str(lab.site), probe=True)))
     (found,) = [finding for finding in run.findings if finding.id == FINDING]
     said = found.observed or found.reason
     print(f"| {row.acl} | {', '.join(row.filtered) or 'none'} | {row.nic} | {true} | {found.verdict} | {said} |")

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
-from sigsrv import scan
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import Lab
 
 pytestmark = pytest.mark.lab
@@ -35,7 +37,7 @@ def test_instances_that_spoke_to_each_other_are_seen_on_both_hosts(lab, tmp_path
         ping = ("ping", "-c", "1", "-W", "1", address(lab, *there))
         lab.on("sigsrv", "sh", "-c", f"incus exec --project {project} {name} -- {' '.join(ping)} || true")
 
-    run, _ = scan.scan(scan.prepare(scan.Options(site=str(site))))
+    run, _ = scan.scan(prepare(Options(site=str(site))))
 
     found = {finding.id: finding.verdict.value for finding in run.findings if finding.policy == "XHOST-004"}
     assert found == {f"XHOST-004@cluster/{bridge}": "pass" for bridge in PAIRS}

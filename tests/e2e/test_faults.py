@@ -7,7 +7,7 @@ import pkgutil
 
 import pytest
 
-from sigsrv import policy
+from sigsrv.model import policy
 from tests.e2e import cases
 from tests.e2e.conftest import Lab, clean, named, state_of, verdicts
 

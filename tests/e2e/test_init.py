@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv import scan
-from sigsrv.finding import Verdict
+from sigsrv.model.finding import Verdict
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import Lab, state_of
 
 pytestmark = pytest.mark.lab
@@ -17,7 +19,7 @@ VLANS = {"sigsrv0": 20, "incus0": 16, "user0": 24}
 
 
 def failing(path: Path) -> set[str]:
-    run, _ = scan.scan(scan.prepare(scan.Options(site=str(path))))
+    run, _ = scan.scan(prepare(Options(site=str(path))))
     assert [f"{finding.id}: {finding.reason}" for finding in run.findings if finding.verdict is Verdict.ERROR] == []
     return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
 

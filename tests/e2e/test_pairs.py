@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sigsrv.collect import Evidence
+from sigsrv.collect.evidence import Evidence
 from tests.e2e.cases import Case
 from tests.e2e.conftest import Lab, named, state_of, verdicts
 from tests.e2e.safety import left, remediate

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from sigsrv import scan
 from sigsrv.collect.evidence import Evidence
-from sigsrv.errors import FailureKind
-from sigsrv.finding import Run
+from sigsrv.model.errors import FailureKind
+from sigsrv.model.finding import Run
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import ROOT, Lab, clean, verdicts
 
 pytestmark = pytest.mark.lab
@@ -32,7 +34,7 @@ def life_s(lab: Lab) -> int:
 
 
 def probed(lab: Lab, **options: Any) -> tuple[Run, dict[str, Evidence]]:
-    return scan.scan(scan.prepare(scan.Options(site=str(lab.site), probe=True, **options)))
+    return scan.scan(prepare(Options(site=str(lab.site), probe=True, **options)))
 
 
 def observed(run: Run) -> dict[str, str]:

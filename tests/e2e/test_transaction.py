@@ -10,12 +10,17 @@ import time
 
 import pytest
 
-from sigsrv import scan
-from sigsrv.collect import open_session
-from sigsrv.remediate import Ending, Outcome, Transaction, ground, look
+from sigsrv.collect.connection import open_session
+from sigsrv.commands.remediate import hosts_of
+from sigsrv.remediate import ground
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.looking import look
 from sigsrv.remediate.remote import Terms
+from sigsrv.remediate.transaction import Ending, Outcome, Transaction
+from sigsrv.scan import live
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import Lab, clean, verdicts
 from tests.e2e.safety import ATTACH, DETACH, FINDING, attached, has_systemd, left, remediate, start
 from tests.local_host import wait
@@ -62,12 +67,13 @@ def transact(
     **changes,
 ) -> tuple[Outcome, list[str]]:
     """Remediate the finding in process, with parts of its fix replaced; how it ended, and the states in the journal."""
-    plan = scan.prepare(scan.Options(site=str(lab.site), ssh_config=ssh_config))
-    looked = look(plan, FINDING)
+    hosts = hosts_of(prepare(Options(site=str(lab.site), ssh_config=ssh_config)))
+    looked = look(hosts, FINDING)
     assert looked.fix
     looked = dataclasses.replace(looked, fix=dataclasses.replace(looked.fix, **changes))
     net = Net.TRANSIENT if has_systemd(lab) else Net.SHELL
-    transaction = Transaction(plan, looked, journal, tell, Terms(confirm_s=confirm_s or 60.0 * lab.slowness, net=net))
+    terms = Terms(confirm_s=confirm_s or 60.0 * lab.slowness, net=net)
+    transaction = Transaction(hosts.look, hosts.targets[looked.fix.runs_on], looked, journal, tell, terms)
     outcome = transaction.run()
     return outcome, journal.states(transaction.id)
 
@@ -92,9 +98,9 @@ def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(detached, j
 
 def test_the_link_of_the_session_itself_goes_down_and_the_host_comes_back(detached, journal):
     """Whatever link the login came over, also a VLAN: within the time given the host is in its old state."""
-    plan = scan.prepare(scan.Options(site=str(detached.site)))
+    plan = prepare(Options(site=str(detached.site)))
     host = next(each for each in plan.hosts if each.name == "minisrv")
-    with open_session(scan.target(host, plan)) as session:
+    with open_session(live.target(host, plan)) as session:
         link = ground.look(session).links[0]
 
     outcome, states = transact(
@@ -124,9 +130,9 @@ def test_the_vlan_that_the_session_runs_over_goes_down_and_the_host_comes_back(d
         detached.on(host, "ip", "address", "add", f"192.0.2.{number}/24", "dev", "mgmt0")
         detached.on(host, "ip", "link", "set", "mgmt0", "up")
     try:
-        plan = scan.prepare(scan.Options(site=str(detached.site), ssh_config=str(config)))
+        plan = prepare(Options(site=str(detached.site), ssh_config=str(config)))
         host = next(each for each in plan.hosts if each.name == "minisrv")
-        with open_session(scan.target(host, plan)) as session:
+        with open_session(live.target(host, plan)) as session:
             links = ground.look(session).links
         began = time.monotonic()
         outcome, states = transact(

@@ -229,7 +229,7 @@ def test_a_host_judges_itself_without_a_login(lab, tmp_path):
         "/usr/bin/python3",
         "-S",
         "-c",
-        "import sys; from sigsrv.cli import main; sys.exit(main())",
+        "import sys; from sigsrv.commands.main import main; sys.exit(main())",
     ]
     argv = [*program, "scan", "--hosts", "local://", "--site", str(lab.site), "--report-dir", "/tmp/local"]
 

@@ -1,6 +1,4 @@
-"""collect.connection: one ssh login to a host, shared by everything that is done there, closed at the end.
-
-Room: collect. May import errors and the rest of collect.
+"""One ssh login to a host, shared by everything that is done there, closed at the end.
 
 OpenSSH does the login with the user's own configuration and known_hosts. A master process holds the connection; commands and the
 forwarded socket of Incus go through it (ssh_config(5), ControlMaster; ssh(1), -L). Host keys are checked as the user's
@@ -16,8 +14,9 @@ import time
 from pathlib import Path
 
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.session import ConnectionFailed, LocalSession, Seen, Session, Target, TestinfraSession, run_bounded
-from sigsrv.errors import FailureKind
+from sigsrv.collect.session import ConnectionFailed, LocalSession, Seen, Session, TestinfraSession, run_bounded
+from sigsrv.collect.target import Target
+from sigsrv.model.errors import FailureKind
 
 CONNECT_S = 6
 

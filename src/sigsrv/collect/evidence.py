@@ -1,6 +1,4 @@
-"""collect.evidence: the raw output of every probe and request on one host, and how it is kept in a folder.
-
-Room: collect. May import the foundation.
+"""The raw output of every probe and request on one host, and how it is kept in a folder.
 
 A folder of evidence holds ``evidence.json`` (format, run, one SHA-256 for each host's file) and ``<host>.json`` for each host.
 """
@@ -15,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sigsrv.data import write_private
-from sigsrv.errors import FailureKind, UsageError
+from sigsrv.model.data import write_private
+from sigsrv.model.errors import FailureKind, UsageError
 
 FORMAT = 1
 INDEX = "evidence.json"

@@ -1,6 +1,4 @@
-"""collect.frames: frames sent between throw-away namespaces of the hosts, over the sessions that are open; the probe ``frames``.
-
-Room: collect. May import errors and the rest of collect.
+"""Frames sent between throw-away namespaces of the hosts, over the sessions that are open; the probe ``frames``.
 
 Three phases, each on all hosts at the same time: namespaces are made, frames are sent, and in any case all is taken away. What comes
 back is kept as evidence: a JSON document for each host, of what was asked and the lines that the host answered. It reads
@@ -24,7 +22,7 @@ from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.probes import Probe
 from sigsrv.collect.running import probed
 from sigsrv.collect.session import OPEN, ConnectionFailed, Session
-from sigsrv.errors import FailureKind
+from sigsrv.model.errors import FailureKind
 
 ID = "frames"
 COMMAND = "frames between throw-away namespaces"

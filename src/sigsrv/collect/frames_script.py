@@ -1,6 +1,6 @@
-"""collect.frames_script: the ``sh`` scripts that make throw-away namespaces on a host, send frames from them, and take them away.
+"""The ``sh`` scripts that make throw-away namespaces on a host, send frames from them, and take them away.
 
-Room: collect. May import nothing of the project. What is put into a script is quoted here.
+What is put into a script is quoted here.
 
 A namespace has no name: one process, ``sleep``, holds it. When that ends, by itself after its time or by whatever kills it, the kernel
 takes away the namespace and with it both ends of the veth pair: nothing is left, whatever becomes of who asked for it. The process is

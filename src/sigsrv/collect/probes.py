@@ -1,6 +1,4 @@
-"""collect.probes: the table of probes, the one script that carries them, and the reading of what came back.
-
-Room: collect. May import errors and collect.evidence.
+"""The table of probes, the one script that carries them, and the reading of what came back.
 
 The script is POSIX ``sh``; on the host it needs coreutils, and iproute2 for ``link``. It writes no file. Each output comes back in
 base64 below a header that starts with a random word, so that no output can forge another probe's frame.
@@ -16,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sigsrv.collect.evidence import Answer, Failure
-from sigsrv.errors import FailureKind
+from sigsrv.model.errors import FailureKind
 
 SOCKET = "/var/lib/incus/unix.socket"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")

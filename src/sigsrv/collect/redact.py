@@ -1,7 +1,4 @@
-"""collect.redact: what evidence must not hold is taken out before anything is stored.
-
-Room: collect; imports nothing of the project.
-"""
+"""What evidence must not hold is taken out before anything is stored."""
 
 from __future__ import annotations
 

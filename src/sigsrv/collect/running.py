@@ -1,7 +1,4 @@
-"""collect.running: probes run through the session of a host, by one script.
-
-Room: collect. May import errors and the rest of collect.
-"""
+"""Probes run through the session of a host, by one script."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Sequence
 from sigsrv.collect.evidence import Answer, Failure
 from sigsrv.collect.probes import Probe, carried, read, script
 from sigsrv.collect.session import ConnectionFailed, Session
-from sigsrv.errors import FailureKind
+from sigsrv.model.errors import FailureKind
 
 
 def probed(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:

@@ -1,7 +1,6 @@
-"""collect.session: what everything that is done on a host goes through: one session, with one time for all of it.
+"""What everything that is done on a host goes through: one session, with one time for all of it.
 
-Room: collect. May import errors and collect.evidence. The seam between the ways to a host: ssh (collect.connection), this very
-host (``local://``), any other backend of testinfra.
+The seam between the ways to a host: ssh (collect.connection), this very host (``local://``), any other backend of testinfra.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,9 +22,9 @@ from testinfra.host import Host
 
 from sigsrv.collect.evidence import Failure
 from sigsrv.collect.probes import SOCKET
-from sigsrv.errors import FailureKind
+from sigsrv.collect.target import Target
+from sigsrv.model.errors import FailureKind
 
-REQUEST_S = 5.0
 _OUTPUT_LIMIT = 256 * 1024 * 1024
 Seen = Callable[[int, bytes], None]  # gets what a command writes as it comes: 1 or 2, and a piece
 
@@ -38,45 +36,6 @@ class ConnectionFailed(Exception):
         super().__init__(failure.reason)
         self.failure = failure
         self.output = output
-
-
-@dataclass(frozen=True)
-class ApiAddress:
-    """The HTTPS API of a host's daemon. Paths of PEM files; server_cert is the certificate that the server must show."""
-
-    url: str
-    client_cert: str
-    client_key: str
-    server_cert: str
-    only: bool = False  # ask nothing but the API: no login
-
-
-@dataclass(frozen=True)
-class Target:
-    """How a host is reached. address: what ssh(1) takes for a host, so a name of the user's ssh configuration too.
-
-    connection: ``ssh``, ``local`` (this very host), or another backend of testinfra.
-    """
-
-    name: str
-    address: str = ""
-    port: int | None = None
-    connection: str = "ssh"
-    ssh_config: str | None = None
-    identity_file: str | None = None
-    sudo: bool = False
-    sudo_user: str | None = None
-    timeout_s: float = 15.0
-    api: ApiAddress | None = None
-
-    @property
-    def request_s(self) -> float:
-        """What one request to the daemon may take: 5 s; more on a host that was given more time than 15 s."""
-        return max(REQUEST_S, self.timeout_s / 3)
-
-    @property
-    def destination(self) -> str:
-        return self.address or self.name
 
 
 OPEN: dict[str, Session] = {}  # by the host's name: what a testinfra check of the user's runs through

@@ -1,6 +1,4 @@
-"""collect.ways: the transports below pylxd, the client of Incus: what differs from host to host is how its API is reached.
-
-Room: collect. May import errors and the rest of collect.
+"""The transports below pylxd, the client of Incus: what differs from host to host is how its API is reached.
 
 - the daemon's unix socket, forwarded over the host's one ssh session or on this very host
 - HTTPS with a client certificate; the server must show the certificate that the site names
@@ -22,8 +20,9 @@ from pylxd.client import get_session_for_url
 from requests.adapters import HTTPAdapter
 
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.session import ApiAddress, ConnectionFailed, Session
-from sigsrv.errors import FailureKind
+from sigsrv.collect.session import ConnectionFailed, Session
+from sigsrv.model.errors import FailureKind
+from sigsrv.model.site import ApiAddress
 
 _QUERY = "http+incus://host"  # requests encodes parameters only for a scheme that begins with http
 

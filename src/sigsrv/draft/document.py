@@ -1,6 +1,4 @@
-"""draft.document: a site file that is being drafted: what stands in it, what a person must know beside it, and its text.
-
-Room: draft. May import report's words and what lies below.
+"""A site file that is being drafted: what stands in it, what a person must know beside it, and its text.
 
 Names come from hosts: they are hostile text. A scalar is written on one line, quoted where any reader of YAML (1.1 or 1.2) could take it
 for something else; a comment is one line without a hidden character. So no name can end its line, its entry or its comment.

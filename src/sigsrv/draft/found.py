@@ -1,7 +1,4 @@
-"""draft.found: the facts of all hosts as a draft takes them: what one cannot tell is remembered, and the others are asked on.
-
-Room: draft. May import facts, site and what lies below.
-"""
+"""The facts of all hosts as a draft takes them: what one cannot tell is remembered, and the others are asked on."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from typing import Any, TypeVar
 import jsonschema
 
 from sigsrv.draft.document import Entry, Field, Section
-from sigsrv.errors import EvidenceError
-from sigsrv.facts import ClusterFacts, HostFacts, clusters
+from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
 from sigsrv.facts.incus import Instance
 from sigsrv.facts.resources import Network
-from sigsrv.site import schema
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.site_file import schema
 
 T = TypeVar("T")
 

@@ -1,7 +1,4 @@
-"""draft.network: bridges with their VLANs, other networks, and ACLs, as the hosts have them.
-
-Room: draft. May import facts and what lies below.
-"""
+"""Bridges with their VLANs, other networks, and ACLs, as the hosts have them."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from ipaddress import IPv4Interface, ip_interface
 
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.found import Found, fitting
-from sigsrv.facts import HostFacts
-from sigsrv.facts.config import words
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.network import Link
 from sigsrv.facts.resources import Network
+from sigsrv.model.values import words
 
 _KINDS = ("vlan", "veth", "vxlan", "gretap")  # those that a site file knows
 _WAYS = ("ingress", "egress")

@@ -1,7 +1,4 @@
-"""draft.resources: pools, projects with what they use, and what of instances a site file may allow.
-
-Room: draft. May import facts and what lies below.
-"""
+"""Pools, projects with what they use, and what of instances a site file may allow."""
 
 from __future__ import annotations
 
@@ -11,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.found import Found, fitting
-from sigsrv.errors import EvidenceError
-from sigsrv.facts.config import boolean, words
 from sigsrv.facts.resources import Pool, Project
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import boolean, words
 
 _FILE = ".img"  # the ending of the file that Incus makes where a pool is told no device
 _ACCESS = "restricted.networks.access"

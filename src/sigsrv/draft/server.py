@@ -1,7 +1,4 @@
-"""draft.server: hosts, and what their daemons say of themselves: addresses, versions, the cluster's timing, trust, images.
-
-Room: draft. May import facts, site and what lies below.
-"""
+"""Hosts, and what their daemons say of themselves: addresses, versions, the cluster's timing, trust, images."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ from collections.abc import Mapping
 
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.found import Found, fitting
-from sigsrv.facts import HostFacts, IncusFacts
 from sigsrv.facts.cluster import Member
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.resources import Server
-from sigsrv.site import ClusterWants
+from sigsrv.model.site import ClusterWants
 
 _LISTENING = ("core.https_address", "cluster.https_address")
 _WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104

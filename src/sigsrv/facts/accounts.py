@@ -1,6 +1,6 @@
-"""facts.accounts: the accounts and groups of one host, and who may write to the socket of Incus.
+"""The accounts and groups of one host, and who may write to the socket of Incus.
 
-Room: facts. May import errors and collect. Source: getent(1), passwd(5), group(5), stat(1), ls(1).
+Source: getent(1), passwd(5), group(5), stat(1), ls(1).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import SOCKET
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.reading import command_failed, output, probe, reading
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NO_SUCH_KEY = 2  # getent's status
 

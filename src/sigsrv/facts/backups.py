@@ -1,6 +1,6 @@
-"""facts.backups: the files in the site's folder of backups, and the file system that it is on.
+"""The files in the site's folder of backups, and the file system that it is on.
 
-Room: facts. May import errors and collect. A file's name is hostile text: it is held against patterns, never made a path.
+A file's name is hostile text: it is held against patterns, never made a path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""facts.cluster: what the cluster tells of itself: its members and its warnings, each from its row in an answer.
+"""What the cluster tells of itself: its members and its warnings, each from its row in an answer.
 
-Room: facts. May import errors and collect. A function that takes a row raises KeyError, TypeError or ValueError where something is
-missing or of another shape; ``incus`` makes that an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
+A function that takes a row raises KeyError, TypeError or ValueError where something is missing or of another shape; ``incus``
+makes that an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""facts.firewall: the rules that one host's kernel filters with, and whether it filters what a bridge passes on.
+"""The rules that one host's kernel filters with, and whether it filters what a bridge passes on.
 
-Room: facts. May import errors and collect. Only nftables is read: what old xtables hold nft does not show.
-Source: libnftables-json(5).
+Only nftables is read: what old xtables hold nft does not show. Source: libnftables-json(5).
 """
 
 from __future__ import annotations

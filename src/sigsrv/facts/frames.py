@@ -1,6 +1,6 @@
-"""facts.frames: what throw-away namespaces of the hosts saw of each other and of instances, with ``--probe``.
+"""What throw-away namespaces of the hosts saw of each other and of instances, with ``--probe``.
 
-Room: facts. May import errors and collect. Evidence without the probe is of a scan without ``--probe``: it says nothing of frames.
+Evidence without the probe is of a scan without ``--probe``: it says nothing of frames.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames import ID
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.reading import boolean_of, integer, mapping, parsed, reading, refuse, rows, string, text
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _KINDS = ("small", "full", "tagged", "tagged-full", "six")
 _UNSEEN = frozenset({"FAILED", "INCOMPLETE"})  # a neighbour that did not answer; ip-neighbour(8)

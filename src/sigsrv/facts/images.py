@@ -1,6 +1,6 @@
-"""facts.images: the images that a daemon keeps.
+"""The images that a daemon keeps.
 
-Room: facts. May import errors and collect. Source: Incus REST API, doc/rest-api.yaml (Image).
+Source: Incus REST API, doc/rest-api.yaml (Image).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""facts.incus: what one host's Incus daemon answered, as typed views.
+"""What one host's Incus daemon answered, as typed views.
 
-Room: facts. May import errors and collect. What a row of an answer says is read in ``resources``.
-Source: Incus REST API, doc/rest-api.yaml.
+What a row of an answer says is read in ``resources``. Source: Incus REST API, doc/rest-api.yaml.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from sigsrv.collect import api as url
+from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts import resources
 from sigsrv.facts.cluster import Member, Warning, member, warning
-from sigsrv.facts.config import SERVER_BOOLEANS, boolean, normalised
+from sigsrv.facts.config import SERVER_BOOLEANS, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.operations import Token, open_tokens
 from sigsrv.facts.reading import api, mapping, reading, rows, string, text, texts
@@ -34,6 +32,8 @@ from sigsrv.facts.resources import (
 )
 from sigsrv.facts.trust import X509, TrustEntry, trust_entry, x509
 from sigsrv.facts.volumes import Volume, custom_volumes
+from sigsrv.model.errors import EvidenceError, FailureKind
+from sigsrv.model.values import boolean
 
 __all__ = ["IncusFacts", "Instance", "UnreadInstance"]
 
@@ -74,7 +74,7 @@ class IncusFacts:
 
     @cached_property
     def server(self) -> Server:
-        address = url.SERVER
+        address = urls.SERVER
         with reading(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
             environment = mapping(answer["environment"], "environment")
@@ -96,8 +96,8 @@ class IncusFacts:
     def config(self) -> Config:
         """The daemon's configuration: the cluster's keys, and those of this member alone. Booleans are filled in."""
         self._full()
-        with reading(f"Incus API {url.SERVER}", self.evidence.host):
-            config = mapping(mapping(api(self.evidence, url.SERVER), "answer")["config"], "config")
+        with reading(f"Incus API {urls.SERVER}", self.evidence.host):
+            config = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["config"], "config")
             if self.server.clustered and "cluster.https_address" not in config:  # a member has one always
                 raise ValueError("config: no cluster.https_address: not all is shown")
             return normalised(config, SERVER_BOOLEANS, "server")
@@ -105,15 +105,15 @@ class IncusFacts:
     @cached_property
     def certificate(self) -> X509:
         """The certificate that the daemon shows: the cluster's, which is the same on every member, else its own."""
-        with reading(f"Incus API {url.SERVER}", self.evidence.host):
-            environment = mapping(mapping(api(self.evidence, url.SERVER), "answer")["environment"], "environment")
+        with reading(f"Incus API {urls.SERVER}", self.evidence.host):
+            environment = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["environment"], "environment")
             return x509(environment["certificate"], f"certificate of {self.server.name}")
 
     @cached_property
     def extensions(self) -> frozenset[str]:
         """What the API of this version has beyond the first one, by Incus's names."""
-        with reading(f"Incus API {url.SERVER}", self.evidence.host):
-            listed = texts(mapping(api(self.evidence, url.SERVER), "answer")["api_extensions"], "api_extensions")
+        with reading(f"Incus API {urls.SERVER}", self.evidence.host):
+            listed = texts(mapping(api(self.evidence, urls.SERVER), "answer")["api_extensions"], "api_extensions")
             if not listed:
                 raise ValueError("api_extensions: none at all")
             return frozenset(listed)
@@ -121,28 +121,28 @@ class IncusFacts:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         self._full()
-        found = self._list(url.MEMBERS, member)
+        found = self._list(urls.MEMBERS, member)
         if not found:
             host = self.evidence.host
-            raise EvidenceError(f"{host}: Incus API {url.MEMBERS}: no member: not all is shown", host=host)
+            raise EvidenceError(f"{host}: Incus API {urls.MEMBERS}: no member: not all is shown", host=host)
         return found
 
     @cached_property
     def warnings(self) -> tuple[Warning, ...]:
         self._trusted()
-        return self._list(url.WARNINGS, warning)
+        return self._list(urls.WARNINGS, warning)
 
     @cached_property
     def trust(self) -> tuple[TrustEntry, ...]:
         """The trust store: who may speak to the daemon, and the members' own certificates."""
         self._full()
-        return self._list(url.CERTIFICATES, trust_entry)
+        return self._list(urls.CERTIFICATES, trust_entry)
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
         """The tokens that are open, of all members: whoever has one may join or be trusted."""
         self._full()
-        address = url.OPERATIONS
+        address = urls.OPERATIONS
         with reading(f"Incus API {address}", self.evidence.host):
             return open_tokens(api(self.evidence, address))
 
@@ -150,22 +150,22 @@ class IncusFacts:
     def images(self) -> tuple[Image, ...]:
         """The images of all projects."""
         self._full()
-        return self._list(url.IMAGES, image)
+        return self._list(urls.IMAGES, image)
 
     @cached_property
     def projects(self) -> tuple[Project, ...]:
         self._full()
-        found = self._list(url.PROJECTS, resources.project)
+        found = self._list(urls.PROJECTS, resources.project)
         if not any(row.name == "default" for row in found):
             host = self.evidence.host
-            raise EvidenceError(f"{host}: Incus API {url.PROJECTS}: no project default: not all is shown", host=host)
+            raise EvidenceError(f"{host}: Incus API {urls.PROJECTS}: no project default: not all is shown", host=host)
         return found
 
     @cached_property
     def profiles(self) -> tuple[Profile, ...]:
         self._full()
         return self._list(
-            url.PROFILES,
+            urls.PROFILES,
             lambda row: Profile(
                 text(row["name"], "name"),
                 text(row["project"], "project"),
@@ -182,12 +182,12 @@ class IncusFacts:
         """
         self._full()
         try:
-            return self._list(url.INSTANCES, resources.instance)
+            return self._list(urls.INSTANCES, resources.instance)
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
             return self._list(
-                url.INSTANCES_CONFIG,
+                urls.INSTANCES_CONFIG,
                 lambda row: resources.instance(row if row["config"] is None else {**row, "status": "Unknown"}),
             )
 
@@ -195,19 +195,19 @@ class IncusFacts:
     def networks(self) -> tuple[Network, ...]:
         """The networks of project default, unmanaged links among them."""
         self._full()
-        return self._list(url.NETWORKS, resources.network)
+        return self._list(urls.NETWORKS, resources.network)
 
     @cached_property
     def network_acls(self) -> tuple[NetworkAcl, ...]:
         self._full()
-        return self._list(url.NETWORK_ACLS, resources.network_acl)
+        return self._list(urls.NETWORK_ACLS, resources.network_acl)
 
     def network_at(self, name: str, member: str) -> Network | None:
         """A network as this member has it; None where there is none of that name. An unmanaged one is as the list has it."""
         listed = next((network for network in self.networks if network.name == name), None)
         if listed is None or not listed.managed or not self.server.clustered:
             return listed
-        address = url.network_url(name, member)
+        address = urls.network_url(name, member)
         with reading(f"Incus API {address}", self.evidence.host):
             return resources.network(mapping(api(self.evidence, address), "answer"))
 
@@ -215,20 +215,20 @@ class IncusFacts:
     def pools(self) -> tuple[Pool, ...]:
         """The pools of the cluster. Their status here says nothing of one member."""
         self._full()
-        return self._list(url.POOLS, resources.pool)
+        return self._list(urls.POOLS, resources.pool)
 
     def pool_at(self, name: str, member: str) -> Pool | None:
         """A pool as this member has it; None where there is none of that name."""
         listed = next((pool for pool in self.pools if pool.name == name), None)
         if listed is None or not self.server.clustered:
             return listed
-        address = url.pool_url(name, member)
+        address = urls.pool_url(name, member)
         with reading(f"Incus API {address}", self.evidence.host):
             return resources.pool(mapping(api(self.evidence, address), "answer"))
 
     def pool_resources(self, name: str, member: str) -> PoolResources:
         """What is used and free of a pool on this member. Raises EvidenceError, also where the pool holds nothing at all."""
-        address = url.pool_resources_url(name, member if self.server.clustered else None)
+        address = urls.pool_resources_url(name, member if self.server.clustered else None)
         with reading(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
             found = PoolResources(
@@ -242,7 +242,7 @@ class IncusFacts:
         """The custom volumes of a pool, of all members and projects."""
         if pool not in self._volumes:
             self._full()
-            address = url.volumes_url(pool)
+            address = urls.volumes_url(pool)
             with reading(f"Incus API {address}", self.evidence.host):
                 self._volumes[pool] = custom_volumes(pool, rows(api(self.evidence, address), "answer"))
         return self._volumes[pool]

@@ -1,7 +1,4 @@
-"""facts.journal: what systemd's journal of one host has of Incus, and the units that have failed.
-
-Room: facts. May import errors and collect.
-"""
+"""What systemd's journal of one host has of Incus, and the units that have failed."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.reading import command_failed, mapping, parsed, probe, reading, text
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 # incusd writes its own level in the text; to the journal all of it is information.
 _LEVEL = re.compile(r"\blevel=\"?(error|fatal|panic)\b")

@@ -1,6 +1,6 @@
-"""facts.listening: the TCP sockets of one host that wait for connections.
+"""The TCP sockets of one host that wait for connections.
 
-Room: facts. May import errors and collect. Source: ss(8), ``ss -Hltn``.
+Source: ss(8), ``ss -Hltn``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""facts.lowlevel: the configuration keys of instances that reach below what keeps a guest apart from its host.
+"""The configuration keys of instances that reach below what keeps a guest apart from its host.
 
-Room: facts; imports nothing of the project. What a server does not know none of its instances has, so that the lists hold the keys
-of all versions.
-Source: Incus, doc/config_options.txt ("raw", "security"); internal/server/project/permissions.go.
+What a server does not know none of its instances has, so that the lists hold the keys of all versions. Source: Incus,
+doc/config_options.txt ("raw", "security"); internal/server/project/permissions.go.
 """
 
 from __future__ import annotations

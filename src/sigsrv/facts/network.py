@@ -1,7 +1,4 @@
-"""facts.network: the links of one host, bridges with their ports among them, and their addresses.
-
-Room: facts. May import errors and collect.
-"""
+"""The links of one host, bridges with their ports among them, and their addresses."""
 
 from __future__ import annotations
 

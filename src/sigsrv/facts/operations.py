@@ -1,6 +1,6 @@
-"""facts.operations: what a daemon is doing; of it, the tokens that are open.
+"""What a daemon is doing; of it, the tokens that are open.
 
-Room: facts. May import errors and collect. Source: Incus REST API, doc/rest-api.yaml (Operation): a mapping of states to lists.
+Source: Incus REST API, doc/rest-api.yaml (Operation): a mapping of states to lists.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""facts.packages: the packages that Incus is installed from, and which of two versions is the newer.
+"""The packages that Incus is installed from, and which of two versions is the newer.
 
-Room: facts. May import errors and collect. Source: dpkg-query(1); deb-version(7).
+Source: dpkg-query(1); deb-version(7).
 """
 
 from __future__ import annotations

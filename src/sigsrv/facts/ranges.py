@@ -1,8 +1,7 @@
-"""facts.ranges: the addresses, ports and packets that a rule of an ACL speaks of, as sets that can be compared.
+"""The addresses, ports and packets that a rule of an ACL speaks of, as sets that can be compared.
 
-Room: facts. May import errors and collect. IPv4 and IPv6 are kept apart. A word that is no address (a selector such as @internal, the
-name of another ACL) stands for nobody knows whom: it is never "any", and covers only itself.
-Source: Incus, doc/howto/network_acls.md (rule properties).
+IPv4 and IPv6 are kept apart. A word that is no address (a selector such as @internal, the name of another ACL) stands for nobody
+knows whom: it is never "any", and covers only itself. Source: Incus, doc/howto/network_acls.md (rule properties).
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from sigsrv.errors import EvidenceError
-from sigsrv.facts.config import words
 from sigsrv.facts.resources import AclRule
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import words
 
 Span = tuple[int, int]  # the first and the last of it
 _BITS = {4: 32, 6: 128}

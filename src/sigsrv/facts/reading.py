@@ -1,7 +1,4 @@
-"""facts.reading: evidence read strictly. What is missing or of another shape is an EvidenceError, never an empty answer.
-
-Room: facts. May import errors and collect.
-"""
+"""Evidence read strictly. What is missing or of another shape is an EvidenceError, never an empty answer."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.errors import EvidenceError, FailureKind
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 
 def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:

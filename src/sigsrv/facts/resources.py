@@ -1,8 +1,7 @@
-"""facts.resources: what Incus has, each kind from its row in an answer: instances, networks, ACLs, pools.
+"""What Incus has, each kind from its row in an answer: instances, networks, ACLs, pools.
 
-Room: facts. May import errors and collect. Values of configuration are normalised as Incus parses them. A function that takes a row
-raises KeyError, TypeError or ValueError where something is missing or of another shape; ``incus`` makes that an EvidenceError.
-Source: Incus REST API, doc/rest-api.yaml.
+Values of configuration are normalised as Incus parses them. A function that takes a row raises KeyError, TypeError or ValueError
+where something is missing or of another shape; ``incus`` makes that an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""facts.restrictions: what the restrictions of a project forbid, as Incus decides it.
+"""What the restrictions of a project forbid, as Incus decides it.
 
-Room: facts. May import errors. Incus looks at this when something is edited, and refuses the edit; what was there before the
-restriction it leaves alone. Restrictions that a version of Incus does not know none of its projects has.
-Source: Incus, internal/server/project/permissions.go; doc/config_options.txt ("project-restricted").
+Incus looks at this when something is edited, and refuses the edit; what was there before the restriction it leaves alone.
+Restrictions that a version of Incus does not know none of its projects has. Source: Incus,
+internal/server/project/permissions.go; doc/config_options.txt ("project-restricted").
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from sigsrv.errors import EvidenceError
-from sigsrv.facts.config import boolean, words
 from sigsrv.facts.lowlevel import BPFFS, INTERCEPT, RAW
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import boolean, words
 
 Config = Mapping[str, str]
 Ranges = tuple[tuple[int, int], ...]

@@ -1,6 +1,6 @@
-"""facts.storage: the ZFS pools of one host, from ``zpool status`` and ``zpool list``.
+"""The ZFS pools of one host, from ``zpool status`` and ``zpool list``.
 
-Room: facts. May import errors and collect. The Incus API says nothing of a pool's health, nor of its scrubs and fragmentation.
+The Incus API says nothing of a pool's health, nor of its scrubs and fragmentation.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, text
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

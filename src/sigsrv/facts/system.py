@@ -1,7 +1,4 @@
-"""facts.system: the services of one host.
-
-Room: facts. May import errors and collect.
-"""
+"""The services of one host."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.errors import EvidenceError, FailureKind
 from sigsrv.facts.reading import command_failed, probe, reading
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NEEDED = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
 

@@ -1,6 +1,6 @@
-"""facts.trust: who may speak to a daemon: the entries of its trust store, and the certificates (X.509) themselves.
+"""Who may speak to a daemon: the entries of its trust store, and the certificates (X.509) themselves.
 
-Room: facts. May import errors and collect. Source: Incus REST API, doc/rest-api.yaml (Certificate); RFC 5280.
+Source: Incus REST API, doc/rest-api.yaml (Certificate); RFC 5280.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""facts.updates: what one host knows of updates, and whether it waits for a reboot.
-
-Room: facts. May import errors and collect.
-"""
+"""What one host knows of updates, and whether it waits for a reboot."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""facts.volumes: the custom volumes of the storage pools, with their snapshots and who uses them.
+"""The custom volumes of the storage pools, with their snapshots and who uses them.
 
-Room: facts. May import errors and collect. What Incus lists as ``used_by`` is not the whole truth: instances that have a volume from a
-profile are not in it, and in a list of all projects a profile is looked up as if its project were the one that was asked.
-Source: Incus REST API, doc/rest-api.yaml (StorageVolume); doc/config_options.txt (storage_volume).
+What Incus lists as ``used_by`` is not the whole truth: instances that have a volume from a profile are not in it, and in a list
+of all projects a profile is looked up as if its project were the one that was asked. Source: Incus REST API, doc/rest-api.yaml
+(StorageVolume); doc/config_options.txt (storage_volume).
 """
 
 from __future__ import annotations

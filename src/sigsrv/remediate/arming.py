@@ -1,6 +1,6 @@
-"""remediate.arming: what undoes a fix on the host by itself, whatever becomes of whoever applied it.
+"""What undoes a fix on the host by itself, whatever becomes of whoever applied it.
 
-Room: remediate. Imports nothing of the project. All of it is shell text, for code that has ``$run``, ``$home`` and ``$unit``.
+All of it is shell text, for code that has ``$run``, ``$home`` and ``$unit``.
 """
 
 from __future__ import annotations

@@ -1,18 +1,15 @@
-"""remediate.brakes: what speaks against applying anything now. Pure functions: facts, findings and steps in, reasons out.
-
-Room: remediate. May import the model and facts.
-"""
+"""What speaks against applying anything now. Pure functions: facts, findings and steps in, reasons out."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from sigsrv.errors import EvidenceError
-from sigsrv.evaluate import SERVICE
-from sigsrv.facts import HostFacts, clusters
-from sigsrv.finding import finding_id
-from sigsrv.remediation import Fix
+from sigsrv.facts.hosts import HostFacts, clusters
+from sigsrv.judge.require import SERVICE
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.finding import finding_id
+from sigsrv.model.fix import Fix
 
 MAX_OBJECTS = 10
 FIXES_A_DAY = 3

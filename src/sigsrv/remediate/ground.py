@@ -1,6 +1,4 @@
-"""remediate.ground: a host before anything is done there: is it free, what can undo a fix by itself, over which links is it reached.
-
-Room: remediate. May import collect.
+"""A host before anything is done there: is it free, what can undo a fix by itself, over which links is it reached.
 
 The lock is a file below /run with the word of the run that holds the host, and the uptime until which it does: whoever was killed holds
 it no longer than that. It is read and written under flock(1) on its folder.
@@ -12,12 +10,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sigsrv.collect import Session
-from sigsrv.errors import UsageError
+from sigsrv.collect.session import Session
+from sigsrv.model.errors import UsageError
+from sigsrv.model.fix import Fix
 from sigsrv.remediate import shell
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.shell import PLACES, Places
-from sigsrv.remediation import Fix
 
 _LIMIT_S = 15
 HELD = 3  # exit status: another run holds the host

@@ -1,16 +1,14 @@
-"""remediate.holding: the hosts of a site, held by one run from its beginning to its end, so that two runs never mix.
-
-Room: remediate. May import scan and what lies below it.
-"""
+"""The hosts of a site, held by one run from its beginning to its end, so that two runs never mix."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from sigsrv import scan
-from sigsrv.collect import ConnectionFailed, open_session
+from sigsrv.collect.connection import open_session
+from sigsrv.collect.session import ConnectionFailed
+from sigsrv.collect.target import Target
 from sigsrv.remediate import ground
 from sigsrv.remediate.ground import Ground
 from sigsrv.remediate.shell import Places, Tell
@@ -32,9 +30,16 @@ class Hold:
     """
 
     def __init__(
-        self, plan: scan.Plan, token: str, who: str, seconds: float, dead: Sequence[str], tell: Tell, places: Places
+        self,
+        targets: Iterable[Target],
+        token: str,
+        who: str,
+        seconds: float,
+        dead: Sequence[str],
+        tell: Tell,
+        places: Places,
     ) -> None:
-        self._plan = plan
+        self._targets = tuple(targets)
         self._token = token
         self._who = who
         self._seconds = seconds
@@ -58,11 +63,11 @@ class Hold:
 
     def prolong(self, seconds: float) -> None:
         """Hold them for that long from now on, at most."""
-        for host in self._plan.hosts:
+        for host in self._targets:
             if host.api and host.api.only:
                 continue  # nobody logs in there
             try:
-                with open_session(scan.target(host, self._plan)) as session:
+                with open_session(host) as session:
                     refused, found = ground.take(session, self._token, self._who, seconds, self._dead, self.places)
             except ConnectionFailed as cause:
                 self._tell(f"{host.name} is not held, it can't be reached: {cause.failure.reason}")
@@ -72,7 +77,10 @@ class Hold:
             self.grounds[host.name] = found
 
     def _release(self) -> None:
-        for host in self._plan.hosts:
+        for host in self._targets:
             if host.name in self.grounds:
-                with contextlib.suppress(ConnectionFailed), open_session(scan.target(host, self._plan)) as session:
+                with (
+                    contextlib.suppress(ConnectionFailed),
+                    open_session(host) as session,
+                ):
                     ground.release(session, self._token, self.places)

@@ -1,6 +1,4 @@
-"""remediate.journal: who applied what, when, and how it ended; written before and after each step, and what it takes to undo it.
-
-Room: remediate. May import data, errors and the model.
+"""Who applied what, when, and how it ended; written before and after each step, and what it takes to undo it.
 
 A run is one call of the command; it has steps, and each step goes through states. SQLite with ``synchronous=EXTRA``: what ``write``
 has returned from is on the disk (https://sqlite.org/pragma.html#pragma_synchronous). The file keeps room for the words that end a
@@ -20,10 +18,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sigsrv import data
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding
-from sigsrv.remediation import Fix
+from sigsrv.model import data
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding
+from sigsrv.model.fix import Fix
 
 VERSION = 2  # of the file, in its user_version; 0 and 1 are those without runs
 ENDS = frozenset({"verified", "undone", "failed"})

@@ -1,19 +1,16 @@
-"""remediate.looking: fresh facts before a fix and after it, and what of them is worse.
-
-Room: remediate. May import scan and what lies below it.
-"""
+"""Fresh facts before a fix and after it, and what of them is worse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sigsrv import remediation, scan
-from sigsrv.errors import UsageError, nearest
-from sigsrv.evaluate import SERVICE
-from sigsrv.facts import HostFacts
-from sigsrv.finding import Finding, Verdict, parse_finding_id
-from sigsrv.remediation import Fix
+from sigsrv.judge.require import SERVICE
+from sigsrv.model import remediation
+from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.finding import Finding, Verdict, parse_finding_id
+from sigsrv.model.fix import Fix, fix_for
+from sigsrv.remediate.hosts import Hosts
 
 # What is waived fails: a fix that spoils it is no better for that, and one that leaves it so has not put it right.
 RANK = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.ERROR: 1, Verdict.FAIL: 2, Verdict.WAIVED: 2}
@@ -30,14 +27,6 @@ class Looked:
     fix: Fix | None
 
 
-@dataclass(frozen=True)
-class Scene:
-    """All hosts of a plan at one time. facts: by host."""
-
-    findings: tuple[Finding, ...]
-    facts: Mapping[str, HostFacts]
-
-
 def find(findings: Sequence[Finding], finding_id: str) -> Finding | None:
     """The finding of an id; one that could not be told apart, for the whole host is unknown; None where there is no such finding."""
     policy, host, _ = parse_finding_id(finding_id)
@@ -47,35 +36,32 @@ def find(findings: Sequence[Finding], finding_id: str) -> Finding | None:
     )
 
 
-def fix_of(plan: scan.Plan, finding: Finding, findings: Sequence[Finding]) -> Fix | None:
-    """The fix of a finding; None where it needs none, or a person. One of the whole cluster runs where Incus answers."""
+def fix_of(finding: Finding, findings: Sequence[Finding], otherwise: str) -> Fix | None:
+    """The fix of a finding; None where it needs none, or a person.
+
+    One of the whole cluster runs on the first host whose Incus answers. otherwise: the host to name where none does.
+    """
     answering = (f.host for f in findings if f.policy == SERVICE and f.verdict is Verdict.PASS)
-    return remediation.fix_for(finding, remediation.load(), next(answering, plan.hosts[0].name))
+    return fix_for(finding, remediation.load(), next(answering, otherwise))
 
 
-def see(plan: scan.Plan) -> Scene:
-    """Collect fresh facts from all hosts of the plan, and judge them."""
-    evidences = scan.collect(plan)
-    return Scene(scan.judge(plan, evidences), scan.facts_of(plan, evidences))
-
-
-def look(plan: scan.Plan, finding_id: str) -> Looked:
-    """Collect fresh facts from all hosts of the plan and find what the finding is now.
+def look(hosts: Hosts, finding_id: str) -> Looked:
+    """Collect fresh facts from all hosts and find what the finding is now.
 
     Raises UsageError: not the id of a finding, no such policy, or nothing of that id on these hosts.
     """
-    known_policy(plan, parse_finding_id(finding_id)[0], finding_id)
-    findings = see(plan).findings
+    known_policy(hosts.policies, parse_finding_id(finding_id)[0], finding_id)
+    findings = hosts.look().findings
     found = find(findings, finding_id)
     if found is None:
         raise no_such_finding(findings, finding_id)
-    return Looked(found, findings, fix_of(plan, found, findings))
+    return Looked(found, findings, fix_of(found, findings, hosts.first))
 
 
-def known_policy(plan: scan.Plan, policy: str, said: str) -> None:
+def known_policy(policies: Collection[str], policy: str, said: str) -> None:
     """Raises UsageError where there is no such policy. said: what named it."""
-    if policy not in plan.policies:
-        raise UsageError(f"{said}: there is no policy {policy}", nearest(policy, plan.policies))
+    if policy not in policies:
+        raise UsageError(f"{said}: there is no policy {policy}", nearest(policy, policies))
 
 
 def no_such_finding(findings: Sequence[Finding], finding_id: str) -> UsageError:

@@ -1,7 +1,4 @@
-"""remediate.planning: which findings are to be put right, and in which order. Pure: findings in, a proposal out.
-
-Room: remediate. May import the model.
-"""
+"""Which findings are to be put right, and in which order. Pure: findings in, a proposal out."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, Severity, Verdict
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, Severity, Verdict
+from sigsrv.model.fix import Fix
+from sigsrv.model.remediation import ORDER
 from sigsrv.remediate.arming import Net
-from sigsrv.remediation import ORDER, Fix
 
 _POLICY = re.compile(r"[A-Za-z][A-Za-z0-9]*-\d+")
 _SEVERITIES = list(Severity)

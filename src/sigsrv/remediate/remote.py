@@ -1,6 +1,4 @@
-"""remediate.remote: a fix on its host: the scripts, what they keep for undoing, and the timer that undoes it by itself.
-
-Room: remediate. May import collect and the model.
+"""A fix on its host: the scripts, what they keep for undoing, and the timer that undoes it by itself.
 
 On the host a root-only folder holds the two scripts and the old values. It is armed before the script runs: unless a new login confirms it,
 the host undoes it by itself. The folder is gone after the confirmation, and after an undo that succeeded. Scripts travel over
@@ -15,11 +13,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sigsrv.collect import Session
+from sigsrv.collect.session import Session
+from sigsrv.model.fix import Fix
 from sigsrv.remediate import arming, shell
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.shell import PLACES, Places, Said, Tell
-from sigsrv.remediation import Fix
 
 CONFIRM_S = 60
 STATE_LIMIT = 512 * 1024  # characters of old values: what fits into the room that the journal keeps free

@@ -1,7 +1,4 @@
-"""remediate.shell: how code gets to a host: as standard input of one shell, which runs it when all of it has come, and never before.
-
-Room: remediate. May import collect.
-"""
+"""How code gets to a host: as standard input of one shell, which runs it when all of it has come, and never before."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sigsrv.collect import Session
+from sigsrv.collect.session import Session
 
 Tell = Callable[[str], None]
 

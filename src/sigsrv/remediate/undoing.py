@@ -1,7 +1,4 @@
-"""remediate.undoing: what a run changed is put back, from what the journal recorded; and what was broken off is brought to an end.
-
-Room: remediate. May import the rest of remediate, scan and what lies below it.
-"""
+"""What a run changed is put back, from what the journal recorded; and what was broken off is brought to an end."""
 
 from __future__ import annotations
 
@@ -10,19 +7,20 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sigsrv import scan
-from sigsrv.collect import ConnectionFailed, open_session
-from sigsrv.errors import UsageError
-from sigsrv.finding import Finding, Severity, Verdict, parse_finding_id
-from sigsrv.remediate import Ending
+from sigsrv.collect.connection import open_session
+from sigsrv.collect.session import ConnectionFailed
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
 from sigsrv.remediate.arming import Net
 from sigsrv.remediate.holding import Hold, Refused
+from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Entry, Journal, RunEntry
-from sigsrv.remediate.looking import FAILING, Looked, see
+from sigsrv.remediate.looking import FAILING, Looked
 from sigsrv.remediate.planning import Step
 from sigsrv.remediate.remote import NOTHING_THERE, RemoteFix, Terms
 from sigsrv.remediate.runs import Done, Limits, Runner, secured
 from sigsrv.remediate.shell import Tell
+from sigsrv.remediate.transaction import Ending
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,9 @@ def run_of(journal: Journal, run: str) -> RunEntry:
     return found[0]
 
 
-def reverse(plan: scan.Plan, journal: Journal, run: RunEntry, limits: Limits) -> Reversal:
+def reverse(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> Reversal:
     """What undoing a run would do, on fresh facts. What it left verified is undone, unless it was undone, put back or put right since."""
-    findings = {finding.id: finding for finding in see(plan).findings}
-    hosts = {host.name for host in plan.hosts}
+    findings = {finding.id: finding for finding in hosts.look().findings}
     steps, left = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
@@ -62,8 +59,8 @@ def reverse(plan: scan.Plan, journal: Journal, run: RunEntry, limits: Limits) ->
             left.append((entry.finding, f"undone by run {entry.undone_by} already"))
         elif entry.fix is None or entry.state is None:
             left.append((entry.finding, "the journal has not recorded what undoing it takes"))
-        elif entry.host not in hosts:
-            left.append((entry.finding, f"{entry.host} is no host of site {plan.site.name}"))
+        elif entry.host not in hosts.targets:
+            left.append((entry.finding, f"{entry.host} is no host of site {hosts.site.name}"))
         elif later := _put_right_since(journal, entry):
             left.append((entry.finding, f"run {later} put it right again since: undo that first"))
         elif now is not None and now.verdict in FAILING:
@@ -71,10 +68,10 @@ def reverse(plan: scan.Plan, journal: Journal, run: RunEntry, limits: Limits) ->
         else:
             fix = entry.fix
             turned = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
-            steps.append((Step(now or _absent(plan, entry), turned), entry))
+            steps.append((Step(now or _absent(hosts, entry), turned), entry))
     if not steps:
         return Reversal(run, (), tuple(left), ())
-    safe, stops = secured(plan, [step for step, _ in steps], limits)
+    safe, stops = secured(hosts, [step for step, _ in steps], limits)
     return Reversal(
         run, tuple(zip(safe, (entry for _, entry in steps), strict=True)), tuple(left), tuple(dict.fromkeys(stops))
     )
@@ -95,22 +92,22 @@ def _put_right_since(journal: Journal, entry: Entry) -> str:
     )
 
 
-def _absent(plan: scan.Plan, entry: Entry) -> Finding:
+def _absent(hosts: Hosts, entry: Entry) -> Finding:
     """A finding that is no more, for what was judged is gone."""
     policy, host, resource = parse_finding_id(entry.finding)
-    known = plan.policies.get(policy)
+    known = hosts.policies.get(policy)
     title, severity = (known.title, known.severity) if known else (policy, Severity.LOW)
     return Finding(
         policy, title, severity, host, resource, Verdict.NOT_APPLICABLE, "", "", "there is no such finding now"
     )
 
 
-def undo(plan: scan.Plan, runner: Runner, shown: Reversal, hold: Hold) -> Iterator[Done]:
+def undo(hosts: Hosts, runner: Runner, shown: Reversal, hold: Hold) -> Iterator[Done]:
     """Undo the steps that were shown, one after the other, each proven before the next. Ends with the first that fails.
 
     Raises KeyboardInterrupt after a step that held all the same.
     """
-    findings = see(plan).findings
+    findings = hosts.look().findings
     for step, entry in shown.steps:
         hold.prolong(runner.longest_s([step.fix]))
         outcome = runner.take(Looked(step.finding, findings, step.fix), step.net, entry)
@@ -122,36 +119,34 @@ def undo(plan: scan.Plan, runner: Runner, shown: Reversal, hold: Hold) -> Iterat
         findings = outcome.after
 
 
-def open_steps(plan: scan.Plan, journal: Journal) -> list[Entry]:
-    """The steps on hosts of the plan that nobody is at any more, and that did not come to an end."""
-    runs = (run for run in journal.history() if run.site in ("", plan.site.name))
+def open_steps(hosts: Hosts, journal: Journal) -> list[Entry]:
+    """The steps on these hosts that nobody is at any more, and that did not come to an end."""
+    runs = (run for run in journal.history() if run.site in ("", hosts.site.name))
     own = {run.id for run in runs if run.pid == os.getpid() or not run.is_alive}
-    hosts = {host.name for host in plan.hosts}
-    return [entry for entry in journal.broken_off() if entry.run in own and entry.host in hosts]
+    return [entry for entry in journal.broken_off() if entry.run in own and entry.host in hosts.targets]
 
 
-def settle_first(plan: scan.Plan, runner: Runner, journal: Journal, tell: Tell) -> None:
+def settle_first(hosts: Hosts, runner: Runner, journal: Journal, tell: Tell) -> None:
     """Bring to an end what was broken off, before anything is looked at: what is so now may be undone in a moment. Raises Refused."""
-    steps = open_steps(plan, journal)
+    steps = open_steps(hosts, journal)
     if steps:
         with runner.hold([step.fix for step in steps if step.fix]) as hold:
-            settle(plan, journal, hold, tell)
+            settle(hosts, journal, hold, tell)
 
 
-def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
+def settle(hosts: Hosts, journal: Journal, hold: Hold, tell: Tell) -> None:
     """Bring to an end what was broken off, as where whoever applied it was killed: undo it, unless the host did, and write which it was.
 
     Raises Refused where that can't be done, or where a host holds what another's run has left.
     """
-    hosts = {host.name: host for host in plan.hosts}
-    found = open_steps(plan, journal)
+    found = open_steps(hosts, journal)
     for entry in found:
         assert entry.fix
         remote = RemoteFix(
             entry.fix, entry.transaction, Terms(net=Net(entry.net or "shell"), who=entry.who, places=hold.places)
         )
         try:
-            with open_session(scan.target(hosts[entry.host], plan)) as session:
+            with open_session(hosts.targets[entry.host]) as session:
                 said = remote.undo(session, tell)
         except ConnectionFailed as cause:
             reason = f"run {entry.run} was broken off on {entry.host}, which can't be reached: {cause.failure.reason}"
@@ -160,7 +155,7 @@ def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
             journal.write(entry.transaction, entry.fix, "failed", f"broken off; undo: {said.reason}")
             raise Refused([f"run {entry.run} was broken off on {entry.host}, and undoing it failed: {said.reason}"])
         held = said.stdout.strip() != NOTHING_THERE
-        state, detail = _settled(plan, entry, held)
+        state, detail = _settled(hosts, entry, held)
         journal.write(entry.transaction, entry.fix, state, detail)
         tell(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
     done = {entry.transaction for entry in found}
@@ -174,12 +169,12 @@ def settle(plan: scan.Plan, journal: Journal, hold: Hold, tell: Tell) -> None:
                 )
 
 
-def _settled(plan: scan.Plan, entry: Entry, held: bool) -> tuple[str, str]:
+def _settled(hosts: Hosts, entry: Entry, held: bool) -> tuple[str, str]:
     """In which state a host is where nothing of a fix is left on it: the old one, or the new one where it was about to be confirmed.
 
     held: the host had it until just now, so it was not confirmed.
     """
-    now = next((finding.verdict.value for finding in see(plan).findings if finding.id == entry.finding), None)
+    now = next((finding.verdict.value for finding in hosts.look().findings if finding.id == entry.finding), None)
     old = (entry.verdicts or {}).get(entry.finding)
     if now != old and "confirming" in entry.states and not held:
         if now == Verdict.ERROR:

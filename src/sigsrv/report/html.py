@@ -1,7 +1,7 @@
-"""html: a run as one self-contained page, from the templates in ``reports/``.
+"""A run as one self-contained page, from the templates in ``reports/``.
 
-Room: report. Everything that comes from a host is hostile: whatever the template prints is escaped and has its control
-characters spelled out, by default; the page's own content security policy allows no style or script but its own.
+Everything that comes from a host is hostile: whatever the template prints is escaped and has its control characters spelled out,
+by default; the page's own content security policy allows no style or script but its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup, escape
 
-from sigsrv import data
-from sigsrv.finding import Finding, Run, Severity, Verdict, rfc3339
-from sigsrv.policy import Policy, family_of
-from sigsrv.remediation import Fix
+from sigsrv.model import data
+from sigsrv.model.finding import Finding, Run, Severity, Verdict, rfc3339
+from sigsrv.model.fix import Fix
+from sigsrv.model.policy import Policy, family_of
 from sigsrv.report import words
 
 
@@ -101,6 +101,8 @@ def _finalize(value: Any) -> Any:
 
 def _text(value: str, keep: str = "") -> Markup:
     """Host text for an element: as ``_finalize``, and what was spelled out is marked as such."""
+    if words.is_plain(value, keep):
+        return escape(value)
     marked = Markup('<span class="hidden-character">{}</span>')
     return Markup("").join(
         marked.format(words.escaped(char)) if words.is_hidden(char) and char not in keep else escape(char)

@@ -1,6 +1,6 @@
-"""policies: the catalogue as a person reads it: a table, one policy explained, a page of Markdown; and as a program does.
+"""The catalogue as a person reads it: one policy explained, a page of Markdown.
 
-Room: report. Texts of policies are written by whoever writes policies; they are wrapped, and their control characters spelled out.
+Texts of policies are written by whoever writes policies; they are wrapped, and their control characters spelled out.
 """
 
 from __future__ import annotations
@@ -8,31 +8,18 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import yaml
 
-from sigsrv import data
-from sigsrv.finding import Severity
-from sigsrv.policy import Policy
-from sigsrv.remediation import PERMANENT, Remediation
+from sigsrv.model import data
+from sigsrv.model.finding import Severity
+from sigsrv.model.fix import PERMANENT
+from sigsrv.model.policy import Policy
+from sigsrv.model.remediation import Remediation
 from sigsrv.report import words
+from sigsrv.report.policy_table import BOLD, FAMILIES, about, by_family, painted
 
-# What the families are about, in the order in which they are shown; a site's own families follow.
-FAMILIES: Mapping[str, str] = {
-    "host": "hosts",
-    "clus": "the cluster",
-    "net": "bridges and VLANs",
-    "xhost": "what must be the same on every host",
-    "acl": "network ACLs and isolation",
-    "auth": "access to Incus",
-    "proj": "projects",
-    "inst": "instances",
-    "img": "images",
-    "pool": "storage pools",
-    "vol": "volumes, snapshots and backups",
-}
 # What a kind of resource is in a sentence, and what a finding's id names it.
 RESOURCES: Mapping[str, tuple[str, str]] = {
     "host": ("each host", "HOST/HOST"),
@@ -52,66 +39,6 @@ RESOURCES: Mapping[str, tuple[str, str]] = {
     "warning": ("each kind of warning and member", "cluster/TYPE/LOCATION"),
 }
 _FRAMEWORKS = {"nist-800-53r5": "NIST SP 800-53 r5", "cis-v8": "CIS Controls v8"}
-_COLORS = {Severity.CRITICAL: "1;31", Severity.HIGH: "31", Severity.MEDIUM: "33", Severity.LOW: "36"}
-_BOLD, _DIM = "1", "2"
-
-
-def by_family(policies: Iterable[Policy]) -> list[tuple[str, list[Policy]]]:
-    """The policies of each family, families in their order, policies by id."""
-    places = {family: place for place, family in enumerate(FAMILIES)}
-    ordered = sorted(policies, key=lambda each: (places.get(each.family, len(places)), each.family, each.id))
-    return [(family, list(members)) for family, members in groupby(ordered, key=lambda each: each.family)]
-
-
-def about(family: str) -> str:
-    """A family with what it is about: ``net: bridges and VLANs``."""
-    return f"{family}: {FAMILIES[family]}" if family in FAMILIES else family
-
-
-def _painted(text: str, code: str, color: bool) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if color else text
-
-
-def table(policies: Sequence[Policy], width: int = 80, color: bool = False) -> str:
-    """A line for each policy, by family: id, severity, what holds, and whether a script puts it right."""
-    column = max((len(each.id) for each in policies), default=0)
-    room = max(width - column - 20, 20)
-    lines = [_painted(f"{'id':<{column}}  severity  {'what holds':<{room}}  fix", _DIM, color)]
-    for family, members in by_family(policies):
-        lines += ["", _painted(f"{about(family)} ({len(members)})", _BOLD, color)]
-        for each in members:
-            first, *rest = textwrap.wrap(words.visible(each.title), room) or [""]
-            fixed = "script" if each.remediation else ""
-            severity = _painted(f"{each.severity.value:<8}", _COLORS[each.severity], color)
-            lines.append(f"{each.id:<{column}}  {severity}  {first:<{room}}  {fixed}".rstrip())
-            lines += [f"{'':<{column + 12}}{line}" for line in rest]
-    return "\n".join([*lines, "", *textwrap.wrap(_counts(policies), width)]) + "\n"
-
-
-def _counts(policies: Sequence[Policy]) -> str:
-    severities = [(severity, sum(each.severity is severity for each in policies)) for severity in Severity]
-    said = ", ".join(f"{number} {severity.value}" for severity, number in severities if number)
-    scripted = sum(each.remediation is not None for each in policies)
-    return f"{words.count(len(policies), 'policy', 'policies')}: {said}; a script puts {scripted} right"
-
-
-def as_dict(policy: Policy) -> dict[str, Any]:
-    """A policy for programs; what ``sigsrv policies list --format json`` prints of each."""
-    return {
-        "id": policy.id,
-        "title": policy.title,
-        "severity": policy.severity.value,
-        "family": policy.family,
-        "examines": policy.examines,
-        "scope": "host" if policy.on_hosts else "cluster",
-        "decided_by": "check" if policy.rule is None else "rule",
-        "why": policy.why,
-        "traps": policy.traps,
-        "remediation": policy.remediation,
-        "by_hand": policy.by_hand or None,
-        "controls": {name: list(ids) for name, ids in policy.controls.items()},
-        "source": list(policy.source),
-    }
 
 
 def explanation(
@@ -121,7 +48,7 @@ def explanation(
     each, form = RESOURCES[policy.examines]
     scope = f"{policy.severity.value}; family {about(policy.family)}; examines {each}"
     lines = textwrap.wrap(f"{policy.id}: {words.visible(policy.title)}", width)
-    lines = [_painted(line, _BOLD, color) for line in lines] + textwrap.wrap(scope, width)
+    lines = [painted(line, BOLD, color) for line in lines] + textwrap.wrap(scope, width)
     finding = f"A finding's id is {policy.id}@{form}."
     parts = [
         ("Why", [policy.why]),
@@ -134,7 +61,7 @@ def explanation(
     ]
     for title, paragraphs in parts:
         if paragraphs:
-            lines += ["", _painted(title, _BOLD, color)]
+            lines += ["", painted(title, BOLD, color)]
             for paragraph in paragraphs:
                 lines += _paragraph(paragraph, width)
     return "\n".join(lines) + "\n"

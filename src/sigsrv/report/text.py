@@ -1,6 +1,6 @@
-"""text: a run as a terminal or a cron mail shows it.
+"""A run as a terminal or a cron mail shows it.
 
-Room: report. No control character of a host reaches the terminal; a command is never broken, so that it can be pasted.
+No control character of a host reaches the terminal; a command is never broken, so that it can be pasted.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from sigsrv.finding import Finding, HostState, Run, Verdict
+from sigsrv.model.finding import Finding, HostState, Run, Verdict
 from sigsrv.report import words
 
 _COLORS = {Verdict.FAIL: "31", Verdict.ERROR: "35", Verdict.PASS: "32"}

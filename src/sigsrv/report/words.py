@@ -1,7 +1,4 @@
-"""words: what every report says in the same way: the verdict sentence, the order of findings, host text made harmless.
-
-Room: report. May import the model.
-"""
+"""What every report says in the same way: the verdict sentence, the order of findings, host text made harmless."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sigsrv.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, rfc3339
+from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, rfc3339
 
 VERDICTS = (Verdict.FAIL, Verdict.ERROR, Verdict.WAIVED, Verdict.NOT_APPLICABLE, Verdict.PASS)
 LABELS = {
@@ -35,12 +32,19 @@ def escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def is_plain(text: str, keep: str = "") -> bool:
+    """Whether a text is printable ASCII alone, and so has nothing hidden: nearly all of it is, and need not be read letter by letter."""
+    return text.isascii() and text.translate(dict.fromkeys(map(ord, keep))).isprintable()
+
+
 def visible(text: str, keep: str = "") -> str:
     r"""Host text with each hidden character spelled out. keep: those that may stay (``"\n\t"`` in a script).
 
     >>> visible("web\x1b[31m\u202e1")
     'web\\x1b[31m\\u202e1'
     """
+    if is_plain(text, keep):
+        return text
     return "".join(escaped(char) if is_hidden(char) and char not in keep else char for char in text)
 
 

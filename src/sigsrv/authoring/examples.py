@@ -1,0 +1,67 @@
+"""Each policy's own tests. They need no host, and run in milliseconds.
+
+A rule's example is the facts of one resource. A Python policy's example is a change (JSON Patch, RFC 6902) to the small two-host
+evidence of ``policies/examples.yaml``, and the findings whose verdict it must change: ``{name, change, expect: {id: verdict}}``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jsonpatch
+
+from sigsrv.authoring.document import Small, document, facts_of, unchanged
+from sigsrv.judge.evaluate import evaluate_one, holds, matches
+from sigsrv.judge.require import REACHABLE, Check
+from sigsrv.model.policy import Policy
+
+
+def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
+    """What is wrong with the examples of a policy, a line each; none where all of them show what they say.
+
+    policies: the whole catalogue, for a verdict may be left to another policy.
+    """
+    if policy.rule is not None:
+        return _rule_faults(policy)
+    catalogue = {each.id: each for each in policies}
+
+    def verdicts(small: Small) -> dict[str, str]:
+        return {found.id: str(found.verdict) for found in evaluate_one(policy, catalogue, checks, *small)}
+
+    was = verdicts(unchanged())
+    found = []
+    for kind, index, example in each_example(policy):
+        name = f"{policy.id}: {kind}[{index}] ({example['name']})"
+        try:
+            change = copy.deepcopy(example["change"])  # what a patch adds becomes part of the document
+            now = verdicts(facts_of(jsonpatch.apply_patch(document(), change, in_place=True)))
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
+            found.append(f"{name}: {type(cause).__name__}: {cause}")
+            continue
+        difference = {key: verdict for key, verdict in now.items() if was.get(key) != verdict}
+        expected = dict(example["expect"])
+        if difference != expected:
+            found.append(f"{name}: expected {expected}, found {difference}")
+        violates = bool({"fail", "error"} & set(now.values())) if policy.id == REACHABLE else "fail" in now.values()
+        if violates is not (kind == "violating"):
+            found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
+    return found
+
+
+def each_example(policy: Policy) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    """The examples of a policy, each with its kind (``compliant`` or ``violating``) and its place there."""
+    for kind in ("compliant", "violating"):
+        for index, example in enumerate(policy.examples[kind]):
+            yield kind, index, example
+
+
+def _rule_faults(policy: Policy) -> list[str]:
+    found = []
+    for kind, index, resource in each_example(policy):
+        concerned = matches(policy, resource)
+        complies = not concerned or holds(policy, resource)  # what the policy does not concern complies
+        if complies is not (kind == "compliant"):
+            found.append(f"{policy.id}: {kind}[{index}] is not {kind}")
+    return found

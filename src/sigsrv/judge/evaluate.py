@@ -1,0 +1,171 @@
+"""Policies x facts -> findings. Pure: it reads no host, no file and no clock.
+
+One piece of code decides for pytest, scan and remediation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jsonpointer
+
+from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
+from sigsrv.judge.examined import resources
+from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
+from sigsrv.model.finding import Finding, Verdict, finding_id, ordered, parse_finding_id
+from sigsrv.model.policy import Policy
+from sigsrv.model.site import Site
+
+
+def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -> tuple[Finding, ...]:
+    """The findings of a policy on one host. A host that could not be reached has one ``error`` for each policy."""
+    require = Require(policy, site, facts.name, facts.name)
+    if facts.unreachable and policy.id != REACHABLE:
+        because = finding_id(REACHABLE, facts.name, facts.name)
+        require.unknown(None, f"{facts.name} could not be read: {facts.unreachable.reason}", because)
+        return require.findings
+    if facts.another and policy.id != REACHABLE:
+        require.unknown(None, facts.another.reason, because_of(facts.another, policy.id))
+        return require.findings
+    return _run(policy, check, site, facts, require)
+
+
+def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+    """The findings of a policy on the cluster (and on each host that is in none)."""
+    found: list[Finding] = []
+    for facts in clusters(hosts):
+        require = Require(policy, site, facts.name, facts.name)
+        found += _run(policy, check, site, facts, require)
+    return ordered(found)
+
+
+def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+    """The findings of a policy that holds the hosts against each other, whatever clusters they are in. All must have been read."""
+    facts = ClusterFacts("cluster", hosts)
+    require = Require(policy, site, facts.name, facts.name)
+    away = next((host for host in hosts.values() if host.unreachable), None)
+    if len(site.hosts) < 2:
+        require.not_applicable(reason="the site has one host")
+    elif len(hosts) < 2:
+        require.not_applicable(reason=f"only {', '.join(hosts) or 'no host'} was selected: there is nothing to compare")
+    elif away and away.unreachable:
+        because = finding_id(REACHABLE, away.name, away.name)
+        require.unknown(None, f"{away.name} could not be read: {away.unreachable.reason}", because)
+    elif another := next((host.another for host in hosts.values() if host.another), None):
+        require.unknown(None, another.reason, because_of(another, policy.id))
+    else:
+        return _run(policy, check, site, facts, require)
+    return require.findings
+
+
+def _run(
+    policy: Policy, check: Check | None, site: Site, facts: HostFacts | ClusterFacts, require: Require
+) -> tuple[Finding, ...]:
+    def apply() -> None:
+        if policy.examines == "instance" and isinstance(facts, ClusterFacts):
+            for unread, cause in facts.instances.unread:
+                require.unknown(unread.resource, cause.reason, because_of(cause, policy.id), cause.host)
+        if policy.rule is not None:
+            _apply_rule(policy, facts, require)
+        elif check is not None:
+            check(facts, site, require)
+        else:
+            require.unknown(None, f"{policy.id} has neither a rule nor a check")
+
+    return require.run(apply)
+
+
+def evaluate(
+    policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
+) -> tuple[Finding, ...]:
+    """The findings of all policies on all hosts, in the order of their ids. hosts: in the order of the site."""
+    return settled(_unsettled(policies, checks, site, hosts))
+
+
+def evaluate_one(
+    policy: Policy,
+    policies: Mapping[str, Policy],
+    checks: Mapping[str, Check],
+    site: Site,
+    hosts: Mapping[str, HostFacts],
+) -> tuple[Finding, ...]:
+    """The findings of one policy, as ``evaluate`` of the whole catalogue has them.
+
+    Of the others only those are judged that an excuse is left to: a verdict depends on nothing else.
+    """
+    mine = _unsettled([policy], checks, site, hosts)
+    roots = {parse_finding_id(finding.because)[0] for finding in mine if finding.because} - {policy.id}
+    judged = _unsettled([policies[root] for root in sorted(roots) if root in policies], checks, site, hosts)
+    return tuple(finding for finding in settled([*mine, *judged]) if finding.policy == policy.id)
+
+
+def _unsettled(
+    policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
+) -> list[Finding]:
+    found: list[Finding] = []
+    for each in policies:
+        check = checks.get(each.id)
+        if each.on_hosts:
+            for facts in hosts.values():
+                found += on_host(each, check, site, facts)
+        elif each.on_site:
+            found += on_site(each, check, site, hosts)
+        else:
+            found += on_clusters(each, check, site, hosts)
+    return found
+
+
+def settled(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings whose excuses were checked: ``not-applicable because X`` stands only where X was judged, and did not pass.
+
+    Nor may X have found nothing to judge there, unless the site exempts it. Otherwise nobody looks at what is missing, and it is ``error``.
+    """
+    found = ordered(findings)
+    judged = {finding.id: finding for finding in found}
+    return tuple(_settle(finding, judged) for finding in found)
+
+
+def _settle(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
+    if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
+        return finding
+    root = judged.get(finding.because)
+    if root is None:
+        why = "which no policy judged"
+    elif root.verdict is Verdict.PASS:
+        why = "which passed"
+    elif root.verdict is Verdict.NOT_APPLICABLE and root.because is None and not root.reason.startswith(EXEMPTED):
+        why = "which found nothing to judge there"
+    else:
+        return finding
+    reason = f"{finding.reason}; that is left to {finding.because}, {why}"
+    return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
+
+
+def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
+    for host, resource, document in resources(policy.examines, facts):
+        if matches(policy, document):
+            require(
+                resource,
+                holds(policy, document),
+                expected=policy.expected,
+                observed=observed(policy, document),
+                host=host,
+            )
+
+
+def matches(policy: Policy, document: Mapping[str, Any]) -> bool:
+    """Whether a rule policy concerns a resource."""
+    return policy.concerns.is_valid(document)
+
+
+def holds(policy: Policy, document: Mapping[str, Any]) -> bool:
+    """Whether a resource keeps a rule policy."""
+    return policy.keeps.is_valid(document)
+
+
+def observed(policy: Policy, document: Mapping[str, Any]) -> str:
+    """The fact that a rule policy shows, with its name."""
+    value = jsonpointer.resolve_pointer(document, policy.observe, None)
+    return f"{policy.observe.rsplit('/', 1)[-1]} is {'unset' if value is None else value}"

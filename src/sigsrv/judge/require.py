@@ -1,0 +1,162 @@
+"""How a check says what it found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sigsrv.model.errors import EvidenceError, FailureKind
+from sigsrv.model.finding import Finding, Verdict, finding_id, ordered
+from sigsrv.model.policy import Policy
+from sigsrv.model.site import Site
+
+Check = Callable[[Any, Site, "Require"], None]
+
+
+REACHABLE = "HOST-001"  # judges the way to a host: what can't be known there is because of it
+
+
+SERVICE = "HOST-002"  # judges the daemon: what the API can't tell is because of it
+
+
+MEMBERS = "CLUS-006"  # judges which member answers where: what another one tells is because of it
+
+
+EXEMPTED = "the site exempts it: "  # how the reason of what the site exempts begins
+
+
+def policy(policy_id: str) -> Callable[[Check], Check]:
+    """Mark a function as the check of a policy. It takes ``facts`` (HostFacts or ClusterFacts), ``site`` and ``require``."""
+
+    def mark(check: Check) -> Check:
+        check.sigsrv_policy = policy_id  # type: ignore[attr-defined]
+        return check
+
+    return mark
+
+
+def rule_policies(function: Callable[..., None]) -> Callable[..., None]:
+    """Mark the one test that shows every policy which carries a rule."""
+    function.sigsrv_rules = True  # type: ignore[attr-defined]
+    return function
+
+
+def policy_of(check: object) -> str | None:
+    """The policy that a function is the check of."""
+    return getattr(check, "sigsrv_policy", None)
+
+
+class Require:
+    """What a check records with: one finding for each resource, on the scope's host unless ``host`` names another."""
+
+    def __init__(self, policy: Policy, site: Site, scope: str, subject: str) -> None:
+        self._policy = policy
+        self._site = site
+        self._scope = scope
+        self._subject = subject  # the resource of what concerns the whole scope
+        self._found: dict[str, Finding] = {}
+
+    def __call__(
+        self,
+        resource: str,
+        holds: bool,
+        *,
+        expected: str,
+        observed: object,
+        reason: str = "",
+        host: str | None = None,
+        fix: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record ``pass`` or ``fail``. fix: the values that the remediation's scripts need."""
+        exemption = self._site.exemption(self._policy.id, resource)
+        verdict = Verdict.PASS if holds else Verdict.FAIL
+        if exemption:
+            verdict, reason = Verdict.NOT_APPLICABLE, f"{EXEMPTED}{exemption.reason}"
+        self._record(resource, verdict, expected, _shown(observed), reason, None, host, fix)
+
+    def not_applicable(
+        self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None
+    ) -> None:
+        """Record that there is nothing to judge. because: the id of the finding that the subject is missing for."""
+        self._record(resource or self._subject, Verdict.NOT_APPLICABLE, "", "", reason, because, host, None)
+
+    def unknown(self, resource: str | None, reason: str, because: str | None = None, host: str | None = None) -> None:
+        """Record that it could not be determined."""
+        self._record(resource or self._subject, Verdict.ERROR, "", "", reason, because, host, None)
+
+    @contextmanager
+    def about(self, resource: str, host: str | None = None) -> Iterator[None]:
+        """What can't be determined within is ``error`` of this resource alone; the others are judged on."""
+        try:
+            yield
+        except EvidenceError as cause:
+            self.unknown(resource, cause.reason, because_of(cause, self._policy.id), host)
+
+    def _record(
+        self,
+        resource: str,
+        verdict: Verdict,
+        expected: str,
+        observed: str,
+        reason: str,
+        because: str | None,
+        host: str | None,
+        fix: Mapping[str, Any] | None,
+    ) -> None:
+        policy = self._policy
+        finding = Finding(
+            policy=policy.id,
+            title=policy.title,
+            severity=policy.severity,
+            host=host or self._scope,
+            resource=resource,
+            verdict=verdict,
+            expected=expected,
+            observed=observed,
+            reason=reason,
+            because=because,
+            remediation=policy.remediation if verdict is Verdict.FAIL else None,
+            fix=dict(fix or {}),
+        )
+        if (
+            finding.id in self._found and verdict is not Verdict.ERROR
+        ):  # two verdicts of one resource: neither is to be believed
+            text = f"the check recorded {finding.id} twice"
+            finding = dataclasses.replace(finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None)
+        self._found[finding.id] = finding
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return ordered(self._found.values())
+
+    def run(self, check: Callable[[], None]) -> tuple[Finding, ...]:
+        """Run a check to its end, or to what it could not determine. What it recorded before that stands."""
+        try:
+            check()
+        except EvidenceError as cause:
+            self.unknown(None, cause.reason, because_of(cause, self._policy.id))
+        except AssertionError as cause:  # a plain assert: a finding on the host itself
+            message = str(cause).split("\n", 1)[0] or "the assertion does not hold"
+            self(self._subject, False, expected=self._policy.title, observed=message)
+        except Exception as cause:  # a bug of the check is not a verdict
+            self.unknown(None, f"the check broke: {type(cause).__name__}: {cause}")
+        if not self._found:
+            self.not_applicable(reason=f"nothing to examine: no {self._policy.examines} here")
+        return self.findings
+
+
+def _shown(value: object) -> str:
+    """What was observed, as a line. Sets and lists are sorted and joined, so that equal runs show equal text."""
+    if isinstance(value, set | frozenset | list | tuple):
+        return ", ".join(sorted(str(item) for item in value)) or "none"
+    return str(value)
+
+
+def because_of(cause: EvidenceError, judging: str) -> str | None:
+    roots = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE, FailureKind.SILENT: SERVICE}
+    root = roots.get(cause.kind)
+    if cause.kind is FailureKind.ANOTHER and judging != MEMBERS:
+        return finding_id(MEMBERS, "cluster", cause.host)
+    return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None

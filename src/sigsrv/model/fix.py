@@ -1,0 +1,150 @@
+"""A remediation filled in for one finding: the scripts, with every value quoted for their language."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.remediation import Remediation
+
+PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A remediation filled in for one finding. runs_on: the host whose shell runs it; permanent: "OpenTofu" or "NixOS" -> text.
+
+    words: the texts among its values, to see which links it names. An undo is one too, with ``script`` and ``undo`` changed over.
+    """
+
+    finding: str
+    name: str
+    title: str
+    command: str
+    runs_on: str
+    disruption: str
+    disrupts: str
+    undo_text: str
+    timeout_s: int
+    script: str
+    undo: str
+    permanent: Mapping[str, str]
+    changes: str = "host"
+    survives_reboot: bool = True
+    words: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the script, as journal and syslog have it."""
+        return hashlib.sha256(self.script.encode()).hexdigest()
+
+    @property
+    def cuts_network(self) -> bool:
+        return self.disruption == "network"
+
+
+def _shell(value: Any) -> str:
+    """A value as one word of a shell. None is the empty word."""
+    return shlex.quote("" if value is None else str(value))
+
+
+def _hcl(value: Any) -> str:
+    """A value as a string of HCL or Nix: quoted, what would begin a substitution defused."""
+    text = json.dumps("" if value is None else str(value), ensure_ascii=True)
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def _nix(value: Any) -> str:
+    return json.dumps("" if value is None else str(value), ensure_ascii=True).replace("${", "\\${")
+
+
+@cache
+def _environment(language: str) -> jinja2.Environment:
+    quote = {"sh": _shell, "tf": _hcl, "nix": _nix}[language]
+    return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
+        finalize=quote,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+@lru_cache(maxsize=128)
+def _template(language: str, text: str) -> jinja2.Template:
+    """Compiled once, however many findings it is filled in for."""
+    return _environment(language).from_string(text)
+
+
+def render(path: Path, values: Mapping[str, Any]) -> str:
+    """A template filled in; its language is in its name (``apply.sh.j2``). Raises UsageError where it needs a value it hasn't."""
+    language = path.name.split(".")[-2]
+    try:
+        return _template(language, path.read_text(encoding="utf-8")).render(values)
+    except jinja2.TemplateError as cause:
+        raise UsageError(f"{path}: {cause}") from cause
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The texts in a value; of a list that is one text with commas, each."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _words(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _words(item)
+    elif isinstance(value, str):
+        yield from (part.strip() for part in value.split(",") if part.strip())
+
+
+def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_host: str) -> Fix | None:
+    """The fix of a finding; None where it needs none, or a person. default_host: where fixes of the whole cluster run.
+
+    What is waived fails all the same and can be put right; who offers fixes leaves it out unless it was named.
+    """
+    if finding.remediation is None or finding.verdict not in (Verdict.FAIL, Verdict.WAIVED):
+        return None
+    if finding.remediation not in remediations:
+        hint = nearest(finding.remediation, remediations)
+        raise UsageError(f"{finding.policy}: there is no remediation {finding.remediation}", hint)
+    remediation = remediations[finding.remediation]
+    values = {
+        "finding": finding.id,
+        "policy": finding.policy,
+        "host": finding.host,
+        "resource": finding.resource,
+        **finding.fix,
+    }
+    missing = sorted(set(remediation.parameters) - set(values))
+    if missing:
+        raise UsageError(f"{finding.id}: the check gave no {', '.join(missing)} for remediation {remediation.name}")
+    folder = remediation.folder
+    return Fix(
+        finding=finding.id,
+        name=remediation.name,
+        title=remediation.title,
+        command=f"sigsrv-remediate {finding.id}",
+        runs_on=str(finding.fix.get("runs_on") or (default_host if finding.host == "cluster" else finding.host)),
+        disruption=remediation.disruption,
+        disrupts=remediation.disrupts,
+        undo_text=remediation.undo,
+        timeout_s=remediation.timeout_s,
+        script=render(folder / "apply.sh.j2", values),
+        undo=render(folder / "undo.sh.j2", values),
+        permanent={
+            name: render(folder / file, values) for name, file in PERMANENT.items() if (folder / file).is_file()
+        },
+        changes=remediation.changes,
+        survives_reboot=remediation.survives_reboot,
+        words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
+    )

@@ -1,0 +1,268 @@
+"""The site file found, held against its schema, and made a Site."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from sigsrv.model import data, yamlfile
+from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.site import (
+    DEFAULT_FEATURES,
+    DEFAULT_LIMITS,
+    ApiAddress,
+    Auth,
+    Backups,
+    ClusterWants,
+    Exemption,
+    HostPath,
+    IncusWants,
+    Site,
+    SiteAcl,
+    SiteBridge,
+    SiteHost,
+    SitePool,
+    SiteProfile,
+    SiteProject,
+    SiteProxy,
+    Thresholds,
+    Vlan,
+)
+from sigsrv.model.values import size_bytes
+
+SITE_FILE = Path("/etc/sigsrv/site.yaml")
+
+# Keys of a network that each member has its own: what the cluster says of the network does not hold them.
+_OF_ONE_MEMBER = ("bridge.external_interfaces", "bgp.ipv4.nexthop", "bgp.ipv6.nexthop", "parent")
+
+
+def find(option: str | None) -> Path:
+    """The site file: the option, $SIGSRV_SITE, the checkout's, /etc/sigsrv/site.yaml. Raises UsageError where there is none."""
+    for given, origin in ((option, "--site"), (os.environ.get("SIGSRV_SITE"), "$SIGSRV_SITE")):
+        if given:
+            path = Path(given)
+            if not path.is_file():
+                raise UsageError(f"{given}: no such site file ({origin})")
+            return path
+    for candidate in (data.checkout_site(), SITE_FILE):
+        if candidate and candidate.is_file():
+            return candidate
+    example = data.folder("policies") / "site.yaml"
+    raise UsageError("there is no site file", f"--site FILE, $SIGSRV_SITE or {SITE_FILE}; an example: {example}")
+
+
+def load(path: Path, policies: Collection[str]) -> Site:
+    """Read a site file. policies: the ids that exemptions may name.
+
+    Raises UsageError: file, line, what is wrong, what is allowed.
+    """
+    return _read(yamlfile.load(path), policies)
+
+
+def loads(text: str, path: Path, policies: Collection[str]) -> Site:
+    """A site from the text of its file. path: where that is, or will be. Raises as ``load``."""
+    return _read(yamlfile.parse(text, path), policies)
+
+
+def shipped_profiles() -> tuple[SiteProfile, ...]:
+    """The profiles that are known where a site names none: ``policies/profiles.yaml``."""
+    document = yamlfile.load(data.folder("policies") / "profiles.yaml")
+    yamlfile.validate(document, json.loads(data.schema("profiles").read_text(encoding="utf-8")))
+    return tuple(SiteProfile(**_tuples(entry)) for entry in document.data["profiles"])
+
+
+def schema() -> dict[str, Any]:
+    """The schema of a site file."""
+    found = json.loads(data.schema("site").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def _read(document: yamlfile.Located, policies: Collection[str]) -> Site:
+    yamlfile.validate(document, schema())
+    _check(document, policies)
+    return parse(document.data, document.path)
+
+
+def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
+    """A site from content that fits the schema. Files are taken relative to the folder of ``path``."""
+    base = path.parent if path else Path()
+    found = {
+        "name": content["name"],
+        "hosts": tuple(_host(host, base) for host in content["hosts"]),
+        "bridges": tuple(_bridge(bridge) for bridge in content.get("bridges", ())),
+        "acls": tuple(SiteAcl(**acl) for acl in content.get("acls", ())),
+        "pools": tuple(SitePool(**_tuples(pool)) for pool in content.get("pools", ())),
+        "projects": tuple(_project(entry) for entry in content.get("projects", ())),
+        "thresholds": _thresholds(content.get("thresholds", {})),
+        "proxies": tuple(SiteProxy(**entry) for entry in content.get("proxies", ())),
+        "host_paths": tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
+        "backups": Backups(**content["backups"]) if "backups" in content else None,
+        "cluster": ClusterWants(**content.get("cluster", {})),
+        "incus": IncusWants(**content.get("incus", {})),
+        "auth": _auth(content.get("auth", {})),
+        "antispoof": {bridge: tuple(kinds) for bridge, kinds in content.get("antispoof", {}).items()},
+        "profiles": tuple(SiteProfile(**_tuples(entry)) for entry in content.get("profiles", ())),
+        "exempt": {
+            policy: tuple(Exemption(**_tuples(entry)) for entry in entries)
+            for policy, entries in content.get("exempt", {}).items()
+        },
+        "path": path,
+    }
+    plain = (
+        "networks_extra",
+        "acl_wide_ports_ok",
+        "user_hardening",
+        "critical",
+        "protected_volumes",
+        "warnings_ignored",
+    )
+    found |= {key: tuple(content[key]) for key in plain if key in content}
+    inner = (
+        ("instance_limits", "instance_limits", "required"),
+        ("image_servers", "images", "servers"),
+        ("connectivity", "probes", "connectivity"),
+        ("waivers_max_days", "waivers", "max_days"),
+    )
+    for name, section, key in inner:
+        if key in content.get(section, {}):
+            value = content[section][key]
+            found[name] = tuple(value) if isinstance(value, list) else value
+    return Site(**found)
+
+
+def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists made tuples: what is frozen holds nothing that changes."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+
+
+def _host(content: Mapping[str, Any], base: Path) -> SiteHost:
+    def near(name: str) -> str:
+        return str((base / Path(name).expanduser()).resolve())
+
+    api = content.get("api")
+    files = {key: near(api[key]) for key in ("client_cert", "client_key", "server_cert")} if api else {}
+    return SiteHost(
+        **{
+            **content,
+            "member": content.get("member", content["name"]),
+            "ssh_config": near(content["ssh_config"]) if "ssh_config" in content else None,
+            "api": ApiAddress(**{**api, **files}) if api else None,
+        }
+    )
+
+
+def _bridge(content: Mapping[str, Any]) -> SiteBridge:
+    return SiteBridge(**{**_tuples(content), "vlan": Vlan(**_tuples(content["vlan"]))})
+
+
+def _project(content: Mapping[str, Any]) -> SiteProject:
+    limits = DEFAULT_LIMITS if content["kind"] == "user" else ()
+    return SiteProject(**{"features": DEFAULT_FEATURES, "limits": limits, **_tuples(content)})
+
+
+def _auth(content: Mapping[str, Any]) -> Auth:
+    listen = {host: tuple(addresses) for host, addresses in content.get("listen", {}).items()}
+    return Auth(**{**_tuples(content), "listen": listen})
+
+
+def _thresholds(content: Mapping[str, Any]) -> Thresholds:
+    sizes = {key: size_bytes(content[key]) for key in ("pool_free_min",) if key in content}
+    return Thresholds(**{**content, **sizes})
+
+
+def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
+    """What a schema can't say: names that stand twice, names of nothing, addresses outside of their network."""
+    content = document.data
+    for section, key in (
+        ("hosts", "name"),
+        ("bridges", "name"),
+        ("pools", "name"),
+        ("profiles", "name"),
+        ("projects", "match"),
+    ):
+        _once(document, section, [entry[key] for entry in content.get(section, ())], key)
+    acls = [f'{acl["name"]}" of project "{acl.get("project", "default")}' for acl in content.get("acls", ())]
+    _once(document, "acls", acls, "name")
+    members: set[str] = set()
+    for index, host in enumerate(content["hosts"]):
+        member = host.get("member", host["name"])
+        if member in members:
+            raise document.error(("hosts", index), f'two hosts are the member "{member}"')
+        members.add(member)
+    hosts = [host["name"] for host in content["hosts"]]
+    bridges = [bridge["name"] for bridge in content.get("bridges", ())]
+    pools = [pool["name"] for pool in content.get("pools", ())]
+    networks = [*bridges, *content.get("networks_extra", ())]
+    for index, pool in enumerate(content.get("pools", ())):
+        _known(document, ("pools", index, "members"), pool.get("members", ()), hosts, "host")
+    for index, entry in enumerate(content.get("projects", ())):
+        _known(document, ("projects", index, "networks"), entry.get("networks", ()), networks, "network")
+        _known(document, ("projects", index, "pools"), entry.get("pools", ()), pools, "pool")
+    _known(document, ("antispoof",), content.get("antispoof", {}), networks, "network")
+    _known(document, ("auth", "listen"), content.get("auth", {}).get("listen", {}), hosts, "host")
+    if "backups" in content:
+        _known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
+    _known(document, ("exempt",), content.get("exempt", {}), policies, "policy")
+    for index, profile in enumerate(content.get("profiles", ())):
+        for place, glob in enumerate(profile.get("policies", ())):
+            if not any(fnmatchcase(policy, glob) for policy in policies):
+                raise document.error(
+                    ("profiles", index, "policies", place), f'no policy fits "{glob}"', nearest(glob, policies)
+                )
+    for index, bridge in enumerate(content.get("bridges", ())):
+        _check_subnet(document, index, bridge)
+        for key in bridge.get("config", {}):
+            if key in _OF_ONE_MEMBER:
+                wrong = f'"{key}" belongs to one member'
+                raise document.error(
+                    ("bridges", index, "config", key), wrong, "the port of a bridge is its vlan.interface"
+                )
+
+
+def _once(document: yamlfile.Located, section: str, names: Iterable[str], key: str) -> None:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            raise document.error((section, index, key), f'"{name}" stands here twice')
+        seen.add(name)
+
+
+def _known(
+    document: yamlfile.Located,
+    place: tuple[str | int, ...],
+    names: Mapping[str, Any] | Iterable[str],
+    known: Collection[str],
+    what: str,
+) -> None:
+    """Refuse a name of nothing. names: a list of them, a mapping by them, or one under its key."""
+    if isinstance(names, Mapping):
+        items: list[tuple[str | int, str]] = [
+            (key, value if isinstance(value, str) else key) for key, value in names.items()
+        ]
+    else:
+        items = list(enumerate(names))
+    for key, name in items:
+        if name not in known:
+            raise document.error((*place, key), f'"{name}" is no {what}', nearest(name, known))
+
+
+def _check_subnet(document: yamlfile.Located, index: int, bridge: Mapping[str, Any]) -> None:
+    place: tuple[str | int, ...] = ("bridges", index, "subnet")
+    try:
+        subnet = ip_network(bridge["subnet"]) if "subnet" in bridge else None
+        place = ("bridges", index, "gateway")
+        gateway = ip_address(bridge["gateway"]) if "gateway" in bridge else None
+    except ValueError as cause:
+        raise document.error(
+            place, str(cause), "a subnet is written as 172.20.0.0/16, a gateway as 172.20.0.1"
+        ) from cause
+    if gateway and (subnet is None or gateway not in subnet):
+        raise document.error(
+            place, f"{gateway} is not in the subnet {subnet}" if subnet else "a gateway needs a subnet"
+        )

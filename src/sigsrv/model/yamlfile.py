@@ -1,0 +1,149 @@
+"""YAML with line numbers, held against a JSON Schema, so that a mistake is told with its file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jsonschema
+import yaml
+from jsonschema.exceptions import ValidationError
+
+from sigsrv.model.errors import UsageError, nearest
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Safe, and a time stays the text that it is: JSON Schema has no times, and YAML's would lose the zone that was written."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in rows if tag != "tag:yaml.org,2002:timestamp"]
+        for first, rows in _Base.yaml_implicit_resolvers.items()
+    }
+
+
+_Path = tuple[str | int, ...]
+
+
+class Located:
+    """A YAML document with the line of each of its nodes."""
+
+    def __init__(self, path: Path, data: Any, lines: Mapping[_Path, int]) -> None:
+        self.path = path
+        self.data = data
+        self._lines = lines
+
+    def where(self, place: Iterable[str | int] = ()) -> str:
+        """``FILE:LINE`` of a place in the document, or of the nearest node that it lies in."""
+        at = tuple(place)
+        while at and at not in self._lines:
+            at = at[:-1]
+        return f"{self.path}:{self._lines.get(at, 1)}"
+
+    def error(self, place: Iterable[str | int], message: str, hint: str = "") -> UsageError:
+        """The error of a place: ``FILE:LINE: a.b[0]: message``."""
+        at = tuple(place)
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).lstrip(".")
+        return UsageError(f"{self.where(at)}: {name + ': ' if name else ''}{message}", hint)
+
+
+def load(path: Path, before: str = "") -> Located:
+    """Read one YAML document. Raises UsageError: no such file, not YAML, a key twice, a key that is no text.
+
+    before: a top-level key, as ``examples:``; where it is the last one, only what stands before it is read.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        reason = cause.strerror if isinstance(cause, OSError) else "not UTF-8"
+        raise UsageError(f"{path}: {reason}") from cause
+    return parse(_head(source, before) if before else source, path)
+
+
+def _head(source: str, key: str) -> str:
+    head, _, rest = source.partition(f"\n{key}")
+    is_last = not any(line[:1].strip("# ") for line in rest.splitlines()[1:])
+    return f"{head}\n" if is_last else source
+
+
+def parse(source: str, path: Path) -> Located:
+    """Read one YAML document from its text. path: what mistakes are told of. Raises as ``load``."""
+    try:
+        loader = _Loader(source)
+        node = loader.get_single_node()
+        lines: dict[_Path, int] = {}
+        if node is not None:
+            _walk(path, node, (), lines, frozenset())
+        return Located(path, None if node is None else loader.construct_document(node), lines)
+    except yaml.YAMLError as cause:
+        mark = getattr(cause, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise UsageError(f"{path}:{line}: not YAML: {getattr(cause, 'problem', None) or cause}") from cause
+    except ValueError as cause:  # a scalar that is told to be what it is not, such as !!int x
+        raise UsageError(f"{path}: not YAML: {cause}") from cause
+
+
+def _walk(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], above: frozenset[int]) -> None:
+    lines.setdefault(place, node.start_mark.line + 1)
+    if id(node) in above:
+        raise UsageError(f"{path}:{node.start_mark.line + 1}: an alias to the node that holds it")
+    above |= {id(node)}
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in (
+                "tag:yaml.org,2002:str",
+                "tag:yaml.org,2002:merge",
+            ):
+                raise UsageError(f"{path}:{line}: the key {getattr(key, 'value', '')!r} is no text", "put it in quotes")
+            if key.value in seen:
+                raise UsageError(f"{path}:{line}: the key {key.value!r} stands here twice")
+            seen.add(key.value)
+            lines[(*place, key.value)] = line
+            _walk(path, value, (*place, key.value), lines, above)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _walk(path, item, (*place, index), lines, above)
+
+
+def validate(document: Located, schema: Mapping[str, Any]) -> None:
+    """Hold a document against a JSON Schema. Raises UsageError for the first mistake: place, what is wrong, what is allowed."""
+    for mistake in mistakes(document, schema):
+        raise mistake
+
+
+def mistakes(document: Located, schema: Mapping[str, Any]) -> list[UsageError]:
+    """What of a document does not fit a JSON Schema, each with its place, what is wrong and what is allowed."""
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(document.data), key=lambda error: [str(part) for part in error.absolute_path])
+    found = (_explained(document, error) for error in errors)
+    return list({mistake.message: mistake for mistake in found}.values())  # one that lacks two keys is told twice
+
+
+def _explained(document: Located, error: ValidationError) -> UsageError:
+    place = list(error.absolute_path)
+    schema: Any = error.schema
+    wanted: Any = error.validator_value
+    if error.validator == "oneOf":
+        names = [name for each in wanted for name in each["required"]]
+        found = [name for name in names if isinstance(error.instance, Mapping) and name in error.instance]
+        return document.error(
+            place, f"one of {', '.join(names)} is wanted, and here is {' and '.join(found) or 'none'}"
+        )
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = set(schema.get("properties", {}))
+        unknown = next(key for key in error.instance if key not in known)
+        return document.error([*place, unknown], f'"{unknown}" is not known here', nearest(str(unknown), known))
+    if error.validator == "enum":
+        allowed = ", ".join(str(value) for value in wanted)
+        return document.error(place, f'"{error.instance}" is not allowed', f"allowed: {allowed}")
+    if error.validator == "required" and isinstance(error.instance, Mapping):
+        missing = ", ".join(f'"{key}"' for key in wanted if key not in error.instance)
+        return document.error(place, f"{missing} {'are' if ',' in missing else 'is'} missing")
+    if error.validator == "type":
+        name = wanted if isinstance(wanted, str) else " or ".join(wanted)
+        return document.error(place, f"{error.instance!r} is not of type {name}")
+    return document.error(place, error.message, str(schema.get("description", "")))

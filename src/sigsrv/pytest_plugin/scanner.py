@@ -1,0 +1,122 @@
+"""The one scan of a pytest session, and what of it each test shows."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pytest
+
+from sigsrv.collect.evidence import Evidence
+from sigsrv.judge import catalogue
+from sigsrv.judge.catalogue import Catalogue
+from sigsrv.judge.selecting import OPTIONS, Wanted
+from sigsrv.model.finding import Finding, Run
+from sigsrv.model.policy import Policy
+from sigsrv.scan import collecting, judging, scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import Plan, prepare
+
+CLUSTER = "cluster"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one test shows: a policy on a host; host None: on the cluster."""
+
+    policy: Policy
+    host: str | None
+
+    @property
+    def name(self) -> str:
+        return self.host or CLUSTER
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        return self.policy.id, self.host
+
+    def holds(self, finding: Finding) -> bool:
+        """Whether a finding belongs to this test."""
+        return finding.policy == self.policy.id and (self.host is None or finding.host == self.host)
+
+
+class Scanner:
+    """The one scan of a pytest session."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        found = catalogue.load(config.getoption("sigsrv_policies"))
+        self.checks = dict(found.checks)  # to which those of tests of the user's own are added
+        self._catalogue = Catalogue(found.policies, self.checks)
+        self.shown: list[Finding] = []
+        self.shown_scopes: set[tuple[str, str | None]] = set()
+        self.has_live_checks = False
+        self.live: dict[str, Policy] = {}
+        self.started = time.time()
+
+    @cached_property
+    def plan(self) -> Plan:
+        get = self._config.getoption
+        options = Options(
+            hosts=get("hosts"),
+            site=get("sigsrv_site"),
+            connection=get("connection"),
+            ssh_config=get("ssh_config"),
+            identity_file=get("ssh_identity_file"),
+            sudo=get("sudo"),
+            sudo_user=get("sudo_user"),
+            timeout_s=get("sigsrv_timeout"),
+            evidence=get("sigsrv_evidence"),
+            unverified=get("sigsrv_unverified"),
+            save=get("sigsrv_save"),
+            wanted=Wanted(**{name: get(f"sigsrv_{name}") for name, _, _ in OPTIONS}),
+            waivers=get("sigsrv_waivers"),
+            probe=get("sigsrv_probe"),
+        )
+        plan = prepare(options, self._catalogue)
+        for policy in plan.policies.values():
+            for marker in (policy.family, policy.severity.value):
+                self._config.addinivalue_line("markers", f"{marker}: policies of this family or severity")
+        return plan
+
+    @cached_property
+    def evidences(self) -> dict[str, Evidence]:
+        return collecting.collect(self.plan, keep_open=self.has_live_checks)
+
+    def catalogue(self) -> dict[str, Policy]:
+        """The policies, and those that a user's own live checks stand for."""
+        return {**self.plan.policies, **self.live}
+
+    @cached_property
+    def judged(self) -> tuple[Finding, ...]:
+        return judging.judge(self.plan, self.evidences)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        return judging.selected(self.plan, self.evidences, self.judged)
+
+    def run(self) -> Run:
+        """The run of what was shown: with ``-k`` and the like a part of the catalogue."""
+        judged = list({finding.id: finding for finding in (*self.judged, *self.shown)}.values())
+        found = scan.run_of(self.plan, self.evidences, self.shown, self.started, judged)
+        return replace(found, selected=self._selected())
+
+    def scopes(self, policy: Policy) -> list[Scope]:
+        """What the tests of a policy show."""
+        return [Scope(policy, host) for host in ([h.name for h in self.plan.hosts] if policy.on_hosts else [None])]
+
+    def _selected(self) -> str:
+        """What a part of the catalogue was shown, in words; "" where all."""
+        every = [scope for policy in self.plan.policies.values() for scope in self.scopes(policy)]
+        shown = [scope for scope in every if scope.key in self.shown_scopes]
+        if len(shown) == len(every) and not self.plan.selection.projects:
+            return ""
+        names = {scope.policy.id for scope in shown}
+        everywhere = all(scope.key in self.shown_scopes for scope in every if scope.policy.id in names)
+        typed = (("-k", self._config.option.keyword), ("-m", self._config.option.markexpr))
+        said = [f"{name} {shlex.quote(value)}" for name, value in typed if value]
+        why = " ".join(part for part in (self.plan.selection.said, *said) if part)
+        what = f"{len(names)} of {len(self.plan.policies)} policies{'' if everywhere else ', not on every host'}"
+        return f"{what} ({why})" if why else what

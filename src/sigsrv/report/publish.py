@@ -1,0 +1,82 @@
+"""A run becomes a folder of reports, and ``latest`` points to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sigsrv.model import data, remediation
+from sigsrv.model.data import write_private
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Run, Verdict
+from sigsrv.model.fix import Fix, fix_for
+from sigsrv.model.policy import Policy
+from sigsrv.report import html
+
+LATEST = "latest"
+
+
+def fixes_of(run: Run) -> dict[str, Fix]:
+    """The scripted fix of each failure that has one, by the finding's id; what is waived is not offered."""
+    remediations = remediation.load()
+    reachable = [host.name for host in run.hosts if host.state != "unreachable"]
+    somewhere = reachable[0] if reachable else run.hosts[0].name
+    fixes = {}
+    for finding in (each for each in run.findings if each.verdict is Verdict.FAIL):
+        with suppress(UsageError):  # a check of one's own that gives no values: the finding stands, without a script
+            if fix := fix_for(finding, remediations, somewhere):
+                fixes[finding.id] = fix
+    return fixes
+
+
+def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -> Path:
+    """Write ``findings.json`` and ``report.html`` into a folder and return the path of the latter.
+
+    fixes: by finding id. What a scan saw is private: a folder that is made here is 0700, the files are 0600. Each file
+    is there whole or not at all.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    page = html.render(run, policies, fixes)
+    write_private(
+        folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
+    )
+    return write_private(folder / "report.html", page)
+
+
+def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
+    """Write the reports of a run to ``out/<run>/`` and point ``out/latest`` to it. Returns the path of the HTML report.
+
+    Raises UsageError where that can't be written.
+    """
+    root = out or data.output_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = write(root / run.id, run, policies, fixes_of(run))
+        link = root / f".{LATEST}.{os.getpid()}"
+        with suppress(FileNotFoundError):
+            link.unlink()
+        link.symlink_to(run.id)
+        link.replace(root / LATEST)
+    except OSError as cause:
+        raise UsageError(
+            f"{root}: the report can't be written: {cause.strerror}", "name another folder with --report-dir"
+        ) from cause
+    return root / LATEST / path.name
+
+
+def latest_findings(out: Path | None = None) -> dict[str, Any]:
+    """``findings.json`` of the latest run. Raises UsageError where there is none."""
+    path = (out or data.output_folder()) / LATEST / "findings.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise UsageError(f"{path}: there is no run yet", "sigsrv scan") from cause
+    except (OSError, ValueError) as cause:
+        raise UsageError(f"{path}: can't be read: {cause}") from cause
+    if not isinstance(found, dict) or not isinstance(found.get("findings"), list):
+        raise UsageError(f"{path}: not the findings of a run")
+    return found
