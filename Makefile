@@ -1,24 +1,34 @@
 # make demo   judge the shipped evidence of a real cluster and write the report; needs no host
-# make test   all tests; those on the lab where this machine can run it (Linux, root)
+# make test   in five minutes: unit tests, and as root on Linux a smoke test of the lab; it ends with what it left out
+# make test-lab  the whole lab of namespaces: a quarter of an hour, as root
+# make test-all  every part, each with its own result: hours; make test-part PART=NAME: one of them
 # make check  ruff, mypy --strict, shellcheck
 # make docs   docs/policies.md and the README's table of policies, from the policies' own files
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
 # make vm-lab the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down takes them away
-# make e2e-vm the tests of tests/e2e on the virtual machines, but for those of fixes: one to two and a half hours, by the machine
-# make e2e-vm-fixes  those of remediations on the virtual machines, which take as long again
 # make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
 # make lock   pin the dependencies anew
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs lab lab-down vm-lab vm-lab-down e2e-vm e2e-vm-fixes bench-collect lock setup setup-dev clean
+.PHONY: demo test test-lab test-all test-part check docs lab lab-down vm-lab vm-lab-down bench-collect lock setup setup-dev clean
 
 demo: setup
 	@$(BIN)/sigsrv demo
 
 test: setup-dev
-	$(BIN)/python -m pytest
+	@$(BIN)/python tests/parts.py quick
+
+test-lab: setup-dev
+	@lab/lab install
+	@$(BIN)/python tests/parts.py lab
+
+test-all: setup-dev
+	@$(BIN)/python tests/parts.py
+
+test-part: setup-dev
+	@$(BIN)/python tests/parts.py $(PART)
 
 check: setup-dev
 	$(BIN)/ruff check .
@@ -41,14 +51,6 @@ vm-lab:
 
 vm-lab-down:
 	lab/lab --lab=vm down
-
-FIXES := $(addprefix tests/e2e/test_,remediate.py pairs_together.py transaction.py power.py)
-
-e2e-vm: setup-dev
-	$(BIN)/python -m pytest tests/e2e --lab=vm $(addprefix --ignore=,$(FIXES))
-
-e2e-vm-fixes: setup-dev
-	$(BIN)/python -m pytest $(FIXES) --lab=vm
 
 bench-collect: setup lab
 	@$(BIN)/python lab/bench-collect

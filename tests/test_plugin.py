@@ -15,12 +15,14 @@ from tests.saved import FAILING, PRIVILEGED, saved
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "sigsrv.pytest_plugin.plugin"
+# No cache in the checkout; and what the tests alone need is not in a user's environment: it takes as long to load as the checks to run.
+WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:xdist", "-p", "no:xdist.looponfail")
 EXPECTED = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())
 
 
 def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("SIGSRV", "PYTEST"))} | environment
-    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", PLUGIN, *arguments]
+    argv = [sys.executable, "-m", "pytest", *WITHOUT, "-p", PLUGIN, *arguments]
     return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -18,7 +18,7 @@ from sigsrv.model import data, site_file
 from sigsrv.model.values import size_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("policy", "profiles", "remediation", "site", "waivers")
+KINDS = ("case", "examples", "policy", "profiles", "remediation", "site", "waivers")
 MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 
 # What a default means that is no value: the value that the code has for it, the name of the entry left aside.
@@ -185,6 +185,7 @@ FILES = [
     *((ROOT / path, "site") for path in ("policies/site.yaml", "src/sigsrv/demo/site.yaml")),
     *((ROOT / "lab" / kind / "site.template.yaml", "site") for kind in ("ns", "vm")),
     (ROOT / "policies" / "waivers.yaml", "waivers"),
+    (ROOT / "policies" / "examples.yaml", "examples"),
     (ROOT / "policies" / "profiles.yaml", "profiles"),
 ]
 

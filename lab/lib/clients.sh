@@ -27,6 +27,7 @@ C
 
 write_clients() {
   local host type key schema
+  mkdir -p "$CLIENTS"
   for host in "${HOSTS[@]}"; do
     read -r type key _ < <(host_key "$host")
     echo "$(known_as "$host") $type $key"

@@ -5,14 +5,15 @@
 STATE_VARIABLE=SIGSRV_LAB_DIR
 STATE_DEFAULT=/var/tmp/sigsrv-lab
 STATE=$(realpath -m -- "${SIGSRV_LAB_DIR:-$STATE_DEFAULT}")
-LOCK=/run/lock/sigsrv-lab.lock   # one for the machine: the names of links and cgroups are the machine's too
+NAME=${STATE##*/}                # of its lock and cgroups
+LOCK=/run/lock/$NAME.lock
 PATIENCE=120                     # seconds until a command gives up waiting for another one
 SLOWNESS=1                       # how much slower than a machine of its own: all time limits are that much longer
 PID_FILE=pid1                   # in the folder of a host: a pid, and when it started
 MARK=made-by-sigsrv-lab           # a file in $STATE: only what bears it is ever deleted
 NEEDS_ROOT="it makes namespaces, links and loop devices"
 OPTION=
-CLIENTS=$LAB                     # where ssh_config, site.yaml and so on are written
+CLIENTS=$(realpath -m -- "${SIGSRV_LAB_FILES:-$LAB}")   # where ssh_config, site.yaml and so on are written
 CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)   # the hosts' release is the machine's
 SUBNET=10.213.7
 UPLINK=siglab0                   # bridge outside; each host hangs on it with a veth pair

@@ -15,7 +15,7 @@ plan_cgroups() { # HOST
       top=/sys/fs/cgroup
       grep -qsw memory "$top$own/cgroup.subtree_control" || own=
     fi
-    [ ! -d "$top$own" ] || echo "$top$own/sigsrv-lab-$1"
+    [ ! -d "$top$own" ] || echo "$top$own/$NAME-$1"
   done </proc/self/cgroup
 }
 
@@ -108,7 +108,7 @@ kill_hosts() {
     [ -f "$STATE/$host/cgroups" ] || continue
     wait_for 10 "the end of the processes of $host" cgroups_are_empty "$host" || true
     while read -r dir; do
-      case $dir in */sigsrv-lab-"$host") ;; *) continue ;; esac
+      case $dir in */"$NAME-$host") ;; *) continue ;; esac
       for _ in {1..50}; do
         [ -d "$dir" ] || break
         find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
@@ -121,7 +121,7 @@ kill_hosts() {
 cgroups_are_empty() {
   local dir pids
   while read -r dir; do
-    case $dir in */sigsrv-lab-"$1") ;; *) continue ;; esac
+    case $dir in */"$NAME-$1") ;; *) continue ;; esac
     [ -d "$dir" ] || continue
     pids=$(find "$dir" -name cgroup.procs -exec cat {} + | grep -vx 0 || true)   # 0: not visible from here, and to kill: ourselves
     # shellcheck disable=SC2086 # a list of numbers

@@ -9,7 +9,7 @@
 
 need_machine() {
   [ -d "$STATE/sigsrv" ] || ! ip link show "$UPLINK" >/dev/null 2>&1 ||
-    fail 3 "the link $UPLINK exists already: a lab of another SIGSRV_LAB_DIR" "SIGSRV_LAB_DIR=... $0 down, or: ip link del $UPLINK"
+    fail 3 "the link $UPLINK exists already: a lab of another SIGSRV_LAB_DIR in this network namespace" "SIGSRV_LAB_DIR=... $0 down, or: ip link del $UPLINK"
   need_kernel
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +26,10 @@ from sigsrv.scan.plan import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+CLONE_NEWNET = 0x40000000  # unshare(2)
 STATES = {  # in namespaces, in virtual machines
-    "ns": Path(os.environ.get("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab")),
-    "vm": Path(os.environ.get("SIGSRV_VM_LAB_DIR", "/var/tmp/sigsrv-vm-lab")),
+    "ns": ("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab"),
+    "vm": ("SIGSRV_VM_LAB_DIR", "/var/tmp/sigsrv-vm-lab"),
 }
 CERTIFICATES = {
     "CLUSTER_CRT": ("sigsrv", "/var/lib/incus/cluster.crt"),
@@ -44,7 +47,8 @@ class Lab:
     @property
     def files(self) -> Path:
         """Where its ssh_config, known_hosts and site.yaml are."""
-        return ROOT / "lab" / ("" if self.kind == "ns" else self.kind)
+        default = ROOT / "lab" / ("" if self.kind == "ns" else self.kind)
+        return Path(os.environ.get("SIGSRV_LAB_FILES", default)) if self.kind == "ns" else default
 
     @property
     def site(self) -> Path:
@@ -56,7 +60,7 @@ class Lab:
 
     @property
     def state(self) -> Path:
-        return STATES[self.kind]
+        return Path(os.environ.get(*STATES[self.kind]))
 
     @property
     def slowness(self) -> int:
@@ -128,6 +132,20 @@ _CHOSEN: list[Lab] = []  # the one of this run, from its --lab
 
 def pytest_configure(config: pytest.Config) -> None:
     _CHOSEN[:] = [Lab(config.getoption("--lab"))]
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and os.geteuid() == 0:
+        lab_of_its_own(worker)
+
+
+def lab_of_its_own(worker: str) -> None:
+    """Give a worker of pytest-xdist a network namespace, and names for a lab in it: so each has a lab, at the same time."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise pytest.UsageError(f"no right to make a network namespace: {os.strerror(ctypes.get_errno())}")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    os.environ["SIGSRV_LAB_DIR"] = f"/var/tmp/sigsrv-lab-{worker}"
+    os.environ["SIGSRV_LAB_FILES"] = f"/var/tmp/sigsrv-lab-{worker}-files"
+    os.environ["TMPDIR"] = tempfile.tempdir = f"/var/tmp/sigsrv-tmp-{worker}"
+    Path(tempfile.tempdir).mkdir(mode=0o700, exist_ok=True)
 
 
 def chosen() -> Lab:
@@ -138,19 +156,25 @@ def chosen() -> Lab:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the other lab alone can show: ``@pytest.mark.lab("vm")``, and faults that say so.
 
-    On emulated machines a fault alone takes five minutes: there test_faults_together has them, unless each was asked for.
+    Faults are tried together, as test_faults_together and test_pairs_together have them; with ``--every-fault`` each by itself instead.
     """
-    kind = chosen().kind
-    kept, others = [], []
-    for item in items:
+    kind, alone = chosen().kind, config.getoption("--every-fault")
+    kept: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in (item for item in items if item.get_closest_marker("lab")):
         only = {name for mark in item.iter_markers("lab") for name in mark.args}
-        case = getattr(item, "callspec", None) and item.callspec.params.get("case")
-        only |= set(getattr(case, "labs", ()))
-        if kind == "vm" and case and not config.getoption("--every-fault"):
-            only = {"ns"}
-        (others if only and kind not in only else kept).append(item)
-    items[:] = kept
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        case, group = parameters.get("case"), parameters.get("group")
+        fits = kind in (case.labs if case else [group.lab] if group else only or [kind])
+        (kept if fits and (alone if case else not (alone and group)) else others).append(item)
+    items[:] = [item for item in items if item not in set(others)]
     config.hook.pytest_deselected(items=others)
+    # Each file, and each group of faults, goes to one worker of pytest-xdist: what a test leaves behind is what the next one finds.
+    smoke = "smoke" in (config.option.markexpr or "")
+    for item in kept:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        name = "lab" if smoke else f"{item.path.stem} {parameters.get('group', '')}"
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 def verdicts(run: Run) -> dict[str, str]:

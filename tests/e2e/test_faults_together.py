@@ -1,81 +1,146 @@
-"""The faults of the virtual machines, several at a time: each is found, and nothing else is.
+"""The faults of a lab, several at a time: each is found, and nothing else is.
 
-A scan of emulated machines takes a minute. Faults that have nothing to do with each other are made together, so that one scan shows all of
-them: the difference to the clean list must be theirs, no more and no less. ``--every-fault`` tries each alone.
+Faults that have nothing to do with each other are made together, so that one scan shows all of them: the difference to the clean list
+must be theirs, no more and no less. ``--every-fault`` tries each alone.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.e2e.conftest import Lab, named, state_of, verdicts
-from tests.e2e.test_faults import CASES, difference
+from tests.e2e.cases import Group
+from tests.e2e.conftest import named, verdicts
+from tests.e2e.test_faults import CASES, difference, proven, unchanged
 
-pytestmark = pytest.mark.lab("vm")
+pytestmark = pytest.mark.lab
 
-GROUPS = {
-    "systemd, ZFS and VLANs": (
-        "scrub-old-minisrv",
-        "scrub-never-sigsrv",
-        "vlan-wrong-id-minisrv",
-        "vlan-address-minisrv",
-        "mtu-small-minisrv",
-        "zpool-degraded-minisrv",
-        "zpool-full-minisrv",
-        "zpool-checksums-sigsrv",
-        "unit-failed-minisrv",
-        "incus-disabled-minisrv",
-        "ssh-passwords-minisrv",
-        "admin-user-minisrv",
-        "reboot-due-minisrv",
-        "disk-full-sigsrv",
-        "updates-pending-sigsrv",
-        "bridge-unknown-minisrv",
+__all__ = ["proven", "unchanged"]
+
+SMOKE = {"families": pytest.mark.smoke}
+GROUPS = [
+    Group(  # one of each family
+        "families",
+        "ns",
+        (
+            "acl-empty-minisrv",
+            "certificate-weak-sigsrv",
+            "warning-sigsrv",
+            "updates-pending-sigsrv",
+            "image-foreign-minisrv",
+            "raw-profile-sigsrv",
+            "bridge-address-sigsrv",
+            "pool-config-sigsrv",
+            "project-foreign-sigsrv",
+            "backup-old-sigsrv",
+            "acl-by-hand-minisrv",
+        ),
     ),
-    "damage, the clock and full disks": (
-        "clock-wrong-minisrv",
-        "vlan-detached-minisrv",
-        "port-foreign-minisrv",
-        "zpool-errors-minisrv",
-        "root-full-minisrv",
-        "overloaded-minisrv",
-        "lists-old-minisrv",
-        "bridge-address-sigsrv",
-        "network-services-sigsrv",
-        "pool-config-sigsrv",
-        "member-manual-minisrv",
+    Group(
+        "hosts, access and images",
+        "ns",
+        (
+            "users-admitted-sigsrv",
+            "certificate-unrestricted-sigsrv",
+            "overloaded-minisrv",
+            "disk-full-sigsrv",
+            "lists-old-minisrv",
+            "reboot-due-minisrv",
+            "image-old-sigsrv",
+            "acl-open-sigsrv",
+            "network-foreign-sigsrv",
+            "firewall-off-minisrv",
+        ),
     ),
-    "firewalls and links": (
-        "vlan-down-minisrv",
-        "vlan-not-persisted-minisrv",
-        "network-foreign-sigsrv",
-        "ruleset-flushed-minisrv",  # the last: a change of a network loads its rules anew
+    Group(
+        "instances, projects and volumes",
+        "ns",
+        (
+            "nic-unfiltered-sigsrv",
+            "project-features-minisrv",
+            "project-unlimited-sigsrv",
+            "restriction-bypassed-minisrv",
+            "volume-unused-minisrv",
+            "volume-unlimited-minisrv",
+            "acl-shadowed-minisrv",
+        ),
     ),
-    "a lost disk and rules by hand": (
-        "pool-lost-minisrv",
-        "vlan-wrong-bridge-minisrv",
-        "vlan-detached-sigsrv",
-        "bridge-unfiltered-minisrv",
-        "acl-by-hand-minisrv",
-        "firewall-off-minisrv",
+    Group(
+        "links and pools",
+        "ns",
+        ("nic-unmanaged-minisrv", "vlan-wrong-bridge-minisrv", "pool-full-minisrv", "volume-shared-minisrv"),
     ),
-    "after a reboot": ("vlan-lost-minisrv", "apparmor-off-minisrv"),
-}
-BY_NAME = {str(case): case for case in CASES if "vm" in case.labs}
+    Group("a bridge without a filter", "ns", ("bridge-unfiltered-minisrv", "ruleset-flushed-minisrv")),
+    Group("a member away", "ns", ("member-evacuated-minisrv",)),
+    Group(
+        "systemd, ZFS and VLANs",
+        "vm",
+        (
+            "scrub-old-minisrv",
+            "scrub-never-sigsrv",
+            "vlan-wrong-id-minisrv",
+            "vlan-address-minisrv",
+            "mtu-small-minisrv",
+            "zpool-degraded-minisrv",
+            "zpool-full-minisrv",
+            "zpool-checksums-sigsrv",
+            "unit-failed-minisrv",
+            "incus-disabled-minisrv",
+            "ssh-passwords-minisrv",
+            "admin-user-minisrv",
+            "reboot-due-minisrv",
+            "disk-full-sigsrv",
+            "updates-pending-sigsrv",
+            "bridge-unknown-minisrv",
+        ),
+    ),
+    Group(
+        "damage, the clock and full disks",
+        "vm",
+        (
+            "clock-wrong-minisrv",
+            "vlan-detached-minisrv",
+            "port-foreign-minisrv",
+            "zpool-errors-minisrv",
+            "root-full-minisrv",
+            "overloaded-minisrv",
+            "lists-old-minisrv",
+            "bridge-address-sigsrv",
+            "network-services-sigsrv",
+            "pool-config-sigsrv",
+            "member-manual-minisrv",
+        ),
+    ),
+    Group(
+        "firewalls and links",
+        "vm",
+        (
+            "vlan-down-minisrv",
+            "vlan-not-persisted-minisrv",
+            "network-foreign-sigsrv",
+            "ruleset-flushed-minisrv",  # the last: a change of a network loads its rules anew
+        ),
+    ),
+    Group(
+        "a lost disk and rules by hand",
+        "vm",
+        (
+            "pool-lost-minisrv",
+            "vlan-wrong-bridge-minisrv",
+            "vlan-detached-sigsrv",
+            "bridge-unfiltered-minisrv",
+            "acl-by-hand-minisrv",
+            "firewall-off-minisrv",
+        ),
+    ),
+    Group("after a reboot", "vm", ("vlan-lost-minisrv", "apparmor-off-minisrv")),
+]
+BY_NAME = {str(case): case for case in CASES}
 
 
-@pytest.fixture(scope="module")
-def before(lab: Lab) -> list[dict]:
-    """The state of the hosts that the last test left behind, and the first found: always the same."""
-    run, evidences = lab.scan()
-    assert difference(verdicts(run)) == {}
-    return [state_of(evidences)]
-
-
-@pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
-def test_faults_are_found_side_by_side_and_leave_nothing(lab, before, group):
-    """Each finding of each fault, and no other. What one group leaves behind the next one finds, and the last test."""
-    made = [BY_NAME[name] for name in group]
+@pytest.mark.parametrize("group", [pytest.param(each, marks=SMOKE.get(each.name, ())) for each in GROUPS], ids=str)
+def test_faults_are_found_side_by_side_and_leave_nothing(lab, unchanged, group):
+    """Each finding of each fault, and no other. Healed, the list is clean and the hosts are as they were."""
+    made = [BY_NAME[name] for name in group.names]
     wanted = {named(key): value for case in made for key, value in case.changes.items()}
     try:
         for case in made:
@@ -88,17 +153,16 @@ def test_faults_are_found_side_by_side_and_leave_nothing(lab, before, group):
     assert found == wanted
 
 
-def test_all_healed_the_list_is_clean_and_the_hosts_are_as_they_were(lab, before):
-    """After all of them: no verdict is another one, and nothing that lasts is different."""
-    run, evidences = lab.scan()
+def test_each_fault_that_needs_one_is_in_a_group():
+    """In namespaces what no remediation mends (see test_pairs_together), on virtual machines what only they can have; none twice."""
+    for kind in ("ns", "vm"):
+        names = [name for group in GROUPS if group.lab == kind for name in group.names]
+        alone = {
+            str(case)
+            for case in CASES
+            if case.labs == (kind,) or (kind == "ns" and kind in case.labs and not case.mended)
+        }
 
-    assert difference(verdicts(run)) == {}
-    assert state_of(evidences) == before[0]
-
-
-def test_each_fault_that_the_machines_alone_can_have_is_in_a_group():
-    """And nothing is in two."""
-    names = [name for group in GROUPS.values() for name in group]
-
-    assert len(names) == len(set(names))
-    assert {name for name, case in BY_NAME.items() if case.labs == ("vm",)} <= set(names)
+        assert len(names) == len(set(names))
+        assert {name for name in alone if not BY_NAME[name].mended or kind == "vm"} <= set(names)
+        assert all(kind in BY_NAME[name].labs for name in names)

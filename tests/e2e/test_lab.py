@@ -135,6 +135,7 @@ def test_down_leaves_nothing_and_up_twice_changes_nothing(lab_down):
 
 
 @root
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("after_s", "sent", "status"), [(1.0, signal.SIGTERM, 143), (6.0, signal.SIGINT, 130)])
 def test_interrupted_up_takes_itself_down(lab_down, after_s, sent, status):
     """Interrupted early or late, up leaves no process, mount, cgroup, link or file."""

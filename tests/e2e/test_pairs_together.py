@@ -1,21 +1,21 @@
-"""The remediations on the virtual machines: several findings by one run, each step proven; undone by one run; then all is as it was.
+"""The remediations on a lab: several findings by one run, each step proven; undone by one run; then all is as it was.
 
-A scan of emulated machines takes a while, so faults that have nothing to do with each other are made together, as in test_faults_together.
-``--every-fault`` tries each alone.
+Faults that have nothing to do with each other are made together, as in test_faults_together. ``--every-fault`` tries each alone.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from tests.e2e.cases import Group
 from tests.e2e.test_faults import proven, unchanged
 from tests.e2e.test_pairs import MENDED, put_right_and_undone
 
-pytestmark = pytest.mark.lab("vm")
+pytestmark = pytest.mark.lab
 
 __all__ = ["proven", "unchanged"]
 
-GROUPS = {
+_TOGETHER = {
     "the server, accounts and projects": (
         "listen-anywhere-minisrv",
         "admin-user-minisrv",
@@ -70,15 +70,31 @@ GROUPS = {
         "idmap-shared-minisrv",
     ),
 }
-BY_NAME = {str(case): case for case in MENDED if "vm" in case.labs}
+BY_NAME = {str(case): case for case in MENDED}
+_ALONE = (
+    "vlan-detached-minisrv",
+    "link-down-minisrv",
+)  # in namespaces: the one is the smoke test's, the other shows on both hosts
+GROUPS = [
+    *(Group(name, "vm", names) for name, names in _TOGETHER.items()),
+    *(Group(name, "ns", (name,)) for name in _ALONE),
+    *(
+        Group(name, "ns", tuple(each for each in names if "ns" in BY_NAME[each].labs and each not in _ALONE))
+        for name, names in _TOGETHER.items()
+    ),
+]
+SMOKE = {"vlan-detached-minisrv": pytest.mark.smoke}
 
 
-@pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
+@pytest.mark.parametrize("group", [pytest.param(each, marks=SMOKE.get(each.name, ())) for each in GROUPS], ids=str)
 def test_several_findings_are_put_right_by_one_run_and_undone_by_another(lab, unchanged, tmp_path, group):
     """Found exactly, planned, applied, verified one by one, nothing left to do, undone: the evidence is equal. Healed: clean."""
-    put_right_and_undone(lab, tmp_path, [BY_NAME[name] for name in group])
+    put_right_and_undone(lab, tmp_path, [BY_NAME[name] for name in group.names])
 
 
-def test_each_remediation_of_the_machines_is_in_one_group():
+@pytest.mark.parametrize("kind", ["ns", "vm"])
+def test_each_remediation_of_a_lab_is_in_one_group(kind):
     """None is forgotten, and none is in two."""
-    assert sorted(name for group in GROUPS.values() for name in group) == sorted(BY_NAME)
+    names = [name for group in GROUPS if group.lab == kind for name in group.names]
+
+    assert sorted(names) == sorted(name for name, case in BY_NAME.items() if kind in case.labs)

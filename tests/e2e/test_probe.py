@@ -109,6 +109,7 @@ def differing(run: Run) -> dict[str, str]:
     }
 
 
+@pytest.mark.smoke
 def test_frames_show_that_the_clean_hosts_reach_each_other_and_isolate_users(lab):
     """Each bridge carries ARP both ways, and full packets where that can be shown; no user's ping reaches another. All else is as ever."""
     run, _ = probed(lab)

@@ -33,6 +33,7 @@ def copied_site(lab: Lab, folder: Path, **host_changes: dict) -> Path:
     return path
 
 
+@pytest.mark.smoke
 def test_the_clean_lab_gives_the_reviewed_list(lab, tmp_path):
     """The command of the README, literally, finds exactly what a person reviewed; its report and findings are there."""
     argv = ["pytest", "checks", "--hosts=sigsrv,minisrv", f"--ssh-config={lab.ssh_config}", f"--site={lab.site}"]

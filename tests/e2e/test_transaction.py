@@ -203,7 +203,7 @@ def test_a_fix_that_spoils_another_policy_is_undone(detached, journal):
     assert states[-1] == "undone"
 
 
-@pytest.mark.parametrize("finding", [FINDING, "INST-013@sigsrv/default/svc-a"])
+@pytest.mark.parametrize("finding", [pytest.param(FINDING, marks=pytest.mark.smoke), "INST-013@sigsrv/default/svc-a"])
 def test_whoever_applies_it_is_killed_and_the_host_undoes_it(lab, tmp_path, finding):
     """SIGKILL between apply and confirm: within the time given the host is in its old state; the next run writes that, and goes on."""
     journal = tmp_path / "journal.sqlite"

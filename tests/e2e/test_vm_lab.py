@@ -82,6 +82,7 @@ def test_a_fault_that_the_lab_can_t_have_is_refused(lab):
     assert "--lab=ns link-down minisrv" in refused.stderr
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("after_s", "sent", "status"), [(1.0, signal.SIGTERM, 143), (6.0, signal.SIGINT, 130)])
 def test_down_and_an_interrupted_up_leave_nothing_and_the_next_up_goes_on_from_the_saved_state(
     lab, after_s, sent, status

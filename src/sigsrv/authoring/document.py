@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import jsonschema
 import yaml
 
 from sigsrv.collect import urls
@@ -56,6 +57,22 @@ def document() -> dict[str, Any]:
     found = json.loads(_document())
     assert isinstance(found, dict)
     return found
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads(data.schema("examples").read_text(encoding="utf-8")))
+
+
+def mistake(content: Mapping[str, Any]) -> str:
+    """Where a document, after a change, is not of its form, and what is wrong there; "" where it is."""
+    found = next(iter(sorted(_validator().iter_errors(content), key=lambda each: each.json_path)), None)
+    if found is None:
+        hosts = [host["name"] for host in content["site"]["hosts"]]
+        return next(
+            (f"/{host}: the site has this host, and the document does not" for host in hosts if host not in content), ""
+        )
+    return f"/{'/'.join(str(part) for part in found.absolute_path)}: {found.message[:200]}"
 
 
 def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:

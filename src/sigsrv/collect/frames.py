@@ -19,12 +19,12 @@ from typing import Any
 
 from sigsrv.collect import frames_script as scripts
 from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.collect.frames_script import ID
 from sigsrv.collect.probes import Probe
 from sigsrv.collect.running import probed
 from sigsrv.collect.session import OPEN, ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 
-ID = "frames"
 COMMAND = "frames between throw-away namespaces"
 PHASE_S = 30  # for each of the three phases, unless a host has more time for everything
 _IP_ICMP = 28  # bytes of a packet that are not ping's own

@@ -15,6 +15,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 PREFIX = "sgp"  # of the host's ends: sgp and eight hexadecimal digits
+ID = "frames"  # of the probe that what came back is kept as
 ALIAS = "sigsrv-probe until"  # and the second, since the epoch, by which the host has taken it away
 _MARK = "SIGSRV_PROBE"
 TOOLS = ("ip", "nsenter", "unshare", "setsid", "ping", "sleep", "grep", "tr", "readlink")

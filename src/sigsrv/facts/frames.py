@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.collect.frames import ID
+from sigsrv.collect.frames_script import ID
 from sigsrv.facts.reading import boolean_of, integer, mapping, parsed, reading, refuse, rows, string, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 

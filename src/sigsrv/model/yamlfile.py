@@ -54,12 +54,21 @@ def load(path: Path, before: str = "") -> Located:
 
     before: a top-level key, as ``examples:``; where it is the last one, only what stands before it is read.
     """
+    source = _text(path)
+    return parse(_head(source, before) if before else source, path)
+
+
+def load_all(path: Path) -> list[Located]:
+    """Read each YAML document of a file. Raises as ``load``."""
+    return _parsed(_text(path), path)
+
+
+def _text(path: Path) -> str:
     try:
-        source = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "not UTF-8"
         raise UsageError(f"{path}: {reason}") from cause
-    return parse(_head(source, before) if before else source, path)
 
 
 def _head(source: str, key: str) -> str:
@@ -70,13 +79,22 @@ def _head(source: str, key: str) -> str:
 
 def parse(source: str, path: Path) -> Located:
     """Read one YAML document from its text. path: what mistakes are told of. Raises as ``load``."""
+    found = _parsed(source, path)
+    if len(found) > 1:
+        raise UsageError(f"{found[1].where()}: a second document, and one is wanted here", "take out the line ---")
+    return found[0] if found else Located(path, None, {})
+
+
+def _parsed(source: str, path: Path) -> list[Located]:
+    found = []
     try:
         loader = _Loader(source)
-        node = loader.get_single_node()
-        lines: dict[_Path, int] = {}
-        if node is not None:
+        while loader.check_node():
+            node = loader.get_node()
+            lines: dict[_Path, int] = {}
             _walk(path, node, (), lines, frozenset())
-        return Located(path, None if node is None else loader.construct_document(node), lines)
+            found.append(Located(path, loader.construct_document(node), lines))
+        return found
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         line = mark.line + 1 if mark else 1

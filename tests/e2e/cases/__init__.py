@@ -20,3 +20,15 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.host}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Faults that have nothing to do with each other, and so can be made together. names: of cases, as they print."""
+
+    name: str
+    lab: str  # where they are: ns or vm
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.lab}, {self.name}"

@@ -1,0 +1,128 @@
+"""The tests in parts: what ``make test``, ``make test-lab`` and ``make test-all`` run.
+
+Each part is a run of pytest of its own, with its own result, and takes less than an hour. CONTRIBUTING.md says what is proven where.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+E2E = Path("tests/e2e")
+WORKERS = 4  # most tests wait: for a timer of a host, a time limit, a daemon
+LABS = 3  # that are up at the same time, each in a network namespace of its own
+
+
+@dataclass(frozen=True)
+class Part:
+    """what: in a line; minutes: on two cores, once set up; runs: the arguments of pytest, run by run; root: it needs root."""
+
+    what: str
+    minutes: int
+    runs: tuple[tuple[str, ...], ...]
+    root: bool = True
+
+
+def _e2e(*files: str) -> tuple[str, ...]:
+    return tuple(str(E2E / f"test_{name}.py") for name in files)
+
+
+_BY_ITSELF = ("lab", "wheel_install")  # counts what is on this machine; needs its network
+_TOGETHER = ("-n", str(LABS), "--dist", "loadgroup")
+_QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadgroup", "-m")
+_VM = ("--lab=vm",)
+
+PARTS = {
+    "quick": Part("unit tests; as root also a smoke test of the lab", 5, ((*_QUICK, "not lab or smoke"),), root=False),
+    "lab": Part(
+        "the whole namespace lab; faults and remediations in groups",
+        15,
+        (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _e2e(*_BY_ITSELF)), *_TOGETHER)),
+    ),
+    "faults-alone": Part(
+        "namespace lab: each fault by itself, found exactly", 10, ((*_e2e("faults"), "--every-fault"),)
+    ),
+    "remediations-alone": Part(
+        "namespace lab: each remediation by itself, applied and undone", 45, ((*_e2e("pairs"), "--every-fault"),)
+    ),
+    "vm-scan": Part(
+        "virtual machines: scans, ways to a host, the draft of a site",
+        55,
+        ((*_e2e("vm_lab", "scan", "ways", "init", "secrets", "connectivity"), *_VM),),
+    ),
+    "vm-faults": Part("virtual machines: faults, in groups", 45, ((*_e2e("faults", "faults_together"), *_VM),)),
+    "vm-frames": Part("virtual machines: frames, ACLs, outages", 45, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
+    "vm-remediate": Part(
+        "virtual machines: the command, transactions, power cuts",
+        50,
+        ((*_e2e("remediate", "transaction", "power"), *_VM),),
+    ),
+    "vm-remediations-1": Part(
+        "virtual machines: remediations of servers, accounts, projects",
+        40,
+        ((*_e2e("pairs_together"), *_VM, "-k", "server"),),
+    ),
+    "vm-remediations-2": Part(
+        "virtual machines: remediations of networks and links",
+        40,
+        ((*_e2e("pairs_together"), *_VM, "-k", "networks or links"),),
+    ),
+    "vm-remediations-3": Part(
+        "virtual machines: remediations of instances and profiles",
+        50,
+        ((*_e2e("pairs_together"), *_VM, "-k", "instances or profiles"),),
+    ),
+}
+
+
+def run(name: str) -> tuple[int, float]:
+    """Run a part. Returns the first exit status that is not 0, and the seconds that it took."""
+    began, status = time.monotonic(), 0
+    for arguments in PARTS[name].runs:
+        if name == "quick" and os.geteuid() != 0:
+            arguments = tuple("not lab" if each == "not lab or smoke" else each for each in arguments)
+        done = subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, check=False)
+        status = status or done.returncode
+    return status, time.monotonic() - began
+
+
+def left_out(names: list[str]) -> str:
+    """What was not run, how long it takes, and the command."""
+    others = {name: part for name, part in PARTS.items() if name not in names}
+    lines = ["", "not run:"] if others else []
+    if names == ["quick"] and os.geteuid() != 0:
+        lines.append("  smoke         1 min   the lab's smoke test, which needs root: sudo make test")
+    for name, part in others.items():
+        command = "make test-lab" if name == "lab" else f"make test-part PART={name}"
+        lines += [f"  {name:<19} {part.minutes:>3} min  {part.what}", f"  {'':<19}          {command}"]
+    return "\n".join([*lines, "all of it: make test-all"] if others else lines)
+
+
+def main() -> int:
+    """Run the parts that are named; all, where none is. Returns the exit status: 0 passed, 1 something failed, 2 wrong use."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", help=", ".join(PARTS))
+    names = parser.parse_args().part or list(PARTS)
+    if unknown := [name for name in names if name not in PARTS]:
+        parser.error(f"no such part: {unknown[0]}; there are {', '.join(PARTS)}")
+    if os.geteuid() != 0 and (roots := [name for name in names if PARTS[name].root]):
+        parser.error(f"{roots[0]} needs root: the lab is made of namespaces or virtual machines")
+    results = {}
+    for name in names:
+        print(f"part {name}: {PARTS[name].what}", flush=True)
+        results[name] = run(name)
+    print()
+    for name, (status, seconds) in results.items():
+        print(f"{name}: {'passed' if status == 0 else f'failed, pytest ended with {status}'} in {seconds:.0f} s")
+    print(left_out(names))
+    return int(any(status for status, _ in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

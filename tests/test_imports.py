@@ -1,0 +1,101 @@
+"""What a command imports: who asks for a version does not wait for an HTTP library. Counted in modules, which no machine is slow at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ASKS_HOSTS = {"pylxd", "testinfra", "requests", "urllib3", "pytest", "ruamel"}
+CODE = """\
+import contextlib, io, json, sys
+from {module} import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main({arguments})
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def imported(module: str, *arguments: str, cwd: Path) -> set[str]:
+    """The modules that a process has imported when a command is over."""
+    code = CODE.format(module=module, arguments=list(arguments))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("SIGSRV", "COV"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=kept, capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "most", "never"),
+    [
+        (("--version",), 150, ASKS_HOSTS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
+        (("--help",), 150, ASKS_HOSTS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
+        (("policies", "list"), 270, ASKS_HOSTS | {"jinja2", "cryptography", "jsonpatch", "sigsrv.facts"}),
+        (("explain", "NET-001"), 420, ASKS_HOSTS | {"jsonpatch"}),
+        (("demo", "--report-dir", "out"), 430, ASKS_HOSTS | {"jsonpatch"}),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)
+def test_a_command_imports_no_more_than_it_needs(tmp_path, arguments, most, never):
+    """A bound on their number, and none of those that take long and serve another command."""
+    found = imported("sigsrv.commands.main", *arguments, cwd=tmp_path)
+
+    assert never & found == set()
+    assert len(found) <= most
+
+
+def test_the_face_for_authors_of_checks_is_what_the_engine_uses():
+    """The same objects, and each name of it is there."""
+    import sigsrv
+    from sigsrv.facts.hosts import ClusterFacts, HostFacts
+    from sigsrv.judge.require import Require, policy
+    from sigsrv.model.finding import finding_id
+    from sigsrv.model.site import Site
+
+    assert {name: getattr(sigsrv, name) for name in sigsrv.__all__} == {
+        "ClusterFacts": ClusterFacts,
+        "HostFacts": HostFacts,
+        "Require": Require,
+        "Site": Site,
+        "finding_id": finding_id,
+        "policy": policy,
+    }
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = sigsrv.nothing
+    with pytest.raises(ImportError):
+        exec("from sigsrv import nothing")
+
+
+def test_another_project_s_pytest_run_imports_nothing_of_ours(tmp_path):
+    """The environment has sigsrv, and its tests have nothing to do with it: no module, no option, no line of output."""
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n\n\ndef test_theirs(pytestconfig):\n"
+        "    assert [name for name in sys.modules if name.partition('.')[0] == 'sigsrv'] == []\n"
+        "    assert [name for name in vars(pytestconfig.option) if 'sigsrv' in name] == []\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_theirs.py"]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
+
+    done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stdout
+    assert "sigsrv" not in done.stdout
+
+
+def test_sigsrv_pytest_runs_the_shipped_checks_from_anywhere(tmp_path):
+    """What ``pytest checks`` is in a checkout: the same verdicts; other arguments are pytest's."""
+    command = [Path(sys.executable).parent / "sigsrv", "pytest", "-q", "-p", "no:cacheprovider", "--evidence=demo"]
+    command += ["--report-dir=out", "-m", "critical"]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "SIGSRV"))}
+
+    done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "-m critical" in done.stdout
+    found = json.loads((tmp_path / "out" / "latest" / "findings.json").read_text())["findings"]
+    assert {finding["severity"] for finding in found} == {"critical"}
