@@ -21,7 +21,6 @@ test: setup-dev
 	@$(BIN)/python tests/parts.py quick
 
 test-lab: setup-dev
-	@lab/lab install
 	@$(BIN)/python tests/parts.py lab
 
 test-all: setup-dev

@@ -41,7 +41,7 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Programs that the test starts get Ctrl-C, also where the shell ignores it (in the background, under nohup): they would inherit that."""
+    """Programs that the test starts get Ctrl-C, also where the shell of `make test` ignores it (in the background, under nohup)."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -84,6 +84,8 @@ PARTS = {
 def run(name: str) -> tuple[int, float]:
     """Run a part. Returns the first exit status that is not 0, and the seconds that it took."""
     began, status = time.monotonic(), 0
+    if os.geteuid() == 0:  # now: where a test's lab is, no package can be fetched. Where it can't be, the lab says why
+        subprocess.run(["lab/lab", "install"], cwd=ROOT, check=False)
     for arguments in PARTS[name].runs:
         if name == "quick" and os.geteuid() != 0:
             arguments = tuple("not lab" if each == "not lab or smoke" else each for each in arguments)

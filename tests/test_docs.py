@@ -7,10 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from sigsrv.authoring.cases import Case, judge
+from sigsrv.judge import catalogue
 from sigsrv.model import policy
 from sigsrv.remediate.planning import Choice, Proposal, Step, as_dict
 from sigsrv.report.policy_table import FAMILIES, by_family
+from tests.parts import PARTS
 from tests.report_sample import make_run
 from tests.test_remediate_journal import FAILING, FIX
 
@@ -64,6 +68,7 @@ def test_the_page_of_findings_json_names_each_of_its_keys():
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/design.md",
+        "docs/cases.md",
         "docs/decisions.md",
         "docs/policies.md",
         "docs/findings.md",
@@ -85,7 +90,7 @@ def test_the_makefile_has_the_targets_that_are_promised():
     """demo, test, check, lab and lab-down are there."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    assert {"demo", "test", "check", "lab", "lab-down"} <= targets
+    assert {"demo", "test", "test-lab", "test-all", "check", "lab", "lab-down"} <= targets
 
 
 def test_the_page_of_the_plan_names_each_of_its_keys():
@@ -98,3 +103,45 @@ def test_the_page_of_the_plan_names_each_of_its_keys():
     assert set(rows) == set(plan)
     told = set(re.findall(r"`(\w+)`", rows["steps"]))
     assert told == set(plan["steps"][0]) | set(plan["steps"][0]["undone_by_host"])
+
+
+def test_the_examples_of_the_design_page_are_the_repository_s_own():
+    """Word for word: a file of a policy, and a check."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    paths = [*(ROOT / "policies").rglob("*.yaml"), *(ROOT / "checks").glob("*.py")]
+    sources = [path.read_text(encoding="utf-8") for path in paths]
+    shown = re.findall(r"^```(?:yaml|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+    assert len(shown) == 2
+    assert [block for block in shown if not any(block in source for source in sources)] == []
+
+
+def test_the_case_of_the_page_of_cases_is_right():
+    """What a stranger copies first is judged as the page says."""
+    page = (ROOT / "docs" / "cases.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    content = yaml.safe_load(block)
+
+    case = Case(content["name"], content["kind"], content["change"], content["right"], "docs/cases.md")
+
+    assert judge(case, catalogue.load()).is_right
+
+
+def test_contributing_names_every_part_of_the_tests():
+    """And the minutes that the table of parts has."""
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## What is proven where")[2]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    told = {}
+    for names, _, minutes in rows:
+        if parts := _parts(names):
+            told |= dict(zip(parts, re.findall(r"\d+", minutes), strict=True))
+
+    assert told == {name: str(part.minutes) for name, part in PARTS.items()}
+
+
+def _parts(cell: str) -> list[str]:
+    """The names of parts in a cell of the table; ``-2`` is short for the last name with another number."""
+    found: list[str] = []
+    for name in re.findall(r"`([a-z0-9-]+)`", cell):
+        found.append(f"{found[-1][:-2]}{name}" if name.startswith("-") else name)
+    return found

@@ -34,7 +34,7 @@ join_cgroups() { # HOST: make them and move the calling (sub)shell there
 
 start_host() { # HOST
   local host=$1 dir=$STATE/$1 addresses
-  mkdir -p "$dir"/{etc,etc.work,home,incus,log,root/.ssh,sshkeys}
+  mkdir -p "$dir"/{etc,etc.work,home,incus,log,root/.ssh,sigsrv,sshkeys}
   chmod 700 "$dir/root" "$dir/root/.ssh"
   chmod 711 "$dir/incus"
   cp "$STATE/id.pub" "$dir/root/.ssh/authorized_keys"

@@ -139,8 +139,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def lab_of_its_own(worker: str) -> None:
     """Give a worker of pytest-xdist a network namespace, and names for a lab in it: so each has a lab, at the same time."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise pytest.UsageError(f"no right to make a network namespace: {os.strerror(ctypes.get_errno())}")
+    if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
+        return  # where that is not allowed no lab starts either, and it says why
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ["SIGSRV_LAB_DIR"] = f"/var/tmp/sigsrv-lab-{worker}"
     os.environ["SIGSRV_LAB_FILES"] = f"/var/tmp/sigsrv-lab-{worker}-files"

@@ -1,6 +1,6 @@
 """The lab itself: what it brings up it takes down again, and it says what is wrong in one line.
 
-Room: tests/e2e. Talks to lab/lab and lab/fault as a user does, as subprocesses. It ends with the lab as it
+Talks to lab/lab and lab/fault as a user does, as subprocesses. It ends with the lab as it
 found it: up where it was up.
 """
 

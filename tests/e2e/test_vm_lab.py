@@ -1,6 +1,6 @@
 """The lab of virtual machines itself: it goes on from its saved state, leaves nothing, and its two machines are what they claim to be.
 
-Room: tests/e2e. Talks to lab/lab as a user does. It ends with the lab as it found it.
+Talks to lab/lab as a user does. It ends with the lab as it found it.
 """
 
 from __future__ import annotations

@@ -91,3 +91,14 @@ def test_the_installed_wheel_lists_what_a_script_puts_right_and_shows_the_script
     assert f"  sigsrv-remediate {finding}\n" in listed.stdout
     assert (planned.returncode, planned.stderr) == (0, "")
     assert "ip link set" in planned.stdout
+
+
+def test_the_installed_wheel_shows_the_policies_as_tests(lab: Lab, run, tmp_path):
+    """sigsrv pytest is what pytest checks is in a checkout; an ordinary pytest run of that environment loads nothing of sigsrv."""
+    shown = run("sigsrv", "pytest", "-q", "-p", "no:cacheprovider", "--site", str(lab.site))
+    other = run("pytest", "--help")
+
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert (tmp_path / "state" / "sigsrv" / "runs" / "latest" / "report.html").exists()
+    assert other.returncode == 0
+    assert "sigsrv" not in other.stdout
