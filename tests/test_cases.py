@@ -97,6 +97,7 @@ def test_a_change_that_can_t_be_judged_is_wrong_with_its_reason(tmp_path, change
 
     assert done.returncode == 1
     assert f"    {said}" in done.stdout
+    assert "    NET-001@sigsrv/sigsrvbr0: now no finding, right pass\n" in done.stdout
     assert done.stdout.endswith("control      1      1\n2 cases: 1 wrong\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -98,3 +99,15 @@ def test_a_quiet_run_says_its_verdict_and_its_waivers_or_nothing():
     assert text.quiet(make_run([ok()], OK_HOSTS, USES)).startswith(
         "sigsrv-infra: Compliant\n\nWaivers to look at: 1 ex"
     )
+
+
+def test_every_hidden_character_is_found_though_most_texts_are_not_read_letter_by_letter():
+    """Of all characters that there are: none that is hidden is taken for printable."""
+    taken = [
+        chr(code) for code in range(sys.maxunicode + 1) if words.is_plain(chr(code)) and words.is_hidden(chr(code))
+    ]
+
+    assert taken == []
+    assert words.is_plain("eine Brücke, 橋: ok")
+    assert not words.is_plain("a\u202eb")
+    assert words.is_plain("a\tb\n", keep="\n\t")

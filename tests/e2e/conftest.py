@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -128,6 +129,7 @@ class Lab:
 
 
 _CHOSEN: list[Lab] = []  # the one of this run, from its --lab
+_OWN_FOLDERS: list[str] = []  # of a worker with a lab of its own
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -146,6 +148,13 @@ def lab_of_its_own(worker: str) -> None:
     os.environ["SIGSRV_LAB_FILES"] = f"/var/tmp/sigsrv-lab-{worker}-files"
     os.environ["TMPDIR"] = tempfile.tempdir = f"/var/tmp/sigsrv-tmp-{worker}"
     Path(tempfile.tempdir).mkdir(mode=0o700, exist_ok=True)
+    _OWN_FOLDERS.extend((os.environ["SIGSRV_LAB_FILES"], tempfile.tempdir))
+
+
+def pytest_unconfigure() -> None:
+    """Take away what a worker had for itself."""
+    for folder in _OWN_FOLDERS:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def chosen() -> Lab:

@@ -33,8 +33,11 @@ def escaped(character: str) -> str:
 
 
 def is_plain(text: str, keep: str = "") -> bool:
-    """Whether a text is printable ASCII alone, and so has nothing hidden: nearly all of it is, and need not be read letter by letter."""
-    return text.isascii() and text.translate(dict.fromkeys(map(ord, keep))).isprintable()
+    """Whether all of a text is printable: nearly all of it is, and need not be read letter by letter.
+
+    What is hidden is of the Unicode categories C and Z, none of which ``str.isprintable`` lets pass but the blank.
+    """
+    return text.translate(dict.fromkeys(map(ord, keep))).isprintable()
 
 
 def visible(text: str, keep: str = "") -> str:
