@@ -162,6 +162,7 @@ def chosen() -> Lab:
     return _CHOSEN[0]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the other lab alone can show: ``@pytest.mark.lab("vm")``, and faults that say so.
 
