@@ -34,8 +34,8 @@ def _e2e(*files: str) -> tuple[str, ...]:
 
 
 _BY_ITSELF = ("lab", "wheel_install")  # counts what is on this machine; needs its network
-_TOGETHER = ("-n", str(LABS), "--dist", "loadgroup")
-_QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadgroup", "-m")
+_TOGETHER = ("-n", str(LABS), "--dist", "loadscope")
+_QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadscope", "-m")
 _VM = ("--lab=vm",)
 
 PARTS = {

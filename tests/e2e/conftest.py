@@ -162,29 +162,22 @@ def chosen() -> Lab:
     return _CHOSEN[0]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the other lab alone can show: ``@pytest.mark.lab("vm")``, and faults that say so.
 
     Faults are tried together, as test_faults_together and test_pairs_together have them; with ``--every-fault`` each by itself instead.
     """
     kind, alone = chosen().kind, config.getoption("--every-fault")
-    kept: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in (item for item in items if item.get_closest_marker("lab")):
         only = {name for mark in item.iter_markers("lab") for name in mark.args}
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         case, group = parameters.get("case"), parameters.get("group")
         fits = kind in (case.labs if case else [group.lab] if group else only or [kind])
-        (kept if fits and (alone if case else not (alone and group)) else others).append(item)
+        if not fits or (not alone if case else alone and group):
+            others.append(item)
     items[:] = [item for item in items if item not in set(others)]
     config.hook.pytest_deselected(items=others)
-    # Each file, and each group of faults, goes to one worker of pytest-xdist: what a test leaves behind is what the next one finds.
-    smoke = "smoke" in (config.option.markexpr or "")
-    for item in kept:
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        name = "lab" if smoke else f"{item.path.stem} {parameters.get('group', '')}"
-        item.add_marker(pytest.mark.xdist_group(name))
 
 
 def verdicts(run: Run) -> dict[str, str]:
