@@ -191,10 +191,21 @@ def test_probes_tells_what_probe_runs_and_sudoers_allows_none_of_it():
     assert not any(tool in allowed for tool in ("unshare", "nsenter", "ping"))
 
 
-@pytest.mark.parametrize("command", [("sigsrv",), ("sigsrv", "scan"), ("sigsrv", "waive"), ("sigsrv-remediate",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sigsrv",
+        "sigsrv scan",
+        "sigsrv pytest",
+        "sigsrv waive",
+        "sigsrv policies try",
+        "sigsrv demo",
+        "sigsrv-remediate",
+    ],
+)
 def test_help_ends_with_the_exit_statuses_and_fits_a_terminal(command):
     """--help says what the command does, its options and its exit statuses, within 80 columns."""
-    done = run(*command, "--help", COLUMNS="80")
+    done = run(*command.split(), "--help", COLUMNS="80")
 
     assert done.returncode == 0
     assert "exit status: 0" in done.stdout

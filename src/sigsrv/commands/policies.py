@@ -10,7 +10,7 @@ _COMMANDS = {
     "list": "a line for each policy",
     "lint": "every mistake in the files of the policies, with file and line",
     "test": "the policies' own examples",
-    "try": "what would they say if: cases of your own, a change and the verdicts",
+    "try": "judge cases: a change, and the verdicts that are right",
     "docs": "the policies as a page of Markdown",
 }
 

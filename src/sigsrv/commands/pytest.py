@@ -20,8 +20,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--policies. To see all arguments: sigsrv pytest -q --help"
     )
     parser.epilog = (
-        "exit status: pytest's: 0 compliant, 1 findings, or something unknown, 4 wrong\n"
-        "  use, 5 nothing selected, or nothing judged\n"
+        "exit status: 0 compliant, 1 findings, or something unknown, 4 wrong use,\n"
+        "  5 nothing selected, or nothing judged; others as pytest's\n"
         "example: sigsrv pytest --hosts=sigsrv,minisrv -m critical"
     )
 
