@@ -34,7 +34,7 @@ def _e2e(*files: str) -> tuple[str, ...]:
 
 
 _BY_ITSELF = ("lab", "wheel_install")  # counts what is on this machine; needs its network
-_TOGETHER = ("-n", str(LABS), "--dist", "loadscope")
+_TOGETHER = ("-n", str(LABS), "--dist", "loadscope", "--no-loadscope-reorder")
 _QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadscope", "-m")
 _VM = ("--lab=vm",)
 

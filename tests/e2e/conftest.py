@@ -28,6 +28,12 @@ from sigsrv.scan.plan import prepare
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 CLONE_NEWNET = 0x40000000  # unshare(2)
+LONGEST_FIRST = (
+    "test_pairs_together",
+    "test_transaction",
+    "test_probe",
+    "test_failures",
+)  # else one lab works on alone at the end
 STATES = {  # in namespaces, in virtual machines
     "ns": ("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab"),
     "vm": ("SIGSRV_VM_LAB_DIR", "/var/tmp/sigsrv-vm-lab"),
@@ -178,6 +184,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             others.append(item)
     items[:] = [item for item in items if item not in set(others)]
     config.hook.pytest_deselected(items=others)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else 9)
 
 
 def verdicts(run: Run) -> dict[str, str]:
