@@ -240,9 +240,12 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for host, seen in evidences.items():
         links = json.loads(seen.probes["link"].stdout)
-        kept = ("ifname", "master", "mtu", "flags", "linkmode")
+        kept = ("ifname", "master", "mtu", "linkmode")
         found[f"{host} links"] = {
-            row["ifname"]: {k: row.get(k) for k in kept} | _port_options(row)
+            # NO-CARRIER says again what the absence of LOWER_UP says, a moment later
+            row["ifname"]: {k: row.get(k) for k in kept}
+            | {"flags": {*row["flags"]} - {"NO-CARRIER"}}
+            | _port_options(row)
             for row in links
             if not row["ifname"].startswith(("veth", "tap"))
         }
