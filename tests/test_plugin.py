@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -245,3 +246,16 @@ def test_frames_and_saved_evidence_are_wrong_use(tmp_path):
     assert done.returncode == 4
     assert "--probe: evidence that was saved sends no frames" in done.stdout + done.stderr
     assert found == {}
+
+
+def test_where_sigsrv_is_not_installed_pytest_says_so(monkeypatch):
+    """Instead of options and fixtures that nobody knows."""
+    spec = importlib.util.spec_from_file_location("checkout_conftest", ROOT / "conftest.py")
+    conftest = importlib.util.module_from_spec(spec)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    spec.loader.exec_module(conftest)
+
+    assert conftest.pytest_plugins == []
+    with pytest.raises(pytest.UsageError, match="sigsrv is not installed in this environment\nhint: make setup"):
+        conftest.pytest_configure()
