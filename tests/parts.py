@@ -53,11 +53,11 @@ PARTS = {
     ),
     "vm-scan": Part(
         "virtual machines: scans, ways to a host, the draft of a site",
-        55,
+        45,
         ((*_e2e("vm_lab", "scan", "ways", "init", "secrets", "connectivity"), *_VM),),
     ),
-    "vm-faults": Part("virtual machines: faults, in groups", 45, ((*_e2e("faults", "faults_together"), *_VM),)),
-    "vm-frames": Part("virtual machines: frames, ACLs, outages", 45, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
+    "vm-faults": Part("virtual machines: faults, in groups", 50, ((*_e2e("faults", "faults_together"), *_VM),)),
+    "vm-frames": Part("virtual machines: frames, ACLs, outages", 55, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
     "vm-remediate": Part(
         "virtual machines: the command, transactions, power cuts",
         50,
@@ -65,7 +65,7 @@ PARTS = {
     ),
     "vm-remediations-1": Part(
         "virtual machines: remediations of servers, accounts, projects",
-        40,
+        35,
         ((*_e2e("pairs_together"), *_VM, "-k", "server"),),
     ),
     "vm-remediations-2": Part(
@@ -75,7 +75,7 @@ PARTS = {
     ),
     "vm-remediations-3": Part(
         "virtual machines: remediations of instances and profiles",
-        50,
+        40,
         ((*_e2e("pairs_together"), *_VM, "-k", "instances or profiles"),),
     ),
 }
