@@ -15,8 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 E2E = Path("tests/e2e")
-WORKERS = 4  # most tests wait: for a timer of a host, a time limit, a daemon
-LABS = 3  # that are up at the same time, each in a network namespace of its own
+WORKERS = 3  # most tests wait: for a timer of a host, a time limit, a daemon
+LABS = 2  # that are up at the same time, each in a network namespace of its own
 
 
 @dataclass(frozen=True)

@@ -182,11 +182,11 @@ def test_the_host_takes_all_away_by_itself_when_its_time_is_up():
     with two("br0") as (one, _):
         before = one.links()
         with SpaceSession(one) as session:
-            assert _run(session, frames_script.setup(WORD, 3, _rows([port(1)]))).startswith("port 0 ok ")
+            assert _run(session, frames_script.setup(WORD, 8, _rows([port(1)]))).startswith("port 0 ok ")
         assert len(one.links()) == len(before) + 1
         assert len(one.holders()) == 1
 
-        end = time.monotonic() + 10
+        end = time.monotonic() + 20
         while one.links() != before and time.monotonic() < end:
             time.sleep(0.1)
 

@@ -30,11 +30,7 @@ _LISTS = {
     urls.INSTANCES: "instances",
     urls.CERTIFICATES: "certificates",
 }
-
-
 _LINK: Mapping[str, Any] = {"mtu": 1500, "flags": ["UP", "LOWER_UP"]}
-
-
 _WARNING: Mapping[str, Any] = {
     "severity": "moderate",
     "location": "",

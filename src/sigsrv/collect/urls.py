@@ -5,44 +5,18 @@ from __future__ import annotations
 from urllib.parse import quote
 
 SERVER = "/1.0"
-
-
 INSTANCES = "/1.0/instances?recursion=2&all-projects=true"
-
-
 INSTANCES_CONFIG = "/1.0/instances?recursion=1&all-projects=true"  # from the database: without the state of members
-
-
 MEMBERS = "/1.0/cluster/members?recursion=1"
-
-
 WARNINGS = "/1.0/warnings?recursion=1"
-
-
 PROJECTS = "/1.0/projects?recursion=1"
-
-
 PROFILES = "/1.0/profiles?recursion=1&all-projects=true"
-
-
 NETWORKS = "/1.0/networks?recursion=1"  # of project default: bridges live nowhere else
-
-
 NETWORK_ACLS = "/1.0/network-acls?recursion=1&all-projects=true"
-
-
 POOLS = "/1.0/storage-pools?recursion=1"
-
-
 CERTIFICATES = "/1.0/certificates?recursion=1"
-
-
 IMAGES = "/1.0/images?recursion=1&all-projects=true"
-
-
 OPERATIONS = "/1.0/operations?recursion=1&all-projects=true"  # tokens of images belong to the image's project
-
-
 WANTED = (
     MEMBERS,
     WARNINGS,

@@ -37,14 +37,14 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``sigsrv``. Returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["pytest"] and words[1:2] not in (["-h"], ["--help"]):
-        return run_command("sigsrv", lambda: _pytest(words[1:]))
+    return run_command("sigsrv", lambda: _call(words))
+
+
+def _call(words: Sequence[str]) -> int:
+    if words[:1] == ["pytest"] and words[1:2] not in (["-h"], ["--help"]):  # its arguments are pytest's own
+        from sigsrv.commands import pytest  # it imports pytest itself
+
+        return pytest.run(words[1:])
     arguments = _parser().parse_args(words)
     call: Callable[[argparse.Namespace], int] = arguments.call
-    return run_command("sigsrv", lambda: call(arguments))
-
-
-def _pytest(words: Sequence[str]) -> int:
-    from sigsrv.commands import pytest  # it imports pytest itself
-
-    return pytest.run(words)
+    return call(arguments)

@@ -13,17 +13,9 @@ from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
 
 Check = Callable[[Any, Site, "Require"], None]
-
-
 REACHABLE = "HOST-001"  # judges the way to a host: what can't be known there is because of it
-
-
 SERVICE = "HOST-002"  # judges the daemon: what the API can't tell is because of it
-
-
 MEMBERS = "CLUS-006"  # judges which member answers where: what another one tells is because of it
-
-
 EXEMPTED = "the site exempts it: "  # how the reason of what the site exempts begins
 
 

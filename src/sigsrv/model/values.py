@@ -11,20 +11,10 @@ from typing import Any
 from sigsrv.model.errors import EvidenceError
 
 TRUE = frozenset({"true", "1", "yes", "on"})
-
-
 FALSE = frozenset({"false", "0", "no", "off"})
-
-
 _POWERS = "kMGTPE"
-
-
 _UNITS = {"": 1, "B": 1}
-
-
 _UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate(_POWERS, 1)}
-
-
 _UNITS |= {f"{letter.upper()}iB": 1024**power for power, letter in enumerate(_POWERS, 1)}
 
 

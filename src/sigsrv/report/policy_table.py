@@ -25,8 +25,6 @@ FAMILIES: Mapping[str, str] = {
     "pool": "storage pools",
     "vol": "volumes, snapshots and backups",
 }
-
-
 _COLORS = {Severity.CRITICAL: "1;31", Severity.HIGH: "31", Severity.MEDIUM: "33", Severity.LOW: "36"}
 
 
