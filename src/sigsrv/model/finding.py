@@ -5,7 +5,7 @@ Plain frozen dataclasses, no I/O.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -76,7 +76,7 @@ def timestamp(seconds: float) -> str:
 
 def new_run_id(now: float) -> str:
     """The id of a run: its time, and a word so that two of one second differ."""
-    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
 
 
 @dataclass(frozen=True)
