@@ -41,40 +41,36 @@ _VM = ("--lab=vm",)
 PARTS = {
     "quick": Part("unit tests; as root also a smoke test of the lab", 5, ((*_QUICK, "not lab or smoke"),), root=False),
     "lab": Part(
-        "the whole namespace lab; faults and remediations in groups",
+        "the namespace lab; faults and fixes in groups",
         15,
         (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _e2e(*_BY_ITSELF)), *_TOGETHER)),
     ),
-    "faults-alone": Part(
-        "namespace lab: each fault by itself, found exactly", 10, ((*_e2e("faults"), "--every-fault"),)
-    ),
-    "remediations-alone": Part(
-        "namespace lab: each remediation by itself, applied and undone", 45, ((*_e2e("pairs"), "--every-fault"),)
-    ),
+    "faults-alone": Part("namespaces: each fault by itself", 10, ((*_e2e("faults"), "--every-fault"),)),
+    "remediations-alone": Part("namespaces: each remediation by itself", 45, ((*_e2e("pairs"), "--every-fault"),)),
     "vm-scan": Part(
-        "virtual machines: scans, ways to a host, the draft of a site",
+        "VMs: scans, ways to a host, the draft of a site",
         45,
         ((*_e2e("vm_lab", "scan", "ways", "init", "secrets", "connectivity"), *_VM),),
     ),
-    "vm-faults": Part("virtual machines: faults, in groups", 50, ((*_e2e("faults", "faults_together"), *_VM),)),
-    "vm-frames": Part("virtual machines: frames, ACLs, outages", 55, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
+    "vm-faults": Part("VMs: faults, in groups", 50, ((*_e2e("faults", "faults_together"), *_VM),)),
+    "vm-frames": Part("VMs: frames, ACLs, outages", 55, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
     "vm-remediate": Part(
-        "virtual machines: the command, transactions, power cuts",
+        "VMs: the command, transactions, power cuts",
         50,
         ((*_e2e("remediate", "transaction", "power"), *_VM),),
     ),
     "vm-remediations-1": Part(
-        "virtual machines: remediations of servers, accounts, projects",
+        "VMs: remediations of servers, accounts, projects",
         35,
         ((*_e2e("pairs_together"), *_VM, "-k", "server"),),
     ),
     "vm-remediations-2": Part(
-        "virtual machines: remediations of networks and links",
+        "VMs: remediations of networks and links",
         40,
         ((*_e2e("pairs_together"), *_VM, "-k", "networks or links"),),
     ),
     "vm-remediations-3": Part(
-        "virtual machines: remediations of instances and profiles",
+        "VMs: remediations of instances and profiles",
         40,
         ((*_e2e("pairs_together"), *_VM, "-k", "instances or profiles"),),
     ),

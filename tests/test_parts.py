@@ -58,12 +58,12 @@ def test_the_quick_part_has_the_smoke_test_where_it_can_be_had(monkeypatch, caps
     assert smoke in runs[-1]
     assert (["lab/lab", "install"] in runs) is (user == 0)
     assert "quick: passed in " in told
-    assert "  lab                  15 min  the whole namespace lab" in told
+    assert "  lab                  15 min  the namespace lab" in told
     assert "make test-lab\n" in told
     assert "make test-part PART=vm-faults\n" in told
     assert told.endswith("all of it: make test-all\n")
     assert ("sudo make test" in told) is (user != 0)
-    assert max(map(len, told.splitlines())) <= 100
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_a_run_that_fails_is_told_and_the_others_are_run(monkeypatch, capsys):
