@@ -5,7 +5,6 @@ A file holds YAML documents ``{name, kind, change, right, why, source}``; docs/c
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from sigsrv.authoring.document import Small, document, facts_of, mistake
+from sigsrv.authoring.document import Small, changed, facts_of, mistake
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.judge.evaluate import evaluate_one
 from sigsrv.model import data, yamlfile
@@ -91,15 +90,15 @@ def _schema() -> Mapping[str, Any]:
 def judge(case: Case, catalogue: Catalogue) -> Result:
     """What the policies that a case names say of the changed document."""
     try:
-        content = jsonpatch.apply_patch(document(), copy.deepcopy(case.change), in_place=True)
+        content = changed(case.change)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as cause:
         return Result(case, problem=f"the change can't be made: {cause}")
     if found := mistake(content):
         return Result(case, problem=f"the changed document is not of its form: {found}")
     try:
         small = facts_of(content)
-    except UsageError as cause:
-        return Result(case, problem=f"the changed site is refused: {cause.message}")
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as cause:
+        return Result(case, problem=f"the changed document can't be read: {type(cause).__name__}: {cause}")
     verdicts = dict(_verdicts(case, catalogue, small))
     return Result(case, {key: verdicts.get(key, NOTHING) for key in case.right})
 

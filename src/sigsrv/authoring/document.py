@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import jsonpatch
 import jsonschema
 import yaml
 
@@ -51,6 +53,14 @@ def _document() -> str:
 def document() -> dict[str, Any]:
     """The evidence that examples change: ``site``, ``cluster`` and one entry for each host. Each call gives another copy."""
     found = json.loads(_document())
+    assert isinstance(found, dict)
+    return found
+
+
+def changed(change: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A copy of the document with a change (JSON Patch). Raises as jsonpatch does, TypeError and ValueError too, where it can't be made."""
+    own = copy.deepcopy(change)  # what a patch adds becomes part of the document
+    found = jsonpatch.apply_patch(document(), own, in_place=True)
     assert isinstance(found, dict)
     return found
 

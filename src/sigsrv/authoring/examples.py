@@ -6,13 +6,12 @@ evidence of ``policies/examples.yaml``, and the findings whose verdict it must c
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonpatch
 
-from sigsrv.authoring.document import Small, document, facts_of, unchanged
+from sigsrv.authoring.document import Small, changed, facts_of, unchanged
 from sigsrv.judge.evaluate import evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
 from sigsrv.model.policy import Policy
@@ -35,8 +34,7 @@ def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Chec
     for kind, index, example in each_example(policy):
         name = f"{policy.id}: {kind}[{index}] ({example['name']})"
         try:
-            change = copy.deepcopy(example["change"])  # what a patch adds becomes part of the document
-            now = verdicts(facts_of(jsonpatch.apply_patch(document(), change, in_place=True)))
+            now = verdicts(facts_of(changed(example["change"])))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
             found.append(f"{name}: {type(cause).__name__}: {cause}")
             continue
