@@ -23,9 +23,6 @@ from sigsrv.collect.ways import over_https, over_query, over_socket
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
 
-__all__ = ["Answer", "ApiAddress", "ConnectionFailed", "Evidence", "Failure", "Session", "Target"]
-__all__ += ["close_all", "collect", "collect_all", "gather", "open_session", "unreachable"]
-
 
 def unreachable(host: str, failure: Failure, seconds: float = 0.0) -> Evidence:
     """The evidence of a host that there is no way to."""

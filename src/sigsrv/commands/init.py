@@ -18,6 +18,7 @@ from sigsrv.collect.probes import select
 from sigsrv.commands.options import add_login, add_policies, options_of
 from sigsrv.commands.terminal import COMPLIANT, UNKNOWN
 from sigsrv.draft import draft
+from sigsrv.draft.document import Document
 from sigsrv.judge import catalogue
 from sigsrv.model import data, site_file
 from sigsrv.model.errors import UsageError
@@ -163,7 +164,7 @@ def _write(text: str, output: Path | None, force: bool) -> None:
         raise UsageError(f"--output: {output}: {cause.strerror}") from cause
 
 
-def _summary(document: draft.Document, findings: tuple[Finding, ...], output: Path | None) -> None:
+def _summary(document: Document, findings: tuple[Finding, ...], output: Path | None) -> None:
     """What a person does next, beside the file."""
     failed = sum(finding.verdict is Verdict.FAIL for finding in findings)
     unknown = sum(finding.verdict is Verdict.ERROR for finding in findings)

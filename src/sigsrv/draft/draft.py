@@ -21,8 +21,6 @@ from sigsrv.model.policy import Policy
 from sigsrv.model.site import Thresholds
 from sigsrv.report import words
 
-__all__ = ["Document", "Origin", "draft", "facts_of", "head", "marks"]
-
 # Where a person looks for a finding, by the kind of resource that its policy examines.
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "bridge": ("bridges", "networks_extra"),

@@ -28,8 +28,6 @@ from sigsrv.facts.updates import UpdateFacts
 from sigsrv.facts.volumes import Use, Volume, attached
 from sigsrv.model.errors import EvidenceError, FailureKind
 
-__all__ = ["ClusterFacts", "FirewallFacts", "HostFacts", "IncusFacts", "NetworkFacts", "StorageFacts", "SystemFacts"]
-
 T = TypeVar("T")
 
 

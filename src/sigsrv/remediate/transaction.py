@@ -23,11 +23,9 @@ from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.remediate.hosts import Scene
 from sigsrv.remediate.journal import Entry, Journal, who
-from sigsrv.remediate.looking import NOT_RIGHT, Looked, better, look, worse
+from sigsrv.remediate.looking import NOT_RIGHT, Looked, better, worse
 from sigsrv.remediate.remote import CONFIRM_S, NOTHING_THERE, REFUSED, STATE_LIMIT, RemoteFix, Terms, parse_state
 from sigsrv.remediate.shell import Said, Tell
-
-__all__ = ["CONFIRM_S", "Ending", "Looked", "Outcome", "Transaction", "look", "worse"]
 
 _SETTLE_TRIES = 4
 _LOOK_S = 3.0  # what looking at the hosts may take, of the time that is left
