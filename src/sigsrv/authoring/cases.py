@@ -5,10 +5,8 @@ A file holds YAML documents ``{name, kind, change, right, why, source}``; docs/c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import jsonpointer
 from sigsrv.authoring.document import Small, changed, facts_of, mistake
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.judge.evaluate import evaluate_one
-from sigsrv.model import data, yamlfile
+from sigsrv.model import yamlfile
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import parse_finding_id
 
@@ -67,7 +65,7 @@ def read(path: Path) -> list[Case]:
     for each in yamlfile.load_all(path):
         if each.data is None:
             continue
-        yamlfile.validate(each, _schema())
+        yamlfile.validate(each, yamlfile.schema("case"))
         for key in each.data["right"]:
             try:
                 parse_finding_id(key)
@@ -77,13 +75,6 @@ def read(path: Path) -> list[Case]:
         found.append(Case(content["name"], content["kind"], content["change"], content["right"], each.where()))
     if not found:
         raise UsageError(f"{path}: no case in it", "a case is a YAML document {name, kind, change, right, why, source}")
-    return found
-
-
-@cache
-def _schema() -> Mapping[str, Any]:
-    found = json.loads(data.schema("case").read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
     return found
 
 

@@ -17,7 +17,7 @@ from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.evaluate import evaluate
 from sigsrv.judge.require import Check
-from sigsrv.model import data, site_file
+from sigsrv.model import data, site_file, yamlfile
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.finding import Finding
 from sigsrv.model.policy import Policy
@@ -67,7 +67,7 @@ def changed(change: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(data.schema("examples").read_text(encoding="utf-8")))
+    return jsonschema.Draft202012Validator(yamlfile.schema("examples"))
 
 
 def mistake(content: Mapping[str, Any]) -> str:

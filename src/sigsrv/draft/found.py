@@ -14,7 +14,7 @@ from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
 from sigsrv.facts.incus import Instance
 from sigsrv.facts.resources import Network
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.site_file import schema
+from sigsrv.model.yamlfile import schema
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Found:
 
 def fitting(section: Section) -> Section:
     """A section as the schema of a site file allows it: an entry or a key that does not fit is commented out, with the reason."""
-    allowed: dict[str, Any] = schema()["properties"][section.key]
+    allowed: dict[str, Any] = schema("site")["properties"][section.key]
     return replace(
         section,
         entries=tuple(_entry(each, allowed["items"]) for each in section.entries),

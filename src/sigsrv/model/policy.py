@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,7 +134,7 @@ def files(folder: Path) -> list[Path]:
 def read(path: Path, examples: bool = True) -> Policy:
     """One policy from its file. Raises UsageError: file, line, what is wrong, what is allowed. examples: look at these, too."""
     document = yamlfile.load(path) if examples else yamlfile.load(path, before="examples:")
-    for mistake in _mistakes(document, _schema() if examples else _without_examples()):
+    for mistake in _mistakes(document, yamlfile.schema("policy") if examples else _without_examples()):
         raise mistake
     content = document.data
     return Policy(
@@ -160,21 +159,17 @@ def read(path: Path, examples: bool = True) -> Policy:
 def mistakes(path: Path) -> list[UsageError]:
     """All that is wrong with one policy's file, each with file and line; ``read`` stops at the first."""
     try:
-        return list(_mistakes(yamlfile.load(path), _schema()))
+        return list(_mistakes(yamlfile.load(path), yamlfile.schema("policy")))
     except UsageError as cause:
         return [cause]
 
 
 @cache
-def _schema() -> Mapping[str, Any]:
-    found = json.loads(data.schema("policy").read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
-    return found
-
-
-@cache
 def _without_examples() -> Mapping[str, Any]:
-    return {**_schema(), "required": [key for key in _schema()["required"] if key != "examples"]}
+    return {
+        **yamlfile.schema("policy"),
+        "required": [key for key in yamlfile.schema("policy")["required"] if key != "examples"],
+    }
 
 
 def _mistakes(document: yamlfile.Located, schema: Mapping[str, Any]) -> Iterator[UsageError]:

@@ -8,7 +8,6 @@ A folder holds ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2`` and, where 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +42,10 @@ class Remediation:
 def load(folder: Path | None = None) -> dict[str, Remediation]:
     """All remediations, by name. Raises UsageError: file, line, what is wrong."""
     root = folder or data.folder("remediations")
-    schema = json.loads(data.schema("remediation").read_text(encoding="utf-8"))
     found = {}
     for path in sorted(root.glob("*/remediation.yaml")):
         document = yamlfile.load(path)
-        yamlfile.validate(document, schema)
+        yamlfile.validate(document, yamlfile.schema("remediation"))
         for script in ("apply.sh.j2", "undo.sh.j2"):
             if not (path.parent / script).is_file():
                 raise UsageError(f"{path.parent / script}: no such file")

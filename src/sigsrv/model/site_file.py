@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -72,19 +71,12 @@ def loads(text: str, path: Path, policies: Collection[str]) -> Site:
 def shipped_profiles() -> tuple[SiteProfile, ...]:
     """The profiles that are known where a site names none: ``policies/profiles.yaml``."""
     document = yamlfile.load(data.folder("policies") / "profiles.yaml")
-    yamlfile.validate(document, json.loads(data.schema("profiles").read_text(encoding="utf-8")))
+    yamlfile.validate(document, yamlfile.schema("profiles"))
     return tuple(SiteProfile(**_tuples(entry)) for entry in document.data["profiles"])
 
 
-def schema() -> dict[str, Any]:
-    """The schema of a site file."""
-    found = json.loads(data.schema("site").read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
-    return found
-
-
 def _read(document: yamlfile.Located, policies: Collection[str]) -> Site:
-    yamlfile.validate(document, schema())
+    yamlfile.validate(document, yamlfile.schema("site"))
     _check(document, policies)
     return parse(document.data, document.path)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sigsrv.model import data, yamlfile
+from sigsrv.model import yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict, Waiver, WaiverState, WaiverUse
 
@@ -44,8 +43,7 @@ def load(path: Path, policies: Collection[str], max_days: int) -> tuple[Waiver, 
     Raises UsageError: file, line, what is wrong, what is allowed.
     """
     document = yamlfile.load(path)
-    schema = json.loads(data.schema("waivers").read_text(encoding="utf-8"))
-    yamlfile.validate(document, schema)
+    yamlfile.validate(document, yamlfile.schema("waivers"))
     found: list[Waiver] = []
     for index, entry in enumerate(document.data.get("waivers") or ()):
         place = ("waivers", index)

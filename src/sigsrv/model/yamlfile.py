@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +12,7 @@ import jsonschema
 import yaml
 from jsonschema.exceptions import ValidationError
 
+from sigsrv.model import data
 from sigsrv.model.errors import UsageError, nearest
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
@@ -125,6 +128,14 @@ def _walk(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], ab
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(path, item, (*place, index), lines, above)
+
+
+@cache
+def schema(kind: str) -> Mapping[str, Any]:
+    """The JSON Schema of a kind of file (``policies/schema``): site, policy, waivers, remediation, ..."""
+    found = json.loads(data.schema(kind).read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
 
 
 def validate(document: Located, schema: Mapping[str, Any]) -> None:
