@@ -1,8 +1,8 @@
 """Checks of ACL: network access control lists."""
 
 from sigsrv import finding_id, policy
-from sigsrv.judge.desired import filtered, managed, nics_on, owner_of_networks
-from sigsrv.model.values import words
+from sigsrv.judge.site_resources import filtered, managed, nics_on, owner_of_networks
+from sigsrv.model.values import split_list
 
 _DIRECTIONS = ("ingress", "egress")
 
@@ -15,7 +15,7 @@ def test_network_carries_the_acls_of_the_site(facts, site, require):
         if not bridge.acls:
             require.not_applicable(bridge.name, "the site names no ACL for it")
             continue
-        attached = words(network.config.get("security.acls"))
+        attached = split_list(network.config.get("security.acls"))
         missing = [acl for acl in bridge.acls if acl not in attached]
         foreign = [acl for acl in attached if acl not in bridge.acls] if bridge.acls_exact else []
         kept = [acl for acl in attached if acl not in foreign]
@@ -41,13 +41,13 @@ def test_acl_exists_and_has_rules_that_take_effect(facts, site, require):
     found = {(acl.project, acl.name): acl for acl in facts.first(lambda incus: incus.network_acls)}
     wanted = {(acl.project, acl.name): acl.min_rules for acl in site.acls}
     for network in facts.first(lambda incus: incus.networks):
-        for name in words(network.config.get("security.acls")):
+        for name in split_list(network.config.get("security.acls")):
             wanted.setdefault(("default", name), 1)
     projects = facts.first(lambda incus: incus.projects)
     for instance, _ in facts.instances.read:
         for device in instance.expanded_devices.values():
             if device.get("type") == "nic":
-                for name in words(device.get("security.acls")):
+                for name in split_list(device.get("security.acls")):
                     wanted.setdefault((owner_of_networks(projects, instance.project), name), 1)
     for (project, name), least in sorted(wanted.items()):
         resource = f"{project}/{name}"
@@ -73,7 +73,7 @@ def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
     """What no rule names is rejected or dropped, or allowed because the site says so."""
     instances = facts.instances
     for bridge, network in filtered(facts, site, require):
-        attached = words(network.config.get("security.acls"))
+        attached = split_list(network.config.get("security.acls"))
         nics = [nic for instance, _ in instances.read for nic in _nics_with_acls(instance, bridge.name)]
         own = _allows(network.config, bridge, "the network") if attached else []
         others = [wrong for name, nic in nics for wrong in _allows(nic, bridge, f"NIC {name}")]
@@ -103,7 +103,7 @@ def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
 
 def _nics_with_acls(instance, network):
     for name, device in nics_on(instance, network):
-        if words(device.get("security.acls")):
+        if split_list(device.get("security.acls")):
             yield f"{instance.resource}/{name}", device
 
 

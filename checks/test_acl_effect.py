@@ -18,9 +18,9 @@ from sigsrv.facts.ranges import (
     ports,
 )
 from sigsrv.facts.resources import AclRule
-from sigsrv.judge.desired import managed, nics_on
+from sigsrv.judge.site_resources import managed, nics_on
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import words
+from sigsrv.model.values import split_list
 
 _LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network gives out
 _NAMED = 6  # of what passed
@@ -45,7 +45,7 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, 
                 whose = f"all instances on it are of project {projects[0]}" if projects else "no instance is on it"
                 require.not_applicable(bridge.name, whose)
                 continue
-            attached = words(network.config.get("security.acls"))
+            attached = split_list(network.config.get("security.acls"))
             own = _own(network.config, bridge)
             if not attached and bridge.acls and not any(_acls(nic) for *_, nic in nics):
                 because = finding_id("ACL-001", facts.name, bridge.name)
@@ -182,7 +182,7 @@ def _admits(rules, is_open, source, destination):
 
 
 def _acls(nic):
-    return words(nic.get("security.acls"))
+    return split_list(nic.get("security.acls"))
 
 
 def _rules(acls, names):
@@ -285,7 +285,7 @@ def test_acl_rules_are_loaded_in_the_firewall_of_the_host(facts, site, require):
         elif link is None and facts.is_evacuated:  # Incus takes its bridges down, with their rules
             because = finding_id("CLUS-004", "cluster", facts.member)
             require.not_applicable(name, f"{facts.member} is evacuated", because=because)
-        elif network.type == "bridge" and words(network.config.get("security.acls")):
+        elif network.type == "bridge" and split_list(network.config.get("security.acls")):
             with require.about(name):
                 _loaded(facts, name, require)
         elif name in declared and network.type != "bridge":

@@ -5,8 +5,8 @@ from operator import or_
 
 from sigsrv import finding_id, policy
 from sigsrv.facts.ranges import Addresses, addresses, is_every_port, merged, no_set, packets, ports
-from sigsrv.judge.desired import filtered, owner_of_networks
-from sigsrv.model.values import words
+from sigsrv.judge.site_resources import filtered, owner_of_networks
+from sigsrv.model.values import split_list
 
 _DIRECTIONS = ("ingress", "egress")
 _WITH_PORTS = ("tcp", "udp")
@@ -45,13 +45,13 @@ def _attached(facts):
     """The ACLs that a network or a NIC names, as (project, name); and the instances of whose NICs nobody could tell."""
     found = set()
     for network in facts.first(lambda incus: incus.networks):
-        found |= {("default", name) for name in words(network.config.get("security.acls"))}
+        found |= {("default", name) for name in split_list(network.config.get("security.acls"))}
     projects = facts.first(lambda incus: incus.projects)
     for instance, _ in facts.instances.read:
         for device in instance.expanded_devices.values():
             if device.get("type") == "nic":
                 project = owner_of_networks(projects, instance.project)
-                found |= {(project, name) for name in words(device.get("security.acls"))}
+                found |= {(project, name) for name in split_list(device.get("security.acls"))}
     return found, facts.instances.unread
 
 
@@ -74,7 +74,7 @@ def test_acl_has_no_allow_rule_that_a_reject_rule_shadows(facts, site, require):
     """Whoever wrote the allow rule believes that it works. What only overlaps is told, and passes."""
     acls = {acl.name: acl for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
     for bridge, network in filtered(facts, site, require):
-        attached = words(network.config.get("security.acls"))
+        attached = split_list(network.config.get("security.acls"))
         if not attached:
             because = finding_id("ACL-001", facts.name, bridge.name) if bridge.acls else None
             require.not_applicable(bridge.name, "no ACL is attached: there is no rule", because=because)

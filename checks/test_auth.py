@@ -9,7 +9,7 @@ from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
 from sigsrv.facts.listening import Endpoint, endpoint
 from sigsrv.facts.trust import short
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import seconds, words
+from sigsrv.model.values import seconds, split_list
 
 _DAY_S = 24 * 3600
 _ADMINS = "incus-admin"
@@ -282,13 +282,13 @@ def test_access_is_logged_off_the_host(facts, site, require):
 def _targets(config):
     """Where events are sent to: (name, kind, address, types). ``loki`` is the form of 6.0.4, ``logging.NAME`` of all after it."""
     if config.get("loki.api.url"):
-        yield "loki", "loki", config["loki.api.url"], words(config.get("loki.types") or "lifecycle,logging")
+        yield "loki", "loki", config["loki.api.url"], split_list(config.get("loki.types") or "lifecycle,logging")
     for key in sorted(config):
         found = re.fullmatch(r"logging\.([^.]+)\.target\.type", key)
         if found and config[key]:
             prefix = f"logging.{found[1]}"
             address = config.get(f"{prefix}.target.address") or ""
-            yield found[1], config[key], address, words(config.get(f"{prefix}.types") or "lifecycle,logging")
+            yield found[1], config[key], address, split_list(config.get(f"{prefix}.types") or "lifecycle,logging")
 
 
 def _host_of(address):

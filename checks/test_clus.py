@@ -51,7 +51,7 @@ def test_cluster_members_are_online(facts, site, require):
             require(facts.name, False, expected=expected, observed=f"{facts.name} is in no cluster")
         return
     answers, refused = _answers(facts)
-    apart = {host.member: host for host in facts.apart.values()}
+    apart = {host.member: host for host in facts.standalone.values()}
     members = {host.member for host in site.hosts} | {name for listed in answers.values() for name in listed}
     for name in sorted(members):
         host = facts.host_of(name)
@@ -91,7 +91,7 @@ def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site,
     While one of the others can't tell what it runs, nobody knows whether a host runs the same.
     """
     builds, untold = {}, {}
-    for host in {**facts.hosts, **facts.apart, **facts.elsewhere}.values():
+    for host in {**facts.hosts, **facts.standalone, **facts.others}.values():
         try:
             builds[host.name] = (_version(host), host)
         except EvidenceError as cause:
@@ -122,8 +122,8 @@ def test_incus_is_the_same_supported_and_patched_version_everywhere(facts, site,
 
 def _version(host):
     """Raises EvidenceError where another member answers there."""
-    if host.another:
-        raise host.another
+    if host.wrong_member:
+        raise host.wrong_member
     return _numbers(host.incus.server.version)
 
 
@@ -341,7 +341,7 @@ def test_cluster_members_are_the_hosts_of_the_site(facts, site, require):
                 require(host.name, own == host.member, expected=f"named {host.member}", observed=f"named {own}")
         return
     answers, _ = _answers(facts)
-    apart = {host.member: host.name for host in facts.apart.values()}
+    apart = {host.member: host.name for host in facts.standalone.values()}
     for name in sorted({*hosts, *(name for members in answers.values() for name in members)}):
         if name in apart:
             because = finding_id("CLUS-001", apart[name], apart[name])

@@ -11,8 +11,8 @@ def test_host_is_reachable_and_answers(facts, site, require):
     """The way to the host only: a single probe that failed is ``error`` at the policies that need it."""
     if facts.unreachable:
         require.unknown(facts.name, facts.unreachable.reason)
-    elif facts.mute:  # a login that runs nothing brings nothing back
-        require.unknown(facts.name, facts.mute.reason)
+    elif facts.no_probe_answered:  # a login that runs nothing brings nothing back
+        require.unknown(facts.name, facts.no_probe_answered.reason)
     else:
         require(facts.name, True, expected="it answers", observed="it answered")
 

@@ -5,9 +5,9 @@ from ipaddress import ip_interface, ip_network
 from sigsrv import finding_id, policy
 from sigsrv.facts.config import NETWORK_BOOLEANS
 from sigsrv.facts.incus import UnreadInstance
-from sigsrv.judge.desired import managed
+from sigsrv.judge.site_resources import managed
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import boolean, words
+from sigsrv.model.values import boolean, split_list
 
 # What Incus takes an unset key of a bridge for, beside its booleans.
 _DEFAULTS = {"bridge.driver": "native", "bridge.mtu": "1500", "ipv4.address": "none", "ipv6.address": "none"}
@@ -240,7 +240,7 @@ def test_vlan_attachment_survives_a_reboot(facts, site, require):
                 because = finding_id("NET-004", facts.name, bridge.name)
                 require.not_applicable(bridge.name, f"there is no managed network {bridge.name}", because=because)
                 continue
-            listed = words(network.config.get("bridge.external_interfaces"))
+            listed = split_list(network.config.get("bridge.external_interfaces"))
             by_incus = any(entry.partition("/")[0] == wanted for entry in listed)
             faults = [] if by_incus else [f"bridge.external_interfaces is {', '.join(listed) or 'unset'}"]
             if unit and not by_incus:

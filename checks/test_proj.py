@@ -6,7 +6,7 @@ from sigsrv import finding_id, policy
 from sigsrv.facts.restrictions import forbidden, ranges
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import DEFAULT_FEATURES
-from sigsrv.model.values import size_bytes, words
+from sigsrv.model.values import size_bytes, split_list
 
 _BLOCKED = (
     "restricted.cluster.target",
@@ -110,7 +110,7 @@ def _loosened(config):
 
 def _bounded(config):
     """Whether disks of the host are allowed below some paths only. Without any path they all are."""
-    paths = words(config.get("restricted.devices.disk.paths"))
+    paths = split_list(config.get("restricted.devices.disk.paths"))
     return bool(paths) and all(path.startswith("/") and posixpath.normpath(path).strip("/") for path in paths)
 
 
@@ -140,7 +140,7 @@ def _listed(names):
 
 def _networks(config, allowed):
     """What is to be set, and what is wrong. NICs that are no managed networks pass by the list."""
-    nic, access = config.get(_NIC, ""), words(config.get(_NETWORKS))
+    nic, access = config.get(_NIC, ""), split_list(config.get(_NETWORKS))
     if nic == "block":
         return {}, []
     keys, faults = {}, []
@@ -155,7 +155,7 @@ def _networks(config, allowed):
 
 
 def _pools(facts, config, allowed):
-    listed = words(config.get(_POOLS))
+    listed = split_list(config.get(_POOLS))
     usable = listed or tuple(pool.name for pool in facts.first(lambda incus: incus.pools))
     if set(usable) <= set(allowed):
         return {}, []
@@ -322,7 +322,7 @@ def _judge_missing(facts, site, name, require):
 
 def _holder(facts, site, name):
     """Which other host of the site has a project, or may have it; "" where none has. Raises EvidenceError where that can't be read."""
-    others, refused = {**facts.apart, **facts.elsewhere}, None
+    others, refused = {**facts.standalone, **facts.others}, None
     for host in others.values():
         try:
             if name in {project.name for project in host.incus.projects}:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sigsrv import policy
 from sigsrv.facts.hosts import clusters
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import boolean, size_bytes, words
+from sigsrv.model.values import boolean, size_bytes, split_list
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
@@ -117,7 +117,7 @@ def test_snapshots_are_scheduled_and_really_taken(facts, site, require):
 
 
 def _judge_snapshots(kept, projects, now, hours, require):
-    schedule = [word for word in words(kept.config.get("snapshots.schedule")) if word.lower() != "@never"]
+    schedule = [word for word in split_list(kept.config.get("snapshots.schedule")) if word.lower() != "@never"]
     expiry = kept.config.get("snapshots.expiry", "").strip()
     if kept.project not in projects:
         raise EvidenceError(f"no project {kept.project}")
@@ -229,7 +229,7 @@ def _patterns(facts, site):
     Hosts in no cluster may keep theirs in one folder, so what the others have is read as well. Raises EvidenceError where it can't be.
     """
     found = []
-    for each in clusters({**facts.hosts, **facts.apart, **facts.elsewhere}):
+    for each in clusters({**facts.hosts, **facts.standalone, **facts.others}):
         pools = each.first(lambda incus: incus.pools)
         volumes = [volume for pool in pools for volume in each.first(lambda incus, p=pool.name: incus.volumes(p))]
         instances = each.first(lambda incus: incus.instances)
@@ -246,7 +246,7 @@ def _pattern(site, kind, named, whole, location=""):
 
 def _judge_backup(kept, facts, site, patterns, require):
     wanted, days = site.backups, site.thresholds.backup_days
-    holder = facts.hosts.get(wanted.host) or facts.apart.get(wanted.host)
+    holder = facts.hosts.get(wanted.host) or facts.standalone.get(wanted.host)
     if holder is None:
         raise EvidenceError(f"the backups are on {wanted.host}, which was not looked at")
     mine = _pattern(site, kept.kind, kept, facts.name, kept.target)

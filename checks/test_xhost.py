@@ -6,9 +6,9 @@ from collections import Counter
 from ipaddress import ip_interface, ip_network
 
 from sigsrv import finding_id, policy
-from sigsrv.judge.desired import nics_on, not_of_the_site
+from sigsrv.judge.site_resources import nics_on, not_of_the_site
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import words
+from sigsrv.model.values import split_list
 
 _OF_ONE_MEMBER = ("source", "size", "zfs.pool_name", "lvm.thinpool_name", "lvm.vg_name")
 
@@ -189,7 +189,7 @@ def test_acls_have_the_same_effect_on_every_host(facts, site, require):
         network.name
         for host in facts.hosts.values()
         for network in host.incus.networks
-        if network.managed and network.type == "bridge" and words(network.config.get("security.acls"))
+        if network.managed and network.type == "bridge" and split_list(network.config.get("security.acls"))
     }
     if not named:
         require.not_applicable(reason="no network has an ACL")
@@ -226,7 +226,7 @@ def _not_to_be_held(host, site, name):
     if network is None:
         because = finding_id("NET-004", host.name, name) if declared else None
         yield because, f"there is no network {name} on {host.name}"
-    elif words(network.config.get("security.acls")):
+    elif split_list(network.config.get("security.acls")):
         if host.firewall.rules.missing_of_acls(name):
             yield finding_id("ACL-007", host.name, name), f"the rules of {name} are not loaded on {host.name}"
     elif declared and declared.acls:
@@ -251,7 +251,7 @@ def _isolation_lacks(facts, site, bridged):
         nics = [(each, nic) for each, _ in facts.instances.read for _, nic in nics_on(each, bridge.name)]
         projects = {instance.project for instance, _ in nics}
         network = next((n for n in facts.first(lambda incus: incus.networks) if n.name == bridge.name), None)
-        attached = network is not None and words(network.config.get("security.acls"))
+        attached = network is not None and split_list(network.config.get("security.acls"))
         if bridge.isolate and attached and len(projects) > 1 and not any(nic.get("security.acls") for _, nic in nics):
             return finding_id("ACL-006", facts.name, bridge.name)
     return None

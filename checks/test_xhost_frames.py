@@ -3,7 +3,7 @@
 from sigsrv import finding_id, policy
 from sigsrv.facts.frames import exchanged
 from sigsrv.facts.incus import UnreadInstance
-from sigsrv.judge.desired import nics_on, not_of_the_site
+from sigsrv.judge.site_resources import nics_on, not_of_the_site
 from sigsrv.model.errors import EvidenceError
 
 
@@ -22,8 +22,8 @@ def test_instances_reach_each_other_across_hosts(facts, site, require):
             if excuses:
                 require.not_applicable(name, excuses[0][1], because=excuses[0][0])
                 continue
-            stations = {host.name: _stations(host, name) for host in hosts}
-            missing, astray = _paths(facts, bridge, stations)
+            instance_ports = {host.name: _instance_ports(host, name) for host in hosts}
+            missing, astray = _paths(facts, bridge, instance_ports)
             foreign = [(host, port) for host, port, _ in astray if not _is_nic(facts.hosts[host], port)]
             if foreign:
                 host, port = foreign[0]
@@ -135,7 +135,7 @@ def _not_attached(host, bridge):
         yield finding_id("NET-001", host.name, bridge.name), f"{bridge.vlan.interface} is not attached on {host.name}"
 
 
-def _stations(host, network):
+def _instance_ports(host, network):
     """The running instances on a host that have a NIC on a network: (instance, NIC) by MAC."""
     found = {}
     for instance in host.incus.instances:
@@ -150,23 +150,25 @@ def _stations(host, network):
     return found
 
 
-def _paths(facts, bridge, stations):
+def _paths(facts, bridge, instance_ports):
     """Between which hosts nothing was seen, in words; and what was learned at another port: (host, port, whose address)."""
     missing, astray = [], []
     for here in facts.hosts.values():
-        learned = [each for each in here.network.learned if each.bridge == bridge.name and each.port != bridge.name]
+        fdb_entries = [
+            each for each in here.network.fdb_entries if each.bridge == bridge.name and each.port != bridge.name
+        ]
         for there in facts.hosts:
             if there == here.name:
                 continue
-            at = {each.port for each in learned if each.mac in stations[there]}
-            if not stations[there]:
+            at = {each.port for each in fdb_entries if each.mac in instance_ports[there]}
+            if not instance_ports[there]:
                 missing.append(f"no instance runs on it on {there}")
             elif bridge.vlan.interface not in at:
                 missing.append(f"{here.name} has seen none of {there} lately")
             astray += [
-                (here.name, each.port, stations[there][each.mac])
-                for each in learned
-                if each.mac in stations[there] and each.port not in (bridge.vlan.interface, *bridge.extra_ports)
+                (here.name, each.port, instance_ports[there][each.mac])
+                for each in fdb_entries
+                if each.mac in instance_ports[there] and each.port not in (bridge.vlan.interface, *bridge.extra_ports)
             ]
     return list(dict.fromkeys(missing)), astray
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.target import Target
 from sigsrv.model.fix import Fix
-from sigsrv.remediate.remote import RemoteFix, Terms
-from sigsrv.remediate.shell import Places, Said
+from sigsrv.remediate.remote import FixOptions, RemoteFix
+from sigsrv.remediate.shell import CommandResult, HostPaths
 from tests.fake_host import commands, taken
 
 SYSTEMCTL = 'echo "systemctl $*" >>"$HERE/done"\n'
@@ -30,10 +30,10 @@ class Host:
     folder: Path
 
     @property
-    def places(self) -> Places:
+    def paths(self) -> HostPaths:
         path = f"{self.folder}/bin:{os.environ['PATH']}"
         inside = {name: str(self.folder / name) for name in ("run", "disk", "units", "booted")}
-        return Places(path=path, **inside)
+        return HostPaths(path=path, **inside)
 
     @property
     def file(self) -> Path:
@@ -59,10 +59,12 @@ class Host:
         )
         return replace(fix, **changes)
 
-    def remote(self, fix: Fix | None = None, state=None, **terms: object) -> RemoteFix:
-        return RemoteFix(fix or self.fix(), "abc", Terms(**{"places": self.places, "confirm_s": 60, **terms}), state)
+    def remote(self, fix: Fix | None = None, state=None, **options: object) -> RemoteFix:
+        return RemoteFix(
+            fix or self.fix(), "abc", FixOptions(**{"paths": self.paths, "confirm_s": 60, **options}), state
+        )
 
-    def call(self, method, *more) -> Said:
+    def call(self, method, *more) -> CommandResult:
         with open_session(Target("here", connection="local")) as session:
             return method(session, *more)
 

@@ -50,7 +50,7 @@ PARTS = {
     "vm-scan": Part(
         "VMs: scans, ways to a host, the draft of a site",
         45,
-        ((*_e2e("vm_lab", "scan", "ways", "init", "secrets", "connectivity"), *_VM),),
+        ((*_e2e("vm_lab", "scan", "transports", "init", "secrets", "connectivity"), *_VM),),
     ),
     "vm-faults": Part("VMs: faults, in groups", 50, ((*_e2e("faults", "faults_together"), *_VM),)),
     "vm-frames": Part("VMs: frames, ACLs, outages", 55, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),

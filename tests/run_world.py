@@ -13,16 +13,16 @@ import pytest
 from sigsrv.commands.remediate import hosts_of
 from sigsrv.model import remediation
 from sigsrv.model.finding import Finding, Severity, Verdict
-from sigsrv.remediate.holding import Refused
-from sigsrv.remediate.hosts import Hosts, Scene
+from sigsrv.remediate.host_locks import Refused
+from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.planning import Named
-from sigsrv.remediate.runs import Done, Limits, Runner, propose
-from sigsrv.remediate.undoing import reverse, run_of, settle, settle_first, undo
+from sigsrv.remediate.planning import FixRequest
+from sigsrv.remediate.runs import Limits, Runner, StepResult, make_plan
+from sigsrv.remediate.undoing import finish_interrupted, finish_interrupted_first, reverse, run_of, undo
 from sigsrv.scan.options import DEMO, Options
 from sigsrv.scan.plan import prepare
 from tests.local_host import Host, local_host
-from tests.test_remediate_brakes import facts
+from tests.test_remediate_safety_checks import facts
 
 YAML = """\
 title: Write what is right into the file
@@ -58,12 +58,12 @@ class World:
         monkeypatch.setattr(remediation, "load", lambda folder=None: load(self.scripts.parent))
         self.hosts = self.reached(Options(evidence=DEMO, connection="local"))
         self.journal = Journal(host.folder / "journal.sqlite")
-        self.limits = Limits(confirm_s=8, places=host.places)
+        self.limits = Limits(confirm_s=8, paths=host.paths)
         self.told: list[str] = []
 
     def reached(self, options: Options) -> Hosts:
         """The demo's hosts, over another connection; what is found there are the two files."""
-        return replace(hosts_of(prepare(options)), look=lambda: Scene(self.judge(), self.facts))
+        return replace(hosts_of(prepare(options)), scan=lambda: Snapshot(self.judge(), self.facts))
 
     def judge(self) -> tuple[Finding, ...]:
         time.sleep(self.delay_s)
@@ -83,22 +83,22 @@ class World:
     def runner(self) -> Runner:
         return Runner(self.hosts, self.journal, self.told.append, self.limits)
 
-    def apply(self, named: Named | None = None, runner: Runner | None = None) -> list[Done]:
-        named = named or Named(policies=("NET-001",))
-        settle_first(self.hosts, self.runner(), self.journal, self.told.append)
+    def apply(self, request: FixRequest | None = None, runner: Runner | None = None) -> list[StepResult]:
+        request = request or FixRequest(policies=("NET-001",))
+        finish_interrupted_first(self.hosts, self.runner(), self.journal, self.told.append)
         runner = runner or self.runner()
-        shown = propose(self.hosts, named, self.journal, self.limits)
+        shown = make_plan(self.hosts, request, self.journal, self.limits)
         if shown.stops:
             raise Refused(shown.stops)
-        with runner.hold([step.fix for step in shown.steps]) as hold:
-            settle(self.hosts, self.journal, hold, self.told.append)
-            return list(runner.apply(hold, shown, named))
+        with runner.lock_hosts([step.fix for step in shown.steps]) as locks:
+            finish_interrupted(self.hosts, self.journal, locks, self.told.append)
+            return list(runner.apply(locks, shown, request))
 
-    def undo(self, run: str) -> list[Done]:
+    def undo(self, run: str) -> list[StepResult]:
         runner = self.runner()
         shown = reverse(self.hosts, self.journal, run_of(self.journal, run), self.limits)
-        with runner.hold([step.fix for step, _ in shown.steps], run) as hold:
-            return list(undo(self.hosts, runner, shown, hold))
+        with runner.lock_hosts([step.fix for step, _ in shown.steps], run) as locks:
+            return list(undo(self.hosts, runner, shown, locks))
 
     def ends(self) -> list[str]:
         """How the steps of the journal ended, the oldest first."""
@@ -116,11 +116,11 @@ def finding(
 def two_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world in a folder; nothing waits long for a member to be online again."""
     monkeypatch.setenv("HERE", str(folder))
-    monkeypatch.setattr("sigsrv.remediate.transaction._SETTLE_S", 0.1)
+    monkeypatch.setattr("sigsrv.remediate.transaction._RECOVERY_S", 0.1)
     with local_host(folder) as host:
         found = World(host, monkeypatch)
         yield found
         found.journal.close()
 
 
-A = Named(findings=("NET-001@minisrv/a",))
+A = FixRequest(findings=("NET-001@minisrv/a",))

@@ -12,7 +12,7 @@ import pytest
 
 from sigsrv.collect import api, urls
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.ways import over_socket
+from sigsrv.collect.transports import over_socket
 from sigsrv.model.errors import FailureKind
 
 ENVIRONMENT = {"server_clustered": False, "server_name": "a"}

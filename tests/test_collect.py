@@ -16,7 +16,7 @@ from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.hosts import gather
-from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, Wants, carried, read, script, select
+from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, ProbeOptions, carried, read, script, select
 from sigsrv.collect.redact import of_operations, redacted
 from sigsrv.collect.session import ConnectionFailed, bounded
 from sigsrv.collect.target import Target
@@ -120,7 +120,7 @@ def test_units_are_read_before_anything_asks_the_daemon():
 
 def test_zfs_is_asked_only_where_the_site_has_it():
     """A host without ZFS is not reported as one whose zpool is missing."""
-    assert {p.id for p in select(Wants(zfs=True))} - {p.id for p in select(Wants())} == {
+    assert {p.id for p in select(ProbeOptions(zfs=True))} - {p.id for p in select(ProbeOptions())} == {
         "arcstats",
         "zpool-json",
         "zpool-text",
@@ -239,13 +239,13 @@ def test_a_name_that_does_not_exist_is_unreachable_with_ssh_s_own_reason():
 
 def test_arguments_of_a_probe_are_the_sites():
     """Units that attach a VLAN, how far back the journal is read, and where backups are; other hosts have no backups."""
-    wants = Wants(units=("vlans.service", "incus.service"), journal_hours=48, backups="/srv/back ups")
+    wants = ProbeOptions(units=("vlans.service", "incus.service"), journal_hours=48, backups="/srv/back ups")
     chosen = {probe.id: probe for probe in select(wants)}
 
     assert chosen["units"].command[-4:] == (*UNITS, "vlans.service")
     assert chosen["journal"].command[-1] == "--since=-48h"
     assert chosen["backups"].shell.startswith("find -H '/srv/back ups' -type f")
-    assert "backups" not in {probe.id for probe in select(Wants())}
+    assert "backups" not in {probe.id for probe in select(ProbeOptions())}
 
 
 def test_a_probe_that_needs_root_is_run_under_sudo_for_others(tmp_path):

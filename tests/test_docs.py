@@ -12,7 +12,7 @@ import yaml
 from sigsrv.authoring.cases import Case, judge
 from sigsrv.judge import catalogue
 from sigsrv.model import policy
-from sigsrv.remediate.planning import Choice, Proposal, Step, as_dict
+from sigsrv.remediate.planning import FixPlan, Step, Triage, as_dict
 from sigsrv.report.policy_table import FAMILIES, by_family
 from tests.parts import PARTS
 from tests.report_sample import make_run
@@ -97,7 +97,7 @@ def test_the_page_of_the_plan_names_each_of_its_keys():
     """What --plan --json prints is what the page tells, and nothing else."""
     page = (ROOT / "docs" / "remediation.md").read_text(encoding="utf-8").partition("## The plan for machines")[2]
     step = Step(FAILING, FIX)
-    plan = as_dict(Proposal((), Choice(), (step,)), 60, {FIX.disruption: "w"})
+    plan = as_dict(FixPlan((), Triage(), (step,)), 60, {FIX.disruption: "w"})
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
 
     assert set(rows) == set(plan)

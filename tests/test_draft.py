@@ -325,7 +325,7 @@ def test_the_oldest_version_that_runs_is_the_minimum(sigsrv, minisrv, minimum, t
 
     document = drafted(change)
 
-    assert loaded(document).incus == site.IncusWants(minimum, track)
+    assert loaded(document).incus == site.IncusSettings(minimum, track)
     assert "not the same everywhere" in notes(document, "incus")
 
 

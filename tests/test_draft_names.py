@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigsrv.draft.document import comment, scalar
-from sigsrv.report.words import is_hidden
+from sigsrv.report.phrases import is_hidden
 from tests.test_draft import Change, drafted, loaded, text_of
 
 NAMES = [

@@ -10,7 +10,7 @@ import pytest
 from sigsrv.authoring import document
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.checks import load_checks
-from sigsrv.judge.evaluate import evaluate, on_site, settled
+from sigsrv.judge.evaluate import evaluate, on_site, with_roots_checked
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import EvidenceError, FailureKind, UsageError
 from sigsrv.model.finding import Finding, Run, Severity, Verdict, finding_id, parse_finding_id
@@ -294,12 +294,12 @@ def test_an_excuse_without_a_judge_is_an_error():
     left = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
     root = dataclasses.replace(a_finding(Verdict.FAIL), policy="NET-004")
 
-    assert [f.verdict for f in settled([left])] == [Verdict.ERROR]
-    assert [f.verdict for f in settled([left, dataclasses.replace(root, verdict=Verdict.PASS)])] == [
+    assert [f.verdict for f in with_roots_checked([left])] == [Verdict.ERROR]
+    assert [f.verdict for f in with_roots_checked([left, dataclasses.replace(root, verdict=Verdict.PASS)])] == [
         Verdict.ERROR,
         Verdict.PASS,
     ]
-    assert [f.verdict for f in settled([left, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
+    assert [f.verdict for f in with_roots_checked([left, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_an_excuse_by_what_finds_nothing_to_judge_is_an_error(root, verdict):
     left = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
     other = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE), policy="NET-004", **root)
 
-    assert settled([left, other])[0].verdict is verdict
+    assert with_roots_checked([left, other])[0].verdict is verdict
 
 
 def test_equal_facts_give_equal_findings():

@@ -10,10 +10,10 @@ from sigsrv.collect import evidence, urls
 from sigsrv.collect.evidence import ApiAnswer, Evidence, Failure
 from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
 from sigsrv.facts.incus import IncusFacts
-from sigsrv.facts.resources import UnreadInstance, Usage
+from sigsrv.facts.resources import InstanceUsage, UnreadInstance
 from sigsrv.model import data
 from sigsrv.model.errors import EvidenceError, FailureKind
-from sigsrv.model.values import boolean, size_bytes, words
+from sigsrv.model.values import boolean, size_bytes, split_list
 
 RECORDED = evidence.load(data.DEMO / "evidence")["sigsrv"]
 VIEWS = {
@@ -191,8 +191,8 @@ def test_booleans_of_devices_are_filled_in_and_those_of_its_own_are_as_written()
 
 def test_what_a_container_has_used_is_the_most_since_its_start():
     """Where its kernel does not count that, it is what it uses now."""
-    assert web(state={"memory": {"usage": 5, "usage_peak": 7}, "processes": 3}).usage == Usage(7, 3)
-    assert web(state={"memory": {"usage": 5, "usage_peak": 0}, "processes": 3}).usage == Usage(5, 3)
+    assert web(state={"memory": {"usage": 5, "usage_peak": 7}, "processes": 3}).usage == InstanceUsage(7, 3)
+    assert web(state={"memory": {"usage": 5, "usage_peak": 0}, "processes": 3}).usage == InstanceUsage(5, 3)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_a_word_that_is_no_boolean_is_an_error(word):
 
 def test_lists_lose_their_blanks():
     """Incus's lists are parted by commas."""
-    assert words(" a, b ,,c") == ("a", "b", "c")
-    assert words(None) == ()
+    assert split_list(" a, b ,,c") == ("a", "b", "c")
+    assert split_list(None) == ()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.facts.network import Address, Learned, NetworkFacts, addresses, learned, links
+from sigsrv.facts.network import Address, FdbEntry, NetworkFacts, addresses, fdb_entries, links
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 
@@ -183,10 +183,10 @@ def test_an_address_counts_as_incus_counts_it(local, counts):
 
 def test_stations_that_a_bridge_has_learned_are_read(recorded):
     """By the port that they were seen at; the links' own addresses, and those that were set, are none."""
-    found = learned(recorded("fdb/sigsrv.json"))
+    found = fdb_entries(recorded("fdb/sigsrv.json"))
 
     assert {each.port for each in found if each.bridge == "userbr0"} == {"user0", "vethfed98ed6"}
-    assert Learned("10:66:6a:92:a6:f6", "user0", "userbr0") in found
+    assert FdbEntry("10:66:6a:92:a6:f6", "user0", "userbr0") in found
     assert len(found) == 8
 
 
@@ -196,7 +196,7 @@ def test_a_station_counts_in_whatever_state_it_was_learned(state):
     row = {"mac": "AA:00:00:00:00:01", "ifname": "v0", "flags": [], "master": "br0", "state": state}
     rows = [{**row, "vlan": 1}, row, {**row, "state": "permanent"}, {**row, "state": "static"}]
 
-    assert learned(json.dumps(rows)) == (Learned("aa:00:00:00:00:01", "v0", "br0"),)
+    assert fdb_entries(json.dumps(rows)) == (FdbEntry("aa:00:00:00:00:01", "v0", "br0"),)
 
 
 @pytest.mark.parametrize(
@@ -214,4 +214,4 @@ def test_a_station_counts_in_whatever_state_it_was_learned(state):
 def test_what_is_no_table_of_stations_is_an_error(told):
     """Never a bridge that has learned nothing."""
     with pytest.raises(EvidenceError, match="sigsrv: bridge fdb"):
-        _ = of(told, probe="fdb").learned
+        _ = of(told, probe="fdb").fdb_entries

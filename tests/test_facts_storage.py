@@ -9,7 +9,7 @@ import pytest
 
 from sigsrv.authoring import document
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.facts.storage import StorageFacts, Usage, ZPool, creations, from_json, from_text, usages
+from sigsrv.facts.storage import StorageFacts, ZPool, ZpoolUsage, creations, from_json, from_text, usages
 from sigsrv.judge.checks import load_checks
 from sigsrv.model import data, policy
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -235,10 +235,13 @@ def test_scan_stats_of_another_shape_are_an_error(stats):
 
 def test_how_full_each_pool_is(recorded):
     """Capacity and fragmentation of the recorded pools, in percent."""
-    assert usages(recorded("zpool-list/sigsrv.txt")) == {"hdd": Usage("hdd", 0, 2), "nvme": Usage("nvme", 0, 2)}
-    assert usages(recorded("zpool-list/degraded-offline-member.list")) == {"tank": Usage("tank", 50, 34)}
+    assert usages(recorded("zpool-list/sigsrv.txt")) == {
+        "hdd": ZpoolUsage("hdd", 0, 2),
+        "nvme": ZpoolUsage("nvme", 0, 2),
+    }
+    assert usages(recorded("zpool-list/degraded-offline-member.list")) == {"tank": ZpoolUsage("tank", 50, 34)}
     assert usages(recorded("zpool-list/permanent-errors.list"))["tank"].fragmentation == 34
-    assert usages("t\t1\t1\t0\t-\t-\t-\t-\t1.00\tUNAVAIL\t-\n") == {"t": Usage("t", None, None)}
+    assert usages("t\t1\t1\t0\t-\t-\t-\t-\t1.00\tUNAVAIL\t-\n") == {"t": ZpoolUsage("t", None, None)}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sigsrv.facts.hosts import clusters
 from sigsrv.facts.images import image
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.operations import open_tokens
-from sigsrv.facts.reading import moment, texts
+from sigsrv.facts.parsing import moment, texts
 from sigsrv.facts.trust import trust_entry, x509
 from sigsrv.model.errors import EvidenceError, FailureKind
 
@@ -253,6 +253,6 @@ def test_a_cluster_knows_the_hosts_that_stand_apart():
 
     together, alone = clusters(document.facts_of(content)[1])
 
-    assert (together.name, list(together.hosts), list(together.apart)) == ("cluster", ["sigsrv"], ["minisrv"])
-    assert (alone.name, list(alone.hosts), list(alone.apart)) == ("minisrv", ["minisrv"], [])
+    assert (together.name, list(together.hosts), list(together.standalone)) == ("cluster", ["sigsrv"], ["minisrv"])
+    assert (alone.name, list(alone.hosts), list(alone.standalone)) == ("minisrv", ["minisrv"], [])
     assert together.collected == 1795000000

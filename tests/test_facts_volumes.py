@@ -7,10 +7,10 @@ import pytest
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence
 from sigsrv.facts import backups
-from sigsrv.facts.backups import BackupFacts, BackupFile, Place
+from sigsrv.facts.backups import BackupFacts, BackupFile, MountPoint
 from sigsrv.facts.incus import IncusFacts
-from sigsrv.facts.reading import moment
-from sigsrv.facts.volumes import Use, custom_volumes
+from sigsrv.facts.parsing import moment
+from sigsrv.facts.volumes import VolumeUser, custom_volumes
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 # As a server of version 6.0.4 answered.
@@ -74,9 +74,9 @@ def test_custom_volumes_are_read_with_their_snapshots_and_users():
     assert (blk.config["security.shared"], blk.config["security.unmapped"]) == ("true", "false")
     assert pd.snapshots == (1795456384.582184,)
     assert pd.used_by == (
-        Use("instances", "user-alice", "a b"),
-        Use("profiles", "default", "svc"),
-        Use("other", "", "/1.0"),
+        VolumeUser("instances", "user-alice", "a b"),
+        VolumeUser("profiles", "default", "svc"),
+        VolumeUser("other", "", "/1.0"),
     )
 
 
@@ -190,7 +190,7 @@ def test_the_file_system_of_the_folder_is_read():
     row = '{"source": "%s", "fstype": "%s", "target": "/srv"}'
     ext4, zfs = row % ("/dev/vda", "ext4"), row % ("tank/a b", "zfs")
 
-    assert backups.place('{"filesystems": [' + ext4 + "]}") == Place("/dev/vda", "ext4", "/srv")
+    assert backups.place('{"filesystems": [' + ext4 + "]}") == MountPoint("/dev/vda", "ext4", "/srv")
     assert backups.place('{"filesystems": [' + ext4 + "]}").zpool is None
     assert backups.place('{"filesystems": [' + ext4 + "," + zfs + "]}").zpool == "tank"
 
@@ -198,7 +198,7 @@ def test_the_file_system_of_the_folder_is_read():
 @pytest.mark.parametrize("source", ["tank", "tank/a", "tank[/backups]", "tank/a[/b/c]"])
 def test_a_folder_that_is_mounted_from_a_dataset_is_in_its_pool(source):
     """findmnt writes such a folder behind the dataset, in brackets."""
-    assert Place(source, "zfs", "/srv/backups").zpool == "tank"
+    assert MountPoint(source, "zfs", "/srv/backups").zpool == "tank"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sigsrv.collect import frames, frames_script
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.collect.frames import Port, Station, Wanted
+from sigsrv.collect.frames import FramePlan, InstancePort, Port
 from sigsrv.collect.probes import Probe
 from sigsrv.collect.running import probed
 from sigsrv.facts.frames import FrameFacts, Sent, exchanged
@@ -40,7 +40,7 @@ def port(number: int, bridge: str = "br0", candidates: tuple[str, ...] = (), six
     )
 
 
-def answers(spaces: tuple[Space, ...], wanted: Wanted, account: tuple[str, ...] = ()) -> dict[str, Answer]:
+def answers(spaces: tuple[Space, ...], wanted: FramePlan, account: tuple[str, ...] = ()) -> dict[str, Answer]:
     """What an exchange between some hosts made of the probe, by host."""
     with ExitStack() as stack:
         for each in spaces:
@@ -61,7 +61,7 @@ def test_frames_of_every_size_pass_both_ways_and_nothing_is_left(bridge):
     """Whatever the bridge is called: ARP shows the namespace of the other host, full packets come back, and all is as before."""
     with two(bridge, mtu=1400) as spaces:
         before = [each.links() for each in spaces]
-        wanted = Wanted({"one": (port(1, bridge, six=True),), "other": (port(2, bridge, six=True),)})
+        wanted = FramePlan({"one": (port(1, bridge, six=True),), "other": (port(2, bridge, six=True),)})
 
         sent = told(answers(spaces, wanted), bridge)
 
@@ -90,7 +90,7 @@ def test_a_wire_that_carries_nothing_shows_as_no_answer_to_arp():
         rule = "table netdev lost { chain in { type filter hook ingress device wire0 priority 0; policy drop; }; }"
         other.on("nft", rule)
 
-        sent = told(answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)})))
+        sent = told(answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)})))
 
         assert [(each.path.small.received, each.path.full) for each in sent] == [(0, None)] * 2
         assert [each.path.seen for each in sent if each.here == "other"] == [None]
@@ -104,7 +104,7 @@ def test_full_packets_that_are_lost_show_beside_small_ones_that_pass():
         chain = f"type filter hook ingress device wire0 priority 0; {rule};"
         other.on("nft", f"table netdev cut {{ chain in {{ {chain} }}; }}")
 
-        sent = told(answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)})))
+        sent = told(answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)})))
 
         for each in sent:
             assert each.path.seen == each.path.mac
@@ -127,7 +127,9 @@ def test_an_address_that_somebody_answers_for_is_left_alone():
             other.forwards("sta1")
             taken = "10.9.0.77/24"
             wanted = {"one": (port(1, candidates=(taken, "10.9.0.3/24")),), "other": (port(2, candidates=(taken,)),)}
-            found = answers((one, other), Wanted(wanted, (Station("br0", "other", "p/i/eth0", "02:aa", "10.9.0.77"),)))
+            found = answers(
+                (one, other), FramePlan(wanted, (InstancePort("br0", "other", "p/i/eth0", "02:aa", "10.9.0.77"),))
+            )
 
     document = json.loads(found["one"].stdout)
     assert document["ports"][0]["address"] == "10.9.0.3"
@@ -146,7 +148,7 @@ def test_a_link_that_is_there_is_never_taken():
         one.on("ip", "link", "add", "sgp00000001", "type", "bridge")
         before = one.links()
 
-        found = answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)}))
+        found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}))
 
         with pytest.raises(EvidenceError, match="there is a link sgp00000001 already"):
             told(found)
@@ -218,7 +220,7 @@ def test_a_host_without_the_ping_of_iputils_says_so():
         ).stdout.strip()
         one.on("mount", "--bind", "/bin/true", ping)
 
-        found = answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)}))
+        found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}))
 
         assert found["one"].failure
         assert found["one"].failure.kind is FailureKind.MISSING
@@ -234,7 +236,7 @@ def test_an_account_without_rights_is_denied():
     """Without root, and without sudo or its permission, no namespace is made: an answer, and never a pass."""
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     with two("br0") as (one, other):
-        found = answers((one, other), Wanted({"one": (port(1),), "other": (port(2),)}), nobody)
+        found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}), nobody)
 
         assert {answer.failure.kind for answer in found.values() if answer.failure} == {FailureKind.DENIED}
         assert all("root" in answer.failure.reason for answer in found.values() if answer.failure)
@@ -242,7 +244,7 @@ def test_an_account_without_rights_is_denied():
 
 def test_a_host_that_nobody_logs_in_to_says_that_it_can_send_nothing():
     """Over the API alone there is no session."""
-    found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": (port(1),)}))["one"].probes["frames"]
+    found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}))["one"].probes["frames"]
 
     assert found.failure
     assert found.failure.kind is FailureKind.ABSENT
@@ -253,7 +255,7 @@ def test_a_host_whose_time_was_used_up_says_that_and_not_that_nobody_logs_in():
     """Its session was cut while it was read."""
     seen = Evidence("one", 1.0, probes={"link": Answer("ip -j link", 0, "[]")})
 
-    found = frames.exchange({"one": seen}, Wanted({"one": (port(1),)}))["one"].probes["frames"]
+    found = frames.exchange({"one": seen}, FramePlan({"one": (port(1),)}))["one"].probes["frames"]
 
     assert found.failure == Failure(
         FailureKind.TIMEOUT, "one: the host's time was used up before a frame could be sent"
@@ -294,9 +296,9 @@ class Saying(SpaceSession):
 )
 def test_what_a_host_says_beside_the_point_is_an_error(setup, sent, reason):
     """Whatever is missing, twice, or of something else: nothing is believed of it."""
-    station = Station("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
+    station = InstancePort("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
     with Saying(setup, sent, "left\n"):
-        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": (port(1),)}, (station,)))
+        found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}, (station,)))
 
     with pytest.raises(EvidenceError, match=reason):
         FrameFacts(found["one"]).sent.on("br0")
@@ -312,7 +314,7 @@ def test_what_came_back_in_a_tag_is_told_from_what_came_back_without():
         for index in (0, 1)
     )
     with Saying(setup, sent, "left\n"):
-        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": ports}))
+        found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": ports}))
 
     answer = found["one"].probes["frames"]
     seen = [(each.path.tagged, each.path.tagged_full) for each in told({"one": answer})]
@@ -322,10 +324,10 @@ def test_what_came_back_in_a_tag_is_told_from_what_came_back_without():
 
 def test_what_is_still_there_at_the_end_is_told():
     """Whoever asked for frames gets no verdict by them, but the name of the link and when the host takes it away."""
-    station = Station("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
+    station = InstancePort("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
     sent = "said 0 small 3 packets transmitted, 0 received, x\nsaid 0 arp []\n"
     with Saying("port 0 ok 12 1500 10.9.0.1/24 no\n", sent, "left sgp00000001\n"):
-        found = frames.exchange({"one": Evidence("one", 1.0)}, Wanted({"one": (port(1),)}, (station,)))
+        found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}, (station,)))
 
     failure = found["one"].probes["frames"].failure
     assert failure

@@ -22,7 +22,7 @@ from sigsrv.collect import urls
 from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.checks import load_checks
-from sigsrv.judge.evaluate import _unsettled as unsettled
+from sigsrv.judge.evaluate import _judge_each as unsettled
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.finding import Finding, Verdict
@@ -57,7 +57,7 @@ NO_LINE = frozenset({"journal", "failed-units", "listen", "packages", "backups"}
 Hosts = Mapping[str, Evidence]
 Path = tuple[Any, ...]
 Make = Callable[[], Answer | ApiAnswer | None]
-Place = tuple[str, str]  # "probes" or "api", and the probe's id, or the URL without the member in it
+MountPoint = tuple[str, str]  # "probes" or "api", and the probe's id, or the URL without the member in it
 
 
 class Asked(dict[str, Any]):
@@ -110,13 +110,13 @@ def evidence_of(content: Mapping[str, Any]) -> dict[str, Evidence]:
     return found
 
 
-def places_asked(hosts: Hosts) -> dict[Place, dict[str, str]]:
+def places_asked(hosts: Hosts) -> dict[MountPoint, dict[str, str]]:
     """What was asked for on any host: each place with the key that it has in the evidence of each host."""
     wholes = [
         (part, host, content) for host, e in hosts.items() for part, content in (("probes", e.probes), ("api", e.api))
     ]
     asked = {(part, place_of(key)) for part, _, content in wholes for key in content.keys_asked}  # type: ignore[attr-defined]
-    found: dict[Place, dict[str, str]] = {place: {} for place in sorted(asked)}
+    found: dict[MountPoint, dict[str, str]] = {place: {} for place in sorted(asked)}
     for part, host, content in wholes:
         for key in content:
             if (part, place_of(key)) in asked:

@@ -9,7 +9,7 @@ import jsonpatch
 import pytest
 
 from sigsrv.authoring import document
-from sigsrv.collect.frames import Wanted, link_local
+from sigsrv.collect.frames import FramePlan, link_local
 from sigsrv.scan import probing
 
 UP = {"op": "replace", "path": "/cluster/instances/db/status", "value": "Running"}
@@ -30,7 +30,7 @@ def state(*addresses: str) -> dict[str, Any]:
     return {"op": "add", "path": "/cluster/instances/db/state", "value": {**usage, "network": {"eth0": row}}}
 
 
-def wanted(*changes: dict[str, Any]) -> Wanted:
+def wanted(*changes: dict[str, Any]) -> FramePlan:
     content = jsonpatch.apply_patch(document.document(), changes)
     site, facts = document.facts_of(content)
     return probing.wanted(site, facts)
@@ -138,11 +138,11 @@ def test_a_bridge_that_is_not_there_or_not_told_of_gets_none():
 
 def test_running_instances_of_an_isolated_bridge_are_asked():
     """By their addresses of its subnet, where they are; those of another network, or that do not run, are not."""
-    assert wanted(NIC, state("172.24.0.9")).stations == ()
-    assert wanted(UP, state("172.24.0.9")).stations == ()
-    assert wanted(UP, NIC, state("10.1.1.1")).stations == ()
+    assert wanted(NIC, state("172.24.0.9")).instance_ports == ()
+    assert wanted(UP, state("172.24.0.9")).instance_ports == ()
+    assert wanted(UP, NIC, state("10.1.1.1")).instance_ports == ()
 
-    (station,) = wanted(UP, NIC, state("172.24.0.9", "10.1.1.1")).stations
+    (station,) = wanted(UP, NIC, state("172.24.0.9", "10.1.1.1")).instance_ports
     assert (station.bridge, station.host, station.name) == ("userbr0", "minisrv", "default/db/eth0")
     assert (station.mac, station.address) == ("10:66:6a:00:00:02", "172.24.0.9")
 
@@ -153,7 +153,7 @@ def test_no_more_than_twenty_instances_of_a_host_are_asked():
         {"op": "copy", "from": "/cluster/instances/db", "path": f"/cluster/instances/db{number}"}
         for number in range(30)
     ]
-    assert len(wanted(UP, NIC, state("172.24.0.9"), *many).stations) == 20
+    assert len(wanted(UP, NIC, state("172.24.0.9"), *many).instance_ports) == 20
 
 
 def test_the_link_local_address_is_the_kernel_s():

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from sigsrv.commands import remediate, remediate_show
-from sigsrv.remediate.arming import Net
-from sigsrv.remediate.holding import Refused
+from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.planning import Named, Proposal, Step, choose
-from sigsrv.remediate.runs import Done
-from sigsrv.remediate.transaction import Ending, Outcome
+from sigsrv.remediate.planning import FixPlan, FixRequest, Step, triage_findings
+from sigsrv.remediate.runs import StepResult
+from sigsrv.remediate.transaction import EndState, Outcome
 from tests.test_remediate_journal import FAILING, FIX, verified
 from tests.test_remediation import REMEDIATIONS
 
@@ -25,7 +25,7 @@ SITE = "src/sigsrv/demo/site.yaml"
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "result"),
     [
         (["NET-001", "--all"], "findings, --all and --from exclude each other"),
         (["NET-001@a/b", "--severity", "high"], "--severity: NET-001@a/b is named itself"),
@@ -45,13 +45,13 @@ SITE = "src/sigsrv/demo/site.yaml"
         (["--all", "--site", SITE, "--journal", "/proc/nowhere/j"], "the journal can't be written"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(capsys, argv, said):
+def test_wrong_use_is_told_in_one_line(capsys, argv, result):
     """What is wrong, where, and what is right; nothing was looked at."""
     status = remediate.main(argv)
 
     told = capsys.readouterr()
     assert status == 2
-    assert said in told.err
+    assert result in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
 
@@ -106,13 +106,13 @@ run1 of lab, 2027-01-15 08:00:00 UTC, alice@ws
 
 
 def shown(capsys, *steps: Step, whole: bool = False) -> str:
-    remediate_show.proposal(Proposal((), choose(Named(), [], lambda _: None), steps), 60, whole)
+    remediate_show.fix_plan(FixPlan((), triage_findings(FixRequest(), [], lambda _: None), steps), 60, whole)
     return capsys.readouterr().out
 
 
 def test_a_step_is_shown_whole_at_the_width_of_a_terminal(capsys):
     """Now, then, what it does, disrupts, how it is undone and by whom, the script filled in, the permanent fix."""
-    text = shown(capsys, Step(FAILING, FIX, Net.UNIT, canary=True), Step(FAILING, FIX), whole=True)
+    text = shown(capsys, Step(FAILING, FIX, RollbackTimer.UNIT, canary=True), Step(FAILING, FIX), whole=True)
 
     assert text.startswith("step 1 of 2\nNET-001@minisrv/br0: t\n  now:")
     for part in (
@@ -151,7 +151,7 @@ def test_what_it_disrupts_is_said_first_in_a_few_words(capsys, disruption, words
 
 def test_where_nothing_fails_that_is_said(capsys):
     """Silence would be taken for an answer."""
-    remediate_show.choice(choose(Named(all=True), [], lambda _: None), (), {}, True)
+    remediate_show.triage(triage_findings(FixRequest(all=True), [], lambda _: None), (), {}, True)
 
     assert capsys.readouterr().out == "nothing is to be done: nothing of it fails\n"
 
@@ -165,17 +165,17 @@ def test_each_disruption_has_its_words():
 
 
 ENDINGS = [
-    (Ending.VERIFIED, 0, "1 verified; to undo: sigsrv-remediate --undo RUN\n", ""),
-    (Ending.UNDONE, 4, "", "not put right: why\nsigsrv-remediate: undone, it is as it was before\n"),
-    (Ending.REFUSED, 4, "", "undone, it is as it was before\n"),
-    (Ending.UNKNOWN, 4, "", "NOT KNOWN TO BE UNDONE, look at the host\n"),
+    (EndState.VERIFIED, 0, "1 verified; to undo: sigsrv-remediate --undo RUN\n", ""),
+    (EndState.UNDONE, 4, "", "not put right: why\nsigsrv-remediate: undone, it is as it was before\n"),
+    (EndState.REFUSED, 4, "", "undone, it is as it was before\n"),
+    (EndState.UNKNOWN, 4, "", "NOT KNOWN TO BE UNDONE, look at the host\n"),
 ]
 
 
-@pytest.mark.parametrize(("ending", "status", "out", "err"), ENDINGS)
-def test_how_a_step_ended_is_told_and_is_the_exit_status(capsys, ending, status, out, err):
+@pytest.mark.parametrize(("end_state", "status", "out", "err"), ENDINGS)
+def test_how_a_step_ended_is_told_and_is_the_exit_status(capsys, end_state, status, out, err):
     """Verified is 0; whatever did not stay is 4."""
-    done = [Done(Step(FAILING, FIX), Outcome(ending, "why"))]
+    done = [StepResult(Step(FAILING, FIX), Outcome(end_state, "why"))]
 
     assert remediate._take(done, 1, "RUN") == status
 
@@ -187,7 +187,7 @@ def test_how_a_step_ended_is_told_and_is_the_exit_status(capsys, ending, status,
 def test_after_a_step_that_failed_none_is_taken(capsys):
     """What was verified before stays, and the run that undoes it is named."""
     step = Step(FAILING, FIX)
-    rows = [Done(step, Outcome(Ending.VERIFIED, "a")), Done(step, Outcome(Ending.UNDONE, "b"))]
+    rows = [StepResult(step, Outcome(EndState.VERIFIED, "a")), StepResult(step, Outcome(EndState.UNDONE, "b"))]
 
     assert remediate._take(rows, 4, "RUN") == 4
 
@@ -201,7 +201,7 @@ def test_whatever_ends_a_run_between_two_steps_does_not_hide_what_was_verified(c
     """Interrupted, or refused by then: the run that undoes it is named all the same."""
 
     def steps():
-        yield Done(Step(FAILING, FIX), Outcome(Ending.VERIFIED, "a"))
+        yield StepResult(Step(FAILING, FIX), Outcome(EndState.VERIFIED, "a"))
         raise error
 
     with pytest.raises(type(error)):

@@ -60,7 +60,7 @@ def test_a_step_has_all_that_it_takes_to_undo_it(journal):
     assert (run.id, run.site, run.undoes, run.pid) == ("run1", "site", "", os.getpid())
     assert (step.fix.script, step.fix.undo, step.fix.words) == (FIX.script, FIX.undo, FIX.words)
     assert step.states == ("applying", "applied", "confirming", "verified")
-    assert (step.end, step.sha256, step.net) == ("verified", FIX.sha256, "shell")
+    assert (step.end, step.sha256, step.timer) == ("verified", FIX.sha256, "shell")
     assert step.verdicts == {"NET-001@minisrv/br0": Verdict.FAIL}
     assert (step.mended, step.state) == (("NET-001@minisrv/br0",), "b2xk b2xk\n")
 
@@ -84,7 +84,7 @@ def test_a_journal_without_runs_is_taken_over(path):
             ("bb", 200.0, [("NET-005@minisrv/br0", "undone", None)]),
             ("aa", 100.0, [("NET-001@minisrv/br0", "verified", None)]),
         ]
-        assert journal.broken_off() == []
+        assert journal.interrupted_steps() == []
         journal.close()
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (VERSION,)
 
@@ -118,9 +118,9 @@ def test_what_was_broken_off_is_found(journal):
     verified(journal, "t1")
     journal.open_step("t2", FIX, [FAILING])
 
-    assert [step.transaction for step in journal.broken_off()] == ["t2"]
+    assert [step.transaction for step in journal.interrupted_steps()] == ["t2"]
     journal.write("t2", FIX, "undone")
-    assert journal.broken_off() == []
+    assert journal.interrupted_steps() == []
 
 
 def test_what_was_undone_says_by_which_run(journal):

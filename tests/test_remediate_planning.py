@@ -12,8 +12,8 @@ import pytest
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, Waiver
 from sigsrv.model.fix import fix_for
-from sigsrv.remediate.looking import find
-from sigsrv.remediate.planning import Named, Proposal, Step, as_dict, choose, is_policy, listed_in, ordered
+from sigsrv.remediate.planning import FixPlan, FixRequest, Step, as_dict, is_policy, listed_in, ordered, triage_findings
+from sigsrv.remediate.rescan import find
 from tests.test_remediation import REMEDIATIONS, finding
 
 WAIVER = Waiver("NET-001", "a", "waived", "Ada", "why", datetime(2027, 1, 1, tzinfo=UTC), None, "waivers.yaml:1")
@@ -35,8 +35,8 @@ FINDINGS = [
 ]
 
 
-def chosen(named: Named) -> dict[str, list[str]]:
-    found = choose(named, FINDINGS, lambda name: find(FINDINGS, name))
+def chosen(request: FixRequest) -> dict[str, list[str]]:
+    found = triage_findings(request, FINDINGS, lambda name: find(FINDINGS, name))
     return {
         key: [each if isinstance(each, str) else each.id for each in value]
         for key, value in vars(found).items()
@@ -46,7 +46,7 @@ def chosen(named: Named) -> dict[str, list[str]]:
 
 def test_all_is_whatever_fails_and_nobody_accepts():
     """What passes is not mentioned, what is not known is told, what is waived is left out."""
-    assert chosen(Named(all=True)) == {
+    assert chosen(FixRequest(all=True)) == {
         "scripted": ["NET-001@a/r", "INST-001@b/r", "VOL-001@a/r"],
         "by_hand": ["NET-004@a/r"],
         "unknown": ["NET-001@a/dark"],
@@ -56,14 +56,14 @@ def test_all_is_whatever_fails_and_nobody_accepts():
 
 def test_a_severity_is_that_one_and_worse():
     """Alone it means all of that severity."""
-    assert chosen(Named(severity=Severity.CRITICAL)) == {"scripted": ["INST-001@b/r"]}
-    assert "VOL-001@a/r" not in chosen(Named(severity=Severity.HIGH))["scripted"]
-    assert chosen(Named(severity=Severity.LOW)) == chosen(Named(all=True))
+    assert chosen(FixRequest(severity=Severity.CRITICAL)) == {"scripted": ["INST-001@b/r"]}
+    assert "VOL-001@a/r" not in chosen(FixRequest(severity=Severity.HIGH))["scripted"]
+    assert chosen(FixRequest(severity=Severity.LOW)) == chosen(FixRequest(all=True))
 
 
 def test_a_policy_is_all_its_findings():
     """What of it is right is told as well."""
-    assert chosen(Named(policies=("NET-001",))) == {
+    assert chosen(FixRequest(policies=("NET-001",))) == {
         "scripted": ["NET-001@a/r"],
         "right": ["NET-001@a/fine"],
         "unknown": ["NET-001@a/dark"],
@@ -73,8 +73,8 @@ def test_a_policy_is_all_its_findings():
 
 def test_what_is_waived_is_put_right_only_where_it_is_named_itself():
     """Its policy, its severity or all do not name it."""
-    assert chosen(Named(findings=("NET-001@a/waived",))) == {"scripted": ["NET-001@a/waived"]}
-    both = chosen(Named(findings=("NET-001@a/waived",), policies=("NET-001",)))
+    assert chosen(FixRequest(findings=("NET-001@a/waived",))) == {"scripted": ["NET-001@a/waived"]}
+    both = chosen(FixRequest(findings=("NET-001@a/waived",), policies=("NET-001",)))
     assert both["scripted"] == ["NET-001@a/waived", "NET-001@a/r"]
 
 
@@ -82,7 +82,7 @@ def test_a_file_names_what_failed_in_it():
     """What is right by now is dropped; what is no more is told."""
     listed = frozenset({"NET-001@a/r", "NET-001@a/fine", "NET-009@a/gone"})
 
-    assert chosen(Named(listed=listed)) == {
+    assert chosen(FixRequest(listed=listed)) == {
         "scripted": ["NET-001@a/r"],
         "right": ["NET-001@a/fine"],
         "gone": ["NET-009@a/gone"],
@@ -163,25 +163,25 @@ def test_two_fixes_of_one_thing_change_one_object():
     rows = [("set-instance-config", "INST-001", "a"), ("set-instance-config", "INST-003", "a")]
     found = tuple(steps(*rows, ("attach-vlan", "NET-001", "b")))
 
-    assert len(Proposal((), choose(Named(), [], lambda _: None), found).objects) == 2
+    assert len(FixPlan((), triage_findings(FixRequest(), [], lambda _: None), found).objects) == 2
 
 
 def test_what_follows_from_a_finding_that_is_put_right_is_not_unknown():
     """It can be told again once that is mended."""
     root = finding("attach-vlan", host="a")
     follows = made("NET-002", Verdict.ERROR, because=root.id)
-    choice = choose(Named(all=True), [root, follows, FINDINGS[3]], lambda _: None)
-    proposal = Proposal((), choice, tuple(steps(("attach-vlan", "NET-001", "a"))))
+    triage = triage_findings(FixRequest(all=True), [root, follows, FINDINGS[3]], lambda _: None)
+    fix_plan = FixPlan((), triage, tuple(steps(("attach-vlan", "NET-001", "a"))))
 
-    assert [each.id for each in proposal.unknown] == [FINDINGS[3].id]
+    assert [each.id for each in fix_plan.unknown] == [FINDINGS[3].id]
 
 
 def test_the_plan_for_machines_has_all_that_a_person_sees():
     """One entry for each step, with scripts and hash; and the lists of what is not for a script."""
     (step,) = steps(("attach-vlan", "NET-001", "a"))
-    proposal = Proposal((), choose(Named(all=True), FINDINGS, lambda _: None), (step,), ("no",))
+    fix_plan = FixPlan((), triage_findings(FixRequest(all=True), FINDINGS, lambda _: None), (step,), ("no",))
 
-    found = json.loads(json.dumps(as_dict(proposal, 60, {"network": "may cut the network"})))
+    found = json.loads(json.dumps(as_dict(fix_plan, 60, {"network": "may cut the network"})))
 
     assert found["steps"][0] | {"script": "", "undo_script": "", "permanent": {}} == {
         "finding": "NET-001@a/br0",
@@ -206,7 +206,7 @@ def test_the_plan_for_machines_has_all_that_a_person_sees():
     }
     assert found["steps"][0]["script"] == step.fix.script
     slow = dataclasses.replace(step, fix=dataclasses.replace(step.fix, disruption="none"))
-    (other,) = as_dict(dataclasses.replace(proposal, steps=(slow,)), 60, {"none": "nothing"})["steps"]
+    (other,) = as_dict(dataclasses.replace(fix_plan, steps=(slow,)), 60, {"none": "nothing"})["steps"]
     assert other["undone_by_host"]["within_s"] == 60 + step.fix.timeout_s
     assert found["refused"] == ["no"]
     assert found["by_hand"] == ["NET-004@a/r"]

@@ -15,9 +15,9 @@ import pytest
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.target import Target
-from sigsrv.remediate.arming import Net
-from sigsrv.remediate.remote import NOTHING_THERE, RemoteFix, Terms, parse_state
-from sigsrv.remediate.shell import Said
+from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.remote import NOTHING_THERE, FixOptions, RemoteFix, parse_state
+from sigsrv.remediate.shell import CommandResult
 from tests.fake_host import taken
 from tests.local_host import Host, local_host, wait
 from tests.test_remediate_journal import fill, small_disk
@@ -38,31 +38,31 @@ def timers(host: Host) -> list[str]:
     return [line for line in found.splitlines() if f"{host.folder}/" in line and "undo-once" in line]
 
 
-@pytest.mark.parametrize("net", Net)
-def test_what_is_confirmed_stays_and_leaves_nothing(host, net):
+@pytest.mark.parametrize("timer", RollbackTimer)
+def test_what_is_confirmed_stays_and_leaves_nothing(host, timer):
     """Applied, its old values told, confirmed: the new state, and neither folder, unit nor timer."""
-    remote = host.remote(net=net)
+    remote = host.remote(timer=timer)
 
-    said = host.call(remote.apply)
-    assert (said.rc, said.stdout, host.state) == (0, "changed\n", "new"), said
+    result = host.call(remote.apply)
+    assert (result.rc, result.stdout, host.state) == (0, "changed\n", "new"), result
     kept = host.call(remote.kept)
     assert parse_state(kept.stdout) == {"old": b"old\n"}
-    assert bool(timers(host)) is (net is Net.SHELL)
+    assert bool(timers(host)) is (timer is RollbackTimer.SHELL)
     assert host.call(remote.confirm).rc == 0
 
     assert (host.state, host.left) == ("new", [])
     assert wait(lambda: not timers(host))
 
 
-@pytest.mark.parametrize("net", Net)
-def test_what_is_undone_is_as_it_was_and_leaves_nothing(host, net):
+@pytest.mark.parametrize("timer", RollbackTimer)
+def test_what_is_undone_is_as_it_was_and_leaves_nothing(host, timer):
     """Undone over a new login: the old state, and nothing on the host; a second time there is nothing to do."""
-    remote = host.remote(net=net)
+    remote = host.remote(timer=timer)
     host.call(remote.apply)
 
-    said = host.call(remote.undo)
+    result = host.call(remote.undo)
 
-    assert said.rc == 0, said
+    assert result.rc == 0, result
     assert (host.state, host.left) == ("old", [])
     assert wait(lambda: not timers(host))
     assert host.call(remote.undo).stdout == f"{NOTHING_THERE}\n"
@@ -88,9 +88,9 @@ def test_a_script_that_still_runs_when_its_time_is_up_is_stopped_first(host):
     fix = host.fix(f"sh -c 'sleep 1.7; echo late >{host.file}'\n")
     remote = host.remote(fix, confirm_s=1.6)
 
-    said = host.call(remote.apply)
+    result = host.call(remote.apply)
 
-    assert said.rc != 0
+    assert result.rc != 0
     assert wait(lambda: host.left == [], 5)
     time.sleep(1)
     assert host.state == "old"
@@ -126,9 +126,9 @@ def test_an_undo_that_is_killed_is_taken_up_by_who_comes_next(host):
         with suppress(ProcessLookupError):
             os.kill(int(child), signal.SIGKILL)
     once.wait()
-    said = host.call(remote.undo)
+    result = host.call(remote.undo)
 
-    assert said.rc == 0, said
+    assert result.rc == 0, result
     assert (host.state, host.left) == ("old", [])
 
 
@@ -138,10 +138,10 @@ def test_a_script_ends_with_its_first_command_that_fails(host, line):
     fix = host.fix()
     script = fix.script.replace("set -eu\n", "") + f"{line}\necho end\n"
 
-    said = host.call(host.remote(replace(fix, script=script)).apply)
+    result = host.call(host.remote(replace(fix, script=script)).apply)
 
-    assert said.rc != 0
-    assert "end" not in said.stdout
+    assert result.rc != 0
+    assert "end" not in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_script_ends_with_its_first_command_that_fails(host, line):
 )
 def test_the_reason_is_what_a_program_calls_its_error(out, err, reason):
     """Not the advice after it; else the last that it said."""
-    assert Said(1, out, err).reason == reason
+    assert CommandResult(1, out, err).reason == reason
 
 
 def test_what_cuts_no_network_has_its_scripts_time_beside(host):
@@ -179,9 +179,9 @@ def test_a_script_goes_on_when_its_connection_breaks(host):
 
         remote.apply(session, cut)
 
-    said = host.call(remote.follow)
+    result = host.call(remote.follow)
 
-    assert (said.rc, said.stdout, said.reason) == (7, "changed\nmore\n", "late")
+    assert (result.rc, result.stdout, result.reason) == (7, "changed\nmore\n", "late")
 
 
 def killed_login(host: Host, call: str, until) -> None:
@@ -200,9 +200,9 @@ def test_a_script_outlives_the_login_that_began_it(host):
     call = "host.call(host.remote(host.fix('sleep 1\\necho end\\n')).apply)"
     killed_login(host, call, lambda: host.state == "new")
 
-    said = host.call(host.remote().follow)
+    result = host.call(host.remote().follow)
 
-    assert (said.rc, said.stdout) == (0, "changed\nend\n")
+    assert (result.rc, result.stdout) == (0, "changed\nend\n")
 
 
 def test_an_undo_outlives_the_login_that_began_it(host):
@@ -229,9 +229,9 @@ def test_output_comes_while_the_script_runs(host):
 
 def test_what_was_not_begun_is_told(host):
     """A connection that broke before anything came there: nothing is on the host, and nothing was done."""
-    said = host.call(host.remote().follow)
+    result = host.call(host.remote().follow)
 
-    assert said.rc == RemoteFix.NOT_BEGUN
+    assert result.rc == RemoteFix.NOT_BEGUN
     assert (host.state, host.left) == ("old", [])
 
 
@@ -257,27 +257,27 @@ def test_where_the_timer_cannot_be_set_nothing_is_applied(host):
     """systemctl fails: refused before the script runs, and no unit stays behind."""
     (host.folder / "bin" / "systemctl").write_text('#!/bin/sh\n[ "$1" != start ]\n')
 
-    said = host.call(host.remote(net=Net.UNIT).apply)
+    result = host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
-    assert said.rc == 1
-    assert "refused: what undoes it by itself could not be set up; nothing was changed" in said.stderr
+    assert result.rc == 1
+    assert "refused: what undoes it by itself could not be set up; nothing was changed" in result.stderr
     assert (host.state, host.left) == ("old", [])
 
 
-@pytest.mark.parametrize("net", Net)
-def test_where_what_undoes_it_finds_no_room_nothing_is_applied(small_disk, host, net):
+@pytest.mark.parametrize("timer", RollbackTimer)
+def test_where_what_undoes_it_finds_no_room_nothing_is_applied(small_disk, host, timer):
     """The disk is full: no half of a script stays there that somebody might run."""
     fill(small_disk)
 
-    said = host.call(host.remote(host.fix(survives_reboot=True), net=net).apply)
+    result = host.call(host.remote(host.fix(survives_reboot=True), timer=timer).apply)
 
-    assert "refused: what undoes it by itself could not be set up; nothing was changed" in said.stderr
-    assert (said.rc, host.state, host.left) == (1, "old", ["disk/filler"])
+    assert "refused: what undoes it by itself could not be set up; nothing was changed" in result.stderr
+    assert (result.rc, host.state, host.left) == (1, "old", ["disk/filler"])
 
 
 def test_a_reboot_undoes_what_survives_it(host):
     """Of a unit on the disk all that is below /run may go: what it starts at the next boot undoes it, and takes itself away."""
-    host.call(host.remote(net=Net.UNIT).apply)
+    host.call(host.remote(timer=RollbackTimer.UNIT).apply)
     assert host.left[-2:] == ["units/sigsrv-undo-abc.service", "units/sigsrv-undo-abc.timer"]
     assert "systemctl --quiet enable sigsrv-undo-abc.service" in host.done
     subprocess.run(["rm", "-r", host.folder / "run"], check=True)
@@ -290,19 +290,19 @@ def test_a_reboot_undoes_what_survives_it(host):
     assert "systemctl --quiet disable sigsrv-undo-abc.service" in host.done
 
 
-@pytest.mark.parametrize("net", [Net.SHELL, Net.TRANSIENT])
-def test_who_comes_back_after_a_reboot_finds_what_undoes_a_change_that_survived_it(host, net):
+@pytest.mark.parametrize("timer", [RollbackTimer.SHELL, RollbackTimer.TRANSIENT])
+def test_who_comes_back_after_a_reboot_finds_what_undoes_a_change_that_survived_it(host, timer):
     """No timer of its own is there any more; the scripts and the old values lie on the disk."""
-    remote = host.remote(host.fix(survives_reboot=True), net=net)
+    remote = host.remote(host.fix(survives_reboot=True), timer=timer)
     host.call(remote.apply)
     for timer in host.folder.glob("run/*/timer"):
         os.killpg(int(timer.read_text()), signal.SIGKILL)
     subprocess.run(["rm", "-r", host.folder / "run"], check=True)
     assert host.state == "new"
 
-    said = host.call(remote.undo)
+    result = host.call(remote.undo)
 
-    assert said.rc == 0, said
+    assert result.rc == 0, result
     assert (host.state, host.left) == ("old", [])
 
 
@@ -313,7 +313,7 @@ def test_what_was_taken_off_the_disk_does_not_come_back_after_a_power_cut(host, 
         '#!/bin/sh\nfor each; do\n  echo "$each: $(ls "$each" | tr "\\n" " ")" >>"$HERE/synced"\ndone\n'
     )
     (host.folder / "bin" / "sync").chmod(0o755)
-    remote = host.remote(host.fix(survives_reboot=True), net=Net.UNIT)
+    remote = host.remote(host.fix(survives_reboot=True), timer=RollbackTimer.UNIT)
     host.call(remote.apply)
     synced = taken(host.folder / "synced")
     assert f"{host.folder}/disk: abc " in synced
@@ -330,7 +330,7 @@ def test_units_are_what_systemd_takes(host):
     """systemd-analyze verify finds no fault with the units that are written."""
     if subprocess.run(["sh", "-c", "command -v systemd-analyze"], capture_output=True).returncode:
         pytest.skip("there is no systemd-analyze")
-    host.call(host.remote(net=Net.UNIT).apply)
+    host.call(host.remote(timer=RollbackTimer.UNIT).apply)
     units = [str(path) for path in sorted((host.folder / "units").iterdir())]
 
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
@@ -342,7 +342,7 @@ def test_units_are_what_systemd_takes(host):
 
 def test_a_timer_of_systemd_runs_what_undoes_it(host):
     """Without a unit on the disk systemd-run holds the time; what it was told to run undoes it."""
-    host.call(host.remote(net=Net.TRANSIENT).apply)
+    host.call(host.remote(timer=RollbackTimer.TRANSIENT).apply)
     (line,) = [line for line in host.done if line.startswith("systemd-run")]
     assert "--unit=sigsrv-undo-abc --on-active=55s --timer-property=AccuracySec=100ms" in line
 
@@ -356,9 +356,9 @@ def test_an_undo_that_fails_is_told_and_leaves_what_it_takes(host):
     remote = host.remote(host.fix(undo="echo no >&2\nexit 1\n"))
     host.call(remote.apply)
 
-    said = host.call(remote.undo)
+    result = host.call(remote.undo)
 
-    assert (said.rc, said.reason) == (1, "no")
+    assert (result.rc, result.reason) == (1, "no")
     assert "run/abc/undo.sh" in host.left
     assert "run/abc/decided" not in host.left
 
@@ -383,7 +383,7 @@ def test_names_of_old_values_that_are_paths_are_refused(name):
 
 def test_the_folder_is_for_root_only(host):
     """Nobody else reads or changes what is armed."""
-    host.call(host.remote(net=Net.UNIT).apply)
+    host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (host.folder / "disk" / "abc").iterdir()}
     assert set(modes.values()) <= {"0o600", "0o700"}
@@ -393,6 +393,6 @@ def test_the_folder_is_for_root_only(host):
 def test_who_did_what_is_in_the_hosts_syslog(host):
     """Who, which remediation for which finding, and the script's hash: one line for each thing done."""
     fix = host.fix()
-    words = RemoteFix(fix, "abc", Terms(who="alice@ws"))._words("applies")
+    words = RemoteFix(fix, "abc", FixOptions(who="alice@ws"))._words("applies")
 
     assert words == f"'alice@ws applies attach-vlan for NET-001@here/br0 (transaction abc, script sha256 {fix.sha256})'"

@@ -8,12 +8,12 @@ import pytest
 
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Verdict
-from sigsrv.remediate.holding import Refused
-from sigsrv.remediate.runs import propose
-from sigsrv.remediate.transaction import Ending
+from sigsrv.remediate.host_locks import Refused
+from sigsrv.remediate.runs import make_plan
+from sigsrv.remediate.transaction import EndState
 from sigsrv.remediate.undoing import reverse, run_of
 from tests.run_world import APPLY, A, finding, two_files
-from tests.test_remediate_brakes import OFFLINE, facts
+from tests.test_remediate_safety_checks import OFFLINE, facts
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def test_a_run_puts_right_and_its_undo_puts_back(world):
     """Two steps in order, verified; nothing on the host; undone the last first; then there is nothing to undo."""
     done = world.apply()
 
-    assert [(each.step.finding.resource, each.outcome.ending) for each in done] == [
-        ("a", Ending.VERIFIED),
-        ("b", Ending.VERIFIED),
+    assert [(each.step.finding.resource, each.outcome.end_state) for each in done] == [
+        ("a", EndState.VERIFIED),
+        ("b", EndState.VERIFIED),
     ]
     assert (world.state(), world.left) == (["new", "new"], [])
     (run,) = world.journal.history()
@@ -36,7 +36,7 @@ def test_a_run_puts_right_and_its_undo_puts_back(world):
     undone = world.undo(run.id)
 
     assert [each.step.finding.resource for each in undone] == ["b", "a"]
-    assert {each.outcome.ending for each in undone} == {Ending.VERIFIED}
+    assert {each.outcome.end_state for each in undone} == {EndState.VERIFIED}
     assert (world.state(), world.left) == (["old", "old"], [])
     newest = world.journal.history()[0]
     shown = reverse(world.hosts, world.journal, run_of(world.journal, run.id), world.limits)
@@ -54,7 +54,7 @@ def test_the_first_step_that_fails_ends_the_run(world):
 
     done = world.apply()
 
-    assert [each.outcome.ending for each in done] == [Ending.VERIFIED, Ending.UNDONE]
+    assert [each.outcome.end_state for each in done] == [EndState.VERIFIED, EndState.UNDONE]
     assert "it makes others worse: NET-004@minisrv/x fail" in done[1].outcome.reason
     assert (world.state(), world.left) == (["new", "old", "old"], [])
     assert world.ends() == ["verified", "undone"]
@@ -73,14 +73,14 @@ def test_what_undoing_a_fix_makes_worse_again_is_what_it_had_made_better(world):
     """A consequence that was mended with it may come back with it; anything else may not."""
     world.also = lambda: (finding("y", Verdict.PASS if world.state()[0] == "new" else Verdict.FAIL, policy="NET-005"),)
     world.apply(A)
-    assert [each.outcome.ending for each in world.undo(world.journal.history()[0].id)] == [Ending.VERIFIED]
+    assert [each.outcome.end_state for each in world.undo(world.journal.history()[0].id)] == [EndState.VERIFIED]
 
     world.apply(A)
     run = world.journal.history()[0].id
     world.also = lambda: (finding("z", Verdict.PASS if world.state()[0] == "new" else Verdict.FAIL, policy="NET-006"),)
     (done,) = world.undo(run)
 
-    assert (done.outcome.ending, "NET-006@minisrv/z fail" in done.outcome.reason) == (Ending.UNDONE, True)
+    assert (done.outcome.end_state, "NET-006@minisrv/z fail" in done.outcome.reason) == (EndState.UNDONE, True)
     assert world.state()[0] == "new"
 
 
@@ -112,23 +112,26 @@ def test_what_a_later_run_put_right_again_is_undone_first(world):
 
 def test_the_script_that_is_run_is_the_one_that_was_shown(world):
     """It was changed between the question and the answer: nothing is applied."""
-    named = A
-    runner, shown = world.runner(), propose(world.hosts, A, world.journal, world.limits)
+    request = A
+    runner, shown = world.runner(), make_plan(world.hosts, A, world.journal, world.limits)
     (world.scripts / "apply.sh.j2").write_text(APPLY + "echo more\n")
 
-    with pytest.raises(Refused, match="no longer the one that was shown"), runner.hold([shown.steps[0].fix]) as hold:
-        list(runner.apply(hold, shown, named))
+    with (
+        pytest.raises(Refused, match="no longer the one that was shown"),
+        runner.lock_hosts([shown.steps[0].fix]) as locks,
+    ):
+        list(runner.apply(locks, shown, request))
 
     assert (world.state(), world.left) == (["old", "old"], [])
 
 
 def test_what_speaks_against_it_by_now_stops_it(world):
     """A member went offline between the question and the answer."""
-    runner, shown = world.runner(), propose(world.hosts, A, world.journal, world.limits)
+    runner, shown = world.runner(), make_plan(world.hosts, A, world.journal, world.limits)
     world.facts = facts(OFFLINE)
 
-    with pytest.raises(Refused, match="is Offline"), runner.hold([shown.steps[0].fix]) as hold:
-        list(runner.apply(hold, shown, A))
+    with pytest.raises(Refused, match="is Offline"), runner.lock_hosts([shown.steps[0].fix]) as locks:
+        list(runner.apply(locks, shown, A))
 
     assert world.left == []
 
@@ -136,7 +139,7 @@ def test_what_speaks_against_it_by_now_stops_it(world):
 def test_two_runs_never_mix(world):
     """The second is told who is at work, before it looks at anything; it gives nothing back that is not its own."""
     first = world.runner()
-    with first.hold([propose(world.hosts, A, None, world.limits).steps[0].fix]):
+    with first.lock_hosts([make_plan(world.hosts, A, None, world.limits).steps[0].fix]):
         with pytest.raises(Refused, match=f"is at work here, run {first.id}"):
             world.apply()
         assert world.left == ["run/lock"]

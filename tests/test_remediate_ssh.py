@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sigsrv.remediate.transaction import Ending
+from sigsrv.remediate.transaction import EndState
 from sigsrv.scan.options import DEMO, Options
 from tests.local_host import wait
 from tests.run_world import APPLY, UNDO, A, two_files
@@ -87,11 +87,11 @@ def world(tmp_path, sshd, monkeypatch):
 def test_a_run_over_ssh_is_verified_and_undone(world):
     """Each login is a new one; nothing is left."""
     (done,) = world.apply(A)
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.VERIFIED, "new", [])
+    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.VERIFIED, "new", [])
 
     (undone,) = world.undo(world.journal.history()[0].id)
 
-    assert (undone.outcome.ending, world.state()[0], world.left) == (Ending.VERIFIED, "old", [])
+    assert (undone.outcome.end_state, world.state()[0], world.left) == (EndState.VERIFIED, "old", [])
 
 
 def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(world, sshd):
@@ -101,7 +101,7 @@ def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(world, sshd
     (done,) = world.apply(A)
 
     assert any("the connection broke while it ran" in line for line in world.told), world.told
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.VERIFIED, "new", [])
+    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.VERIFIED, "new", [])
     assert world.journal.history()[0].steps[0].states == ("applying", "applied", "confirming", "verified")
 
 
@@ -112,7 +112,7 @@ def test_an_sshd_that_the_fix_stops_is_started_by_the_host_itself(world, sshd):
 
     (done,) = world.apply(A)
 
-    assert done.outcome.ending is Ending.UNDONE, done.outcome.reason
+    assert done.outcome.end_state is EndState.UNDONE, done.outcome.reason
     assert (world.state()[0], world.left, sshd.answers()) == ("old", [], True)
     assert world.ends() == ["undone"]
 
@@ -124,4 +124,4 @@ def test_an_undo_that_cuts_its_own_connection_ends_all_the_same(world, sshd):
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.UNDONE, "old", [])
+    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])

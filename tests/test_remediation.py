@@ -18,8 +18,8 @@ from sigsrv.model import data, policy, remediation
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict
 from sigsrv.model.fix import fix_for, render
-from sigsrv.remediate.hosts import Scene
-from sigsrv.remediate.looking import Looked, worse
+from sigsrv.remediate.hosts import Snapshot
+from sigsrv.remediate.rescan import FreshFinding, worse
 from sigsrv.remediate.transaction import Transaction
 from sigsrv.report import publish
 
@@ -254,10 +254,10 @@ def test_a_fix_that_breaks_what_is_waived_has_broken_it(was, now):
 def test_a_fix_that_leaves_a_waived_finding_failing_is_not_verified(monkeypatch, left, fault):
     """A waiver makes no fix a success."""
     waived = dataclasses.replace(finding("attach-vlan"), verdict=Verdict.WAIVED)
-    looked = Looked(waived, (waived,), fix_for(waived, REMEDIATIONS, "sigsrv"))
-    after = Scene((dataclasses.replace(waived, verdict=left),), {})
+    fresh = FreshFinding(waived, (waived,), fix_for(waived, REMEDIATIONS, "sigsrv"))
+    after = Snapshot((dataclasses.replace(waived, verdict=left),), {})
     monkeypatch.setattr("sigsrv.remediate.transaction.time.sleep", lambda _: None)
 
-    said = Transaction(lambda: after, Target("sigsrv"), looked, None, print)._verify()
+    result = Transaction(lambda: after, Target("sigsrv"), fresh, None, print)._verify()
 
-    assert (fault in said) if fault else said == ""
+    assert (fault in result) if fault else result == ""

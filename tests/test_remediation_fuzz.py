@@ -79,8 +79,8 @@ def replaced(text: str, texts: list[str]) -> str:
 def links(values: Any, folder: Path) -> None:
     """What the kernel would show: each text of the values is a link, and the ports are in the bridge."""
     shutil.rmtree(folder, ignore_errors=True)
-    named = [values[key] for key in ("bridge", "interface", "parent")] + [each["name"] for each in values["links"]]
-    for name in [*named, *values["ports"]]:
+    request = [values[key] for key in ("bridge", "interface", "parent")] + [each["name"] for each in values["links"]]
+    for name in [*request, *values["ports"]]:
         (folder / name / "bridge").mkdir(parents=True)
         (folder / name / "carrier").write_text("1\n")
         (folder / name / "mtu").write_text("1\n")

@@ -114,10 +114,10 @@ def test_what_does_not_end_when_it_is_to_be_restarted_is_left_running_by_undo(ho
     (host.folder / "hangs").touch()
 
     assert run(host, "apply", set=["a=1"], restart=True)[0] == 1
-    code, said = run(host, "undo", set=["a=1"], restart=True)
+    code, result = run(host, "undo", set=["a=1"], restart=True)
 
     assert (code, keys(host)) == (0, {})
-    assert "p/web: goes on as it was" in said
+    assert "p/web: goes on as it was" in result
 
 
 def test_what_ended_and_did_not_come_up_again_is_started_by_undo(host):
@@ -134,10 +134,10 @@ def test_what_is_frozen_is_not_restarted(host):
     """Nothing is changed that would not take effect."""
     (host.folder / "status").write_text("FROZEN")
 
-    code, said = run(host, "apply", set=["a=1"], restart=True)
+    code, result = run(host, "apply", set=["a=1"], restart=True)
 
     assert (code, host.done) == (1, [])
-    assert "refused: p/web neither runs nor is stopped" in said
+    assert "refused: p/web neither runs nor is stopped" in result
 
 
 @pytest.mark.parametrize(
@@ -170,10 +170,10 @@ def test_what_is_ephemeral_is_not_restarted(host):
     """A restart that fails half way has it deleted, when it ends later on."""
     (host.folder / "kind").write_text("CONTAINER (EPHEMERAL)")
 
-    code, said = run(host, "apply", set=["a=1"], restart=True)
+    code, result = run(host, "apply", set=["a=1"], restart=True)
 
     assert (code, host.done) == (1, [])
-    assert "refused: p/web is ephemeral" in said
+    assert "refused: p/web is ephemeral" in result
 
 
 @pytest.mark.parametrize("script", ["apply", "undo"])
@@ -210,9 +210,9 @@ def test_what_runs_is_not_started(host):
 
 def test_what_a_person_must_do_is_refused_before_anything(host):
     """The reason is told; nothing was asked, let alone changed."""
-    code, said = run(host, "apply", set=["a=1"], restart=True, refuse="raw.lxc comes from profile svc")
+    code, result = run(host, "apply", set=["a=1"], restart=True, refuse="raw.lxc comes from profile svc")
 
-    assert (code, "refused: raw.lxc comes from profile svc" in said) == (1, True)
+    assert (code, "refused: raw.lxc comes from profile svc" in result) == (1, True)
     assert not (host.folder / "asked").exists()
 
 

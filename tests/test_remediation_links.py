@@ -102,7 +102,7 @@ def test_what_a_run_that_broke_off_had_taken_away_comes_back_too(host, tmp_path,
 
 @pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
 @pytest.mark.parametrize(
-    ("route", "said"),
+    ("route", "result"),
     [
         ("default via 192.0.2.1", "the default route goes over v0"),
         ("-6 default via 2001:db8::1", "the default route goes over v0"),
@@ -110,7 +110,7 @@ def test_what_a_run_that_broke_off_had_taken_away_comes_back_too(host, tmp_path,
         ("10.7.0.0/16", "a route goes over v0 that would be lost"),
     ],
 )
-def test_routes_that_would_not_come_back_keep_the_link_as_it_is(host, tmp_path, name, values, route, said):
+def test_routes_that_would_not_come_back_keep_the_link_as_it_is(host, tmp_path, name, values, route, result):
     """The kernel drops what a person added to its table together with the address, and nothing would add it again."""
     family, words = (["-6"], route.removeprefix("-6 ")) if route.startswith("-6") else ([], route)
     host.on("ip", *family, "route", "add", *words.split(), "dev", "v0")
@@ -118,7 +118,7 @@ def test_routes_that_would_not_come_back_keep_the_link_as_it_is(host, tmp_path, 
 
     told = run(host, tmp_path, name, "apply", values)
 
-    assert f"refused: {said}" in told
+    assert f"refused: {result}" in told
     assert told.endswith("ended with 1\n")
     assert seen(host) == before
 
@@ -168,8 +168,8 @@ def test_a_port_comes_back_with_what_the_bridge_had_set_on_it(host, tmp_path):
         host.on("ip", "link", "set", "v0", "type", "bridge_slave", *option.split())
     before = host.on("ip", "-d", "link", "show", "v0")
 
-    for said in ("v0: attached to br0 -> attached to nothing", "has none of these ports any more"):
-        assert said in run(host, tmp_path, "detach-ports", "apply", PORTS)
+    for result in ("v0: attached to br0 -> attached to nothing", "has none of these ports any more"):
+        assert result in run(host, tmp_path, "detach-ports", "apply", PORTS)
         assert "master" not in host.on("ip", "link", "show", "v0")
     for _ in range(2):
         assert run(host, tmp_path, "detach-ports", "undo", PORTS).endswith("ended with 0\n")
@@ -187,13 +187,13 @@ def options(shown: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("since", "said"),
+    ("since", "result"),
     [
         ("link del w0", "w0 is no more"),
         ("link set w0 master br1", "w0 is in br1 by now"),
     ],
 )
-def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tmp_path, since, said):
+def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tmp_path, since, result):
     """What is gone can't come back, and to take it out of another bridge would cut that and join the two."""
     ports = {"bridge": "br0", "ports": ["w0", "v0"]}
     host.on("ip", "link", "add", "br1", "type", "bridge")
@@ -205,19 +205,19 @@ def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tm
 
     told = run(host, tmp_path, "detach-ports", "undo", ports)
 
-    assert said in told
+    assert result in told
     assert told.endswith("ended with 0\n")
     assert "master br0" in host.on("ip", "link", "show", "v0")
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "result"),
     [
         ("link set dev v0 locked on", "v0 is locked (802.1X)"),
         ("fdb add 02:00:00:00:00:01 dev v0 master static", "v0 has static entries of forwarding"),
     ],
 )
-def test_ports_with_what_would_not_come_back_stay_all_of_them(host, tmp_path, command, said):
+def test_ports_with_what_would_not_come_back_stay_all_of_them(host, tmp_path, command, result):
     """The kernel forgets it, and undo.sh could not set it again: also the other ports are left as they are."""
     host.on("ip", "link", "add", "w0", "type", "veth", "peer", "name", "far1")
     for port in ("w0", "v0"):
@@ -226,7 +226,7 @@ def test_ports_with_what_would_not_come_back_stay_all_of_them(host, tmp_path, co
 
     told = run(host, tmp_path, "detach-ports", "apply", {"bridge": "br0", "ports": ["w0", "v0"]})
 
-    assert f"refused: {said}" in told
+    assert f"refused: {result}" in told
     assert told.endswith("ended with 1\n")
     for port in ("w0", "v0"):
         assert "master br0" in host.on("ip", "link", "show", port)

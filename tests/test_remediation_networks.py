@@ -52,9 +52,9 @@ def test_keys_of_a_network_are_set_and_come_back(host):
 
     assert host.run("set-network-config", "apply", CONFIG)[0] == 0
     assert host.done == ["set cluster ipv4.nat=true", "set cluster bridge.mtu=1500"]
-    code, said = host.run("set-network-config", "apply", CONFIG)
+    code, result = host.run("set-network-config", "apply", CONFIG)
     assert (code, host.done) == (0, [])
-    assert "is so already" in said
+    assert "is so already" in result
 
     for undone in (["unset cluster bridge.mtu", "set cluster ipv4.nat=no"], ["set cluster ipv4.nat=no"]):
         assert host.run("set-network-config", "undo", CONFIG)[0] == 0
@@ -63,10 +63,10 @@ def test_keys_of_a_network_are_set_and_come_back(host):
 
 def test_a_network_that_a_person_must_look_at_is_refused(host):
     """Nothing is half done: not even the keys that a script could set."""
-    code, said = host.run("set-network-config", "apply", {**CONFIG, "refuse": "tunnel.a.protocol"})
+    code, result = host.run("set-network-config", "apply", {**CONFIG, "refuse": "tunnel.a.protocol"})
 
     assert (code, host.done) == (1, [])
-    assert "a person decides: tunnel.a.protocol" in said
+    assert "a person decides: tunnel.a.protocol" in result
 
 
 def test_an_mtu_that_is_right_already_is_left_alone(host):
@@ -117,18 +117,18 @@ def test_an_interface_with_an_address_is_refused(host):
     """Incus would refuse it at the next start of the network, and leave the bridge without it."""
     (host.folder / "address").write_text("1: lo    inet 10.9.0.1/24 scope global lo\n")
 
-    code, said = host.run("persist-vlan", "apply", PERSIST)
+    code, result = host.run("persist-vlan", "apply", PERSIST)
 
     assert (code, host.done) == (1, [])
-    assert "put NET-003 right first" in said
+    assert "put NET-003 right first" in result
 
 
 def test_an_interface_that_is_not_there_is_refused(host):
     """Incus would make nothing of it."""
-    code, said = host.run("persist-vlan", "apply", {**PERSIST, "interface": "none0"})
+    code, result = host.run("persist-vlan", "apply", {**PERSIST, "interface": "none0"})
 
     assert (code, host.done) == (1, [])
-    assert "there is no link none0" in said
+    assert "there is no link none0" in result
 
 
 def test_a_port_that_is_in_no_bridge_is_left_alone(host):

@@ -100,10 +100,10 @@ def test_an_interface_that_routes_need_is_refused(host, question, answer, reason
     host.answers("-o addr show dev lo", HELD)
     host.answers(question, answer)
 
-    code, said = host.run("flush-vlan-address", "apply", FLUSH)
+    code, result = host.run("flush-vlan-address", "apply", FLUSH)
 
     assert (code, host.done) == (1, [])
-    assert f"refused: {reason}" in said
+    assert f"refused: {reason}" in result
 
 
 @pytest.mark.parametrize("address", ["10.9.0.1", "2001:db8::5"])
@@ -111,10 +111,10 @@ def test_an_interface_that_the_session_uses_is_refused(host, address):
     """Whoever came in over one of the addresses would cut himself off."""
     host.answers("-o addr show dev lo", HELD)
 
-    code, said = host.run("flush-vlan-address", "apply", FLUSH, SSH_CONNECTION=f"192.0.2.1 50000 {address} 22")
+    code, result = host.run("flush-vlan-address", "apply", FLUSH, SSH_CONNECTION=f"192.0.2.1 50000 {address} 22")
 
     assert (code, host.done) == (1, [])
-    assert "refused: this ssh session goes over lo" in said
+    assert "refused: this ssh session goes over lo" in result
 
 
 def test_what_is_down_is_set_up_and_down_again(host):
@@ -141,10 +141,10 @@ def test_links_that_are_up_are_left_alone(host):
 @pytest.mark.parametrize("values", [{"interface": "none-such"}, {"parent": "none-such"}, {"bridge": "none-such"}])
 def test_a_link_that_is_missing_is_refused_before_any_is_set_up(host, values):
     """Nothing is changed where not all of it can be."""
-    code, said = host.run("raise-links", "apply", {"bridge": "lo", "interface": "lo", "parent": "lo"} | values)
+    code, result = host.run("raise-links", "apply", {"bridge": "lo", "interface": "lo", "parent": "lo"} | values)
 
     assert (code, host.done) == (1, [])
-    assert "refused: there is no link none-such" in said
+    assert "refused: there is no link none-such" in result
 
 
 SCRUB = {"zpool": "tank"}
@@ -177,10 +177,10 @@ def test_a_pool_that_resilvers_is_left_alone(host):
     """A scrub would only slow down what makes the pool whole again."""
     host.answers("status", "  scan: resilver in progress since Mon Nov 23 13:10:02 2026\n")
 
-    code, said = host.run("scrub-pool", "apply", SCRUB)
+    code, result = host.run("scrub-pool", "apply", SCRUB)
 
     assert (code, host.done) == (1, [])
-    assert "refused: tank resilvers" in said
+    assert "refused: tank resilvers" in result
 
 
 def test_a_scrub_that_somebody_else_began_is_not_stopped(host):

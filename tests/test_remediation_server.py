@@ -41,13 +41,13 @@ def host(tmp_path):
 
 def test_where_the_old_address_was_the_cluster_s_too_the_daemon_is_restarted(host):
     """Else the other members can't reach this one any more, and say so half a minute later."""
-    code, said = host.run("set-server-config", "apply", VALUES)
+    code, result = host.run("set-server-config", "apply", VALUES)
 
     assert (code, host.done) == (0, ["set core.https_address=10.0.2.15:8443", "restarted"])
-    assert "the daemon was restarted: it listens on 10.0.0.2:8443 too" in said
-    code, said = host.run("set-server-config", "apply", VALUES)
+    assert "the daemon was restarted: it listens on 10.0.0.2:8443 too" in result
+    code, result = host.run("set-server-config", "apply", VALUES)
     assert (code, host.done) == (0, [])
-    assert "core.https_address is 10.0.2.15:8443 already" in said
+    assert "core.https_address is 10.0.2.15:8443 already" in result
     assert host.run("set-server-config", "undo", VALUES)[0] == 0
     assert host.done == ["set core.https_address=:8443"]
 
@@ -96,10 +96,10 @@ def test_a_daemon_that_no_unit_runs_is_a_person_s_to_restart(host):
     """The script fails, so that the change is undone; it does not leave a member that nobody reaches."""
     (host.folder / "no-unit").touch()
 
-    code, said = host.run("set-server-config", "apply", VALUES)
+    code, result = host.run("set-server-config", "apply", VALUES)
 
     assert code == 1
-    assert "only after a restart of the daemon" in said
+    assert "only after a restart of the daemon" in result
 
 
 def test_the_permanent_fix_has_a_resource_for_each_key():

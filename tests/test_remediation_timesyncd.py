@@ -75,10 +75,10 @@ def test_a_clock_that_no_server_sets_is_a_failure(host):
     """That the unit was restarted proves nothing."""
     host.answers("after", "NTPSynchronized=no\n")
 
-    rc, said = run(host)
+    rc, result = run(host)
 
     assert rc == 1
-    assert "no server of the time has answered minisrv" in said
+    assert "no server of the time has answered minisrv" in result
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_it_refuses_where_it_is_not_what_helps(host, question, answer, why):
     """Another program, a mask and a clock that is right already are for a person."""
     host.answers(question, answer)
 
-    rc, said = run(host)
+    rc, result = run(host)
 
     assert (rc, host.done) == (1, [])
-    assert said.startswith("refused: ")
-    assert why in said
+    assert result.startswith("refused: ")
+    assert why in result
 
 
 def test_it_refuses_on_a_host_that_systemd_does_not_run(host):

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from sigsrv.model.finding import HostState, Verdict, WaiverState
-from sigsrv.report import html, publish, text, words
+from sigsrv.report import html, phrases, publish, text
 from tests.report_sample import (
     ATTRIBUTE,
     FAIL,
@@ -197,7 +197,7 @@ def test_failures_come_worst_first_and_before_the_rest(page):
     failures = [f for f in FINDINGS if f.verdict is FAIL]
     severities = [f.severity for f in sorted(failures, key=lambda f: order[f.id])]
 
-    assert severities == [f.severity for f in words.worst_first(failures)]
+    assert severities == [f.severity for f in phrases.worst_first(failures)]
     assert severities[0].value == "critical"
     assert severities[-1].value == "low"
     assert order["fail"] < order["error"] < order["waived"] < order["not-applicable"] < order["pass"]
@@ -259,8 +259,8 @@ def test_unknown_is_never_compliant(findings, hosts, said):
     run = make_run(findings, hosts)
     source = html.render(run, POLICIES, {})
 
-    assert words.headline(run) == said
-    assert words.tone(run) is Verdict.ERROR
+    assert phrases.headline(run) == said
+    assert phrases.tone(run) is Verdict.ERROR
     assert f"sigsrv-infra: {said}" in text.summary(run)
     assert f'<h1><span class="symbol" aria-hidden="true">?</span> {said}</h1>' in source
     assert 'class="masthead pass"' not in source
@@ -272,16 +272,16 @@ def test_compliant_run_says_so():
     """Where everything was read and nothing failed, the verdict is one word; and how much of that is waived."""
     run = make_run([ok(), ok(resource="b", verdict=Verdict.WAIVED)], OK_HOSTS)
 
-    assert words.headline(make_run([ok()], OK_HOSTS)) == "Compliant"
-    assert words.headline(run) == "Compliant, 1 waived"
-    assert words.tone(run) is PASS
+    assert phrases.headline(make_run([ok()], OK_HOSTS)) == "Compliant"
+    assert phrases.headline(run) == "Compliant, 1 waived"
+    assert phrases.tone(run) is PASS
     assert "No failures" in page_of(run.findings).text("fail")
 
 
 def test_headline_counts_failures_and_unknowns():
     """The verdict sentence names both the failures and what is unknown."""
-    assert words.headline(make_run()) == "15 failures, 9 could not be determined"
-    assert words.headline(make_run([ok(verdict=FAIL)], OK_HOSTS)) == "1 failure"
+    assert phrases.headline(make_run()) == "15 failures, 9 could not be determined"
+    assert phrases.headline(make_run([ok(verdict=FAIL)], OK_HOSTS)) == "1 failure"
 
 
 def test_two_thousand_findings_stay_small():
@@ -367,5 +367,5 @@ def test_a_waiver_of_what_was_not_judged_claims_nothing(state, said):
     """Where no failure is known, none is counted."""
     use = dataclasses.replace(USES[1], state=state, findings=())
 
-    assert words.fate(use, make_run()) == said
-    assert words.fate(use, dataclasses.replace(make_run(), finished="")) == said.replace("in 9 days, ", "")
+    assert phrases.fate(use, make_run()) == said
+    assert phrases.fate(use, dataclasses.replace(make_run(), finished="")) == said.replace("in 9 days, ", "")

@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from sigsrv.model.finding import Verdict
-from sigsrv.report import text, words
+from sigsrv.report import phrases, text
 from tests.report_sample import FAIL, FINDINGS, LONG, OK_HOSTS, STEERING, STEERS, USES, make_run, ok
 
 
 @pytest.mark.parametrize("width", [80, 60, 120])
 def test_text_keeps_to_the_width(width):
     """No line is wider than the terminal, but the ids and commands that must stay whole to be pasted."""
-    whole = {f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, words.command(f)))}
+    whole = {f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, phrases.command(f)))}
     whole |= {f"      {use.waiver.source}" for use in USES}
 
     assert [
@@ -54,7 +54,7 @@ def test_text_lists_roots_worst_first_and_counts_what_follows():
     order = [FAIL, Verdict.ERROR, Verdict.WAIVED]
     roots = [f for f in FINDINGS if f.verdict in order and not f.because]
 
-    assert ids == [f.id for f in sorted(words.worst_first(roots), key=lambda f: order.index(f.verdict))]
+    assert ids == [f.id for f in sorted(phrases.worst_first(roots), key=lambda f: order.index(f.verdict))]
     assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings follow from it\n", said)
 
 
@@ -104,10 +104,10 @@ def test_a_quiet_run_says_its_verdict_and_its_waivers_or_nothing():
 def test_every_hidden_character_is_found_though_most_texts_are_not_read_letter_by_letter():
     """Of all characters that there are: none that is hidden is taken for printable."""
     taken = [
-        chr(code) for code in range(sys.maxunicode + 1) if words.is_plain(chr(code)) and words.is_hidden(chr(code))
+        chr(code) for code in range(sys.maxunicode + 1) if phrases.is_plain(chr(code)) and phrases.is_hidden(chr(code))
     ]
 
     assert taken == []
-    assert words.is_plain("eine Brücke, 橋: ok")
-    assert not words.is_plain("a\u202eb")
-    assert words.is_plain("a\tb\n", keep="\n\t")
+    assert phrases.is_plain("eine Brücke, 橋: ok")
+    assert not phrases.is_plain("a\u202eb")
+    assert phrases.is_plain("a\tb\n", keep="\n\t")

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sigsrv.judge.selecting import Wanted, choose, select
+from sigsrv.judge.selecting import Filters, choose, select
 from sigsrv.model import policy
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict
@@ -53,15 +53,15 @@ def verdicts(found):
 @pytest.mark.parametrize(
     ("wanted", "chosen"),
     [
-        (Wanted(policy="NET-001"), lambda p: p.id == "NET-001"),
-        (Wanted(policy="net-00*, POOL-001"), lambda p: p.family == "net" or p.id == "POOL-001"),
-        (Wanted(severity="critical"), lambda p: p.severity is Severity.CRITICAL),
-        (Wanted(severity="high"), lambda p: p.severity in (Severity.CRITICAL, Severity.HIGH)),
-        (Wanted(family="Net,acl"), lambda p: p.family in ("net", "acl")),
-        (Wanted(family="net", severity="critical"), lambda p: p.family == "net" and p.severity is Severity.CRITICAL),
-        (Wanted(profile="baseline"), lambda p: p.severity in (Severity.CRITICAL, Severity.HIGH)),
-        (Wanted(profile="strict"), lambda p: True),
-        (Wanted(), lambda p: True),
+        (Filters(policy="NET-001"), lambda p: p.id == "NET-001"),
+        (Filters(policy="net-00*, POOL-001"), lambda p: p.family == "net" or p.id == "POOL-001"),
+        (Filters(severity="critical"), lambda p: p.severity is Severity.CRITICAL),
+        (Filters(severity="high"), lambda p: p.severity in (Severity.CRITICAL, Severity.HIGH)),
+        (Filters(family="Net,acl"), lambda p: p.family in ("net", "acl")),
+        (Filters(family="net", severity="critical"), lambda p: p.family == "net" and p.severity is Severity.CRITICAL),
+        (Filters(profile="baseline"), lambda p: p.severity in (Severity.CRITICAL, Severity.HIGH)),
+        (Filters(profile="strict"), lambda p: True),
+        (Filters(), lambda p: True),
     ],
 )
 def test_each_option_narrows(wanted, chosen):
@@ -79,37 +79,37 @@ def test_the_user_s_profile_is_what_concerns_one_project():
     others = {"INST-012", "INST-013", "ACL-006", "ACL-007", "PROJ-003", "PROJ-004", "PROJ-007", "VOL-002", "NET-001"}
     every = {key: dataclasses.replace(POLICIES["INST-001"], id=key) for key in wanted | others}
 
-    assert choose(Wanted(profile="user-environment"), every).policies == wanted
+    assert choose(Filters(profile="user-environment"), every).policies == wanted
 
 
 def test_the_site_s_own_profiles_take_the_place_of_the_shipped_ones():
     """Globs, a severity and projects; the shipped names are then unknown."""
     own = (SiteProfile("night", ("NET-*", "POOL-*"), "critical", ("user-*",)),)
 
-    selection = choose(Wanted(profile="night"), POLICIES, own)
+    selection = choose(Filters(profile="night"), POLICIES, own)
 
     assert selection.policies == {
         p.id for p in POLICIES.values() if p.family in ("net", "pool") and p.severity == "critical"
     }
     assert selection.projects == ("user-*",)
-    assert choose(Wanted(profile="night", project="a"), POLICIES, own).projects == ("a",)
+    assert choose(Filters(profile="night", project="a"), POLICIES, own).projects == ("a",)
     with pytest.raises(UsageError, match='no profile "baseline"'):
-        choose(Wanted(profile="baseline"), POLICIES, own)
+        choose(Filters(profile="baseline"), POLICIES, own)
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (Wanted(policy="NET-1*"), 'nothing fits "NET-1\\*"'),
-        (Wanted(policy="NET-001,NOPE-001"), 'nothing fits "NOPE-001"'),
-        (Wanted(policy=" , "), "--policy names nothing"),
-        (Wanted(policy=""), "--policy names nothing"),
-        (Wanted(family="nett"), 'nothing fits "nett"'),
-        (Wanted(family=""), "--family names nothing"),
-        (Wanted(project=""), "--project names nothing"),
-        (Wanted(profile="basline"), 'no profile "basline"'),
-        (Wanted(profile=""), 'no profile ""'),
-        (Wanted(policy="POOL-005", severity="critical"), "no policy is selected"),
+        (Filters(policy="NET-1*"), 'nothing fits "NET-1\\*"'),
+        (Filters(policy="NET-001,NOPE-001"), 'nothing fits "NOPE-001"'),
+        (Filters(policy=" , "), "--policy names nothing"),
+        (Filters(policy=""), "--policy names nothing"),
+        (Filters(family="nett"), 'nothing fits "nett"'),
+        (Filters(family=""), "--family names nothing"),
+        (Filters(project=""), "--project names nothing"),
+        (Filters(profile="basline"), 'no profile "basline"'),
+        (Filters(profile=""), 'no profile ""'),
+        (Filters(policy="POOL-005", severity="critical"), "no policy is selected"),
     ],
 )
 def test_a_selection_of_nothing_is_wrong_use(wanted, message):
@@ -152,14 +152,14 @@ def test_projects_leave_out_what_lies_in_others():
         dataclasses.replace(finding("PROJ-001", "sigsrv", "default/web"), policy="VOL-009"),
     ]
     policies = {**POLICIES, "VOL-009": volume}
-    selection = choose(Wanted(project="user-*"), policies)
+    selection = choose(Filters(project="user-*"), policies)
 
     assert select(selection, kept + left, policies, {"default", "user-a"}) == tuple(kept)
 
 
 def test_a_policy_that_examined_nothing_in_the_projects_says_so():
     """It is not-applicable, and not silently absent."""
-    selection = choose(Wanted(policy="INST-001", project="user-a"), POLICIES)
+    selection = choose(Filters(policy="INST-001", project="user-a"), POLICIES)
 
     (found,) = select(selection, [finding("INST-001", "sigsrv", "default/web")], POLICIES, {"user-a", "default"})
 
@@ -169,7 +169,7 @@ def test_a_policy_that_examined_nothing_in_the_projects_says_so():
 
 def test_a_project_that_there_is_not_is_wrong_use_unless_nobody_knows():
     """Where the projects could not be read nothing is left out, so that the errors are seen."""
-    selection = choose(Wanted(project="user-x"), POLICIES)
+    selection = choose(Filters(project="user-x"), POLICIES)
     found = [finding("INST-001", "sigsrv", "default/web")]
 
     with pytest.raises(UsageError, match='nothing fits "user-x"'):
@@ -308,7 +308,7 @@ def test_nothing_judged_is_no_success(tmp_path):
 
 def test_what_proves_a_fix_is_everything(tmp_path):
     """A plan's judgement is of all policies, whatever its selection: only the run is a part."""
-    plan = prepare(Options(evidence=DEMO, wanted=Wanted(policy="NET-001")))
+    plan = prepare(Options(evidence=DEMO, filters=Filters(policy="NET-001")))
 
     run, evidences = scan.scan(plan)
 

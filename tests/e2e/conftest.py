@@ -193,7 +193,7 @@ def verdicts(run: Run) -> dict[str, str]:
     return {finding.id: finding.verdict.value for finding in run.findings}
 
 
-def named(text: str) -> str:
+def request(text: str) -> str:
     """A text with fingerprints for the words that stand for what is made anew with each lab: its image and certificates."""
     lab = chosen()
     if "BUSYBOX" in text:
@@ -215,7 +215,7 @@ def clean() -> dict[str, str]:
     for path in [*sorted(folder.glob("*.json")), *sorted((folder / chosen().kind).glob("*.json"))]:
         found |= json.loads(path.read_text())
     assert found
-    return json.loads(named(json.dumps(found)))
+    return json.loads(request(json.dumps(found)))
 
 
 # With one host alone: of the cluster, what lies on the other is not looked at.

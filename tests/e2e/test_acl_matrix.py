@@ -67,9 +67,9 @@ def address(lab: Lab, instance: tuple[str, str]) -> str:
 
 def passes(lab: Lab, one: tuple[str, str], other: tuple[str, str]) -> bool:
     ping = f"ping -c 3 -W 2 {address(lab, other)}"
-    said = lab.on("sigsrv", "sh", "-c", f"incus exec --project {one[0]} {one[1]} -- {ping} </dev/null || true")
-    sent = re.search(r"(\d+) packets received", said)
-    assert sent, said
+    result = lab.on("sigsrv", "sh", "-c", f"incus exec --project {one[0]} {one[1]} -- {ping} </dev/null || true")
+    sent = re.search(r"(\d+) packets received", result)
+    assert sent, result
     return int(sent[1]) > 0
 
 
@@ -114,10 +114,10 @@ def test_what_is_configured_and_what_is_shown_agree_with_what_instances_reach(la
         true = passes(lab, *SAME_HOST), passes(lab, *ACROSS), passes(lab, SAME_HOST[0], NIC) if row.nic else None
         run, _ = scan.scan(prepare(Options(site=str(lab.site), probe=True)))
     (found,) = [finding for finding in run.findings if finding.id == FINDING]
-    said = found.observed or found.reason
-    print(f"| {row.acl} | {', '.join(row.filtered) or 'none'} | {row.nic} | {true} | {found.verdict} | {said} |")
+    result = found.observed or found.reason
+    print(f"| {row.acl} | {', '.join(row.filtered) or 'none'} | {row.nic} | {true} | {found.verdict} | {result} |")
 
     assert true == (row.same_host, row.across, row.to_nic)
-    assert found.verdict == row.configured, said
+    assert found.verdict == row.configured, result
     if row.configured != "not-applicable":
-        assert ("shown: none of" in said) is not (row.same_host or row.across), said
+        assert ("shown: none of" in result) is not (row.same_host or row.across), result

@@ -260,12 +260,12 @@ def test_an_operator_who_interrupts_leaves_nothing_running(lab, tmp_path, number
         time.sleep(2.5)
         process.send_signal(number)
         began = time.monotonic()
-        said, _ = process.communicate(timeout=10)
+        result, _ = process.communicate(timeout=10)
         assert time.monotonic() - began < 4
 
         assert process.returncode == 130
-        assert "interrupted" in said
-        assert "Traceback" not in said
+        assert "interrupted" in result
+        assert "Traceback" not in result
         assert not (tmp_path / "latest").exists()
         assert left_here() == []
         time.sleep(11)

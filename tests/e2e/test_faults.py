@@ -9,7 +9,7 @@ import pytest
 
 from sigsrv.model import policy
 from tests.e2e import cases
-from tests.e2e.conftest import Lab, clean, named, state_of, verdicts
+from tests.e2e.conftest import Lab, clean, request, state_of, verdicts
 
 pytestmark = pytest.mark.lab
 
@@ -55,7 +55,7 @@ def test_a_fault_is_found_and_leaves_nothing(lab, unchanged, case):
     """The difference to the clean list is exactly the fault's."""
     lab.fault(case.fault, case.host)
     try:
-        assert difference(verdicts(lab.scan()[0])) == {named(key): value for key, value in case.changes.items()}
+        assert difference(verdicts(lab.scan()[0])) == {request(key): value for key, value in case.changes.items()}
     finally:
         lab.fault(case.fault, case.host, heal=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.cases import Group
-from tests.e2e.conftest import named, verdicts
+from tests.e2e.conftest import request, verdicts
 from tests.e2e.test_faults import CASES, difference, proven, unchanged
 
 pytestmark = pytest.mark.lab
@@ -141,7 +141,7 @@ BY_NAME = {str(case): case for case in CASES}
 def test_faults_are_found_side_by_side_and_leave_nothing(lab, unchanged, group):
     """Each finding of each fault, and no other. Healed, the list is clean and the hosts are as they were."""
     made = [BY_NAME[name] for name in group.names]
-    wanted = {named(key): value for case in made for key, value in case.changes.items()}
+    wanted = {request(key): value for case in made for key, value in case.changes.items()}
     try:
         for case in made:
             lab.fault(case.fault, case.host)

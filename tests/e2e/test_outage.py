@@ -76,11 +76,11 @@ def test_a_host_that_is_paused_in_the_middle_of_its_collection(lab, tmp_path):
         while lab.logins("minisrv") == before:
             assert process.poll() is None, "the scan ended before the host was paused"
         with paused(lab, "minisrv"):
-            _, said = process.communicate(timeout=HOST_S * 2)
+            _, result = process.communicate(timeout=HOST_S * 2)
             took_s = time.monotonic() - began
 
     found = verdicts(tmp_path)
-    assert process.returncode == 3, said
+    assert process.returncode == 3, result
     assert took_s < HOST_S + 20
     assert lies(found) == {}
     assert found["HOST-001@minisrv/minisrv"] in ("error", "pass")

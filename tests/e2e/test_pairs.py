@@ -13,7 +13,7 @@ import pytest
 
 from sigsrv.collect.evidence import Evidence
 from tests.e2e.cases import Case
-from tests.e2e.conftest import Lab, named, state_of, verdicts
+from tests.e2e.conftest import Lab, request, state_of, verdicts
 from tests.e2e.safety import left, remediate
 from tests.e2e.test_faults import CASES, difference, proven, unchanged
 
@@ -59,15 +59,15 @@ def whole_state(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
 def put_right_and_undone(lab: Lab, folder: Path, made: Sequence[Case]) -> None:
     """Faults, findings, plan, apply, verified, again nothing to do, undo: the evidence is the faults' again. Healed in any case."""
     command = partial(remediate, lab, folder / "journal.sqlite", "--max", "20")
-    findings = [named(each) for case in made for each in case.mended]
-    stay = [named(each) for case in made if case.stays for each in case.mended]
-    gone = [named(each) for case in made if case.gone for each in case.mended]
+    findings = [request(each) for case in made for each in case.mended]
+    stay = [request(each) for case in made if case.stays for each in case.mended]
+    gone = [request(each) for case in made if case.gone for each in case.mended]
     try:
         for case in made:
             lab.fault(case.fault, case.host)
         run, evidences = lab.scan()
         before, was = whole_state(evidences), verdicts(run)
-        assert difference(was) == {named(key): value for case in made for key, value in case.changes.items()}
+        assert difference(was) == {request(key): value for case in made for key, value in case.changes.items()}
 
         planned = lab.command(*command(*findings, "--plan", "--json"))
         assert {step["finding"] for step in json.loads(planned.stdout)["steps"]} == set(findings)
@@ -100,13 +100,13 @@ def assert_nothing_is_to_be_done(
     lab: Lab, command: Callable[..., list[str]], findings: list[str], gone: list[str]
 ) -> None:
     """Of what is right by now; what was judged and is no more has no finding."""
-    for wanted, said, code in (
+    for wanted, result, code in (
         ([each for each in findings if each not in gone], "nothing is to be done", 0),
         (gone, "there is no such finding", 2),
     ):
         if wanted:
             again = lab.command(*command(*wanted, "--yes"))
-            assert said in again.stdout + again.stderr
+            assert result in again.stdout + again.stderr
             assert again.returncode == code
 
 

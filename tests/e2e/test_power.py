@@ -21,7 +21,9 @@ def killed_when_applied(lab: Lab, journal: Path, finding: str) -> None:
     process = start(*remediate(lab, journal, finding, "--yes", "--confirm-timeout", "600"))
     database = Journal(journal)
     try:
-        assert wait(lambda: [s for s in database.broken_off() if "applied" in s.states], 240), process.communicate()
+        assert wait(lambda: [s for s in database.interrupted_steps() if "applied" in s.states], 240), (
+            process.communicate()
+        )
     finally:
         database.close()
     process.send_signal(signal.SIGKILL)

@@ -244,10 +244,10 @@ def test_what_is_not_filtered_is_shown_to_pass(lab):
         lab.fault("bridge-unfiltered", "minisrv", heal=True)
 
     assert verdicts(run)["ACL-006@cluster/userbr0"] == "fail"
-    said = observed(run)["ACL-006@cluster/userbr0"]
-    assert "on minisrv frames between its ports meet no rule of IPv4, IPv6" in said
-    assert "shown: " in said
-    assert "answers a ping by IPv4 from a namespace of minisrv" in said
+    result = observed(run)["ACL-006@cluster/userbr0"]
+    assert "on minisrv frames between its ports meet no rule of IPv4, IPv6" in result
+    assert "shown: " in result
+    assert "answers a ping by IPv4 from a namespace of minisrv" in result
 
 
 def test_what_a_killed_scan_made_is_gone_within_its_time(lab, tmp_path):
@@ -287,10 +287,10 @@ def test_an_interrupted_scan_takes_away_what_it_made(lab, tmp_path):
         while not all(ports(lab, host) for host in HOSTS):
             assert time.monotonic() - began < 60 * lab.slowness
         scanner.terminate()
-        _, said = scanner.communicate(timeout=60)
+        _, result = scanner.communicate(timeout=60)
 
     assert scanner.returncode == 130
-    assert said == b"sigsrv: interrupted\n"
+    assert result == b"sigsrv: interrupted\n"
     assert state(lab) == before
 
 

@@ -199,14 +199,14 @@ def test_a_mistake_in_the_site_is_told_and_nothing_is_scanned(lab, tmp_path, arg
 
     done = lab.command(*argv, "--site", str(site))
 
-    said = done.stdout + done.stderr
+    result = done.stdout + done.stderr
     assert done.returncode == (4 if argv[0] == "pytest" else 2)
     assert (
         f'{site}:{site.read_text()[: site.read_text().index("btfrs")].count(chr(10)) + 1}: pools[0].driver: "btfrs" is not allowed'
-        in said
+        in result
     )
-    assert "allowed: zfs, btrfs" in said
-    assert "Traceback" not in said
+    assert "allowed: zfs, btrfs" in result
+    assert "Traceback" not in result
     assert lab.logins("sigsrv") == before
 
 

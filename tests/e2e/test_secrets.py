@@ -21,8 +21,8 @@ def _value(key: str) -> str:
 def planted(lab: Lab):
     """A marker in each place of Incus that holds what nobody should see."""
     keys = ["user.secret", "cloud-init.user-data", "cloud-init.vendor-data", "environment.API_KEY"]
-    places = [("config", "svc-a"), ("profile", "svc")]
-    for kind, name in places:
+    paths = [("config", "svc-a"), ("profile", "svc")]
+    for kind, name in paths:
         lab.on("sigsrv", "incus", kind, "set", name, *(f"{key}={_value(key)}-{kind}" for key in keys))
     lab.on("sigsrv", "incus", "project", "set", "user-bob", f"user.note={MARKER}-project")
     lab.on("sigsrv", "incus", "network", "set", "userbr0", f"user.note={MARKER}-network")
@@ -33,7 +33,7 @@ def planted(lab: Lab):
     lab.on("sigsrv", "incus", "storage", "unset", "hdd", "user.note")
     lab.on("sigsrv", "incus", "network", "unset", "userbr0", "user.note")
     lab.on("sigsrv", "incus", "project", "unset", "user-bob", "user.note")
-    for kind, name in places:
+    for kind, name in paths:
         lab.on("sigsrv", "incus", kind, "set", name, *(f"{key}=" for key in keys))
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from sigsrv.collect.connection import open_session
 from sigsrv.commands.remediate import hosts_of
-from sigsrv.remediate import ground
-from sigsrv.remediate.arming import Net
+from sigsrv.remediate import preflight
+from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.looking import look
-from sigsrv.remediate.remote import Terms
-from sigsrv.remediate.transaction import Ending, Outcome, Transaction
+from sigsrv.remediate.remote import FixOptions
+from sigsrv.remediate.rescan import fresh_finding
+from sigsrv.remediate.transaction import EndState, Outcome, Transaction
 from sigsrv.scan import live
 from sigsrv.scan.options import Options
 from sigsrv.scan.plan import prepare
@@ -61,19 +61,19 @@ def journal(tmp_path):
 def transact(
     lab: Lab,
     journal: Journal,
-    tell=lambda line: None,
+    notify=lambda line: None,
     confirm_s: float | None = None,
     ssh_config: str | None = None,
     **changes,
 ) -> tuple[Outcome, list[str]]:
     """Remediate the finding in process, with parts of its fix replaced; how it ended, and the states in the journal."""
     hosts = hosts_of(prepare(Options(site=str(lab.site), ssh_config=ssh_config)))
-    looked = look(hosts, FINDING)
-    assert looked.fix
-    looked = dataclasses.replace(looked, fix=dataclasses.replace(looked.fix, **changes))
-    net = Net.TRANSIENT if has_systemd(lab) else Net.SHELL
-    terms = Terms(confirm_s=confirm_s or 60.0 * lab.slowness, net=net)
-    transaction = Transaction(hosts.look, hosts.targets[looked.fix.runs_on], looked, journal, tell, terms)
+    fresh = fresh_finding(hosts, FINDING)
+    assert fresh.fix
+    fresh = dataclasses.replace(fresh, fix=dataclasses.replace(fresh.fix, **changes))
+    timer = RollbackTimer.TRANSIENT if has_systemd(lab) else RollbackTimer.SHELL
+    options = FixOptions(confirm_s=confirm_s or 60.0 * lab.slowness, timer=timer)
+    transaction = Transaction(hosts.scan, hosts.targets[fresh.fix.runs_on], fresh, journal, notify, options)
     outcome = transaction.run()
     return outcome, journal.states(transaction.id)
 
@@ -91,7 +91,7 @@ def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(detached, j
     )
 
     assert any("the connection broke while it ran" in line for line in told), told
-    assert outcome.ending is Ending.VERIFIED, outcome.reason
+    assert outcome.end_state is EndState.VERIFIED, outcome.reason
     assert states == ["applying", "applied", "confirming", "verified"]
     assert attached(detached)
 
@@ -101,7 +101,7 @@ def test_the_link_of_the_session_itself_goes_down_and_the_host_comes_back(detach
     plan = prepare(Options(site=str(detached.site)))
     host = next(each for each in plan.hosts if each.name == "minisrv")
     with open_session(live.target(host, plan)) as session:
-        link = ground.look(session).links[0]
+        link = preflight.inspect(session).links[0]
 
     outcome, states = transact(
         detached,
@@ -112,7 +112,7 @@ def test_the_link_of_the_session_itself_goes_down_and_the_host_comes_back(detach
         timeout_s=5,
     )
 
-    assert outcome.ending is Ending.UNDONE, outcome.reason
+    assert outcome.end_state is EndState.UNDONE, outcome.reason
     assert states[-1] == "undone"
     assert not attached(detached)
 
@@ -133,7 +133,7 @@ def test_the_vlan_that_the_session_runs_over_goes_down_and_the_host_comes_back(d
         plan = prepare(Options(site=str(detached.site), ssh_config=str(config)))
         host = next(each for each in plan.hosts if each.name == "minisrv")
         with open_session(live.target(host, plan)) as session:
-            links = ground.look(session).links
+            links = preflight.inspect(session).links
         began = time.monotonic()
         outcome, states = transact(
             detached,
@@ -150,7 +150,7 @@ def test_the_vlan_that_the_session_runs_over_goes_down_and_the_host_comes_back(d
             detached.on(host, "ip", "link", "delete", "mgmt0")
 
     assert {"mgmt0", "eth1"} <= set(links)
-    assert outcome.ending is Ending.UNDONE, outcome.reason
+    assert outcome.end_state is EndState.UNDONE, outcome.reason
     assert states[-1] == "undone"
     assert not attached(detached)
 
@@ -161,7 +161,7 @@ def test_sshd_that_the_fix_stops_is_started_by_the_host_itself(detached, journal
         detached, journal, confirm_s=10, script=f"{ATTACH}{STOP_SSHD}", undo=f"{START_SSHD}{DETACH}", timeout_s=10
     )
 
-    assert outcome.ending is Ending.UNDONE, outcome.reason
+    assert outcome.end_state is EndState.UNDONE, outcome.reason
     assert states[-1] == "undone"
     assert not attached(detached)
 
@@ -174,7 +174,7 @@ def test_a_script_that_prints_an_error_and_ends_with_0_is_undone(detached, journ
         detached, journal, told.append, script="echo 'RTNETLINK answers: No such device' >&2\nexit 0\n", undo="true\n"
     )
 
-    assert outcome.ending is Ending.UNDONE
+    assert outcome.end_state is EndState.UNDONE
     assert f"{FINDING} is still fail" in outcome.reason
     assert "RTNETLINK answers: No such device" in told
     assert states[-1] == "undone"
@@ -184,7 +184,7 @@ def test_a_script_that_fails_half_way_is_undone(detached, journal):
     """It ends with its own status; what it had done is put back."""
     outcome, states = transact(detached, journal, script=f"{ATTACH}exit 3\n", undo=DETACH)
 
-    assert (outcome.ending, "ended with 3" in outcome.reason) == (Ending.UNDONE, True)
+    assert (outcome.end_state, "ended with 3" in outcome.reason) == (EndState.UNDONE, True)
     assert states[-1] == "undone"
     assert not attached(detached)
 
@@ -198,7 +198,7 @@ def test_a_fix_that_spoils_another_policy_is_undone(detached, journal):
         undo=f"ip link set dev incus0 master incusbr0\n{DETACH}",
     )
 
-    assert outcome.ending is Ending.UNDONE
+    assert outcome.end_state is EndState.UNDONE
     assert "NET-001@minisrv/incusbr0 fail" in outcome.reason
     assert states[-1] == "undone"
 
@@ -214,10 +214,12 @@ def test_whoever_applies_it_is_killed_and_the_host_undoes_it(lab, tmp_path, find
         process = start(*argv, "--confirm-timeout", "8")
         database = Journal(journal)
         try:
-            assert wait(lambda: [s for s in database.broken_off() if "applied" in s.states], 60), process.communicate()
+            assert wait(lambda: [s for s in database.interrupted_steps() if "applied" in s.states], 60), (
+                process.communicate()
+            )
             process.send_signal(signal.SIGKILL)
             process.communicate()
-            assert database.broken_off()[0].states == ("applying", "applied")
+            assert database.interrupted_steps()[0].states == ("applying", "applied")
         finally:
             database.close()
         within = 8 * lab.slowness
@@ -246,13 +248,13 @@ def test_of_two_operators_at_once_one_applies_it(detached, tmp_path):
     argv = [remediate(detached, tmp_path / f"{number}.sqlite", FINDING, "--yes") for number in (1, 2)]
     processes = [start(*each) for each in argv]
 
-    said = [process.communicate(timeout=180) for process in processes]
+    result = [process.communicate(timeout=180) for process in processes]
 
     codes = [process.returncode for process in processes]
-    assert 0 in codes, said
-    applied = [out for out, _ in said if "verified:" in out]
-    assert len(applied) == 1, said
-    for code, (out, err) in zip(codes, said, strict=True):
+    assert 0 in codes, result
+    applied = [out for out, _ in result if "verified:" in out]
+    assert len(applied) == 1, result
+    for code, (out, err) in zip(codes, result, strict=True):
         if "verified:" not in out:
             assert (code, "is at work here" in err) == (1, True) or "nothing is to be done" in out, (out, err)
     assert attached(detached)
@@ -281,7 +283,7 @@ def test_a_disk_that_fills_up_while_it_is_applied_does_not_keep_the_journal_from
     finally:
         journal.close()
 
-    assert outcome.ending is Ending.VERIFIED, outcome.reason
+    assert outcome.end_state is EndState.VERIFIED, outcome.reason
     assert states == ["applying", "applied", "confirming", "verified"]
     assert attached(detached)
 
@@ -316,8 +318,8 @@ def test_several_findings_are_put_right_in_order_and_undone_together(lab, tmp_pa
         done = lab.command(*remediate(lab, journal, instance, bridge, "--yes"))
         assert done.returncode == 0, done.stdout + done.stderr
         assert verdicts(lab.scan()[0]) == clean()
-        places = [done.stdout.index(f"verified: {each} holds") for each in (bridge, instance)]
-        assert places == sorted(places)
+        paths = [done.stdout.index(f"verified: {each} holds") for each in (bridge, instance)]
+        assert paths == sorted(paths)
         if has_systemd(lab):
             told = lab.on("minisrv", "journalctl", "-q", "-t", "sigsrv-remediate", "-n", "2", "-o", "cat").splitlines()
             words = rf"\S+ (.+) attach-vlan for {bridge} \(transaction [0-9a-f]{{16}}, script sha256 [0-9a-f]{{64}}\)"
@@ -326,8 +328,8 @@ def test_several_findings_are_put_right_in_order_and_undone_together(lab, tmp_pa
         undone = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
 
         assert undone.returncode == 0, undone.stdout + undone.stderr
-        places = [undone.stdout.index(f"verified: {each} is as it was") for each in (instance, bridge)]
-        assert places == sorted(places)
+        paths = [undone.stdout.index(f"verified: {each} is as it was") for each in (instance, bridge)]
+        assert paths == sorted(paths)
         assert verdicts(lab.scan()[0]) == was
         again = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
         assert "nothing is to be undone" in again.stdout
@@ -340,7 +342,7 @@ def test_an_undo_that_fails_is_said(detached, journal):
     """Where neither the new nor the old state can be shown, that is what is said; what is left on the host is a person's."""
     outcome, states = transact(detached, journal, script="exit 1\n", undo="exit 1\n", disruption="none")
 
-    assert outcome.ending is Ending.UNKNOWN
+    assert outcome.end_state is EndState.UNKNOWN
     assert states[-1] == "failed"
     assert left(detached) != ""
     detached.on("minisrv", "sh", "-c", "rm -r /run/sigsrv/*")

@@ -97,7 +97,7 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         ),
         "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
-    probes |= {"nft": _ruleset(mine["nft"]), "fdb": _stations(mine["fdb"])}
+    probes |= {"nft": _ruleset(mine["nft"]), "fdb": _instance_ports(mine["fdb"])}
     if mine["frames"]:
         probes["frames"] = Answer("frames", 0, json.dumps(_frames(content, host)))
     probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
@@ -152,10 +152,10 @@ def _ruleset(chains: Mapping[str, Mapping[str, Any]]) -> Answer:
     return Answer("nft -j list ruleset", 0, json.dumps({"nftables": rows}))
 
 
-def _stations(learned: Mapping[str, Mapping[str, str]]) -> Answer:
+def _instance_ports(fdb_entries: Mapping[str, Mapping[str, str]]) -> Answer:
     """What bridge lists: an address of a link's own, and what was learned."""
     own = {"mac": "33:33:00:00:00:01", "ifname": "trunk", "flags": ["self"], "state": "permanent"}
-    rows = [{"mac": mac, "flags": [], "state": "", **row} for mac, row in learned.items()]
+    rows = [{"mac": mac, "flags": [], "state": "", **row} for mac, row in fdb_entries.items()]
     return Answer("bridge -j fdb show", 0, json.dumps([own, *rows]))
 
 

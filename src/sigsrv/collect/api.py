@@ -1,4 +1,4 @@
-"""The Incus API of one host, asked through pylxd, by whatever way leads there (collect.ways).
+"""The Incus API of one host, asked through pylxd, by whatever way leads there (collect.transports).
 
 Each host is asked about itself: ``?target=`` of a member that is offline hangs 11 s. Every answer is kept under its URL.
 Source: Incus REST API, doc/rest-api.md.
@@ -22,6 +22,7 @@ from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET
 from sigsrv.collect.redact import of_operations, redacted
 from sigsrv.collect.target import REQUEST_S
+from sigsrv.collect.transports import TransportError
 from sigsrv.collect.urls import (
     INSTANCES,
     INSTANCES_CONFIG,
@@ -35,7 +36,6 @@ from sigsrv.collect.urls import (
     pool_url,
     volumes_url,
 )
-from sigsrv.collect.ways import WayFailed
 from sigsrv.model.errors import FailureKind
 
 PASSING_S = 5.0  # what starts or stops when it is looked at has this long to end
@@ -105,7 +105,7 @@ def _first(
 def _why(cause: BaseException) -> Failure | None:
     """What a way says of its own failure; None where it can't say."""
     while cause is not None:
-        if isinstance(cause, WayFailed):
+        if isinstance(cause, TransportError):
             return cause.failure
         if isinstance(cause, requests.exceptions.SSLError):
             unlike = "the server's certificate is not the site's"

@@ -60,7 +60,7 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Station:
+class InstancePort:
     """An instance's NIC on a bridge, which is asked from the first namespace of each host. name: PROJECT/INSTANCE/NIC."""
 
     bridge: str
@@ -71,15 +71,15 @@ class Station:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FramePlan:
     """What is done on each host, by its name."""
 
     ports: Mapping[str, tuple[Port, ...]]
-    stations: tuple[Station, ...] = ()
+    instance_ports: tuple[InstancePort, ...] = ()
 
 
 @dataclass(frozen=True)
-class Made:
+class ThrowawayNamespace:
     """A namespace that is there. address: with its prefix; mtu: bytes, its bridge's; tagged: whether it has a link for tagged frames."""
 
     host: str
@@ -106,7 +106,7 @@ def link_local(mac: str) -> str:
     return str(IPv6Address((0xFE80 << 112) | int.from_bytes(bytes(octets))))
 
 
-def exchange(found: Mapping[str, Evidence], wanted: Wanted) -> dict[str, Evidence]:
+def exchange(found: Mapping[str, Evidence], wanted: FramePlan) -> dict[str, Evidence]:
     """The evidence of hosts whose sessions are open, with what their throw-away namespaces told of each other beside it.
 
     However it ends, what was made is taken away; a host that nobody reaches any more does so by itself. Never raises for what a host
@@ -143,11 +143,11 @@ def _each(pool: ThreadPoolExecutor, rounds: Iterable[_Round], phase: Callable[[_
 class _Round:
     """One host in an exchange: what was made there, and what came back."""
 
-    def __init__(self, seen: Evidence, wanted: Wanted, session: Session | None) -> None:
+    def __init__(self, seen: Evidence, wanted: FramePlan, session: Session | None) -> None:
         self._seen = seen
         self._name = seen.host
         self._ports = wanted.ports.get(seen.host, ())
-        self._stations = wanted.stations
+        self._instance_ports = wanted.instance_ports
         self._session = session
         self._word = secrets.token_hex(16)
         self._limit_s = int(max(PHASE_S, session.target.timeout_s if session else 0))
@@ -155,7 +155,7 @@ class _Round:
         self._failure: Failure | None = None
         self._refused: dict[int, str] = {}
         self._paths: list[dict[str, Any]] = []
-        self.made: list[Made] = []
+        self.made: list[ThrowawayNamespace] = []
 
     @property
     def life_s(self) -> int:
@@ -200,12 +200,14 @@ class _Round:
                 port = self._ports[int(told[1])] if int(told[1]) < len(self._ports) else None
                 if port is None or told[4] not in port.candidates:
                     raise Refused(Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r}"))
-                self.made.append(Made(self._name, port, int(told[2]), int(told[3]), told[4], told[5] == "yes"))
+                self.made.append(
+                    ThrowawayNamespace(self._name, port, int(told[2]), int(told[3]), told[4], told[5] == "yes")
+                )
         for index, port in enumerate(self._ports):
             if index not in self._refused and not any(each.port is port for each in self.made):
                 self._refused[index] = "nothing was told of it"
 
-    def send(self, made: Iterable[Made]) -> None:
+    def send(self, made: Iterable[ThrowawayNamespace]) -> None:
         """Send from each namespace to each other one on its bridge, and to instances."""
         others, rows = list(made), []
         for one in self.made:
@@ -213,14 +215,14 @@ class _Round:
                 if other.port.bridge == one.port.bridge and other is not one:
                     rows.append(self._to_port(one, other))
             if one.port.number == 1:
-                for station in self._stations:
+                for station in self._instance_ports:
                     if station.bridge == one.port.bridge:
-                        rows.append(self._to_station(one, station))
+                        rows.append(self._to_instance_port(one, station))
         if rows and self._failure is None:
             calls = [(str(number), *row) for number, row in enumerate(rows)]
             self._guarded(lambda: self._read_sent(self._run("send", scripts.send(self._word, calls))))
 
-    def _to_port(self, one: Made, other: Made) -> tuple[str, ...]:
+    def _to_port(self, one: ThrowawayNamespace, other: ThrowawayNamespace) -> tuple[str, ...]:
         size = min(one.mtu, other.mtu)
         path = {"host": other.host, "peer": other.port.number, "mac": other.port.mac, "address": other.ip, "size": size}
         self._paths.append({"bridge": one.port.bridge, "port": one.port.number, **path})
@@ -229,7 +231,7 @@ class _Round:
         six = link_local(other.port.mac) if one.port.six and other.port.six else ""
         return str(one.pid), other.ip, str(content), tagged, str(content - _TAG), six
 
-    def _to_station(self, one: Made, station: Station) -> tuple[str, ...]:
+    def _to_instance_port(self, one: ThrowawayNamespace, station: InstancePort) -> tuple[str, ...]:
         path = {"host": station.host, "instance": station.name, "mac": station.mac, "address": station.address}
         self._paths.append({"bridge": one.port.bridge, "port": one.port.number, **path})
         return str(one.pid), station.address, "", "", "", ""

@@ -18,8 +18,8 @@ from sigsrv.collect.probes import SOCKET, Probe
 from sigsrv.collect.running import probed
 from sigsrv.collect.session import ConnectionFailed, Session, close_all
 from sigsrv.collect.target import Target
+from sigsrv.collect.transports import over_https, over_query, over_socket
 from sigsrv.collect.urls import SERVER
-from sigsrv.collect.ways import over_https, over_query, over_socket
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
 

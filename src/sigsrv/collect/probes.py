@@ -55,7 +55,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Wants:
+class ProbeOptions:
     """What of a site decides which probes are run on a host, and with which arguments.
 
     units: systemd units beside Incus's own; journal_hours: how far back the journal is read; backups: the folder of backups
@@ -158,13 +158,13 @@ TABLE = (
 )
 
 
-def select(wants: Wants) -> tuple[Probe, ...]:
+def select(wants: ProbeOptions) -> tuple[Probe, ...]:
     """The probes of the table that a host needs, with the arguments that the site gives them."""
     there = {"": True, "zfs": wants.zfs, "backups": wants.backups is not None}
     return tuple(_with_arguments(probe, wants) for probe in TABLE if there[probe.needs])
 
 
-def _with_arguments(probe: Probe, wants: Wants) -> Probe:
+def _with_arguments(probe: Probe, wants: ProbeOptions) -> Probe:
     command = probe.command
     if probe.id == "units":
         command = (*command, *(unit for unit in wants.units if unit not in UNITS))

@@ -13,7 +13,7 @@ from sigsrv.judge.catalogue import Catalogue
 from sigsrv.model import remediation
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.policy import Policy
-from sigsrv.report import policies, words
+from sigsrv.report import phrases, policies
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     found = catalogue.load(arguments.policies)
     wanted = arguments.id.partition("@")[0].upper()  # the id of a finding does as well
     if wanted not in found.policies:
-        raise UsageError(f"there is no policy {words.visible(wanted)}", nearest(wanted, found.policies))
+        raise UsageError(f"there is no policy {phrases.visible(wanted)}", nearest(wanted, found.policies))
     each = found.policies[wanted]
     named = remediation.load().get(each.remediation) if each.remediation else None
     shown = replace(each, path=Path(near(str(each.path))))

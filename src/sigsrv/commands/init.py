@@ -24,10 +24,10 @@ from sigsrv.model import data, site_file
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict, timestamp
 from sigsrv.model.site import Site, SiteHost, SitePool
-from sigsrv.report import words
+from sigsrv.report import phrases
 from sigsrv.scan import collecting, judging
 from sigsrv.scan.options import Options
-from sigsrv.scan.plan import Plan, Reached, named, own_name, planned
+from sigsrv.scan.plan import HostAddress, Plan, named, own_name, planned
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPILOG = """\
@@ -97,9 +97,9 @@ def _check(name: str, output: Path | None, force: bool) -> None:
 
 def _plan(options: Options) -> Plan:
     """What a scan of the hosts would be, if there were a site. Raises UsageError."""
-    reached: Mapping[str, Reached] = named(options.hosts, own_name)
+    reached: Mapping[str, HostAddress] = named(options.hosts, own_name)
     if not reached and options.evidence:
-        reached = {host: Reached() for host in collecting.saved(options)}
+        reached = {host: HostAddress() for host in collecting.saved(options)}
     if not reached:
         raise UsageError("--hosts names no host", "sigsrv init --hosts HOST,HOST")
     for host in reached:
@@ -170,9 +170,9 @@ def _summary(document: Document, findings: tuple[Finding, ...], output: Path | N
     unknown = sum(finding.verdict is Verdict.ERROR for finding in findings)
     lines = [f"not read: {line}" for line in document.unread]
     lines += [
-        f"{words.count(document.written, 'entry', 'entries')} drafted, {document.waiting} more wait for your answer",
-        f"{words.count(failed, 'finding fails', 'findings fail')} already, {unknown} could not be determined",
+        f"{phrases.count(document.written, 'entry', 'entries')} drafted, {document.waiting} more wait for your answer",
+        f"{phrases.count(failed, 'finding fails', 'findings fail')} already, {unknown} could not be determined",
         f"next: correct {output or 'it'}, then: sigsrv scan --site {output or 'FILE'}",
     ]
     for line in lines:
-        print(f"sigsrv: {words.visible(line)}", file=sys.stderr)
+        print(f"sigsrv: {phrases.visible(line)}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from sigsrv.judge.selecting import OPTIONS, Wanted
+from sigsrv.judge.selecting import OPTIONS, Filters
 from sigsrv.model.finding import Severity
 from sigsrv.scan.options import Options
 
@@ -56,9 +56,9 @@ def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) 
             group.add_argument(f"--{name}", metavar=metavar, choices=choices, help=text)
 
 
-def wanted_of(arguments: argparse.Namespace) -> Wanted:
+def filters_of(arguments: argparse.Namespace) -> Filters:
     """What was selected by a command's arguments."""
-    return Wanted(**{name: vars(arguments).get(name) for name, _, _ in OPTIONS})
+    return Filters(**{name: vars(arguments).get(name) for name, _, _ in OPTIONS})
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -77,7 +77,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         unverified=given.get("unverified", False),
         save=given.get("save"),
         policies=tuple(arguments.policies),
-        wanted=wanted_of(arguments),
+        filters=filters_of(arguments),
         waivers=given.get("waivers"),
         probe=given.get("probe", False),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from sigsrv.authoring import lint
 from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS, near
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def _lint(arguments: argparse.Namespace) -> int:
     number, mistakes = lint.lint([Path(folder) for folder in arguments.policies])
     for mistake in mistakes:
         hint = f" ({mistake.hint})" if mistake.hint else ""
-        print(words.visible(f"{near(mistake.message)}{hint}"))
+        print(phrases.visible(f"{near(mistake.message)}{hint}"))
     if mistakes:
         return FINDINGS
-    print(f"{words.count(number, 'policy', 'policies')}: nothing is wrong with the files")
+    print(f"{phrases.count(number, 'policy', 'policies')}: nothing is wrong with the files")
     return COMPLIANT

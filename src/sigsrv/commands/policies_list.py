@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from sigsrv.commands.options import add_policies, add_selecting, wanted_of
+from sigsrv.commands.options import add_policies, add_selecting, filters_of
 from sigsrv.commands.terminal import COMPLIANT, color, width
 from sigsrv.judge import selecting
 from sigsrv.model import policy, site_file
@@ -43,7 +43,7 @@ def _selected(arguments: argparse.Namespace, found: Mapping[str, Policy]) -> lis
     profiles: tuple[SiteProfile, ...] = ()
     if arguments.profile is not None and (path := _site_file(arguments.site)):
         profiles = site_file.load(path, found).profiles
-    selection = selecting.choose(wanted_of(arguments), found, profiles)
+    selection = selecting.choose(filters_of(arguments), found, profiles)
     return [each for each in found.values() if each.id in selection.policies]
 
 

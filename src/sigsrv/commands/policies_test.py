@@ -9,7 +9,7 @@ from sigsrv.authoring import examples
 from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS
 from sigsrv.judge import catalogue, selecting
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +42,8 @@ def _test(arguments: argparse.Namespace) -> int:
         if arguments.verbose:
             print(f"{policy_id}  {here:>3} examples  {f'{len(wrong)} wrong' if wrong else 'ok'}")
     for fault in faults:
-        print(words.visible(fault))
-    said = f"{words.count(len(chosen), 'policy', 'policies')}, {words.count(number, 'example')}"
+        print(phrases.visible(fault))
+    said = f"{phrases.count(len(chosen), 'policy', 'policies')}, {phrases.count(number, 'example')}"
     if faults:
         print(f"{said}: {len(faults)} wrong")
         return FINDINGS

@@ -14,7 +14,7 @@ from sigsrv.authoring.cases import Result
 from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS, near
 from sigsrv.judge import catalogue
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +53,11 @@ def _try(arguments: argparse.Namespace) -> int:
 
 def _show(result: Result) -> None:
     case = result.case
-    print(words.visible(f"{near(case.place)}: {case.name} [{case.kind}]"))
+    print(phrases.visible(f"{near(case.place)}: {case.name} [{case.kind}]"))
     if result.problem:
-        print(words.visible(f"    {result.problem}"))
+        print(phrases.visible(f"    {result.problem}"))
     for key, (now, right) in result.wrong.items():
-        print(words.visible(f"    {key}: now {now}, right {right}"))
+        print(phrases.visible(f"    {key}: now {now}, right {right}"))
 
 
 def _kinds(results: Sequence[Result]) -> dict[str, Counter[bool]]:
@@ -70,14 +70,14 @@ def _kinds(results: Sequence[Result]) -> dict[str, Counter[bool]]:
 
 def _count(results: Sequence[Result]) -> None:
     kinds = _kinds(results)
-    column = max(len(words.visible(kind)) for kind in (*kinds, "kind"))
+    column = max(len(phrases.visible(kind)) for kind in (*kinds, "kind"))
     print(f"{'kind':<{column}}  right  wrong")
     for kind, counted in kinds.items():
-        print(f"{words.visible(kind):<{column}}  {counted[True]:>5}  {counted[False]:>5}")
+        print(f"{phrases.visible(kind):<{column}}  {counted[True]:>5}  {counted[False]:>5}")
     failing = sum(result.fails for result in results)
     undecided = sum(not result.is_right for result in results) - failing
     more = f"; {undecided} more are opinions or gaps" if undecided else ""
-    print(f"{words.count(len(results), 'case')}: {failing or 'none'} wrong{more}")
+    print(f"{phrases.count(len(results), 'case')}: {failing or 'none'} wrong{more}")
 
 
 def _as_dict(results: Sequence[Result]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sigsrv.collect import frames, frames_script, urls
 from sigsrv.collect.probes import Probe, select
-from sigsrv.collect.ways import query_command
+from sigsrv.collect.transports import query_command
 from sigsrv.model.errors import UsageError
 from sigsrv.model.site import Site
 from sigsrv.scan.collecting import wants

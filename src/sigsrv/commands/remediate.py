@@ -14,14 +14,14 @@ from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_c
 from sigsrv.model import data
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Severity
-from sigsrv.remediate import brakes
-from sigsrv.remediate.holding import Refused
-from sigsrv.remediate.hosts import Hosts, Scene
+from sigsrv.remediate import safety_checks
+from sigsrv.remediate.host_locks import Refused
+from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.planning import Named, Proposal, as_dict, is_policy, listed_in
+from sigsrv.remediate.planning import FixPlan, FixRequest, as_dict, is_policy, listed_in
 from sigsrv.remediate.remote import CONFIRM_S
-from sigsrv.remediate.runs import Done, Limits, Runner, propose
-from sigsrv.remediate.undoing import open_steps, reverse, run_of, settle, settle_first, undo
+from sigsrv.remediate.runs import Limits, Runner, StepResult, make_plan
+from sigsrv.remediate.undoing import finish_interrupted, finish_interrupted_first, open_steps, reverse, run_of, undo
 from sigsrv.report import publish
 from sigsrv.scan import collecting, judging, live
 from sigsrv.scan.plan import Plan, prepare
@@ -37,7 +37,7 @@ examples: sigsrv-remediate NET-001@minisrv/sigsrvbr0
 CONFIRM_RANGE_S = (4.0, 3600.0)
 
 
-def _named(arguments: argparse.Namespace) -> Named:
+def _named(arguments: argparse.Namespace) -> FixRequest:
     """What the arguments name. Raises UsageError."""
     ways = [bool(arguments.finding), arguments.all, bool(arguments.from_file)]
     if sum(ways) > 1:
@@ -50,7 +50,7 @@ def _named(arguments: argparse.Namespace) -> Named:
         raise UsageError(
             f"--severity: {findings[0]} is named itself", "--severity goes with policies, --all and --from"
         )
-    return Named(findings, policies, severity, arguments.all, listed)
+    return FixRequest(findings, policies, severity, arguments.all, listed)
 
 
 def _listed(file: str) -> frozenset[str]:
@@ -90,61 +90,61 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _rest(proposal: Proposal) -> int:
+def _rest(fix_plan: FixPlan) -> int:
     """The exit status for what no script puts right."""
-    if proposal.unknown:
+    if fix_plan.unknown:
         return UNKNOWN
-    return FINDINGS if proposal.choice.by_hand else COMPLIANT
+    return FINDINGS if fix_plan.triage.by_hand else COMPLIANT
 
 
 def hosts_of(plan: Plan) -> Hosts:
     """The hosts of a scan's plan, as a remediation needs them."""
 
-    def look() -> Scene:
+    def look() -> Snapshot:
         evidences = collecting.collect(plan)
-        return Scene(judging.judge(plan, evidences), judging.facts_of(plan, evidences))
+        return Snapshot(judging.judge(plan, evidences), judging.facts_of(plan, evidences))
 
     targets = {host.name: live.target(host, plan) for host in plan.hosts}
     return Hosts(plan.site, targets, plan.policies, look)
 
 
 def _remediate(arguments: argparse.Namespace) -> int:
-    named, limits = _named(arguments), _limits(arguments)
+    request, limits = _named(arguments), _limits(arguments)
     hosts = hosts_of(prepare(options_of(arguments)))
     place = _journal(arguments)
     journal = Journal(place) if place.exists() or not arguments.plan else None
     may_apply = not arguments.plan and (arguments.yes or sys.stdin.isatty())
     try:
         if journal and may_apply:
-            settle_first(hosts, Runner(hosts, journal, _tell, limits), journal, _tell)
+            finish_interrupted_first(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
         elif journal and (left := open_steps(hosts, journal)):
             remediate_show.complain(
                 f"run {left[0].run} was broken off: its host undoes it by itself, and the next run sees to it"
             )
-        proposal = propose(hosts, named, journal, limits)
+        fix_plan = make_plan(hosts, request, journal, limits)
         if arguments.json:
-            print(json.dumps(as_dict(proposal, limits.confirm_s, remediate_show.DISRUPTIONS), indent=2))
-            return COMPLIANT if proposal.steps else _rest(proposal)
-        many = not named.findings
-        remediate_show.choice(proposal.choice, proposal.unknown, hosts.policies, many)
-        remediate_show.proposal(proposal, limits.confirm_s, arguments.plan)
-        remediate_show.stops(proposal.stops)
-        if not proposal.steps:
-            return _rest(proposal)
+            print(json.dumps(as_dict(fix_plan, limits.confirm_s, remediate_show.DISRUPTIONS), indent=2))
+            return COMPLIANT if fix_plan.steps else _rest(fix_plan)
+        many = not request.findings
+        remediate_show.triage(fix_plan.triage, fix_plan.unknown, hosts.policies, many)
+        remediate_show.fix_plan(fix_plan, limits.confirm_s, arguments.plan)
+        remediate_show.stops(fix_plan.stops)
+        if not fix_plan.steps:
+            return _rest(fix_plan)
         if arguments.plan:
             return COMPLIANT
-        if proposal.stops:
+        if fix_plan.stops:
             return FINDINGS
-        number = len(proposal.steps)
+        number = len(fix_plan.steps)
         if not arguments.yes and not _confirmed("apply this?" if number == 1 else f"apply these {number}?"):
             remediate_show.say("nothing was applied")
             return FINDINGS
         assert journal
-        runner = Runner(hosts, journal, _tell, limits)
-        with runner.hold([step.fix for step in proposal.steps]) as hold:
-            settle(hosts, journal, hold, _tell)
-            status = _take(runner.apply(hold, proposal, named), number, runner.id)
-        return status or _rest(proposal)
+        runner = Runner(hosts, journal, _notify, limits)
+        with runner.lock_hosts([step.fix for step in fix_plan.steps]) as locks:
+            finish_interrupted(hosts, journal, locks, _notify)
+            status = _take(runner.apply(locks, fix_plan, request), number, runner.id)
+        return status or _rest(fix_plan)
     except Refused as cause:
         remediate_show.stops(cause.reasons)
         return FINDINGS
@@ -160,9 +160,9 @@ def _undo(arguments: argparse.Namespace) -> int:
     try:
         run_of(journal, arguments.undo)
         if not arguments.plan and (arguments.yes or sys.stdin.isatty()):
-            settle_first(hosts, Runner(hosts, journal, _tell, limits), journal, _tell)
+            finish_interrupted_first(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
         shown = reverse(hosts, journal, run_of(journal, arguments.undo), limits)
-        remediate_show.reversal(shown, limits.confirm_s)
+        remediate_show.undo_plan(shown, limits.confirm_s)
         remediate_show.stops(shown.stops)
         if not shown.steps:
             remediate_show.say("nothing is to be undone")
@@ -174,10 +174,10 @@ def _undo(arguments: argparse.Namespace) -> int:
         if not arguments.yes and not _confirmed("undo this?"):
             remediate_show.say("nothing was undone")
             return FINDINGS
-        runner = Runner(hosts, journal, _tell, limits)
-        with runner.hold([step.fix for step, _ in shown.steps], undoes=shown.run.id) as hold:
-            settle(hosts, journal, hold, _tell)
-            return _take(undo(hosts, runner, shown, hold), len(shown.steps), runner.id, undoes=True)
+        runner = Runner(hosts, journal, _notify, limits)
+        with runner.lock_hosts([step.fix for step, _ in shown.steps], undoes=shown.run.id) as locks:
+            finish_interrupted(hosts, journal, locks, _notify)
+            return _take(undo(hosts, runner, shown, locks), len(shown.steps), runner.id, undoes=True)
     except Refused as cause:
         remediate_show.stops(cause.reasons)
         return FINDINGS
@@ -185,12 +185,12 @@ def _undo(arguments: argparse.Namespace) -> int:
         journal.close()
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     remediate_show.say(f"  {line}")
     sys.stdout.flush()
 
 
-def _take(steps: Iterable[Done], number: int, run: str, undoes: bool = False) -> int:
+def _take(steps: Iterable[StepResult], number: int, run: str, undoes: bool = False) -> int:
     """Take the steps and tell how each ended. number: of the steps that were shown."""
     taken = verified = failed = 0
     try:
@@ -281,8 +281,8 @@ def _parser() -> argparse.ArgumentParser:
         "--max",
         metavar="N",
         type=int,
-        default=brakes.MAX_OBJECTS,
-        help=f"refuse to change more objects than that; default: {brakes.MAX_OBJECTS}",
+        default=safety_checks.MAX_OBJECTS,
+        help=f"refuse to change more objects than that; default: {safety_checks.MAX_OBJECTS}",
     )
     past = parser.add_argument_group("what was done")
     past.add_argument("--undo", metavar="RUN", help="put back what a run changed")

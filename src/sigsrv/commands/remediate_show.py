@@ -14,13 +14,13 @@ from typing import Any
 from sigsrv.model.finding import Finding, Verdict, rfc3339
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy
-from sigsrv.remediate.arming import Net
+from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.journal import RunEntry
-from sigsrv.remediate.planning import Choice, Proposal, Step
-from sigsrv.remediate.runs import Done
-from sigsrv.remediate.transaction import Ending
-from sigsrv.remediate.undoing import Reversal
-from sigsrv.report import words
+from sigsrv.remediate.planning import FixPlan, Step, Triage
+from sigsrv.remediate.runs import StepResult
+from sigsrv.remediate.transaction import EndState
+from sigsrv.remediate.undoing import UndoPlan
+from sigsrv.report import phrases
 
 WIDTH = 80
 COMMAND = "sigsrv-remediate"
@@ -33,22 +33,22 @@ DISRUPTIONS = {
 
 
 def say(line: str = "") -> None:
-    print(words.visible(line))
+    print(phrases.visible(line))
 
 
 def complain(line: str) -> None:
-    print(f"{COMMAND}: {words.visible(line)}", file=sys.stderr)
+    print(f"{COMMAND}: {phrases.visible(line)}", file=sys.stderr)
 
 
 def paragraph(text: str, indent: str = "    ") -> None:
     """A text, wrapped and indented."""
-    print("\n".join(textwrap.wrap(words.visible(text), WIDTH, initial_indent=indent, subsequent_indent=indent)))
+    print("\n".join(textwrap.wrap(phrases.visible(text), WIDTH, initial_indent=indent, subsequent_indent=indent)))
 
 
 def field(label: str, value: str) -> None:
     """A named value, wrapped."""
     head = f"  {label + ':':<10}"
-    lines = textwrap.wrap(words.visible(value), WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    lines = textwrap.wrap(phrases.visible(value), WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
     print("\n".join(lines or [head]))
 
 
@@ -67,7 +67,7 @@ def listing(latest: Mapping[str, Any], report: str) -> None:
     if not scripted:
         say(f"nothing that a script puts right in run {run['id']} of {run['site']}")
     else:
-        say(f"what scripts put right, from run {run['id']} of {run['site']} ({words.moment(run['finished'])}):")
+        say(f"what scripts put right, from run {run['id']} of {run['site']} ({phrases.moment(run['finished'])}):")
         for finding in scripted:
             say()
             say(f"  {COMMAND} {finding['id']}")
@@ -80,21 +80,21 @@ def listing(latest: Mapping[str, Any], report: str) -> None:
         say()
         say(f"  {COMMAND} {finding['id']}")
         waiver = finding["waiver"]
-        paragraph(f"waived by {waiver['owner']} until {words.moment(waiver['until'])}: {waiver['reason']}")
+        paragraph(f"waived by {waiver['owner']} until {phrases.moment(waiver['until'])}: {waiver['reason']}")
     if rest := len(failures) - len(scripted):
         say()
-        say(f"{words.count(rest, 'failure needs', 'failures need')} a person: see {report}")
+        say(f"{phrases.count(rest, 'failure needs', 'failures need')} a person: see {report}")
 
 
-def choice(chosen: Choice, unknown: Iterable[Finding], policies: Mapping[str, Policy], quiet: bool) -> None:
+def triage(chosen: Triage, unknown: Iterable[Finding], policies: Mapping[str, Policy], quiet: bool) -> None:
     """What of the findings is not for a script. quiet: count what is right instead of naming it."""
-    if chosen == Choice():
+    if chosen == Triage():
         say("nothing is to be done: nothing of it fails")
     if quiet and chosen.right:
-        say(f"nothing is to be done: {words.count(len(chosen.right), 'finding holds', 'findings hold')}")
+        say(f"nothing is to be done: {phrases.count(len(chosen.right), 'finding lockss', 'findings hold')}")
     for finding in () if quiet else chosen.right:
         reason = f": {finding.reason}" if finding.reason else ""
-        say(f"{finding.id}: nothing is to be done: {words.LABELS[finding.verdict]}{reason}")
+        say(f"{finding.id}: nothing is to be done: {phrases.LABELS[finding.verdict]}{reason}")
     for gone in chosen.gone:
         say(f"{gone}: nothing is to be done: there is no such finding any more")
     for finding in unknown:
@@ -104,26 +104,26 @@ def choice(chosen: Choice, unknown: Iterable[Finding], policies: Mapping[str, Po
         _now_then(finding)
         field("by hand", policies[finding.policy].by_hand)
     for finding in chosen.waived:
-        say(f"{finding.id}: left out, it is {words.waived(finding)}")
+        say(f"{finding.id}: left out, it is {phrases.waived(finding)}")
 
 
 def _now_then(finding: Finding) -> None:
     field("now", finding.observed or finding.reason)
     field("then", finding.expected)
     if finding.waiver:
-        field("waived", words.acceptance(finding.waiver))
+        field("waived", phrases.acceptance(finding.waiver))
 
 
-def safety(fix: Fix, net: Net, confirm_s: float) -> str:
+def safety(fix: Fix, timer: RollbackTimer, confirm_s: float) -> str:
     """What undoes a fix by itself, in a sentence."""
     within = f"within {confirm_s:g} s" if fix.cuts_network else f"within {confirm_s + fix.timeout_s:g} s"
     text = f"the host undoes it by itself {within} unless a new login confirms it"
-    if net is Net.UNIT:
+    if timer is RollbackTimer.UNIT:
         return f"{text}, or at its next boot"
     return f"{text}; after a reboot the next run does" if fix.survives_reboot else text
 
 
-def proposal(shown: Proposal, confirm_s: float, whole: bool) -> None:
+def fix_plan(shown: FixPlan, confirm_s: float, whole: bool) -> None:
     """The steps. whole: with the scripts that undo them."""
     for number, step in enumerate(shown.steps, 1):
         if number > 1:
@@ -145,7 +145,7 @@ def _step(step: Step, confirm_s: float, whole: bool) -> None:
     of = f" of {fix.runs_on}" if fix.cuts_network else f" on {fix.runs_on}" if fix.disruption == "service" else ""
     field("disrupts", f"{DISRUPTIONS[fix.disruption]}{of}. {fix.disrupts}")
     field("undo", fix.undo_text)
-    field("safety", safety(fix, step.net, confirm_s))
+    field("safety", safety(fix, step.timer, confirm_s))
     say()
     script("script", fix.script)
     if whole:
@@ -156,7 +156,7 @@ def _step(step: Step, confirm_s: float, whole: bool) -> None:
         script(f"permanent fix ({name}), so that it lasts", content)
 
 
-def reversal(shown: Reversal, confirm_s: float) -> None:
+def undo_plan(shown: UndoPlan, confirm_s: float) -> None:
     """What undoing a run does."""
     say(f"run {shown.run.id} of {shown.run.who}, {_time(shown.run.at)}")
     for finding, reason in shown.left:
@@ -166,7 +166,7 @@ def reversal(shown: Reversal, confirm_s: float) -> None:
         say()
         say(f"{entry.finding}: {entry.remediation} on {entry.host} is undone")
         field("does", step.fix.undo_text)
-        field("safety", safety(step.fix, step.net, confirm_s))
+        field("safety", safety(step.fix, step.timer, confirm_s))
         say()
         script("script", step.fix.script)
     if shown.steps:
@@ -179,18 +179,18 @@ def stops(reasons: Sequence[str]) -> None:
         complain(f"refused: {reason}")
 
 
-def done(result: Done, undoes: bool) -> None:
+def done(result: StepResult, undoes: bool) -> None:
     """How a step ended. undoes: whether it was one that undoes."""
     finding = result.step.finding.id
     if result.outcome is None:
         say(f"{finding}: nothing is to be done: {result.note}")
         return
     outcome = result.outcome
-    if outcome.ending is Ending.VERIFIED:
+    if outcome.end_state is EndState.VERIFIED:
         say(f"verified: {outcome.reason}")
         return
     complain(f"error: {finding}: {'not undone' if undoes else 'not put right'}: {outcome.reason}")
-    if outcome.ending is Ending.UNKNOWN:
+    if outcome.end_state is EndState.UNKNOWN:
         complain("NOT KNOWN TO BE UNDONE, look at the host")
     else:
         complain("the change is there again, as before" if undoes else "undone, it is as it was before")
@@ -223,4 +223,4 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
 
 
 def _time(seconds: float) -> str:
-    return words.moment(rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)))
+    return phrases.moment(rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sigsrv.model.errors import UsageError
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 COMPLIANT, FINDINGS, USAGE, UNKNOWN, FAILED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
@@ -22,9 +22,9 @@ exit status: 0 compliant, 1 findings, 2 wrong use, 3 something could not be
 
 def complain(command: str, error: UsageError) -> int:
     """Tell a user's mistake in one line and a hint; the exit status for it."""
-    print(f"{command}: error: {words.visible(error.message)}", file=sys.stderr)
+    print(f"{command}: error: {phrases.visible(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"{command}: hint: {words.visible(error.hint)}", file=sys.stderr)
+        print(f"{command}: hint: {phrases.visible(error.hint)}", file=sys.stderr)
     return USAGE
 
 

@@ -19,7 +19,7 @@ from sigsrv.judge import catalogue
 from sigsrv.model import site, site_file, waiver
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Verdict, finding_id, parse_finding_id
-from sigsrv.report import publish, words
+from sigsrv.report import phrases, publish
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _TIMES = "30d, 2026-12-31, or 2026-12-31T18:00:00+01:00"
@@ -92,11 +92,11 @@ def _check(finding: str, latest: Mapping[str, Any], desired: site.Site, replace:
     if row["verdict"] == Verdict.WAIVED and not replace:
         given = row["waiver"]
         raise UsageError(
-            f"{finding}: is waived already, by {given['owner']} until {words.moment(given['until'])} ({given['source']})",
+            f"{finding}: is waived already, by {given['owner']} until {phrases.moment(given['until'])} ({given['source']})",
             "--replace writes a waiver of this finding in the place of the one it has, if any",
         )
     if row["verdict"] not in (Verdict.FAIL, Verdict.WAIVED):
-        label = words.LABELS[Verdict(row["verdict"])]
+        label = phrases.LABELS[Verdict(row["verdict"])]
         reason = f" ({row['reason']})" if row["reason"] else ""
         raise UsageError(
             f"{finding}: only a failure can be waived, and in run {run['id']}, the latest, this is: {label}{reason}",
@@ -106,7 +106,7 @@ def _check(finding: str, latest: Mapping[str, Any], desired: site.Site, replace:
 
 def _exact(text: str) -> str:
     """The pattern of one text alone. Raises UsageError where a person could not read in the file what it is."""
-    if any(words.is_hidden(char) for char in text):
+    if any(phrases.is_hidden(char) for char in text):
         raise UsageError(
             f"{text!r}: has characters that can't be seen", "write a waiver by hand, with ? for each of them"
         )
@@ -134,12 +134,12 @@ def _waive(arguments: argparse.Namespace) -> int:
     entry = dict(zip(("policy", "host", "resource"), map(_exact, parts), strict=True))
     for option, text in (("owner", arguments.owner or default_owner()), ("reason", arguments.reason)):
         entry[option] = " ".join(text.split())
-        if not entry[option] or any(words.is_hidden(char) for char in entry[option]):
+        if not entry[option] or any(phrases.is_hidden(char) for char in entry[option]):
             raise UsageError(f"--{option}: {text!r} is nothing that a person can read")
     entry |= {"until": end.isoformat(), "created": now.isoformat()}
     written = waiver_file.put(path, entry, policies, desired.waivers_max_days, arguments.replace)
-    print(words.visible(f"{finding}: waived {words.acceptance(written)}"))
-    print(words.visible(f"{written.source}: from the next scan on it is shown so"))
+    print(phrases.visible(f"{finding}: waived {phrases.acceptance(written)}"))
+    print(phrases.visible(f"{written.source}: from the next scan on it is shown so"))
     return COMPLIANT
 
 

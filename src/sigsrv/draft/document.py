@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 _COMMENT_CHARACTERS = 200
 _FLOW_CHARACTERS = 100  # an entry without comments that is no longer than this stands on one line
@@ -112,7 +112,7 @@ class Document:
 
 def comment(text: str) -> str:
     """A line of comment that host text can't leave."""
-    shown = words.visible(text)
+    shown = phrases.visible(text)
     return f"# {shown if len(shown) <= _COMMENT_CHARACTERS else shown[: _COMMENT_CHARACTERS - 1] + '…'}".rstrip()
 
 

@@ -19,7 +19,7 @@ from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Thresholds
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 # Where a person looks for a finding, by the kind of resource that its policy examines.
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -130,7 +130,7 @@ def marks(document: Document, findings: Sequence[Finding], policies: Mapping[str
     """What is to be said of the findings of a drafted site: at its entries, and at the end for those that concern none."""
     at: dict[tuple[str, str], list[str]] = {}
     rest = []
-    for finding in words.worst_first(finding for finding in findings if finding.verdict is Verdict.FAIL):
+    for finding in phrases.worst_first(finding for finding in findings if finding.verdict is Verdict.FAIL):
         place = _place(document, policies[finding.policy].examines, finding.resource)
         line = f"fails already: {finding.id}: {finding.observed or finding.reason or finding.title}"
         if place:
@@ -140,7 +140,7 @@ def marks(document: Document, findings: Sequence[Finding], policies: Mapping[str
     tail = ["What fails already and is about no entry of this file:", *rest] if rest else []
     unknown = [finding for finding in findings if finding.verdict is Verdict.ERROR]
     if unknown:
-        roots = [f"{finding.id}: {finding.reason}" for finding in words.worst_first(unknown) if not finding.because]
+        roots = [f"{finding.id}: {finding.reason}" for finding in phrases.worst_first(unknown) if not finding.because]
         follow = len(unknown) - len(roots)
         tail += ["What could not be determined, which is no pass:", *roots]
         tail += (

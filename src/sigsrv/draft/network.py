@@ -11,7 +11,7 @@ from sigsrv.draft.found import Found, fitting
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.network import Link
 from sigsrv.facts.resources import Network
-from sigsrv.model.values import words
+from sigsrv.model.values import split_list
 
 _KINDS = ("vlan", "veth", "vxlan", "gretap")  # those that a site file knows
 _WAYS = ("ingress", "egress")
@@ -74,7 +74,7 @@ def _on_host(host: HostFacts, bridge: str, nics: Collection[str] | None) -> tupl
     links = host.network.links
     ports = [link for link in links.values() if link.master == bridge and link.kind in _KINDS]
     network = host.incus.network_at(bridge, host.member)
-    entries = words(network.config.get("bridge.external_interfaces")) if network else ()
+    entries = split_list(network.config.get("bridge.external_interfaces")) if network else ()
     named = [links[name] for entry in entries if (name := entry.partition("/")[0]) in links]
     vlans = [link for link in ports if link.kind == "vlan"]
     others = [link for link in ports if nics is not None and link.name not in nics]
@@ -126,7 +126,7 @@ def _addressing(network: Network) -> list[Field]:
 
 
 def _acls(network: Network) -> list[Field]:
-    acls = words(network.config.get("security.acls"))
+    acls = split_list(network.config.get("security.acls"))
     if not acls:
         return [Field("acls", ["which ACLs must it carry?"], "it carries none: all traffic passes", off=True)]
     fields = [Field("acls", list(acls))]

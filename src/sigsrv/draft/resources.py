@@ -10,7 +10,7 @@ from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.found import Found, fitting
 from sigsrv.facts.resources import Pool, Project
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import boolean, words
+from sigsrv.model.values import boolean, split_list
 
 _FILE = ".img"  # the ending of the file that Incus makes where a pool is told no device
 _ACCESS = "restricted.networks.access"
@@ -45,7 +45,7 @@ def projects(found: Found, networks: Iterable[str], storage: Iterable[str]) -> S
     known = {"networks": tuple(networks), "pools": tuple(storage)}
     used = _used(found)
     for row in rows:
-        used.setdefault(row.name, {}).setdefault("networks", set()).update(words(row.config.get(_ACCESS)))
+        used.setdefault(row.name, {}).setdefault("networks", set()).update(split_list(row.config.get(_ACCESS)))
     entries = [_project(row, used.get(row.name, {}), known) for row in {row.name: row for row in rows}.values()]
     entries.sort(key=lambda entry: entry.names != ("default",))
     if entries:

@@ -11,7 +11,7 @@ from sigsrv.facts.cluster import Member
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.resources import Server
-from sigsrv.model.site import ClusterWants
+from sigsrv.model.site import ClusterSettings
 
 _LISTENING = ("core.https_address", "cluster.https_address")
 _WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104
@@ -99,7 +99,7 @@ def _timing(incus: IncusFacts) -> dict[str, str]:
     """The thresholds of a cluster; none of a server that is in none."""
     if not incus.server.clustered:
         return {}
-    unset = ClusterWants()
+    unset = ClusterSettings()
     return {
         "offline_threshold": incus.config.get("cluster.offline_threshold") or str(unset.offline_threshold),
         "healing_threshold": incus.config.get("cluster.healing_threshold") or str(unset.healing_threshold),

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import SOCKET
-from sigsrv.facts.reading import command_failed, output, probe, reading
+from sigsrv.facts.parsing import command_failed, output, parsing, probe
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NO_SUCH_KEY = 2  # getent's status
@@ -50,7 +50,7 @@ class Membership:
 
 def groups(document: str, host: str = "") -> tuple[Group, ...]:
     """The groups of ``getent group``. Raises EvidenceError where a line is none, or where there is not one."""
-    with reading("getent group", host):
+    with parsing("getent group", host):
         found = []
         for line in document.splitlines():
             name, _, gid, members = line.split(":")
@@ -62,7 +62,7 @@ def groups(document: str, host: str = "") -> tuple[Group, ...]:
 
 def own_groups(document: str, host: str = "") -> Mapping[str, int]:
     """The number of each account's own group, by name, of ``getent passwd``. Raises EvidenceError as ``groups``."""
-    with reading("getent passwd", host):
+    with parsing("getent passwd", host):
         found = {}
         for line in document.splitlines():
             name, _, _, gid, _, _, _ = line.split(":")
@@ -74,14 +74,14 @@ def own_groups(document: str, host: str = "") -> Mapping[str, int]:
 
 def socket(document: str, host: str = "") -> Socket:
     """The socket of ``stat -c '%a %U %G'``. Raises EvidenceError where it is anything else."""
-    with reading("stat", host):
+    with parsing("stat", host):
         mode, owner, group = document.split()
         return Socket(int(mode, 8), owner, group)
 
 
 def has_acl(document: str, host: str = "") -> bool:
     """Whether a POSIX ACL lets others to the socket, of ``ls -ld``. Raises EvidenceError where it is anything else."""
-    with reading("ls", host):
+    with parsing("ls", host):
         found = re.fullmatch(rf"s[-rwxsStT]{{9}}([.+]?) .* {re.escape(SOCKET)}\n?", document)
         if found is None:
             raise ValueError(f"not the line of a socket: {document[:80]!r}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, rows, text
+from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, rows, text
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class BackupFile:
 
 
 @dataclass(frozen=True)
-class Place:
+class MountPoint:
     """The file system that the folder is on. source: a device, or a dataset of ZFS; target: where it is mounted."""
 
     source: str
@@ -42,7 +42,7 @@ def files(document: str, folder: str, host: str = "") -> tuple[BackupFile, ...]:
 
     Raises EvidenceError where it is anything else, or was cut off. Source: find(1), -printf.
     """
-    with reading("find", host):
+    with parsing("find", host):
         if document and not document.endswith("\0"):
             raise ValueError("its last record is not whole")
         return tuple(_files(document.split("\0")[:-1], folder.rstrip("/") + "/"))
@@ -56,14 +56,14 @@ def _files(records: Iterable[str], folder: str) -> Iterable[BackupFile]:
         yield BackupFile(match[3].rpartition("/")[2], float(match[1]), int(match[2]))
 
 
-def place(document: str, host: str = "") -> Place:
+def place(document: str, host: str = "") -> MountPoint:
     """The file system of a folder. document: ``findmnt -J -o SOURCE,FSTYPE,TARGET -T FOLDER``. Raises EvidenceError.
 
     Of file systems that are mounted one over the other findmnt names the one on top last. Source: findmnt(8).
     """
-    with reading("findmnt", host):
+    with parsing("findmnt", host):
         row = rows(mapping(parsed(document), "findmnt")["filesystems"], "filesystems")[-1]
-        return Place(text(row["source"], "source"), text(row["fstype"], "fstype"), text(row["target"], "target"))
+        return MountPoint(text(row["source"], "source"), text(row["fstype"], "fstype"), text(row["target"], "target"))
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,6 @@ class BackupFacts:
         return answer.stdout
 
     @cached_property
-    def place(self) -> Place:
+    def place(self) -> MountPoint:
         """The file system that the folder is on. Raises EvidenceError."""
         return place(output(self.evidence, "backups-on"), self.evidence.host)

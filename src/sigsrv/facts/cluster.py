@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sigsrv.facts.reading import integer, moment, string, text, texts
+from sigsrv.facts.parsing import integer, moment, string, text, texts
 from sigsrv.facts.resources import Config, config_of
 
 _AWAY_ON_PURPOSE = frozenset({"Evacuated", "Evacuating", "Restoring"})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sigsrv.facts.lowlevel import INTERCEPTION
-from sigsrv.facts.reading import string
+from sigsrv.facts.parsing import string
 from sigsrv.model.values import boolean
 
 OFFLINE_AFTER = "cluster.offline_threshold"

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, rows, text
+from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, rows, text
 
 Statement = Mapping[str, Any]
 Key = tuple[str, str, str]  # family, table, chain
@@ -185,7 +185,7 @@ def ruleset(document: str, host: str = "") -> Ruleset:
 
     No table at all is a complete answer; one without nft's own first row is none. Raises EvidenceError.
     """
-    with reading("nft list ruleset", host):
+    with parsing("nft list ruleset", host):
         listed = rows(mapping(parsed(document), "answer")["nftables"], "nftables")
         if not listed or "metainfo" not in listed[0]:
             raise ValueError("nftables: does not begin with metainfo")
@@ -256,7 +256,7 @@ class FirewallFacts:
             if answer.stderr.lower().count("no such file") == len(_FAMILIES) and not answer.stdout:
                 return frozenset()
             raise command_failed(self.evidence.host, "bridge-nf", answer)
-        with reading("bridge-nf-call-iptables", self.evidence.host):
+        with parsing("bridge-nf-call-iptables", self.evidence.host):
             said = answer.stdout.split()
             if len(said) != len(_FAMILIES) or not set(said) <= {"0", "1"}:
                 raise ValueError(f"{answer.stdout!r} is not 0 or 1 for each of {', '.join(_FAMILIES)}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ID
-from sigsrv.facts.reading import boolean_of, integer, mapping, parsed, reading, refuse, rows, string, text
+from sigsrv.facts.parsing import boolean_of, integer, mapping, parsed, parsing, refuse, rows, string, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _KINDS = ("small", "full", "tagged", "tagged-full", "six")
@@ -129,7 +129,7 @@ def frames(document: str, host: str) -> Frames:
     Raises EvidenceError for anything else: also for a line that does not say what ping counted, and for a namespace that went away
     meanwhile.
     """
-    with reading("frames", host):
+    with parsing("frames", host):
         told = mapping(parsed(document), "answer")
         ports = tuple(_port(row) for row in rows(told["ports"], "ports"))
         paths = tuple(_path(row) for row in rows(told["paths"], "paths"))

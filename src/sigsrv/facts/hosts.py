@@ -25,7 +25,7 @@ from sigsrv.facts.network import NetworkFacts
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
 from sigsrv.facts.updates import UpdateFacts
-from sigsrv.facts.volumes import Use, Volume, attached
+from sigsrv.facts.volumes import Volume, VolumeUser, attached
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class HostFacts:
         return self.evidence.failure
 
     @property
-    def mute(self) -> Failure | None:
+    def no_probe_answered(self) -> Failure | None:
         """Why not one probe answered although there was a login; None where one did, or where none was to be run."""
         failures = [answer.failure for answer in self.evidence.probes.values()]
         told = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
@@ -109,7 +109,7 @@ class HostFacts:
         return listening.of_host(self._own)
 
     @cached_property
-    def another(self) -> EvidenceError | None:
+    def wrong_member(self) -> EvidenceError | None:
         """Why nothing can be told of this host: the daemon that answers there is another member's, as where an alias leads astray.
 
         None where it is this one's, and where that can't be told.
@@ -118,14 +118,14 @@ class HostFacts:
             server = self.incus.server
             if server.clustered and server.name and server.name != self.member:
                 reason = f"{self.name}: the daemon there says that it is {server.name}"
-                return EvidenceError(reason, FailureKind.ANOTHER, self.member)
+                return EvidenceError(reason, FailureKind.WRONG_MEMBER, self.member)
         return None
 
     @property
     def _own(self) -> Evidence:
         """The evidence, where it is this host's. Raises EvidenceError where it is another one's."""
-        if self.another:
-            raise self.another
+        if self.wrong_member:
+            raise self.wrong_member
         return self.evidence
 
     @cached_property
@@ -175,8 +175,8 @@ class ClusterFacts:
 
     name: str
     hosts: Mapping[str, HostFacts]
-    apart: Mapping[str, HostFacts] = field(default_factory=dict)
-    elsewhere: Mapping[str, HostFacts] = field(default_factory=dict)
+    standalone: Mapping[str, HostFacts] = field(default_factory=dict)
+    others: Mapping[str, HostFacts] = field(default_factory=dict)
 
     @property
     def collected(self) -> float:
@@ -191,8 +191,8 @@ class ClusterFacts:
         refused: list[EvidenceError] = []
         for host in self.hosts.values():
             try:
-                if host.another:
-                    raise host.another
+                if host.wrong_member:
+                    raise host.wrong_member
                 return view(host.incus)
             except EvidenceError as cause:
                 refused.append(cause)
@@ -212,7 +212,7 @@ class ClusterFacts:
         found: list[tuple[Instance | UnreadInstance, HostFacts]] = []
         for host in self.hosts.values():
             with suppress(EvidenceError):
-                if host.another:
+                if host.wrong_member:
                     continue
                 if host.incus.server.clustered:
                     views[host.name] = {each.resource: each for each in host.incus.instances}
@@ -244,7 +244,7 @@ class ClusterFacts:
                 found.append((volume, at.name))
         return tuple(found)
 
-    def users(self, volume: Volume) -> frozenset[Use]:
+    def users(self, volume: Volume) -> frozenset[VolumeUser]:
         """Who uses a custom volume: instances, also those that have it from a profile, profiles, and Incus itself.
 
         Raises EvidenceError where instances or profiles could not be read. Of instances on a member that is away only those are
@@ -258,19 +258,20 @@ class ClusterFacts:
         )
 
     @cached_property
-    def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[Use, str]]]:
+    def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[VolumeUser, str]]]:
         """By pool, project and name of a volume: what attaches it, and on which member; a profile does so on all.
 
         Also what is on members that were not selected: a pool may be of the whole cluster.
         """
-        found: dict[tuple[str, str, str], list[tuple[Use, str]]] = {}
+        found: dict[tuple[str, str, str], list[tuple[VolumeUser, str]]] = {}
         instances = [each for each, _ in self.instances.read]
         instances += [each for each in self.first(lambda incus: incus.instances) if isinstance(each, Instance)]
         holders = [
-            (Use("instances", each.project, each.name), each.location, each.expanded_devices) for each in instances
+            (VolumeUser("instances", each.project, each.name), each.location, each.expanded_devices)
+            for each in instances
         ]
         holders += [
-            (Use("profiles", each.project, each.name), "", each.devices)
+            (VolumeUser("profiles", each.project, each.name), "", each.devices)
             for each in self.first(lambda incus: incus.profiles)
         ]
         for use, location, devices in holders:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sigsrv.facts.reading import boolean_of, mapping, moment, text
+from sigsrv.facts.parsing import boolean_of, mapping, moment, text
 from sigsrv.facts.trust import short
 
 

@@ -17,7 +17,7 @@ from sigsrv.facts.cluster import Member, Warning, member, warning
 from sigsrv.facts.config import SERVER_BOOLEANS, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.operations import Token, open_tokens
-from sigsrv.facts.reading import api, mapping, reading, rows, string, text, texts
+from sigsrv.facts.parsing import api, mapping, parsing, rows, string, text, texts
 from sigsrv.facts.resources import (
     Config,
     Instance,
@@ -55,7 +55,7 @@ class IncusFacts:
     evidence: Evidence
 
     def _list(self, address: str, make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
-        with reading(f"Incus API {address}", self.evidence.host):
+        with parsing(f"Incus API {address}", self.evidence.host):
             return tuple(make(row) for row in rows(api(self.evidence, address), "answer"))
 
     def _full(self) -> None:
@@ -75,7 +75,7 @@ class IncusFacts:
     @cached_property
     def server(self) -> Server:
         address = urls.SERVER
-        with reading(f"Incus API {address}", self.evidence.host):
+        with parsing(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
             environment = mapping(answer["environment"], "environment")
             if not isinstance(environment["server_clustered"], bool):
@@ -96,7 +96,7 @@ class IncusFacts:
     def config(self) -> Config:
         """The daemon's configuration: the cluster's keys, and those of this member alone. Booleans are filled in."""
         self._full()
-        with reading(f"Incus API {urls.SERVER}", self.evidence.host):
+        with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             config = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["config"], "config")
             if self.server.clustered and "cluster.https_address" not in config:  # a member has one always
                 raise ValueError("config: no cluster.https_address: not all is shown")
@@ -105,14 +105,14 @@ class IncusFacts:
     @cached_property
     def certificate(self) -> X509:
         """The certificate that the daemon shows: the cluster's, which is the same on every member, else its own."""
-        with reading(f"Incus API {urls.SERVER}", self.evidence.host):
+        with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             environment = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["environment"], "environment")
             return x509(environment["certificate"], f"certificate of {self.server.name}")
 
     @cached_property
     def extensions(self) -> frozenset[str]:
         """What the API of this version has beyond the first one, by Incus's names."""
-        with reading(f"Incus API {urls.SERVER}", self.evidence.host):
+        with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             listed = texts(mapping(api(self.evidence, urls.SERVER), "answer")["api_extensions"], "api_extensions")
             if not listed:
                 raise ValueError("api_extensions: none at all")
@@ -143,7 +143,7 @@ class IncusFacts:
         """The tokens that are open, of all members: whoever has one may join or be trusted."""
         self._full()
         address = urls.OPERATIONS
-        with reading(f"Incus API {address}", self.evidence.host):
+        with parsing(f"Incus API {address}", self.evidence.host):
             return open_tokens(api(self.evidence, address))
 
     @cached_property
@@ -208,7 +208,7 @@ class IncusFacts:
         if listed is None or not listed.managed or not self.server.clustered:
             return listed
         address = urls.network_url(name, member)
-        with reading(f"Incus API {address}", self.evidence.host):
+        with parsing(f"Incus API {address}", self.evidence.host):
             return resources.network(mapping(api(self.evidence, address), "answer"))
 
     @cached_property
@@ -223,13 +223,13 @@ class IncusFacts:
         if listed is None or not self.server.clustered:
             return listed
         address = urls.pool_url(name, member)
-        with reading(f"Incus API {address}", self.evidence.host):
+        with parsing(f"Incus API {address}", self.evidence.host):
             return resources.pool(mapping(api(self.evidence, address), "answer"))
 
     def pool_resources(self, name: str, member: str) -> PoolResources:
         """What is used and free of a pool on this member. Raises EvidenceError, also where the pool holds nothing at all."""
         address = urls.pool_resources_url(name, member if self.server.clustered else None)
-        with reading(f"Incus API {address}", self.evidence.host):
+        with parsing(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
             found = PoolResources(
                 resources.space(answer["space"], "space"), resources.space(answer["inodes"], "inodes")
@@ -243,7 +243,7 @@ class IncusFacts:
         if pool not in self._volumes:
             self._full()
             address = urls.volumes_url(pool)
-            with reading(f"Incus API {address}", self.evidence.host):
+            with parsing(f"Incus API {address}", self.evidence.host):
                 self._volumes[pool] = custom_volumes(pool, rows(api(self.evidence, address), "answer"))
         return self._volumes[pool]
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence
-from sigsrv.facts.reading import command_failed, mapping, parsed, probe, reading, text
+from sigsrv.facts.parsing import command_failed, mapping, parsed, parsing, probe, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 # incusd writes its own level in the text; to the journal all of it is information.
@@ -35,7 +35,7 @@ def entries(document: str, host: str = "") -> tuple[Entry, ...]:
 
     Raises EvidenceError where a line is anything else.
     """
-    with reading("journalctl", host):
+    with parsing("journalctl", host):
         return tuple(_entry(parsed(line)) for line in document.splitlines() if line and line != _NOTHING)
 
 
@@ -62,7 +62,7 @@ def _message(value: Any) -> str:
 
 def failed_units(document: str, host: str = "") -> tuple[str, ...]:
     """Their names. document: ``systemctl list-units --failed --plain --no-legend``: a line a unit, none where none failed."""
-    with reading("systemctl list-units --failed", host):
+    with parsing("systemctl list-units --failed", host):
         found = []
         for line in document.splitlines():
             columns = line.split()
@@ -95,7 +95,7 @@ class JournalFacts:
         Raises EvidenceError where there is none: a journal that is not kept has no errors either.
         """
         host = self.evidence.host
-        with reading("journalctl -n 1", host):
+        with parsing("journalctl -n 1", host):
             lines = self._answer("journal-newest").stdout.splitlines()
             if len(lines) != 1 or lines == [_NOTHING]:
                 raise ValueError("the journal is empty: nothing is kept, or it was not found")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import output, reading
+from sigsrv.facts.parsing import output, parsing
 
 _ANY = "*"  # as ss writes it: IPv6 and IPv4 alike
 _WILDCARDS = frozenset({_ANY, "", "0", "0.0.0.0", "::"})  # noqa: S104  what is looked for; a resolver takes "0" for 0.0.0.0
@@ -69,7 +69,7 @@ def endpoint(value: str, port: int) -> Endpoint:
     Raises EvidenceError where it is none of that.
     """
     found = _ENDPOINT.fullmatch(value.strip())
-    with reading("address", ""):
+    with parsing("address", ""):
         if found is None:
             return Endpoint(_written(value.strip()), port)  # IPv6 without brackets
         number = int(found["port"]) if found["port"] else port
@@ -99,7 +99,7 @@ def listeners(document: str, host: str = "") -> tuple[Listener, ...]:
 
     Raises EvidenceError where a line is none of a listening socket.
     """
-    with reading("ss", host):
+    with parsing("ss", host):
         return tuple(_listener(line) for line in document.splitlines())
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import command_failed, output, probe, reading, text
+from sigsrv.facts.parsing import command_failed, output, parsing, probe, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 NO_SYSTEMD = "not been booted with systemd"
@@ -86,7 +86,7 @@ class OsRelease:
 
 def memory(document: str, host: str = "") -> Memory:
     """document: ``/proc/meminfo``. Raises EvidenceError where it is anything else. Source: proc_meminfo(5)."""
-    with reading("/proc/meminfo", host):
+    with parsing("/proc/meminfo", host):
         rows = dict(line.split(":", 1) for line in document.splitlines() if line)
         found = Memory(_kib(rows["MemTotal"]), _kib(rows["MemAvailable"]))
         if not 0 < found.total >= found.available:
@@ -103,14 +103,14 @@ def _kib(value: str) -> int:
 
 def arc_reclaimable(document: str, host: str = "") -> int:
     """Bytes of ZFS's cache that it gives back when memory is asked for. document: the kstat ``arcstats``. Raises EvidenceError."""
-    with reading("arcstats", host):
+    with parsing("arcstats", host):
         rows = {columns[0]: columns[2] for line in document.splitlines() if len(columns := line.split()) == 3}
         return max(0, int(rows["size"]) - int(rows["c_min"]))
 
 
 def load15(document: str, host: str = "") -> float:
     """Processes that ran or waited, in the mean of 15 minutes. document: ``/proc/loadavg``. Raises EvidenceError."""
-    with reading("/proc/loadavg", host):
+    with parsing("/proc/loadavg", host):
         match = re.fullmatch(r"\d+\.\d+ \d+\.\d+ (\d+\.\d+) \d+/\d+ \d+\n?", document)
         if match is None:
             raise ValueError(f"not five columns: {document[:60]!r}")
@@ -122,7 +122,7 @@ def filesystems(document: str, host: str = "") -> tuple[Filesystem, ...]:
 
     Raises EvidenceError where it is anything else: no host is without a root file system. Source: df(1).
     """
-    with reading("df", host):
+    with parsing("df", host):
         header, *lines = document.splitlines() or [""]
         if not _DF_HEADER.fullmatch(header):
             raise ValueError(f"not df's header: {header[:60]!r}")
@@ -176,7 +176,7 @@ def refused(stderr: str, host: str = "") -> Mapping[str, str]:
 
     Raises EvidenceError where it complains of anything else.
     """
-    with reading("df", host):
+    with parsing("df", host):
         found = {}
         for line in stderr.splitlines():
             match = _DF_REFUSED.fullmatch(line.strip())
@@ -193,7 +193,7 @@ def skew(begin: str, end: str, probed: tuple[float, float], host: str = "") -> S
     begin, end: ``date +%s.%N`` on the host, before and after all other probes; probed: the collector's clock around both. Raises
     EvidenceError where they are no times, or one of the clocks was set meanwhile.
     """
-    with reading("date", host):
+    with parsing("date", host):
         first, last = _seconds(begin), _seconds(end)
         found = Skew(last - probed[1], first - probed[0])
         if last < first or found.width < 0:
@@ -209,7 +209,7 @@ def _seconds(value: str) -> float:
 
 def os_release(document: str, host: str = "") -> OsRelease:
     """document: ``/etc/os-release``. Raises EvidenceError where it names no ID, or a line is cut off. Source: os-release(5)."""
-    with reading("/etc/os-release", host):
+    with parsing("/etc/os-release", host):
         rows = {}
         for line in document.splitlines():
             key, mark, value = line.partition("=")
@@ -224,7 +224,7 @@ def os_release(document: str, host: str = "") -> OsRelease:
 
 def sshd_settings(document: str, host: str = "") -> Mapping[str, str]:
     """What sshd would do about passwords, by its own keywords. document: ``sshd -T``. Raises EvidenceError where one is missing."""
-    with reading("sshd -T", host):
+    with parsing("sshd -T", host):
         rows: dict[str, str] = {}
         for line in document.splitlines():
             key, _, value = line.partition(" ")
@@ -234,7 +234,7 @@ def sshd_settings(document: str, host: str = "") -> Mapping[str, str]:
 
 def properties(document: str, what: str, host: str = "") -> Mapping[str, str]:
     """Lines ``Key=value``, as systemd's programs print them. Raises EvidenceError where there is none."""
-    with reading(what, host):
+    with parsing(what, host):
         rows = dict(line.split("=", 1) for line in document.splitlines() if line)
         if not rows:
             raise ValueError("no line Key=value")
@@ -269,7 +269,7 @@ class MachineFacts:
 
     @cached_property
     def cpus(self) -> int:
-        with reading("getconf", self._host):
+        with parsing("getconf", self._host):
             found = int(output(self.evidence, "cpus"))
             if found < 1:
                 raise ValueError(f"{found} CPUs")

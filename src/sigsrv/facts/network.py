@@ -11,7 +11,7 @@ from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ALIAS, PREFIX
-from sigsrv.facts.reading import integer, mapping, output, parsed, reading, rows, text
+from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, text
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Bridge:
 
 
 @dataclass(frozen=True)
-class Learned:
+class FdbEntry:
     """A station that a bridge has seen by one of its ports. mac: in lower case; it is forgotten after some minutes of silence."""
 
     mac: str
@@ -84,13 +84,13 @@ class Learned:
     bridge: str
 
 
-def learned(document: str, host: str = "") -> tuple[Learned, ...]:
+def fdb_entries(document: str, host: str = "") -> tuple[FdbEntry, ...]:
     """The stations that the bridges of one host have learned; addresses of the host's own links are none.
 
     document: the probe ``fdb`` (``bridge -j fdb show``): a JSON array. Each link has addresses of its own there, so an empty one
     raises EvidenceError. Source: bridge(8).
     """
-    with reading("bridge fdb", host):
+    with parsing("bridge fdb", host):
         listed = rows(parsed(document), "fdb")
         if not listed:
             raise ValueError("empty: not even the addresses of the links themselves")
@@ -100,7 +100,7 @@ def learned(document: str, host: str = "") -> tuple[Learned, ...]:
             if not isinstance(state, str) or not isinstance(row["flags"], list):
                 raise ValueError(f"{mac}: state or flags")
             if row.get("master") and state not in ("permanent", "static"):
-                found.append(Learned(mac, port, text(row["master"], "master")))
+                found.append(FdbEntry(mac, port, text(row["master"], "master")))
         return tuple(dict.fromkeys(found))
 
 
@@ -110,7 +110,7 @@ def links(document: str, host: str = "") -> dict[str, Link]:
     document: the probe ``link`` (``ip -j -d link show``): a JSON array that holds at least ``lo``; anything else raises
     EvidenceError, for a host without links does not exist. Source: ip-link(8).
     """
-    with reading("ip link", host):
+    with parsing("ip link", host):
         found = {}
         for row in rows(parsed(document), "links"):
             if not row:
@@ -155,7 +155,7 @@ def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:
     document: the probe ``addr`` (``ip -j -d addr show``): a JSON array that holds at least ``lo``; anything else raises
     EvidenceError, for a host without links does not exist. Source: ip-address(8).
     """
-    with reading("ip addr", host):
+    with parsing("ip addr", host):
         found = {}
         for row in rows(parsed(document), "links"):
             if not row:
@@ -187,9 +187,9 @@ class NetworkFacts:
         return addresses(output(self.evidence, "addr"), self.evidence.host)
 
     @cached_property
-    def learned(self) -> tuple[Learned, ...]:
+    def fdb_entries(self) -> tuple[FdbEntry, ...]:
         """What the bridges have learned, by no order. Raises EvidenceError."""
-        return learned(output(self.evidence, "fdb"), self.evidence.host)
+        return fdb_entries(output(self.evidence, "fdb"), self.evidence.host)
 
     def bridge(self, name: str) -> Bridge | None:
         """A bridge with its ports; None where there is no link of that name, or it is no bridge. Raises EvidenceError."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sigsrv.facts.reading import mapping, moment, rows, string, text
+from sigsrv.facts.parsing import mapping, moment, rows, string, text
 
 _CLASSES = frozenset({"task", "token", "websocket"})
 _ENDED = frozenset({"Success", "Failure", "Cancelled"})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import command_failed, probe, reading
+from sigsrv.facts.parsing import command_failed, parsing, probe
 
 _NOT_THERE = "no packages found matching"
 
@@ -20,7 +20,7 @@ def installed(document: str, host: str = "") -> Mapping[str, str]:
 
     Raises EvidenceError where a line is anything else.
     """
-    with reading("dpkg-query", host):
+    with parsing("dpkg-query", host):
         found = {}
         for line in document.splitlines():
             name, version, state = line.split("\t")

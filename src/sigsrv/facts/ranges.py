@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 
 from sigsrv.facts.resources import AclRule
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import words
+from sigsrv.model.values import split_list
 
 Span = tuple[int, int]  # the first and the last of it
 _BITS = {4: 32, 6: 128}
@@ -78,7 +78,7 @@ def addresses(text: str) -> Addresses:
         return ANY
     spans: dict[int, list[Span]] = {4: [], 6: []}
     unknown = set()
-    for word in words(text):
+    for word in split_list(text):
         try:
             family, span = _span(word)
             spans[family].append(span)
@@ -104,7 +104,7 @@ def ports(text: str) -> tuple[Span, ...]:
     if not text.strip():
         return _PORTS
     found = []
-    for word in words(text):
+    for word in split_list(text):
         match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", word)
         span = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not span[0] <= span[1] <= _PORTS[0][1]:
@@ -217,7 +217,7 @@ def no_set(rule: AclRule) -> None:
 
     Source: Incus, doc/howto/network_address_sets.md (Incus 6.0 has none).
     """
-    named = [word for word in words(f"{rule.source},{rule.destination}") if word.startswith("$")]
+    named = [word for word in split_list(f"{rule.source},{rule.destination}") if word.startswith("$")]
     if named and rule.allows:
         raise EvidenceError(f"{rule}: who is in the address set {named[0]} is not read")
 

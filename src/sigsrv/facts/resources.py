@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
-from sigsrv.facts.reading import mapping, moment, rows, string, text, texts
+from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
 
 Config = Mapping[str, str]
 _WAYS = ("ingress", "egress")
@@ -54,7 +54,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Usage:
+class InstanceUsage:
     """What an instance uses of its host, as its member saw it."""
 
     memory_bytes: int  # the most since it was started, where its kernel counts that; else now
@@ -81,7 +81,7 @@ class Instance:
     devices: Mapping[str, Config]
     profiles: tuple[str, ...]
     snapshots: tuple[float | None, ...] | None
-    usage: Usage | None
+    usage: InstanceUsage | None
     addresses: Mapping[str, tuple[str, ...]]
 
     @property
@@ -253,7 +253,7 @@ def _snapshots(row: Mapping[str, Any], where: str) -> tuple[float | None, ...] |
     return tuple(moment(each["created_at"], f"{where}: a snapshot's created_at") for each in listed)
 
 
-def _usage(row: Mapping[str, Any], what: str) -> Usage | None:
+def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
     """What a container used when it was looked at: only ``recursion=2`` tells, and not of a member that is away."""
     if row["type"] != "container" or row.get("state") is None:
         return None
@@ -263,7 +263,7 @@ def _usage(row: Mapping[str, Any], what: str) -> Usage | None:
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int):
             raise ValueError(f"{what}: {number!r} is no count")
-    return None if min(numbers) < 0 else Usage(max(numbers[:2]), numbers[2])  # -1: its cgroup did not tell
+    return None if min(numbers) < 0 else InstanceUsage(max(numbers[:2]), numbers[2])  # -1: its cgroup did not tell
 
 
 def _addresses(row: Mapping[str, Any], what: str) -> dict[str, tuple[str, ...]]:

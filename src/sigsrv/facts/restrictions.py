@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from sigsrv.facts.lowlevel import BPFFS, INTERCEPT, RAW
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import boolean, words
+from sigsrv.model.values import boolean, split_list
 
 Config = Mapping[str, str]
 Ranges = tuple[tuple[int, int], ...]
@@ -128,7 +128,7 @@ def _forbidden_device(project: Config, device: Config) -> Iterator[str]:
 def _forbidden_nic(project: Config, device: Config) -> Iterator[str]:
     allowed = restriction(project, "restricted.devices.nic")
     network, parent = device.get("network", ""), device.get("parent", "")
-    access = words(project.get("restricted.networks.access"))
+    access = split_list(project.get("restricted.networks.access"))
     if allowed == "block":
         yield "a NIC"
     elif not network and allowed != "allow":
@@ -142,7 +142,7 @@ def _forbidden_nic(project: Config, device: Config) -> Iterator[str]:
 def _forbidden_disk(project: Config, device: Config) -> Iterator[str]:
     allowed = restriction(project, "restricted.devices.disk")
     pool, path, source = (device.get(key, "") for key in ("pool", "path", "source"))
-    pools = words(project.get("restricted.storage-pools.access"))
+    pools = split_list(project.get("restricted.storage-pools.access"))
     if pool and pools and pool not in pools:
         yield f"a disk in the pool {pool}"
     if (path == "/" and pool) or (not path and source in _CONFIG_DRIVES):
@@ -167,7 +167,7 @@ def _cleaned(path: str) -> str:
 def ranges(value: str) -> Ranges:
     """Ranges of ids, ``1000,2000-2999``: first and last of each. Raises EvidenceError where it is anything else."""
     found = []
-    for word in words(value):
+    for word in split_list(value):
         match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", word)
         if match is None:
             raise EvidenceError(f"{word!r} is no range of ids")

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import command_failed, mapping, output, parsed, probe, reading, text
+from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
@@ -62,7 +62,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Usage:
+class ZpoolUsage:
     """How full a ZFS pool is, in percent. None where zpool itself shows ``-``: it does not know."""
 
     name: str
@@ -108,7 +108,7 @@ def from_json(document: str, host: str = "") -> dict[str, ZPool]:
 
     No pool imported is an empty ``pools``; that is an answer. Source: zpool-status(8).
     """
-    with reading("zpool status -j", host):
+    with parsing("zpool status -j", host):
         found = {}
         for pool in mapping(mapping(parsed(document), "answer")["pools"], "pools").values():
             name = text(pool["name"], "name")
@@ -135,7 +135,7 @@ def _scan(stats: Mapping[str, Any]) -> Scan | None:
 
 def from_text(document: str, host: str = "") -> dict[str, ZPool]:
     """Pools by name. document: ``zpool status`` of an OpenZFS without ``-j``. Raises EvidenceError where it is anything else."""
-    with reading("zpool status", host):
+    with parsing("zpool status", host):
         if document.strip() == "no pools available":
             return {}
         found = {}
@@ -178,20 +178,20 @@ def _text_scan(block: str) -> Scan | None:
     raise ValueError(f"scan: {line[1][:60]!r}")
 
 
-def usages(document: str, host: str = "") -> dict[str, Usage]:
+def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
     """How full each pool is, by its name. document: ``zpool list -Hp``: a line a pool, eleven columns parted by tabs.
 
     Raises EvidenceError where it is anything else. Where no pool is imported zpool prints nothing here, as a probe that was cut off
     does: whether a pool is imported is for ``zpool status`` to say. Source: zpool-list(8).
     """
-    with reading("zpool list", host):
+    with parsing("zpool list", host):
         found = {}
         for line in document.splitlines():
             columns = line.split("\t")
             if len(columns) != 11:  # name size alloc free ckpoint expandsz frag cap dedup health altroot
                 raise ValueError(f"{len(columns)} columns instead of 11 in {line[:60]!r}")
             name = text(columns[0], "name")
-            found[name] = Usage(name, _percent(columns[7]), _percent(columns[6]))
+            found[name] = ZpoolUsage(name, _percent(columns[7]), _percent(columns[6]))
         if not found:
             raise ValueError("no pool in it")
         return found
@@ -226,7 +226,7 @@ def creations(document: str, host: str = "") -> dict[str, int]:
     document: ``zfs list -Hp -d 0 -o name,creation``: a line for each pool, two columns with a tab between. Raises EvidenceError.
     Source: zfs-list(8).
     """
-    with reading("zfs list", host):
+    with parsing("zfs list", host):
         found = {}
         for line in document.splitlines():
             name, creation = line.split("\t")
@@ -269,10 +269,10 @@ class StorageFacts:
         return self.zpools.get(name)
 
     @cached_property
-    def _usages(self) -> Mapping[str, Usage]:
+    def _usages(self) -> Mapping[str, ZpoolUsage]:
         return usages(output(self.evidence, "zpool-list"), self.evidence.host)
 
-    def usage(self, name: str) -> Usage:
+    def usage(self, name: str) -> ZpoolUsage:
         """How full an imported pool is. Raises EvidenceError, also where the list has no such pool."""
         found = self._usages.get(name)
         if found is None:

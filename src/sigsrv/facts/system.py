@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import command_failed, probe, reading
+from sigsrv.facts.parsing import command_failed, parsing, probe
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NEEDED = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
@@ -36,7 +36,7 @@ def units(document: str, host: str = "") -> dict[str, Unit]:
 
     Raises EvidenceError where a block lacks one of the properties that a verdict needs.
     """
-    with reading("systemctl show", host):
+    with parsing("systemctl show", host):
         found = {}
         for block in document.strip().split("\n\n"):
             values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)

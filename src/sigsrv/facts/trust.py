@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
-from sigsrv.facts.reading import boolean_of, reading, string, text, texts
+from sigsrv.facts.parsing import boolean_of, parsing, string, text, texts
 
 _SHORT = 12  # of a fingerprint, as Incus's own lists show it
 _EDWARDS = {
@@ -60,7 +60,7 @@ class TrustEntry:
     @property
     def certificate(self) -> X509:
         """The certificate itself. Raises EvidenceError where it can't be read, or has another fingerprint."""
-        with reading(f"certificate {self.name}", ""):
+        with parsing(f"certificate {self.name}", ""):
             found = x509(self.pem, "PEM")
             if found.fingerprint != self.fingerprint:
                 raise ValueError(f"it has the fingerprint {found.fingerprint}, not {self.fingerprint}")

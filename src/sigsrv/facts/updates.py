@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.reading import mapping, output, parsed, reading, text
+from sigsrv.facts.parsing import mapping, output, parsed, parsing, text
 
 _LISTS = "/var/lib/apt/lists/"
 _BOOT = "/boot/vmlinuz-"
@@ -121,7 +121,7 @@ class NixSystem:
 
 def releases(document: str, host: str = "") -> tuple[Release, ...]:
     """document: lines ``FILE:KEY: VALUE`` of apt's release files; none where nothing was ever fetched. Raises EvidenceError."""
-    with reading("apt's release files", host):
+    with parsing("apt's release files", host):
         found: dict[str, dict[str, str]] = {}
         for line in document.splitlines():
             match = _RELEASE_LINE.fullmatch(line)
@@ -141,7 +141,7 @@ def _release(file: str, rows: Mapping[str, str]) -> Release:
 
 def updates(document: str, host: str = "") -> Updates:
     """document: what ``apt-get -s dist-upgrade`` prints. Raises EvidenceError where it did not come to its end. Source: apt-get(8)."""
-    with reading("apt-get -s dist-upgrade", host):
+    with parsing("apt-get -s dist-upgrade", host):
         summary = _SUMMARY.search(document)
         if summary is None:
             raise ValueError("no summary in it")
@@ -163,7 +163,7 @@ def boot(document: str, host: str = "") -> Boot:
 
     Raises EvidenceError where it is anything else.
     """
-    with reading("the kernels", host):
+    with parsing("the kernels", host):
         running, build, *rest = document.splitlines()
         paths = [line for line in rest if line.startswith("/")]
         versions = [line for line in rest if not line.startswith("/")]
@@ -185,7 +185,7 @@ def boot(document: str, host: str = "") -> Boot:
 def nixos(document: str, host: str = "") -> NixSystem:
     """document: ``nixos-version --json``, the profile's time of change, the kernels booted and current, the systems of the profile
     and running, and the profile's specialisations. Raises EvidenceError."""
-    with reading("nixos-version", host):
+    with parsing("nixos-version", host):
         lines = document.splitlines()
         end = next(number for number, line in enumerate([*lines, "0"]) if line.isdecimal())
         version = text(mapping(parsed("\n".join(lines[:end])), "answer")["nixosVersion"], "nixosVersion")

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sigsrv.facts.config import normalised
-from sigsrv.facts.reading import mapping, moment, string, text, texts
+from sigsrv.facts.parsing import mapping, moment, string, text, texts
 
 VOLUME_BOOLEANS: Mapping[str, bool] = {
     "security.shared": False,
@@ -24,7 +24,7 @@ _USERS = ("instances", "profiles")
 
 
 @dataclass(frozen=True)
-class Use:
+class VolumeUser:
     """What uses a volume. kind: ``instances``, ``profiles``, or ``other`` with the whole address as its name."""
 
     kind: str
@@ -47,7 +47,7 @@ class Volume:
     content_type: str
     created: float | None
     config: Mapping[str, str]
-    used_by: tuple[Use, ...]
+    used_by: tuple[VolumeUser, ...]
     snapshots: tuple[float | None, ...]
 
     @property
@@ -105,10 +105,10 @@ def _volume(pool: str, row: Mapping[str, Any], snapshots: Iterable[float | None]
     )
 
 
-def _use(address: str) -> Use:
+def _use(address: str) -> VolumeUser:
     """Who an address of ``used_by`` names: ``/1.0/instances/web?project=user-john``; without a project it is default."""
     parts = urlsplit(address)
     segments = parts.path.split("/")
     if len(segments) < 4 or segments[2] not in _USERS:
-        return Use("other", "", address)
-    return Use(segments[2], parse_qs(parts.query).get("project", ["default"])[0], unquote(segments[3]))
+        return VolumeUser("other", "", address)
+    return VolumeUser(segments[2], parse_qs(parts.query).get("project", ["default"])[0], unquote(segments[3]))

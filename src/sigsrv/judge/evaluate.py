@@ -26,8 +26,8 @@ def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -
         because = finding_id(REACHABLE, facts.name, facts.name)
         require.unknown(None, f"{facts.name} could not be read: {facts.unreachable.reason}", because)
         return require.findings
-    if facts.another and policy.id != REACHABLE:
-        require.unknown(None, facts.another.reason, because_of(facts.another, policy.id))
+    if facts.wrong_member and policy.id != REACHABLE:
+        require.unknown(None, facts.wrong_member.reason, because_of(facts.wrong_member, policy.id))
         return require.findings
     return _run(policy, check, site, facts, require)
 
@@ -53,8 +53,8 @@ def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str,
     elif away and away.unreachable:
         because = finding_id(REACHABLE, away.name, away.name)
         require.unknown(None, f"{away.name} could not be read: {away.unreachable.reason}", because)
-    elif another := next((host.another for host in hosts.values() if host.another), None):
-        require.unknown(None, another.reason, because_of(another, policy.id))
+    elif wrong_member := next((host.wrong_member for host in hosts.values() if host.wrong_member), None):
+        require.unknown(None, wrong_member.reason, because_of(wrong_member, policy.id))
     else:
         return _run(policy, check, site, facts, require)
     return require.findings
@@ -81,7 +81,7 @@ def evaluate(
     policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
 ) -> tuple[Finding, ...]:
     """The findings of all policies on all hosts, in the order of their ids. hosts: in the order of the site."""
-    return settled(_unsettled(policies, checks, site, hosts))
+    return with_roots_checked(_judge_each(policies, checks, site, hosts))
 
 
 def evaluate_one(
@@ -95,13 +95,13 @@ def evaluate_one(
 
     Of the others only those are judged that an excuse is left to: a verdict depends on nothing else.
     """
-    mine = _unsettled([policy], checks, site, hosts)
+    mine = _judge_each([policy], checks, site, hosts)
     roots = {parse_finding_id(finding.because)[0] for finding in mine if finding.because} - {policy.id}
-    judged = _unsettled([policies[root] for root in sorted(roots) if root in policies], checks, site, hosts)
-    return tuple(finding for finding in settled([*mine, *judged]) if finding.policy == policy.id)
+    judged = _judge_each([policies[root] for root in sorted(roots) if root in policies], checks, site, hosts)
+    return tuple(finding for finding in with_roots_checked([*mine, *judged]) if finding.policy == policy.id)
 
 
-def _unsettled(
+def _judge_each(
     policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
 ) -> list[Finding]:
     found: list[Finding] = []
@@ -117,17 +117,17 @@ def _unsettled(
     return found
 
 
-def settled(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings whose excuses were checked: ``not-applicable because X`` stands only where X was judged, and did not pass.
 
     Nor may X have found nothing to judge there, unless the site exempts it. Otherwise nobody looks at what is missing, and it is ``error``.
     """
     found = ordered(findings)
     judged = {finding.id: finding for finding in found}
-    return tuple(_settle(finding, judged) for finding in found)
+    return tuple(_root_checked(finding, judged) for finding in found)
 
 
-def _settle(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
+def _root_checked(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
     if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
         return finding
     root = judged.get(finding.because)

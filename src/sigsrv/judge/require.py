@@ -149,6 +149,6 @@ def _shown(value: object) -> str:
 def because_of(cause: EvidenceError, judging: str) -> str | None:
     roots = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE, FailureKind.SILENT: SERVICE}
     root = roots.get(cause.kind)
-    if cause.kind is FailureKind.ANOTHER and judging != MEMBERS:
+    if cause.kind is FailureKind.WRONG_MEMBER and judging != MEMBERS:
         return finding_id(MEMBERS, "cluster", cause.host)
     return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None

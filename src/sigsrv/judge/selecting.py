@@ -34,7 +34,7 @@ _SEE_ALL = "sigsrv policies list shows them all"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Filters:
     """What a user says of a selection; None: everything. policy, family, project: separated by commas; policy, project: globs."""
 
     policy: str | None = None
@@ -49,7 +49,7 @@ class Wanted:
         return " ".join(f"--{name} {shlex.quote(value)}" for name, value in vars(self).items() if value is not None)
 
 
-EVERYTHING = Wanted()
+EVERYTHING = Filters()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Selection:
         return f"{len(self.policies)} of {self.of} policies ({self.said})" if is_part else ""
 
 
-def choose(wanted: Wanted, policies: Mapping[str, Policy], profiles: Sequence[SiteProfile] = ()) -> Selection:
+def choose(wanted: Filters, policies: Mapping[str, Policy], profiles: Sequence[SiteProfile] = ()) -> Selection:
     """The selection that was asked for. profiles: the site's; where it names none, the shipped ones are known.
 
     Raises UsageError: a glob, family or profile that fits nothing, or a selection of nothing.

@@ -26,7 +26,7 @@ class FailureKind(StrEnum):
     MISSING = "missing"  # the command is not on the host
     GARBLED = "garbled"  # an answer that does not parse
     ABSENT = "absent"  # this evidence never asked
-    ANOTHER = "another"  # another member of the cluster answers there; the error's host is the member that should
+    WRONG_MEMBER = "another"  # another member of the cluster answers there; the error's host is the member that should
 
 
 class SigsrvError(Exception):

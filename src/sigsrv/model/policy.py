@@ -172,7 +172,7 @@ def _without_examples() -> Mapping[str, Any]:
     }
 
 
-def _mistakes(document: yamlfile.Located, schema: Mapping[str, Any]) -> Iterator[UsageError]:
+def _mistakes(document: yamlfile.YamlDocument, schema: Mapping[str, Any]) -> Iterator[UsageError]:
     found = yamlfile.mistakes(document, schema)
     yield from found
     if found:
@@ -194,7 +194,7 @@ def _mistakes(document: yamlfile.Located, schema: Mapping[str, Any]) -> Iterator
 
 
 def _mistakes_of_schema(
-    document: yamlfile.Located, place: tuple[str, ...], schema: Mapping[str, Any]
+    document: yamlfile.YamlDocument, place: tuple[str, ...], schema: Mapping[str, Any]
 ) -> Iterator[UsageError]:
     """A JSON Schema is what the standard allows, and has no word that is not of it: such a word would demand nothing."""
     try:
@@ -205,7 +205,7 @@ def _mistakes_of_schema(
     yield from _unknown_words(document, place, schema)
 
 
-def _unknown_words(document: yamlfile.Located, place: tuple[str | int, ...], schema: Any) -> Iterator[UsageError]:
+def _unknown_words(document: yamlfile.YamlDocument, place: tuple[str | int, ...], schema: Any) -> Iterator[UsageError]:
     if not isinstance(schema, Mapping):
         return  # true or false
     for key, value in schema.items():

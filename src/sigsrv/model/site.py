@@ -172,7 +172,7 @@ class Backups:
 
 
 @dataclass(frozen=True)
-class ClusterWants:
+class ClusterSettings:
     """voters_min: members with a vote in the database; thresholds: seconds, 0 for healing means never."""
 
     voters_min: int = 1
@@ -181,7 +181,7 @@ class ClusterWants:
 
 
 @dataclass(frozen=True)
-class IncusWants:
+class IncusSettings:
     """minimum: the oldest version allowed; track: ``lts`` or ``feature``."""
 
     minimum: str = "6.0.4"
@@ -226,8 +226,8 @@ class Site:
     critical: tuple[str, ...] = ()
     protected_volumes: tuple[str, ...] = ()
     backups: Backups | None = None
-    cluster: ClusterWants = ClusterWants()
-    incus: IncusWants = IncusWants()
+    cluster: ClusterSettings = ClusterSettings()
+    incus: IncusSettings = IncusSettings()
     auth: Auth = Auth()
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()

@@ -17,10 +17,10 @@ from sigsrv.model.site import (
     ApiAddress,
     Auth,
     Backups,
-    ClusterWants,
+    ClusterSettings,
     Exemption,
     HostPath,
-    IncusWants,
+    IncusSettings,
     Site,
     SiteAcl,
     SiteBridge,
@@ -75,7 +75,7 @@ def shipped_profiles() -> tuple[SiteProfile, ...]:
     return tuple(SiteProfile(**_tuples(entry)) for entry in document.data["profiles"])
 
 
-def _read(document: yamlfile.Located, policies: Collection[str]) -> Site:
+def _read(document: yamlfile.YamlDocument, policies: Collection[str]) -> Site:
     yamlfile.validate(document, yamlfile.schema("site"))
     _check(document, policies)
     return parse(document.data, document.path)
@@ -95,8 +95,8 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
         "proxies": tuple(SiteProxy(**entry) for entry in content.get("proxies", ())),
         "host_paths": tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
         "backups": Backups(**content["backups"]) if "backups" in content else None,
-        "cluster": ClusterWants(**content.get("cluster", {})),
-        "incus": IncusWants(**content.get("incus", {})),
+        "cluster": ClusterSettings(**content.get("cluster", {})),
+        "incus": IncusSettings(**content.get("incus", {})),
         "auth": _auth(content.get("auth", {})),
         "antispoof": {bridge: tuple(kinds) for bridge, kinds in content.get("antispoof", {}).items()},
         "profiles": tuple(SiteProfile(**_tuples(entry)) for entry in content.get("profiles", ())),
@@ -168,7 +168,7 @@ def _thresholds(content: Mapping[str, Any]) -> Thresholds:
     return Thresholds(**{**content, **sizes})
 
 
-def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
+def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
     """What a schema can't say: names that stand twice, names of nothing, addresses outside of their network."""
     content = document.data
     for section, key in (
@@ -217,7 +217,7 @@ def _check(document: yamlfile.Located, policies: Collection[str]) -> None:
                 )
 
 
-def _once(document: yamlfile.Located, section: str, names: Iterable[str], key: str) -> None:
+def _once(document: yamlfile.YamlDocument, section: str, names: Iterable[str], key: str) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
@@ -226,7 +226,7 @@ def _once(document: yamlfile.Located, section: str, names: Iterable[str], key: s
 
 
 def _known(
-    document: yamlfile.Located,
+    document: yamlfile.YamlDocument,
     place: tuple[str | int, ...],
     names: Mapping[str, Any] | Iterable[str],
     known: Collection[str],
@@ -244,7 +244,7 @@ def _known(
             raise document.error((*place, key), f'"{name}" is no {what}', nearest(name, known))
 
 
-def _check_subnet(document: yamlfile.Located, index: int, bridge: Mapping[str, Any]) -> None:
+def _check_subnet(document: yamlfile.YamlDocument, index: int, bridge: Mapping[str, Any]) -> None:
     place: tuple[str | int, ...] = ("bridges", index, "subnet")
     try:
         subnet = ip_network(bridge["subnet"]) if "subnet" in bridge else None

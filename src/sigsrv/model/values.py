@@ -33,7 +33,7 @@ def is_true(value: str) -> bool:
     return value.lower() in TRUE
 
 
-def words(value: Any) -> tuple[str, ...]:
+def split_list(value: Any) -> tuple[str, ...]:
     """A list, which Incus writes with commas; blanks and empty entries dropped."""
     return tuple(word for word in (part.strip() for part in str(value or "").split(",")) if word)
 

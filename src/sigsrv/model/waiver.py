@@ -70,7 +70,9 @@ def is_glob(text: str) -> bool:
     return any(char in text for char in "*?[")
 
 
-def _check_policy(document: yamlfile.Located, place: Sequence[str | int], name: str, policies: Collection[str]) -> None:
+def _check_policy(
+    document: yamlfile.YamlDocument, place: Sequence[str | int], name: str, policies: Collection[str]
+) -> None:
     if not is_glob(name) and name not in policies and not _LIVE_CHECK.fullmatch(name):
         raise document.error(place, f'there is no policy "{name}"', nearest(name, policies))
 
@@ -85,7 +87,7 @@ def instant(text: str) -> datetime:
         raise ValueError(f"no time of the calendar: {text!r}") from cause
 
 
-def _time(document: yamlfile.Located, place: Sequence[str | int], text: str) -> datetime:
+def _time(document: yamlfile.YamlDocument, place: Sequence[str | int], text: str) -> datetime:
     try:
         return instant(text)
     except ValueError as cause:

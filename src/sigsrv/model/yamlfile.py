@@ -30,7 +30,7 @@ class _Loader(_Base):  # type: ignore[misc]
 _Path = tuple[str | int, ...]
 
 
-class Located:
+class YamlDocument:
     """A YAML document with the line of each of its nodes."""
 
     def __init__(self, path: Path, data: Any, lines: Mapping[_Path, int]) -> None:
@@ -52,7 +52,7 @@ class Located:
         return UsageError(f"{self.where(at)}: {name + ': ' if name else ''}{message}", hint)
 
 
-def load(path: Path, before: str = "") -> Located:
+def load(path: Path, before: str = "") -> YamlDocument:
     """Read one YAML document. Raises UsageError: no such file, not YAML, a key twice, a key that is no text.
 
     before: a top-level key, as ``examples:``; where it is the last one, only what stands before it is read.
@@ -61,7 +61,7 @@ def load(path: Path, before: str = "") -> Located:
     return parse(_head(source, before) if before else source, path)
 
 
-def load_all(path: Path) -> list[Located]:
+def load_all(path: Path) -> list[YamlDocument]:
     """Read each YAML document of a file. Raises as ``load``."""
     return _parsed(_text(path), path)
 
@@ -80,15 +80,15 @@ def _head(source: str, key: str) -> str:
     return f"{head}\n" if is_last else source
 
 
-def parse(source: str, path: Path) -> Located:
+def parse(source: str, path: Path) -> YamlDocument:
     """Read one YAML document from its text. path: what mistakes are told of. Raises as ``load``."""
     found = _parsed(source, path)
     if len(found) > 1:
         raise UsageError(f"{found[1].where()}: a second document, and one is wanted here", "take out the line ---")
-    return found[0] if found else Located(path, None, {})
+    return found[0] if found else YamlDocument(path, None, {})
 
 
-def _parsed(source: str, path: Path) -> list[Located]:
+def _parsed(source: str, path: Path) -> list[YamlDocument]:
     found = []
     try:
         loader = _Loader(source)
@@ -96,7 +96,7 @@ def _parsed(source: str, path: Path) -> list[Located]:
             node = loader.get_node()
             lines: dict[_Path, int] = {}
             _walk(path, node, (), lines, frozenset())
-            found.append(Located(path, loader.construct_document(node), lines))
+            found.append(YamlDocument(path, loader.construct_document(node), lines))
         return found
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
@@ -138,13 +138,13 @@ def schema(kind: str) -> Mapping[str, Any]:
     return found
 
 
-def validate(document: Located, schema: Mapping[str, Any]) -> None:
+def validate(document: YamlDocument, schema: Mapping[str, Any]) -> None:
     """Hold a document against a JSON Schema. Raises UsageError for the first mistake: place, what is wrong, what is allowed."""
     for mistake in mistakes(document, schema):
         raise mistake
 
 
-def mistakes(document: Located, schema: Mapping[str, Any]) -> list[UsageError]:
+def mistakes(document: YamlDocument, schema: Mapping[str, Any]) -> list[UsageError]:
     """What of a document does not fit a JSON Schema, each with its place, what is wrong and what is allowed."""
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(document.data), key=lambda error: [str(part) for part in error.absolute_path])
@@ -152,7 +152,7 @@ def mistakes(document: Located, schema: Mapping[str, Any]) -> list[UsageError]:
     return list({mistake.message: mistake for mistake in found}.values())  # one that lacks two keys is told twice
 
 
-def _explained(document: Located, error: ValidationError) -> UsageError:
+def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
     place = list(error.absolute_path)
     schema: Any = error.schema
     wanted: Any = error.validator_value

@@ -21,7 +21,7 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Run, Severity, Verdict
 from sigsrv.pytest_plugin import live_checks
 from sigsrv.pytest_plugin.scanner import Scanner, Scope
-from sigsrv.report import publish, text, words
+from sigsrv.report import phrases, publish, text
 from sigsrv.scan import judging
 from sigsrv.scan.plan import Plan
 
@@ -178,7 +178,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Scan all hosts at once, before the first check runs."""
     config = session.config
     if _WRONG_USE in config.stash:
-        raise pytest.UsageError(words.visible(str(config.stash[_WRONG_USE]), keep="\n"))
+        raise pytest.UsageError(phrases.visible(str(config.stash[_WRONG_USE]), keep="\n"))
     live = [item for item in session.items if live_checks.host_of(item)]
     if config.option.collectonly or not (live or any(_scope_of(item) for item in session.items)):
         return
@@ -189,7 +189,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _ = scanner.findings
         _tell_expected(config, scanner.plan)
     except UsageError as cause:
-        raise pytest.UsageError(words.visible(str(cause), keep="\n")) from None
+        raise pytest.UsageError(phrases.visible(str(cause), keep="\n")) from None
 
 
 def _tell_expected(config: pytest.Config, plan: Plan) -> None:
@@ -215,11 +215,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             "\n".join(_told(finding) for finding in wrong) or f"{scope.policy.id} found nothing on {scope.name}",
             pytrace=False,
         )
-    if accepted := [words.visible(words.waived(finding)) for finding in found if finding.verdict is Verdict.WAIVED]:
+    if accepted := [phrases.visible(phrases.waived(finding)) for finding in found if finding.verdict is Verdict.WAIVED]:
         pytest.xfail("; ".join(accepted))
         pytest.fail("\n".join(accepted), pytrace=False)  # with --runxfail the line above does nothing
     if all(finding.verdict is Verdict.NOT_APPLICABLE for finding in found):
-        pytest.skip("; ".join(dict.fromkeys(words.visible(finding.reason) for finding in found)))
+        pytest.skip("; ".join(dict.fromkeys(phrases.visible(finding.reason) for finding in found)))
     return True
 
 
@@ -234,22 +234,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             (finding,) = judging.waive(scanner.plan, scanner.evidences, [finding])
             scanner.shown.append(finding)
             if finding.verdict is Verdict.WAIVED and not item.config.option.runxfail:
-                report.outcome, report.wasxfail = "skipped", words.visible(words.waived(finding))
+                report.outcome, report.wasxfail = "skipped", phrases.visible(phrases.waived(finding))
     return report
 
 
 def _told(finding: Finding) -> str:
     """A finding in the words of a test's failure."""
-    lines = [f"{finding.id}: {words.LABELS[finding.verdict]}: {finding.title}"]
+    lines = [f"{finding.id}: {phrases.LABELS[finding.verdict]}: {finding.title}"]
     parts = (
         ("expected", finding.expected),
         ("observed", finding.observed),
         ("reason", finding.reason),
         ("because", finding.because or ""),
     )
-    lines += [f"  {name}: {words.visible(value)}" for name, value in parts if value]
+    lines += [f"  {name}: {phrases.visible(value)}" for name, value in parts if value]
     if finding.remediation:
-        lines.append(f"  {words.command(finding)}")
+        lines.append(f"  {phrases.command(finding)}")
     return "\n".join(lines)
 
 
@@ -297,12 +297,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     run, path = config.stash[_REPORT]
     terminalreporter.section("compliance")
-    terminalreporter.write_line(f"{run.site}: {words.headline(run)}")
+    terminalreporter.write_line(f"{run.site}: {phrases.headline(run)}")
     if run.selected:
-        terminalreporter.write_line(f"  selected: {words.visible(run.selected)}")
+        terminalreporter.write_line(f"  selected: {phrases.visible(run.selected)}")
     for host in run.hosts:
-        why = f": {words.visible(host.reason)}" if host.reason else ""
-        terminalreporter.write_line(f"  {host.name} {words.state_words(host)}, {host.seconds:.1f} s{why}")
+        why = f": {phrases.visible(host.reason)}" if host.reason else ""
+        terminalreporter.write_line(f"  {host.name} {phrases.state_words(host)}, {host.seconds:.1f} s{why}")
     for line in text.waivers(run):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"report: {path}")

@@ -12,7 +12,7 @@ import pytest
 from sigsrv.collect.evidence import Evidence
 from sigsrv.judge import catalogue
 from sigsrv.judge.catalogue import Catalogue
-from sigsrv.judge.selecting import OPTIONS, Wanted
+from sigsrv.judge.selecting import OPTIONS, Filters
 from sigsrv.model.finding import Finding, Run
 from sigsrv.model.policy import Policy
 from sigsrv.scan import collecting, judging, scan
@@ -71,7 +71,7 @@ class Scanner:
             evidence=get("sigsrv_evidence"),
             unverified=get("sigsrv_unverified"),
             save=get("sigsrv_save"),
-            wanted=Wanted(**{name: get(f"sigsrv_{name}") for name, _, _ in OPTIONS}),
+            filters=Filters(**{name: get(f"sigsrv_{name}") for name, _, _ in OPTIONS}),
             waivers=get("sigsrv_waivers"),
             probe=get("sigsrv_probe"),
         )

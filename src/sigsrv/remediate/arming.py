@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Net(StrEnum):
+class RollbackTimer(StrEnum):
     """What undoes it by itself."""
 
     UNIT = "unit"  # a systemd timer, and a service on the disk that undoes it at the next boot
@@ -63,16 +63,16 @@ rm -rf "$home"
 GONE = '[ "$home" = "$run" ] || sync "${home%/*}"\n'
 
 ARM = {
-    Net.SHELL: """\
+    RollbackTimer.SHELL: """\
 setsid sh -c 'sleep {seconds}; for _ in 1 2 3 4 5; do sh "$0" self && exit; sleep 5; done' "$home/undo-once.sh" >/dev/null 2>&1 </dev/null &
 echo "$!" >"$run/timer"
 """,
-    Net.TRANSIENT: """\
+    RollbackTimer.TRANSIENT: """\
 systemd-run --quiet --collect --unit="$unit" --on-active={seconds}s --timer-property=AccuracySec=100ms \\
   --property=Type=oneshot --property=Restart=on-failure --property=RestartSec=5 /bin/sh "$home/undo-once.sh" self
 """,
     # Enabled is the service: at the next boot it undoes at once. Started is the timer: it counts from now.
-    Net.UNIT: """\
+    RollbackTimer.UNIT: """\
 echo {service} | base64 -d >"$units/$unit.service"
 echo {timer} | base64 -d >"$units/$unit.timer"
 chmod 644 "$units/$unit.service" "$units/$unit.timer"
@@ -87,9 +87,9 @@ done
 
 # For who confirms, and for who undoes when it is undone. The shell's timer ends by itself where it is what undoes.
 DISARM = {
-    Net.SHELL: "",
-    Net.TRANSIENT: 'systemctl --quiet stop "$unit.timer" || true\n',
-    Net.UNIT: """\
+    RollbackTimer.SHELL: "",
+    RollbackTimer.TRANSIENT: 'systemctl --quiet stop "$unit.timer" || true\n',
+    RollbackTimer.UNIT: """\
 systemctl --quiet stop "$unit.timer" || true
 systemctl --quiet disable "$unit.service" || true
 rm -f "$units/$unit.service" "$units/$unit.timer"

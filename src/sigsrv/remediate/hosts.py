@@ -13,7 +13,7 @@ from sigsrv.model.site import Site
 
 
 @dataclass(frozen=True)
-class Scene:
+class Snapshot:
     """All hosts at one time. findings: of all policies; facts: by host."""
 
     findings: tuple[Finding, ...]
@@ -30,7 +30,7 @@ class Hosts:
     site: Site
     targets: Mapping[str, Target]
     policies: Mapping[str, Policy]
-    look: Callable[[], Scene]
+    scan: Callable[[], Snapshot]
 
     @property
     def first(self) -> str:

@@ -74,7 +74,7 @@ class Entry:
     undone_by: str = ""
     fix: Fix | None = None
     verdicts: Mapping[str, str] | None = None
-    net: str = ""
+    timer: str = ""
     mended: tuple[str, ...] = ()
     state: str | None = None
 
@@ -211,7 +211,7 @@ class Journal:
         self._change(_event(transaction, fix, state, detail))
 
     def open_step(
-        self, transaction: str, fix: Fix, before: Iterable[Finding], undoes: str = "", net: str = "shell"
+        self, transaction: str, fix: Fix, before: Iterable[Finding], undoes: str = "", timer: str = "shell"
     ) -> None:
         """Record that a step begins, with all that it takes to end or to undo it. before: the findings at that time.
 
@@ -228,7 +228,7 @@ class Journal:
             ),
             (
                 "INSERT INTO kept (transaction_id, run_id, undoes, fix, verdicts, net) VALUES (?, ?, ?, ?, ?, ?)",
-                (transaction, run, undoes, content, verdicts, net),
+                (transaction, run, undoes, content, verdicts, timer),
             ),
             _event(transaction, fix, "applying", ""),
         )
@@ -269,7 +269,7 @@ class Journal:
             "SELECT transaction_id, undoes, fix, verdicts, net, mended, state FROM kept WHERE run_id = ? ORDER BY rowid",
             (run,),
         ).fetchall()
-        for transaction, undoes, fix, verdicts, net, mended, state in kept:
+        for transaction, undoes, fix, verdicts, timer, mended, state in kept:
             events = self._database.execute(
                 "SELECT at, who, finding, remediation, host, script_sha256, state, detail FROM step"
                 " WHERE transaction_id = ? ORDER BY id",
@@ -297,12 +297,12 @@ class Journal:
                 undone_by=undone[0] if undone else "",
                 fix=_fix(fix) if fix else None,
                 verdicts=json.loads(verdicts),
-                net=net,
+                timer=timer,
                 mended=tuple(json.loads(mended)),
                 state=state,
             )
 
-    def broken_off(self) -> list[Entry]:
+    def interrupted_steps(self) -> list[Entry]:
         """The steps that did not come to an end, as where whoever applied them was killed. The oldest first."""
         found = [step for run in self.history() for step in run.steps if step.end == "broken off" and step.fix]
         return sorted(found, key=lambda step: step.at)

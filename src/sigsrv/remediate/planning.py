@@ -11,14 +11,14 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.model.remediation import ORDER
-from sigsrv.remediate.arming import Net
+from sigsrv.remediate.arming import RollbackTimer
 
 _POLICY = re.compile(r"[A-Za-z][A-Za-z0-9]*-\d+")
 _SEVERITIES = list(Severity)
 
 
 @dataclass(frozen=True)
-class Named:
+class FixRequest:
     """What is to be put right. findings: ids, each named by itself; policies: ids; severity: at least that one; all: whatever fails."""
 
     findings: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Step:
 
     finding: Finding
     fix: Fix
-    net: Net = Net.SHELL
+    timer: RollbackTimer = RollbackTimer.SHELL
     canary: bool = False
 
     @property
@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Triage:
     """The findings that are meant, by what is to become of them. scripted: a script puts them right; by_hand: a person must.
 
     right: nothing is to be done; unknown: nobody can tell; waived: left out, because nobody named it itself; gone: ids of nothing.
@@ -59,11 +59,11 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class FixPlan:
     """What is to be done, in this order. findings: all, as they are before it; stops: why none of it is applied now."""
 
     findings: tuple[Finding, ...]
-    choice: Choice
+    triage: Triage
     steps: tuple[Step, ...] = ()
     stops: tuple[str, ...] = ()
 
@@ -75,7 +75,7 @@ class Proposal:
     def unknown(self) -> tuple[Finding, ...]:
         """What nobody can tell, but for what follows from a finding that is to be put right."""
         mended = {step.finding.id for step in self.steps}
-        return tuple(finding for finding in self.choice.unknown if finding.because not in mended)
+        return tuple(finding for finding in self.triage.unknown if finding.because not in mended)
 
 
 def is_policy(word: str) -> bool:
@@ -94,11 +94,11 @@ def listed_in(document: Any, file: str) -> frozenset[str]:
     raise UsageError(f"{file}: not the findings of a run", "findings.json of a run, as sigsrv scan writes it")
 
 
-def choose(named: Named, findings: Sequence[Finding], find: Callable[[str], Finding | None]) -> Choice:
+def triage_findings(request: FixRequest, findings: Sequence[Finding], find: Callable[[str], Finding | None]) -> Triage:
     """Sort the findings that are meant. find: the finding of an id; None where there is no such one."""
     chosen: dict[str, Finding] = {}
     gone = []
-    for name in named.findings:
+    for name in request.findings:
         found = find(name)
         if found is None:
             gone.append(name)
@@ -106,14 +106,14 @@ def choose(named: Named, findings: Sequence[Finding], find: Callable[[str], Find
             chosen[found.id] = found
     itself = set(chosen)
     for finding in findings:
-        if _is_meant(finding, named):
+        if _is_meant(finding, request):
             chosen.setdefault(finding.id, finding)
-    if named.listed is not None:
-        gone += sorted(named.listed - {finding.id for finding in findings})
+    if request.listed is not None:
+        gone += sorted(request.listed - {finding.id for finding in findings})
     waived = tuple(f for f in chosen.values() if f.verdict is Verdict.WAIVED and f.id not in itself)
     left = [finding for finding in chosen.values() if finding not in waived]
     failing = [finding for finding in left if finding.verdict in (Verdict.FAIL, Verdict.WAIVED)]
-    return Choice(
+    return Triage(
         scripted=tuple(f for f in failing if f.remediation is not None),
         right=tuple(f for f in left if f.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE)),
         by_hand=tuple(f for f in failing if f.remediation is None),
@@ -123,17 +123,17 @@ def choose(named: Named, findings: Sequence[Finding], find: Callable[[str], Find
     )
 
 
-def _is_meant(finding: Finding, named: Named) -> bool:
+def _is_meant(finding: Finding, request: FixRequest) -> bool:
     """Whether a finding is among those that were not named one by one."""
-    if named.severity and _SEVERITIES.index(finding.severity) > _SEVERITIES.index(named.severity):
+    if request.severity and _SEVERITIES.index(finding.severity) > _SEVERITIES.index(request.severity):
         return False
-    if named.policies:
-        return finding.policy in named.policies
-    if named.listed is not None:
-        return finding.id in named.listed
+    if request.policies:
+        return finding.policy in request.policies
+    if request.listed is not None:
+        return finding.id in request.listed
     return (
-        (named.all or named.severity is not None)
-        and not named.findings
+        (request.all or request.severity is not None)
+        and not request.findings
         and finding.verdict
         in (
             Verdict.FAIL,
@@ -167,9 +167,9 @@ def ordered(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]:
     )
 
 
-def as_dict(proposal: Proposal, confirm_s: float, disrupts: Mapping[str, str]) -> dict[str, Any]:
+def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) -> dict[str, Any]:
     """The proposal for machines. confirm_s: seconds within which a fix must be confirmed; disrupts: the words for a disruption."""
-    choice = proposal.choice
+    triage = fix_plan.triage
     return {
         "schema_version": 1,
         "steps": [
@@ -187,7 +187,7 @@ def as_dict(proposal: Proposal, confirm_s: float, disrupts: Mapping[str, str]) -
                 "disrupts": f"{disrupts[step.fix.disruption]}: {step.fix.disrupts}",
                 "undone_by_host": {
                     "within_s": confirm_s + (0 if step.fix.cuts_network else step.fix.timeout_s),
-                    "by": step.net.value,
+                    "by": step.timer.value,
                 },
                 "canary": step.canary,
                 "undo": step.fix.undo_text,
@@ -197,11 +197,11 @@ def as_dict(proposal: Proposal, confirm_s: float, disrupts: Mapping[str, str]) -
                 "timeout_s": step.fix.timeout_s,
                 "permanent": dict(step.fix.permanent),
             }
-            for step in proposal.steps
+            for step in fix_plan.steps
         ],
-        "refused": list(proposal.stops),
-        "nothing_to_do": [*(finding.id for finding in choice.right), *choice.gone],
-        "by_hand": [finding.id for finding in choice.by_hand],
-        "unknown": [finding.id for finding in proposal.unknown],
-        "waived": [finding.id for finding in choice.waived],
+        "refused": list(fix_plan.stops),
+        "nothing_to_do": [*(finding.id for finding in triage.right), *triage.gone],
+        "by_hand": [finding.id for finding in triage.by_hand],
+        "unknown": [finding.id for finding in fix_plan.unknown],
+        "waived": [finding.id for finding in triage.waived],
     }

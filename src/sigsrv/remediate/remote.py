@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from sigsrv.collect.session import Session
 from sigsrv.model.fix import Fix
 from sigsrv.remediate import arming, shell
-from sigsrv.remediate.arming import Net
-from sigsrv.remediate.shell import PLACES, Places, Said, Tell
+from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.shell import HOST_PATHS, CommandResult, HostPaths, Notify
 
 CONFIRM_S = 60
 STATE_LIMIT = 512 * 1024  # characters of old values: what fits into the room that the journal keeps free
@@ -120,24 +120,24 @@ while [ -d "$home" ] && [ -d "$run/decided" ] && [ "$i" -lt {halves} ]; do sleep
 # Where undoing failed a person must look: no timer tries again; the service on the disk does at the next boot.
 _SYSTEMD_OFF = 'systemctl --quiet stop "$unit.timer" 2>/dev/null || true'
 _TIMER_OFF = {
-    Net.SHELL: 'if [ -n "$timer" ]; then kill -- "-$timer" 2>/dev/null || true; fi',
-    Net.TRANSIENT: _SYSTEMD_OFF,
-    Net.UNIT: _SYSTEMD_OFF,
+    RollbackTimer.SHELL: 'if [ -n "$timer" ]; then kill -- "-$timer" 2>/dev/null || true; fi',
+    RollbackTimer.TRANSIENT: _SYSTEMD_OFF,
+    RollbackTimer.UNIT: _SYSTEMD_OFF,
 }
 
 
 @dataclass(frozen=True)
-class Terms:
+class FixOptions:
     """On what terms a fix is applied. confirm_s: seconds within which a new login must confirm it.
 
     net: what undoes it otherwise. lock: the word of the run that holds the host; "": nobody looks. who: as syslog shall name them.
     """
 
     confirm_s: float = CONFIRM_S
-    net: Net = Net.SHELL
+    timer: RollbackTimer = RollbackTimer.SHELL
     lock: str = ""
     who: str = "somebody"
-    places: Places = PLACES
+    paths: HostPaths = HOST_PATHS
 
 
 def parse_state(text: str) -> dict[str, bytes]:
@@ -164,20 +164,20 @@ class RemoteFix:
     NOT_BEGUN = 97  # exit status of ``follow``
 
     def __init__(
-        self, fix: Fix, transaction: str, terms: Terms | None = None, state: Mapping[str, bytes] | None = None
+        self, fix: Fix, transaction: str, options: FixOptions | None = None, state: Mapping[str, bytes] | None = None
     ):
         self._fix = fix
-        self._terms = terms = terms or Terms()
+        self._options = options = options or FixOptions()
         self._transaction = transaction
         self._state = state or {}
-        places = terms.places
-        self._run = f"{places.run}/{transaction}"
+        paths = options.paths
+        self._run = f"{paths.run}/{transaction}"
         # A change that survives a reboot must not outlive what undoes it, be it the host or who comes back
-        on_disk = terms.net is Net.UNIT or fix.survives_reboot
-        self._home = f"{places.disk}/{transaction}" if on_disk else self._run
+        on_disk = options.timer is RollbackTimer.UNIT or fix.survives_reboot
+        self._home = f"{paths.disk}/{transaction}" if on_disk else self._run
         self._unit = f"sigsrv-undo-{transaction}"
         self._head = (
-            f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}; unit={self._unit}; units={shlex.quote(places.units)}\n"
+            f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}; unit={self._unit}; units={shlex.quote(paths.units)}\n"
             "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
         )
 
@@ -187,78 +187,78 @@ class RemoteFix:
 
         What cuts no network does not hurry: its script's own time is added.
         """
-        return self._terms.confirm_s + (0 if self._fix.cuts_network else self._fix.timeout_s)
+        return self._options.confirm_s + (0 if self._fix.cuts_network else self._fix.timeout_s)
 
     @property
     def undoes_after_s(self) -> float:
         """The seconds after which the host begins to undo it by itself."""
-        return max(1.0, self.deadline_s - arming.undo_reserve_s(self._terms.confirm_s))
+        return max(1.0, self.deadline_s - arming.undo_reserve_s(self._options.confirm_s))
 
     @property
     def longest_s(self) -> float:
         """The seconds after which nothing of it runs on the host any more."""
         return self.deadline_s + self._fix.timeout_s + 10
 
-    def apply(self, session: Session, tell: Tell | None = None) -> Said:
+    def apply(self, session: Session, notify: Notify | None = None) -> CommandResult:
         """Arm it, and run it. tell: gets each line of its output as it comes."""
         code = self._head + _TAIL + self._begin() + self._arm()
         code += _RUN.format(timeout=self._fix.timeout_s, applying=self._words("applies"))
         code += _FOLLOW.format(none=self.NOT_BEGUN)
-        return self._call(session, code, self._fix.timeout_s + _TALK_S, tell)
+        return self._call(session, code, self._fix.timeout_s + _TALK_S, notify)
 
-    def follow(self, session: Session, tell: Tell | None = None) -> Said:
+    def follow(self, session: Session, notify: Notify | None = None) -> CommandResult:
         """What became of the script, over another connection than the one that began it; waits for its end."""
         code = self._head + _TAIL + _FOLLOW.format(none=self.NOT_BEGUN)
-        return self._call(session, code, self._fix.timeout_s + _TALK_S, tell)
+        return self._call(session, code, self._fix.timeout_s + _TALK_S, notify)
 
-    def kept(self, session: Session) -> Said:
+    def kept(self, session: Session) -> CommandResult:
         """The old values, as lines of two words in base64: the name of a file and what is in it."""
         return self._call(session, self._head + _KEPT, _TALK_S)
 
-    def confirm(self, session: Session) -> Said:
+    def confirm(self, session: Session) -> CommandResult:
         """Keep it: disarm, and leave nothing on the host."""
-        disarm = self._disarm() + (arming.END_SHELL if self._terms.net is Net.SHELL else "")
+        disarm = self._disarm() + (arming.END_SHELL if self._options.timer is RollbackTimer.SHELL else "")
         code = self._head + _CONFIRM.format(
             latch=arming.LATCH, disarm=disarm, gone=arming.GONE, confirmed=self._words("has confirmed")
         )
         return self._call(session, code, _TALK_S)
 
-    def undo(self, session: Session, tell: Tell | None = None) -> Said:
+    def undo(self, session: Session, notify: Notify | None = None) -> CommandResult:
         """Put back what was there before. Where nothing of it is there any more it says ``NOTHING_THERE``: the host did so itself, or it
         was confirmed.
         """
-        end = _TIMER_OFF[self._terms.net]
+        end = _TIMER_OFF[self._options.timer]
         code = _UNDO.format(nothing=NOTHING_THERE, halves=2 * (self._fix.timeout_s + 10), end=end)
-        return self._call(session, self._head + _TAIL + code, 2 * self._fix.timeout_s + 30, tell)
+        return self._call(session, self._head + _TAIL + code, 2 * self._fix.timeout_s + 30, notify)
 
-    def _call(self, session: Session, code: str, timeout_s: float, tell: Tell | None = None) -> Said:
-        return shell.run(session, self._terms.places, code, timeout_s, tell)
+    def _call(self, session: Session, code: str, timeout_s: float, notify: Notify | None = None) -> CommandResult:
+        return shell.run(session, self._options.paths, code, timeout_s, notify)
 
     def _words(self, verb: str) -> str:
         """A line of the host's syslog, as one word of a shell."""
         fix = self._fix
-        line = f"{self._terms.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
+        line = f"{self._options.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
         return shlex.quote(" ".join(line.split()))
 
     def _begin(self) -> str:
-        places, lock = self._terms.places, self._terms.lock
+        paths, lock = self._options.paths, self._options.lock
         return _BEGIN.format(
-            parent=shlex.quote(places.run),
+            parent=shlex.quote(paths.run),
             lock_word=shlex.quote(lock),
             held=shlex.quote(f"^{lock} "),
-            lock=shlex.quote(f"{places.run}/lock"),
+            lock=shlex.quote(f"{paths.run}/lock"),
         )
 
     def _once(self) -> str:
-        places, lock = self._terms.places, self._terms.lock
+        paths, lock = self._options.paths, self._options.lock
         body = arming.ONCE.format(
             run=shlex.quote(self._run),
             home=shlex.quote(self._home),
             unit=self._unit,
-            units=shlex.quote(places.units),
+            units=shlex.quote(paths.units),
             timeout=self._fix.timeout_s,
             held=shlex.quote(f"^{lock or '-'} "),
-            lock=shlex.quote(f"{places.run}/lock"),
+            lock=shlex.quote(f"{paths.run}/lock"),
             disarm=self._disarm(),
             gone=arming.GONE,
             latch=arming.LATCH,
@@ -266,7 +266,7 @@ class RemoteFix:
             undone=self._words("has undone"),
             failed=self._words("could not undo"),
         )
-        return shell.head(places) + body
+        return shell.head(paths) + body
 
     def _arm(self) -> str:
         seconds = f"{self.undoes_after_s:g}"
@@ -276,12 +276,12 @@ class RemoteFix:
             for name, content in self._state.items()
         )
         return _ARM.format(
-            disk=shlex.quote(self._terms.places.disk),
+            disk=shlex.quote(self._options.paths.disk),
             script=shell.coded(self._fix.script),
             undo=shell.coded(self._fix.undo),
             once=shell.coded(self._once()),
             state="".join(state),
-            arm=arming.ARM[self._terms.net].format(
+            arm=arming.ARM[self._options.timer].format(
                 seconds=seconds,
                 service=shell.coded(arming.SERVICE.format(transaction=self._transaction, once=once)),
                 timer=shell.coded(arming.TIMER.format(transaction=self._transaction, seconds=seconds)),
@@ -291,4 +291,4 @@ class RemoteFix:
         )
 
     def _disarm(self) -> str:
-        return arming.DISARM[self._terms.net]
+        return arming.DISARM[self._options.timer]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from sigsrv.collect.session import Session
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Places:
+class HostPaths:
     """Where things are on a host. run: gone after a reboot; disk: there after one; units: what systemd reads from the disk."""
 
     run: str = "/run/sigsrv"
@@ -23,11 +23,11 @@ class Places:
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
 
-PLACES = Places()
+HOST_PATHS = HostPaths()
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """What a script on the host said, and its exit status."""
 
     rc: int
@@ -42,12 +42,12 @@ class Said:
         return (errors or lines or [f"exit status {self.rc}"])[-1]
 
 
-def head(places: Places) -> str:
+def head(paths: HostPaths) -> str:
     """What each piece of code begins with. ``say`` writes to the host's syslog, where there is one."""
     return f"""\
 set -eu
 umask 077
-PATH={places.path}; export PATH
+PATH={paths.path}; export PATH
 LC_ALL=C; export LC_ALL
 say() {{ if [ -S /dev/log ] && command -v logger >/dev/null; then logger -t sigsrv-remediate -p auth.notice -- "$*" || true; fi; }}
 """
@@ -58,25 +58,25 @@ def coded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def run(session: Session, places: Places, code: str, timeout_s: float, tell: Tell | None = None) -> Said:
+def run(session: Session, paths: HostPaths, code: str, timeout_s: float, notify: Notify | None = None) -> CommandResult:
     """Run code on the host. tell: gets each line of its output as it comes. Raises ConnectionFailed.
 
     The code is one function: a connection that breaks while it is sent leaves nothing half done.
     """
-    whole = f"{head(places)}main() {{\n{code}}}\nmain\n"
+    whole = f"{head(paths)}main() {{\n{code}}}\nmain\n"
     # sudo takes the variables away; a script must see which address its own session uses
     shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
-    lines = _Lines(tell)
-    rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), seen=lines.take if tell else None)
+    lines = _Lines(notify)
+    rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), seen=lines.take if notify else None)
     lines.end()
-    return Said(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    return CommandResult(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
 class _Lines:
     """Pieces of output to whole lines. Standard output and standard error come from two threads, each with a rest of its own."""
 
-    def __init__(self, tell: Tell | None) -> None:
-        self._tell = tell
+    def __init__(self, notify: Notify | None) -> None:
+        self._notify = notify
         self._rests = {1: b"", 2: b""}
 
     def take(self, stream: int, piece: bytes) -> None:
@@ -90,6 +90,6 @@ class _Lines:
                 self._say(rest)
 
     def _say(self, line: bytes) -> None:
-        if self._tell:
+        if self._notify:
             with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop half way
-                self._tell(line.decode("utf-8", "replace"))
+                self._notify(line.decode("utf-8", "replace"))

@@ -21,18 +21,18 @@ from sigsrv.collect.target import Target
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
-from sigsrv.remediate.hosts import Scene
+from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.journal import Entry, Journal, who
-from sigsrv.remediate.looking import NOT_RIGHT, Looked, better, worse
-from sigsrv.remediate.remote import CONFIRM_S, NOTHING_THERE, REFUSED, STATE_LIMIT, RemoteFix, Terms, parse_state
-from sigsrv.remediate.shell import Said, Tell
+from sigsrv.remediate.remote import CONFIRM_S, NOTHING_THERE, REFUSED, STATE_LIMIT, FixOptions, RemoteFix, parse_state
+from sigsrv.remediate.rescan import NOT_RIGHT, FreshFinding, better, worse
+from sigsrv.remediate.shell import CommandResult, Notify
 
-_SETTLE_TRIES = 4
-_LOOK_S = 3.0  # what looking at the hosts may take, of the time that is left
-_SETTLE_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
+_VERIFY_TRIES = 4
+_SCAN_S = 3.0  # what looking at the hosts may take, of the time that is left
+_RECOVERY_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
 
 
-class Ending(StrEnum):
+class EndState(StrEnum):
     """How a remediation ended."""
 
     VERIFIED = "verified"
@@ -45,7 +45,7 @@ class Ending(StrEnum):
 class Outcome:
     """after: the findings on the last fresh facts; empty where there were none. interrupted: somebody wants it to end here."""
 
-    ending: Ending
+    end_state: EndState
     reason: str
     after: tuple[Finding, ...] = ()
     interrupted: bool = False
@@ -60,25 +60,25 @@ class Transaction:
 
     def __init__(
         self,
-        look: Callable[[], Scene],
+        scan: Callable[[], Snapshot],
         target: Target,
-        looked: Looked,
+        fresh: FreshFinding,
         journal: Journal,
-        tell: Tell,
-        terms: Terms | None = None,
+        notify: Notify,
+        options: FixOptions | None = None,
         replays: Entry | None = None,
     ) -> None:
-        assert looked.fix
+        assert fresh.fix
         self.id = secrets.token_hex(8)
-        self._look = look
-        self._looked = looked
-        self._fix: Fix = looked.fix
+        self._scan = scan
+        self._before = fresh
+        self._fix: Fix = fresh.fix
         self._journal = journal
-        self._tell_operator = tell
+        self._notify_operator = notify
         self._replays = replays
-        self._terms = terms or Terms(confirm_s=CONFIRM_S, who=who())
+        self._options = options or FixOptions(confirm_s=CONFIRM_S, who=who())
         state = parse_state(replays.state or "") if replays else None
-        self._remote = RemoteFix(self._fix, self.id, self._terms, state)
+        self._remote = RemoteFix(self._fix, self.id, self._options, state)
         self._target = replace(target, timeout_s=self._fix.timeout_s + 60.0)
         self._after: tuple[Finding, ...] = ()
         self._time_up = math.inf  # when the host begins to undo it by itself
@@ -92,15 +92,15 @@ class Transaction:
         began = time.monotonic()
         self._time_up = began + self._remote.undoes_after_s
         undoes = self._replays.transaction if self._replays else ""
-        self._journal.open_step(self.id, self._fix, self._looked.findings, undoes, self._terms.net.value)
+        self._journal.open_step(self.id, self._fix, self._before.findings, undoes, self._options.timer.value)
         try:
-            said = self._apply(began)
-            if said is None:
+            result = self._apply(began)
+            if result is None:
                 return self._undo("the connection broke before it was known what became of the script", began)
-            if said.rc != 0:
-                refused = REFUSED in said.stderr
-                return self._undo(f"the script ended with {said.rc}: {said.reason}", began, refused=refused)
-            self._journal.write(self.id, self._fix, "applied", said.stdout[-2000:])
+            if result.rc != 0:
+                refused = REFUSED in result.stderr
+                return self._undo(f"the script ended with {result.rc}: {result.reason}", began, refused=refused)
+            self._journal.write(self.id, self._fix, "applied", result.stdout[-2000:])
             fault = self._verify()
             return self._undo(fault, began) if fault else self._confirm(began)
         except KeyboardInterrupt:
@@ -111,22 +111,22 @@ class Transaction:
     def _end(self, why: str, began: float) -> Outcome:
         return self._decide(why, began) if self._confirming else self._undo(why, began)
 
-    def _tell(self, line: str) -> None:
+    def _notify(self, line: str) -> None:
         with contextlib.suppress(OSError):  # nobody reads it any more: no reason to leave a host half way
-            self._tell_operator(line)
+            self._notify_operator(line)
 
-    def _apply(self, began: float) -> Said | None:
+    def _apply(self, began: float) -> CommandResult | None:
         """Run it; where its own connection breaks, see over a new one what became of it. None where that can't be told in time."""
         try:
             with open_session(self._target) as session:
-                return self._remote.apply(session, self._tell)
+                return self._remote.apply(session, self._notify)
         except ConnectionFailed as cause:
-            self._tell(f"the connection broke while it ran: {cause.failure.reason}")
+            self._notify(f"the connection broke while it ran: {cause.failure.reason}")
         while time.monotonic() < began + self._remote.deadline_s:
             try:
                 with open_session(self._target) as session:
-                    said = self._remote.follow(session)
-                    return None if said.rc == RemoteFix.NOT_BEGUN else said
+                    result = self._remote.follow(session)
+                    return None if result.rc == RemoteFix.NOT_BEGUN else result
             except ConnectionFailed:
                 time.sleep(1)
         return None
@@ -136,21 +136,21 @@ class Transaction:
         try:
             self._journal.write(self.id, self._fix, state, detail)
         except UsageError as cause:
-            self._tell(str(cause))
+            self._notify(str(cause))
 
-    def _see(self) -> tuple[Finding, ...]:
-        self._after = self._look().findings
+    def _rescan(self) -> tuple[Finding, ...]:
+        self._after = self._scan().findings
         return self._after
 
     def _verify(self) -> str:
         """What is wrong with the new state on fresh facts, over a new login; "" where it is as it should be."""
         fault = ""
-        for attempt in range(_SETTLE_TRIES):
+        for attempt in range(_VERIFY_TRIES):
             if attempt:
-                if time.monotonic() + attempt + _LOOK_S > self._time_up:
+                if time.monotonic() + attempt + _SCAN_S > self._time_up:
                     break  # else what is looked at is what the host has undone meanwhile
                 time.sleep(attempt)  # what was just started may need a moment
-            fault = self._fault(self._see())
+            fault = self._fault(self._rescan())
             if not fault:
                 return ""
         return fault
@@ -160,7 +160,7 @@ class Transaction:
 
         What a fix had made better may be as it was before, once that is undone.
         """
-        own, allowed = self._looked.finding, set()
+        own, allowed = self._before.finding, set()
         if self._replays:
             allowed = {own.id, *self._replays.mended}
         else:
@@ -169,7 +169,7 @@ class Transaction:
                 return f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
             if now is None and any(f.policy == own.policy and f.verdict is Verdict.ERROR for f in after):
                 return f"{own.id} could not be determined again"
-        spoiled = worse(self._looked.findings, after, allowed)
+        spoiled = worse(self._before.findings, after, allowed)
         return (
             "it makes others worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in spoiled)
             if spoiled
@@ -186,78 +186,78 @@ class Transaction:
                 if len(kept.stdout) > STATE_LIMIT:
                     return self._undo(f"what it takes to undo it is more than {STATE_LIMIT} bytes", began)
                 parse_state(kept.stdout)
-                self._journal.keep(self.id, self._fix, kept.stdout, better(self._looked.findings, self._after))
+                self._journal.keep(self.id, self._fix, kept.stdout, better(self._before.findings, self._after))
                 self._confirming = True
-                said = self._remote.confirm(session)
+                result = self._remote.confirm(session)
         except ConnectionFailed as cause:
             return self._decide(f"the connection broke while it was confirmed: {cause.failure.reason}", began)
-        if said.rc != 0:
-            return self._decide(f"it could not be confirmed: {said.reason}", began)
+        if result.rc != 0:
+            return self._decide(f"it could not be confirmed: {result.reason}", began)
         return self._verified()
 
     def _verified(self) -> Outcome:
         self._note("verified")
-        own = self._looked.finding.id
+        own = self._before.finding.id
         holds = f"{own} is as it was before" if self._replays else f"{own} holds on fresh facts"
-        return Outcome(Ending.VERIFIED, f"{holds}; nothing else is worse", self._after)
+        return Outcome(EndState.VERIFIED, f"{holds}; nothing else is worse", self._after)
 
     def _decide(self, why: str, began: float) -> Outcome:
         """Confirmed or not: nobody heard it. Have the host undo what it still holds; where it holds nothing, fresh facts tell the state."""
-        said = self._reach(began)
-        if said is None or said.rc != 0 or said.stdout.strip() != NOTHING_THERE:
-            return self._put_back(said, why)
+        result = self._reach(began)
+        if result is None or result.rc != 0 or result.stdout.strip() != NOTHING_THERE:
+            return self._put_back(result, why)
         self._time_up = math.inf  # nothing is armed any more
         fault = self._verify()
-        old = next((f.verdict for f in self._looked.findings if f.id == self._looked.finding.id), None)
-        now = next((f.verdict for f in self._after if f.id == self._looked.finding.id), None)
+        old = next((f.verdict for f in self._before.findings if f.id == self._before.finding.id), None)
+        now = next((f.verdict for f in self._after if f.id == self._before.finding.id), None)
         if now == old:
-            return self._put_back(said, why)
+            return self._put_back(result, why)
         return self._verified() if not fault else self._lost(why, fault)
 
     def _undo(self, why: str, began: float, refused: bool = False) -> Outcome:
         """Put it back: over a new login, or by waiting for the host to do it."""
         self._note("undoing", why)
-        self._tell(f"undoing: {why}")
+        self._notify(f"undoing: {why}")
         return self._put_back(self._reach(began), why, refused)
 
-    def _put_back(self, said: Said | None, why: str, refused: bool = False) -> Outcome:
+    def _put_back(self, result: CommandResult | None, why: str, refused: bool = False) -> Outcome:
         """How undoing ended. said: what the host said of it, None where it could not be reached. Fresh facts must show the old state."""
-        if said is None:
+        if result is None:
             fault = "the host could not be reached"
-        elif said.rc != 0:
-            fault = said.reason
+        elif result.rc != 0:
+            fault = result.reason
         else:
             fault = self._compare()
         if fault:
             return self._lost(why, fault)
         self._note("undone", why)
-        return Outcome(Ending.REFUSED if refused else Ending.UNDONE, why, self._after)
+        return Outcome(EndState.REFUSED if refused else EndState.UNDONE, why, self._after)
 
     def _lost(self, why: str, fault: str) -> Outcome:
         self._note("failed", f"{why}; undo: {fault}")
-        return Outcome(Ending.UNKNOWN, f"{why}; undoing it failed: {fault}")
+        return Outcome(EndState.UNKNOWN, f"{why}; undoing it failed: {fault}")
 
     def _compare(self) -> str:
         """What is worse than before the fix, on fresh facts; "" where nothing is.
 
         A member that was cut off needs some time until the others call it Online again.
         """
-        limit = time.monotonic() + _SETTLE_S
+        limit = time.monotonic() + _RECOVERY_S
         while True:
-            left = worse(self._looked.findings, self._see())
+            left = worse(self._before.findings, self._rescan())
             if not left:
                 return ""
             if time.monotonic() > limit:
                 return "worse than before: " + ", ".join(finding.id for finding in left)
             time.sleep(2)
 
-    def _reach(self, began: float) -> Said | None:
+    def _reach(self, began: float) -> CommandResult | None:
         """Undo over a new login; where there is none yet, until the host's own timer must have done it."""
         limit = max(began + self._remote.longest_s, time.monotonic() + 10)
         while True:
             try:
                 with open_session(self._target) as session:
-                    return self._remote.undo(session, self._tell)
+                    return self._remote.undo(session, self._notify)
             except ConnectionFailed:
                 if time.monotonic() > limit:
                     return None

@@ -11,20 +11,20 @@ from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
-from sigsrv.remediate.arming import Net
-from sigsrv.remediate.holding import Hold, Refused
+from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Entry, Journal, RunEntry
-from sigsrv.remediate.looking import FAILING, Looked
 from sigsrv.remediate.planning import Step
-from sigsrv.remediate.remote import NOTHING_THERE, RemoteFix, Terms
-from sigsrv.remediate.runs import Done, Limits, Runner, secured
-from sigsrv.remediate.shell import Tell
-from sigsrv.remediate.transaction import Ending
+from sigsrv.remediate.remote import NOTHING_THERE, FixOptions, RemoteFix
+from sigsrv.remediate.rescan import FAILING, FreshFinding
+from sigsrv.remediate.runs import Limits, Runner, StepResult, secured
+from sigsrv.remediate.shell import Notify
+from sigsrv.remediate.transaction import EndState
 
 
 @dataclass(frozen=True)
-class Reversal:
+class UndoPlan:
     """What a run changed, the last first. left: what of it is not undone, each with the reason; stops: why nothing is undone now."""
 
     run: RunEntry
@@ -47,9 +47,9 @@ def run_of(journal: Journal, run: str) -> RunEntry:
     return found[0]
 
 
-def reverse(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> Reversal:
+def reverse(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> UndoPlan:
     """What undoing a run would do, on fresh facts. What it left verified is undone, unless it was undone, put back or put right since."""
-    findings = {finding.id: finding for finding in hosts.look().findings}
+    findings = {finding.id: finding for finding in hosts.scan().findings}
     steps, left = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
@@ -70,9 +70,9 @@ def reverse(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> Re
             turned = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
             steps.append((Step(now or _absent(hosts, entry), turned), entry))
     if not steps:
-        return Reversal(run, (), tuple(left), ())
+        return UndoPlan(run, (), tuple(left), ())
     safe, stops = secured(hosts, [step for step, _ in steps], limits)
-    return Reversal(
+    return UndoPlan(
         run, tuple(zip(safe, (entry for _, entry in steps), strict=True)), tuple(left), tuple(dict.fromkeys(stops))
     )
 
@@ -102,17 +102,17 @@ def _absent(hosts: Hosts, entry: Entry) -> Finding:
     )
 
 
-def undo(hosts: Hosts, runner: Runner, shown: Reversal, hold: Hold) -> Iterator[Done]:
+def undo(hosts: Hosts, runner: Runner, shown: UndoPlan, locks: HostLocks) -> Iterator[StepResult]:
     """Undo the steps that were shown, one after the other, each proven before the next. Ends with the first that fails.
 
     Raises KeyboardInterrupt after a step that held all the same.
     """
-    findings = hosts.look().findings
+    findings = hosts.scan().findings
     for step, entry in shown.steps:
-        hold.prolong(runner.longest_s([step.fix]))
-        outcome = runner.take(Looked(step.finding, findings, step.fix), step.net, entry)
-        yield Done(step, outcome)
-        if outcome.ending is not Ending.VERIFIED:
+        locks.extend(runner.longest_s([step.fix]))
+        outcome = runner.take(FreshFinding(step.finding, findings, step.fix), step.timer, entry)
+        yield StepResult(step, outcome)
+        if outcome.end_state is not EndState.VERIFIED:
             return
         if outcome.interrupted:
             raise KeyboardInterrupt
@@ -123,18 +123,18 @@ def open_steps(hosts: Hosts, journal: Journal) -> list[Entry]:
     """The steps on these hosts that nobody is at any more, and that did not come to an end."""
     runs = (run for run in journal.history() if run.site in ("", hosts.site.name))
     own = {run.id for run in runs if run.pid == os.getpid() or not run.is_alive}
-    return [entry for entry in journal.broken_off() if entry.run in own and entry.host in hosts.targets]
+    return [entry for entry in journal.interrupted_steps() if entry.run in own and entry.host in hosts.targets]
 
 
-def settle_first(hosts: Hosts, runner: Runner, journal: Journal, tell: Tell) -> None:
+def finish_interrupted_first(hosts: Hosts, runner: Runner, journal: Journal, notify: Notify) -> None:
     """Bring to an end what was broken off, before anything is looked at: what is so now may be undone in a moment. Raises Refused."""
     steps = open_steps(hosts, journal)
     if steps:
-        with runner.hold([step.fix for step in steps if step.fix]) as hold:
-            settle(hosts, journal, hold, tell)
+        with runner.lock_hosts([step.fix for step in steps if step.fix]) as locks:
+            finish_interrupted(hosts, journal, locks, notify)
 
 
-def settle(hosts: Hosts, journal: Journal, hold: Hold, tell: Tell) -> None:
+def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify: Notify) -> None:
     """Bring to an end what was broken off, as where whoever applied it was killed: undo it, unless the host did, and write which it was.
 
     Raises Refused where that can't be done, or where a host holds what another's run has left.
@@ -143,24 +143,26 @@ def settle(hosts: Hosts, journal: Journal, hold: Hold, tell: Tell) -> None:
     for entry in found:
         assert entry.fix
         remote = RemoteFix(
-            entry.fix, entry.transaction, Terms(net=Net(entry.net or "shell"), who=entry.who, places=hold.places)
+            entry.fix,
+            entry.transaction,
+            FixOptions(timer=RollbackTimer(entry.timer or "shell"), who=entry.who, paths=locks.paths),
         )
         try:
             with open_session(hosts.targets[entry.host]) as session:
-                said = remote.undo(session, tell)
+                result = remote.undo(session, notify)
         except ConnectionFailed as cause:
             reason = f"run {entry.run} was broken off on {entry.host}, which can't be reached: {cause.failure.reason}"
             raise Refused([reason]) from cause
-        if said.rc != 0:
-            journal.write(entry.transaction, entry.fix, "failed", f"broken off; undo: {said.reason}")
-            raise Refused([f"run {entry.run} was broken off on {entry.host}, and undoing it failed: {said.reason}"])
-        held = said.stdout.strip() != NOTHING_THERE
-        state, detail = _settled(hosts, entry, held)
+        if result.rc != 0:
+            journal.write(entry.transaction, entry.fix, "failed", f"broken off; undo: {result.reason}")
+            raise Refused([f"run {entry.run} was broken off on {entry.host}, and undoing it failed: {result.reason}"])
+        held = result.stdout.strip() != NOTHING_THERE
+        state, detail = _end_state_of(hosts, entry, held)
         journal.write(entry.transaction, entry.fix, state, detail)
-        tell(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
+        notify(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
     done = {entry.transaction for entry in found}
-    for host, ground in hold.grounds.items():
-        for folder in ground.left:
+    for host, preflight in locks.preflights.items():
+        for folder in preflight.left:
             if folder.rpartition("/")[2] not in done:
                 reason = f"{host}: {folder} is of a fix that did not come to an end, and no run of {journal.path} broke it off"
                 by_hand = f"sh {shlex.quote(f'{folder}/undo-once.sh')}"
@@ -169,12 +171,12 @@ def settle(hosts: Hosts, journal: Journal, hold: Hold, tell: Tell) -> None:
                 )
 
 
-def _settled(hosts: Hosts, entry: Entry, held: bool) -> tuple[str, str]:
+def _end_state_of(hosts: Hosts, entry: Entry, held: bool) -> tuple[str, str]:
     """In which state a host is where nothing of a fix is left on it: the old one, or the new one where it was about to be confirmed.
 
     held: the host had it until just now, so it was not confirmed.
     """
-    now = next((finding.verdict.value for finding in hosts.look().findings if finding.id == entry.finding), None)
+    now = next((finding.verdict.value for finding in hosts.scan().findings if finding.id == entry.finding), None)
     old = (entry.verdicts or {}).get(entry.finding)
     if now != old and "confirming" in entry.states and not held:
         if now == Verdict.ERROR:

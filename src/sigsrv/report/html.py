@@ -22,7 +22,7 @@ from sigsrv.model import data
 from sigsrv.model.finding import Finding, Run, Severity, Verdict, rfc3339
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy, family_of
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,22 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         script=Markup(script),  # noqa: S704  our own file
         style_hash=_hash(style),
         script_hash=_hash(script),
-        headline=words.headline(run),
-        tone=words.tone(run),
+        headline=phrases.headline(run),
+        tone=phrases.tone(run),
         duration=_duration(run),
-        verdicts=words.VERDICTS,
-        labels=words.LABELS,
+        verdicts=phrases.VERDICTS,
+        labels=phrases.LABELS,
         severities=list(Severity),
         by_verdict=by_verdict,
         failures=_groups(by_verdict[Verdict.FAIL], policies),
         errors=_groups((f for f in errors if not f.because), policies),
         following=_by_root(f for f in errors if f.because),
-        consequences=words.consequences(run),
+        consequences=phrases.consequences(run),
         families=sorted({family_of(f.policy) for f in run.findings}),
         hosts=_hosts(run),
         matrix=_matrix(run),
         read_all=bool(run.findings) and all(host.state == "ok" for host in run.hosts),
-        warned=words.warned(run),
+        warned=phrases.warned(run),
         ids=frozenset(f.id for f in run.findings),
         fixes=fixes,
     )
@@ -86,26 +86,26 @@ def _environment() -> jinja2.Environment:
         "prose": _prose,
         "anchor": _anchor,
         "family": family_of,
-        "moment": words.moment,
+        "moment": phrases.moment,
         "rfc3339": rfc3339,
-        "worst_first": words.worst_first,
+        "worst_first": phrases.worst_first,
     }
-    environment.globals |= {"count": words.count, "command": words.command, "fate": words.fate}
+    environment.globals |= {"count": phrases.count, "command": phrases.command, "fate": phrases.fate}
     return environment
 
 
 def _finalize(value: Any) -> Any:
     """What is printed anywhere, also in an attribute: escaped by autoescape, control characters spelled out here."""
-    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return phrases.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _text(value: str, keep: str = "") -> Markup:
     """Host text for an element: as ``_finalize``, and what was spelled out is marked as such."""
-    if words.is_plain(value, keep):
+    if phrases.is_plain(value, keep):
         return escape(value)
     marked = Markup('<span class="hidden-character">{}</span>')
     return Markup("").join(
-        marked.format(words.escaped(char)) if words.is_hidden(char) and char not in keep else escape(char)
+        marked.format(phrases.escaped(char)) if phrases.is_hidden(char) and char not in keep else escape(char)
         for char in value
     )
 
@@ -141,13 +141,13 @@ def _duration(run: Run) -> float | None:
 def _groups(findings: Iterable[Finding], policies: Mapping[str, Policy]) -> list[Group]:
     return [
         Group(key[1], key[2], key[0], policies.get(key[1]), list(members))
-        for key, members in groupby(words.worst_first(findings), key=lambda f: (f.severity, f.policy, f.title))
+        for key, members in groupby(phrases.worst_first(findings), key=lambda f: (f.severity, f.policy, f.title))
     ]
 
 
 def _by_root(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     found: dict[str, list[Finding]] = {}
-    for finding in words.worst_first(findings):
+    for finding in phrases.worst_first(findings):
         found.setdefault(finding.because or "", []).append(finding)
     return found
 
@@ -159,7 +159,7 @@ def _hosts(run: Run) -> list[str]:
 
 def _matrix(run: Run) -> dict[str, dict[str, int]]:
     """For each host the number of failures by severity and of findings by each other verdict."""
-    columns = [severity.value for severity in Severity] + [v.value for v in words.VERDICTS if v is not Verdict.FAIL]
+    columns = [severity.value for severity in Severity] + [v.value for v in phrases.VERDICTS if v is not Verdict.FAIL]
     matrix = {host: dict.fromkeys(columns, 0) for host in _hosts(run)}
     for finding in run.findings:
         key = finding.severity.value if finding.verdict is Verdict.FAIL else finding.verdict.value

@@ -17,7 +17,7 @@ from sigsrv.model.finding import Severity
 from sigsrv.model.fix import PERMANENT
 from sigsrv.model.policy import Policy
 from sigsrv.model.remediation import Remediation
-from sigsrv.report import words
+from sigsrv.report import phrases
 from sigsrv.report.policy_table import BOLD, FAMILIES, about, by_family, painted
 
 # What a kind of resource is in a sentence, and what a finding's id names it.
@@ -47,7 +47,7 @@ def explanation(
     """One policy in full. looked: how a check looks at it, and where that stands; of a rule the rule itself is shown."""
     each, form = RESOURCES[policy.examines]
     scope = f"{policy.severity.value}; family {about(policy.family)}; examines {each}"
-    lines = textwrap.wrap(f"{policy.id}: {words.visible(policy.title)}", width)
+    lines = textwrap.wrap(f"{policy.id}: {phrases.visible(policy.title)}", width)
     lines = [painted(line, BOLD, color) for line in lines] + textwrap.wrap(scope, width)
     finding = f"A finding's id is {policy.id}@{form}."
     parts = [
@@ -69,7 +69,7 @@ def explanation(
 
 def _paragraph(text: str, width: int) -> list[str]:
     """Wrapped prose; a text with lines of its own (a rule) keeps them."""
-    shown = words.visible(text, keep="\n")
+    shown = phrases.visible(text, keep="\n")
     if "\n" in shown.strip():
         return textwrap.indent(shown.rstrip("\n"), "    ").splitlines()
     return textwrap.wrap(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sigsrv.model.finding import Severity
 from sigsrv.model.policy import Policy
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 # What the families are about, in the order in which they are shown; a site's own families follow.
 FAMILIES: Mapping[str, str] = {
@@ -56,7 +56,7 @@ def table(policies: Sequence[Policy], width: int = 80, color: bool = False) -> s
     for family, members in by_family(policies):
         lines += ["", painted(f"{about(family)} ({len(members)})", BOLD, color)]
         for each in members:
-            first, *rest = textwrap.wrap(words.visible(each.title), room) or [""]
+            first, *rest = textwrap.wrap(phrases.visible(each.title), room) or [""]
             fixed = "script" if each.remediation else ""
             severity = painted(f"{each.severity.value:<8}", _COLORS[each.severity], color)
             lines.append(f"{each.id:<{column}}  {severity}  {first:<{room}}  {fixed}".rstrip())
@@ -68,7 +68,7 @@ def _counts(policies: Sequence[Policy]) -> str:
     severities = [(severity, sum(each.severity is severity for each in policies)) for severity in Severity]
     said = ", ".join(f"{number} {severity.value}" for severity, number in severities if number)
     scripted = sum(each.remediation is not None for each in policies)
-    return f"{words.count(len(policies), 'policy', 'policies')}: {said}; a script puts {scripted} right"
+    return f"{phrases.count(len(policies), 'policy', 'policies')}: {said}; a script puts {scripted} right"
 
 
 def as_dict(policy: Policy) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from sigsrv.model.finding import Finding, HostState, Run, Verdict
-from sigsrv.report import words
+from sigsrv.report import phrases
 
 _COLORS = {Verdict.FAIL: "31", Verdict.ERROR: "35", Verdict.PASS: "32"}
 _SECTIONS = (
@@ -26,18 +26,18 @@ def summary(run: Run, width: int = 80, color: bool = False) -> str:
 
     What merely follows from another finding is counted at that finding.
     """
-    tone = words.tone(run)
-    lines = list(_wrap(f"{run.site}: {words.headline(run)}", width))
+    tone = phrases.tone(run)
+    lines = list(_wrap(f"{run.site}: {phrases.headline(run)}", width))
     if color:
         lines = [f"\x1b[1;{_COLORS[tone]}m{line}\x1b[0m" for line in lines]
     lines += _wrap(_counts(run), width, "  ")
     if run.selected:
         lines += _wrap(f"selected: {run.selected}", width, "  ")
     lines += ["", "Hosts"]
-    column = max((_columns(words.visible(host.name)) for host in run.hosts), default=0)
+    column = max((_columns(phrases.visible(host.name)) for host in run.hosts), default=0)
     for host in run.hosts:
         lines += _host(host, column, width)
-    following = words.consequences(run)
+    following = phrases.consequences(run)
     for verdict, title in _SECTIONS:
         lines += _section(title, [f for f in run.findings if f.verdict is verdict], following, width)
     return "\n".join([*lines, *waivers(run, width)]) + "\n"
@@ -47,30 +47,30 @@ def waivers(run: Run, width: int = 80) -> list[str]:
     """The waivers that somebody must look at, as lines after an empty one; no line where there is none."""
     if not run.warnings:
         return []
-    lines = ["", *_wrap(f"Waivers to look at: {words.warned(run)}", width)]
+    lines = ["", *_wrap(f"Waivers to look at: {phrases.warned(run)}", width)]
     for use in run.warnings:
         lines += _wrap(use.waiver.concerns, width, "    ", _INDENT)
-        lines += _wrap(words.fate(use, run), width, _INDENT, _INDENT + "  ")
+        lines += _wrap(phrases.fate(use, run), width, _INDENT, _INDENT + "  ")
         lines += _wrap(f"by {use.waiver.owner}: {use.waiver.reason}", width, _INDENT, _INDENT + "  ")
-        lines.append(f"{_INDENT}{words.visible(use.waiver.source)}")
+        lines.append(f"{_INDENT}{phrases.visible(use.waiver.source)}")
     return lines
 
 
 def quiet(run: Run, width: int = 80) -> str:
     """What a run says where all complies: nothing, unless somebody must look at a waiver."""
-    return "\n".join([f"{run.site}: {words.headline(run)}", *waivers(run, width)]) + "\n" if run.warnings else ""
+    return "\n".join([f"{run.site}: {phrases.headline(run)}", *waivers(run, width)]) + "\n" if run.warnings else ""
 
 
 def _counts(run: Run) -> str:
     summary = run.summary
-    counts = ", ".join(f"{summary[v.value]:,} {words.LABELS[v]}" for v in words.VERDICTS if summary[v.value])
-    found = words.count(len(run.findings), "finding")
-    return f"{found}: {counts or 'none'}; run {run.id}, {words.moment(run.finished)}"
+    counts = ", ".join(f"{summary[v.value]:,} {phrases.LABELS[v]}" for v in phrases.VERDICTS if summary[v.value])
+    found = phrases.count(len(run.findings), "finding")
+    return f"{found}: {counts or 'none'}; run {run.id}, {phrases.moment(run.finished)}"
 
 
 def _host(host: HostState, column: int, width: int) -> Iterator[str]:
-    name = words.visible(host.name)
-    said = f"{host.state}, {host.seconds:.1f} s, {words.count(host.probes, 'probe')}"
+    name = phrases.visible(host.name)
+    said = f"{host.state}, {host.seconds:.1f} s, {phrases.count(host.probes, 'probe')}"
     if host.failed_probes:
         said += f", failed: {', '.join(host.failed_probes)}"
     if host.reason:
@@ -83,7 +83,7 @@ def _section(title: str, findings: list[Finding], following: dict[str, list[Find
     if not findings:
         return
     yield from ("", f"{title} ({len(findings):,})")
-    roots = [finding for finding in words.worst_first(findings) if not finding.because]
+    roots = [finding for finding in phrases.worst_first(findings) if not finding.because]
     severity = None
     for finding in roots:
         if finding.severity is not severity:
@@ -96,24 +96,24 @@ def _section(title: str, findings: list[Finding], following: dict[str, list[Find
         if finding.because and finding.because not in listed:
             elsewhere[finding.because] = elsewhere.get(finding.because, 0) + 1
     for root, number in sorted(elsewhere.items()):
-        yield from _wrap(f"{words.count(number, 'finding follows', 'findings follow')} from {root}", width, "    ")
+        yield from _wrap(f"{phrases.count(number, 'finding follows', 'findings follow')} from {root}", width, "    ")
 
 
 def _finding(finding: Finding, followers: int, width: int) -> Iterator[str]:
-    yield f"    {words.visible(finding.id)}"
+    yield f"    {phrases.visible(finding.id)}"
     yield from _wrap(finding.title, width, _INDENT)
     said = [("observed", finding.observed)] if finding.observed else []
     if finding.reason:
         said.append(("reason", finding.reason))
     if finding.waiver:
-        said.append(("waived", words.acceptance(finding.waiver)))
+        said.append(("waived", phrases.acceptance(finding.waiver)))
     for label, text in said:
         text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ... ({len(text):,} characters)"
         yield from _wrap(f"{label}: {text}", width, _INDENT, _INDENT + "  ")
     if followers:
-        yield from _wrap(f"{words.count(followers, 'finding follows', 'findings follow')} from it", width, _INDENT)
+        yield from _wrap(f"{phrases.count(followers, 'finding follows', 'findings follow')} from it", width, _INDENT)
     if finding.remediation and finding.verdict is Verdict.FAIL:
-        yield f"{_INDENT}{words.visible(words.command(finding))}"
+        yield f"{_INDENT}{phrases.visible(phrases.command(finding))}"
 
 
 def _columns(text: str) -> int:
@@ -125,7 +125,7 @@ def _wrap(text: str, width: int, first: str = "", rest: str | None = None) -> It
     """Host text as lines of at most that many columns; a word that is too long for a line is broken."""
     rest = first if rest is None else rest
     line, used, empty = first, _columns(first), True
-    for word in _pieces(words.visible(text).split(" "), max(width - max(_columns(first), _columns(rest)), 2)):
+    for word in _pieces(phrases.visible(text).split(" "), max(width - max(_columns(first), _columns(rest)), 2)):
         if not empty and used + 1 + _columns(word) > width:
             yield line
             line, used, empty = rest, _columns(rest), True

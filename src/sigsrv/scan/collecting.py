@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sigsrv.collect import evidence
 from sigsrv.collect.evidence import Evidence, Failure
-from sigsrv.collect.probes import Wants, select
+from sigsrv.collect.probes import ProbeOptions, select
 from sigsrv.model import data, waiver
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.finding import new_run_id
@@ -17,10 +17,10 @@ from sigsrv.scan.options import DEMO, Options
 from sigsrv.scan.plan import Plan
 
 
-def wants(desired: Site, host: str) -> Wants:
+def wants(desired: Site, host: str) -> ProbeOptions:
     """What of a site decides which probes are run on one of its hosts."""
     backups = desired.backups
-    return Wants(
+    return ProbeOptions(
         zfs=desired.has_zfs,
         units=tuple(dict.fromkeys(b.vlan.persisted_by for b in desired.bridges if b.vlan.persisted_by)),
         journal_hours=desired.thresholds.journal_hours,

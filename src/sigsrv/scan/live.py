@@ -13,13 +13,13 @@ from sigsrv.collect.target import Target
 from sigsrv.model.site import SiteHost
 from sigsrv.scan import probing
 from sigsrv.scan.judging import facts_of
-from sigsrv.scan.plan import Plan, Reached
+from sigsrv.scan.plan import HostAddress, Plan
 
 
 def target(host: SiteHost, plan: Plan) -> Target:
     """How a host is reached: what the user says wins over the site file."""
     options = plan.options
-    named = plan.reached.get(host.name, Reached())
+    named = plan.reached.get(host.name, HostAddress())
     connection = named.connection or options.connection or "ssh"
     address = host.address or host.name
     if named.user:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sigsrv.judge import selecting
-from sigsrv.judge.selecting import Wanted
+from sigsrv.judge.selecting import Filters
 
 DEMO = "demo"
 
@@ -32,6 +32,6 @@ class Options:
     unverified: bool = False
     save: str | None = None
     policies: tuple[str, ...] = ()
-    wanted: Wanted = selecting.EVERYTHING
+    filters: Filters = selecting.EVERYTHING
     waivers: str | None = None
     probe: bool = False

@@ -23,7 +23,7 @@ from sigsrv.scan.options import DEMO, Options
 
 
 @dataclass(frozen=True)
-class Reached:
+class HostAddress:
     """How a host was named on the command line. connection: ``ssh``, ``local``, another of testinfra's; None: as ever."""
 
     connection: str | None = None
@@ -37,7 +37,7 @@ class Plan:
 
     site: Site
     hosts: tuple[SiteHost, ...]
-    reached: Mapping[str, Reached]
+    reached: Mapping[str, HostAddress]
     catalogue: Catalogue
     selection: Selection
     options: Options
@@ -74,7 +74,7 @@ def planned(
     options: Options,
     content: Catalogue,
     desired: Site,
-    reached: Mapping[str, Reached],
+    reached: Mapping[str, HostAddress],
     waivers: tuple[Waiver, ...] = (),
 ) -> Plan:
     """The plan for a site, which there need be no file of. reached: as ``named`` has it. Raises UsageError."""
@@ -83,7 +83,7 @@ def planned(
     for option, file in (("--ssh-config", options.ssh_config), ("--ssh-identity-file", options.identity_file)):
         if file and not Path(file).is_file():
             raise UsageError(f"{option}: {file}: no such file")
-    selection = selecting.choose(options.wanted, content.policies, desired.profiles)
+    selection = selecting.choose(options.filters, content.policies, desired.profiles)
     hosts = desired.select(",".join(reached) if reached else options.hosts)
     return Plan(desired, hosts, reached, content, selection, options, waivers)
 
@@ -95,7 +95,7 @@ def _check_connection(name: str) -> None:
         raise UsageError(f'--connection: "{name}" is no connection of testinfra', nearest(name, BACKENDS))
 
 
-def named(hosts: str | None, this_host: Callable[[], str]) -> dict[str, Reached]:
+def named(hosts: str | None, this_host: Callable[[], str]) -> dict[str, HostAddress]:
     """How each host of ``--hosts`` is to be reached, by its name. this_host: the name of the machine itself, for ``local://``.
 
     Raises UsageError for another scheme than ssh and local.
@@ -104,13 +104,13 @@ def named(hosts: str | None, this_host: Callable[[], str]) -> dict[str, Reached]
     for spec in (part.strip() for part in (hosts or "").split(",") if part.strip()):
         scheme, mark, rest = spec.partition("://")
         if not mark:
-            found[spec] = Reached()
+            found[spec] = HostAddress()
         elif scheme == "local":
-            found[rest or this_host()] = Reached("local")
+            found[rest or this_host()] = HostAddress("local")
         elif scheme == "ssh" and (
             match := re.fullmatch(r"(?:([^@\s-][^@\s]*)@)?([^@:/\s-][^@:/\s]*)(?::(\d{1,5}))?", rest)
         ):
-            found[match[2]] = Reached("ssh", match[1] or "", int(match[3]) if match[3] else None)
+            found[match[2]] = HostAddress("ssh", match[1] or "", int(match[3]) if match[3] else None)
         else:
             hint = "NAME, ssh://[USER@]NAME[:PORT] or local://[NAME]"
             raise UsageError(f'--hosts: "{spec}" is no way to a host', hint)

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_interface
 
-from sigsrv.collect.frames import Port, Station, Wanted
+from sigsrv.collect.frames import FramePlan, InstancePort, Port
 from sigsrv.collect.frames_script import PREFIX
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import Instance
-from sigsrv.judge.desired import nics_on
+from sigsrv.judge.site_resources import nics_on
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import Site, SiteBridge
 
@@ -28,10 +28,10 @@ _LEAST = 2  # namespaces on a bridge: one alone has nobody to send to
 _RANDOM = secrets.SystemRandom()
 
 
-def wanted(site: Site, facts: Mapping[str, HostFacts]) -> Wanted:
+def wanted(site: Site, facts: Mapping[str, HostFacts]) -> FramePlan:
     """The namespaces of each host, one on each bridge of the site that is there, two where its instances are to be isolated."""
     found: dict[str, list[Port]] = {host: [] for host in facts}
-    stations: list[Station] = []
+    instance_ports: list[InstancePort] = []
     for bridge in site.bridges:
         on = [host for host in facts.values() if _is_there(host, bridge)]
         number = 2 if bridge.isolate else 1
@@ -49,8 +49,8 @@ def wanted(site: Site, facts: Mapping[str, HostFacts]) -> Wanted:
                 tag = f"{_TAGGED[tags.pop()]}/{_TAGGED.prefixlen}"
                 found[host.name].append(_port(bridge, each, addresses, tag, tag_id))
         if bridge.isolate:
-            stations += _stations(on, bridge, subnet)
-    return Wanted({host: tuple(ports) for host, ports in found.items()}, tuple(stations))
+            instance_ports += _instance_ports(on, bridge, subnet)
+    return FramePlan({host: tuple(ports) for host, ports in found.items()}, tuple(instance_ports))
 
 
 def _port(bridge: SiteBridge, number: int, candidates: tuple[str, ...], tag: str, tag_id: int) -> Port:
@@ -113,7 +113,7 @@ def _instances(host: HostFacts) -> list[Instance]:
     return []
 
 
-def _stations(on: list[HostFacts], bridge: SiteBridge, subnet: IPv4Network) -> Iterator[Station]:
+def _instance_ports(on: list[HostFacts], bridge: SiteBridge, subnet: IPv4Network) -> Iterator[InstancePort]:
     """The NICs of running instances that have an address of the bridge's network, as each host's own daemon has them."""
     for host in on:
         found = []
@@ -125,5 +125,7 @@ def _stations(on: list[HostFacts], bridge: SiteBridge, subnet: IPv4Network) -> I
                 for address in instance.addresses.get(mac, ()):
                     with suppress(ValueError):
                         if ip_address(address) in subnet:
-                            found.append(Station(bridge.name, host.name, f"{instance.resource}/{name}", mac, address))
+                            found.append(
+                                InstancePort(bridge.name, host.name, f"{instance.resource}/{name}", mac, address)
+                            )
         yield from sorted(found, key=lambda each: each.name)[:STATIONS]

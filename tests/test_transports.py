@@ -14,7 +14,7 @@ import pytest
 
 from sigsrv.collect import api, urls
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.ways import over_https
+from sigsrv.collect.transports import over_https
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
 

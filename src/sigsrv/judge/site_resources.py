@@ -11,7 +11,7 @@ from sigsrv.facts.resources import Config, Network, Project
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id
 from sigsrv.model.site import Site, SiteBridge, Vlan
-from sigsrv.model.values import words
+from sigsrv.model.values import split_list
 
 
 def managed(facts: ClusterFacts, site: Site, require: Any) -> Iterator[tuple[SiteBridge, Network]]:
@@ -32,7 +32,7 @@ def filtered(facts: ClusterFacts, site: Site, require: Any) -> Iterator[tuple[Si
     yield from managed(facts, site, require)
     declared = {bridge.name for bridge in site.bridges}
     for network in facts.first(lambda incus: incus.networks):
-        if network.managed and network.name not in declared and words(network.config.get("security.acls")):
+        if network.managed and network.name not in declared and split_list(network.config.get("security.acls")):
             yield SiteBridge(network.name, Vlan("", 0)), network
 
 

@@ -19,7 +19,7 @@ FAILING = frozenset({Verdict.FAIL, Verdict.WAIVED})
 
 
 @dataclass(frozen=True)
-class Looked:
+class FreshFinding:
     """A finding on fresh facts. fix: None where nothing is to be done, or nothing can be done by a script."""
 
     finding: Finding
@@ -45,23 +45,23 @@ def fix_of(finding: Finding, findings: Sequence[Finding], otherwise: str) -> Fix
     return fix_for(finding, remediation.load(), next(answering, otherwise))
 
 
-def look(hosts: Hosts, finding_id: str) -> Looked:
+def fresh_finding(hosts: Hosts, finding_id: str) -> FreshFinding:
     """Collect fresh facts from all hosts and find what the finding is now.
 
     Raises UsageError: not the id of a finding, no such policy, or nothing of that id on these hosts.
     """
     known_policy(hosts.policies, parse_finding_id(finding_id)[0], finding_id)
-    findings = hosts.look().findings
+    findings = hosts.scan().findings
     found = find(findings, finding_id)
     if found is None:
         raise no_such_finding(findings, finding_id)
-    return Looked(found, findings, fix_of(found, findings, hosts.first))
+    return FreshFinding(found, findings, fix_of(found, findings, hosts.first))
 
 
-def known_policy(policies: Collection[str], policy: str, said: str) -> None:
+def known_policy(policies: Collection[str], policy: str, result: str) -> None:
     """Raises UsageError where there is no such policy. said: what named it."""
     if policy not in policies:
-        raise UsageError(f"{said}: there is no policy {policy}", nearest(policy, policies))
+        raise UsageError(f"{result}: there is no policy {policy}", nearest(policy, policies))
 
 
 def no_such_finding(findings: Sequence[Finding], finding_id: str) -> UsageError:

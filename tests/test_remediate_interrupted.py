@@ -17,8 +17,8 @@ from sigsrv.model.errors import FailureKind, UsageError
 from sigsrv.model.finding import Verdict
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import RemoteFix
-from sigsrv.remediate.transaction import Ending, Transaction
-from sigsrv.remediate.undoing import settle_first
+from sigsrv.remediate.transaction import EndState, Transaction
+from sigsrv.remediate.undoing import finish_interrupted_first
 from tests.local_host import wait
 from tests.run_world import APPLY, A, finding, two_files
 
@@ -42,7 +42,7 @@ def test_a_journal_that_fails_after_the_script_has_it_undone(world, monkeypatch)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.UNDONE, "old", [])
+    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
 
 
 LOST = ConnectionFailed(Failure(FailureKind.UNREACHABLE, "the connection broke"))
@@ -61,17 +61,17 @@ def confirmation_ends_with(error: BaseException, monkeypatch, came_through: bool
 
 
 @pytest.mark.parametrize("error", [LOST, OSError("no memory")], ids=["cut", "a bug"])
-@pytest.mark.parametrize(("came_through", "ending", "state"), [(True, "verified", "new"), (False, "undone", "old")])
+@pytest.mark.parametrize(("came_through", "end_state", "state"), [(True, "verified", "new"), (False, "undone", "old")])
 def test_a_confirmation_that_nobody_heard_is_told_by_fresh_facts(
-    world, monkeypatch, came_through, ending, state, error
+    world, monkeypatch, came_through, end_state, state, error
 ):
     """Whatever ends it while it is confirmed: it is in the new state where the host heard it, else in the old one."""
     confirmation_ends_with(error, monkeypatch, came_through)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.left) == (ending, state, [])
-    assert world.ends() == [ending]
+    assert (done.outcome.end_state, world.state()[0], world.left) == (end_state, state, [])
+    assert world.ends() == [end_state]
 
 
 def test_what_this_very_call_undid_is_not_called_verified(world, monkeypatch):
@@ -88,7 +88,7 @@ def test_what_this_very_call_undid_is_not_called_verified(world, monkeypatch):
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.ends()) == (Ending.UNDONE, "old", ["undone"])
+    assert (done.outcome.end_state, world.state()[0], world.ends()) == (EndState.UNDONE, "old", ["undone"])
 
 
 def heard_by_the_host_alone(monkeypatch, then) -> None:
@@ -111,7 +111,7 @@ def test_one_bad_look_after_a_confirmation_that_nobody_heard_is_looked_at_again(
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.ends()) == (Ending.VERIFIED, "new", ["verified"])
+    assert (done.outcome.end_state, world.state()[0], world.ends()) == (EndState.VERIFIED, "new", ["verified"])
 
 
 def test_what_nobody_can_tell_after_such_a_confirmation_is_not_called_undone(world, monkeypatch):
@@ -121,11 +121,11 @@ def test_what_nobody_can_tell_after_such_a_confirmation_is_not_called_undone(wor
         world.judge = lambda: (finding("a", Verdict.ERROR),)
 
     heard_by_the_host_alone(monkeypatch, blind)
-    monkeypatch.setattr("sigsrv.remediate.transaction._SETTLE_TRIES", 2)
+    monkeypatch.setattr("sigsrv.remediate.transaction._VERIFY_TRIES", 2)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.ends()) == (Ending.UNKNOWN, "new", ["failed"])
+    assert (done.outcome.end_state, world.state()[0], world.ends()) == (EndState.UNKNOWN, "new", ["failed"])
 
 
 @pytest.mark.parametrize(("verdict", "end"), [(Verdict.PASS, "verified"), (Verdict.ERROR, "failed")])
@@ -136,7 +136,7 @@ def test_a_state_that_cannot_be_told_is_not_called_verified_by_the_next_run(worl
     monkeypatch.undo()
     world.judge = lambda: (finding("a", verdict),)
 
-    settle_first(world.hosts, world.runner(), world.journal, world.told.append)
+    finish_interrupted_first(world.hosts, world.runner(), world.journal, world.told.append)
 
     assert world.ends() == [end]
 
@@ -170,7 +170,7 @@ def test_who_interrupts_before_the_host_confirms_has_it_undone(world, monkeypatc
 
     (done,) = world.apply()
 
-    assert (done.outcome.ending, world.state(), world.left) == (Ending.UNDONE, ["old", "old"], [])
+    assert (done.outcome.end_state, world.state(), world.left) == (EndState.UNDONE, ["old", "old"], [])
     assert world.ends() == ["undone"]
 
 
@@ -178,15 +178,15 @@ def test_an_error_of_ours_while_the_script_runs_has_it_undone(world, monkeypatch
     """It is not left to the host's timer: the host is in its old state when the run ends."""
     apply = RemoteFix.apply
 
-    def broken(self, session, tell):
-        apply(self, session, tell)
+    def broken(self, session, notify):
+        apply(self, session, notify)
         raise OSError("too many open files")
 
     monkeypatch.setattr(RemoteFix, "apply", broken)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.UNDONE, "old", [])
+    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
     assert done.outcome.reason == "it could not be proven: OSError: too many open files"
     assert world.ends() == ["undone"]
 
@@ -197,7 +197,7 @@ def test_old_values_that_the_journal_cannot_take_have_it_undone(world):
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.ending, world.state()[0], world.left) == (Ending.UNDONE, "old", [])
+    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
     assert "what it takes to undo it is more than" in done.outcome.reason
 
 
@@ -228,7 +228,7 @@ def test_whoever_is_killed_before_the_confirmation_leaves_the_old_state(world, w
 
     (done,) = world.apply(A)
 
-    assert done.outcome.ending is Ending.VERIFIED
+    assert done.outcome.end_state is EndState.VERIFIED
     assert world.ends() == ["undone", "verified"]
     assert (world.state()[0], world.left) == ("new", [])
     assert any("was broken off: NET-001@minisrv/a undone" in line for line in world.told)
@@ -241,7 +241,7 @@ def test_whoever_is_killed_after_the_confirmation_leaves_the_new_state(world, mo
     assert world.ends() == ["broken off"]
     monkeypatch.undo()
 
-    settle_first(world.hosts, world.runner(), world.journal, world.told.append)
+    finish_interrupted_first(world.hosts, world.runner(), world.journal, world.told.append)
 
     assert world.ends() == ["verified"]
     assert (world.state()[0], world.left) == ("new", [])
@@ -254,6 +254,6 @@ def test_an_undo_that_failed_is_not_taken_for_an_end(world):
 
     (done,) = world.apply(A)
 
-    assert done.outcome.ending is Ending.UNKNOWN
+    assert done.outcome.end_state is EndState.UNKNOWN
     assert world.ends() == ["failed"]
     assert [Path(each).name for each in world.left if each.endswith("undo.sh")] == ["undo.sh"]

@@ -14,8 +14,8 @@ from sigsrv.collect.session import Session
 from sigsrv.model.errors import UsageError
 from sigsrv.model.fix import Fix
 from sigsrv.remediate import shell
-from sigsrv.remediate.arming import Net
-from sigsrv.remediate.shell import PLACES, Places
+from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.shell import HOST_PATHS, HostPaths
 
 _LIMIT_S = 15
 HELD = 3  # exit status: another run holds the host
@@ -26,7 +26,7 @@ now=${now%%.*}
 """
 
 # What stands above or below the link of the session is cut with it: its bridge, its ports, the link below a VLAN.
-_LOOK = """\
+_INSPECT = """\
 if [ -d {booted} ]; then echo systemd; fi
 if [ -d {booted} ] && [ -d {units} ] && [ -w {units} ]; then echo units; fi
 around() {{
@@ -84,7 +84,7 @@ if grep -qs {held} {lock}; then rm -f {lock}; fi
 
 
 @dataclass(frozen=True)
-class Ground:
+class Preflight:
     """What a host offers. links: those over which this very login came, with what is above and below them; none at the host itself.
 
     systemd: it was booted with it; units: units can be written to its disk. left: folders of fixes that did not come to an end.
@@ -96,11 +96,11 @@ class Ground:
     left: tuple[str, ...] = ()
 
 
-def parse(text: str) -> Ground:
+def parse(text: str) -> Preflight:
     """What ``look`` printed. Unknown lines are left alone."""
     lines = text.splitlines()
     words = [line.partition(" ") for line in lines]
-    return Ground(
+    return Preflight(
         "systemd" in lines,
         "units" in lines,
         tuple(rest for word, _, rest in words if word == "link"),
@@ -108,68 +108,68 @@ def parse(text: str) -> Ground:
     )
 
 
-def look(session: Session, places: Places = PLACES) -> Ground:
+def inspect(session: Session, paths: HostPaths = HOST_PATHS) -> Preflight:
     """The ground of a host; changes nothing there. Raises ConnectionFailed, and UsageError where that can't be told."""
-    said = shell.run(session, places, _look(places), _LIMIT_S)
-    if said.rc != 0:
-        raise UsageError(f"{session.target.name}: it can't be told what would undo a fix there: {said.reason}")
-    return parse(said.stdout)
+    result = shell.run(session, paths, _inspect_code(paths), _LIMIT_S)
+    if result.rc != 0:
+        raise UsageError(f"{session.target.name}: it can't be told what would undo a fix there: {result.reason}")
+    return parse(result.stdout)
 
 
-def take(
-    session: Session, token: str, who: str, seconds: float, dead: Sequence[str] = (), places: Places = PLACES
-) -> tuple[str, Ground | None]:
+def lock(
+    session: Session, token: str, who: str, seconds: float, dead: Sequence[str] = (), paths: HostPaths = HOST_PATHS
+) -> tuple[str, Preflight | None]:
     """Take or keep the lock of a host for a run. token: the run's word; seconds: for how long, at most.
 
     dead: the words of runs that are known to be over, and so hold nothing. Returns why not, and None; or "" and the ground.
     Raises ConnectionFailed.
     """
     code = _UPTIME + _LOCK.format(
-        run=shlex.quote(places.run),
-        lock=shlex.quote(f"{places.run}/lock"),
+        run=shlex.quote(paths.run),
+        lock=shlex.quote(f"{paths.run}/lock"),
         own=shlex.quote(token),
         who=shlex.quote(" ".join(who.split())),
         seconds=int(seconds),
         dead=shlex.quote(f" {' '.join(dead)} "),
         held=HELD,
     )
-    said = shell.run(session, places, code + _look(places), _LIMIT_S)
-    if said.rc != 0:
-        return said.reason, None
-    return "", parse(said.stdout)
+    result = shell.run(session, paths, code + _inspect_code(paths), _LIMIT_S)
+    if result.rc != 0:
+        return result.reason, None
+    return "", parse(result.stdout)
 
 
-def release(session: Session, token: str, places: Places = PLACES) -> None:
+def unlock(session: Session, token: str, paths: HostPaths = HOST_PATHS) -> None:
     """Give the lock back, where the run still has it. Raises ConnectionFailed."""
     code = _RELEASE.format(
-        run=shlex.quote(places.run), lock=shlex.quote(f"{places.run}/lock"), held=shlex.quote(f"^{token} ")
+        run=shlex.quote(paths.run), lock=shlex.quote(f"{paths.run}/lock"), held=shlex.quote(f"^{token} ")
     )
-    shell.run(session, places, code, _LIMIT_S)
+    shell.run(session, paths, code, _LIMIT_S)
 
 
-def net_for(fix: Fix, ground: Ground, safety_net: bool = True) -> tuple[Net, str]:
+def rollback_timer_for(fix: Fix, preflight: Preflight, safety_net: bool = True) -> tuple[RollbackTimer, str]:
     """What is to undo a fix by itself; and why it is refused, "" where it is not.
 
     What cuts no network is undone by whoever comes back, at worst; so only what does must be armed over a reboot, where it survives one.
     """
-    lesser = Net.TRANSIENT if ground.systemd else Net.SHELL
+    lesser = RollbackTimer.TRANSIENT if preflight.systemd else RollbackTimer.SHELL
     if not (fix.cuts_network and fix.survives_reboot):
         return lesser, ""
-    if ground.units:
-        return Net.UNIT, ""
+    if preflight.units:
+        return RollbackTimer.UNIT, ""
     if not safety_net:
         return lesser, ""
-    missing = "its units can't be written" if ground.systemd else "it has no systemd"
+    missing = "its units can't be written" if preflight.systemd else "it has no systemd"
     return lesser, (
         f"{fix.runs_on}: {missing}, and the change survives a reboot: no timer on this host would undo it then"
         " (--no-safety-net: a timer that a reboot takes away is enough)"
     )
 
 
-def _look(places: Places) -> str:
-    return _LOOK.format(
-        booted=shlex.quote(places.booted),
-        units=shlex.quote(places.units),
-        run=shlex.quote(places.run),
-        disk=shlex.quote(places.disk),
+def _inspect_code(paths: HostPaths) -> str:
+    return _INSPECT.format(
+        booted=shlex.quote(paths.booted),
+        units=shlex.quote(paths.units),
+        run=shlex.quote(paths.run),
+        disk=shlex.quote(paths.disk),
     )

@@ -126,7 +126,7 @@ def texts(value: Any, what: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def reading(what: str, host: str) -> Iterator[None]:
+def parsing(what: str, host: str) -> Iterator[None]:
     """Turn what goes wrong while evidence is read into an EvidenceError that names the place."""
     try:
         yield

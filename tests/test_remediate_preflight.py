@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from sigsrv.remediate import ground
-from sigsrv.remediate.arming import Net
+from sigsrv.remediate import preflight
+from sigsrv.remediate.arming import RollbackTimer
 from tests.fake_host import commands
 from tests.local_host import Host, local_host, wait
 
@@ -37,7 +37,7 @@ class Locks:
     host: Host
 
     def take(self, token: str, seconds: float = 30, dead=()) -> str:
-        return self.host.call(ground.take, token, "alice@ws", seconds, dead, self.host.places)[0]
+        return self.host.call(preflight.lock, token, "alice@ws", seconds, dead, self.host.paths)[0]
 
 
 def test_a_host_is_one_runs_own_until_it_is_given_back(host):
@@ -47,11 +47,11 @@ def test_a_host_is_one_runs_own_until_it_is_given_back(host):
     assert locks.take("a") == ""
     assert locks.take("a") == ""
     assert "refused: alice@ws is at work here, run a, for" in locks.take("b")
-    host.call(ground.release, "b", host.places)
+    host.call(preflight.unlock, "b", host.paths)
     assert "run a" in locks.take("b")
-    host.call(ground.release, "a", host.places)
+    host.call(preflight.unlock, "a", host.paths)
     assert locks.take("b") == ""
-    host.call(ground.release, "b", host.places)
+    host.call(preflight.unlock, "b", host.paths)
     assert host.left == []
 
 
@@ -69,9 +69,9 @@ def test_a_run_that_was_killed_holds_a_host_no_longer_than_it_said(host):
 def test_of_many_that_take_a_host_at_once_one_has_it(host):
     """The lock is taken in one piece."""
     with ThreadPoolExecutor(8) as pool:
-        said = list(pool.map(lambda number: Locks(host).take(f"t{number}"), range(8)))
+        result = list(pool.map(lambda number: Locks(host).take(f"t{number}"), range(8)))
 
-    assert said.count("") == 1
+    assert result.count("") == 1
 
 
 def test_the_lock_is_written_by_one_at_a_time(host):
@@ -91,9 +91,9 @@ def test_a_fix_runs_only_where_its_run_holds_the_host(host):
     """Another run took the host meanwhile: refused before anything is there."""
     Locks(host).take("other")
 
-    said = host.call(host.remote(lock="mine").apply)
+    result = host.call(host.remote(lock="mine").apply)
 
-    assert "refused: another run holds this host now" in said.stderr
+    assert "refused: another run holds this host now" in result.stderr
     assert (host.state, host.left) == ("old", ["run/lock"])
 
 
@@ -107,9 +107,9 @@ def test_the_host_gives_its_lock_back_when_it_undoes_by_itself(host):
 
 def test_what_other_runs_left_is_seen(host):
     """A folder below /run or on the disk, of a fix that did not come to an end."""
-    host.call(host.remote(net=Net.UNIT).apply)
+    host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
-    found = host.call(ground.look, host.places)
+    found = host.call(preflight.inspect, host.paths)
 
     assert found.left == (f"{host.folder}/disk/abc",)
 
@@ -117,42 +117,42 @@ def test_what_other_runs_left_is_seen(host):
 def test_the_ground_tells_what_can_undo_and_which_way_the_login_came(host, monkeypatch):
     """systemd, units that can be written, and the link that holds the address of the session."""
     monkeypatch.setenv("SSH_CONNECTION", "127.0.0.1 50000 127.0.0.1 22")
-    assert host.call(ground.look, host.places) == ground.Ground(False, False, ("lo",))
+    assert host.call(preflight.inspect, host.paths) == preflight.Preflight(False, False, ("lo",))
     (host.folder / "booted").mkdir()
-    assert host.call(ground.look, host.places) == ground.Ground(True, True, ("lo",))
+    assert host.call(preflight.inspect, host.paths) == preflight.Preflight(True, True, ("lo",))
     monkeypatch.delenv("SSH_CONNECTION")
     (host.folder / "units").rmdir()
-    assert host.call(ground.look, host.places) == ground.Ground(True, False, ())
+    assert host.call(preflight.inspect, host.paths) == preflight.Preflight(True, False, ())
 
 
 def test_the_way_of_the_login_is_where_its_address_is_and_where_its_answers_go(host, monkeypatch):
     """Both links: an address may be on another link than the one that leads to the client."""
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 22")
     commands(host.folder / "ip", {"ip": IP})
-    places = replace(host.places, path=f"{host.folder}/ip:{host.places.path}")
+    paths = replace(host.paths, path=f"{host.folder}/ip:{host.paths.path}")
 
-    assert host.call(ground.look, places).links == ("v7", "up0")
+    assert host.call(preflight.inspect, paths).links == ("v7", "up0")
 
 
 @pytest.mark.parametrize(
-    ("survives", "systemd", "units", "net", "safety_net", "refused"),
+    ("survives", "systemd", "units", "timer", "safety_net", "refused"),
     [
-        (False, False, False, Net.SHELL, True, False),
-        (False, True, True, Net.TRANSIENT, True, False),
-        (True, True, True, Net.UNIT, True, False),
-        (True, True, False, Net.TRANSIENT, True, True),
-        (True, False, False, Net.SHELL, True, True),
-        (True, False, False, Net.SHELL, False, False),
-        (True, True, False, Net.TRANSIENT, False, False),
+        (False, False, False, RollbackTimer.SHELL, True, False),
+        (False, True, True, RollbackTimer.TRANSIENT, True, False),
+        (True, True, True, RollbackTimer.UNIT, True, False),
+        (True, True, False, RollbackTimer.TRANSIENT, True, True),
+        (True, False, False, RollbackTimer.SHELL, True, True),
+        (True, False, False, RollbackTimer.SHELL, False, False),
+        (True, True, False, RollbackTimer.TRANSIENT, False, False),
     ],
 )
-def test_what_survives_a_reboot_needs_a_timer_that_does(host, survives, systemd, units, net, safety_net, refused):
+def test_what_survives_a_reboot_needs_a_timer_that_does(host, survives, systemd, units, timer, safety_net, refused):
     """Where units can't be written such a fix is refused, unless a lesser net is said to be enough."""
     fix = host.fix(survives_reboot=survives)
-    here = ground.Ground(systemd, units, ())
+    here = preflight.Preflight(systemd, units, ())
 
-    found, reason = ground.net_for(fix, here, safety_net)
+    found, reason = preflight.rollback_timer_for(fix, here, safety_net)
 
-    assert (found, bool(reason)) == (net, refused)
+    assert (found, bool(reason)) == (timer, refused)
     assert not refused or "--no-safety-net" in reason
-    assert ground.net_for(replace(fix, disruption="instance"), here)[1] == ""
+    assert preflight.rollback_timer_for(replace(fix, disruption="instance"), here)[1] == ""

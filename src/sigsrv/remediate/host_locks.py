@@ -9,9 +9,9 @@ from types import TracebackType
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.collect.target import Target
-from sigsrv.remediate import ground
-from sigsrv.remediate.ground import Ground
-from sigsrv.remediate.shell import Places, Tell
+from sigsrv.remediate import preflight
+from sigsrv.remediate.preflight import Preflight
+from sigsrv.remediate.shell import HostPaths, Notify
 
 
 class Refused(Exception):
@@ -22,7 +22,7 @@ class Refused(Exception):
         self.reasons = tuple(reasons)
 
 
-class Hold:
+class HostLocks:
     """``with Hold(...) as hold``: each host that can be reached is held. Raises Refused where another run holds one.
 
     token: the word of the run; seconds: how long a hold lasts that nobody prolongs; dead: words of runs that are over.
@@ -36,21 +36,21 @@ class Hold:
         who: str,
         seconds: float,
         dead: Sequence[str],
-        tell: Tell,
-        places: Places,
+        notify: Notify,
+        paths: HostPaths,
     ) -> None:
         self._targets = tuple(targets)
         self._token = token
         self._who = who
         self._seconds = seconds
         self._dead = dead
-        self._tell = tell
-        self.places = places
-        self.grounds: dict[str, Ground] = {}
+        self._notify = notify
+        self.paths = paths
+        self.preflights: dict[str, Preflight] = {}
 
-    def __enter__(self) -> Hold:
+    def __enter__(self) -> HostLocks:
         try:
-            self.prolong(self._seconds)
+            self.extend(self._seconds)
         except BaseException:
             self._release()
             raise
@@ -61,26 +61,26 @@ class Hold:
     ) -> None:
         self._release()
 
-    def prolong(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """Hold them for that long from now on, at most."""
         for host in self._targets:
             if host.api and host.api.only:
                 continue  # nobody logs in there
             try:
                 with open_session(host) as session:
-                    refused, found = ground.take(session, self._token, self._who, seconds, self._dead, self.places)
+                    refused, found = preflight.lock(session, self._token, self._who, seconds, self._dead, self.paths)
             except ConnectionFailed as cause:
-                self._tell(f"{host.name} is not held, it can't be reached: {cause.failure.reason}")
+                self._notify(f"{host.name} is not held, it can't be reached: {cause.failure.reason}")
                 continue
             if found is None:
                 raise Refused([f"{host.name}: {refused.removeprefix('refused: ')}"])
-            self.grounds[host.name] = found
+            self.preflights[host.name] = found
 
     def _release(self) -> None:
         for host in self._targets:
-            if host.name in self.grounds:
+            if host.name in self.preflights:
                 with (
                     contextlib.suppress(ConnectionFailed),
                     open_session(host) as session,
                 ):
-                    ground.release(session, self._token, self.places)
+                    preflight.unlock(session, self._token, self.paths)

@@ -17,7 +17,7 @@ FIXES_A_DAY = 3
 _NAMES_LINKS = frozenset({"host", "bridge", "acl"})
 
 
-def offline(facts: Mapping[str, HostFacts], mending: Collection[str]) -> list[str]:
+def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str]:
     """Which members of a cluster are away, or may be. mending: ids of the findings to be put right: the root of it may be one of them."""
     reasons = []
     for cluster in (each for each in clusters(facts) if _is_clustered(each.hosts.values())):
@@ -26,7 +26,7 @@ def offline(facts: Mapping[str, HostFacts], mending: Collection[str]) -> list[st
             if host.unreachable:
                 reasons.append(f"{host.name} can't be reached: {host.unreachable.reason}")
             elif host.daemon_down:
-                if finding_id(SERVICE, host.name, host.name) not in mending:
+                if finding_id(SERVICE, host.name, host.name) not in fixing:
                     reasons.append(f"the Incus daemon of {host.name} does not answer")
             else:
                 try:
@@ -37,7 +37,7 @@ def offline(facts: Mapping[str, HostFacts], mending: Collection[str]) -> list[st
                 for member in away:
                     other = names.get(member.name)
                     root = other and finding_id(SERVICE, other.name, other.name)
-                    if root not in mending and not (other and (other.unreachable or other.daemon_down)):
+                    if root not in fixing and not (other and (other.unreachable or other.daemon_down)):
                         reasons.append(f"cluster member {member.name} is {member.status} in the eyes of {host.name}")
     return reasons
 

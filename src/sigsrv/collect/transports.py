@@ -27,7 +27,7 @@ from sigsrv.model.site import ApiAddress
 _QUERY = "http+incus://host"  # requests encodes parameters only for a scheme that begins with http
 
 
-class WayFailed(requests.ConnectionError):
+class TransportError(requests.ConnectionError):
     """There is no answer by this way, and it is known why."""
 
     def __init__(self, failure: Failure) -> None:
@@ -80,16 +80,16 @@ class QueryAdapter(HTTPAdapter):
         """Raises WayFailed where the command gave no answer of the API, and requests.Timeout."""
         seconds = timeout if isinstance(timeout, int | float) else self._session.remaining_s
         if request.method != "GET":
-            raise WayFailed(Failure(FailureKind.DENIED, f"a scan reads only: {request.method} is not sent"))
+            raise TransportError(Failure(FailureKind.DENIED, f"a scan reads only: {request.method} is not sent"))
         command = shlex.join(query_command(request.path_url, self._sudo))
         try:
             rc, out, err = self._session.run(command, min(seconds, self._session.remaining_s))
         except ConnectionFailed as cause:
             if cause.failure.kind is FailureKind.TIMEOUT:
                 raise requests.Timeout(cause.failure.reason) from cause
-            raise WayFailed(cause.failure) from cause
+            raise TransportError(cause.failure) from cause
         if rc != 0:
-            raise WayFailed(self._why(rc, err.decode("utf-8", "replace")))
+            raise TransportError(self._why(rc, err.decode("utf-8", "replace")))
         try:
             status = int(json.loads(out)["error_code"]) or 200
         except (ValueError, KeyError, TypeError):

@@ -11,7 +11,7 @@ from sigsrv.authoring import document
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.model import remediation
 from sigsrv.model.fix import Fix, fix_for
-from sigsrv.remediate import brakes
+from sigsrv.remediate import safety_checks
 from tests.test_remediation import finding
 
 REMEDIATIONS = remediation.load()
@@ -32,49 +32,49 @@ def failing(host: str, what: str, kind: str) -> dict:
 
 def test_a_cluster_that_is_well_stops_nothing():
     """All members Online, no pool that resilvers."""
-    assert brakes.offline(facts(), ()) == []
-    assert brakes.resilvering(facts(), has_zfs=True) == []
+    assert safety_checks.offline(facts(), ()) == []
+    assert safety_checks.resilvering(facts(), has_zfs=True) == []
 
 
 def test_a_member_that_is_offline_stops_everything():
     """In the eyes of any host that answers."""
-    said = brakes.offline(facts(OFFLINE), {"NET-001@sigsrv/sigsrvbr0"})
+    result = safety_checks.offline(facts(OFFLINE), {"NET-001@sigsrv/sigsrvbr0"})
 
-    assert "cluster member minisrv is Offline in the eyes of sigsrv" in said
+    assert "cluster member minisrv is Offline in the eyes of sigsrv" in result
 
 
 @pytest.mark.parametrize("status", ["Evacuated", "Restoring"])
 def test_a_member_that_is_away_on_purpose_stops_nothing(status):
     """Somebody took it out of service, and may be mending it."""
-    assert brakes.offline(facts({**OFFLINE, "value": status}), ()) == []
+    assert safety_checks.offline(facts({**OFFLINE, "value": status}), ()) == []
 
 
 def test_a_member_that_is_blocked_stops_everything():
     """Whatever is neither Online nor away on purpose."""
-    assert brakes.offline(facts({**OFFLINE, "value": "Blocked"}), ()) != []
+    assert safety_checks.offline(facts({**OFFLINE, "value": "Blocked"}), ()) != []
 
 
 def test_a_host_that_is_down_stops_everything():
     """Its member may still count as Online for some seconds."""
     down = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route"}}
 
-    assert brakes.offline(facts(down), ()) == ["minisrv can't be reached: no route"]
+    assert safety_checks.offline(facts(down), ()) == ["minisrv can't be reached: no route"]
 
 
 def test_a_daemon_that_is_down_stops_all_but_what_starts_it():
     """The fix of the very fault that makes a member offline is let through."""
     seen = facts(failing("minisrv", "api", "down"), OFFLINE)
 
-    assert brakes.offline(seen, {"NET-001@sigsrv/sigsrvbr0"}) == ["the Incus daemon of minisrv does not answer"]
-    assert brakes.offline(seen, {SERVICE}) == []
+    assert safety_checks.offline(seen, {"NET-001@sigsrv/sigsrvbr0"}) == ["the Incus daemon of minisrv does not answer"]
+    assert safety_checks.offline(seen, {SERVICE}) == []
 
 
 def test_members_that_cannot_be_read_stop_everything():
     """Unknown is no reason to go on."""
     seen = facts(failing("sigsrv", "api", "denied"))
 
-    (said,) = brakes.offline(seen, ())
-    assert said.startswith("whether all members are Online can't be told: ")
+    (result,) = safety_checks.offline(seen, ())
+    assert result.startswith("whether all members are Online can't be told: ")
 
 
 def test_hosts_in_no_cluster_have_no_members():
@@ -82,7 +82,7 @@ def test_hosts_in_no_cluster_have_no_members():
     alone = {"op": "add", "path": "/cluster/server/environment/server_clustered", "value": False}
     down = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route"}}
 
-    assert brakes.offline(facts(alone, down), ()) == []
+    assert safety_checks.offline(facts(alone, down), ()) == []
 
 
 def test_a_pool_that_resilvers_stops_everything():
@@ -90,22 +90,22 @@ def test_a_pool_that_resilvers_stops_everything():
     scan = {"function": "RESILVER", "state": "SCANNING", "start_time": 1, "end_time": 0, "errors": 0, "scrub_pause": 0}
     change = {"op": "replace", "path": "/minisrv/zpools/tank/scan_stats", "value": scan}
 
-    assert brakes.resilvering(facts(change), True) == ["zpool tank of minisrv resilvers: zpool status tank"]
+    assert safety_checks.resilvering(facts(change), True) == ["zpool tank of minisrv resilvers: zpool status tank"]
 
 
 def test_pools_that_cannot_be_read_stop_everything_where_the_site_has_any():
     """A site without ZFS is not asked for it."""
     seen = facts(failing("minisrv", "zpool-json", "denied"))
 
-    (said,) = brakes.resilvering(seen, has_zfs=True)
-    assert said.startswith("whether a pool of minisrv resilvers can't be told: ")
-    assert brakes.resilvering(seen, has_zfs=False) == []
+    (result,) = safety_checks.resilvering(seen, has_zfs=True)
+    assert result.startswith("whether a pool of minisrv resilvers can't be told: ")
+    assert safety_checks.resilvering(seen, has_zfs=False) == []
 
 
 def test_more_objects_than_allowed_are_refused():
     """The reason says how many there would be, and what lets them through."""
-    assert brakes.too_many({1, 2}, 2) == []
-    assert brakes.too_many({1, 2, 3}, 2) == [
+    assert safety_checks.too_many({1, 2}, 2) == []
+    assert safety_checks.too_many({1, 2, 3}, 2) == [
         "3 objects would change and --max is 2: name fewer findings, or say --max 3"
     ]
 
@@ -113,10 +113,10 @@ def test_more_objects_than_allowed_are_refused():
 @pytest.mark.parametrize(("count", "stops"), [(0, False), (2, False), (3, True), (7, True)])
 def test_after_the_third_fix_within_a_day_something_puts_it_back(count, stops):
     """Another fix would hide what does."""
-    said = brakes.comes_back({"NET-001@a/b": count})
+    result = safety_checks.comes_back({"NET-001@a/b": count})
 
-    assert [f"NET-001@a/b was put right {count} times within a day" in line for line in said] == [True] * stops
-    assert all("something puts it back" in line for line in said)
+    assert [f"NET-001@a/b was put right {count} times within a day" in line for line in result] == [True] * stops
+    assert all("something puts it back" in line for line in result)
 
 
 def fix(name: str, **changes: object) -> Fix:
@@ -127,15 +127,15 @@ def fix(name: str, **changes: object) -> Fix:
 
 def test_the_way_in_is_touched_only_by_what_is_armed():
     """A link that the login came over: let through where the host undoes it whatever happens, refused where nothing would."""
-    assert brakes.own_way(fix("attach-vlan"), ["eth0", "v0"], is_armed=True) == []
-    assert brakes.own_way(fix("attach-vlan"), ["eth0", "v0"], is_armed=False) == [
+    assert safety_checks.own_way(fix("attach-vlan"), ["eth0", "v0"], is_armed=True) == []
+    assert safety_checks.own_way(fix("attach-vlan"), ["eth0", "v0"], is_armed=False) == [
         "NET-001@minisrv/br0: this login came over v0, and attach-vlan is not armed over a reboot"
     ]
-    unmarked = brakes.own_way(fix("attach-vlan", disruption="none"), ["br0"], is_armed=False)
+    unmarked = safety_checks.own_way(fix("attach-vlan", disruption="none"), ["br0"], is_armed=False)
     assert "is not marked as one that may cut the network" in unmarked[0]
-    assert brakes.own_way(fix("attach-vlan"), ["eth0"], is_armed=False) == []
+    assert safety_checks.own_way(fix("attach-vlan"), ["eth0"], is_armed=False) == []
 
 
 def test_what_an_instance_calls_its_links_is_not_the_hosts():
     """The eth0 of a container is not that of the host."""
-    assert brakes.own_way(fix("detach-devices", words=("eth0",)), ["eth0"], is_armed=False) == []
+    assert safety_checks.own_way(fix("detach-devices", words=("eth0",)), ["eth0"], is_armed=False) == []
