@@ -364,14 +364,14 @@ def test_nothing_passes_without_what_its_policy_asks_for(policy_id):
 ONLY_IN_A_CLUSTER = {
     ("CLUS-003", ""),
     ("CLUS-004", ""),
-    ("CLUS-005", "a member that misses another one, which is there"),
-    ("CLUS-005", "a member that was offline, and is Online again"),
+    ("CLUS-005", "warning is on a member that missed another one, and the other one is Online"),
+    ("CLUS-005", "member that the warning calls offline is Online again"),
     ("CLUS-006", ""),
     ("HOST-001", ""),  # whose faults are unknown, and no failures
     ("INST-013", "critical, and there is none of that name"),  # each server has its own instances
-    ("NET-004", "not on one member"),
+    ("NET-004", "network is missing on one member"),
     ("POOL-001", "not on one member"),
-    ("NET-006", "it bears the name of a NIC on the other host"),  # the small evidence has the same instances on both
+    ("NET-006", "port has the name of a NIC on the other host"),  # the small evidence has the same instances on both
     ("VOL-001", "a volume that the site names and nobody has"),
     ("VOL-003", "used on another member, where a volume has the same name"),
 }
