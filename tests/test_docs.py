@@ -72,6 +72,7 @@ def test_the_page_of_findings_json_names_each_of_its_keys():
         "docs/decisions.md",
         "docs/policies.md",
         "docs/findings.md",
+        "docs/glossary.md",
         "docs/remediation.md",
         "lab/README.md",
     ],
