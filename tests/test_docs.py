@@ -87,6 +87,22 @@ def test_links_lead_somewhere(name):
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("name", ["docs/decisions.md", "docs/glossary.md"])
+def test_links_to_a_heading_of_the_decisions_lead_to_one(name):
+    """Each anchor is the one that GitHub makes of a heading, and the index has every decision."""
+    page = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    anchors = {
+        level: {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in found}
+        for level in (2, 3)
+        for found in [re.findall(rf"^#{{{level}}} (.*)$", page, re.MULTILINE)]
+    }
+    links = re.findall(r"\]\((?:decisions\.md)?#([^)]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+
+    assert links
+    assert set(links) <= anchors[2] | anchors[3]
+    assert name != "docs/decisions.md" or set(links) >= anchors[3]
+
+
 def test_the_makefile_has_the_targets_that_are_promised():
     """demo, test, check, lab and lab-down are there."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
