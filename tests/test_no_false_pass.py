@@ -370,10 +370,10 @@ ONLY_IN_A_CLUSTER = {
     ("HOST-001", ""),  # whose faults are unknown, and no failures
     ("INST-013", "critical, and there is none of that name"),  # each server has its own instances
     ("NET-004", "network is missing on one member"),
-    ("POOL-001", "not on one member"),
+    ("POOL-001", "pool is missing on one member"),
     ("NET-006", "port has the name of a NIC on the other host"),  # the small evidence has the same instances on both
-    ("VOL-001", "a volume that the site names and nobody has"),
-    ("VOL-003", "used on another member, where a volume has the same name"),
+    ("VOL-001", "volume of the site file does not exist"),
+    ("VOL-003", "instance on another member uses a volume with the same name"),
 }
 
 
