@@ -74,6 +74,9 @@ def test_the_page_of_findings_json_names_each_of_its_keys():
         "docs/findings.md",
         "docs/glossary.md",
         "docs/remediation.md",
+        "docs/usage.md",
+        "docs/evidence.md",
+        "deploy/README.md",
         "lab/README.md",
     ],
 )

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: XHOST-003
-# does: adds a rule to what is loaded of the ACL of incusbr0, on the host alone; the ACL itself does not have it
+# does: adds a rule by hand to the loaded ACL of incusbr0, on the host only; the ACL in Incus does not have it
 
 handle() { on "$1" nft -a list chain inet incus acl.incusbr0 | sed -n 's/.*tcp dport 8080 accept # handle //p'; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: ACL-002
-# does: disables all rules of the ACL mgmt-base; it stays attached
+# does: disables all rules of the ACL mgmt-base; the ACL stays attached
 
 set_rules() { # HOST FROM TO
   local now

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: ACL-004
-# does: adds a rule to the ACL mgmt-base that lets everybody in, in two halves of all addresses
+# does: adds a rule to the ACL mgmt-base that allows all sources, written as two halves of all addresses
 
 RULE=(action=allow state=enabled "source=0.0.0.0/1,128.0.0.0/1")
 

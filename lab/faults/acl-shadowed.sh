@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: ACL-005
-# does: adds a rule to the ACL mgmt-base that rejects all that its own rule allows to the system services
+# does: adds a rule to the ACL mgmt-base that rejects all traffic to the system services that another rule of it allows
 
 RULE=(action=reject state=enabled destination=172.16.0.0/12)
 

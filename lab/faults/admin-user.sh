@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: AUTH-004
-# does: puts the account games into incus-admin on the host
+# does: adds the account games to the group incus-admin on the host
 
 inject() { on "$1" gpasswd -a games incus-admin >/dev/null; }
 heal() { ! is_admin "$1" || on "$1" gpasswd -d games incus-admin >/dev/null; }

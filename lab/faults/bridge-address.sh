@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: NET-007
-# does: takes the address off userbr0 of the host; Incus says nothing
+# does: removes the address of userbr0 on the host; Incus does not report it
 
 holds() { on "$1" ip -o addr show dev userbr0 | grep -qF ' 172.24.0.1/16 '; }
 

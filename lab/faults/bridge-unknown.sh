@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: XHOST-001
-# does: makes a bridge with VLAN 99 on the host, by hand, and not on the other one
+# does: makes a bridge with VLAN 99 by hand, on this host only
 # labs: vm
 
 inject() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: AUTH-002
-# does: lets a client certificate into the trust store that is restricted to nothing; its key is nowhere
+# does: adds an unrestricted client certificate to the trust store; its private key was not kept
 
 inject() { trust_certificate "$1" laptop c02216bfb55f <<'C'
 -----BEGIN CERTIFICATE-----

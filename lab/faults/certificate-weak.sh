@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: AUTH-003
-# does: lets a restricted client certificate with RSA of 2048 bits into the trust store; its key is nowhere
+# does: adds a restricted client certificate with a 2048-bit RSA key to the trust store; its private key was not kept
 
 inject() { trust_certificate "$1" weak-laptop f93d057a748d --restricted --projects restricted <<'C'
 -----BEGIN CERTIFICATE-----

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-013
-# does: stops the critical container svc-a, wherever it is called
+# does: stops the critical container svc-a; either host name does the same
 
 runs() { incus_at "$1" list '^svc-a$' -f csv -c s | grep -q RUNNING; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-006
-# does: mounts a file system of 8 MiB on the host and fills it up
+# does: mounts a file system of 8 MiB on the host and fills it
 
 inject() {
   # shellcheck disable=SC2016 # expanded on the host

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-004
-# does: takes away the host's own firewall; Incus's rules stay
+# does: removes the host's own firewall; the rules of Incus stay
 
 inject() { on "$1" sh -c '! nft list table inet host >/dev/null 2>&1 || nft delete table inet host'; }
 

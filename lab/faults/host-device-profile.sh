@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-005
-# does: hands the host's /dev/zero to the service containers of both hosts, by their profile
+# does: passes the host's /dev/zero to the service containers of both hosts, by their profile
 
 has_device() { incus_at "$1" profile device list svc | grep -qx hostzero; }
 

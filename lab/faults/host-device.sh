@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-005
-# does: hands the host's /dev/zero to its service container, as /dev/hostzero
+# does: passes the host's /dev/zero to its service container, as /dev/hostzero
 
 has_device() { incus_at "$1" config device list "$(service_of "$1")" | grep -qx hostzero; }
 

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shows: HOST-001
-# does: stops the whole virtual machine in its tracks; on minisrv it waits until sigsrv calls it Offline
+# does: pauses the whole virtual machine; for minisrv it waits until sigsrv reports it Offline
 # labs: vm
 
-# sigsrv holds the only vote in the database: without it minisrv can't tell who is Online, so there is nothing to wait for.
+# sigsrv has the only vote in the database. Without sigsrv, minisrv cannot determine who is Online, so there is nothing to wait for.
 inject() {
   qmp "$1" stop >/dev/null
   [ "$1" = sigsrv ] || wait_for 60 "$1 Offline on sigsrv" member_is sigsrv "$1" OFFLINE

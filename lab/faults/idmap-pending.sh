@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-007
-# does: lets the host's container of project restricted run with the id map of all others; it is isolated from its next start on
+# does: runs the host's container in project restricted with the ID map that other containers share; its configuration isolates it from its next start on
 
 TENANT="config --project restricted"
 map_of() { incus_at "$1" config get --project restricted "$(tenant_of "$1")" "volatile.idmap.$2"; }

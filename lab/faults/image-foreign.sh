@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # shows: IMG-002
-# does: imports an image that nobody knows: it has no source
+# does: imports an image of unknown origin: it has no source
 
-FOREIGN=foreign   # its alias, which it gets when it is on both members
+FOREIGN=foreign   # its alias; it gets the alias once it is on both members
 
-# The same file each time, and so the same fingerprint: no date, no owner, no order of the machine's.
+# Makes the same file each time, so the fingerprint is always the same: date, owner and order do not depend on the machine.
 inject() {
   ! has_alias "$1" || return 0
   on "$1" sh -c 'set -e
@@ -18,7 +18,7 @@ inject() {
   on "$1" rm -r /run/foreign
 }
 
-# A member that is busy refuses the image ("Server isn't ready yet"); the other one keeps it all the same, without the alias.
+# A busy member refuses the image ("Server isn't ready yet"). The other member still keeps it, without the alias, so delete it first.
 import_image() {
   heal "$1"
   incus_at "$1" image import /run/foreign/image.tar --alias "$FOREIGN"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shows: IMG-001
-# does: makes the image of the lab six years old, in the cluster's database
+# does: makes the image of the lab six years old, in the database of the cluster
 
-STAMP=$STATE/image-old   # when it really came
+STAMP=$STATE/image-old   # its real dates
 
 inject() {
   [ -e "$STAMP" ] || incus_at "$1" query "/1.0/images/$(image_of_lab)" | jq -r '.uploaded_at, .created_at' >"$STAMP"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-002
-# does: disables the units of Incus on the host: it runs, and would not come back at the next boot
+# does: disables the units of Incus on the host: Incus runs, and would not start at the next boot
 # labs: vm
 
 UNITS="incus.socket incus.service incus-startup.service"

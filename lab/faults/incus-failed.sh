@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-002
-# does: lets incus.service of the host fail at its start, as after a bad update; the containers go on
+# does: makes the start of incus.service fail on the host, as after a bad update; the containers keep running
 # labs: vm
 
 DROPIN=/etc/systemd/system/incus.service.d/broken.conf

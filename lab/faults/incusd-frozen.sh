@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # shows: HOST-002
-# does: stops incusd of the host in its tracks (SIGSTOP): its socket takes connections and never answers
+# does: freezes incusd of the host (SIGSTOP): its socket accepts connections and never answers
 
-# Nothing waits for minisrv to be Offline: that sigsrv still asks it, and waits for an answer, is part of this fault.
+# Does not wait until minisrv is Offline: sigsrv still sends requests to it and waits for answers. That is part of this fault.
 inject() {
   on "$1" kill -STOP "$(incusd_pid "$1")"
   wait_for 10 "the stop of incusd of $1" is_frozen "$1"
 }
 
-# Each thread stops by itself, a moment after the signal.
+# The threads stop one by one, a moment after the signal.
 is_frozen() {
   # shellcheck disable=SC2016 # expanded on the host
   on "$1" sh -c '! grep -h "^State:" /proc/"$1"/task/*/status | grep -qv "T (stopped)"' sh "$(incusd_pid "$1")"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shows: HOST-002, CLUS-001
-# does: kills incusd of the host; its containers go on. On minisrv it waits until sigsrv calls it Offline (20 s)
+# does: kills incusd of the host; its containers keep running. For minisrv it waits until sigsrv reports it Offline (20 s)
 
-# sigsrv holds the only vote in the database: without it minisrv can't tell who is Online, so there is nothing to wait for.
+# sigsrv has the only vote in the database. Without sigsrv, minisrv cannot determine who is Online, so there is nothing to wait for.
 inject() {
   stop_incusd "$1"
   wait_for 10 "the end of incusd of $1" is_gone "$1"

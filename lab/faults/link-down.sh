@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: NET-005
-# does: sets sigsrv0 of the host down; its other end, on the other host, loses its carrier
+# does: sets sigsrv0 of the host down; the other end, on the other host, loses its carrier
 # labs: ns
 
 is_forwarding() { [ "$(on "$1" cat /sys/class/net/sigsrv0/brport/state)" = 3 ]; }   # 3: forwarding

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-010
-# does: makes what the host last fetched of its archive for security 8 days old
+# does: makes the host's last fetched package list of its security archive 8 days old
 
 inject() { fetched "$1" $(($(date +%s) - 8 * 86400)); }
 

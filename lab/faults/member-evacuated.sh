@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: CLUS-004, CLUS-001
-# does: evacuates the host: its instances are stopped where they are, and its bridges are gone
+# does: evacuates the host: its instances stop on the host, and its bridges are gone
 
 inject() {
   member_is "$1" "$1" EVACUATED || incus_at "$1" cluster evacuate "$1" --action=stop --force

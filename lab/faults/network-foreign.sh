@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: NET-004
-# does: makes a managed network that the site does not know; in a cluster it is on both hosts
+# does: makes a managed network that the site file does not have; in a cluster it is on both hosts
 
 exists() { incus_at "$1" network list -f csv | grep -q '^foreign0,bridge,YES,'; }
 

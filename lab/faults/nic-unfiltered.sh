@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-010
-# does: takes the filter of MAC addresses from the host's container of project restricted
+# does: turns off MAC address filtering for the host's container in project restricted
 
 has_own() { incus_at "$1" config device list --project restricted "$(tenant_of "$1")" | grep -qx eth0; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-011
-# does: attaches the host's stopped container to a bridge by the link's name, past Incus
+# does: attaches the host's stopped container to a bridge by the name of the link, not as a managed network of Incus
 
 has_device() { incus_at "$1" config device list "$(stopped_of "$1")" | grep -qx eth1; }
 

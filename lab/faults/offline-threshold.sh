@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # shows: CLUS-003
-# does: lets 40 seconds pass until a silent member counts as offline
+# does: sets the offline threshold to 40 seconds: a silent member counts as offline only after that time
 
 inject() { set_keys "$1" config cluster.offline_threshold=40; }
 
-# The old pace, every 20 s, goes on for two more heartbeats: members are Offline in between.
+# Heartbeats keep the old interval of 20 s for two more rounds. Members are Offline in between, so wait.
 heal() {
   [ -n "$(incus_at "$1" config get cluster.offline_threshold)" ] || return 0
   set_keys "$1" config cluster.offline_threshold=

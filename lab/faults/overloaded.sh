@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # shows: HOST-005
-# does: lays another file over the host's /proc/loadavg: thousands of processes that wait
+# does: mounts another file over the host's /proc/loadavg: it reports thousands of waiting processes
 
-# The load itself is the machine's, of both hosts and of whatever else runs on it.
+# The real load belongs to the machine: both hosts share it with everything else that runs there.
 inject() {
   # shellcheck disable=SC2016 # expanded on the host
   on "$1" sh -c 'grep -q " /proc/loadavg " /proc/mounts || {

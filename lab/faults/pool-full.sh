@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # shows: POOL-003
-# does: fills the pool nvme of the host, a 1 GiB file, up to a small rest
+# does: fills the pool nvme of the host, a 1 GiB file, almost completely
 # labs: ns
 
 POOL=/var/lib/incus/storage-pools/nvme
 
-# fallocate takes the space without writing to it. btrfs gives space back when it next commits, half a minute later, or at a sync.
+# fallocate takes the space without writing to it. btrfs frees space at its next commit, half a minute later, or at a sync.
 inject() { on "$1" sh -c "[ -e $POOL/ballast ] || fallocate -l 850M $POOL/ballast"; }
 
 heal() {

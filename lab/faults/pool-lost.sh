@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: POOL-001
-# does: takes the disk of the pool iso away from the host, and starts its daemon anew: the pool is Unavailable there
+# does: takes the disk of the pool iso away from the host and restarts its daemon: the pool is Unavailable there
 # labs: vm
 
 DRIVER=/sys/bus/virtio/drivers/virtio_blk

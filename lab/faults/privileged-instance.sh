@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-001
-# does: makes the host's service container privileged and restarts it, so that it really runs so
+# does: makes the host's service container privileged and restarts it, so it runs privileged
 
 inject() {
   set_keys "$1" "config $(service_of "$1")" security.privileged=true

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-001
-# does: lets the host's service container run privileged although its configuration no longer says so
+# does: runs the host's service container privileged, although its configuration no longer says so
 
 inject() {
   local instance

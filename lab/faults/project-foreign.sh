@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: PROJ-008
-# does: makes a restricted project guest, which the site does not know
+# does: makes a restricted project guest that the site file does not have
 
 exists() { incus_at "$1" project list -f csv -c n | grep -q '^guest\( (current)\)\?$'; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: PROJ-003
-# does: allows nesting, GPUs and every path of the host in the empty project user-bob
+# does: allows nesting, GPUs and every host path in the empty project user-bob
 
 inject() {
   set_keys "$1" "project user-bob" \

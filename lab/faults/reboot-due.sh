@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-010
-# does: installs, by name only, a newer kernel of the kind that the host runs
+# does: installs, by name only, a newer kernel of the host's kind
 
 inject() { on "$1" touch "/boot/$(newer "$1")"; }
 

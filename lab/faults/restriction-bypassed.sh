@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: PROJ-007
-# does: gives alice1 a key that its project forbids, while that is not restricted for a moment
+# does: sets a key on alice1 that its project forbids, by turning the restriction of the project off for a moment
 
 inject() {
   local project=user-alice instance=alice1

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-006
-# does: fills the root file system of the host up to a small rest, which its daemons need
+# does: fills the root file system of the host, except for a small rest that its daemons need
 # labs: vm
 
 inject() {

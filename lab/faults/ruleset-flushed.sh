@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # shows: ACL-007, HOST-004
-# does: empties the firewall of the host, as a restart of nftables.service does: the rules of Incus go with it
+# does: flushes the firewall of the host, as a restart of nftables.service does: the rules of Incus are gone too
 
 inject() { on "$1" nft flush ruleset; }
 
-# A change of a network makes all of its rules anew, on every member; one of a user.* key does not.
+# A change of a network makes Incus write all its rules again, on every member. A change of a user.* key does not.
 heal() {
   local bridge
   for bridge in sigsrvbr0 incusbr0 userbr0; do

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: POOL-005
-# does: makes the pool iso of the host anew with the clock set back by 40 days, with all that is in it; no scrub ever ran on it
+# does: makes the pool iso of the host new, with its contents, with the clock set back by 40 days; it was never scrubbed
 # labs: vm
 
 # shellcheck disable=SC2016 # expanded on the host
@@ -10,7 +10,7 @@ inject() {
     zfs snapshot -r iso@moved
     zfs send -R iso@moved >"$work/stream"
     zpool destroy -f iso
-    until zpool create -f -m none iso /dev/disk/by-id/virtio-iso; do # it writes the partitions anew, and udev takes their links away for a moment
+    until zpool create -f -m none iso /dev/disk/by-id/virtio-iso; do # it rewrites the partitions, and udev removes their links for a moment
       [ "$((tries += 1))" -lt 5 ] || exit 1
       udevadm settle
     done

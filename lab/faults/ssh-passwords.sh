@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-009
-# does: lets sshd of the host take passwords, from root too
+# does: makes sshd of the host accept passwords, also for root
 
 CONFIG=/etc/ssh/sshd_config.d/50-lab.conf
 

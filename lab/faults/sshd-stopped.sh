@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-001
-# does: kills the sshd that listens on the host; sessions that are open stay
+# does: kills the listening sshd of the host; open sessions stay
 
 inject() {
   stop_sshd "$1"

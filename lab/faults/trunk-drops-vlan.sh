@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: XHOST-004
-# does: lets no frame of VLAN 20 pass on the trunk of the host, as a switch without that VLAN; nothing else of the host changes
+# does: drops all frames of VLAN 20 on the trunk of the host, like a switch without that VLAN; nothing else on the host changes
 # labs: vm
 
 inject() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: HOST-010
-# does: puts a newer version of an installed package into the host's archive for security
+# does: adds a newer version of an installed package to the host's security archive
 
 inject() { fetched "$1" 1.1; }
 

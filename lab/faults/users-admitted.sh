@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: ACL-006
-# does: takes away the rule that keeps users from each other; the default for egress admits them
+# does: removes the rule that isolates users from each other; the default for egress then allows the traffic
 
 RULE=(action=reject state=enabled "destination=172.24.0.0/16,fe80::/10")
 

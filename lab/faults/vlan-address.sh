@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: NET-003
-# does: gives incus0 of the host an address of its own; Incus would refuse it as a port at its next start
+# does: adds an address to incus0 of the host; Incus would refuse it as a port at its next start
 
 LEAKED=198.51.100.7/24
 

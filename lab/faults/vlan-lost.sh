@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: NET-008, NET-001
-# does: attaches incus0 of the host by hand, not in Incus's configuration, and reboots the host: it is gone
+# does: attaches incus0 of the host by hand, not in the configuration of Incus, and reboots the host: the port is gone
 # labs: vm
 
 named() { incus_at "$1" network get --target "$1" incusbr0 bridge.external_interfaces; }
@@ -8,7 +8,7 @@ named() { incus_at "$1" network get --target "$1" incusbr0 bridge.external_inter
 inject() {
   [ -n "$(named "$1")" ] || return 0
   incus_at "$1" network unset --target "$1" incusbr0 bridge.external_interfaces
-  move_port "$1" incus0 incusbr0   # unsetting takes it out
+  move_port "$1" incus0 incusbr0   # unsetting the key detached it
   reboot_host "$1"
   [ -z "$(master_of "$1" incus0)" ]
 }

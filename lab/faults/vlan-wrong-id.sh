@@ -3,7 +3,7 @@
 # does: makes sigsrv0 of the host carry VLAN 21 instead of 20
 # labs: vm
 
-make_vlan() { # HOST ID: the id of a VLAN interface can't be changed
+make_vlan() { # HOST ID: makes a new interface, because the ID of a VLAN interface cannot be changed
   [ "$(on "$1" ip -j -d link show sigsrv0 | jq '.[0].linkinfo.info_data.id')" != "$2" ] || return 0
   on "$1" ip link delete sigsrv0
   on "$1" ip link add link eth1 name sigsrv0 type vlan id "$2"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: PROJ-006, PROJ-002
-# does: lets the project user-bob use the volumes of project default, and attaches data to its profile, which capped has already
+# does: lets the project user-bob use the volumes of project default, and attaches data, which capped uses, to its profile
 
 has_data() { incus_at "$1" profile device list default --project user-bob | grep -qx data; }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: VOL-004
-# does: takes the size from the volume alice-home of the project user-alice
+# does: unsets the size of the volume alice-home of the project user-alice
 
 size() { incus_at "$1" storage volume get hdd alice-home size --project user-alice; }
 

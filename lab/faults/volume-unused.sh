@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: VOL-003
-# does: makes a volume that nothing uses, and lets Incus believe that it is a month old
+# does: makes a volume that nothing uses and dates it one month back in the database of Incus
 
 exists() { incus_at "$1" storage volume list hdd -f csv -c n | grep -qx lost; }
 

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # shows: CLUS-005
-# does: puts a warning of the host into the cluster's database: a network could not be set up
+# does: adds a warning about the host to the database of the cluster: a network could not be set up
 
 WARNING=5fa00000-0000-4000-8000-000000000005   # its uuid
 
-# What makes Incus warn of itself either is a fault of another policy or depends on the machine's kernel.
+# Writes to the database: a real cause of a warning would either fail another policy or depend on the kernel of the machine.
 inject() {
   has_warning "$1" || incus_at "$1" admin sql global "INSERT INTO warnings
     (node_id, entity_type_code, entity_id, uuid, type_code, status, first_seen_date, last_seen_date, updated_date, last_message, count)

@@ -5,7 +5,7 @@
 
 inject() { on "$1" zpool offline hdd virtio-hdd-b; }
 
-# A resilver is no scrub: the pool would count as not scrubbed.
+# A resilver is not a scrub: without a scrub the pool would count as not scrubbed.
 heal() {
   on "$1" zpool online hdd virtio-hdd-b
   on "$1" zpool wait -t resilver hdd

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shows: POOL-004
-# does: overwrites a file's blocks on the one disk of the pool iso of the host: a permanent error, and the pool is ONLINE
+# does: overwrites blocks of a file on the only disk of the pool iso of the host: a permanent error, and the pool is ONLINE
 # labs: vm
 
-# Offsets of blocks are counted from behind the labels, 4 MiB from the begin of the partition. Source: zdb(8).
+# Block offsets count from the end of the front labels, 4 MiB after the start of the partition. Source: zdb(8).
 inject() {
   # shellcheck disable=SC2016 # expanded on the host
   on "$1" sh -c 'zfs list iso/damaged >/dev/null 2>&1 || {
@@ -16,7 +16,7 @@ inject() {
   on "$1" zpool status iso | grep -q '^errors: 1 data error'
 }
 
-# The list of damaged files is kept for one scrub more.
+# ZFS keeps the list of damaged files for one more scrub, so scrub twice.
 heal() {
   on "$1" sh -c '! zfs list iso/damaged >/dev/null 2>&1 || zfs destroy iso/damaged
     zpool clear iso; zpool scrub -w iso; zpool scrub -w iso'

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: POOL-003
-# does: fills the pool iso of the host, 512 MiB, to more than nine tenths
+# does: fills the pool iso of the host, 512 MiB, to more than 90 %
 # labs: vm
 
 inject() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# clients: the files with which ssh and sigsrv find the hosts, in $CLIENTS. Written by up, removed by down, not in git.
+# clients: writes the files that ssh and sigsrv need to reach the hosts, in $CLIENTS. `up` writes them, `down` removes them. Not in git.
 
 CLIENT_FILES=(ssh_config ssh_config.noaccess ssh_config.audit known_hosts site.yaml)
 
@@ -36,12 +36,12 @@ write_clients() {
   ssh_config_for noaccess | replace ssh_config.noaccess
   ssh_config_for audit | replace ssh_config.audit
   schema=$(realpath --relative-to="$CLIENTS" "$LAB/../policies/schema/site.schema.json")
-  # Incus names an image by the SHA-256 of its file, which is made anew each time.
+  # Incus names an image by the SHA-256 of its file. Each lab makes a new file.
   sed -e "s|schema=.*|schema=$schema|" -e "s/BUSYBOX/$(sha256sum <"$STATE/busybox.tar.gz" | cut -c 1-12)/" \
     "$LAB/$KIND/site.template.yaml" | replace site.yaml
 }
 
-# A file that says the same already is left alone.
+# Writes the file only if its content changes.
 replace() { # NAME, content on stdin
   local content
   content=$(cat; echo .)

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # shellcheck source-path=SCRIPTDIR
-# common: names, paths and the few verbs that lab, fault and the rest of lib/ share, whichever lab it is.
-# There are two: in namespaces (ns/) and in virtual machines (vm/). Each has a driver.sh with the same functions: on, spawn, start_sshd,
-# start_incusd and so on. `choose_lab` reads one of them.
-# shellcheck disable=SC2034 # most of these names are for the files that source this one
+# common: the names, paths and functions that lab, fault and the rest of lib/ share, for both labs.
+# The lab in namespaces is in ns/, the lab in virtual machines in vm/. Each has a driver.sh with the same functions: on, spawn,
+# start_sshd, start_incusd and so on. `choose_lab` sources one of them.
+# shellcheck disable=SC2034 # the files that source this one use these names
 
-if [ "$(uname -s)" != Linux ]; then   # before anything that an old bash can't read
-  printf '%s: error: the lab needs Linux: its hosts are made of namespaces\n' "${0##*/}" >&2
+if [ "$(uname -s)" != Linux ]; then   # first, because an old bash cannot parse the rest
+  printf '%s: error: the lab needs Linux: its hosts run in namespaces\n' "${0##*/}" >&2
   printf '%s: hint: run it in a Debian 12 virtual machine\n' "${0##*/}" >&2
   exit 3
 fi
@@ -17,7 +17,7 @@ HOSTS=(sigsrv minisrv)
 # bridge, its address, its VLAN interface
 BRIDGES=("sigsrvbr0 172.20.0.1/16 sigsrv0" "incusbr0 172.16.0.1/16 incus0" "userbr0 172.24.0.1/16 user0")
 BACKUPS=/home/backups            # a folder on sigsrv; the site templates name it too
-PROGRAM=${PROGRAM:-lab}             # whose name stands before a message
+PROGRAM=${PROGRAM:-lab}             # the program's name in messages
 
 # fail STATUS ERROR [HINT]
 fail() {
@@ -29,7 +29,7 @@ fail() {
 say() { printf '%s: %5.1f s  %s\n' "$PROGRAM" "$((10#${EPOCHREALTIME//[!0-9]/} / 100000 - STARTED))e-1" "$*"; }
 STARTED=$((10#${EPOCHREALTIME//[!0-9]/} / 100000))
 
-# choose_lab ns|vm: read its driver. Where neither was said, the one that is up: --lab=NAME is needed where both are.
+# choose_lab [ns|vm]: sources the driver. Default: the lab that is up. If both are up, --lab=NAME is needed.
 choose_lab() {
   case $1 in
     ns | vm) KIND=$1 ;;
@@ -43,13 +43,13 @@ choose_lab() {
 only_lab_that_is_up() {
   local kind up=()
   for kind in ns vm; do
-    # shellcheck source=/dev/null # in a shell of its own: nothing of it stays
+    # shellcheck source=/dev/null # in a subshell, so its variables do not stay
     if (. "$LAB/$kind/driver.sh"; is_up); then up+=("$kind"); fi
   done
   case ${#up[@]} in
-    0) echo ns ;;   # whoever needs it says that it is not up
+    0) echo ns ;;   # a command that needs the lab reports that it is not up
     1) echo "${up[0]}" ;;
-    *) fail 2 "two labs are up: which one?" "--lab=ns (namespaces) or --lab=vm (virtual machines)" ;;
+    *) fail 2 "both labs are up: choose one" "--lab=ns (namespaces) or --lab=vm (virtual machines)" ;;
   esac
 }
 
@@ -67,7 +67,7 @@ need_root() {
 
 need_up() { is_up || fail 3 "the lab is not up" "$LAB/lab${OPTION:+ $OPTION} up"; }
 
-# A pid alone may be somebody else's after a reboot; with its start time it can't be.
+# After a reboot another process may have the same pid. The start time tells them apart.
 start_time() { # PID
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -77,7 +77,7 @@ start_time() { # PID
   echo "${20}"
 }
 
-host_pid() { # HOST: the pid of its first process (ns) or of its machine (vm), as seen from outside; fails when there is none
+host_pid() { # HOST: prints the pid, outside, of its first process (ns) or of its machine (vm); fails if there is none
   local pid started
   read -r pid started 2>/dev/null <"$STATE/$1/$PID_FILE" || return 1
   [ "$(start_time "$pid")" = "$started" ] || return 1
@@ -90,13 +90,13 @@ is_up() {
   for host in "${HOSTS[@]}"; do host_pid "$host" >/dev/null || return 1; done
 }
 
-# Only one command changes the lab at a time. What outlives the command must not keep the lock, nor whatever else the
-# caller had open: a lock of its own, say, would never be free again.
+# Only one command changes the lab at a time. A process that outlives the command must not keep the lock, or other files that
+# the caller has open: a lock of the caller, for example, would never be free again.
 let_go() {
   local fd
   for fd in /proc/"$BASHPID"/fd/*; do
     fd=${fd##*/}
-    [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"   # 255: bash's own, which reads this script
+    [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"   # 255: bash reads this script from it
   done
 }
 
@@ -108,10 +108,10 @@ take_lock() {
   flock -w "$PATIENCE" "$LOCK_FD" || fail 3 "another lab or fault command still runs after $PATIENCE s" "fuser -v $LOCK"
 }
 
-# The folder is deleted by `down`: never take one that holds anything else.
+# `down` deletes the folder: never take one that has other files.
 claim_state() {
   [ ! -e "$STATE" ] || [ -e "$STATE/$MARK" ] || [ -z "$(ls -A "$STATE" 2>&1)" ] ||
-    fail 3 "$STATE is not empty and not the lab's" "$STATE_VARIABLE=$STATE_DEFAULT $0${OPTION:+ $OPTION} up"
+    fail 3 "$STATE is not empty and does not belong to the lab" "$STATE_VARIABLE=$STATE_DEFAULT $0${OPTION:+ $OPTION} up"
   mkdir -p "$STATE"
   : >"$STATE/$MARK"
 }
@@ -123,17 +123,17 @@ missing_packages() {
   done
 }
 
-# wait_for SECONDS WHAT CMD...: until the command succeeds
+# wait_for SECONDS WHAT CMD...: waits until the command succeeds
 wait_for() {
   local limit=$((SECONDS + $1 * SLOWNESS)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$limit" ] || { echo "$PROGRAM: error: waited in vain: $what" >&2; return 1; }
+    [ "$SECONDS" -lt "$limit" ] || { echo "$PROGRAM: error: timed out waiting for $what" >&2; return 1; }
     sleep 0.1
   done
 }
 
-# The daemon itself: its helpers (forkproxy, the monitors of the containers) bear the same name.
+# The pid of the daemon itself: its helpers (forkproxy, the monitors of the containers) have the same name.
 incusd_pid() {
   # shellcheck disable=SC2016 # expanded on the host
   on "$1" sh -c 'for pid in $(pidof incusd); do
@@ -144,9 +144,9 @@ incusd_runs() { incusd_pid "$1" >/dev/null; }
 
 wait_ready() { on "$1" "$INCUSD" waitready --timeout $((60 * SLOWNESS)); }
 
-# What a fresh daemon warns of (AppArmor, hugetlb, virtual machines) is the kernel's, not the lab's: with it, the
-# same lab would be told differently before and after a restart.
-# One by one: `warning delete --all` of 6.0.4 asks for a name, prints its help and ends with 0.
+# A fresh daemon warns about the kernel (AppArmor, hugetlb, virtual machines), not about the lab. With these warnings a scan
+# of the same lab would differ before and after a restart.
+# Deletes one by one: `warning delete --all` of 6.0.4 asks for a name, prints its help and ends with 0.
 forget_warnings() {
   local id
   on "$1" incus warning list -f csv -c u </dev/null | while read -r id; do

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# contents: the cluster and what is in it. Compliant on purpose, so that each fault stands out.
+# contents: makes the cluster and its contents. They are compliant on purpose, so each fault stands out.
 
 PROJECT_KEYS=(-c features.images=false -c restricted=true -c restricted.networks.access=userbr0
   -c limits.instances=5 -c limits.cpu=8 -c limits.memory=1GiB -c limits.processes=2000)
 
-# All changes go through sigsrv; the daemons tell each other. Without stdin: several incus commands read it.
+# All changes go to sigsrv; the daemons notify each other. No stdin: several incus commands would read it.
 ask() { on sigsrv incus -q "$@" </dev/null; }
-ask_with() { on sigsrv incus -q "$@"; }   # the same, and the document comes on stdin
+ask_with() { on sigsrv incus -q "$@"; }   # the same, with a document on stdin
 
 form_cluster() {
   local token
@@ -16,7 +16,7 @@ cluster: {server_name: sigsrv, enabled: true}
 Y
   ask config set core.remote_token_expiry=15M images.auto_update_interval=0
   token=$(ask cluster add minisrv | tail -1)
-  on minisrv incus config set "core.https_address=${LISTEN[minisrv]}" </dev/null   # else joining takes the cluster's address for it
+  on minisrv incus config set "core.https_address=${LISTEN[minisrv]}" </dev/null   # otherwise joining sets it to the cluster's address
   on minisrv incus admin init --preseed <<Y
 cluster: {enabled: true, server_name: minisrv, server_address: "$(member_address minisrv)", cluster_token: "$token"}
 Y
@@ -112,7 +112,7 @@ devices:
 Y
   for project in restricted user-alice user-bob; do
     ask project create "$project" "${PROJECT_KEYS[@]}"
-    [ "$project" != user-bob ] || continue   # stays as it was made, profile included: features switch only in an empty project
+    [ "$project" != user-bob ] || continue   # stays empty, profile included: features can change only in an empty project
     ask_with profile edit default --project "$project" <<'Y'
 description: instances of users
 config: {limits.cpu: "1", limits.memory: 128MiB, limits.processes: "200", security.idmap.isolated: "true", security.guestapi: "false"}
@@ -151,7 +151,7 @@ launch_instances() { # HOST
   esac
 }
 
-# The critical instance and the protected volume of the site: scheduled snapshots, one of each, and one backup of each.
+# For the critical instance and the protected volume of the site: a snapshot schedule, one snapshot and one backup each.
 keep_data() {
   local schedule=(snapshots.schedule=@daily snapshots.expiry=2w)
   ask config set svc-a boot.autostart=true security.protection.delete=true "${schedule[@]}"
@@ -169,7 +169,7 @@ back_up() {
   ask storage volume export nvme data "$BACKUPS/data-lab.tar.gz"
 }
 
-# Every running instance has its lease: nothing of the lab is still on its way when `up` ends.
+# Every running instance has its lease: nothing changes any more after `up` ends.
 all_have_leases() {
   ! ask list --all-projects -f csv -c s4n | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'
 }

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# fault: what the files in faults/ share. Each of them defines inject and heal; both get the host as $1,
-# may run twice, and return when the change is really there or really gone.
+# fault: the functions that the files in faults/ share. Each of these files defines inject and heal. Both get the host as $1,
+# may run twice, and return when the change is really made or really gone.
 
-# A header line of a fault: header FILE shows|does
+# header FILE shows|does|labs: prints a header line of a fault
 header() { sed -n "s/^# $2: //p" "$1"; }
 
 incus_at() { # HOST ARGUMENT...
@@ -15,9 +15,9 @@ service_of() { case $1 in sigsrv) echo svc-a ;; minisrv) echo svc-b ;; esac; }
 tenant_of() { case $1 in sigsrv) echo tenant2 ;; minisrv) echo tenant1 ;; esac; }   # of project restricted
 stopped_of() { case $1 in sigsrv) echo stopped-a ;; minisrv) echo stopped-b ;; esac; }
 
-# set_keys HOST "KIND NAME" KEY=VALUE..., where KIND is config, network, project or profile; `KEY=` unsets.
-# Looks first and writes only what differs, in one request: unsetting what is unset is an error to incus. An instance's key is
-# really unset: with `KEY=` Incus takes what a profile gives for empty until the next start, and shows it all the same.
+# set_keys HOST "KIND NAME" KEY=VALUE...: KIND is config, network, project or profile; `KEY=` unsets.
+# Reads first and writes only keys that differ, in one request: Incus rejects unsetting an unset key. For an instance it runs `unset`:
+# with `KEY=` Incus treats a profile's value as empty until the next start, although it still shows the value.
 set_keys() {
   local host=$1 pair now changes=() kind
   read -ra kind <<<"$2"
@@ -34,12 +34,12 @@ set_keys() {
   [ ${#changes[@]} = 0 ] || incus_at "$host" "${kind[0]}" set "${kind[@]:1}" "${changes[@]}"
 }
 
-# Whether a container runs with the id map of a privileged one, whatever its configuration says by now
+# Whether a container runs with the ID map of a privileged one, even if its configuration has changed since
 runs_privileged() { # HOST INSTANCE
   [ "$(incus_at "$1" config get "$2" volatile.idmap.current)" = "[]" ]
 }
 
-restart_as() { # HOST INSTANCE privileged|unprivileged: sets nothing, restarts only where it runs as the other
+restart_as() { # HOST INSTANCE privileged|unprivileged: changes no key; restarts the instance only if it runs as the other
   local now=unprivileged
   ! runs_privileged "$1" "$2" || now=privileged
   [ "$now" != "$3" ] || return 0
@@ -50,7 +50,7 @@ restart_as() { # HOST INSTANCE privileged|unprivileged: sets nothing, restarts o
 # HOST INSTANCE [PROJECT]
 has_lease() { incus_at "$1" list --project "${3:-default}" "^$2\$" -f csv -c s4 | grep -q '^RUNNING,172\.'; }
 
-master_of() { # HOST LINK: the bridge that the link is a port of, or nothing
+master_of() { # HOST LINK: prints the bridge of the port; nothing if the link is no port
   on "$1" ip -j link show "$2" | jq -r '.[0].master // empty'
 }
 
@@ -61,10 +61,10 @@ move_port() { # HOST LINK [BRIDGE]
 
 member_is() { [ "$(members_as_seen "$1" | grep "^$2,")" = "$2,$3" ]; }   # SEEN-FROM MEMBER STATUS
 
-# The fingerprint of the image that the lab's instances are made of
+# The fingerprint of the image of the lab's instances
 image_of_lab() { sha256sum <"$STATE/busybox.tar.gz" | cut -d' ' -f1; }
 
-# trust_certificate HOST NAME FINGERPRINT [OPTION...]: add a client certificate, which comes as PEM on stdin
+# trust_certificate HOST NAME FINGERPRINT [OPTION...]: adds a client certificate; stdin has its PEM
 trust_certificate() {
   local host=$1 name=$2 fingerprint=$3
   shift 3
@@ -76,9 +76,9 @@ trust_certificate() {
 distrust_certificate() { ! trusts "$1" "$2" || incus_at "$1" config trust remove "$2"; } # HOST FINGERPRINT
 trusts() { incus_at "$1" config trust list -f csv -c f | grep -q "^$2"; }               # HOST FINGERPRINT
 
-# With virtual machines only (vm/): what namespaces have none of.
+# The rest is for virtual machines only (vm/).
 
-# reboot_host HOST: a clean one, until all that ran before runs again
+# reboot_host HOST: reboots cleanly and waits until everything runs again
 reboot_host() {
   local id
   id=$(on "$1" cat /proc/sys/kernel/random/boot_id </dev/null)
@@ -92,11 +92,11 @@ is_booted_anew() { # HOST BOOT-ID
   now=$("$LAB/vm/qemu" exec "$STATE/$1/agent" cat /proc/sys/kernel/random/boot_id </dev/null 2>/dev/null) && [ "$now" != "$2" ]
 }
 
-# is_well_again HOST: after a start or a pause: all members and all containers are back, and nothing that was said meanwhile is left
+# is_well_again HOST: after a start or a pause, waits until all members and containers are back, and deletes logs and warnings since then
 is_well_again() {
   local host
   set_clocks
-  wait_for 30 "a clock of $1 that is kept" clock_is_kept "$1"
+  wait_for 30 "a synchronized clock on $1" clock_is_kept "$1"
   wait_for 60 "the start of $1" on "$1" systemctl --quiet is-active multi-user.target incus.service
   wait_ready "$1"
   for host in "${HOSTS[@]}"; do wait_for 90 "both members Online on $host" sees_all_online "$host"; done
@@ -105,8 +105,8 @@ is_well_again() {
   forget_warnings "$1"
 }
 
-# forty_days_ago HOST SCRIPT: runs it with the clock of the host set back. A moment is enough, and the daemon stands still in it: to the other
-# members a clock so wrong would be a fault of its own.
+# forty_days_ago HOST SCRIPT: runs the script with the clock of the host set back, for a moment. The daemon is stopped meanwhile: for the other
+# member such a wrong clock would be a fault of its own.
 forty_days_ago() {
   local pid
   pid=$(incusd_pid "$1")
@@ -126,5 +126,5 @@ forty_days_ago() {
 
 all_have_leases_at() { ! incus_at "$1" list --all-projects -f csv -c s4 | grep -v '^STOPPED,' | grep -qv '^RUNNING,172\.'; } # HOST
 
-# What a daemon told of a fault that is gone. A failed unit is not forgotten: that is for who healed it to show.
+# Deletes the log entries about a fault that is gone. It does not reset a failed unit: the heal function of that fault must do it.
 forget_log() { on "$1" journalctl --quiet --rotate --vacuum-time=1s </dev/null; } # HOST

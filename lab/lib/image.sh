@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# image: a container image of one static busybox; its init brings up the interfaces and serves port 80.
+# image: builds a container image from one static busybox. Its init brings the interfaces up and serves port 80.
 
 build_image() { # FILE
   local tree=$STATE/image

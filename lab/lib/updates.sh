@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# updates: what a host knows of updates is its own: two package archives, one of them for security, one installed package that both
-# have, one kernel. The archives are of the host's own release, whatever their files are called. Nothing of it can be fetched or
-# installed. So a scan finds the same on each machine, and faults can change it.
+# updates: gives each host its own update data: two package archives, one of them for security, one installed package that both
+# have, one kernel. The archives have the host's own release, although their file names say bookworm. No package can be fetched or
+# installed. So a scan has the same result on each machine, and faults can change it.
 
-# shellcheck disable=SC2034 # for the faults
+# shellcheck disable=SC2034 # the faults use these names
 LISTS=/var/lib/apt/lists   # on the host
 SECURITY=security.lab.invalid_debian-security_dists_bookworm-security
 STABLE=deb.lab.invalid_debian_dists_bookworm
 
-write_updates() { # HOST: its state folder is the working directory of its pid 1, which mounts these
+write_updates() { # HOST: pid 1 mounts these folders; its working directory is the state folder
   local dir=$STATE/$1
   mkdir -p "$dir"/apt/lists/{partial,auxfiles} "$dir/boot"
   stanza sigsrv-lab-tool 1.0 "Status: install ok installed" >"$dir/apt/status"
@@ -16,10 +16,10 @@ write_updates() { # HOST: its state folder is the working directory of its pid 1
   stanza sigsrv-lab-tool 1.0 >"$dir/apt/lists/${STABLE}_main_binary-amd64_Packages"
   release Debian-Security stable-security "$CODENAME-security" "$(date +%s)" >"$dir/apt/lists/${SECURITY}_InRelease"
   stanza sigsrv-lab-tool 1.0 >"$dir/apt/lists/${SECURITY}_main_binary-amd64_Packages"
-  : >"$dir/boot/vmlinuz-$(uname -r)"   # a name is all that a scan looks at
+  : >"$dir/boot/vmlinuz-$(uname -r)"   # a scan reads only the name
 }
 
-release() { # LABEL SUITE CODENAME SECONDS: the release file of an archive that was made then
+release() { # LABEL SUITE CODENAME SECONDS: prints the release file of an archive made at that time
   cat <<R
 Origin: Debian
 Label: $1

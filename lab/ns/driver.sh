@@ -1,28 +1,28 @@
 # shellcheck shell=bash
-# ns/driver: a host is one pid 1 with namespaces of its own; everything else is reached through that pid.
-# shellcheck disable=SC2034 # most of these names are for the files that source this one
+# ns/driver: the driver of the lab in namespaces. A host is one pid 1 with its own namespaces; all else is reached through that pid.
+# shellcheck disable=SC2034 # the files that source this one use these names
 
 STATE_VARIABLE=SIGSRV_LAB_DIR
 STATE_DEFAULT=/var/tmp/sigsrv-lab
 STATE=$(realpath -m -- "${SIGSRV_LAB_DIR:-$STATE_DEFAULT}")
-NAME=${STATE##*/}                # of its lock and cgroups
+NAME=${STATE##*/}                # for its lock and cgroups
 LOCK=/run/lock/$NAME.lock
-PATIENCE=120                     # seconds until a command gives up waiting for another one
-SLOWNESS=1                       # how much slower than a machine of its own: all time limits are that much longer
-PID_FILE=pid1                   # in the folder of a host: a pid, and when it started
-MARK=made-by-sigsrv-lab           # a file in $STATE: only what bears it is ever deleted
+PATIENCE=120                     # seconds that a command waits for another one
+SLOWNESS=1                       # factor for all timeouts: 1 for real hardware
+PID_FILE=pid1                   # in the folder of a host: a pid and its start time
+MARK=made-by-sigsrv-lab           # a file in $STATE: the lab deletes only folders that have it
 NEEDS_ROOT="it makes namespaces, links and loop devices"
 OPTION=
-CLIENTS=$(realpath -m -- "${SIGSRV_LAB_FILES:-$LAB}")   # where ssh_config, site.yaml and so on are written
-CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)   # the hosts' release is the machine's
+CLIENTS=$(realpath -m -- "${SIGSRV_LAB_FILES:-$LAB}")   # folder for ssh_config, site.yaml and so on
+CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)   # the hosts have the release of the machine
 SUBNET=10.213.7
-UPLINK=siglab0                   # bridge outside; each host hangs on it with a veth pair
+UPLINK=siglab0                   # the bridge outside; a veth pair connects each host to it
 declare -gA ADDRESS=([sigsrv]=$SUBNET.1 [minisrv]=$SUBNET.2)
 declare -gA LISTEN=([sigsrv]=$SUBNET.1:8443 [minisrv]=$SUBNET.2:8443)   # core.https_address
 POOL_OPTIONS=("nvme btrfs size=1GiB" "hdd dir" "iso dir")
 
-server_config() { echo "{core.https_address: \"${LISTEN[$1]}\"}"; }   # HOST: what the preseed sets on a member
-member_address() { echo "${ADDRESS[$1]}:8443"; }                      # HOST: where the other members find it
+server_config() { echo "{core.https_address: \"${LISTEN[$1]}\"}"; }   # HOST: the configuration of a member in the preseed
+member_address() { echo "${ADDRESS[$1]}:8443"; }                      # HOST: its address for the other members
 
 ssh_address() { echo "  HostName ${ADDRESS[$1]}"; }   # HOST: for ssh_config
 known_as() { echo "$1,${ADDRESS[$1]}"; }              # HOST: for known_hosts
@@ -32,7 +32,7 @@ describe_host() { # HOST: a line for `status`
   echo "$1: pid $(host_pid "$1"), ${ADDRESS[$1]}, sshd $(state_of sshd_runs "$1"), incusd $(state_of incusd_runs "$1")"
 }
 
-# on HOST CMD...: run a command on a host, with the environment of a login rather than the caller's
+# on HOST CMD...: runs a command on a host, with the environment of a login instead of the caller's
 on() {
   local pid
   pid=$(host_pid "$1") || { echo "$PROGRAM: error: $1 is not up" >&2; return 3; }
@@ -41,14 +41,14 @@ on() {
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
-# spawn HOST CMD...: start a daemon on a host, inside the host's cgroups and without our lock
+# spawn HOST CMD...: starts a daemon on a host, inside the host's cgroups and without our lock
 spawn() {
   local host=$1 dir
   shift
   (
     let_go
     while read -r dir; do
-      [ ! -d "$dir/init.scope" ] || dir=$dir/init.scope   # cgroup v2: only leaves hold processes
+      [ ! -d "$dir/init.scope" ] || dir=$dir/init.scope   # cgroup v2: only leaf cgroups may have processes
       echo "$BASHPID" >"$dir/cgroup.procs" || true
     done <"$STATE/$host/cgroups"
     # shellcheck disable=SC2016 # expanded on the host
@@ -67,7 +67,7 @@ start_sshd() {
 # shellcheck disable=SC2016 # expanded on the host
 stop_sshd() { ! sshd_runs "$1" 2>/dev/null || on "$1" sh -c 'kill "$(cat /run/sshd.pid)"'; }
 
-# sshd starts itself anew under its pid; the sessions go on.
+# sshd restarts itself with the same pid; open sessions continue.
 reload_sshd() { # HOST
   # shellcheck disable=SC2016 # expanded on the host
   on "$1" sh -c 'kill -HUP "$(cat /run/sshd.pid)"'
@@ -75,13 +75,13 @@ reload_sshd() { # HOST
   wait_for 10 "sshd of $1" on "$1" sh -c 'ss -Hltn "sport = :22" | grep -q .'
 }
 
-# Its AppArmor, were there any, is out of its sight (see pid1.sh): profiles would outlive the lab.
+# AppArmor is hidden from incusd (see pid1.sh), because its profiles would outlive the lab.
 start_incusd() {
   incusd_runs "$1" || spawn "$1" "$INCUSD" --group incus-admin --logfile /var/log/incus/incusd.log
   wait_for 10 "the start of incusd of $1" incusd_runs "$1"
 }
 
-# A crash: nothing is told to anybody.
+# Like a crash: incusd cannot notify the other member.
 stop_incusd() {
   local pid
   ! pid=$(incusd_pid "$1") || on "$1" kill -KILL "$pid"

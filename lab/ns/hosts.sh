@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# hosts: two sets of namespaces, their cgroups and links; how they come up and how nothing of them is left.
+# hosts: starts and removes the two hosts: their namespaces, cgroups and links.
 
-# Where the host's cgroups lie, one directory a line. Below the caller's own, so that limits laid on the caller hold
-# for the lab too; with cgroup v2 only where that hands on controllers (a login session doesn't), else at the top.
+# Prints the host's cgroup directories, one a line. They are below the caller's own, so limits of the caller also apply to the lab.
+# With cgroup v2 only if that cgroup delegates controllers (a login session does not), else at the top.
 plan_cgroups() { # HOST
   local number controllers own top
   while IFS=: read -r number controllers own; do
@@ -19,11 +19,11 @@ plan_cgroups() { # HOST
   done </proc/self/cgroup
 }
 
-join_cgroups() { # HOST: make them and move the calling (sub)shell there
+join_cgroups() { # HOST: makes its cgroups and moves the calling (sub)shell there
   local dir
   while read -r dir; do
     mkdir -p "$dir"
-    if [ -e "$dir/cpuset.cpus" ] && [ -e "$dir/cgroup.clone_children" ]; then   # v1: born empty, unusable until filled
+    if [ -e "$dir/cpuset.cpus" ] && [ -e "$dir/cgroup.clone_children" ]; then   # v1: a new cpuset is empty, and unusable until it is filled
       cat "$dir/../cpuset.cpus" >"$dir/cpuset.cpus"
       cat "$dir/../cpuset.mems" >"$dir/cpuset.mems"
       echo 1 >"$dir/cgroup.clone_children"
@@ -74,7 +74,7 @@ C
 
 started_or_dead() { [ -e "$STATE/$1/ready" ] || ! kill -0 "$2"; }
 
-# eth0 of each host on one bridge outside, and a veth pair across the hosts for each VLAN.
+# Connects eth0 of each host to one bridge outside, and the two hosts to each other with a veth pair for each VLAN.
 wire_hosts() {
   local host line port
   ip link add "$UPLINK" type bridge
@@ -91,14 +91,14 @@ wire_hosts() {
     read -r _ _ port <<<"$line"
     ip link add "$port" netns "$(host_pid sigsrv)" type veth peer name "$port" netns "$(host_pid minisrv)"
     for host in "${HOSTS[@]}"; do
-      # No address at all, as on a VLAN interface that only feeds a bridge
+      # No address at all, like a VLAN interface that is only a bridge port
       on "$host" sh -c "echo 1 >/proc/sys/net/ipv6/conf/$port/disable_ipv6; ip link set $port up"
     done
   done
 }
 
-# Everything that runs in the lab's cgroups was started by the lab: pid 1s first, then what an interrupted
-# start may have left outside of a pid namespace.
+# The lab started everything that runs in its cgroups. Kills each pid 1 first, then processes that an interrupted start
+# may have left outside of a pid namespace.
 kill_hosts() {
   local host pid dir
   for host in "${HOSTS[@]}"; do
@@ -123,7 +123,7 @@ cgroups_are_empty() {
   while read -r dir; do
     case $dir in */"$NAME-$1") ;; *) continue ;; esac
     [ -d "$dir" ] || continue
-    pids=$(find "$dir" -name cgroup.procs -exec cat {} + | grep -vx 0 || true)   # 0: not visible from here, and to kill: ourselves
+    pids=$(find "$dir" -name cgroup.procs -exec cat {} + | grep -vx 0 || true)   # 0: a process that is not visible from here; kill would take 0 for ourselves
     # shellcheck disable=SC2086 # a list of numbers
     [ -z "$pids" ] || { kill -KILL $pids; return 1; }
   done <"$STATE/$1/cgroups"
@@ -135,5 +135,5 @@ unwire_hosts() {
   ip link del "$UPLINK" 2>/dev/null || true
 }
 
-# The kernel lets go of the pool's image a moment after the last mount namespace is gone.
+# The kernel releases the pool's image a moment after the last mount namespace is gone.
 images_are_free() { ! losetup -n -O BACK-FILE | grep -qF "$STATE/"; }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck source-path=SCRIPTDIR
-# ns/lab: how the lab of namespaces comes up, and how nothing of it is left.
+# ns/lab: starts and removes the lab in namespaces.
 
 # shellcheck source=packages.sh
 . "$LAB/ns/packages.sh"
@@ -9,7 +9,7 @@
 
 need_machine() {
   [ -d "$STATE/sigsrv" ] || ! ip link show "$UPLINK" >/dev/null 2>&1 ||
-    fail 3 "the link $UPLINK exists already: a lab of another SIGSRV_LAB_DIR in this network namespace" "SIGSRV_LAB_DIR=... $0 down, or: ip link del $UPLINK"
+    fail 3 "the link $UPLINK exists already: a lab with another SIGSRV_LAB_DIR is up in this network namespace" "SIGSRV_LAB_DIR=... $0 down, or: ip link del $UPLINK"
   need_kernel
 }
 
@@ -35,7 +35,7 @@ logs_of_the_abort() { grep -hs 'level=error' "$STATE"/*/log/incusd.log | tail -3
 
 remove_hosts() {
   kill_hosts
-  if [ -d "$STATE/sigsrv" ]; then   # without hosts here, such links and files are another lab's
+  if [ -d "$STATE/sigsrv" ]; then   # without a host folder, the links and files belong to another lab
     unwire_hosts
     remove_clients
   fi

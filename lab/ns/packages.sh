@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# packages: what the lab needs of the machine, and how it gets what is missing (Debian 12 with its backports).
+# packages: checks the machine for the lab in namespaces, and installs missing packages (Debian 12 with its backports).
 
 # shellcheck disable=SC2034 # for missing_packages
 PACKAGES=(incus-base incus-client btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 busybox-static procps jq sudo iputils-ping)
@@ -12,13 +12,13 @@ need_kernel() {
     grep -qw "$fs" /proc/filesystems || modprobe -q "$fs" 2>/dev/null || fail 3 "this kernel has no $fs" "modprobe $fs"
   done
   [ -e /dev/loop-control ] || modprobe -q loop 2>/dev/null || fail 3 "this machine has no loop devices" "modprobe loop"
-  unshare -m -u -i -n -p -C --fork true 2>/dev/null || fail 3 "no right to make namespaces" "run it on a machine of its own, not in a container"
+  unshare -m -u -i -n -p -C --fork true 2>/dev/null || fail 3 "the lab may not make namespaces on this machine" "run the lab on a real or virtual machine, not in a container"
   claim_state
   [ "$(stat -f -c %T "$STATE")" != overlayfs ] ||
-    fail 3 "$STATE lies on an overlay filesystem, /etc of the hosts can't" "SIGSRV_LAB_DIR=/dev/shm/sigsrv-lab $0 up"
+    fail 3 "$STATE is on an overlay filesystem; the /etc of the hosts cannot be there" "SIGSRV_LAB_DIR=/dev/shm/sigsrv-lab $0 up"
 }
 
-# incus-base and incus-client only: the package `incus` asks for a newer QEMU, and the lab runs containers.
+# Installs incus-base and incus-client only: the package `incus` needs a newer QEMU, and the lab runs only containers.
 install_packages() {
   local missing mirror log=$STATE/apt.log
   command -v dpkg-query >/dev/null || fail 3 "the lab needs Debian 12 (dpkg is missing)" "run it in a Debian 12 virtual machine"
@@ -30,12 +30,12 @@ install_packages() {
   if ! apt-cache show incus-base >/dev/null 2>&1; then
     # shellcheck disable=SC2016 # apt expands it
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -1)
-    [ -n "$mirror" ] || fail 3 "incus-base is in no package source, and this is not Debian 12" "apt-cache policy incus-base"
-    # The mirror that this machine uses already, and the key that it trusts for it
+    [ -n "$mirror" ] || fail 3 "no package source has incus-base, and this is not Debian 12" "apt-cache policy incus-base"
+    # The mirror that this machine already uses, and the key that it trusts for that mirror
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$SOURCE"
     apt-get -qq update >"$log" 2>&1 || fail 3 "apt-get update failed: $(tail -1 "$log")" "cat $SOURCE; apt-get update"
   fi
-  # No service may start by itself: the machine gets no sshd, dnsmasq or incusd of its own from us.
+  # Installing must start no service: sshd, dnsmasq and incusd must not run on the machine itself.
   if [ ! -e "$POLICY" ]; then
     POLICY_IS_OURS=yes
     printf '#!/bin/sh\nexit 101\n' >"$POLICY"

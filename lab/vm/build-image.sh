@@ -1,7 +1,7 @@
 #!/bin/bash
-# build-image: the disk that both virtual machines start from, its kernel and its initramfs, and the key that logs in.
-# usage: build-image.sh OUT ZFS  (OUT/{base.qcow2,vmlinuz,initrd.img,id,id.pub}; ZFS: where build-zfs.sh leaves the modules, while this
-# runs); environment: SUITE, MIRROR
+# build-image: builds the disk that both virtual machines start from, with its kernel, its initramfs and the login key.
+# usage: build-image.sh OUT ZFS  (writes OUT/{base.qcow2,vmlinuz,initrd.img,id,id.pub}; ZFS: the folder into which build-zfs.sh writes the
+# modules meanwhile); environment: SUITE, MIRROR
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 out=$1 zfs=$2
@@ -13,7 +13,7 @@ masked=(apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all
   zfs-import-scan.service zfs-mount.service systemd-udev-settle.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount
   proc-sys-fs-binfmt_misc.mount systemd-pstore.service systemd-hwdb-update.service ldconfig.service)   # Incus imports its own pools
 
-# chroot with a /proc, in a mount namespace of its own: nothing stays mounted.
+# Runs a command in a chroot with /proc, in its own mount namespace: nothing stays mounted.
 # shellcheck disable=SC2016 # expanded there
 inside() { unshare -m sh -c 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"' "$root" "$@"; }
 
@@ -29,7 +29,7 @@ find "$root/etc/apt" -mindepth 1 -delete
 cp -r --no-preserve=ownership "$here/../lib/apt/." "$root/etc/apt/"
 mkdir -p "$root/var/log/journal"
 
-# The modules are compiled at the same time, on the other processor.
+# build-zfs.sh compiles the modules at the same time, on the other processor.
 until [ -e "$zfs/kernel" ] || [ -e "$zfs/failed" ]; do sleep 1; done
 kernel=$(basename "$(find "$root/lib/modules" -mindepth 1 -maxdepth 1 -name '*cloud-amd64' | sort -V | tail -1)")
 [ "$(cat "$zfs/kernel")" = "$kernel" ] || { echo "ZFS was built for $(cat "$zfs/kernel"), the kernel is $kernel" >&2; exit 1; }

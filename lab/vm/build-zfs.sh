@@ -1,7 +1,7 @@
 #!/bin/bash
-# build-zfs: the ZFS modules for the guests' kernel, compiled on this machine: in a guest, which is emulated, it would take an hour.
-# usage: build-zfs.sh OUT  (leaves OUT/*.ko.xz, and OUT/kernel: the version that they are for); environment: SUITE, MIRROR
-# Everything happens in mmdebstrap's own mount namespace and temporary folder: nothing stays mounted.
+# build-zfs: compiles the ZFS modules for the guests' kernel, on this machine: in an emulated guest it would take an hour.
+# usage: build-zfs.sh OUT  (writes OUT/*.ko.xz, and OUT/kernel: the kernel version for which they are); environment: SUITE, MIRROR
+# It runs in mmdebstrap's own mount namespace and temporary folder: nothing stays mounted.
 set -euo pipefail
 out=$1
 mkdir -p "$out"

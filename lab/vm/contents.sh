@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# vm/contents: the cluster of the virtual machines and what is in it, made once and then saved.
+# vm/contents: makes the cluster of the virtual machines and its contents once, and saves both machines.
 
 make_contents() { # IMAGE FOLDER
   local image=$1 folder=$2 new host
@@ -21,7 +21,7 @@ make_contents() { # IMAGE FOLDER
     on "$host" sh -c 'zpool scrub -w nvme; zpool scrub -w hdd; zpool scrub -w iso; journalctl --quiet --rotate --vacuum-time=1s' </dev/null
   done
   forget_warnings sigsrv
-  say "contents; saving"
+  say "the contents are complete; saving both machines"
   save_machines "$new"
   cp "$STATE/busybox.tar.gz" "$new/"
   find "$CACHE" -maxdepth 1 -name 'saved-*' -exec rm -rf --one-file-system {} +

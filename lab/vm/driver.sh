@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# vm/driver: a host is a virtual machine with systemd, 802.1Q, ZFS and a kernel of its own. Commands reach it through QEMU's guest
-# agent: past ssh and past the network, whatever a fault did to them.
-# shellcheck disable=SC2034 # most of these names are for the files that source this one
+# vm/driver: the driver of the lab in virtual machines. A host is a machine with systemd, 802.1Q, ZFS and its own kernel. Commands reach
+# it through QEMU's guest agent, without ssh and network: they work even if a fault breaks these.
+# shellcheck disable=SC2034 # the files that source this one use these names
 
 STATE_VARIABLE=SIGSRV_VM_LAB_DIR
 STATE_DEFAULT=/var/tmp/sigsrv-vm-lab
 STATE=$(realpath -m -- "${SIGSRV_VM_LAB_DIR:-$STATE_DEFAULT}")
-LOCK=/run/lock/sigsrv-vm-lab.lock   # one for the machine: so are the ports
+LOCK=/run/lock/sigsrv-vm-lab.lock   # one for the whole machine, like the ports
 PATIENCE=600
-SLOWNESS=4                          # emulated, and two of them on one machine
-PID_FILE=started                   # in the folder of a host: a pid, and when it started
+SLOWNESS=4                          # factor for all timeouts: two emulated machines share this one
+PID_FILE=started                   # in the folder of a host: a pid and its start time
 MARK=made-by-sigsrv-lab
 NEEDS_ROOT="it makes the image of a whole system"
 OPTION=--lab=vm
 CLIENTS=$LAB/vm
 CODENAME=trixie                     # the release that the machines run
-declare -gA ADDRESS=([sigsrv]=10.77.0.1 [minisrv]=10.77.0.2)   # on the trunk, untagged: what the cluster says to itself
+declare -gA ADDRESS=([sigsrv]=10.77.0.1 [minisrv]=10.77.0.2)   # on the trunk, untagged: the cluster's own traffic
 declare -gA SSH_PORT=([sigsrv]=21401 [minisrv]=21402)          # of 127.0.0.1, forwarded to the guest
 declare -gA API_PORT=([sigsrv]=21441 [minisrv]=21442)
-GUEST=10.0.2.15                                               # on the side that ssh and the API come in
+GUEST=10.0.2.15                                               # the guest's address for incoming ssh and API connections
 declare -gA LISTEN=([sigsrv]=$GUEST:8443 [minisrv]=$GUEST:8443)
 POOL_OPTIONS=("nvme zfs source=/dev/disk/by-id/virtio-nvme zfs.pool_name=nvme" "hdd zfs source=hdd zfs.pool_name=hdd"
   "iso zfs source=/dev/disk/by-id/virtio-iso zfs.pool_name=iso")
@@ -51,8 +51,8 @@ stop_sshd() { on "$1" systemctl stop ssh.service </dev/null; }
 reload_sshd() { on "$1" systemctl reload ssh.service </dev/null; }
 start_incusd() { on "$1" systemctl start incus.socket incus.service </dev/null; }
 
-# Killed as by a crash. systemd starts it again, and its socket with it, so both are stopped at once; but not what hangs on them: with its
-# socket incus-startup.service ends, and that shuts all containers down.
+# Kills incusd, like a crash. systemd restarts it, and its socket with it, so stop both at once. Do not stop the units that depend on
+# them: if incus-startup.service stops with the socket, it shuts all containers down.
 stop_incusd() {
   on "$1" sh -c '! systemctl --quiet is-active incus.service || systemctl kill --signal=KILL incus.service
     for _ in 1 2 3 4 5; do
@@ -63,7 +63,7 @@ stop_incusd() {
     exit 1' </dev/null
 }
 
-# The guests', from this machine. A chrony that sees its clock jump waits for half a minute; a new one looks at once.
+# Sets the clocks of the guests from this machine. After a jump chrony waits for half a minute; a restarted chrony looks at once.
 set_clocks() {
   local host
   "$LAB/vm/qemu" clock "$STATE/sigsrv/agent" "$STATE/minisrv/agent"

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # shellcheck source-path=SCRIPTDIR
-# vm/lab: how the lab of virtual machines comes up, and how nothing of it is left but what is cached.
+# vm/lab: starts and removes the lab in virtual machines. Only the cache stays.
 #
-# Two things are made once and kept, each in a folder whose name is a hash of what it is made of: the image (a disk, a kernel), and the
-# saved state (memory and disks of both machines, with the cluster and its contents). From that both go on in seconds.
+# The cache has two things, each made once, in a folder whose name is a hash of its inputs: the image (a disk, a kernel), and the saved
+# state (memory and disks of both machines, with the cluster and its contents). Both machines continue from that state in seconds.
 
 # shellcheck source=packages.sh
 . "$LAB/vm/packages.sh"
@@ -13,12 +13,12 @@
 . "$LAB/vm/contents.sh"
 
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sigsrv-vm-lab
-OLDEST_DAYS=30   # what is in the saved state ages: images, certificates, scrubs
+OLDEST_DAYS=30   # the saved state contains things that age: images, certificates, scrubs
 
 IMAGE_INPUTS=(vm/build-image.sh vm/build-zfs.sh vm/guest lib/apt lib/firewall.nft)
 STATE_INPUTS=(vm/contents.sh vm/disks.sh vm/machines.sh lib/contents.sh lib/image.sh lib/updates.sh)
 
-# hash_of FILE-OR-FOLDER...: of their names and contents
+# hash_of FILE-OR-FOLDER...: prints a hash of their names and contents
 hash_of() {
   (cd "$LAB" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c 1-12)
 }
@@ -30,7 +30,7 @@ need_machine() {
   done
 }
 
-restore_policy() { :; }   # no package is installed here that starts a service
+restore_policy() { :; }   # the packages of this lab start no service
 
 logs_of_the_abort() { tail -qn 3 "$STATE"/*/qemu.log "$STATE"/build.log 2>/dev/null; }
 
@@ -40,7 +40,7 @@ build() {
   mkdir -p "$CACHE"
   image=$CACHE/image-$(hash_of "${IMAGE_INPUTS[@]}")
   [ -e "$image/base.qcow2" ] || make_image "$image"
-  # Another QEMU may not understand what this one saved.
+  # Another version of QEMU may not be able to read the saved state.
   saved=$CACHE/saved-$({ hash_of "${IMAGE_INPUTS[@]}" "${STATE_INPUTS[@]}"; qemu-system-x86_64 --version; accelerator "$image"; } | sha256sum | cut -c 1-12)
   [ -z "$(find "$saved" -maxdepth 0 -mtime "+$OLDEST_DAYS" 2>/dev/null)" ] || rm -rf --one-file-system "$saved"
   cp "$image/id" "$image/id.pub" "$STATE/"
@@ -51,9 +51,9 @@ build() {
   for host in "${HOSTS[@]}"; do start_machine "$host" "$image" "$saved/$host/memory"; done
   resume_machines
   set_clocks
-  say "both machines go on from their saved state"
+  say "both machines continue from their saved state"
   for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
-  for host in "${HOSTS[@]}"; do wait_for 30 "a clock of $host that is kept" clock_is_kept "$host"; done
+  for host in "${HOSTS[@]}"; do wait_for 30 "a synchronized clock on $host" clock_is_kept "$host"; done
   freshen
   write_clients
   : >"$STATE/complete"
@@ -63,7 +63,7 @@ make_image() { # FOLDER
   local new
   new=$(mktemp -d "$CACHE/new.XXXXXX")
   mkdir "$new/tmp"
-  say "building the image, once: about six minutes ($STATE/build.log)"
+  say "building the image, only this time: about six minutes ($STATE/build.log)"
   MIRROR=$(mirror)
   export SUITE MIRROR TMPDIR=$new/tmp
   { "$LAB/vm/build-zfs.sh" "$new/zfs" || : >"$new/zfs/failed"; } >"$STATE/build-zfs.log" 2>&1 &
@@ -75,7 +75,7 @@ make_image() { # FOLDER
   say "image: $(du -sh "$1" | cut -f 1)"
 }
 
-# What a scan calls old is made anew: lists of packages, snapshots and backups.
+# Makes new package lists, snapshots and backups, because a scan checks their age.
 freshen() {
   local host
   for host in "${HOSTS[@]}"; do write_lists "$host"; done

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
 # shellcheck source-path=SCRIPTDIR
-# vm/machines: how the virtual machines start, are saved and end.
+# vm/machines: starts, saves and stops the virtual machines.
 
 # shellcheck source=disks.sh
 . "$LAB/vm/disks.sh"
 
-# Whether KVM runs a guest here: some machines have /dev/kvm, and a guest hangs or QEMU ends at once.
+# Whether KVM runs a guest here. Some machines have /dev/kvm, but a guest hangs or QEMU ends at once.
 kvm_works() { # KERNEL INITRD
   [ -w /dev/kvm ] || return 1
   timeout 15 qemu-system-x86_64 -nodefaults -display none -machine q35 -accel kvm -cpu host -smp 1 -m 512 -no-reboot -kernel "$1" -initrd "$2" \
     -append "console=ttyS0 panic=-1 rdinit=/none" -serial stdio </dev/null 2>/dev/null | grep -qm 1 'Kernel panic'
 }
 
-# The accelerator, decided once for each image. The room is for translated code: where it is full all of it is thrown away.
+# Prints the accelerator, chosen once for each image. tb-size is the buffer for translated code: when it is full, QEMU discards all of it.
 accelerator() { # IMAGE
   local file=$1/accelerator
   if [ ! -s "$file" ]; then
@@ -21,7 +21,7 @@ accelerator() { # IMAGE
   cat "$file"
 }
 
-# make_disks IMAGE [SAVED]: fresh disks for each host, layers on top of those that were saved, or of the image's. Neither is written to.
+# make_disks IMAGE [SAVED]: makes fresh disks for each host: layers on top of the saved disks, or of the image's disk. It never writes to either.
 make_disks() {
   local host line name size
   for host in "${HOSTS[@]}"; do
@@ -40,8 +40,8 @@ make_disks() {
 
 layer() { qemu-img create -q -f qcow2 -F qcow2 -b "${1:-$2}" "$3"; } # BELOW ELSE-BELOW FILE
 
-# start_machine HOST IMAGE [MEMORY]: from its disks, or on from the moment at which MEMORY was saved; then it stands still.
-# EXTRA_BOOT: more words for its kernel.
+# start_machine HOST IMAGE [MEMORY]: starts a machine from its disks. With MEMORY: from that saved state, and paused.
+# EXTRA_BOOT: further kernel parameters.
 start_machine() {
   local host=$1 image=$2 saved=${3:-} dir=$STATE/$1 peer number=1 line name drives=() known
   peer=$(other_host "$host")
@@ -72,7 +72,7 @@ start_machine() {
   echo "$(cat "$dir/pid") $(start_time "$(cat "$dir/pid")")" >"$dir/started"
 }
 
-# restart_machine HOST: end it like a power cut, after what is written is on its disks, and start it from them. EXTRA_BOOT as above.
+# restart_machine HOST: syncs its disks, stops it like a power cut, and starts it from the disks. EXTRA_BOOT as above.
 restart_machine() {
   on "$1" sh -c 'sync; zpool sync' </dev/null
   end_machine "$1"
@@ -81,7 +81,7 @@ restart_machine() {
   is_well_again "$1"
 }
 
-# -incoming returns before the memory is read.
+# QEMU with -incoming starts before it has read the memory, so wait for this.
 is_loaded() { [ "$(machine_state "$1")" = paused ]; }
 
 resume_machines() {
@@ -90,7 +90,7 @@ resume_machines() {
   for host in "${HOSTS[@]}"; do qmp "$host" cont >/dev/null; done
 }
 
-# save_machines FOLDER: memory and disks of both hosts at one moment; the machines end.
+# save_machines FOLDER: saves memory and disks of both hosts at one moment, and stops the machines.
 save_machines() {
   local host
   for host in "${HOSTS[@]}"; do
@@ -120,7 +120,7 @@ end_machine() { # HOST
   kill -KILL "$pid" 2>/dev/null || true
 }
 
-# What an interrupted start left has no file that says it, but the folder in its command line.
+# No pid file names the processes that an interrupted start left. Their command line has the folder, so find them by that.
 kill_hosts() {
   local host pid
   for host in "${HOSTS[@]}"; do end_machine "$host"; done

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# vm/packages: what the lab needs of this machine, and how it gets what is missing (Debian 12 or later).
+# vm/packages: checks this machine for the lab in virtual machines, and installs missing packages (Debian 12 or later).
 
 # shellcheck disable=SC2034 # for missing_packages
 PACKAGES=(qemu-system-x86 qemu-utils mmdebstrap debian-archive-keyring openssh-client busybox-static procps jq e2fsprogs)
@@ -19,11 +19,11 @@ install_packages() {
     fail 3 "apt-get install failed: $(tail -1 "$log")" "apt-get install --no-install-recommends ${missing[*]}"
 }
 
-# The mirror that this machine uses already
+# The mirror that this machine already uses
 mirror() {
   local found
   # shellcheck disable=SC2016 # apt expands it
   found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" | head -1)
-  [ -n "$found" ] || fail 3 "no package source of this machine has a Debian mirror" "apt-get indextargets"
+  [ -n "$found" ] || fail 3 "no package source of this machine is a Debian mirror" "apt-get indextargets"
   echo "$found"
 }
