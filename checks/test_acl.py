@@ -1,7 +1,7 @@
 """Checks of ACL: network access control lists."""
 
 from sigsrv import finding_id, policy
-from sigsrv.judge.site_resources import filtered, managed, nics_on, owner_of_networks
+from sigsrv.judge.site_resources import each_network, each_network_with_acls, nics_on, owner_of_networks
 from sigsrv.model.values import split_list
 
 _DIRECTIONS = ("ingress", "egress")
@@ -10,8 +10,8 @@ _DIRECTIONS = ("ingress", "egress")
 @policy("ACL-001")
 def test_network_carries_the_acls_of_the_site(facts, site, require):
     """Every ACL that the site names is in the network's list."""
-    known = {acl.name for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
-    for bridge, network in managed(facts, site, require):
+    known = {acl.name for acl in facts.incus.network_acls if acl.project == "default"}
+    for bridge, network in each_network(facts, site, require):
         if not bridge.acls:
             require.not_applicable(bridge.name, "the site names no ACL for it")
             continue
@@ -38,13 +38,14 @@ def _absent(wanted, known):
 @policy("ACL-002")
 def test_acl_exists_and_has_rules_that_take_effect(facts, site, require):
     """Each ACL that the site, a network or a NIC names. A rule that is disabled is none."""
-    found = {(acl.project, acl.name): acl for acl in facts.first(lambda incus: incus.network_acls)}
+    found = {(acl.project, acl.name): acl for acl in facts.incus.network_acls}
     wanted = {(acl.project, acl.name): acl.min_rules for acl in site.acls}
-    for network in facts.first(lambda incus: incus.networks):
+    for network in facts.incus.networks:
         for name in split_list(network.config.get("security.acls")):
             wanted.setdefault(("default", name), 1)
-    projects = facts.first(lambda incus: incus.projects)
-    for instance, _ in facts.instances.read:
+    projects = facts.incus.projects
+    instances = facts.instances
+    for instance, _ in instances.known(decisive=lambda _: True):
         for device in instance.expanded_devices.values():
             if device.get("type") == "nic":
                 for name in split_list(device.get("security.acls")):
@@ -58,9 +59,7 @@ def test_acl_exists_and_has_rules_that_take_effect(facts, site, require):
             expected=f"at least {least} rule{'s' if least != 1 else ''} enabled",
             observed=_rules(acl) if acl else "there is no such ACL",
         )
-    if facts.instances.unread:  # a NIC of theirs may name one more
-        with require.about(facts.name):
-            raise facts.instances.unread[0][1]
+    instances.require_all()  # a NIC of an unread instance may name one more ACL
 
 
 def _rules(acl):
@@ -71,34 +70,36 @@ def _rules(acl):
 @policy("ACL-003")
 def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
     """What no rule names is rejected or dropped, or allowed because the site says so."""
-    instances = facts.instances
-    for bridge, network in filtered(facts, site, require):
-        attached = split_list(network.config.get("security.acls"))
-        nics = [nic for instance, _ in instances.read for nic in _nics_with_acls(instance, bridge.name)]
-        own = _allows(network.config, bridge, "the network") if attached else []
-        others = [wrong for name, nic in nics for wrong in _allows(nic, bridge, f"NIC {name}")]
-        if instances.unread and not own and not others:  # a NIC of theirs may have a default of its own
-            with require.about(bridge.name):
-                raise instances.unread[0][1]
-            continue
-        if not attached and not nics:
-            because = finding_id("ACL-001", facts.name, bridge.name) if bridge.acls else None
-            require.not_applicable(bridge.name, "no ACL is attached: there is no default action", because=because)
-            continue
-        wanted = {way: bridge.acl_default.get(way, "reject") for way in _DIRECTIONS}
-        require(
-            bridge.name,
-            not own and not others,
-            expected="; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS),
-            observed="; ".join(own + others)
-            or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
-            reason="a NIC with ACLs of its own uses only its own default action" if others else "",
-            fix={
-                "network": bridge.name,
-                **{way: wanted[way] if _silent(network.config, bridge, way) else "" for way in _DIRECTIONS},
-                "nics": ", ".join(others),
-            },
-        )
+    for bridge, network in each_network_with_acls(facts, site, require):
+        with require.about(bridge.name):
+            _judge_default_action(facts, bridge, network, require)
+
+
+def _judge_default_action(facts, bridge, network, require):
+    attached = split_list(network.config.get("security.acls"))
+    instances = facts.instances.known(decisive=lambda _: True)
+    nics = [nic for instance, _ in instances for nic in _nics_with_acls(instance, bridge.name)]
+    own = _allows(network.config, bridge, "the network") if attached else []
+    others = [wrong for name, nic in nics for wrong in _allows(nic, bridge, f"NIC {name}")]
+    if not own and not others:
+        facts.instances.require_all()  # a NIC of an unread instance may have a default action of its own
+    if not attached and not nics:
+        because = finding_id("ACL-001", facts.name, bridge.name) if bridge.acls else None
+        require.not_applicable(bridge.name, "no ACL is attached: there is no default action", because=because)
+        return
+    wanted = {way: bridge.acl_default.get(way, "reject") for way in _DIRECTIONS}
+    require(
+        bridge.name,
+        not own and not others,
+        expected="; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS),
+        observed="; ".join(own + others) or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
+        reason="a NIC with ACLs of its own uses only its own default action" if others else "",
+        fix={
+            "network": bridge.name,
+            **{way: wanted[way] if _silent(network.config, bridge, way) else "" for way in _DIRECTIONS},
+            "nics": ", ".join(others),
+        },
+    )
 
 
 def _nics_with_acls(instance, network):

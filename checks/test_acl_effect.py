@@ -18,7 +18,7 @@ from sigsrv.facts.ranges import (
     ports,
 )
 from sigsrv.facts.resources import AclRule
-from sigsrv.judge.site_resources import managed, nics_on
+from sigsrv.judge.site_resources import each_network, nics_on
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
@@ -30,18 +30,17 @@ _FAMILIES = frozenset({"IPv4", "IPv6"})
 @policy("ACL-006")
 def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, require):
     """Frames between two ports of one bridge meet the network's ACLs only with br_netfilter; else each NIC needs its own."""
-    acls = {acl.name: acl for acl in facts.first(lambda incus: incus.network_acls) if acl.project == "default"}
-    for bridge, network in managed(facts, site, require):
+    acls = {acl.name: acl for acl in facts.incus.network_acls if acl.project == "default"}
+    for bridge, network in each_network(facts, site, require):
         if not bridge.isolate:
             require.not_applicable(bridge.name, "the site does not ask for isolation on it")
             continue
         with require.about(bridge.name):
-            instances = facts.instances
-            nics = [(each, host, *nic) for each, host in instances.read for nic in nics_on(each, bridge.name)]
+            instances = facts.instances.known(decisive=lambda _: True)
+            nics = [(each, host, *nic) for each, host in instances for nic in nics_on(each, bridge.name)]
             projects = sorted({instance.project for instance, *_ in nics})
             if len(projects) < 2:
-                if instances.unread:
-                    raise instances.unread[0][1]
+                facts.instances.require_all()
                 whose = f"all instances on it are of project {projects[0]}" if projects else "no instance is on it"
                 require.not_applicable(bridge.name, whose)
                 continue
@@ -56,8 +55,8 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(facts, site, 
                 if not attached or host.firewall.filters_bridged != _FAMILIES:
                     by_nics.append(host.name)
                     faults += _unfiltered(host, bool(attached), [nic for nic in nics if nic[1] == host.name])
-            if by_nics and instances.unread and not faults:
-                raise instances.unread[0][1]
+            if by_nics and not faults:
+                facts.instances.require_all()
             network_rules = _rules(acls, attached)
             network_open = network.config.get("security.acls.default.egress.action") == "allow"
             with _told_at_least(faults):

@@ -82,7 +82,7 @@ def _resolved(facts, wanted, name):
 @policy("AUTH-002")
 def test_client_certificates_are_restricted_and_access_is_by_role(facts, site, require):
     """Certificates of members and of metrics are not judged: they give no access to instances."""
-    entries, projects = facts.first(lambda incus: (incus.trust, {project.name for project in incus.projects}))
+    entries, projects = facts.incus.first(lambda incus: (incus.trust, {project.name for project in incus.projects}))
     for entry in entries:
         if entry.type in ("server", "metrics"):
             continue
@@ -114,7 +114,7 @@ def _is_named(entry, names, alone):
 def test_certificates_are_valid_not_about_to_expire_and_strong(facts, site, require):
     """Those of the trust store, and the one that each host's daemon shows; one that stands in several places once."""
     found, judged = {}, set()
-    for entry in facts.first(lambda incus: incus.trust):
+    for entry in facts.incus.trust:
         with require.about(entry.resource):
             judged.add(entry.fingerprint)
             found[entry.fingerprint] = (entry.name, entry.certificate)
@@ -257,7 +257,7 @@ def _seconds(expiry):
 def test_access_is_logged_off_the_host(facts, site, require):
     """Lifecycle events say who did what, and from where; what only this host keeps, whoever takes it over can change."""
     targets, others, places = [], [], set()
-    for name, kind, address, types in _targets(facts.first(lambda incus: incus.config)):
+    for name, kind, address, types in _targets(facts.incus.config):
         if "lifecycle" not in types:
             others.append(f"{name}: of {', '.join(types) or 'no type'} alone")
         elif not address or _is_here(address):

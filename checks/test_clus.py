@@ -166,7 +166,7 @@ def test_database_roles_and_timing_are_the_sites(facts, site, require):
     """Enough votes, one leader, and the thresholds of the site."""
     if _in_no_cluster(facts, site, require):
         return
-    members, config = facts.first(lambda incus: (incus.members, incus.config))
+    members, config = facts.incus.first(lambda incus: (incus.members, incus.config))
     voters = sorted(member.name for member in members if "database" in member.roles)
     leaders = sorted(member.name for member in members if "database-leader" in member.roles)
     wanted = site.cluster
@@ -236,7 +236,7 @@ def test_no_unresolved_warnings(facts, site, require):
     """One finding for each type and place; a warning that another policy's finding is the cause of is left to that."""
     found = {}
     ignored = set()
-    for warning in facts.first(lambda incus: incus.warnings):
+    for warning in facts.incus.warnings:
         if not _is_open(warning, facts.collected):
             continue
         if warning.type in site.warnings_ignored:

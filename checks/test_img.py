@@ -15,7 +15,7 @@ _PORTS = {"https": 443, "http": 80}
 @policy("IMG-001")
 def test_image_is_recent_updated_by_itself_or_not_kept(facts, site, require):
     """What its publisher's or its own age is, whether updates come, and whether a copy that nobody uses is forgotten."""
-    images, config, projects = facts.first(lambda incus: (incus.images, incus.config, incus.projects))
+    images, config, projects = facts.incus.first(lambda incus: (incus.images, incus.config, incus.projects))
     of_projects = {project.name: project.config for project in projects}
     most = site.thresholds.image_days
     for image in images:
@@ -76,7 +76,7 @@ def _number(config, key, default):
 def test_image_comes_from_a_source_of_the_site(facts, site, require):
     """One without a source was made here, or copied by somebody: the site must know it."""
     allowed = {_origin(server) for server in site.image_servers} - {None}
-    for image in facts.first(lambda incus: incus.images):
+    for image in facts.incus.images:
         require(
             image.resource,
             image.server is not None and _origin(image.server) in allowed,
@@ -100,7 +100,7 @@ def _origin(server):
 @policy("IMG-003")
 def test_image_is_not_public(facts, site, require):
     """Whoever reaches the API takes a public image away, without a certificate; where no daemon listens nobody does."""
-    for image in facts.first(lambda incus: incus.images):
+    for image in facts.incus.images:
         with require.about(image.resource):
             where = _listening(facts) if image.public else []
             require(

@@ -68,21 +68,21 @@ class _Keys:
 
     def _shown(self, instance, key):
         value = " ".join(instance.expanded_config.get(key, "").split()) or "unset"
-        origin = self._facts.first(lambda incus: incus.origin(instance, key))
+        origin = self._facts.incus.origin(instance, key)
         by = {"instance": "", None: ""}.get(origin, f" (from profile {origin})")
         return f"{key} is {value if len(value) <= 60 else value[:57] + '...'}{by}"
 
     def _given(self, instance, wrong):
         """What can't be taken away on the instance, for a profile gives it. A key that has a value to set wins over profiles."""
         texts = [key for key, value in wrong.items() if not value]
-        found = {key: self._facts.first(lambda incus, k=key: incus.profile_with(instance, k)) for key in texts}
+        found = {key: self._facts.incus.profile_with(instance, key) for key in texts}
         return "; ".join(
             f"{key} comes from profile {name}: take it out there" for key, name in found.items() if name is not None
         )
 
 
-def _containers(facts):
-    return ((instance, host) for instance, host in facts.instances.read if instance.type == "container")
+def _containers(facts, require):
+    return ((instance, host) for instance, host in require.each(facts.instances) if instance.type == "container")
 
 
 def _runs(instance):
@@ -93,7 +93,7 @@ def _runs(instance):
 def test_containers_are_not_privileged(facts, site, require):
     """Neither configured as privileged, by whatever profile, nor still running so after the key was put right."""
     keys = _Keys("INST-001", facts, site, require)
-    for instance, host in _containers(facts):
+    for instance, host in _containers(facts, require):
         configured = instance.expanded_config["security.privileged"] == "true"
         unmapped = instance.config.get("volatile.idmap.current", "") in _NOTHING
         if instance.status in _UNSURE and not configured and unmapped:
@@ -120,7 +120,7 @@ def test_containers_are_not_privileged(facts, site, require):
 def test_containers_are_not_nested(facts, site, require):
     """Whatever profile it comes from. Virtual machines nest without harm, and are not examined."""
     keys = _Keys("INST-002", facts, site, require)
-    for instance, host in _containers(facts):
+    for instance, host in _containers(facts, require):
         nested = instance.expanded_config["security.nesting"] == "true"
         keys(
             instance,
@@ -136,7 +136,7 @@ def test_containers_are_not_nested(facts, site, require):
 def test_instances_have_no_raw_or_low_level_settings(facts, site, require):
     """Only keys that do something for its type: a profile may hold those of the other one too."""
     keys = _Keys("INST-003", facts, site, require)
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         config = instance.expanded_config
         wrong = {key: "" for key in RAW[instance.type] if config.get(key, "").strip()}
         if instance.type == "container":
@@ -159,7 +159,7 @@ def test_instances_have_no_raw_or_low_level_settings(facts, site, require):
 def test_instances_have_limits(facts, site, require):
     """Of what the site wants limited. A virtual machine has memory and processors of its own by default, and no processes."""
     keys = _Keys("INST-006", facts, site, require)
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         container = instance.type == "container"
         wanted = [limit for limit in site.instance_limits if container or limit != "processes"]
         if not wanted:
@@ -230,7 +230,7 @@ def _too_tight(instance, wrong):
 def test_instances_of_users_have_their_own_id_map_and_no_guest_api(facts, site, require):
     """Those of the kinds of projects that the site hardens; images of the host are nobody's business in any project."""
     keys = _Keys("INST-007", facts, site, require)
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         config = instance.expanded_config
         entry = site.project(instance.project)
         hardened = entry is not None and entry.kind in site.user_hardening
@@ -281,7 +281,7 @@ def _map_of_all(instance):
 def test_containers_use_no_system_call_interception(facts, site, require):
     """None that the site does not exempt by its key."""
     keys = _Keys("INST-008", facts, site, require)
-    for instance, host in _containers(facts):
+    for instance, host in _containers(facts, require):
         config = instance.expanded_config
         wrong = {key: "false" for key in INTERCEPTION if config[key] == "true"}
         wrong |= {key: "" for key in INTERCEPTION_LISTS if config.get(key, "").strip()}
@@ -292,10 +292,10 @@ def test_containers_use_no_system_call_interception(facts, site, require):
 def test_virtual_machines_boot_with_secure_boot(facts, site, require):
     """Nor by way of a BIOS, which knows none. What was changed while it ran holds from its next cold start on."""
     keys = _Keys("INST-012", facts, site, require)
-    machines = [(instance, host) for instance, host in facts.instances.read if instance.type == "virtual-machine"]
-    if not machines and not facts.instances.unread:
-        require.not_applicable(reason="there is no virtual machine")
-    for instance, host in machines:
+    require.if_nothing("there is no virtual machine")
+    for instance, host in require.each(facts.instances):
+        if instance.type != "virtual-machine":
+            continue
         config = instance.expanded_config
         wrong = {"security.secureboot": "true"} if config["security.secureboot"] == "false" else {}
         wrong |= {"security.csm": "false"} if config["security.csm"] == "true" else {}
@@ -323,7 +323,7 @@ def test_instances_are_in_their_expected_state(facts, site, require):
     keys = _Keys("INST-013", facts, site, require)
     _missing_critical_ones(facts, site, require)
     online = _online(facts)
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         if instance.status == "Unknown":
             require.unknown(instance.resource, "its state did not come in time", host=host)
             continue
@@ -356,7 +356,7 @@ def test_instances_are_in_their_expected_state(facts, site, require):
 
 def _missing_critical_ones(facts, site, require):
     """A critical name that no instance has, on whatever member. Hosts that are in no cluster don't say whose it should be."""
-    listed = facts.first(lambda incus: incus.instances)
+    listed = facts.incus.listed_instances
     for glob in dict.fromkeys(site.critical):
         if any(fnmatchcase(instance.resource, glob) for instance in listed):
             continue
@@ -372,6 +372,6 @@ def _missing_critical_ones(facts, site, require):
 
 def _online(facts):
     """The members that are Online; None where there is no cluster."""
-    if not facts.first(lambda incus: incus.server).clustered:
+    if not facts.incus.server.clustered:
         return None
-    return {member.name for member in facts.first(lambda incus: incus.members) if member.status == "Online"}
+    return {member.name for member in facts.incus.members if member.status == "Online"}

@@ -17,7 +17,7 @@ def _of_types(instance, *types):
 
 
 def _shown(facts, instance, name, text):
-    origin = facts.first(lambda incus: incus.device_origin(instance, name))
+    origin = facts.incus.device_origin(instance, name)
     return f"{name}: {text}" + ("" if origin in (None, "instance") else f" (from profile {origin})")
 
 
@@ -43,7 +43,7 @@ def _device(facts, instance, name):
         "name": name,
         "type": instance.expanded_devices[name]["type"],
         "own": name in instance.devices,
-        "given": facts.first(lambda incus: incus.profile_with_device(instance, name)) is not None,
+        "given": facts.incus.profile_with_device(instance, name) is not None,
         "properties": [f"{key}={value}" for key, value in sorted(own.items()) if key != "type"],
     }
 
@@ -51,7 +51,7 @@ def _device(facts, instance, name):
 @policy("INST-004")
 def test_instances_mount_no_host_paths(facts, site, require):
     """A disk without a pool is a path of the host, unless it is one that Incus makes or that the site allows."""
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         found = {
             name: device.get("source", "no source")
             for name, device in _of_types(instance, "disk").items()
@@ -78,7 +78,7 @@ def _allowed(instance, device, site):
 @policy("INST-005")
 def test_instances_have_no_host_devices(facts, site, require):
     """Whatever of the host's hardware or device nodes is handed to a guest. A tpm is emulated."""
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         found = {
             name: " ".join(device[key] for key in ("type", "source", "path", "address", "vendorid") if device.get(key))
             for name, device in _of_types(instance, *_PASSED_THROUGH).items()
@@ -89,11 +89,9 @@ def test_instances_have_no_host_devices(facts, site, require):
 @policy("INST-009")
 def test_proxy_devices_are_on_the_list_of_the_site(facts, site, require):
     """Where it listens and where it connects to; a wildcard address only where the site spells it out."""
-    having = [(instance, host, _of_types(instance, "proxy")) for instance, host in facts.instances.read]
-    if not any(proxies for _, _, proxies in having) and not facts.instances.unread:
-        require.not_applicable(reason="no instance has a proxy device")
-    for instance, host, proxies in having:
-        if proxies:
+    require.if_nothing("no instance has a proxy device")
+    for instance, host in require.each(facts.instances):
+        if proxies := _of_types(instance, "proxy"):
             found = {
                 name: f"{device.get('listen')} -> {device.get('connect')}"
                 for name, device in proxies.items()
@@ -150,8 +148,9 @@ def _is_wildcard(listen):
 @policy("INST-010")
 def test_nics_filter_spoofing(facts, site, require):
     """On the bridges that the site names. A filter of addresses filters the MAC as well."""
-    judged = bool(facts.instances.unread)
-    for instance, host in facts.instances.read:
+    bridges = ", ".join(sorted(site.antispoof))
+    require.if_nothing(f"no instance has a NIC on {bridges or 'a bridge that the site wants filtered'}")
+    for instance, host in require.each(facts.instances):
         nics = [
             (name, nic, site.antispoof[bridge])
             for name, nic in _of_types(instance, "nic").items()
@@ -161,7 +160,6 @@ def test_nics_filter_spoofing(facts, site, require):
             name: ", ".join(f"no {kind}" for kind in wanted if not _filters(nic, kind)) for name, nic, wanted in nics
         }
         if nics:
-            judged = True
             require(
                 instance.resource,
                 not any(missing.values()),
@@ -171,9 +169,6 @@ def test_nics_filter_spoofing(facts, site, require):
                 ),
                 host=host,
             )
-    if not judged:
-        bridges = ", ".join(sorted(site.antispoof))
-        require.not_applicable(reason=f"no instance has a NIC on {bridges or 'a bridge that the site wants filtered'}")
 
 
 def _filters(nic, kind):
@@ -183,7 +178,7 @@ def _filters(nic, kind):
 @policy("INST-011")
 def test_nics_attach_to_managed_networks_of_the_site(facts, site, require):
     """By their name, and to those that the project may use: what is attached to a link of the host passes Incus by."""
-    for instance, host in facts.instances.read:
+    for instance, host in require.each(facts.instances):
         nics = _of_types(instance, "nic")
         if site.project(instance.project) is None:
             because = finding_id("PROJ-008", facts.name, instance.project)

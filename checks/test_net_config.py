@@ -4,8 +4,7 @@ from ipaddress import ip_interface, ip_network
 
 from sigsrv import finding_id, policy
 from sigsrv.facts.config import NETWORK_BOOLEANS
-from sigsrv.facts.incus import UnreadInstance
-from sigsrv.judge.site_resources import managed
+from sigsrv.judge.site_resources import each_network
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import boolean, split_list
 
@@ -31,7 +30,7 @@ def test_bridge_has_no_ports_but_its_vlan_interface_and_nics(facts, site, requir
             others = facts.network.bridge(name).ports - vlans - set(wanted.extra_ports) - _throw_away(facts, links)
             foreign = sorted(others - _made_by_incus(facts, name, links) - _nics(facts)) if others else []
             if foreign:
-                _all_read(facts)
+                facts.instances.require_all()  # the port may be a NIC of an unread instance
             passing = any(links[port].kind in ("veth", "tun") for port in foreign)
             require(
                 name,
@@ -61,22 +60,10 @@ def _made_by_incus(facts, bridge, links):
 def _nics(facts):
     """The host's ends of the NICs of the instances on this host, of all projects."""
     found = set()
-    for instance in _here(facts):
-        if not isinstance(instance, UnreadInstance):
-            for name, device in instance.expanded_devices.items():
-                found |= {instance.config.get(f"volatile.{name}.host_name"), device.get("host_name")}
+    for instance, _ in facts.instances.known(decisive=lambda _: True):
+        for name, device in instance.expanded_devices.items():
+            found |= {instance.config.get(f"volatile.{name}.host_name"), device.get("host_name")}
     return found - {None, ""}
-
-
-def _here(facts):
-    return [each for each in facts.incus.instances if each.location in ("", "none", facts.member)]
-
-
-def _all_read(facts):
-    """Raises EvidenceError where an instance of this host could not be read: the port may be its NIC."""
-    for instance in _here(facts):
-        if isinstance(instance, UnreadInstance):
-            raise EvidenceError(f"{instance.resource}: nothing is known of its NICs", host=facts.name)
 
 
 @policy("NET-007")
@@ -86,7 +73,7 @@ def test_network_has_the_addressing_mtu_and_services_of_the_site(facts, site, re
     for host in facts.hosts.values():
         with require.about(host.name, host=host.name):
             seen[host.name] = (host.network.links, host.network.addresses)
-    networks = {bridge.name: network for bridge, network in managed(facts, site, require)}
+    networks = {bridge.name: network for bridge, network in each_network(facts, site, require)}
     for bridge in site.bridges:
         network = networks.get(bridge.name)
         exempt = site.exempt_keys("NET-007", bridge.name)

@@ -32,7 +32,7 @@ _POOLS_EXTENSION = "projects_restricted_storage_pool_access"
 @policy("PROJ-002")
 def test_project_has_its_own_profiles_volumes_and_buckets(facts, site, require):
     """What a project does not have of its own it shares with project default. Unset counts as false."""
-    for project in facts.first(lambda incus: incus.projects):
+    for project in facts.incus.projects:
         if project.name == "default":
             continue
         entry = site.project(project.name)
@@ -48,7 +48,7 @@ def test_project_has_its_own_profiles_volumes_and_buckets(facts, site, require):
 
 def _restricted(facts, require):
     """Each restricted project. In the others no restriction has an effect, whatever it says."""
-    for project in facts.first(lambda incus: incus.projects):
+    for project in facts.incus.projects:
         if project.config["restricted"] == "true":
             yield project
         else:
@@ -58,7 +58,7 @@ def _restricted(facts, require):
 
 def _of_the_site(facts, site, require, projects=None):
     """Each project (or each of ``projects``) that the site has an entry for, with it."""
-    for project in facts.first(lambda incus: incus.projects) if projects is None else projects:
+    for project in facts.incus.projects if projects is None else projects:
         entry = site.project(project.name)
         if entry:
             yield project, entry
@@ -121,7 +121,7 @@ def test_restricted_project_names_the_networks_that_it_may_use(facts, site, requ
         with require.about(project.name):
             keys, faults = _networks(project.config, site.networks_of(project.name))
             expected = f"{_NETWORKS} within {_listed(site.networks_of(project.name))}"
-            if _POOLS_EXTENSION in facts.first(lambda incus: incus.extensions):
+            if _POOLS_EXTENSION in facts.incus.extensions:
                 more, fault = _pools(facts, project.config, site.pools_of(project.name))
                 keys, faults = keys | more, faults + fault
                 expected += f", {_POOLS} within {_listed(site.pools_of(project.name))}"
@@ -156,7 +156,7 @@ def _networks(config, allowed):
 
 def _pools(facts, config, allowed):
     listed = split_list(config.get(_POOLS))
-    usable = listed or tuple(pool.name for pool in facts.first(lambda incus: incus.pools))
+    usable = listed or tuple(pool.name for pool in facts.incus.pools)
     if set(usable) <= set(allowed):
         return {}, []
     kept = [name for name in usable if name in allowed]
@@ -201,24 +201,18 @@ def _amount(config, key):
 @policy("PROJ-006")
 def test_storage_is_not_shared_between_projects(facts, site, require):
     """A volume that instances of two projects mount is a way from one into the other. A pool that they share is none."""
-    for pool in facts.first(lambda incus: incus.pools):
+    for pool in facts.incus.pools:
         with require.about(pool.name):
             for volume, host in facts.volumes(pool.name):
                 with require.about(volume.resource, host):
                     _judge_users(facts, volume, host, require)
-    within = {}
-    for instance, _ in facts.instances.read:
-        within.setdefault(instance.project, []).append(instance)
     for project, entry in _of_the_site(facts, site, require):
         with require.about(project.name):
-            _judge_disks(facts, site, project, entry, within, require)
+            _judge_disks(facts, site, project, entry, require)
 
 
 def _judge_users(facts, volume, host, require):
-    projects = {use.project for use in facts.users(volume) if use.kind != "other"}
-    unread = [cause for each, cause in facts.instances.unread if volume.location in ("", each.location)]
-    if unread and len(projects) < 2:
-        raise unread[0]
+    projects = _projects(facts.users(volume, decisive=lambda users: len(_projects(users)) > 1))
     require(
         volume.resource,
         len(projects) < 2,
@@ -228,16 +222,17 @@ def _judge_users(facts, volume, host, require):
     )
 
 
-def _judge_disks(facts, site, project, entry, within, require):
+def _projects(users):
+    return {use.project for use in users if use.kind != "other"}
+
+
+def _judge_disks(facts, site, project, entry, require):
     pools = site.pools_of(project.name)
-    faults = [
-        f"{instance.name}: {fault}"
-        for instance in within.get(project.name, ())
-        for fault in _foreign_disks(facts, instance, entry.kind == "user", pools)
-    ]
-    unread = [cause for each, cause in facts.instances.unread if each.project == project.name]
-    if unread and not faults:
-        raise unread[0]
+    faults = facts.instances.where(lambda each: each.project == project.name).search(
+        lambda instance: (
+            f"{instance.name}: {fault}" for fault in _foreign_disks(facts, instance, entry.kind == "user", pools)
+        )
+    )
     require(
         project.name,
         not faults,
@@ -255,7 +250,7 @@ def _foreign_disks(facts, instance, is_user, pools):
             if pool not in pools:
                 yield f"its root disk is in the pool {pool}"
         elif is_user:
-            owner = facts.first(lambda incus, i=instance: incus.owner(i.project, "features.storage.volumes"))
+            owner = facts.incus.owner(instance.project, "features.storage.volumes")
             if owner != instance.project:
                 yield f"{name} is the volume {pool}/{owner}/{device.get('source', '')}"
 
@@ -265,18 +260,12 @@ def test_restricted_project_holds_nothing_that_its_restrictions_forbid(facts, si
     """Incus looks at edits alone: what was there before stays, and blocks every later edit of the project."""
     restricted = {project.name: project.config for project in _restricted(facts, require)}
     expected = "nothing that the restrictions of the project forbid"
-    for instance, host in facts.instances.read:
-        if instance.project not in restricted:
-            continue
+    for instance, host in require.each(facts.instances.where(lambda each: each.project in restricted)):
         with require.about(instance.resource, host):
-            written = facts.first(lambda incus, i=instance: incus.written(i))
+            written = facts.incus.written(instance)
             config = {key: value for key, value in instance.expanded_config.items() if key in written}
             found = forbidden(restricted[instance.project], instance.type, config, instance.expanded_devices)
             require(instance.resource, not found, expected=expected, observed="; ".join(found) or "nothing", host=host)
-    for unread, cause in facts.instances.unread:
-        if unread.project in restricted:
-            with require.about(unread.resource, cause.host):
-                raise cause
     for name, config in restricted.items():
         with require.about(name):
             if config["features.profiles"] != "true":
@@ -284,7 +273,7 @@ def test_restricted_project_holds_nothing_that_its_restrictions_forbid(facts, si
                     name, "it has no profiles of its own; its instances are judged with what they get"
                 )
                 continue
-            profiles = [each for each in facts.first(lambda incus: incus.profiles) if each.project == name]
+            profiles = [each for each in facts.incus.profiles if each.project == name]
             found = [
                 f"profile {each.name}: {fault}"
                 for each in sorted(profiles, key=lambda profile: profile.name)
@@ -296,7 +285,7 @@ def test_restricted_project_holds_nothing_that_its_restrictions_forbid(facts, si
 @policy("PROJ-008")
 def test_projects_are_those_of_the_site_and_default_holds_no_user_work(facts, site, require):
     """Whoever made a project that the site does not know set its limits too."""
-    projects = {project.name for project in facts.first(lambda incus: incus.projects)}
+    projects = {project.name for project in facts.incus.projects}
     for name in sorted(projects | {entry.match for entry in site.projects if not entry.is_glob}):
         entry = site.project(name)
         if name not in projects:
@@ -337,16 +326,15 @@ def _holder(facts, site, name):
 
 def _judge_default(facts, site, require):
     allowed = site.networks_of("default")
-    strangers = [
-        f"{instance.name}: {name} is on {at}"
-        for instance, _ in facts.instances.read
-        if instance.project == "default" and not site.is_critical(instance.resource)
-        for name, device in sorted(instance.expanded_devices.items())
-        if device.get("type") == "nic" and (at := device.get("network") or device.get("parent")) not in allowed
-    ]
-    unread = [cause for each, cause in facts.instances.unread if each.project == "default"]
-    if unread and not strangers:
-        raise unread[0]
+    strangers = facts.instances.where(lambda each: each.project == "default").search(
+        lambda instance: (
+            f"{instance.name}: {name} is on {at}"
+            for name, device in sorted(instance.expanded_devices.items())
+            if not site.is_critical(instance.resource)
+            and device.get("type") == "nic"
+            and (at := device.get("network") or device.get("parent")) not in allowed
+        )
+    )
     require(
         "default",
         not strangers,

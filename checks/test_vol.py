@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sigsrv import policy
-from sigsrv.facts.hosts import clusters
+from sigsrv.facts.clusters import clusters
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import boolean, size_bytes, split_list
 
@@ -37,20 +37,16 @@ class Kept:
 
 def _volumes(facts, require):
     """Each custom volume with its host. A pool whose volumes can't be read is an error of its own."""
-    for pool in facts.first(lambda incus: incus.pools):
+    for pool in facts.incus.pools:
         with require.about(pool.name):
             yield from facts.volumes(pool.name)
 
 
 def _kept(facts, site, require):
     """What the site says must not be lost, as far as it could be read; the rest is recorded."""
-    for instance, host in facts.instances.read if site.critical else ():
-        if site.is_critical(instance.resource):
+    if site.critical:
+        for instance, host in require.each(facts.instances.where(lambda each: site.is_critical(each.resource))):
             yield _instance(instance, host)
-    for unread, cause in facts.instances.unread if site.critical else ():
-        if site.is_critical(unread.resource):
-            with require.about(unread.resource, host=cause.host):
-                raise cause
     for volume, host in _volumes(facts, require) if site.protected_volumes else ():
         if site.is_protected(volume.resource):
             yield Kept(
@@ -109,7 +105,7 @@ def test_snapshots_are_scheduled_and_really_taken(facts, site, require):
     """A schedule alone proves nothing: in a restricted project Incus skips it and says nothing."""
     if not _names_something(site, require):
         return
-    projects = {project.name: project for project in facts.first(lambda incus: incus.projects)}
+    projects = {project.name: project for project in facts.incus.projects}
     for kept in _kept(facts, site, require):
         with require.about(kept.resource, kept.host):
             _judge_snapshots(kept, projects, _now(facts, kept.host), site.thresholds.snapshot_hours, require)
@@ -172,10 +168,10 @@ def _require_named(facts, site, require):
         return
     for name in site.protected_volumes:
         pool = name.partition("/")[0]
-        if glob.has_magic(name) or pool not in {each.name for each in facts.first(lambda incus: incus.pools)}:
+        if glob.has_magic(name) or pool not in {each.name for each in facts.incus.pools}:
             continue  # a pool that is missing is for POOL-001 to say, one that can't be read has its error already
         try:
-            listed = facts.first(lambda incus, p=pool: incus.volumes(p))
+            listed = facts.incus.volumes(pool)
         except EvidenceError:
             continue
         if name not in {volume.resource for volume in listed}:
@@ -230,9 +226,9 @@ def _patterns(facts, site):
     """
     found = []
     for each in clusters({**facts.hosts, **facts.standalone, **facts.others}):
-        pools = each.first(lambda incus: incus.pools)
-        volumes = [volume for pool in pools for volume in each.first(lambda incus, p=pool.name: incus.volumes(p))]
-        instances = each.first(lambda incus: incus.instances)
+        pools = each.incus.pools
+        volumes = [volume for pool in pools for volume in each.incus.volumes(pool.name)]
+        instances = each.incus.listed_instances
         found += [_pattern(site, "instance", instance, each.name) for instance in instances]
         found += [_pattern(site, "volume", volume, each.name, volume.location) for volume in volumes]
     return sorted(found)
@@ -325,23 +321,25 @@ def test_custom_volume_is_in_use(facts, site, require):
 
 
 def _used(volume, host, facts, site):
-    users = facts.users(volume)
+    users = facts.users(volume, decisive=lambda users: users or _needed_anyway(volume, host, facts, site))
     if users:
         return True, [use.name if use.kind == "other" else f"{use.kind} {use.project}/{use.name}" for use in users]
-    if volume.content_type == "iso":
-        return True, "an ISO image"
-    if site.is_protected(volume.resource):
-        return True, "protected by the site"
-    keys = _keys_of_daemons(facts, host, f"{volume.pool}/{volume.name}") if volume.project == "default" else []
-    if keys:
-        return True, f"used by Incus itself: {', '.join(keys)}"
-    for unread, cause in facts.instances.unread:
-        if volume.location in ("", unread.location):
-            raise cause
+    if needed := _needed_anyway(volume, host, facts, site):
+        return True, needed
     if volume.created is None:
         raise EvidenceError(f"nothing uses {volume.resource}, and Incus does not know how old it is")
     young = _age(volume.created, _now(facts, host), f"the volume {volume.resource}") < _YOUNG_S
     return young, f"used by nothing, made on {_day(volume.created)}"
+
+
+def _needed_anyway(volume, host, facts, site):
+    """Why a volume that no instance uses may stay; "" if nothing says so."""
+    if volume.content_type == "iso":
+        return "an ISO image"
+    if site.is_protected(volume.resource):
+        return "protected by the site"
+    keys = _keys_of_daemons(facts, host, f"{volume.pool}/{volume.name}") if volume.project == "default" else []
+    return f"used by Incus itself: {', '.join(keys)}" if keys else ""
 
 
 def _keys_of_daemons(facts, host, volume):

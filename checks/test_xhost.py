@@ -6,7 +6,7 @@ from collections import Counter
 from ipaddress import ip_interface, ip_network
 
 from sigsrv import finding_id, policy
-from sigsrv.judge.site_resources import nics_on, not_of_the_site
+from sigsrv.judge.site_resources import nics_on, reported_by_net
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
@@ -36,7 +36,7 @@ def test_bridges_agree_on_every_host(facts, site, require):
         with require.about(name):
             bridge = declared.get(name)
             if bridge:
-                excuses = [each for host in hosts for each in not_of_the_site(host, bridge)]
+                excuses = [each for host in hosts for each in reported_by_net(host, bridge)]
             else:
                 excuses = [each for host in hosts for each in _unknown_to_the_site(facts, site, host, name)]
             values = {} if excuses else {host.name: _described(host, name, bridge) for host in hosts}
@@ -65,7 +65,7 @@ def _network(facts, host, name):
     try:
         listed = host.incus.networks
     except EvidenceError:
-        listed = facts.first(lambda incus: incus.networks)
+        listed = facts.incus.networks
     return next((network for network in listed if network.name == name and network.managed), None)
 
 
@@ -248,9 +248,13 @@ def _isolation_lacks(facts, site, bridged):
     if len(set(bridged.values())) == 1:
         return None
     for bridge in site.bridges:
-        nics = [(each, nic) for each, _ in facts.instances.read for _, nic in nics_on(each, bridge.name)]
+        nics = [
+            (each, nic)
+            for each, _ in facts.instances.known(decisive=lambda _: True)
+            for _, nic in nics_on(each, bridge.name)
+        ]
         projects = {instance.project for instance, _ in nics}
-        network = next((n for n in facts.first(lambda incus: incus.networks) if n.name == bridge.name), None)
+        network = next((n for n in facts.incus.networks if n.name == bridge.name), None)
         attached = network is not None and split_list(network.config.get("security.acls"))
         if bridge.isolate and attached and len(projects) > 1 and not any(nic.get("security.acls") for _, nic in nics):
             return finding_id("ACL-006", facts.name, bridge.name)

@@ -2,9 +2,7 @@
 
 from sigsrv import finding_id, policy
 from sigsrv.facts.frames import exchanged
-from sigsrv.facts.incus import UnreadInstance
-from sigsrv.judge.site_resources import nics_on, not_of_the_site
-from sigsrv.model.errors import EvidenceError
+from sigsrv.judge.site_resources import nics_on, reported_by_net
 
 
 @policy("XHOST-004")
@@ -53,7 +51,7 @@ def _by_frames(hosts, bridge, require):
     cut = [each for each in across if _is_cut(each.path)]
     expected = "ARP and full packets pass between throw-away namespaces of every two hosts"
     if lost:
-        excuses = [each for host in hosts for each in (*not_of_the_site(host, bridge), *_down(host, bridge))]
+        excuses = [each for host in hosts for each in (*reported_by_net(host, bridge), *_down(host, bridge))]
         ways = dict.fromkeys(f"to {each.here} from {each.path.host}{_instead(each.path)}" for each in lost)
         observed = f"no answer to ARP came {', nor '.join(ways)}"
     elif cut:
@@ -138,11 +136,7 @@ def _not_attached(host, bridge):
 def _instance_ports(host, network):
     """The running instances on a host that have a NIC on a network: (instance, NIC) by MAC."""
     found = {}
-    for instance in host.incus.instances:
-        if instance.location not in ("", "none", host.member):
-            continue
-        if isinstance(instance, UnreadInstance):
-            raise EvidenceError(f"{instance.resource}: nothing is known of its NICs", host=host.name)
+    for instance, _ in host.instances:
         for name, nic in nics_on(instance, network) if instance.status == "Running" else ():
             mac = nic.get("hwaddr") or instance.config.get(f"volatile.{name}.hwaddr")
             if mac:
@@ -177,7 +171,6 @@ def _is_nic(host, port):
     """Whether a port is the host's end of the NIC of an instance on it, as Incus has it."""
     return any(
         port in (instance.config.get(f"volatile.{name}.host_name"), device.get("host_name"))
-        for instance in host.incus.instances
-        if not isinstance(instance, UnreadInstance)
+        for instance, _ in host.instances.known(decisive=lambda _: True)
         for name, device in instance.expanded_devices.items()
     )

@@ -8,7 +8,8 @@ import pytest
 
 from sigsrv.collect import evidence, urls
 from sigsrv.collect.evidence import ApiAnswer, Evidence, Failure
-from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
+from sigsrv.facts.clusters import ClusterFacts, clusters
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.resources import InstanceUsage, UnreadInstance
 from sigsrv.model import data
@@ -342,9 +343,9 @@ def test_cluster_facts_come_from_the_first_host_that_could_tell():
     )
     both = ClusterFacts("cluster", {"a": HostFacts("a", "a", down), "sigsrv": HostFacts("sigsrv", "sigsrv", RECORDED)})
 
-    assert both.first(lambda incus: incus.projects)
+    assert both.incus.projects
     with pytest.raises(EvidenceError, match="down"):
-        ClusterFacts("cluster", {"a": HostFacts("a", "a", down)}).first(lambda incus: incus.projects)
+        _ = ClusterFacts("cluster", {"a": HostFacts("a", "a", down)}).incus.projects
 
 
 def test_a_host_in_no_cluster_stands_for_itself():

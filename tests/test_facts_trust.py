@@ -11,7 +11,7 @@ import pytest
 from sigsrv.authoring import document
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import ApiAnswer, Failure
-from sigsrv.facts.hosts import clusters
+from sigsrv.facts.clusters import clusters
 from sigsrv.facts.images import image
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.operations import open_tokens

@@ -52,7 +52,8 @@ def test_a_command_imports_no_more_than_it_needs(tmp_path, arguments, most, neve
 def test_the_face_for_authors_of_checks_is_what_the_engine_uses():
     """The same objects, and each name of it is there."""
     import sigsrv
-    from sigsrv.facts.hosts import ClusterFacts, HostFacts
+    from sigsrv.facts.clusters import ClusterFacts
+    from sigsrv.facts.hosts import HostFacts
     from sigsrv.judge.require import Require, policy
     from sigsrv.model.finding import finding_id
     from sigsrv.model.site import Site

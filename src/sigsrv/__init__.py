@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sigsrv.facts.hosts import ClusterFacts, HostFacts
+    from sigsrv.facts.clusters import ClusterFacts
+    from sigsrv.facts.hosts import HostFacts
     from sigsrv.judge.require import Require, policy
     from sigsrv.model.finding import finding_id
     from sigsrv.model.site import Site
@@ -20,7 +21,7 @@ __all__ = ["ClusterFacts", "HostFacts", "Require", "Site", "finding_id", "policy
 
 # Imported when it is asked for (PEP 562): else each command would pay for all of it.
 _FACE = {
-    "ClusterFacts": "sigsrv.facts.hosts",
+    "ClusterFacts": "sigsrv.facts.clusters",
     "HostFacts": "sigsrv.facts.hosts",
     "Require": "sigsrv.judge.require",
     "Site": "sigsrv.model.site",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import jsonschema
 
 from sigsrv.draft.document import Entry, Field, Section
-from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
+from sigsrv.facts.clusters import ClusterFacts, clusters
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import Instance
 from sigsrv.facts.resources import Network
 from sigsrv.model.errors import EvidenceError
@@ -61,22 +62,22 @@ class Found:
                     self.miss(what, cause)
         return told
 
-    def listed(self, what: str, view: Callable[[ClusterFacts], tuple[T, ...]]) -> list[T]:
+    def listed(self, what: str, view: Callable[[ClusterFacts], Iterable[T]]) -> list[T]:
         """The rows of a view of all clusters."""
         return [row for rows in self.of_clusters(what, view) for row in rows]
 
     @cached_property
     def networks(self) -> list[Network]:
         """The managed networks, each name once."""
-        rows = self.listed("networks", lambda cluster: cluster.first(lambda incus: incus.networks))
+        rows = self.listed("networks", lambda cluster: cluster.incus.networks)
         return list({row.name: row for row in rows if row.managed}.values())
 
     @cached_property
     def instances(self) -> list[tuple[Instance, str]]:
         """Each instance that could be read, with the name of its host."""
-        for unread in self.listed("instances", lambda cluster: cluster.instances.unread):
-            self.miss("instances", unread[1])
-        return self.listed("instances", lambda cluster: cluster.instances.read)
+        return self.listed(
+            "instances", lambda cluster: cluster.instances.each(lambda _, cause: self.miss("instances", cause))
+        )
 
 
 def fitting(section: Section) -> Section:

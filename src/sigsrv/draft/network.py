@@ -160,7 +160,7 @@ def _is_free(link: Link) -> bool:
 
 def acls(found: Found) -> Section:
     """``acls``: each with the rules that take effect now. One without any keeps the default, which it does not meet."""
-    rows = found.listed("ACLs", lambda cluster: cluster.first(lambda incus: incus.network_acls))
+    rows = found.listed("ACLs", lambda cluster: cluster.incus.network_acls)
     entries = []
     for row in {(row.project, row.name): row for row in rows}.values():
         fields = [Field("name", row.name)]

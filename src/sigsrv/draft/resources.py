@@ -18,7 +18,7 @@ _ACCESS = "restricted.networks.access"
 
 def pools(found: Found) -> Section:
     """``pools``: each with its driver, the ZFS pool below it and, where they are not all, the hosts that have it."""
-    rows = found.listed("pools", lambda cluster: cluster.first(lambda incus: incus.pools))
+    rows = found.listed("pools", lambda cluster: cluster.incus.pools)
     entries = tuple(_pool(found, row) for row in {row.name: row for row in rows}.values())
     return fitting(Section("pools", entries=entries))
 
@@ -41,7 +41,7 @@ def _pool(found: Found, pool: Pool) -> Entry:
 
 def projects(found: Found, networks: Iterable[str], storage: Iterable[str]) -> Section:
     """``projects``, each with the networks and pools that it uses now. networks, storage: those that the draft has."""
-    rows = found.listed("projects", lambda cluster: cluster.first(lambda incus: incus.projects))
+    rows = found.listed("projects", lambda cluster: cluster.incus.projects)
     known = {"networks": tuple(networks), "pools": tuple(storage)}
     used = _used(found)
     for row in rows:
@@ -71,7 +71,7 @@ def _used(found: Found) -> dict[str, dict[str, set[str]]]:
     """By project the networks and pools that devices of its instances and profiles name."""
     used: dict[str, dict[str, set[str]]] = {}
     holders = [(instance.project, instance.expanded_devices) for instance, _ in found.instances]
-    profiles = found.listed("profiles", lambda cluster: cluster.first(lambda incus: incus.profiles))
+    profiles = found.listed("profiles", lambda cluster: cluster.incus.profiles)
     holders += [(profile.project, profile.devices) for profile in profiles]
     for project, devices in holders:
         mine = used.setdefault(project, {"networks": set(), "pools": set()})

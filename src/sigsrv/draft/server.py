@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.found import Found, fitting
-from sigsrv.facts.cluster import Member
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import IncusFacts
+from sigsrv.facts.members import Member
 from sigsrv.facts.resources import Server
 from sigsrv.model.site import ClusterSettings
 
@@ -25,7 +25,7 @@ def hosts(found: Found, options: Options, notes: tuple[str, ...]) -> Section:
     """``hosts``, each with its name in the cluster. options: by host, what the command line says of the way to it."""
     told = found.of_hosts("the daemon", lambda host: host.incus.server)
     entries = tuple(_host(found, host, told, options.get(name, {})) for name, host in found.hosts.items())
-    rows = found.listed("members", lambda each: each.first(_members))
+    rows = found.listed("members", lambda each: each.incus.first(_members))
     named = {host.member for host in found.hosts.values()}
     others = ", ".join(row.name for row in rows if row.name not in named)
     more = (f"members of the cluster that were not asked: {others}",) if others else ()
@@ -69,7 +69,7 @@ def auth(found: Found) -> Section:
         if addresses:
             listen[name] = addresses
     fields = [Field("listen", listen)] if listen else []
-    trusted = found.listed("certificates", lambda each: each.first(lambda incus: incus.trust))
+    trusted = found.listed("certificates", lambda each: each.incus.trust)
     full = sorted(
         {entry.name or entry.fingerprint for entry in trusted if entry.type == "client" and not entry.restricted}
     )
@@ -90,7 +90,7 @@ def _host_part(address: str) -> str:
 
 def cluster(found: Found) -> Section:
     """``cluster``: its timing as it is now."""
-    rows = found.of_clusters("the cluster's configuration", lambda each: each.first(_timing))
+    rows = found.of_clusters("the cluster's configuration", lambda each: each.incus.first(_timing))
     fields = [Field(key, int(value)) for row in rows[:1] for key, value in row.items() if _is_number(value)]
     return fitting(Section("cluster", fields=tuple(fields)))
 
@@ -131,7 +131,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def images(found: Found) -> Section:
     """``images``: the servers that images came from; where none did, the default stands."""
-    rows = found.listed("images", lambda each: each.first(lambda incus: incus.images))
+    rows = found.listed("images", lambda each: each.incus.images)
     servers = sorted({row.server.rstrip("/") for row in rows if row.server})
     notes = ("where images came from: take out what you do not trust",) if servers else ()
     fields = (Field("servers", servers),) if servers else ()

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts import resources
-from sigsrv.facts.cluster import Member, Warning, member, warning
 from sigsrv.facts.config import SERVER_BOOLEANS, normalised
 from sigsrv.facts.images import Image, image
+from sigsrv.facts.members import Member, Warning, member, warning
 from sigsrv.facts.operations import Token, open_tokens
 from sigsrv.facts.parsing import api, mapping, parsing, rows, string, text, texts
 from sigsrv.facts.resources import (

@@ -11,7 +11,8 @@ from typing import Any
 
 import jsonpointer
 
-from sigsrv.facts.hosts import ClusterFacts, HostFacts, clusters
+from sigsrv.facts.clusters import ClusterFacts, clusters
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.examined import resources
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered, parse_finding_id
@@ -64,9 +65,6 @@ def _run(
     policy: Policy, check: Check | None, site: Site, facts: HostFacts | ClusterFacts, require: Require
 ) -> tuple[Finding, ...]:
     def apply() -> None:
-        if policy.examines == "instance" and isinstance(facts, ClusterFacts):
-            for unread, cause in facts.instances.unread:
-                require.unknown(unread.resource, cause.reason, because_of(cause, policy.id), cause.host)
         if policy.rule is not None:
             _apply_rule(policy, facts, require)
         elif check is not None:
@@ -144,7 +142,7 @@ def _root_checked(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
 
 
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
-    for host, resource, document in resources(policy.examines, facts):
+    for host, resource, document in resources(policy.examines, facts, require):
         if matches(policy, document):
             require(
                 resource,

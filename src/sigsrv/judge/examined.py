@@ -1,8 +1,7 @@
-"""The resources that a rule examines, by their kind.
+"""The kinds of resources that a rule can examine.
 
-A kind of resource that rules can look at is one line in a table here: a function of the facts of a host, or of a cluster, that
-gives each resource as (host, resource, its facts as JSON). What could not be read raises EvidenceError; an empty list was read
-completely.
+Each kind is one line in a table: a function that yields, from the facts of a host or a cluster, (host, resource, its facts as JSON).
+A list that could not be read raises EvidenceError; an empty list was read completely.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sigsrv.facts.hosts import ClusterFacts, HostFacts
+from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 Resource = tuple[str, str, Mapping[str, Any]]
@@ -34,50 +35,50 @@ def _hosts(facts: HostFacts) -> Iterable[Resource]:
     yield facts.name, facts.name, {"name": facts.name, "member": facts.member, **told}
 
 
-def _clusters(facts: ClusterFacts) -> Iterable[Resource]:
-    server, config = facts.first(lambda incus: (incus.server, incus.config))
+def _clusters(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    server, config = facts.incus.server, facts.incus.config
     yield facts.name, facts.name, {"name": facts.name, "server": as_json(server), "config": as_json(config)}
 
 
-def _members(facts: ClusterFacts) -> Iterable[Resource]:
-    if not facts.first(lambda incus: incus.server).clustered:
+def _members(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    if not facts.incus.server.clustered:
         return
-    for member in facts.first(lambda incus: incus.members):
+    for member in facts.incus.members:
         yield facts.name, member.name, as_json(member)
 
 
-def _projects(facts: ClusterFacts) -> Iterable[Resource]:
-    for project in facts.first(lambda incus: incus.projects):
+def _projects(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    for project in facts.incus.projects:
         yield facts.name, project.name, as_json(project)
 
 
-def _networks(facts: ClusterFacts) -> Iterable[Resource]:
-    for network in facts.first(lambda incus: incus.networks):
+def _networks(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    for network in facts.incus.networks:
         yield facts.name, network.name, as_json(network)
 
 
-def _acls(facts: ClusterFacts) -> Iterable[Resource]:
-    for acl in facts.first(lambda incus: incus.network_acls):
+def _acls(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    for acl in facts.incus.network_acls:
         yield facts.name, f"{acl.project}/{acl.name}", as_json(acl)
 
 
-def _certificates(facts: ClusterFacts) -> Iterable[Resource]:
-    for entry in facts.first(lambda incus: incus.trust):
+def _certificates(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    for entry in facts.incus.trust:
         yield facts.name, entry.resource, as_json(entry)
 
 
-def _images(facts: ClusterFacts) -> Iterable[Resource]:
-    for image in facts.first(lambda incus: incus.images):
+def _images(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    for image in facts.incus.images:
         yield facts.name, image.resource, as_json(image)
 
 
-def _instances(facts: ClusterFacts) -> Iterable[Resource]:
-    for instance, host in facts.instances.read:
+def _instances(facts: ClusterFacts, require: Require) -> Iterable[Resource]:
+    for instance, host in require.each(facts.instances):
         yield host, instance.resource, as_json(instance)
 
 
-def _volumes(facts: ClusterFacts) -> Iterable[Resource]:
-    for pool in facts.first(lambda incus: incus.pools):
+def _volumes(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
+    for pool in facts.incus.pools:
         for volume, host in facts.volumes(pool.name):
             yield host, volume.resource, as_json(volume)
 
@@ -87,7 +88,7 @@ ON_A_HOST: Mapping[str, Callable[[HostFacts], Iterable[Resource]]] = {
     "bridge": _bridges,
     "pool": _pools,
 }
-ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[Resource]]] = {
+ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts, Require], Iterable[Resource]]] = {
     "cluster": _clusters,
     "member": _members,
     "network": _networks,
@@ -101,17 +102,20 @@ ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[Resource]]] = {
 KINDS = frozenset(ON_A_HOST) | frozenset(ON_A_CLUSTER)
 
 
-def resources(kind: str, facts: HostFacts | ClusterFacts) -> Iterable[Resource]:
-    """Each resource of a kind. Raises EvidenceError where they could not be read, or no rule can examine the kind."""
+def resources(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Iterable[Resource]:
+    """Yield each resource of a kind. Record ``error`` for each instance that could not be read.
+
+    Raises EvidenceError if the resources could not be listed, or if no rule can examine the kind.
+    """
     if isinstance(facts, HostFacts) and kind in ON_A_HOST:
         return ON_A_HOST[kind](facts)
     if isinstance(facts, ClusterFacts) and kind in ON_A_CLUSTER:
-        return ON_A_CLUSTER[kind](facts)
+        return ON_A_CLUSTER[kind](facts, require)
     raise EvidenceError(f"a rule can't examine {kind}", FailureKind.ABSENT)
 
 
 def as_json(value: Any) -> Any:
-    """A view as JSON Schema sees it."""
+    """Return a view as JSON Schema sees it: objects, arrays, strings, numbers, booleans and null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: as_json(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, Mapping):

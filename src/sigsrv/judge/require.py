@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sigsrv.facts.instances import Instances
+from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.model.errors import EvidenceError, FailureKind
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered
 from sigsrv.model.policy import Policy
@@ -48,6 +50,7 @@ class Require:
         self._site = site
         self._scope = scope
         self._subject = subject  # the resource of what concerns the whole scope
+        self._nothing = f"nothing to examine: no {policy.examines} here"
         self._found: dict[str, Finding] = {}
 
     def __call__(
@@ -77,6 +80,22 @@ class Require:
     def unknown(self, resource: str | None, reason: str, because: str | None = None, host: str | None = None) -> None:
         """Record that it could not be determined."""
         self._record(resource or self._subject, Verdict.ERROR, "", "", reason, because, host, None)
+
+    def left_to(self, root: str, resource: str, reason: str, host: str | None = None) -> None:
+        """Record ``not-applicable``, because the policy ``root`` reports the cause on the same host and resource."""
+        self.not_applicable(resource, reason, finding_id(root, host or self._scope, resource), host)
+
+    def each(self, instances: Instances) -> Iterator[tuple[Instance, str]]:
+        """Yield each instance with the name of its host. Record ``error`` for each one that could not be read."""
+
+        def unread(instance: UnreadInstance, cause: EvidenceError) -> None:
+            self.unknown(instance.resource, cause.reason, because_of(cause, self._policy.id), cause.host)
+
+        return instances.each(unread)
+
+    def if_nothing(self, reason: str) -> None:
+        """Set the reason of the finding ``not-applicable`` that a check gets if it records nothing."""
+        self._nothing = reason
 
     @contextmanager
     def about(self, resource: str, host: str | None = None) -> Iterator[None]:
@@ -135,7 +154,7 @@ class Require:
         except Exception as cause:  # a bug of the check is not a verdict
             self.unknown(None, f"the check broke: {type(cause).__name__}: {cause}")
         if not self._found:
-            self.not_applicable(reason=f"nothing to examine: no {self._policy.examines} here")
+            self.not_applicable(reason=self._nothing)
         return self.findings
 
 

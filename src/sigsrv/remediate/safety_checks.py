@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from sigsrv.facts.hosts import HostFacts, clusters
+from sigsrv.facts.clusters import clusters
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.require import SERVICE
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id

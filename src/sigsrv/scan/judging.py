@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.hosts import HostFacts, clusters
+from sigsrv.facts.clusters import clusters
+from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge import selecting
 from sigsrv.judge.evaluate import evaluate
 from sigsrv.model import waiver
@@ -47,7 +48,7 @@ def _projects(plan: Plan, evidences: Mapping[str, Evidence]) -> set[str] | None:
     names: set[str] = set()
     for cluster in clusters(facts_of(plan, evidences)):
         try:
-            names |= {project.name for project in cluster.first(lambda incus: incus.projects)}
+            names |= {project.name for project in cluster.incus.projects}
         except EvidenceError:
             return None
     return names

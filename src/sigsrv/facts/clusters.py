@@ -1,0 +1,158 @@
+"""The facts of a cluster: what its hosts report, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sigsrv.facts.cluster_incus import ClusterIncus
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.instances import Instances
+from sigsrv.facts.resources import Config, Instance, UnreadInstance
+from sigsrv.facts.volumes import Volume, VolumeUser, attached
+from sigsrv.model.errors import EvidenceError, FailureKind
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What a check of a cluster gets. A standalone host is a cluster of one."""
+
+    name: str
+    """``cluster``; of a standalone host its own name."""
+
+    hosts: Mapping[str, HostFacts]
+    """The facts of each host of the cluster that was selected, by name, in the order of the site."""
+
+    standalone: Mapping[str, HostFacts] = field(default_factory=dict)
+    """The other hosts that were read and that report to be in no cluster, by name."""
+
+    others: Mapping[str, HostFacts] = field(default_factory=dict)
+    """Seen from a standalone host: the hosts that are in a cluster, or that could not be asked, by name."""
+
+    @property
+    def collected(self) -> float:
+        """Return when the evidence of the last host was collected, in seconds since the epoch."""
+        return max(host.collected for host in self.hosts.values())
+
+    @cached_property
+    def incus(self) -> ClusterIncus:
+        """Return what the Incus daemons report of the whole cluster."""
+        return ClusterIncus(self.hosts.values())
+
+    @cached_property
+    def instances(self) -> Instances:
+        """Return the instances on the hosts of this cluster, all projects, each as its own member's daemon reports it, else another one.
+
+        Raises EvidenceError if no daemon gave the list. Instances of members that were not selected are left out.
+        """
+        _ = self.incus.listed_instances
+        views: dict[str, dict[str, Instance | UnreadInstance]] = {}
+        found: list[tuple[Instance | UnreadInstance, HostFacts]] = []
+        for host in self.hosts.values():
+            with suppress(EvidenceError):
+                if host.wrong_member:
+                    continue
+                if host.incus.server.clustered:
+                    views[host.name] = {each.resource: each for each in host.incus.instances}
+                else:
+                    found += [(each, host) for each in host.incus.instances]
+        for resource in {resource for view in views.values() for resource in view}:
+            rows = [view[resource] for view in views.values() if resource in view]
+            if rows[0].location == "none":  # only a standalone server reports that
+                raise EvidenceError(f"{resource}: Incus does not say on which member it is")
+            at = self.host_of(rows[0].location)
+            if at is not None:
+                own = [views[at.name][resource]] if resource in views.get(at.name, {}) else []
+                found.append((next((row for row in [*own, *rows] if isinstance(row, Instance)), rows[0]), at))
+        found.sort(key=lambda each: (each[0].resource, each[1].name))
+        return Instances(
+            tuple((each, at.name) for each, at in found if isinstance(each, Instance)),
+            tuple((each, _unread_cause(each, at)) for each, at in found if isinstance(each, UnreadInstance)),
+        )
+
+    def volumes(self, pool: str) -> tuple[tuple[Volume, str], ...]:
+        """Return the custom volumes of a pool, each with the name of the host that holds it, or of the cluster if all members share it.
+
+        Raises EvidenceError if no daemon gave the list. Volumes of members that were not selected are left out.
+        """
+        found = []
+        for volume in self.incus.volumes(pool):
+            at = self.host_of(volume.location) if volume.location else self
+            if at is not None:
+                found.append((volume, at.name))
+        return tuple(found)
+
+    def users(
+        self, volume: Volume, decisive: Callable[[frozenset[VolumeUser]], object] = bool
+    ) -> frozenset[VolumeUser]:
+        """Return who uses a custom volume: instances, also through a profile, profiles, and Incus itself.
+
+        decisive: whether the users that are known decide the verdict; by default one user does. Raises EvidenceError if they don't and an
+        instance that may use the volume could not be read; also if instances or profiles could not be read at all.
+        """
+        found = frozenset(use for use in volume.used_by if use.kind != "profiles").union(
+            use
+            for use, location in self._attached.get((volume.pool, volume.project, volume.name), ())
+            if not location or not volume.location or location == volume.location
+        )
+        if not decisive(found):
+            self.instances.where(lambda each: volume.location in ("", each.location)).require_all()
+        return found
+
+    @cached_property
+    def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[VolumeUser, str]]]:
+        """Map (pool, project, name) of a volume to what attaches it, and the member; "" for a profile, which does so on all members.
+
+        Includes instances on members that were not selected: all members may share a pool.
+        """
+        found: dict[tuple[str, str, str], list[tuple[VolumeUser, str]]] = {}
+        # Unread instances are left out here; ``users`` asks for them if they matter.
+        instances = [each for each, _ in self.instances.known(decisive=lambda _: True)]
+        instances += [each for each in self.incus.listed_instances if isinstance(each, Instance)]
+        holders: list[tuple[VolumeUser, str, Mapping[str, Config]]] = [
+            (VolumeUser("instances", each.project, each.name), each.location, each.expanded_devices)
+            for each in instances
+        ]
+        holders += [(VolumeUser("profiles", each.project, each.name), "", each.devices) for each in self.incus.profiles]
+        for use, location, devices in holders:
+            for pool, name in attached(devices):
+                owner = self.incus.owner(use.project, "features.storage.volumes")
+                found.setdefault((pool, owner, name), []).append((use, "" if location == "none" else location))
+        return found
+
+    def host_of(self, location: str) -> HostFacts | None:
+        """Return the host that is the member ``location``, or None if that host was not selected.
+
+        Instances of a standalone host have the location ``none``.
+        """
+        if location in ("", "none"):
+            return next(iter(self.hosts.values()), None) if len(self.hosts) == 1 else None
+        return next((host for host in self.hosts.values() if host.member == location), None)
+
+
+def _unread_cause(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
+    """Return why nothing is known of an instance: its host is unreachable, its daemon is down, or Incus alone knows why."""
+    reason = f"{unread.resource}: its member {unread.location} did not answer"
+    if host.unreachable:
+        return EvidenceError(reason, FailureKind.UNREACHABLE, host.name)
+    return EvidenceError(reason, FailureKind.DOWN if host.daemon_down else FailureKind.GARBLED, host.name)
+
+
+def clusters(hosts: Mapping[str, HostFacts]) -> tuple[ClusterFacts, ...]:
+    """Group hosts by cluster. Each host that reports to be in no cluster is one by itself, all others are ``cluster``."""
+    alone = {name: host for name, host in hosts.items() if _is_standalone(host)}
+    joined = {name: host for name, host in hosts.items() if name not in alone}
+    together = (ClusterFacts("cluster", joined, alone),) if joined else ()
+    return together + tuple(
+        ClusterFacts(name, {name: host}, {other: row for other, row in alone.items() if other != name}, joined)
+        for name, host in alone.items()
+    )
+
+
+def _is_standalone(host: HostFacts) -> bool:
+    try:
+        return not host.incus.server.clustered
+    except EvidenceError:
+        return False

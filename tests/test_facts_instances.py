@@ -1,0 +1,66 @@
+"""Instances that could not be read never count as absent."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigsrv.facts.instances import Instances
+from sigsrv.facts.resources import Instance, UnreadInstance
+from sigsrv.model.errors import EvidenceError
+
+
+def instance(name: str, project: str = "default") -> Instance:
+    return Instance(name, project, "sigsrv", "container", "Running", {}, {}, {}, {}, (), (), None, {})
+
+
+WEB, DB = instance("web"), instance("db", "user-john")
+UNREAD = UnreadInstance("lost", "default", "minisrv")
+CAUSE = EvidenceError("default/lost: its member minisrv did not answer", host="minisrv")
+ALL = Instances(((WEB, "sigsrv"), (DB, "minisrv")))
+PART = Instances(((WEB, "sigsrv"), (DB, "minisrv")), ((UNREAD, CAUSE),))
+
+
+def test_iterating_over_all_instances_yields_each_with_its_host():
+    """No instance is unread, so nothing is raised."""
+    assert list(ALL) == [(WEB, "sigsrv"), (DB, "minisrv")]
+
+
+def test_iterating_raises_after_the_last_instance_that_could_be_read():
+    """A check that forgets the unread instances ends with an error, not with a pass."""
+    seen = []
+    with pytest.raises(EvidenceError, match="did not answer"):
+        for each, _ in PART:
+            seen.append(each)
+
+    assert seen == [WEB, DB]
+
+
+def test_an_unread_instance_counts_only_where_the_condition_selects_it():
+    """The name and the project of an unread instance are known."""
+    assert list(PART.where(lambda each: each.project == "user-john")) == [(DB, "minisrv")]
+    with pytest.raises(EvidenceError):
+        list(PART.where(lambda each: each.project == "default"))
+
+
+def test_known_instances_are_given_only_if_they_decide():
+    """Two projects are two projects, whatever the unread instance is; one is not one."""
+    assert PART.known(decisive=lambda known: len(known) == 2) == ((WEB, "sigsrv"), (DB, "minisrv"))
+    with pytest.raises(EvidenceError):
+        PART.known(decisive=lambda known: len(known) > 2)
+    assert ALL.known(decisive=lambda known: False) == ((WEB, "sigsrv"), (DB, "minisrv"))
+
+
+def test_a_search_that_finds_nothing_needs_all_instances():
+    """A fault that was found is a fault; none found among some is unknown."""
+    assert PART.search(lambda each: [each.name] if each.name == "web" else []) == ["web"]
+    with pytest.raises(EvidenceError):
+        PART.search(lambda each: [])
+    assert ALL.search(lambda each: []) == []
+
+
+def test_each_reports_the_unread_instances_and_yields_the_others():
+    """The engine records an error for each unread instance."""
+    reported = []
+
+    assert list(PART.each(lambda unread, cause: reported.append((unread, cause)))) == [(WEB, "sigsrv"), (DB, "minisrv")]
+    assert reported == [(UNREAD, CAUSE)]
