@@ -117,7 +117,7 @@ def test_what_does_not_end_when_it_is_to_be_restarted_is_left_running_by_undo(ho
     code, result = run(host, "undo", set=["a=1"], restart=True)
 
     assert (code, keys(host)) == (0, {})
-    assert "p/web: goes on as it was" in result
+    assert "p/web: not restarted" in result
 
 
 def test_what_ended_and_did_not_come_up_again_is_started_by_undo(host):
@@ -137,7 +137,7 @@ def test_what_is_frozen_is_not_restarted(host):
     code, result = run(host, "apply", set=["a=1"], restart=True)
 
     assert (code, host.done) == (1, [])
-    assert "refused: p/web neither runs nor is stopped" in result
+    assert "refused: p/web is neither running nor stopped" in result
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_what_was_deleted_since_needs_no_undo(host):
     ):
         assert host.run(name, "apply", values)[0] == 0
         (host.folder / "gone").touch()
-        assert host.run(name, "undo", values) == (0, "p/web is no more\n")
+        assert host.run(name, "undo", values) == (0, "p/web does not exist any more\n")
         (host.folder / "gone").unlink()
 
 

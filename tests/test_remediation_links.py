@@ -104,10 +104,10 @@ def test_what_a_run_that_broke_off_had_taken_away_comes_back_too(host, tmp_path,
 @pytest.mark.parametrize(
     ("route", "result"),
     [
-        ("default via 192.0.2.1", "the default route goes over v0"),
-        ("-6 default via 2001:db8::1", "the default route goes over v0"),
-        ("10.7.0.0/16 via 192.0.2.1", "a route goes over v0 that would be lost"),
-        ("10.7.0.0/16", "a route goes over v0 that would be lost"),
+        ("default via 192.0.2.1", "the default route uses v0"),
+        ("-6 default via 2001:db8::1", "the default route uses v0"),
+        ("10.7.0.0/16 via 192.0.2.1", "a route over v0 would be lost"),
+        ("10.7.0.0/16", "a route over v0 would be lost"),
     ],
 )
 def test_routes_that_would_not_come_back_keep_the_link_as_it_is(host, tmp_path, name, values, route, result):
@@ -189,8 +189,8 @@ def options(shown: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("since", "result"),
     [
-        ("link del w0", "w0 is no more"),
-        ("link set w0 master br1", "w0 is in br1 by now"),
+        ("link del w0", "w0 does not exist any more"),
+        ("link set w0 master br1", "w0 is now in br1"),
     ],
 )
 def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tmp_path, since, result):
@@ -214,7 +214,7 @@ def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tm
     ("command", "result"),
     [
         ("link set dev v0 locked on", "v0 is locked (802.1X)"),
-        ("fdb add 02:00:00:00:00:01 dev v0 master static", "v0 has static entries of forwarding"),
+        ("fdb add 02:00:00:00:00:01 dev v0 master static", "v0 has static forwarding entries"),
     ],
 )
 def test_ports_with_what_would_not_come_back_stay_all_of_them(host, tmp_path, command, result):

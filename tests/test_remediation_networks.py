@@ -54,7 +54,7 @@ def test_keys_of_a_network_are_set_and_come_back(host):
     assert host.done == ["set cluster ipv4.nat=true", "set cluster bridge.mtu=1500"]
     code, result = host.run("set-network-config", "apply", CONFIG)
     assert (code, host.done) == (0, [])
-    assert "is so already" in result
+    assert "has these settings already" in result
 
     for undone in (["unset cluster bridge.mtu", "set cluster ipv4.nat=no"], ["set cluster ipv4.nat=no"]):
         assert host.run("set-network-config", "undo", CONFIG)[0] == 0
@@ -66,7 +66,7 @@ def test_a_network_that_a_person_must_look_at_is_refused(host):
     code, result = host.run("set-network-config", "apply", {**CONFIG, "refuse": "tunnel.a.protocol"})
 
     assert (code, host.done) == (1, [])
-    assert "a person decides: tunnel.a.protocol" in result
+    assert "decide by hand: tunnel.a.protocol" in result
 
 
 def test_an_mtu_that_is_right_already_is_left_alone(host):
@@ -120,7 +120,7 @@ def test_an_interface_with_an_address_is_refused(host):
     code, result = host.run("persist-vlan", "apply", PERSIST)
 
     assert (code, host.done) == (1, [])
-    assert "put NET-003 right first" in result
+    assert "fix NET-003 first" in result
 
 
 def test_an_interface_that_is_not_there_is_refused(host):

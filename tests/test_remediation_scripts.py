@@ -89,10 +89,10 @@ def test_an_interface_without_such_addresses_is_left_alone(host):
 @pytest.mark.parametrize(
     ("question", "answer", "reason"),
     [
-        ("-o -4 route show default dev lo", "default via 10.9.0.254\n", "the default route goes over lo"),
-        ("-o -6 route show default dev lo", "default via fe80::2 metric 1024\n", "the default route goes over lo"),
-        ("-o -4 route show dev lo", "10.7.0.0/16 via 10.9.0.254\n", "a route goes over lo that would be lost"),
-        ("-o -4 route show dev lo", "10.7.0.0/16 scope link\n", "a route goes over lo that would be lost"),
+        ("-o -4 route show default dev lo", "default via 10.9.0.254\n", "the default route uses lo"),
+        ("-o -6 route show default dev lo", "default via fe80::2 metric 1024\n", "the default route uses lo"),
+        ("-o -4 route show dev lo", "10.7.0.0/16 via 10.9.0.254\n", "a route over lo would be lost"),
+        ("-o -4 route show dev lo", "10.7.0.0/16 scope link\n", "a route over lo would be lost"),
     ],
 )
 def test_an_interface_that_routes_need_is_refused(host, question, answer, reason):
@@ -114,7 +114,7 @@ def test_an_interface_that_the_session_uses_is_refused(host, address):
     code, result = host.run("flush-vlan-address", "apply", FLUSH, SSH_CONNECTION=f"192.0.2.1 50000 {address} 22")
 
     assert (code, host.done) == (1, [])
-    assert "refused: this ssh session goes over lo" in result
+    assert "refused: this ssh session uses lo" in result
 
 
 def test_what_is_down_is_set_up_and_down_again(host):
@@ -180,7 +180,7 @@ def test_a_pool_that_resilvers_is_left_alone(host):
     code, result = host.run("scrub-pool", "apply", SCRUB)
 
     assert (code, host.done) == (1, [])
-    assert "refused: tank resilvers" in result
+    assert "refused: tank is resilvering" in result
 
 
 def test_a_scrub_that_somebody_else_began_is_not_stopped(host):

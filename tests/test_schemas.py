@@ -29,7 +29,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "any": (None,),
     "any of the subnet": (None,),
     "from zfs.pool_name": (None,),
-    "not judged": (None,),
+    "not checked": (None,),
     "your own": (None,),
     "baseline, strict, user-environment": ((),),
 }
@@ -170,7 +170,7 @@ def test_what_depends_on_the_kind_of_a_project():
     assert said["projects.limits"] == f"for kind user {names}; for system none"
     assert system.limits == ()
     assert system.features == user.features == yaml.safe_load(said["projects.features"])
-    assert {said[f"projects.features.{key}"] for key in user.features} == {"not judged"}
+    assert {said[f"projects.features.{key}"] for key in user.features} == {"not checked"}
 
 
 def test_an_acl_default_that_is_not_said_is_nothing_allowed():
