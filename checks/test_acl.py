@@ -70,19 +70,20 @@ def _rules(acl):
 @policy("ACL-003")
 def test_acl_default_action_is_not_a_silent_allow(facts, site, require):
     """What no rule names is rejected or dropped, or allowed because the site says so."""
+    instances = facts.instances
     for bridge, network in each_network_with_acls(facts, site, require):
         with require.about(bridge.name):
-            _judge_default_action(facts, bridge, network, require)
+            _judge_default_action(facts, instances, bridge, network, require)
 
 
-def _judge_default_action(facts, bridge, network, require):
+def _judge_default_action(facts, instances, bridge, network, require):
     attached = split_list(network.config.get("security.acls"))
-    instances = facts.instances.known(decisive=lambda _: True)
-    nics = [nic for instance, _ in instances for nic in _nics_with_acls(instance, bridge.name)]
+    known = instances.known(decisive=lambda _: True)
+    nics = [nic for instance, _ in known for nic in _nics_with_acls(instance, bridge.name)]
     own = _allows(network.config, bridge, "the network") if attached else []
     others = [wrong for name, nic in nics for wrong in _allows(nic, bridge, f"NIC {name}")]
     if not own and not others:
-        facts.instances.require_all()  # a NIC of an unread instance may have a default action of its own
+        instances.require_all()  # a NIC of an unread instance may have a default action of its own
     if not attached and not nics:
         because = finding_id("ACL-001", facts.name, bridge.name) if bridge.acls else None
         require.not_applicable(bridge.name, "no ACL is attached: there is no default action", because=because)

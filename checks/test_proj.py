@@ -206,9 +206,10 @@ def test_storage_is_not_shared_between_projects(facts, site, require):
             for volume, host in facts.volumes(pool.name):
                 with require.about(volume.resource, host):
                     _judge_users(facts, volume, host, require)
+    instances = facts.instances
     for project, entry in _of_the_site(facts, site, require):
         with require.about(project.name):
-            _judge_disks(facts, site, project, entry, require)
+            _judge_disks(facts, instances, site, project, entry, require)
 
 
 def _judge_users(facts, volume, host, require):
@@ -226,9 +227,9 @@ def _projects(users):
     return {use.project for use in users if use.kind != "other"}
 
 
-def _judge_disks(facts, site, project, entry, require):
+def _judge_disks(facts, instances, site, project, entry, require):
     pools = site.pools_of(project.name)
-    faults = facts.instances.where(lambda each: each.project == project.name).search(
+    faults = instances.where(lambda each: each.project == project.name).search(
         lambda instance: (
             f"{instance.name}: {fault}" for fault in _foreign_disks(facts, instance, entry.kind == "user", pools)
         )
