@@ -23,6 +23,7 @@ from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.evaluate import _judge_each as unsettled
+from sigsrv.judge.require import REACHABLE
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.finding import Finding, Verdict
@@ -360,23 +361,6 @@ def test_nothing_passes_without_what_its_policy_asks_for(policy_id):
         }, place
 
 
-# Faults that only a cluster can have, or hosts of one: (policy, the example's name); "": all of the policy's.
-ONLY_IN_A_CLUSTER = {
-    ("CLUS-003", ""),
-    ("CLUS-004", ""),
-    ("CLUS-005", "warning is on a member that missed another one, and the other one is Online"),
-    ("CLUS-005", "member that the warning calls offline is Online again"),
-    ("CLUS-006", ""),
-    ("HOST-001", ""),  # whose faults are unknown, and no failures
-    ("INST-013", "critical, and there is none of that name"),  # each server has its own instances
-    ("NET-004", "network is missing on one member"),
-    ("POOL-001", "pool is missing on one member"),
-    ("NET-006", "port has the name of a NIC on the other host"),  # the small evidence has the same instances on both
-    ("VOL-001", "volume of the site file does not exist"),
-    ("VOL-003", "instance on another member uses a volume with the same name"),
-}
-
-
 def in_no_cluster(content: dict[str, Any]) -> dict[str, Any]:
     """The document with the servers of both hosts alone: what a member has otherwise than the list is in its own list then."""
     cluster = content["cluster"]
@@ -396,13 +380,13 @@ def in_no_cluster(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("policy_id", [key for key in POLICIES if (key, "") not in ONLY_IN_A_CLUSTER])
-def test_a_fault_of_a_cluster_is_one_on_servers_in_no_cluster(policy_id):
-    """There the list of a server is what it has, a place is ``none``, and no member can be asked for."""
+@pytest.mark.parametrize("policy_id", POLICIES)
+def test_a_fault_in_a_cluster_is_a_fault_on_standalone_hosts(policy_id):
+    """Standalone hosts list only what they have, and there is no member to ask. An example that needs a cluster says ``cluster_only``."""
+    faults = {Verdict.FAIL, Verdict.ERROR} if policy_id == REACHABLE else {Verdict.FAIL}
     for index, example in enumerate(POLICIES[policy_id].examples["violating"]):
-        if (policy_id, example["name"]) in ONLY_IN_A_CLUSTER:
-            continue
         content = in_no_cluster(of_fault(policy_id, index))
         desired = site_file.parse(content["site"])
         found = judged(policy_id, desired, facts_of(desired, evidence_of(content)))
-        assert Verdict.FAIL in {each.verdict for each in found.values()}, example["name"]
+        fails = bool(faults & {each.verdict for each in found.values()})
+        assert fails is not example.get("cluster_only", False), example["name"]
