@@ -3,7 +3,8 @@
 # make test-lab  the whole lab of namespaces: a quarter of an hour, as root
 # make test-all  every part, each with its own result: hours; make test-part PART=NAME: one of them
 # make check  ruff, mypy --strict, shellcheck
-# make docs   docs/policies.md and the README's table of policies, from the policies' own files
+# make docs   write the generated documents: docs/policies.md, docs/facts.md, the README's table of policies
+# make record after a change of a policy or check: write the expected verdicts (demo, clean labs) and the documents; review the difference
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
 # make vm-lab the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down takes them away
 # make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
@@ -12,7 +13,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-lab test-all test-part check docs lab lab-down vm-lab vm-lab-down bench-collect lock setup setup-dev clean
+.PHONY: demo test test-lab test-all test-part check docs record lab lab-down vm-lab vm-lab-down bench-collect lock setup setup-dev clean
 
 demo: setup
 	@$(BIN)/sigsrv demo
@@ -34,10 +35,13 @@ check: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
-	shellcheck lab/lab lab/fault lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
+	shellcheck lab/lab lab/fault lab/record-clean lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
 
 docs: setup
 	$(BIN)/python docs/generate.py
+
+record: setup-dev
+	@$(BIN)/python -m tests.record
 
 lab:
 	lab/lab up
