@@ -1,4 +1,4 @@
-"""A host that consists of a few programs, for what scripts of remediations do to it."""
+"""Provides a host that consists of a few fake programs, for the scripts of remediations."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from sigsrv.model.fix import render
 
 @dataclass(frozen=True)
 class FakeHost:
-    """folder: what they answer and did, and the state of the remediation."""
+    """Represents a host in a folder, with the answers of its programs, the recorded changes and the state of the
+    remediation.
+    """
 
     folder: Path
 
     def run(self, name: str, script: str, values: Mapping[str, Any], **environment: str) -> tuple[int, str]:
-        """Run ``apply`` or ``undo`` of a remediation; its exit status and all that it said."""
+        """Run ``apply`` or ``undo`` of a remediation. Returns the exit status and the whole output."""
         text = render(data.folder("remediations") / name / f"{script}.sh.j2", values)
         env = {
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
@@ -33,27 +35,27 @@ class FakeHost:
         return done.returncode, done.stdout + done.stderr
 
     @property
-    def done(self) -> list[str]:
-        """What was changed since the last look."""
-        return taken(self.folder / "done")
+    def changes(self) -> list[str]:
+        """Return the changes since the last call."""
+        return take_lines(self.folder / "done")
 
 
-def taken(path: Path) -> list[str]:
-    """The lines of a file, which is gone then; none where there is no file."""
+def take_lines(path: Path) -> list[str]:
+    """Read the lines of a file and remove it; none if there is no such file."""
     found = path.read_text().splitlines() if path.exists() else []
     path.unlink(missing_ok=True)
     return found
 
 
-def made(kind: type[FakeHost], folder: Path, programs: Mapping[str, str]) -> FakeHost:
-    """A host in a folder. programs: the text of a shell script, by the program's name."""
-    commands(folder / "bin", programs)
+def make_host(kind: type[FakeHost], folder: Path, programs: Mapping[str, str]) -> FakeHost:
+    """Create a host in a folder. programs: the text of a shell script, by program name."""
+    write_programs(folder / "bin", programs)
     (folder / "state").mkdir()
     return kind(folder)
 
 
-def commands(folder: Path, programs: Mapping[str, str]) -> None:
-    """Programs in a folder that is made for them: the text of a shell script, by the program's name."""
+def write_programs(folder: Path, programs: Mapping[str, str]) -> None:
+    """Create a folder with programs: the text of a shell script, by program name."""
     folder.mkdir()
     for name, body in programs.items():
         path = folder / name

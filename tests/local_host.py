@@ -1,4 +1,4 @@
-"""This machine as a host of a remediation, in a folder: what runs on hosts is run here."""
+"""Provides this machine as a host of a remediation: the code for the host runs here, in a folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from sigsrv.collect.target import Target
 from sigsrv.model.fix import Fix
 from sigsrv.remediate.remote import FixOptions, RemoteFix
 from sigsrv.remediate.shell import CommandResult, HostPaths
-from tests.fake_host import commands, taken
+from tests.fake_host import take_lines, write_programs
 
 SYSTEMCTL = 'echo "systemctl $*" >>"$HERE/done"\n'
-# Keeps what it was to run, so that a test can have the time come.
+# Records its command line, so a test can run the command as if the timer had fired.
 SYSTEMD_RUN = 'echo "systemd-run $*" >>"$HERE/done"\n'
 
 
 @dataclass(frozen=True)
 class Host:
-    """This machine as a host. folder: all that is below / there; file: what fixes change."""
+    """Represents this machine as a host. folder: stands for its root directory. file: the file that fixes change."""
 
     folder: Path
 
@@ -40,7 +40,7 @@ class Host:
         return self.folder / "file"
 
     def fix(self, script: str = "", **changes: object) -> Fix:
-        """A fix that writes "new" where "old" was, and its undo."""
+        """Return a fix that writes "new" over "old", with its undo."""
         keep = f'[ -e "$SIGSRV_STATE/old" ] || cp {self.file} "$SIGSRV_STATE/old"\n'
         fix = Fix(
             finding="NET-001@here/br0",
@@ -69,8 +69,11 @@ class Host:
             return method(session, *more)
 
     @property
-    def left(self) -> list[str]:
-        """What of a fix is on the host. It may be on its way out: os.walk, unlike rglob, passes over what has gone."""
+    def leftovers(self) -> list[str]:
+        """Return the files of fixes on the host.
+
+        They may be disappearing at this time: os.walk skips a removed folder, rglob does not.
+        """
         walks = [walk for name in ("run", "disk", "units") for walk in os.walk(self.folder / name)]
         return sorted(os.path.relpath(f"{at}/{name}", self.folder) for at, *names in walks for name in chain(*names))
 
@@ -79,24 +82,27 @@ class Host:
         return self.file.read_text().strip()
 
     @property
-    def done(self) -> list[str]:
-        return taken(self.folder / "done")
+    def calls(self) -> list[str]:
+        return take_lines(self.folder / "done")
 
 
 @contextmanager
 def local_host(folder: Path) -> Iterator[Host]:
-    """A host in a folder; its programs find it in $HERE. What is still armed at the end is ended."""
-    commands(folder / "bin", {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN})
+    """Provide a host in a folder.
+
+    Its programs find the folder in $HERE. At the end, timers that still run are stopped.
+    """
+    write_programs(folder / "bin", {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN})
     (folder / "units").mkdir()
     (folder / "file").write_text("old\n")
     yield Host(folder)
     for timer in folder.glob("run/*/timer"):
-        with suppress(FileNotFoundError):  # it ended by itself just now
+        with suppress(FileNotFoundError):  # the timer has just ended by itself
             subprocess.run(["kill", "--", f"-{timer.read_text().strip()}"], check=False, capture_output=True)
 
 
 def wait(condition: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether it comes to be so in that time."""
+    """Report whether the condition becomes true in that time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

@@ -46,7 +46,8 @@ def _verdicts(options: Options) -> dict[str, str]:
 def files() -> dict[Path, str]:
     """Return the content of each file that is derived, by its path."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     found: dict[Path, str] = dict(generate.documents())

@@ -1,4 +1,7 @@
-"""This machine as a host with two files, and runs that put them right. What is judged is a file's content."""
+"""Provides this machine as a host with two files, and runs that fix them.
+
+The evaluation reads the content of each file.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,20 @@ from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import FixRequest
 from sigsrv.remediate.runs import Limits, Runner, StepResult, make_plan
-from sigsrv.remediate.undoing import finish_interrupted, finish_interrupted_first, reverse, run_of, undo
+from sigsrv.remediate.undoing import find_run, finish_interrupted, finish_interrupted_before_scan, make_undo_plan, undo
 from sigsrv.scan.options import DEMO, Options
 from sigsrv.scan.plan import prepare
 from tests.local_host import Host, local_host
 from tests.test_remediate_safety_checks import facts
 
 YAML = """\
-title: Write what is right into the file
+title: Write the expected content into the file
 mends: [NET-001]
 disruption: network
 changes: bridge
 survives_reboot: false
 disrupts: Nothing but the file.
-undo: Writes what was in it.
+undo: Restores the old content.
 parameters: {file: the file}
 timeout_s: 5
 """
@@ -40,7 +43,11 @@ UNDO = 'file={{ file }}\n[ ! -e "$SIGSRV_STATE/old" ] || cp "$SIGSRV_STATE/old" 
 
 
 class World:
-    """Two files of one host: each fails a policy unless it says "new". also: what further is found. delay_s: what judging takes."""
+    """Represents one host with two files. A file fails a policy unless it says "new".
+
+    extra_findings: returns further findings. delay_s: how long an evaluation takes. messages: the lines shown to the
+    operator.
+    """
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = host
@@ -51,57 +58,57 @@ class World:
         self.scripts.mkdir(parents=True)
         for name, text in (("remediation.yaml", YAML), ("apply.sh.j2", APPLY), ("undo.sh.j2", UNDO)):
             (self.scripts / name).write_text(text)
-        self.also = lambda: ()
+        self.extra_findings = lambda: ()
         self.delay_s = 0.0
         self.facts = facts()
         load = remediation.load
         monkeypatch.setattr(remediation, "load", lambda folder=None: load(self.scripts.parent))
-        self.hosts = self.reached(Options(evidence=DEMO, connection="local"))
+        self.hosts = self.reached_by(Options(evidence=DEMO, connection="local"))
         self.journal = Journal(host.folder / "journal.sqlite")
         self.limits = Limits(confirm_s=8, paths=host.paths)
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
-    def reached(self, options: Options) -> Hosts:
-        """The demo's hosts, over another connection; what is found there are the two files."""
-        return replace(hosts_of(prepare(options)), scan=lambda: Snapshot(self.judge(), self.facts))
+    def reached_by(self, options: Options) -> Hosts:
+        """Return the hosts of the demo, reached with other options. Their findings are those of the two files."""
+        return replace(hosts_of(prepare(options)), scan=lambda: Snapshot(self.evaluate(), self.facts))
 
-    def judge(self) -> tuple[Finding, ...]:
+    def evaluate(self) -> tuple[Finding, ...]:
         time.sleep(self.delay_s)
         found = [
             finding(name, Verdict.PASS if path.read_text() == "new\n" else Verdict.FAIL, file=str(path))
             for name, path in self.files.items()
         ]
-        return (*found, *self.also())
+        return (*found, *self.extra_findings())
 
     def state(self) -> list[str]:
         return [path.read_text().strip() for path in self.files.values()]
 
     @property
-    def left(self) -> list[str]:
-        return self.host.left
+    def leftovers(self) -> list[str]:
+        return self.host.leftovers
 
     def runner(self) -> Runner:
-        return Runner(self.hosts, self.journal, self.told.append, self.limits)
+        return Runner(self.hosts, self.journal, self.messages.append, self.limits)
 
     def apply(self, request: FixRequest | None = None, runner: Runner | None = None) -> list[StepResult]:
         request = request or FixRequest(policies=("NET-001",))
-        finish_interrupted_first(self.hosts, self.runner(), self.journal, self.told.append)
+        finish_interrupted_before_scan(self.hosts, self.runner(), self.journal, self.messages.append)
         runner = runner or self.runner()
         shown = make_plan(self.hosts, request, self.journal, self.limits)
-        if shown.stops:
-            raise Refused(shown.stops)
+        if shown.refusals:
+            raise Refused(shown.refusals)
         with runner.lock_hosts([step.fix for step in shown.steps]) as locks:
-            finish_interrupted(self.hosts, self.journal, locks, self.told.append)
+            finish_interrupted(self.hosts, self.journal, locks, self.messages.append)
             return list(runner.apply(locks, shown, request))
 
     def undo(self, run: str) -> list[StepResult]:
         runner = self.runner()
-        shown = reverse(self.hosts, self.journal, run_of(self.journal, run), self.limits)
+        shown = make_undo_plan(self.hosts, self.journal, find_run(self.journal, run), self.limits)
         with runner.lock_hosts([step.fix for step, _ in shown.steps], run) as locks:
             return list(undo(self.hosts, runner, shown, locks))
 
-    def ends(self) -> list[str]:
-        """How the steps of the journal ended, the oldest first."""
+    def end_states(self) -> list[str]:
+        """Return how the steps of the journal ended, oldest first."""
         return [step.end for run in reversed(self.journal.history()) for step in run.steps]
 
 
@@ -114,7 +121,7 @@ def finding(
 
 @contextmanager
 def two_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A world in a folder; nothing waits long for a member to be online again."""
+    """Provide a world in a folder. No test waits long for a member to be Online again."""
     monkeypatch.setenv("HERE", str(folder))
     monkeypatch.setattr("sigsrv.remediate.transaction._RECOVERY_S", 0.1)
     with local_host(folder) as host:

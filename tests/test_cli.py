@@ -132,7 +132,7 @@ def test_remediation_alone_lists_what_scripts_put_right(tmp_path):
         key for key, verdict in VERDICTS.items() if verdict == "fail" and POLICIES[key[: key.index("@")]].remediation
     ]
     assert commands == sorted(scripted)
-    assert f"{DEMO['fail'] - len(scripted)} failures need a person" in done.stdout
+    assert f"{DEMO['fail'] - len(scripted)} failures need a manual fix" in done.stdout
 
 
 def test_remediation_alone_shows_what_is_waived_apart(tmp_path):
@@ -146,7 +146,7 @@ def test_remediation_alone_shows_what_is_waived_apart(tmp_path):
     done = run("sigsrv-remediate", "--report-dir", str(tmp_path / "out"))
 
     assert done.returncode == 0
-    listed = done.stdout.split("waived, and put right only where it is named:\n\n")
+    listed = done.stdout.split("waived, fixed only if you name the finding:\n\n")
     assert f"sigsrv-remediate {FAILING}" not in listed[0]
     assert listed[1] == f"  sigsrv-remediate {FAILING}\n    waived by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n"
 

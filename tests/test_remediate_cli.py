@@ -1,4 +1,4 @@
-"""What sigsrv-remediate takes and shows, without any host."""
+"""Tests the arguments and the output of sigsrv-remediate, without any host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, triage_findings
 from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState, Outcome
-from tests.test_remediate_journal import FAILING, FIX, verified
+from tests.test_remediate_journal import FAILING, FIX, record_verified_step
 from tests.test_remediation import REMEDIATIONS
 
 SITE = "src/sigsrv/demo/site.yaml"
@@ -27,56 +27,59 @@ SITE = "src/sigsrv/demo/site.yaml"
 @pytest.mark.parametrize(
     ("argv", "result"),
     [
-        (["NET-001", "--all"], "findings, --all and --from exclude each other"),
-        (["NET-001@a/b", "--severity", "high"], "--severity: NET-001@a/b is named itself"),
-        (["--all", "--undo", "x"], "findings to be put right, --undo and --history exclude each other"),
-        (["--undo", "x", "--history"], "--undo and --history exclude each other"),
-        (["--json"], "--json is for a plan"),
-        (["--all", "--json"], "--json is for a plan"),
+        (["NET-001", "--all"], "use only one of: findings, --all, --from"),
+        (["NET-001@a/b", "--severity", "high"], "--severity: not allowed with the finding NET-001@a/b"),
+        (["--all", "--undo", "x"], "use only one of: findings, --undo, --history"),
+        (["--undo", "x", "--history"], "use only one of: findings, --undo, --history"),
+        (["--json"], "--json works only with --plan and findings"),
+        (["--all", "--json"], "--json works only with --plan and findings"),
         (["--all", "--confirm-timeout", "1"], "--confirm-timeout: 1 s is not between 4 and 3600"),
         (["--all", "--confirm-timeout", "4000"], "--confirm-timeout: 4000 s is not between 4 and 3600"),
         (["--all", "--confirm-timeout", "nan"], "--confirm-timeout: nan s is not between"),
-        (["--all", "--max", "0"], "--max: 0 lets nothing change"),
+        (["--all", "--max", "0"], "--max: 0 is less than 1"),
         (["--from", "/nowhere/findings.json"], "--from: /nowhere/findings.json: No such file or directory"),
         (["--from", "README.md"], "--from: README.md: not JSON"),
-        (["--from", "policies/schema/site.schema.json"], "not the findings of a run"),
+        (["--from", "policies/schema/site.schema.json"], "not the findings of a scan"),
         (["NET-100", "--site", SITE], "NET-100: there is no policy NET-100"),
         (["--undo", "x", "--site", SITE], "has no run x"),
         (["--all", "--site", SITE, "--journal", "/proc/nowhere/j"], "the journal can't be written"),
     ],
 )
-def test_wrong_use_is_told_in_one_line(capsys, argv, result):
-    """What is wrong, where, and what is right; nothing was looked at."""
+def test_usage_error_is_one_line(capsys, argv, result):
+    """The message says what is wrong, where, and what to do. Nothing was scanned."""
     status = remediate.main(argv)
 
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     assert status == 2
-    assert result in told.err
-    assert "Traceback" not in told.err
-    assert told.out == ""
+    assert result in output.err
+    assert "Traceback" not in output.err
+    assert output.out == ""
 
 
-def test_a_history_of_nothing_makes_no_journal(capsys, tmp_path):
-    """Looking changes nothing."""
+def test_empty_history_creates_no_journal(capsys, tmp_path):
+    """Reading changes nothing."""
     assert remediate.main(["--history", "--journal", str(tmp_path / "j")]) == 0
 
     assert capsys.readouterr().out == f"{tmp_path}/j: nothing was applied yet\n"
     assert not (tmp_path / "j").exists()
 
 
-def test_the_history_tells_who_applied_what_when_and_how_it_ended(capsys, tmp_path, monkeypatch):
-    """The newest first; what was undone says by which run, what failed why, what was broken off what becomes of it."""
+def test_history_shows_operator_time_fix_and_result(capsys, tmp_path, monkeypatch):
+    """The newest run comes first.
+
+    An undone step names the run that undid it, a failed one its reason, an interrupted one what happens next.
+    """
     monkeypatch.setattr("sigsrv.remediate.journal.time.time", lambda: 1_800_000_000.0)
     monkeypatch.setattr("sigsrv.remediate.journal.who", lambda: "alice@ws")
     journal = Journal(tmp_path / "j")
-    journal.begin("run1", "lab")
-    verified(journal, "t1")
-    journal.open_step("t2", FIX, [FAILING])
-    journal.write("t2", FIX, "undone", "it makes others worse: NET-004@minisrv/br0 fail\x1b[31m")
+    journal.begin_run("run1", "lab")
+    record_verified_step(journal, "t1")
+    journal.begin_step("t2", FIX, [FAILING])
+    journal.write("t2", FIX, "undone", "other findings got worse: NET-004@minisrv/br0 fail\x1b[31m")
     monkeypatch.setattr("sigsrv.remediate.journal.time.time", lambda: 1_800_000_060.0)
-    journal.begin("run2", "lab", "run1")
-    verified(journal, "u1", undoes="t1")
-    journal.open_step("t3", FIX, [FAILING])
+    journal.begin_run("run2", "lab", "run1")
+    record_verified_step(journal, "u1", undoes="t1")
+    journal.begin_step("t3", FIX, [FAILING])
     journal._database.execute("UPDATE run SET pid = 0")
     journal.close()
 
@@ -90,43 +93,43 @@ run2 of lab, 2027-01-15 08:01:00 UTC, alice@ws
   undoes run1
   verified: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}
-  broken off: NET-001@minisrv/br0
+  interrupted: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}
-    the host undoes it by itself unless it was confirmed; the next run sees to
-    it
+    the host rolls it back unless it was confirmed; the next run records how it
+    ended
 
 run1 of lab, 2027-01-15 08:00:00 UTC, alice@ws
   verified, undone by run2: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}
   undone: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}
-    it makes others worse: NET-004@minisrv/br0 fail\\x1b[31m
+    other findings got worse: NET-004@minisrv/br0 fail\\x1b[31m
 """
     )
 
 
-def shown(capsys, *steps: Step, whole: bool = False) -> str:
+def show_plan(capsys, *steps: Step, whole: bool = False) -> str:
     remediate_show.fix_plan(FixPlan((), triage_findings(FixRequest(), [], lambda _: None), steps), 60, whole)
     return capsys.readouterr().out
 
 
-def test_a_step_is_shown_whole_at_the_width_of_a_terminal(capsys):
-    """Now, then, what it does, disrupts, how it is undone and by whom, the script filled in, the permanent fix."""
-    text = shown(capsys, Step(FAILING, FIX, RollbackTimer.UNIT, canary=True), Step(FAILING, FIX), whole=True)
+def test_plan_shows_the_whole_step_in_80_columns(capsys):
+    """It has the values, the fix, its disruption, undo and safety, the rendered script and the permanent fix."""
+    text = show_plan(capsys, Step(FAILING, FIX, RollbackTimer.UNIT, canary=True), Step(FAILING, FIX), whole=True)
 
     assert text.startswith("step 1 of 2\nNET-001@minisrv/br0: t\n  now:")
     for part in (
         "\n  then:",
         "\n  does:     Attach the VLAN interface to its bridge, on minisrv\n",
-        "\n  canary:   minisrv goes first; other hosts get it only where it is verified\n            there\n",
+        "\n  canary:   minisrv goes first; the other hosts follow only if the fix is\n            verified there\n",
         "\n  disrupts: may cut the network of minisrv. ",
         "\n  undo:     ",
-        "\n  safety:   the host undoes it by itself within 60 s unless a new login confirms\n"
-        "            it, or at its next boot\n",
+        "\n  safety:   the host rolls it back within 60 s unless a new login confirms it,\n"
+        "            or at its next boot\n",
         "\nscript:\n  | #!/bin/sh\n",
         "\n  | bridge=br0\n",
         "\nundo:\n  | #!/bin/sh\n",
-        "\npermanent fix (OpenTofu), so that it lasts:\n",
+        "\npermanent fix (OpenTofu), to make it last:\n",
         "\nstep 2 of 2\n",
     ):
         assert part in text
@@ -137,27 +140,27 @@ def test_a_step_is_shown_whole_at_the_width_of_a_terminal(capsys):
     ("disruption", "words"),
     [
         ("none", "nothing. "),
-        ("instance", "may restart an instance, or take something from it. "),
+        ("instance", "may restart an instance or remove something from it. "),
         ("service", "restarts a service on minisrv. "),
         ("network", "may cut the network of minisrv. "),
     ],
 )
-def test_what_it_disrupts_is_said_first_in_a_few_words(capsys, disruption, words):
-    """And then in a sentence."""
-    text = shown(capsys, Step(FAILING, dataclasses.replace(FIX, disruption=disruption)))
+def test_disruption_starts_with_a_short_phrase(capsys, disruption, words):
+    """A sentence with the details follows."""
+    text = show_plan(capsys, Step(FAILING, dataclasses.replace(FIX, disruption=disruption)))
 
     assert f"disrupts: {words}" in text
 
 
-def test_where_nothing_fails_that_is_said(capsys):
-    """Silence would be taken for an answer."""
+def test_plan_without_failures_says_so(capsys):
+    """No output at all would be ambiguous."""
     remediate_show.triage(triage_findings(FixRequest(all=True), [], lambda _: None), (), {}, True)
 
-    assert capsys.readouterr().out == "nothing is to be done: nothing of it fails\n"
+    assert capsys.readouterr().out == "nothing to do: no selected finding fails\n"
 
 
-def test_each_disruption_has_its_words():
-    """None of the schema's is left out."""
+def test_every_disruption_has_a_phrase():
+    """The schema and the remediations have no other disruption."""
     schema = json.loads(Path("policies/schema/remediation.schema.json").read_text(encoding="utf-8"))
 
     assert set(remediate_show.DISRUPTIONS) == set(schema["properties"]["disruption"]["enum"])
@@ -166,67 +169,67 @@ def test_each_disruption_has_its_words():
 
 ENDINGS = [
     (EndState.VERIFIED, 0, "1 verified; to undo: sigsrv-remediate --undo RUN\n", ""),
-    (EndState.UNDONE, 4, "", "not put right: why\nsigsrv-remediate: undone, it is as it was before\n"),
-    (EndState.REFUSED, 4, "", "undone, it is as it was before\n"),
-    (EndState.UNKNOWN, 4, "", "NOT KNOWN TO BE UNDONE, look at the host\n"),
+    (EndState.UNDONE, 4, "", "not fixed: why\nsigsrv-remediate: rolled back, the host is as it was before\n"),
+    (EndState.REFUSED, 4, "", "rolled back, the host is as it was before\n"),
+    (EndState.UNKNOWN, 4, "", "STATE UNKNOWN, check the host: the rollback is not verified\n"),
 ]
 
 
 @pytest.mark.parametrize(("end_state", "status", "out", "err"), ENDINGS)
-def test_how_a_step_ended_is_told_and_is_the_exit_status(capsys, end_state, status, out, err):
-    """Verified is 0; whatever did not stay is 4."""
+def test_step_result_sets_message_and_exit_status(capsys, end_state, status, out, err):
+    """A verified step is 0. A step that did not stay is 4."""
     done = [StepResult(Step(FAILING, FIX), Outcome(end_state, "why"))]
 
-    assert remediate._take(done, 1, "RUN") == status
+    assert remediate._run_steps(done, 1, "RUN") == status
 
-    told = capsys.readouterr()
-    assert out in told.out
-    assert err in told.err
+    output = capsys.readouterr()
+    assert out in output.out
+    assert err in output.err
 
 
-def test_after_a_step_that_failed_none_is_taken(capsys):
-    """What was verified before stays, and the run that undoes it is named."""
+def test_failed_step_stops_the_run(capsys):
+    """Steps that were verified before stay, and the message names the command that undoes them."""
     step = Step(FAILING, FIX)
     rows = [StepResult(step, Outcome(EndState.VERIFIED, "a")), StepResult(step, Outcome(EndState.UNDONE, "b"))]
 
-    assert remediate._take(rows, 4, "RUN") == 4
+    assert remediate._run_steps(rows, 4, "RUN") == 4
 
-    told = capsys.readouterr().err
-    assert "stopped: 2 of 4 steps were not taken" in told
-    assert "1 verified before it: sigsrv-remediate --undo RUN" in told
+    output = capsys.readouterr().err
+    assert "stopped: 2 of 4 steps did not run" in output
+    assert "1 verified before; to undo: sigsrv-remediate --undo RUN" in output
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Refused(["why"])])
-def test_whatever_ends_a_run_between_two_steps_does_not_hide_what_was_verified(capsys, error):
-    """Interrupted, or refused by then: the run that undoes it is named all the same."""
+def test_run_that_ends_between_steps_names_its_undo_command(capsys, error):
+    """An interruption or a refusal does not hide the verified steps."""
 
     def steps():
         yield StepResult(Step(FAILING, FIX), Outcome(EndState.VERIFIED, "a"))
         raise error
 
     with pytest.raises(type(error)):
-        remediate._take(steps(), 2, "RUN")
+        remediate._run_steps(steps(), 2, "RUN")
 
-    told = capsys.readouterr().err
-    assert "stopped: 1 of 2 steps were not taken" in told
-    assert "1 verified before it: sigsrv-remediate --undo RUN" in told
+    output = capsys.readouterr().err
+    assert "stopped: 1 of 2 steps did not run" in output
+    assert "1 verified before; to undo: sigsrv-remediate --undo RUN" in output
 
 
-def test_what_is_refused_before_the_first_step_says_no_more_than_why(capsys):
-    """It did not begin, so nothing was stopped."""
+def test_run_refused_before_the_first_step_prints_no_summary(capsys):
+    """It did not start, so nothing was stopped."""
 
     def steps():
         raise Refused(["why"])
         yield
 
     with pytest.raises(Refused):
-        remediate._take(steps(), 2, "RUN")
+        remediate._run_steps(steps(), 2, "RUN")
 
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_help_names_every_option_and_fits_a_terminal():
-    """What it says of exit statuses is what the README says."""
+def test_help_lists_every_option_in_80_columns():
+    """The README has the same options."""
     done = subprocess.run(
         ["sigsrv-remediate", "--help"], capture_output=True, text=True, check=True, env=environment(COLUMNS="80")
     )

@@ -1,4 +1,7 @@
-"""Runs that break off on this machine as the host: interrupted, killed, unheard. The journal says in which state it ended."""
+"""Tests runs that are interrupted, killed or cut off, with this machine as the host.
+
+The journal records in which state each one ended.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from sigsrv.model.finding import Verdict
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.remote import RemoteFix
 from sigsrv.remediate.transaction import EndState, Transaction
-from sigsrv.remediate.undoing import finish_interrupted_first
+from sigsrv.remediate.undoing import finish_interrupted_before_scan
 from tests.local_host import wait
 from tests.run_world import APPLY, A, finding, two_files
 
@@ -29,8 +32,8 @@ def world(tmp_path, monkeypatch):
         yield found
 
 
-def test_a_journal_that_fails_after_the_script_has_it_undone(world, monkeypatch):
-    """What can't be recorded does not stay."""
+def test_fix_is_rolled_back_if_the_journal_fails_after_the_script(world, monkeypatch):
+    """A change that can't be recorded must not stay."""
     write = Journal.write
 
     def refuse(self, transaction, fix, state, detail=""):
@@ -42,18 +45,18 @@ def test_a_journal_that_fails_after_the_script_has_it_undone(world, monkeypatch)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (EndState.UNDONE, "old", [])
 
 
 LOST = ConnectionFailed(Failure(FailureKind.UNREACHABLE, "the connection broke"))
 
 
-def confirmation_ends_with(error: BaseException, monkeypatch, came_through: bool) -> None:
-    """Confirming raises it, after the host heard or before."""
+def fail_confirmation(error: BaseException, monkeypatch, received: bool) -> None:
+    """Make the confirmation raise an error, after the host received it or before."""
     confirm = RemoteFix.confirm
 
     def cut(self, session):
-        if came_through:
+        if received:
             confirm(self, session)
         raise error
 
@@ -61,38 +64,38 @@ def confirmation_ends_with(error: BaseException, monkeypatch, came_through: bool
 
 
 @pytest.mark.parametrize("error", [LOST, OSError("no memory")], ids=["cut", "a bug"])
-@pytest.mark.parametrize(("came_through", "end_state", "state"), [(True, "verified", "new"), (False, "undone", "old")])
-def test_a_confirmation_that_nobody_heard_is_told_by_fresh_facts(
-    world, monkeypatch, came_through, end_state, state, error
+@pytest.mark.parametrize(("received", "end_state", "state"), [(True, "verified", "new"), (False, "undone", "old")])
+def test_fresh_facts_decide_whether_a_lost_confirmation_succeeded(
+    world, monkeypatch, received, end_state, state, error
 ):
-    """Whatever ends it while it is confirmed: it is in the new state where the host heard it, else in the old one."""
-    confirmation_ends_with(error, monkeypatch, came_through)
+    """The host is in the new state if it received the confirmation, else in the old one."""
+    fail_confirmation(error, monkeypatch, received)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.left) == (end_state, state, [])
-    assert world.ends() == [end_state]
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (end_state, state, [])
+    assert world.end_states() == [end_state]
 
 
-def test_what_this_very_call_undid_is_not_called_verified(world, monkeypatch):
-    """A finding may stay right for a while after its fix was undone, as a clock does whose service was stopped."""
-    judge, was_right = world.judge, []
+def test_fix_that_this_run_undid_is_not_reported_as_verified(world, monkeypatch):
+    """A finding may still pass for a while after the rollback: a clock stays right after its service was stopped."""
+    judge, was_right = world.evaluate, []
 
     def remembers():
         found = [finding("a", Verdict.PASS) if was_right else each for each in judge()]
         was_right.extend(each for each in found if each.resource == "a" and each.verdict is Verdict.PASS)
         return tuple(found)
 
-    world.judge = remembers
-    confirmation_ends_with(LOST, monkeypatch, came_through=False)
+    world.evaluate = remembers
+    fail_confirmation(LOST, monkeypatch, received=False)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.ends()) == (EndState.UNDONE, "old", ["undone"])
+    assert (done.outcome.end_state, world.state()[0], world.end_states()) == (EndState.UNDONE, "old", ["undone"])
 
 
-def heard_by_the_host_alone(monkeypatch, then) -> None:
-    """Confirming comes through, and its answer is lost. then: what is done in between."""
+def lose_confirmation_answer(monkeypatch, then) -> None:
+    """Let the host receive the confirmation, and lose its answer. then: runs in between."""
     confirm = RemoteFix.confirm
 
     def cut(self, session):
@@ -103,79 +106,81 @@ def heard_by_the_host_alone(monkeypatch, then) -> None:
     monkeypatch.setattr(RemoteFix, "confirm", cut)
 
 
-def test_one_bad_look_after_a_confirmation_that_nobody_heard_is_looked_at_again(world, monkeypatch):
-    """It stays as it is, and the journal may not call it undone."""
+def test_one_bad_scan_after_a_lost_confirmation_is_repeated(world, monkeypatch):
+    """The change stays, and the journal must not record it as undone."""
     bad = []
-    heard_by_the_host_alone(monkeypatch, lambda: bad.append(finding("x", Verdict.ERROR, policy="NET-004")))
-    world.also = lambda: (bad.pop() if bad else finding("x", Verdict.PASS, policy="NET-004"),)
+    lose_confirmation_answer(monkeypatch, lambda: bad.append(finding("x", Verdict.ERROR, policy="NET-004")))
+    world.extra_findings = lambda: (bad.pop() if bad else finding("x", Verdict.PASS, policy="NET-004"),)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.ends()) == (EndState.VERIFIED, "new", ["verified"])
+    assert (done.outcome.end_state, world.state()[0], world.end_states()) == (EndState.VERIFIED, "new", ["verified"])
 
 
-def test_what_nobody_can_tell_after_such_a_confirmation_is_not_called_undone(world, monkeypatch):
-    """It is neither proven nor as before: a person must look."""
+def test_unknown_state_after_a_lost_confirmation_is_not_reported_as_undone(world, monkeypatch):
+    """It is neither verified nor as before: a person must check the host."""
 
     def blind() -> None:
-        world.judge = lambda: (finding("a", Verdict.ERROR),)
+        world.evaluate = lambda: (finding("a", Verdict.ERROR),)
 
-    heard_by_the_host_alone(monkeypatch, blind)
+    lose_confirmation_answer(monkeypatch, blind)
     monkeypatch.setattr("sigsrv.remediate.transaction._VERIFY_TRIES", 2)
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.ends()) == (EndState.UNKNOWN, "new", ["failed"])
+    assert (done.outcome.end_state, world.state()[0], world.end_states()) == (EndState.UNKNOWN, "new", ["failed"])
 
 
 @pytest.mark.parametrize(("verdict", "end"), [(Verdict.PASS, "verified"), (Verdict.ERROR, "failed")])
-def test_a_state_that_cannot_be_told_is_not_called_verified_by_the_next_run(world, monkeypatch, verdict, end):
-    """Whoever applied it was killed while the host confirmed it."""
+def test_next_run_does_not_report_an_unknown_state_as_verified(world, monkeypatch, verdict, end):
+    """The run was killed while the host confirmed the fix."""
     monkeypatch.setattr(Transaction, "_verified", lambda self: time.sleep(60))
-    killed(world, lambda: world.state()[0] == "new" and not [each for each in world.left if "lock" not in each])
+    kill_during_apply(
+        world, lambda: world.state()[0] == "new" and not [each for each in world.leftovers if "lock" not in each]
+    )
     monkeypatch.undo()
-    world.judge = lambda: (finding("a", verdict),)
+    world.evaluate = lambda: (finding("a", verdict),)
 
-    finish_interrupted_first(world.hosts, world.runner(), world.journal, world.told.append)
+    finish_interrupted_before_scan(world.hosts, world.runner(), world.journal, world.messages.append)
 
-    assert world.ends() == [end]
+    assert world.end_states() == [end]
 
 
-def test_who_interrupts_while_the_host_confirms_ends_the_run_with_that_step_verified(world, monkeypatch):
-    """The host has let go of it: it is told as what it is, and the next step is not taken."""
-    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=True)
+def test_interruption_after_the_confirmation_leaves_the_step_verified(world, monkeypatch):
+    """The host has confirmed the step, so it is reported as verified, and the next step does not run."""
+    fail_confirmation(KeyboardInterrupt(), monkeypatch, received=True)
 
     with pytest.raises(KeyboardInterrupt):
         world.apply()
 
-    assert (world.state(), world.ends(), world.left) == (["new", "old"], ["verified"], [])
+    assert (world.state(), world.end_states(), world.leftovers) == (["new", "old"], ["verified"], [])
 
 
-def test_who_interrupts_an_undo_while_the_host_confirms_ends_it_there(world, monkeypatch):
-    """The last step is put back, the first one is not."""
+def test_interruption_of_an_undo_leaves_its_confirmed_step_undone(world, monkeypatch):
+    """The last step is undone, the first one is not."""
     world.apply()
     (run,) = world.journal.history()
-    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=True)
+    fail_confirmation(KeyboardInterrupt(), monkeypatch, received=True)
 
     with pytest.raises(KeyboardInterrupt):
         world.undo(run.id)
 
-    assert (world.state(), world.left) == (["new", "old"], [])
-    assert world.ends() == ["verified", "verified", "verified"]
+    assert (world.state(), world.leftovers) == (["new", "old"], [])
+    assert world.end_states() == ["verified", "verified", "verified"]
 
 
-def test_who_interrupts_before_the_host_confirms_has_it_undone(world, monkeypatch):
-    """And the next step is not taken."""
-    confirmation_ends_with(KeyboardInterrupt(), monkeypatch, came_through=False)
+def test_interruption_before_the_confirmation_rolls_the_step_back(world, monkeypatch):
+    """The next step does not run."""
+    fail_confirmation(KeyboardInterrupt(), monkeypatch, received=False)
 
     (done,) = world.apply()
 
-    assert (done.outcome.end_state, world.state(), world.left) == (EndState.UNDONE, ["old", "old"], [])
-    assert world.ends() == ["undone"]
+    assert (done.outcome.end_state, world.state(), world.leftovers) == (EndState.UNDONE, ["old", "old"], [])
+    assert world.end_states() == ["undone"]
 
 
-def test_an_error_of_ours_while_the_script_runs_has_it_undone(world, monkeypatch):
-    """It is not left to the host's timer: the host is in its old state when the run ends."""
+def test_error_of_sigsrv_during_the_script_rolls_the_fix_back(world, monkeypatch):
+    """It does not rely on the host's timer: the host is in its old state when the run ends."""
     apply = RemoteFix.apply
 
     def broken(self, session, notify):
@@ -186,23 +191,23 @@ def test_an_error_of_ours_while_the_script_runs_has_it_undone(world, monkeypatch
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
-    assert done.outcome.reason == "it could not be proven: OSError: too many open files"
-    assert world.ends() == ["undone"]
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (EndState.UNDONE, "old", [])
+    assert done.outcome.reason == "the change could not be verified: OSError: too many open files"
+    assert world.end_states() == ["undone"]
 
 
-def test_old_values_that_the_journal_cannot_take_have_it_undone(world):
-    """What could not be undone later is undone now."""
+def test_fix_is_rolled_back_if_its_old_values_exceed_the_limit(world):
+    """A fix that could not be undone later is rolled back now."""
     (world.scripts / "apply.sh.j2").write_text(APPLY + 'head -c 600000 /dev/zero >"$SIGSRV_STATE/large"\n')
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
-    assert "what it takes to undo it is more than" in done.outcome.reason
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (EndState.UNDONE, "old", [])
+    assert "the old values take more than" in done.outcome.reason
 
 
-def killed(world, until) -> None:
-    """Apply in another process, and kill it when ``until`` holds."""
+def kill_during_apply(world, until) -> None:
+    """Apply a fix in another process, and kill that process when ``until`` is true."""
     pid = os.fork()
     if pid == 0:
         with suppress(BaseException):
@@ -215,45 +220,47 @@ def killed(world, until) -> None:
     os.waitpid(pid, 0)
 
 
-@pytest.mark.parametrize("waits", [True, False], ids=["the host did it", "the next run does it"])
-def test_whoever_is_killed_before_the_confirmation_leaves_the_old_state(world, waits):
-    """Within its time the host is as it was; the next run writes that it is, and goes on."""
+@pytest.mark.parametrize("waits", [True, False], ids=["by the host", "by the next run"])
+def test_run_killed_before_the_confirmation_leaves_the_old_state(world, waits):
+    """The host restores the old state in time. The next run records that and continues."""
     world.limits = dataclasses.replace(world.limits, confirm_s=4)
     world.delay_s = 0.7
-    killed(world, lambda: world.state()[0] == "new" and world.ends() == ["broken off"])
+    kill_during_apply(world, lambda: world.state()[0] == "new" and world.end_states() == ["interrupted"])
     world.delay_s = 0
     if waits:
-        assert wait(lambda: world.left == [], 5)
+        assert wait(lambda: world.leftovers == [], 5)
         assert world.state()[0] == "old"
 
     (done,) = world.apply(A)
 
     assert done.outcome.end_state is EndState.VERIFIED
-    assert world.ends() == ["undone", "verified"]
-    assert (world.state()[0], world.left) == ("new", [])
-    assert any("was broken off: NET-001@minisrv/a undone" in line for line in world.told)
+    assert world.end_states() == ["undone", "verified"]
+    assert (world.state()[0], world.leftovers) == ("new", [])
+    assert any("was interrupted: NET-001@minisrv/a undone" in line for line in world.messages)
 
 
-def test_whoever_is_killed_after_the_confirmation_leaves_the_new_state(world, monkeypatch):
-    """The host has let go of it: the next run writes that it was verified, and finds nothing to do."""
+def test_run_killed_after_the_confirmation_leaves_the_new_state(world, monkeypatch):
+    """The next run records the step as verified and has nothing to do."""
     monkeypatch.setattr(Transaction, "_verified", lambda self: time.sleep(60))
-    killed(world, lambda: world.state()[0] == "new" and not [each for each in world.left if "lock" not in each])
-    assert world.ends() == ["broken off"]
+    kill_during_apply(
+        world, lambda: world.state()[0] == "new" and not [each for each in world.leftovers if "lock" not in each]
+    )
+    assert world.end_states() == ["interrupted"]
     monkeypatch.undo()
 
-    finish_interrupted_first(world.hosts, world.runner(), world.journal, world.told.append)
+    finish_interrupted_before_scan(world.hosts, world.runner(), world.journal, world.messages.append)
 
-    assert world.ends() == ["verified"]
-    assert (world.state()[0], world.left) == ("new", [])
+    assert world.end_states() == ["verified"]
+    assert (world.state()[0], world.leftovers) == ("new", [])
 
 
-def test_an_undo_that_failed_is_not_taken_for_an_end(world):
-    """Neither the new nor the old state could be shown: it is said, the journal says so, and the folder stays for a person."""
+def test_failed_rollback_is_reported_and_keeps_its_folder(world):
+    """Neither state could be verified: output and journal say so, and the folder stays for a person."""
     (world.scripts / "apply.sh.j2").write_text(APPLY + "exit 3\n")
     (world.scripts / "undo.sh.j2").write_text("exit 1\n# {{ file }}\n")
 
     (done,) = world.apply(A)
 
     assert done.outcome.end_state is EndState.UNKNOWN
-    assert world.ends() == ["failed"]
-    assert [Path(each).name for each in world.left if each.endswith("undo.sh")] == ["undo.sh"]
+    assert world.end_states() == ["failed"]
+    assert [Path(each).name for each in world.leftovers if each.endswith("undo.sh")] == ["undo.sh"]

@@ -1,4 +1,7 @@
-"""The journal: runs, their steps, what undoing takes; on the disk before anything happens, and with room for the end of a step."""
+"""Tests the journal: runs, steps and old values.
+
+An entry is on the disk before anything happens, and space for the end of a step is reserved.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from tests.test_remediation import REMEDIATIONS, finding
 FAILING = finding("attach-vlan")
 FIX = fix_for(FAILING, REMEDIATIONS, "sigsrv")
 
-# What a journal was before it knew runs.
-OLD = """
+# A journal of a version without runs.
+WITHOUT_RUNS = """
 CREATE TABLE step (
   id INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, at REAL NOT NULL, who TEXT NOT NULL, finding TEXT NOT NULL,
   remediation TEXT NOT NULL, host TEXT NOT NULL, script_sha256 TEXT NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL
@@ -42,17 +45,17 @@ def journal(path):
     found.close()
 
 
-def verified(journal: Journal, transaction: str, undoes: str = "", state: str = "b2xk b2xk\n") -> None:
-    journal.open_step(transaction, FIX, [FAILING], undoes)
+def record_verified_step(journal: Journal, transaction: str, undoes: str = "", state: str = "b2xk b2xk\n") -> None:
+    journal.begin_step(transaction, FIX, [FAILING], undoes)
     journal.write(transaction, FIX, "applied", "said")
-    journal.keep(transaction, FIX, state, ["NET-001@minisrv/br0"])
+    journal.record_old_values(transaction, FIX, state, ["NET-001@minisrv/br0"])
     journal.write(transaction, FIX, "verified")
 
 
-def test_a_step_has_all_that_it_takes_to_undo_it(journal):
-    """The fix with both scripts, the verdicts before it, what it made better, the old values of the host."""
-    journal.begin("run1", "site")
-    verified(journal, "t1")
+def test_step_has_the_data_that_its_undo_needs(journal):
+    """It has the fix with both scripts, the verdicts before, the improved findings and the old values."""
+    journal.begin_run("run1", "site")
+    record_verified_step(journal, "t1")
 
     (run,) = journal.history()
     (step,) = run.steps
@@ -62,19 +65,19 @@ def test_a_step_has_all_that_it_takes_to_undo_it(journal):
     assert step.states == ("applying", "applied", "confirming", "verified")
     assert (step.end, step.sha256, step.timer) == ("verified", FIX.sha256, "shell")
     assert step.verdicts == {"NET-001@minisrv/br0": Verdict.FAIL}
-    assert (step.mended, step.state) == (("NET-001@minisrv/br0",), "b2xk b2xk\n")
+    assert (step.improved, step.state) == (("NET-001@minisrv/br0",), "b2xk b2xk\n")
 
 
-def test_only_its_owner_reads_it(journal, path):
-    """Old values may be anything."""
+def test_only_the_owner_can_read_the_journal(journal, path):
+    """Old values may be secret."""
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_journal_without_runs_is_taken_over(path):
-    """Each of its transactions is a run; what it lacks to be undone is not invented. A second time nothing changes."""
+def test_journal_without_runs_is_migrated(path):
+    """Each transaction becomes a run. Data that was not recorded stays empty. A second migration changes nothing."""
     path.parent.mkdir()
     database = sqlite3.connect(path)
-    database.executescript(OLD)
+    database.executescript(WITHOUT_RUNS)
     database.close()
 
     for _ in range(2):
@@ -89,8 +92,8 @@ def test_a_journal_without_runs_is_taken_over(path):
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
-def test_a_journal_of_a_newer_version_is_left_alone(path):
-    """What is not known is not written to."""
+def test_journal_of_a_newer_version_is_not_written(path):
+    """sigsrv does not write to a format that it does not know."""
     Journal(path).close()
     database = sqlite3.connect(path)
     database.execute(f"PRAGMA user_version = {VERSION + 1}")
@@ -101,34 +104,34 @@ def test_a_journal_of_a_newer_version_is_left_alone(path):
 
 
 @pytest.mark.parametrize("content", [b"nonsense " * 200, b"SQLite format 3\0" + b"\xff" * 4096])
-def test_a_file_that_is_no_journal_is_told(path, content):
-    """One line, and where another can be named."""
+def test_file_that_is_not_a_journal_is_an_error(path, content):
+    """The message is one line, and the hint names the option for another file."""
     path.parent.mkdir()
     path.write_bytes(content)
 
-    with pytest.raises(UsageError, match="the journal can't be written") as told:
+    with pytest.raises(UsageError, match="the journal can't be written") as output:
         Journal(path)
-    assert "--journal names another file" in told.value.hint
+    assert "--journal names another file" in output.value.hint
     assert path.read_bytes() == content
 
 
-def test_what_was_broken_off_is_found(journal):
-    """A step without an end, as its process was killed."""
-    journal.begin("run1", "site")
-    verified(journal, "t1")
-    journal.open_step("t2", FIX, [FAILING])
+def test_interrupted_step_is_found(journal):
+    """It has no end state, because its process was killed."""
+    journal.begin_run("run1", "site")
+    record_verified_step(journal, "t1")
+    journal.begin_step("t2", FIX, [FAILING])
 
     assert [step.transaction for step in journal.interrupted_steps()] == ["t2"]
     journal.write("t2", FIX, "undone")
     assert journal.interrupted_steps() == []
 
 
-def test_what_was_undone_says_by_which_run(journal):
-    """And only an undo that was verified counts."""
-    journal.begin("run1", "site")
-    verified(journal, "t1")
-    journal.begin("run2", "site", "run1")
-    journal.open_step("t2", FIX, [FAILING], "t1")
+def test_undone_step_names_the_run_that_undid_it(journal):
+    """Only a verified undo counts."""
+    journal.begin_run("run1", "site")
+    record_verified_step(journal, "t1")
+    journal.begin_run("run2", "site", "run1")
+    journal.begin_step("t2", FIX, [FAILING], "t1")
     assert journal.history("run1")[0].steps[0].undone_by == ""
     journal.write("t2", FIX, "verified")
 
@@ -136,25 +139,25 @@ def test_what_was_undone_says_by_which_run(journal):
     assert journal.history("run2")[0].undoes == "run1"
 
 
-def test_fixes_of_a_day_are_counted_but_for_those_that_were_undone(journal):
-    """A fix that was undone on purpose was put back by us, and an undo is no fix."""
-    journal.begin("run1", "site")
+def test_fixes_within_a_day_are_counted_without_the_undone_ones(journal):
+    """sigsrv itself reverted an undone fix, and an undo is not a fix."""
+    journal.begin_run("run1", "site")
     for number in range(3):
-        verified(journal, f"t{number}")
-    journal.open_step("broken", FIX, [FAILING])
+        record_verified_step(journal, f"t{number}")
+    journal.begin_step("broken", FIX, [FAILING])
     now = time.time()
     assert journal.fixes_within_a_day(FAILING.id, now) == 3
     assert journal.fixes_within_a_day("NET-002@a/b", now) == 0
     assert journal.fixes_within_a_day(FAILING.id, now + 24 * 3600 + 1) == 0
 
-    journal.begin("run2", "site", "run1")
-    verified(journal, "u0", undoes="t0")
+    journal.begin_run("run2", "site", "run1")
+    record_verified_step(journal, "u0", undoes="t0")
     assert journal.fixes_within_a_day(FAILING.id, now) == 2
 
 
-def test_a_run_of_a_process_that_is_gone_is_not_alive(journal):
-    """By its number, on this machine."""
-    journal.begin("run1", "site")
+def test_run_of_a_dead_process_is_not_alive(journal):
+    """The process is known by its number, on this machine only."""
+    journal.begin_run("run1", "site")
     assert journal.history()[0].is_alive
     process = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
     journal._database.execute("UPDATE run SET pid = ?", (int(process.stdout),))
@@ -165,7 +168,7 @@ def test_a_run_of_a_process_that_is_gone_is_not_alive(journal):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 8 MiB, as a mount that only the tests see; skipped where that takes rights we lack."""
+    """Provide a file system of 8 MiB, mounted for the tests only. Skips the test if mounting needs more rights."""
     folder = tmp_path / "disk"
     folder.mkdir()
     argv = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
@@ -176,7 +179,7 @@ def small_disk(tmp_path):
 
 
 def fill(folder) -> None:
-    """Leave no byte free."""
+    """Fill the file system to the last byte."""
     with (folder / "filler").open("wb", buffering=0) as file:
         for size in (65536, 512, 1):
             try:
@@ -186,30 +189,30 @@ def fill(folder) -> None:
                 continue
 
 
-def test_a_disk_that_is_full_lets_nothing_begin(small_disk):
-    """Before a host is touched."""
+def test_full_disk_prevents_a_run(small_disk):
+    """It stops before sigsrv touches a host."""
     fill(small_disk)
 
     with pytest.raises(UsageError, match="can't be written"):
         Journal(small_disk / "journal.sqlite")
 
 
-def test_a_disk_that_fills_up_still_takes_the_end_of_a_step(small_disk):
-    """The room was kept: how the step ended is written, with the old values; the next one may not begin until there is room again."""
+def test_end_of_a_step_is_recorded_on_a_disk_that_fills_up(small_disk):
+    """The reserved space takes the result and the old values. The next step starts only when there is space again."""
     journal = Journal(small_disk / "journal.sqlite")
-    journal.begin("run1", "site")
-    journal.open_step("t1", FIX, [FAILING])
+    journal.begin_run("run1", "site")
+    journal.begin_step("t1", FIX, [FAILING])
     fill(small_disk)
 
     journal.write("t1", FIX, "applied", "x" * 2000)
-    journal.keep("t1", FIX, "b2xk " + "A" * 400_000 + "\n", [FAILING.id])
+    journal.record_old_values("t1", FIX, "b2xk " + "A" * 400_000 + "\n", [FAILING.id])
     journal.write("t1", FIX, "verified")
 
     with pytest.raises(UsageError, match="full"):
-        journal.open_step("t2", FIX, [FAILING])
+        journal.begin_step("t2", FIX, [FAILING])
     journal.close()
     again = Journal(small_disk / "journal.sqlite")
     assert again.history()[0].steps[0].end == "verified"
     (small_disk / "filler").unlink()
-    again.open_step("t2", FIX, [FAILING])
+    again.begin_step("t2", FIX, [FAILING])
     again.close()

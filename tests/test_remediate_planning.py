@@ -1,4 +1,4 @@
-"""Which findings are to be put right, and in which order."""
+"""Tests which findings are selected, and in which order they are fixed."""
 
 from __future__ import annotations
 
@@ -12,30 +12,39 @@ import pytest
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, Waiver
 from sigsrv.model.fix import fix_for
-from sigsrv.remediate.planning import FixPlan, FixRequest, Step, as_dict, is_policy, listed_in, ordered, triage_findings
+from sigsrv.remediate.planning import (
+    FixPlan,
+    FixRequest,
+    Step,
+    as_dict,
+    failing_ids,
+    is_policy_id,
+    order_steps,
+    triage_findings,
+)
 from sigsrv.remediate.rescan import find
 from tests.test_remediation import REMEDIATIONS, finding
 
 WAIVER = Waiver("NET-001", "a", "waived", "Ada", "why", datetime(2027, 1, 1, tzinfo=UTC), None, "waivers.yaml:1")
 
 
-def made(policy: str, verdict: Verdict = Verdict.FAIL, host: str = "a", resource: str = "r", **more) -> Finding:
+def finding_of(policy: str, verdict: Verdict = Verdict.FAIL, host: str = "a", resource: str = "r", **more) -> Finding:
     base = finding("attach-vlan", policy=policy, host=host, resource=resource)
     return dataclasses.replace(base, verdict=verdict, **more)
 
 
 FINDINGS = [
-    made("NET-001"),
-    made("NET-001", Verdict.PASS, resource="fine"),
-    made("NET-001", Verdict.WAIVED, resource="waived", waiver=WAIVER),
-    made("NET-001", Verdict.ERROR, resource="dark"),
-    made("NET-004", remediation=None),
-    made("INST-001", severity=Severity.CRITICAL, host="b"),
-    made("VOL-001", severity=Severity.LOW),
+    finding_of("NET-001"),
+    finding_of("NET-001", Verdict.PASS, resource="fine"),
+    finding_of("NET-001", Verdict.WAIVED, resource="waived", waiver=WAIVER),
+    finding_of("NET-001", Verdict.ERROR, resource="dark"),
+    finding_of("NET-004", remediation=None),
+    finding_of("INST-001", severity=Severity.CRITICAL, host="b"),
+    finding_of("VOL-001", severity=Severity.LOW),
 ]
 
 
-def chosen(request: FixRequest) -> dict[str, list[str]]:
+def triage_of(request: FixRequest) -> dict[str, list[str]]:
     found = triage_findings(request, FINDINGS, lambda name: find(FINDINGS, name))
     return {
         key: [each if isinstance(each, str) else each.id for each in value]
@@ -44,9 +53,9 @@ def chosen(request: FixRequest) -> dict[str, list[str]]:
     }
 
 
-def test_all_is_whatever_fails_and_nobody_accepts():
-    """What passes is not mentioned, what is not known is told, what is waived is left out."""
-    assert chosen(FixRequest(all=True)) == {
+def test_all_selects_failures_that_are_not_waived():
+    """Passing findings are not mentioned, undetermined ones are reported, waived ones are skipped."""
+    assert triage_of(FixRequest(all=True)) == {
         "scripted": ["NET-001@a/r", "INST-001@b/r", "VOL-001@a/r"],
         "by_hand": ["NET-004@a/r"],
         "unknown": ["NET-001@a/dark"],
@@ -54,67 +63,67 @@ def test_all_is_whatever_fails_and_nobody_accepts():
     }
 
 
-def test_a_severity_is_that_one_and_worse():
-    """Alone it means all of that severity."""
-    assert chosen(FixRequest(severity=Severity.CRITICAL)) == {"scripted": ["INST-001@b/r"]}
-    assert "VOL-001@a/r" not in chosen(FixRequest(severity=Severity.HIGH))["scripted"]
-    assert chosen(FixRequest(severity=Severity.LOW)) == chosen(FixRequest(all=True))
+def test_severity_selects_that_severity_and_higher_ones():
+    """Without other arguments it selects all findings of these severities."""
+    assert triage_of(FixRequest(severity=Severity.CRITICAL)) == {"scripted": ["INST-001@b/r"]}
+    assert "VOL-001@a/r" not in triage_of(FixRequest(severity=Severity.HIGH))["scripted"]
+    assert triage_of(FixRequest(severity=Severity.LOW)) == triage_of(FixRequest(all=True))
 
 
-def test_a_policy_is_all_its_findings():
-    """What of it is right is told as well."""
-    assert chosen(FixRequest(policies=("NET-001",))) == {
+def test_policy_selects_all_its_findings():
+    """Its passing findings are reported too."""
+    assert triage_of(FixRequest(policies=("NET-001",))) == {
         "scripted": ["NET-001@a/r"],
-        "right": ["NET-001@a/fine"],
+        "passing": ["NET-001@a/fine"],
         "unknown": ["NET-001@a/dark"],
         "waived": ["NET-001@a/waived"],
     }
 
 
-def test_what_is_waived_is_put_right_only_where_it_is_named_itself():
-    """Its policy, its severity or all do not name it."""
-    assert chosen(FixRequest(findings=("NET-001@a/waived",))) == {"scripted": ["NET-001@a/waived"]}
-    both = chosen(FixRequest(findings=("NET-001@a/waived",), policies=("NET-001",)))
+def test_waived_finding_is_selected_only_by_its_id():
+    """Its policy, its severity or ``--all`` do not select it."""
+    assert triage_of(FixRequest(findings=("NET-001@a/waived",))) == {"scripted": ["NET-001@a/waived"]}
+    both = triage_of(FixRequest(findings=("NET-001@a/waived",), policies=("NET-001",)))
     assert both["scripted"] == ["NET-001@a/waived", "NET-001@a/r"]
 
 
-def test_a_file_names_what_failed_in_it():
-    """What is right by now is dropped; what is no more is told."""
+def test_file_selects_the_failures_in_it():
+    """A finding that passes now is dropped. A finding that no longer exists is reported."""
     listed = frozenset({"NET-001@a/r", "NET-001@a/fine", "NET-009@a/gone"})
 
-    assert chosen(FixRequest(listed=listed)) == {
+    assert triage_of(FixRequest(listed=listed)) == {
         "scripted": ["NET-001@a/r"],
-        "right": ["NET-001@a/fine"],
-        "gone": ["NET-009@a/gone"],
+        "passing": ["NET-001@a/fine"],
+        "missing": ["NET-009@a/gone"],
     }
 
 
-def test_the_failures_of_a_run_are_read_and_nothing_else():
-    """Not what passes or is waived in it; anything that is no run is wrong use."""
+def test_only_the_failures_of_a_findings_file_are_read():
+    """Passing and waived findings are not read."""
     rows = [{"id": each.id, "verdict": each.verdict.value} for each in FINDINGS]
 
-    assert listed_in({"findings": rows}, "f") == {"NET-001@a/r", "NET-004@a/r", "INST-001@b/r", "VOL-001@a/r"}
+    assert failing_ids({"findings": rows}, "f") == {"NET-001@a/r", "NET-004@a/r", "INST-001@b/r", "VOL-001@a/r"}
 
 
 @pytest.mark.parametrize(
     "document", [None, [], {}, "x", {"findings": None}, {"findings": [1]}, {"findings": [{"id": 1, "verdict": "fail"}]}]
 )
-def test_what_is_no_run_is_wrong_use(document):
-    """The file is named, and what it should be."""
-    with pytest.raises(UsageError, match="f: not the findings of a run"):
-        listed_in(document, "f")
+def test_file_that_is_not_a_findings_file_is_a_usage_error(document):
+    """The message names the file and the expected content."""
+    with pytest.raises(UsageError, match="f: not the findings of a scan"):
+        failing_ids(document, "f")
 
 
 @pytest.mark.parametrize(
     ("word", "is_one"), [("NET-001", True), ("inst-12", True), ("nonsense", False), ("NET-001@a/b", False)]
 )
-def test_a_policys_id_is_told_from_a_findings(word, is_one):
-    """A finding's has an @."""
-    assert is_policy(word) is is_one
+def test_policy_id_differs_from_finding_id(word, is_one):
+    """A finding's id has an @."""
+    assert is_policy_id(word) is is_one
 
 
 def steps(*rows: tuple[str, str, str]) -> list[Step]:
-    """Steps of (remediation, policy, host)."""
+    """Return the steps for rows of (remediation, policy, host)."""
     found = []
     for name, policy, host in rows:
         failing = finding(name, policy=policy, host=host)
@@ -124,8 +133,8 @@ def steps(*rows: tuple[str, str, str]) -> list[Step]:
     return found
 
 
-def test_what_carries_comes_before_what_is_carried():
-    """Host before bridge, bridge before ACL, instance before project; whatever order they were named in."""
+def test_lower_layers_are_fixed_first():
+    """Host before bridge, bridge before ACL, instance before project, in whatever order they were named."""
     rows = [
         ("start-incus", "HOST-002", "b"),
         ("set-server-config", "CLUS-003", "b"),
@@ -141,15 +150,15 @@ def test_what_carries_comes_before_what_is_carried():
     wanted = [row[1] for row in rows]
 
     for shuffled in (rows[::-1], rows[5:] + rows[:5], rows[::2] + rows[1::2]):
-        assert [step.finding.policy for step in ordered(steps(*shuffled), ["a", "b"])] == wanted
+        assert [step.finding.policy for step in order_steps(steps(*shuffled), ["a", "b"])] == wanted
 
 
-def test_one_host_goes_first_and_the_others_follow():
-    """Of the hosts that get the same fix the site's first is the canary; a fix of one host alone needs none."""
+def test_first_host_of_the_site_is_the_canary():
+    """Of the hosts with the same fix, the first one of the site file is the canary. A fix of one host needs none."""
     rows = [("attach-vlan", "NET-001", host) for host in ("c", "b", "a")] + [("raise-links", "NET-005", "b")]
 
     for some in permutations(rows):
-        found = ordered(steps(*some), ["b", "a", "c"])
+        found = order_steps(steps(*some), ["b", "a", "c"])
         assert [(step.fix.runs_on, step.canary) for step in found] == [
             ("b", True),
             ("a", False),
@@ -158,26 +167,26 @@ def test_one_host_goes_first_and_the_others_follow():
         ]
 
 
-def test_two_fixes_of_one_thing_change_one_object():
-    """What is counted is what changes, not how often."""
+def test_two_fixes_of_one_instance_change_one_object():
+    """Changed objects are counted, not fixes."""
     rows = [("set-instance-config", "INST-001", "a"), ("set-instance-config", "INST-003", "a")]
     found = tuple(steps(*rows, ("attach-vlan", "NET-001", "b")))
 
     assert len(FixPlan((), triage_findings(FixRequest(), [], lambda _: None), found).objects) == 2
 
 
-def test_what_follows_from_a_finding_that_is_put_right_is_not_unknown():
-    """It can be told again once that is mended."""
+def test_consequence_of_a_fixed_root_finding_is_not_unknown():
+    """It can be determined again after the fix."""
     root = finding("attach-vlan", host="a")
-    follows = made("NET-002", Verdict.ERROR, because=root.id)
+    follows = finding_of("NET-002", Verdict.ERROR, because=root.id)
     triage = triage_findings(FixRequest(all=True), [root, follows, FINDINGS[3]], lambda _: None)
     fix_plan = FixPlan((), triage, tuple(steps(("attach-vlan", "NET-001", "a"))))
 
     assert [each.id for each in fix_plan.unknown] == [FINDINGS[3].id]
 
 
-def test_the_plan_for_machines_has_all_that_a_person_sees():
-    """One entry for each step, with scripts and hash; and the lists of what is not for a script."""
+def test_json_plan_has_all_that_the_text_plan_shows():
+    """It has one entry for each step, with scripts and hash, and the lists of findings without a script."""
     (step,) = steps(("attach-vlan", "NET-001", "a"))
     fix_plan = FixPlan((), triage_findings(FixRequest(all=True), FINDINGS, lambda _: None), (step,), ("no",))
 

@@ -1,4 +1,4 @@
-"""A host before anything is done there: is it free, what can undo a fix by itself, over which links does the login come."""
+"""Tests the preflight of a host: its lock, its means of rollback, and the links of the login."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from sigsrv.remediate import preflight
 from sigsrv.remediate.arming import RollbackTimer
-from tests.fake_host import commands
+from tests.fake_host import write_programs
 from tests.local_host import Host, local_host, wait
 
 IP = """\
@@ -40,23 +40,23 @@ class Locks:
         return self.host.call(preflight.lock, token, "alice@ws", seconds, dead, self.host.paths)[0]
 
 
-def test_a_host_is_one_runs_own_until_it_is_given_back(host):
-    """A second run is told who is at work, and for how long at most; the first may prolong it."""
+def test_host_stays_locked_until_its_run_unlocks_it(host):
+    """A second run learns who has the lock and for how long at most. The first one may extend its lock."""
     locks = Locks(host)
 
     assert locks.take("a") == ""
     assert locks.take("a") == ""
-    assert "refused: alice@ws is at work here, run a, for" in locks.take("b")
+    assert "refused: the host is locked by alice@ws, run a, for" in locks.take("b")
     host.call(preflight.unlock, "b", host.paths)
     assert "run a" in locks.take("b")
     host.call(preflight.unlock, "a", host.paths)
     assert locks.take("b") == ""
     host.call(preflight.unlock, "b", host.paths)
-    assert host.left == []
+    assert host.leftovers == []
 
 
-def test_a_run_that_was_killed_holds_a_host_no_longer_than_it_said(host):
-    """Its time is over, or its machine knows that it is dead: the next one has the host."""
+def test_lock_of_a_killed_run_expires(host):
+    """The next run gets the lock when the time is over, or when its journal knows that the other run is dead."""
     locks = Locks(host)
 
     assert locks.take("a", seconds=0) == ""
@@ -66,16 +66,16 @@ def test_a_run_that_was_killed_holds_a_host_no_longer_than_it_said(host):
     assert "run c" in locks.take("d", dead=("x", "b"))
 
 
-def test_of_many_that_take_a_host_at_once_one_has_it(host):
-    """The lock is taken in one piece."""
+def test_one_of_many_concurrent_runs_gets_the_lock(host):
+    """Taking the lock is atomic."""
     with ThreadPoolExecutor(8) as pool:
         result = list(pool.map(lambda number: Locks(host).take(f"t{number}"), range(8)))
 
     assert result.count("") == 1
 
 
-def test_the_lock_is_written_by_one_at_a_time(host):
-    """Whoever comes while another reads and writes it waits."""
+def test_one_process_at_a_time_writes_the_lock(host):
+    """Another process waits while the lock file is read and written."""
     (host.folder / "run").mkdir()
     held = subprocess.Popen(["flock", host.folder / "run", "sleep", "1"])
     time.sleep(0.2)
@@ -87,35 +87,35 @@ def test_the_lock_is_written_by_one_at_a_time(host):
     held.wait()
 
 
-def test_a_fix_runs_only_where_its_run_holds_the_host(host):
-    """Another run took the host meanwhile: refused before anything is there."""
+def test_fix_runs_only_on_a_host_that_its_run_has_locked(host):
+    """Another run took the lock: the fix is refused before it writes anything."""
     Locks(host).take("other")
 
     result = host.call(host.remote(lock="mine").apply)
 
-    assert "refused: another run holds this host now" in result.stderr
-    assert (host.state, host.left) == ("old", ["run/lock"])
+    assert "refused: another run has locked this host" in result.stderr
+    assert (host.state, host.leftovers) == ("old", ["run/lock"])
 
 
-def test_the_host_gives_its_lock_back_when_it_undoes_by_itself(host):
-    """Nobody is there to do it."""
+def test_host_removes_the_lock_after_its_own_rollback(host):
+    """The run that took the lock is gone."""
     Locks(host).take("mine")
     host.call(host.remote(lock="mine", confirm_s=1).apply)
 
-    assert wait(lambda: host.left == [], 5)
+    assert wait(lambda: host.leftovers == [], 5)
 
 
-def test_what_other_runs_left_is_seen(host):
-    """A folder below /run or on the disk, of a fix that did not come to an end."""
+def test_leftovers_of_other_runs_are_found(host):
+    """They are folders of unfinished fixes, below /run or on the disk."""
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
     found = host.call(preflight.inspect, host.paths)
 
-    assert found.left == (f"{host.folder}/disk/abc",)
+    assert found.leftovers == (f"{host.folder}/disk/abc",)
 
 
-def test_the_ground_tells_what_can_undo_and_which_way_the_login_came(host, monkeypatch):
-    """systemd, units that can be written, and the link that holds the address of the session."""
+def test_preflight_finds_means_of_rollback_and_login_link(host, monkeypatch):
+    """It finds systemd, writable units, and the link with the address of the session."""
     monkeypatch.setenv("SSH_CONNECTION", "127.0.0.1 50000 127.0.0.1 22")
     assert host.call(preflight.inspect, host.paths) == preflight.Preflight(False, False, ("lo",))
     (host.folder / "booted").mkdir()
@@ -125,10 +125,10 @@ def test_the_ground_tells_what_can_undo_and_which_way_the_login_came(host, monke
     assert host.call(preflight.inspect, host.paths) == preflight.Preflight(True, False, ())
 
 
-def test_the_way_of_the_login_is_where_its_address_is_and_where_its_answers_go(host, monkeypatch):
-    """Both links: an address may be on another link than the one that leads to the client."""
+def test_login_links_are_those_of_its_address_and_its_route(host, monkeypatch):
+    """The address may be on another link than the route to the client."""
     monkeypatch.setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 22")
-    commands(host.folder / "ip", {"ip": IP})
+    write_programs(host.folder / "ip", {"ip": IP})
     paths = replace(host.paths, path=f"{host.folder}/ip:{host.paths.path}")
 
     assert host.call(preflight.inspect, paths).links == ("v7", "up0")
@@ -146,13 +146,15 @@ def test_the_way_of_the_login_is_where_its_address_is_and_where_its_answers_go(h
         (True, True, False, RollbackTimer.TRANSIENT, False, False),
     ],
 )
-def test_what_survives_a_reboot_needs_a_timer_that_does(host, survives, systemd, units, timer, safety_net, refused):
-    """Where units can't be written such a fix is refused, unless a lesser net is said to be enough."""
+def test_change_that_survives_a_reboot_needs_a_timer_that_survives_it(
+    host, survives, systemd, units, timer, safety_net, refused
+):
+    """Without writable units such a fix is refused, unless --no-safety-net accepts a weaker timer."""
     fix = host.fix(survives_reboot=survives)
-    here = preflight.Preflight(systemd, units, ())
+    found_preflight = preflight.Preflight(systemd, units, ())
 
-    found, reason = preflight.rollback_timer_for(fix, here, safety_net)
+    found, reason = preflight.rollback_timer_for(fix, found_preflight, safety_net)
 
     assert (found, bool(reason)) == (timer, refused)
     assert not refused or "--no-safety-net" in reason
-    assert preflight.rollback_timer_for(replace(fix, disruption="instance"), here)[1] == ""
+    assert preflight.rollback_timer_for(replace(fix, disruption="instance"), found_preflight)[1] == ""

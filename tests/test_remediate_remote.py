@@ -1,4 +1,4 @@
-"""What runs on a host for a fix, run on this machine in a folder: armed, applied, confirmed, undone, and nothing left behind."""
+"""Tests the code that runs on a host, on this machine in a folder: arm, apply, confirm, undo, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.target import Target
 from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.remote import NOTHING_THERE, FixOptions, RemoteFix, parse_state
+from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix, parse_state
 from sigsrv.remediate.shell import CommandResult
-from tests.fake_host import taken
+from tests.fake_host import take_lines
 from tests.local_host import Host, local_host, wait
 from tests.test_remediate_journal import fill, small_disk
 
@@ -33,84 +33,84 @@ def host(tmp_path, monkeypatch):
 
 
 def timers(host: Host) -> list[str]:
-    """The processes that would undo a fix of this host."""
+    """Return the processes that would roll back a fix of this host."""
     found = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
     return [line for line in found.splitlines() if f"{host.folder}/" in line and "undo-once" in line]
 
 
 @pytest.mark.parametrize("timer", RollbackTimer)
-def test_what_is_confirmed_stays_and_leaves_nothing(host, timer):
-    """Applied, its old values told, confirmed: the new state, and neither folder, unit nor timer."""
+def test_confirmed_fix_stays_and_leaves_nothing_behind(host, timer):
+    """The host is in the new state, without folder, unit or timer."""
     remote = host.remote(timer=timer)
 
     result = host.call(remote.apply)
     assert (result.rc, result.stdout, host.state) == (0, "changed\n", "new"), result
-    kept = host.call(remote.kept)
+    kept = host.call(remote.old_values)
     assert parse_state(kept.stdout) == {"old": b"old\n"}
     assert bool(timers(host)) is (timer is RollbackTimer.SHELL)
     assert host.call(remote.confirm).rc == 0
 
-    assert (host.state, host.left) == ("new", [])
+    assert (host.state, host.leftovers) == ("new", [])
     assert wait(lambda: not timers(host))
 
 
 @pytest.mark.parametrize("timer", RollbackTimer)
-def test_what_is_undone_is_as_it_was_and_leaves_nothing(host, timer):
-    """Undone over a new login: the old state, and nothing on the host; a second time there is nothing to do."""
+def test_undo_restores_the_old_state_and_leaves_nothing_behind(host, timer):
+    """It runs over a new login. A second undo has nothing to do."""
     remote = host.remote(timer=timer)
     host.call(remote.apply)
 
     result = host.call(remote.undo)
 
     assert result.rc == 0, result
-    assert (host.state, host.left) == ("old", [])
+    assert (host.state, host.leftovers) == ("old", [])
     assert wait(lambda: not timers(host))
-    assert host.call(remote.undo).stdout == f"{NOTHING_THERE}\n"
+    assert host.call(remote.undo).stdout == f"{NOTHING_LEFT}\n"
 
 
-def test_nobody_confirms_and_the_host_undoes_it_in_time(host):
-    """Whoever applied it is gone: within its time it is as it was, and whoever comes too late is told."""
+def test_host_rolls_an_unconfirmed_fix_back_in_time(host):
+    """A confirmation that comes too late gets an error."""
     remote = host.remote(confirm_s=2)
     began = time.monotonic()
     host.call(remote.apply)
     assert host.state == "new"
 
-    assert wait(lambda: host.left == [], 5)
+    assert wait(lambda: host.leftovers == [], 5)
 
     assert time.monotonic() - began < 2.5
     assert host.state == "old"
-    assert "undone already: its time was up" in host.call(remote.confirm).stderr
-    assert "undone already: its time was up" in host.call(remote.kept).stderr
+    assert "the host has rolled it back already: the time to confirm was over" in host.call(remote.confirm).stderr
+    assert "the host has rolled it back already: the time to confirm was over" in host.call(remote.old_values).stderr
 
 
-def test_a_script_that_still_runs_when_its_time_is_up_is_stopped_first(host):
-    """Script and undo never run at the same time: the script is ended, with all that it began, and then undone."""
+def test_rollback_stops_a_script_that_still_runs(host):
+    """Script and undo never run at the same time: the script and its processes are stopped first."""
     fix = host.fix(f"sh -c 'sleep 1.7; echo late >{host.file}'\n")
     remote = host.remote(fix, confirm_s=1.6)
 
     result = host.call(remote.apply)
 
     assert result.rc != 0
-    assert wait(lambda: host.left == [], 5)
+    assert wait(lambda: host.leftovers == [], 5)
     time.sleep(1)
     assert host.state == "old"
 
 
-def test_a_script_that_does_not_end_when_it_is_told_to_is_killed_before_it_is_undone(host):
-    """Else its change would come after the undo, and stay for good."""
+def test_rollback_kills_a_script_that_ignores_sigterm(host):
+    """Without that, its change would come after the rollback and stay for good."""
     fix = host.fix(
         f"trap '' TERM\ni=0\nwhile [ $i -lt 40 ]; do sleep 0.1 || true; i=$((i + 1)); done\necho late >{host.file}\n"
     )
 
     host.call(host.remote(fix, confirm_s=1.6).apply)
 
-    assert wait(lambda: host.left == [], 8)
+    assert wait(lambda: host.leftovers == [], 8)
     time.sleep(3)
     assert host.state == "old"
 
 
-def test_an_undo_that_is_killed_is_taken_up_by_who_comes_next(host):
-    """The latch is the dead one's; whoever lives holds it alone."""
+def test_killed_undo_is_taken_over_by_the_next_one(host):
+    """A live process keeps the latch. The latch of a dead process is taken over."""
     fix = host.fix()
     slow = f'echo half >{host.file}\n[ -e "$SIGSRV_STATE/again" ] || {{ : >"$SIGSRV_STATE/again"; sleep 30; }}\n'
     remote = host.remote(replace(fix, undo=slow + fix.undo))
@@ -129,12 +129,12 @@ def test_an_undo_that_is_killed_is_taken_up_by_who_comes_next(host):
     result = host.call(remote.undo)
 
     assert result.rc == 0, result
-    assert (host.state, host.left) == ("old", [])
+    assert (host.state, host.leftovers) == ("old", [])
 
 
 @pytest.mark.parametrize("line", ["false", 'echo "$never_set"'])
-def test_a_script_ends_with_its_first_command_that_fails(host, line):
-    """Also one that forgot set -eu."""
+def test_script_stops_at_its_first_failing_command(host, line):
+    """This includes a script that forgot set -eu."""
     fix = host.fix()
     script = fix.script.replace("set -eu\n", "") + f"{line}\necho end\n"
 
@@ -153,20 +153,20 @@ def test_a_script_ends_with_its_first_command_that_fails(host, line):
         ("", "", "exit status 1"),
     ],
 )
-def test_the_reason_is_what_a_program_calls_its_error(out, err, reason):
-    """Not the advice after it; else the last that it said."""
+def test_reason_is_the_error_line_of_a_program(out, err, reason):
+    """It is not the advice that follows. Without an error line it is the last line."""
     assert CommandResult(1, out, err).reason == reason
 
 
-def test_what_cuts_no_network_has_its_scripts_time_beside(host):
-    """A container that restarts slowly is not undone while it does."""
+def test_fix_that_cuts_no_network_gets_the_time_of_its_script_too(host):
+    """A container that restarts slowly is not rolled back meanwhile."""
     network, other = host.remote(), host.remote(host.fix(disruption="instance"))
 
     assert (network.deadline_s, other.deadline_s) == (60, 65)
 
 
-def test_a_script_goes_on_when_its_connection_breaks(host):
-    """Nobody reads its output any more: it runs to its end, and a new login sees what became of it."""
+def test_script_continues_when_its_connection_breaks(host):
+    """It runs to its end without a reader, and a new login gets its result."""
     fix = host.fix("sleep 0.5\necho more\necho late >&2\nexit 7\n")
     remote = host.remote(fix)
     with open_session(Target("here", connection="local")) as session:
@@ -184,8 +184,8 @@ def test_a_script_goes_on_when_its_connection_breaks(host):
     assert (result.rc, result.stdout, result.reason) == (7, "changed\nmore\n", "late")
 
 
-def killed_login(host: Host, call: str, until) -> None:
-    """A login whose processes are all ended while it does something, as by an sshd that is stopped."""
+def kill_login(host: Host, call: str, until) -> None:
+    """Start a login and kill all its processes during a call, as an sshd that is stopped does."""
     code = (
         f"from pathlib import Path\nfrom tests.local_host import Host\nhost = Host(Path({str(host.folder)!r}))\n{call}"
     )
@@ -195,28 +195,28 @@ def killed_login(host: Host, call: str, until) -> None:
     login.wait()
 
 
-def test_a_script_outlives_the_login_that_began_it(host):
-    """It is none of the processes of the login, and goes on to its end."""
+def test_script_outlives_the_login_that_started_it(host):
+    """It is not one of the login's processes and runs to its end."""
     call = "host.call(host.remote(host.fix('sleep 1\\necho end\\n')).apply)"
-    killed_login(host, call, lambda: host.state == "new")
+    kill_login(host, call, lambda: host.state == "new")
 
     result = host.call(host.remote().follow)
 
     assert (result.rc, result.stdout) == (0, "changed\nend\n")
 
 
-def test_an_undo_outlives_the_login_that_began_it(host):
-    """Half of an undo would be between the old and the new state."""
+def test_undo_outlives_the_login_that_started_it(host):
+    """Half an undo would leave the host between the old and the new state."""
     fix = host.fix()
     host.call(host.remote(replace(fix, undo=f"echo half >{host.file}\nsleep 1\n{fix.undo}")).apply)
-    killed_login(host, "host.call(host.remote().undo)", lambda: host.state == "half")
+    kill_login(host, "host.call(host.remote().undo)", lambda: host.state == "half")
 
-    assert wait(lambda: host.left == [])
+    assert wait(lambda: host.leftovers == [])
     assert host.state == "old"
 
 
-def test_output_comes_while_the_script_runs(host):
-    """Each line is shown when it is written, that of standard error too."""
+def test_output_arrives_while_the_script_runs(host):
+    """Each line is shown when it is written, also from standard error."""
     seen: list[tuple[str, float]] = []
     remote = host.remote(host.fix("echo late >&2\nsleep 1\necho end\n"))
 
@@ -227,16 +227,16 @@ def test_output_comes_while_the_script_runs(host):
     assert times["end"] - times["changed"] > 0.7
 
 
-def test_what_was_not_begun_is_told(host):
-    """A connection that broke before anything came there: nothing is on the host, and nothing was done."""
+def test_script_that_was_not_started_is_reported(host):
+    """The connection broke before anything arrived: nothing is on the host, and nothing was changed."""
     result = host.call(host.remote().follow)
 
-    assert result.rc == RemoteFix.NOT_BEGUN
-    assert (host.state, host.left) == ("old", [])
+    assert result.rc == RemoteFix.NOT_STARTED
+    assert (host.state, host.leftovers) == ("old", [])
 
 
-def test_half_of_the_code_does_nothing(host):
-    """A connection that breaks while code is sent leaves a shell with half of a function: it runs none of it."""
+def test_incomplete_code_does_nothing(host):
+    """A connection that breaks during the transfer leaves half of a function, and the shell runs none of it."""
     sent: list[bytes] = []
 
     class Session:
@@ -253,46 +253,46 @@ def test_half_of_the_code_does_nothing(host):
         assert not (host.folder / "run").exists()
 
 
-def test_where_the_timer_cannot_be_set_nothing_is_applied(host):
-    """systemctl fails: refused before the script runs, and no unit stays behind."""
+def test_nothing_is_applied_if_the_timer_cannot_be_set(host):
+    """systemctl fails: the fix is refused before its script runs, and no unit stays behind."""
     (host.folder / "bin" / "systemctl").write_text('#!/bin/sh\n[ "$1" != start ]\n')
 
     result = host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
     assert result.rc == 1
-    assert "refused: what undoes it by itself could not be set up; nothing was changed" in result.stderr
-    assert (host.state, host.left) == ("old", [])
+    assert "refused: the rollback could not be armed; nothing was changed" in result.stderr
+    assert (host.state, host.leftovers) == ("old", [])
 
 
 @pytest.mark.parametrize("timer", RollbackTimer)
-def test_where_what_undoes_it_finds_no_room_nothing_is_applied(small_disk, host, timer):
-    """The disk is full: no half of a script stays there that somebody might run."""
+def test_nothing_is_applied_if_the_undo_script_does_not_fit_on_the_disk(small_disk, host, timer):
+    """No partial script stays behind that somebody might run."""
     fill(small_disk)
 
     result = host.call(host.remote(host.fix(survives_reboot=True), timer=timer).apply)
 
-    assert "refused: what undoes it by itself could not be set up; nothing was changed" in result.stderr
-    assert (result.rc, host.state, host.left) == (1, "old", ["disk/filler"])
+    assert "refused: the rollback could not be armed; nothing was changed" in result.stderr
+    assert (result.rc, host.state, host.leftovers) == (1, "old", ["disk/filler"])
 
 
-def test_a_reboot_undoes_what_survives_it(host):
-    """Of a unit on the disk all that is below /run may go: what it starts at the next boot undoes it, and takes itself away."""
+def test_reboot_rolls_back_a_change_that_survives_it(host):
+    """All files below /run may be gone: the enabled service rolls back at the next boot and removes itself."""
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
-    assert host.left[-2:] == ["units/sigsrv-undo-abc.service", "units/sigsrv-undo-abc.timer"]
-    assert "systemctl --quiet enable sigsrv-undo-abc.service" in host.done
+    assert host.leftovers[-2:] == ["units/sigsrv-undo-abc.service", "units/sigsrv-undo-abc.timer"]
+    assert "systemctl --quiet enable sigsrv-undo-abc.service" in host.calls
     subprocess.run(["rm", "-r", host.folder / "run"], check=True)
     service = (host.folder / "units" / "sigsrv-undo-abc.service").read_text()
     (command,) = [line.partition("=")[2] for line in service.splitlines() if line.startswith("ExecStart=")]
 
     subprocess.run(command.split(), check=True)
 
-    assert (host.state, host.left) == ("old", [])
-    assert "systemctl --quiet disable sigsrv-undo-abc.service" in host.done
+    assert (host.state, host.leftovers) == ("old", [])
+    assert "systemctl --quiet disable sigsrv-undo-abc.service" in host.calls
 
 
 @pytest.mark.parametrize("timer", [RollbackTimer.SHELL, RollbackTimer.TRANSIENT])
-def test_who_comes_back_after_a_reboot_finds_what_undoes_a_change_that_survived_it(host, timer):
-    """No timer of its own is there any more; the scripts and the old values lie on the disk."""
+def test_undo_works_after_a_reboot_without_a_timer(host, timer):
+    """The timer is gone, but the scripts and the old values are on the disk."""
     remote = host.remote(host.fix(survives_reboot=True), timer=timer)
     host.call(remote.apply)
     for timer in host.folder.glob("run/*/timer"):
@@ -303,33 +303,33 @@ def test_who_comes_back_after_a_reboot_finds_what_undoes_a_change_that_survived_
     result = host.call(remote.undo)
 
     assert result.rc == 0, result
-    assert (host.state, host.left) == ("old", [])
+    assert (host.state, host.leftovers) == ("old", [])
 
 
 @pytest.mark.parametrize("end", ["confirm", "undo"])
-def test_what_was_taken_off_the_disk_does_not_come_back_after_a_power_cut(host, end):
-    """It would undo what was confirmed: the folders that held it are written to the disk when it is gone."""
+def test_removed_files_do_not_reappear_after_a_power_cut(host, end):
+    """They would roll back a confirmed fix, so their parent folders are synced after the removal."""
     (host.folder / "bin" / "sync").write_text(
         '#!/bin/sh\nfor each; do\n  echo "$each: $(ls "$each" | tr "\\n" " ")" >>"$HERE/synced"\ndone\n'
     )
     (host.folder / "bin" / "sync").chmod(0o755)
     remote = host.remote(host.fix(survives_reboot=True), timer=RollbackTimer.UNIT)
     host.call(remote.apply)
-    synced = taken(host.folder / "synced")
+    synced = take_lines(host.folder / "synced")
     assert f"{host.folder}/disk: abc " in synced
     assert f"{host.folder}/disk/abc: apply.sh state undo-once.sh undo.sh " in synced
 
     assert host.call(getattr(remote, end)).rc == 0
 
-    synced = taken(host.folder / "synced")
+    synced = take_lines(host.folder / "synced")
     assert f"{host.folder}/units: " in synced
     assert synced[-1] == f"{host.folder}/disk: "
 
 
-def test_units_are_what_systemd_takes(host):
-    """systemd-analyze verify finds no fault with the units that are written."""
+def test_units_pass_systemd_analyze(host):
+    """systemd-analyze verify reports nothing for the written units."""
     if subprocess.run(["sh", "-c", "command -v systemd-analyze"], capture_output=True).returncode:
-        pytest.skip("there is no systemd-analyze")
+        pytest.skip("systemd-analyze is not installed")
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
     units = [str(path) for path in sorted((host.folder / "units").iterdir())]
 
@@ -340,31 +340,31 @@ def test_units_are_what_systemd_takes(host):
     assert "OnActiveSec=55s\nAccuracySec=100ms\n" in timer
 
 
-def test_a_timer_of_systemd_runs_what_undoes_it(host):
-    """Without a unit on the disk systemd-run holds the time; what it was told to run undoes it."""
+def test_transient_timer_runs_the_undo(host):
+    """Without a unit on the disk, systemd-run sets the timer. Its command rolls the fix back."""
     host.call(host.remote(timer=RollbackTimer.TRANSIENT).apply)
-    (line,) = [line for line in host.done if line.startswith("systemd-run")]
+    (line,) = [line for line in host.calls if line.startswith("systemd-run")]
     assert "--unit=sigsrv-undo-abc --on-active=55s --timer-property=AccuracySec=100ms" in line
 
     subprocess.run(line.rpartition("RestartSec=5 ")[2].split(), check=True)
 
-    assert (host.state, host.left) == ("old", [])
+    assert (host.state, host.leftovers) == ("old", [])
 
 
-def test_an_undo_that_fails_is_told_and_leaves_what_it_takes(host):
-    """Its folder stays, so that a person can look and it can be tried again."""
+def test_failed_undo_is_reported_and_keeps_its_files(host):
+    """The folder stays, so a person can look and try again."""
     remote = host.remote(host.fix(undo="echo no >&2\nexit 1\n"))
     host.call(remote.apply)
 
     result = host.call(remote.undo)
 
     assert (result.rc, result.reason) == (1, "no")
-    assert "run/abc/undo.sh" in host.left
-    assert "run/abc/decided" not in host.left
+    assert "run/abc/undo.sh" in host.leftovers
+    assert "run/abc/decided" not in host.leftovers
 
 
-def test_old_values_come_back_whatever_they_are_called(host):
-    """What the journal recorded is there again, byte by byte, for the undo that a later run makes."""
+def test_old_values_are_restored_whatever_their_names(host):
+    """A later undo gets the recorded values back byte by byte."""
     old = {"key.user.a b": b"x\n\0y", "'$(reboot)'": b"", "-n": b"\xff"}
     script = f'cd "$SIGSRV_STATE"\nfor f in *; do cp -- "$f" "{host.folder}/got-$f"; done\n'
 
@@ -374,15 +374,15 @@ def test_old_values_come_back_whatever_they_are_called(host):
 
 
 @pytest.mark.parametrize("name", ["../x", "", ".", "a\0b"])
-def test_names_of_old_values_that_are_paths_are_refused(name):
-    """What was recorded comes from a host: it names files of one folder."""
+def test_old_value_whose_name_is_a_path_is_refused(name):
+    """The recorded names come from a host and must be names of files in one folder."""
     line = f"{base64.b64encode(name.encode()).decode()} {base64.b64encode(b'x').decode()}"
-    with pytest.raises(ValueError, match="not the name of a file"):
+    with pytest.raises(ValueError, match="not a file name"):
         parse_state(line)
 
 
-def test_the_folder_is_for_root_only(host):
-    """Nobody else reads or changes what is armed."""
+def test_only_root_can_read_the_folder(host):
+    """Nobody else can read or change an armed fix."""
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (host.folder / "disk" / "abc").iterdir()}
@@ -390,9 +390,9 @@ def test_the_folder_is_for_root_only(host):
     assert (host.folder / "disk").stat().st_mode & 0o777 == 0o700
 
 
-def test_who_did_what_is_in_the_hosts_syslog(host):
-    """Who, which remediation for which finding, and the script's hash: one line for each thing done."""
+def test_syslog_line_names_operator_fix_and_finding(host):
+    """It also has the transaction and the hash of the script."""
     fix = host.fix()
-    words = RemoteFix(fix, "abc", FixOptions(who="alice@ws"))._words("applies")
+    line = RemoteFix(fix, "abc", FixOptions(who="alice@ws"))._log_line("applies")
 
-    assert words == f"'alice@ws applies attach-vlan for NET-001@here/br0 (transaction abc, script sha256 {fix.sha256})'"
+    assert line == f"'alice@ws applies attach-vlan for NET-001@here/br0 (transaction abc, script sha256 {fix.sha256})'"

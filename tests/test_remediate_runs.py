@@ -1,4 +1,4 @@
-"""Runs on this machine as the host: in order, each step proven before the next, undone, and refused where something speaks against it."""
+"""Tests runs with this machine as the host: steps in order, each verified before the next, undo, and refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sigsrv.model.finding import Verdict
 from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.runs import make_plan
 from sigsrv.remediate.transaction import EndState
-from sigsrv.remediate.undoing import reverse, run_of
+from sigsrv.remediate.undoing import find_run, make_undo_plan
 from tests.run_world import APPLY, A, finding, two_files
 from tests.test_remediate_safety_checks import OFFLINE, facts
 
@@ -22,110 +22,118 @@ def world(tmp_path, monkeypatch):
         yield found
 
 
-def test_a_run_puts_right_and_its_undo_puts_back(world):
-    """Two steps in order, verified; nothing on the host; undone the last first; then there is nothing to undo."""
+def test_run_fixes_two_findings_and_its_undo_restores_them(world):
+    """The undo runs in reverse order. A second undo has nothing to do."""
     done = world.apply()
 
     assert [(each.step.finding.resource, each.outcome.end_state) for each in done] == [
         ("a", EndState.VERIFIED),
         ("b", EndState.VERIFIED),
     ]
-    assert (world.state(), world.left) == (["new", "new"], [])
+    assert (world.state(), world.leftovers) == (["new", "new"], [])
     (run,) = world.journal.history()
 
     undone = world.undo(run.id)
 
     assert [each.step.finding.resource for each in undone] == ["b", "a"]
     assert {each.outcome.end_state for each in undone} == {EndState.VERIFIED}
-    assert (world.state(), world.left) == (["old", "old"], [])
+    assert (world.state(), world.leftovers) == (["old", "old"], [])
     newest = world.journal.history()[0]
-    shown = reverse(world.hosts, world.journal, run_of(world.journal, run.id), world.limits)
-    assert (shown.steps, {reason for _, reason in shown.left}) == ((), {f"undone by run {newest.id} already"})
+    shown = make_undo_plan(world.hosts, world.journal, find_run(world.journal, run.id), world.limits)
+    assert (shown.steps, {reason for _, reason in shown.skipped}) == ((), {f"already undone by run {newest.id}"})
     assert (newest.undoes, [step.end for step in newest.steps]) == (run.id, ["verified", "verified"])
-    with pytest.raises(UsageError, match=f"run {newest.id} undid run {run.id}"):
-        run_of(world.journal, newest.id)
+    with pytest.raises(UsageError, match=f"run {newest.id} is an undo of run {run.id}"):
+        find_run(world.journal, newest.id)
 
 
-def test_the_first_step_that_fails_ends_the_run(world):
-    """What was verified before it stays; what comes after it is not tried."""
-    world.also = lambda: (finding("x", Verdict.FAIL if world.state()[1] == "new" else Verdict.PASS, policy="NET-004"),)
+def test_first_failing_step_ends_the_run(world):
+    """Steps verified before stay. Later steps do not run."""
+    world.extra_findings = lambda: (
+        finding("x", Verdict.FAIL if world.state()[1] == "new" else Verdict.PASS, policy="NET-004"),
+    )
     world.files["c"] = world.host.folder / "c"
     world.files["c"].write_text("old\n")
 
     done = world.apply()
 
     assert [each.outcome.end_state for each in done] == [EndState.VERIFIED, EndState.UNDONE]
-    assert "it makes others worse: NET-004@minisrv/x fail" in done[1].outcome.reason
-    assert (world.state(), world.left) == (["new", "old", "old"], [])
-    assert world.ends() == ["verified", "undone"]
+    assert "other findings got worse: NET-004@minisrv/x fail" in done[1].outcome.reason
+    assert (world.state(), world.leftovers) == (["new", "old", "old"], [])
+    assert world.end_states() == ["verified", "undone"]
 
 
-def test_what_an_earlier_step_put_right_is_not_done_again(world):
-    """One fix may mend two findings."""
+def test_finding_that_an_earlier_step_fixed_is_skipped(world):
+    """One fix may fix two findings."""
     (world.scripts / "apply.sh.j2").write_text(APPLY + f"echo new >{world.files['b']}\n")
 
     done = world.apply()
 
-    assert [(each.outcome is None, each.note) for each in done] == [(False, ""), (True, "it is right by now")]
+    assert [(each.outcome is None, each.note) for each in done] == [(False, ""), (True, "it no longer fails")]
 
 
-def test_what_undoing_a_fix_makes_worse_again_is_what_it_had_made_better(world):
-    """A consequence that was mended with it may come back with it; anything else may not."""
-    world.also = lambda: (finding("y", Verdict.PASS if world.state()[0] == "new" else Verdict.FAIL, policy="NET-005"),)
+def test_undo_may_worsen_only_what_its_fix_improved(world):
+    """A consequence that the fix removed may come back; nothing else may."""
+    world.extra_findings = lambda: (
+        finding("y", Verdict.PASS if world.state()[0] == "new" else Verdict.FAIL, policy="NET-005"),
+    )
     world.apply(A)
     assert [each.outcome.end_state for each in world.undo(world.journal.history()[0].id)] == [EndState.VERIFIED]
 
     world.apply(A)
     run = world.journal.history()[0].id
-    world.also = lambda: (finding("z", Verdict.PASS if world.state()[0] == "new" else Verdict.FAIL, policy="NET-006"),)
+    world.extra_findings = lambda: (
+        finding("z", Verdict.PASS if world.state()[0] == "new" else Verdict.FAIL, policy="NET-006"),
+    )
     (done,) = world.undo(run)
 
     assert (done.outcome.end_state, "NET-006@minisrv/z fail" in done.outcome.reason) == (EndState.UNDONE, True)
     assert world.state()[0] == "new"
 
 
-def test_what_fails_again_is_not_undone(world):
-    """Somebody changed it since: it is not as the run left it."""
+def test_finding_that_fails_again_is_not_undone(world):
+    """Somebody changed the host since: it is not as the run left it."""
     world.apply(A)
     world.files["a"].write_text("other\n")
 
-    shown = reverse(world.hosts, world.journal, run_of(world.journal, world.journal.history()[0].id), world.limits)
+    shown = make_undo_plan(
+        world.hosts, world.journal, find_run(world.journal, world.journal.history()[0].id), world.limits
+    )
 
     assert shown.steps == ()
-    assert "it is fail again" in shown.left[0][1]
+    assert "the verdict is fail again" in shown.skipped[0][1]
 
 
-def test_what_a_later_run_put_right_again_is_undone_first(world):
-    """The older run's values are not those before the younger one: its fix would be gone, and the journal would still call it verified."""
+def test_later_fix_of_the_same_finding_must_be_undone_first(world):
+    """The older values would remove the later fix, while the journal would still have it as verified."""
     world.apply(A)
     first = world.journal.history()[0].id
     world.files["a"].write_text("other\n")
     world.apply(A)
     second = world.journal.history()[0].id
 
-    shown = reverse(world.hosts, world.journal, run_of(world.journal, first), world.limits)
-    assert (shown.steps, shown.left[0][1]) == ((), f"run {second} put it right again since: undo that first")
+    shown = make_undo_plan(world.hosts, world.journal, find_run(world.journal, first), world.limits)
+    assert (shown.steps, shown.skipped[0][1]) == ((), f"run {second} has fixed it again since: undo that run first")
 
     world.undo(second)
     assert world.state()[0] == "other"
 
 
-def test_the_script_that_is_run_is_the_one_that_was_shown(world):
-    """It was changed between the question and the answer: nothing is applied."""
+def test_script_that_changed_after_the_question_is_refused(world):
+    """It changed between the question and the answer: nothing is applied."""
     request = A
     runner, shown = world.runner(), make_plan(world.hosts, A, world.journal, world.limits)
     (world.scripts / "apply.sh.j2").write_text(APPLY + "echo more\n")
 
     with (
-        pytest.raises(Refused, match="no longer the one that was shown"),
+        pytest.raises(Refused, match="differs from the one that was shown"),
         runner.lock_hosts([shown.steps[0].fix]) as locks,
     ):
         list(runner.apply(locks, shown, request))
 
-    assert (world.state(), world.left) == (["old", "old"], [])
+    assert (world.state(), world.leftovers) == (["old", "old"], [])
 
 
-def test_what_speaks_against_it_by_now_stops_it(world):
+def test_safety_check_that_fails_after_the_question_stops_the_run(world):
     """A member went offline between the question and the answer."""
     runner, shown = world.runner(), make_plan(world.hosts, A, world.journal, world.limits)
     world.facts = facts(OFFLINE)
@@ -133,46 +141,46 @@ def test_what_speaks_against_it_by_now_stops_it(world):
     with pytest.raises(Refused, match="is Offline"), runner.lock_hosts([shown.steps[0].fix]) as locks:
         list(runner.apply(locks, shown, A))
 
-    assert world.left == []
+    assert world.leftovers == []
 
 
 def test_two_runs_never_mix(world):
-    """The second is told who is at work, before it looks at anything; it gives nothing back that is not its own."""
+    """The second run learns who has the lock before it scans. It does not release a lock that is not its own."""
     first = world.runner()
     with first.lock_hosts([make_plan(world.hosts, A, None, world.limits).steps[0].fix]):
-        with pytest.raises(Refused, match=f"is at work here, run {first.id}"):
+        with pytest.raises(Refused, match=f"the host is locked by .*, run {first.id}"):
             world.apply()
-        assert world.left == ["run/lock"]
-    assert (world.state(), world.left) == (["old", "old"], [])
+        assert world.leftovers == ["run/lock"]
+    assert (world.state(), world.leftovers) == (["old", "old"], [])
 
 
-def test_after_the_third_fix_of_a_day_it_stops(world):
-    """Something puts it back; fixes that were undone by a run do not count."""
+def test_fourth_fix_within_a_day_is_refused(world):
+    """Something reverts the fix. Fixes that a run undid do not count."""
     world.apply(A)
     world.undo(world.journal.history()[0].id)
     for _ in range(3):
         world.apply(A)
         world.files["a"].write_text("old\n")
 
-    with pytest.raises(Refused, match="put right 3 times within a day"):
+    with pytest.raises(Refused, match="fixed 3 times within a day"):
         world.apply(A)
 
 
-def test_more_objects_than_allowed_stop_it(world):
-    """Two files, and one is the most."""
-    world.limits = dataclasses.replace(world.limits, most=1)
+def test_more_objects_than_max_are_refused(world):
+    """Two files would change, and the limit is one."""
+    world.limits = dataclasses.replace(world.limits, max_objects=1)
 
     with pytest.raises(Refused, match="2 objects would change and --max is 1"):
         world.apply()
 
 
-def test_what_anothers_run_left_on_a_host_stops_it(world):
-    """A folder of a fix that no run of this journal broke off: a person must look."""
+def test_leftovers_of_another_run_stop_the_run(world):
+    """No interrupted run of this journal explains the folder: a person must check the host."""
     folder = world.host.folder / "run" / "deadbeef" / "state"
     folder.mkdir(parents=True)
 
-    by_hand = f"sh {folder.parent}/undo-once.sh undoes it there"
-    with pytest.raises(Refused, match=f"is of a fix that did not come to an end.*; {by_hand}"):
+    by_hand = f"roll it back there: sh {folder.parent}/undo-once.sh"
+    with pytest.raises(Refused, match=f"an unfinished fix left {folder.parent}, and .*{by_hand}"):
         world.apply(A)
 
     assert world.state() == ["old", "old"]

@@ -1,4 +1,4 @@
-"""Runs over a real sshd of this machine that is the test's own: connections that break, and an sshd that the fix stops."""
+"""Tests runs over a real sshd that the test starts on this machine: connections that break, and a fix that stops sshd."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
 @dataclasses.dataclass(frozen=True)
 class Sshd:
-    """An sshd on a port of its own. folder: its keys, configuration and pid."""
+    """Represents an sshd on its own port. folder: its keys, configuration and pid file."""
 
     folder: Path
     port: int
@@ -32,12 +32,12 @@ class Sshd:
 
     @property
     def cut(self) -> str:
-        """End all its connections, as a shell command."""
+        """Return the shell command that ends all its connections."""
         return f"pkill -P $(cat {self.folder}/pid) || true"
 
     @property
     def stop(self) -> str:
-        """End it, and then its connections, which have no parent any more."""
+        """Return the shell command that ends sshd and then its connections, which have no parent any more."""
         return f'children=$(pgrep -P "$(cat {self.folder}/pid)"); kill $(cat {self.folder}/pid) $children'
 
     def answers(self) -> bool:
@@ -56,7 +56,7 @@ class Sshd:
 @pytest.fixture
 def sshd(tmp_path):
     if not Path(SSHD).exists() or shutil.which("pkill") is None:
-        pytest.skip("this machine has no sshd, or no pkill: apt-get install openssh-server procps")
+        pytest.skip("sshd or pkill is not installed: apt-get install openssh-server procps")
     folder = tmp_path / "ssh"
     folder.mkdir(mode=0o700)
     for name in ("key", "host"):
@@ -77,51 +77,51 @@ def sshd(tmp_path):
 
 @pytest.fixture
 def world(tmp_path, sshd, monkeypatch):
-    """The two files of a host that is reached over that sshd."""
+    """Provide the two files of a host that is reached over this sshd."""
     with two_files(tmp_path, monkeypatch) as found:
-        found.hosts = found.reached(Options(evidence=DEMO, ssh_config=str(sshd.ssh_config())))
+        found.hosts = found.reached_by(Options(evidence=DEMO, ssh_config=str(sshd.ssh_config())))
         found.limits = dataclasses.replace(found.limits, confirm_s=10)
         yield found
 
 
-def test_a_run_over_ssh_is_verified_and_undone(world):
-    """Each login is a new one; nothing is left."""
+def test_run_over_ssh_is_verified_and_undone(world):
+    """Each login is a new one, and nothing is left on the host."""
     (done,) = world.apply(A)
-    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.VERIFIED, "new", [])
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (EndState.VERIFIED, "new", [])
 
     (undone,) = world.undo(world.journal.history()[0].id)
 
-    assert (undone.outcome.end_state, world.state()[0], world.left) == (EndState.VERIFIED, "old", [])
+    assert (undone.outcome.end_state, world.state()[0], world.leftovers) == (EndState.VERIFIED, "old", [])
 
 
-def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(world, sshd):
-    """The script goes on without it; a new login sees how it ended, and confirms it."""
+def test_fix_that_cuts_its_own_connection_is_verified_over_a_new_one(world, sshd):
+    """The script continues. A new login gets its result and confirms it."""
     (world.scripts / "apply.sh.j2").write_text(f"{sshd.cut}\nsleep 1\n{APPLY}")
 
     (done,) = world.apply(A)
 
-    assert any("the connection broke while it ran" in line for line in world.told), world.told
-    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.VERIFIED, "new", [])
+    assert any("the connection broke while the script ran" in line for line in world.messages), world.messages
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (EndState.VERIFIED, "new", [])
     assert world.journal.history()[0].steps[0].states == ("applying", "applied", "confirming", "verified")
 
 
-def test_an_sshd_that_the_fix_stops_is_started_by_the_host_itself(world, sshd):
-    """Nobody gets in to confirm: within its time the host has put it back, and then somebody sees that."""
+def test_host_restarts_the_sshd_that_a_fix_stopped(world, sshd):
+    """No login can confirm the fix: the host rolls it back in time, and then a login sees that."""
     (world.scripts / "apply.sh.j2").write_text(f"{APPLY}{sshd.stop}\n")
     (world.scripts / "undo.sh.j2").write_text(f"{UNDO}{sshd.start}\n")
 
     (done,) = world.apply(A)
 
     assert done.outcome.end_state is EndState.UNDONE, done.outcome.reason
-    assert (world.state()[0], world.left, sshd.answers()) == ("old", [], True)
-    assert world.ends() == ["undone"]
+    assert (world.state()[0], world.leftovers, sshd.answers()) == ("old", [], True)
+    assert world.end_states() == ["undone"]
 
 
-def test_an_undo_that_cuts_its_own_connection_ends_all_the_same(world, sshd):
-    """The fix fails, and undoing it cuts the connection over which it is undone: the old state, seen over a new one."""
+def test_undo_that_cuts_its_own_connection_still_ends(world, sshd):
+    """The fix fails, and its undo cuts the connection: a new login sees the old state."""
     (world.scripts / "apply.sh.j2").write_text(f"{APPLY}exit 3\n")
     (world.scripts / "undo.sh.j2").write_text(f"{sshd.cut}\nsleep 1\n{UNDO}")
 
     (done,) = world.apply(A)
 
-    assert (done.outcome.end_state, world.state()[0], world.left) == (EndState.UNDONE, "old", [])
+    assert (done.outcome.end_state, world.state()[0], world.leftovers) == (EndState.UNDONE, "old", [])

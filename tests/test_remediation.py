@@ -1,4 +1,4 @@
-"""Scripts of remediations, filled in with what hosts may call things."""
+"""Tests the scripts of remediations, rendered with names that a host may use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict
 from sigsrv.model.fix import fix_for, render
 from sigsrv.remediate.hosts import Snapshot
-from sigsrv.remediate.rescan import FreshFinding, worse
+from sigsrv.remediate.rescan import FreshFinding, regressions
 from sigsrv.remediate.transaction import Transaction
 from sigsrv.report import publish
 
@@ -105,19 +105,19 @@ def finding(name: str, fix=None, **more) -> Finding:
     )
 
 
-def evil(value: object, text: str) -> object:
-    """A value of the same shape in which every text is hostile."""
+def hostile(value: object, text: str) -> object:
+    """Return a value of the same shape in which every text is hostile."""
     if isinstance(value, dict):
-        return {key: evil(item, text) for key, item in value.items()}
+        return {key: hostile(item, text) for key, item in value.items()}
     if isinstance(value, list):
-        return [evil(item, text) for item in value]
+        return [hostile(item, text) for item in value]
     return value if isinstance(value, bool) else text
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)
 @pytest.mark.parametrize("script", ["apply.sh.j2", "undo.sh.j2"])
-def test_a_rendered_script_passes_shellcheck(name, script, tmp_path):
-    """Scripts are plain sh, as a person would be allowed to write them."""
+def test_rendered_script_passes_shellcheck(name, script, tmp_path):
+    """Scripts are plain sh, to the same standard as scripts written by hand."""
     if shutil.which("shellcheck") is None:
         if os.environ.get("CI") == "true":
             pytest.fail("shellcheck is not installed")
@@ -134,9 +134,9 @@ def test_a_rendered_script_passes_shellcheck(name, script, tmp_path):
 
 @pytest.mark.parametrize("name", REMEDIATIONS)
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
-    """A script filled in with hostile names runs no command but its own: every program it calls is a recorder here."""
-    fix = fix_for(finding(name, evil(VALUES, text), host=text, resource=text), REMEDIATIONS, "sigsrv")
+def test_hostile_values_are_only_arguments(name, text, tmp_path):
+    """A script with hostile names runs only its own commands. Every program here only records its call."""
+    fix = fix_for(finding(name, hostile(VALUES, text), host=text, resource=text), REMEDIATIONS, "sigsrv")
     assert fix
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -161,8 +161,8 @@ def test_hostile_values_do_nothing_but_stand_as_arguments(name, text, tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_any_text_is_one_word_of_a_shell(text):
-    """Whatever a host calls something, a script sees exactly that, once."""
+def test_any_text_is_one_shell_word(text):
+    """Whatever name a host uses, the script sees exactly that name, once."""
     template = Path(data.folder("remediations")) / "attach-vlan" / "apply.sh.j2"
     script = render(template, {"bridge": text, "interface": "x"})
     line = script.split("bridge=", 1)[1].split("\ninterface=", 1)[0]
@@ -174,8 +174,8 @@ def test_any_text_is_one_word_of_a_shell(text):
 
 @pytest.mark.parametrize("text", ["${reboot}", '"; x = "', "%{ if true }", "a\nb", "\\"])
 def test_hostile_values_stay_strings_in_hcl_and_nix(text):
-    """What would begin a substitution in HCL or Nix is defused."""
-    fix = fix_for(finding("attach-vlan", evil(VALUES, text), host=text), REMEDIATIONS, "sigsrv")
+    """A text that would begin a substitution in HCL or Nix is escaped."""
+    fix = fix_for(finding("attach-vlan", hostile(VALUES, text), host=text), REMEDIATIONS, "sigsrv")
     assert fix
     hcl, nix = fix.permanent["OpenTofu"], fix.permanent["NixOS"]
 
@@ -191,8 +191,8 @@ def fix_lines(name: str) -> int:
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)
-def test_every_script_reads_before_it_writes_and_can_be_undone(name):
-    """apply keeps the old state in $SIGSRV_STATE, and undo reads it from there."""
+def test_every_script_saves_and_restores_the_old_state(name):
+    """apply writes the old state to $SIGSRV_STATE, and undo reads it from there."""
     folder = REMEDIATIONS[name].folder
 
     assert "$SIGSRV_STATE/" in (folder / "apply.sh.j2").read_text()
@@ -200,21 +200,21 @@ def test_every_script_reads_before_it_writes_and_can_be_undone(name):
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)
-def test_what_a_remediation_mends_names_it(name):
-    """A remediation says which policies it mends, and each of them says so too."""
+def test_policies_and_remediations_name_each_other(name):
+    """A remediation lists the policies that it fixes, and each of these policies names that remediation."""
     policies = policy.load()
 
-    assert {policies[mended].remediation for mended in REMEDIATIONS[name].mends} == {name}
+    assert {policies[fixed].remediation for fixed in REMEDIATIONS[name].mends} == {name}
 
 
-def test_a_value_that_the_check_did_not_give_is_an_error():
-    """A script is never rendered with a hole in it."""
+def test_value_that_the_check_did_not_provide_is_an_error():
+    """A script is never rendered with a missing value."""
     with pytest.raises(UsageError, match="gave no interface"):
         fix_for(finding("attach-vlan", {"bridge": "br0"}), REMEDIATIONS, "sigsrv")
 
 
-def test_a_fix_of_the_cluster_runs_on_a_host_that_answers():
-    """A finding of the whole cluster is put right through any of its hosts."""
+def test_fix_of_the_cluster_runs_on_a_host_that_answers():
+    """Any host of the cluster can fix a finding of the whole cluster."""
     fix = fix_for(finding("restrict-project", host="cluster"), REMEDIATIONS, "minisrv")
 
     assert fix
@@ -222,13 +222,13 @@ def test_a_fix_of_the_cluster_runs_on_a_host_that_answers():
 
 
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.NOT_APPLICABLE, Verdict.ERROR])
-def test_only_a_failure_is_put_right(verdict):
-    """Nothing is scripted for what passes, is exempt or is not known."""
+def test_only_a_failure_has_a_fix(verdict):
+    """A finding that passes, is not applicable or is unknown has no fix."""
     assert fix_for(dataclasses.replace(finding("attach-vlan"), verdict=verdict), REMEDIATIONS, "sigsrv") is None
 
 
-def test_a_waived_failure_has_its_fix_and_a_report_offers_none():
-    """Named itself it can be put right; nobody is asked to do it."""
+def test_waived_failure_has_a_fix_that_no_report_offers():
+    """It can be fixed by its id, but no report asks for it."""
     waived = dataclasses.replace(finding("attach-vlan"), verdict=Verdict.WAIVED)
     failing = dataclasses.replace(finding("attach-vlan"), resource="br1")
     run = Run("r", "", "", "0", "s", (HostState("minisrv", "ok", 1.0, 1, ()),), (waived, failing))
@@ -242,22 +242,22 @@ ORDER = [Verdict.PASS, Verdict.ERROR, Verdict.FAIL]
 
 @pytest.mark.parametrize("was", Verdict)
 @pytest.mark.parametrize("now", Verdict)
-def test_a_fix_that_breaks_what_is_waived_has_broken_it(was, now):
-    """For what is worse than it was, waived is a failure: it is accepted, not right."""
+def test_waived_counts_as_a_failure_when_findings_are_compared(was, now):
+    """A waiver accepts a failure. It does not make the finding pass."""
     rank = {Verdict.NOT_APPLICABLE: 0, Verdict.WAIVED: 2} | {verdict: place for place, verdict in enumerate(ORDER)}
     before, after = (dataclasses.replace(finding("attach-vlan"), verdict=verdict) for verdict in (was, now))
 
-    assert bool(worse([before], [after])) is (rank[now] > rank[was])
+    assert bool(regressions([before], [after])) is (rank[now] > rank[was])
 
 
-@pytest.mark.parametrize(("left", "fault"), [(Verdict.WAIVED, "is still waived"), (Verdict.PASS, "")])
-def test_a_fix_that_leaves_a_waived_finding_failing_is_not_verified(monkeypatch, left, fault):
-    """A waiver makes no fix a success."""
+@pytest.mark.parametrize(("verdict", "problem"), [(Verdict.WAIVED, "is still waived"), (Verdict.PASS, "")])
+def test_fix_that_leaves_its_waived_finding_failing_is_not_verified(monkeypatch, verdict, problem):
+    """A waiver does not make a fix successful."""
     waived = dataclasses.replace(finding("attach-vlan"), verdict=Verdict.WAIVED)
     fresh = FreshFinding(waived, (waived,), fix_for(waived, REMEDIATIONS, "sigsrv"))
-    after = Snapshot((dataclasses.replace(waived, verdict=left),), {})
+    after = Snapshot((dataclasses.replace(waived, verdict=verdict),), {})
     monkeypatch.setattr("sigsrv.remediate.transaction.time.sleep", lambda _: None)
 
     result = Transaction(lambda: after, Target("sigsrv"), fresh, None, print)._verify()
 
-    assert (fault in result) if fault else result == ""
+    assert (problem in result) if problem else result == ""

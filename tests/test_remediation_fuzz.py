@@ -1,4 +1,4 @@
-"""Every script of every remediation, filled in with hostile values and run by a real shell: nothing but the intended arguments results."""
+"""Runs every script of every remediation in a real shell, with hostile values: only the intended arguments result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sigsrv.model.fix import fix_for
 from tests.test_remediation import HOSTILE, REMEDIATIONS, VALUES, finding
 
-# What scripts call. Each is a function that keeps its arguments and says nothing: so a script does the same whatever it is filled in with.
+# The programs that scripts call. Each is a function that records its arguments and prints nothing, so a script takes the same path
+# whatever its values are.
 PROGRAMS = (
     "incus",
     "ip",
@@ -36,9 +37,9 @@ PRELUDE = 'record() { printf \'%s\\0\' "$@" >>"$TRACE"; printf \'\\1\\0\' >>"$TR
     f'{program}() {{ record {program} "$@"; }}\n' for program in (*PROGRAMS, "reboot", "sleep", "sync")
 )
 PRELUDE += 'date() { echo 20260101t000000; }\ngrep() { cat >/dev/null; [ "$FOUND" = yes ]; }\n'
-# Words that decide what a script does, not what it does it with.
+# Values that select what a script does. They stay as they are.
 CHOICES = frozenset({"kind", "allow", "snapshot", "settle"})
-# After these a program takes the next word for what it is, whatever it begins with.
+# After these words a program takes the next word as a value, whatever it begins with.
 TAKES_A_WORD = frozenset(
     {"--project", "--target", "--timeout", "--format", "--columns", "-d", "-a", "-e", "dev", "master", "--data", "-X"}
 )
@@ -49,12 +50,12 @@ NASTY = st.sampled_from(
 )
 
 
-def marked(value: Any, counter: list[int], key: str = "", empty: bool = True) -> Any:
-    """A value of the same shape with a mark of its own for each text. empty: what is empty stays so."""
+def with_marks(value: Any, counter: list[int], key: str = "", empty: bool = True) -> Any:
+    """Return a value of the same shape with a unique mark in place of each text. empty: empty texts stay empty."""
     if isinstance(value, dict):
-        return {name: marked(each, counter, name, empty) for name, each in value.items()}
+        return {name: with_marks(each, counter, name, empty) for name, each in value.items()}
     if isinstance(value, list):
-        return [marked(each, counter, key, empty) for each in value]
+        return [with_marks(each, counter, key, empty) for each in value]
     if not isinstance(value, str) or key in CHOICES or (empty and not value):
         return value
     counter[0] += 1
@@ -62,25 +63,25 @@ def marked(value: Any, counter: list[int], key: str = "", empty: bool = True) ->
     return f"{name}=zq{counter[0]:03}qz" if equals else f"zq{counter[0]:03}qz"
 
 
-def filled(value: Any, texts: list[str]) -> Any:
-    """The same with hostile texts for the marks."""
+def with_texts(value: Any, texts: list[str]) -> Any:
+    """Return the same value with hostile texts in place of the marks."""
     if isinstance(value, dict):
-        return {name: filled(each, texts) for name, each in value.items()}
+        return {name: with_texts(each, texts) for name, each in value.items()}
     if isinstance(value, list):
-        return [filled(each, texts) for each in value]
-    return replaced(value, texts) if isinstance(value, str) else value
+        return [with_texts(each, texts) for each in value]
+    return without_marks(value, texts) if isinstance(value, str) else value
 
 
-def replaced(text: str, texts: list[str]) -> str:
-    """Each mark becomes another text: two names of one host are never the same."""
+def without_marks(text: str, texts: list[str]) -> str:
+    """Replace each mark by a different text, because two objects of one host never have the same name."""
     return re.sub(r"zq(\d{3})qz", lambda mark: f"{texts[int(mark[1]) % len(texts)]}~{mark[1]}", text)
 
 
-def links(values: Any, folder: Path) -> None:
-    """What the kernel would show: each text of the values is a link, and the ports are in the bridge."""
+def make_links(values: Any, folder: Path) -> None:
+    """Create the kernel's view of the links: each text of the values is a link, and the ports are in the bridge."""
     shutil.rmtree(folder, ignore_errors=True)
-    request = [values[key] for key in ("bridge", "interface", "parent")] + [each["name"] for each in values["links"]]
-    for name in [*request, *values["ports"]]:
+    names = [values[key] for key in ("bridge", "interface", "parent")] + [each["name"] for each in values["links"]]
+    for name in [*names, *values["ports"]]:
         (folder / name / "bridge").mkdir(parents=True)
         (folder / name / "carrier").write_text("1\n")
         (folder / name / "mtu").write_text("1\n")
@@ -89,28 +90,31 @@ def links(values: Any, folder: Path) -> None:
 
 
 def trace(scripts: Sequence[str], values: Any, found: str, folder: Path, more: str = "") -> list[list[str]]:
-    """What scripts called, one after the other, each call with its arguments. found: what grep says; more: shell code before each."""
-    links(values, folder / "net")
-    kept, state = folder / "trace", folder / "state"
-    kept.write_bytes(b"")
+    """Run scripts one after the other and return their calls with arguments.
+
+    found: whether grep matches. more: shell code before each script.
+    """
+    make_links(values, folder / "net")
+    trace_file, state = folder / "trace", folder / "state"
+    trace_file.write_bytes(b"")
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir()
-    environment = {"PATH": "/usr/bin:/bin", "TRACE": str(kept), "SIGSRV_STATE": str(state)}
+    environment = {"PATH": "/usr/bin:/bin", "TRACE": str(trace_file), "SIGSRV_STATE": str(state)}
     environment |= {"FOUND": found, "NET": str(folder / "net")}
     for script in scripts:
         code = (PRELUDE + more + script.replace("/sys/class/net", "$NET")).encode()
         subprocess.run(["sh"], input=code, env=environment, cwd=folder, capture_output=True, check=False, timeout=30)
     calls: list[list[str]] = [[]]
-    for word in kept.read_bytes().decode().split("\0")[:-1]:
+    for word in trace_file.read_bytes().decode().split("\0")[:-1]:
         calls = [*calls, []] if word == "\1" else [*calls[:-1], [*calls[-1], word]]
     return calls[:-1]
 
 
 @cache
 def plain(name: str, empty: bool) -> tuple[Any, Any]:
-    """The values with marks, and the identity of the finding with marks."""
+    """Return the values with marks, and the identity of the finding with marks."""
     counter = [0]
-    return marked(VALUES, counter, empty=empty), marked({"host": "h", "resource": "r"}, counter)
+    return with_marks(VALUES, counter, empty=empty), with_marks({"host": "h", "resource": "r"}, counter)
 
 
 def scripts(name: str, values: Any, identity: Any) -> tuple[str, str]:
@@ -124,18 +128,18 @@ def scripts(name: str, values: Any, identity: Any) -> tuple[str, str]:
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(texts=["$(reboot)", "-rf", "a\nreboot", "é\u202e", "';reboot;'"])
 @given(texts=st.lists(TEXT | NASTY, min_size=1, max_size=8))
-def test_a_script_calls_the_same_whatever_it_is_filled_in_with(name, empty, found, tmp_path, texts):
-    """What it calls is what it calls with harmless marks, each mark being the hostile text; none is taken for an option."""
+def test_script_makes_the_same_calls_with_hostile_values(name, empty, found, tmp_path, texts):
+    """Each mark becomes the hostile text, and no call differs otherwise. No text can be taken as an option."""
     values, identity = plain(name, empty)
-    evil = filled(values, texts)
+    hostile_values = with_texts(values, texts)
     calls = trace(scripts(name, values, identity), values, found, tmp_path)
 
-    hostile = trace(scripts(name, evil, filled(identity, texts)), evil, found, tmp_path)
+    hostile = trace(scripts(name, hostile_values, with_texts(identity, texts)), hostile_values, found, tmp_path)
 
-    assert hostile == [[replaced(word, texts) for word in call] for call in calls]
+    assert hostile == [[without_marks(word, texts) for word in call] for call in calls]
     for call in calls:
         end = call.index("--") if "--" in call else len(call)
         for place, word in enumerate(call[:end]):
             if word.startswith("zq"):
-                assert call[place - 1] in TAKES_A_WORD, f"{word} might be taken for an option in {call}"
+                assert call[place - 1] in TAKES_A_WORD, f"{word} could be taken as an option in {call}"
     assert {path.name for path in tmp_path.iterdir()} == {"trace", "state", "net"}

@@ -1,4 +1,4 @@
-"""The scripts that set keys of instances and take devices from them, against an Incus that is a folder of files."""
+"""Tests the scripts for instance keys and devices, with an Incus that is a folder of files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_remediation_scripts import Host
 
-# keys/KEY and devices/NAME are the instance's own; "status" is its state; what changes something is kept in "done".
+# keys/KEY and devices/NAME are local to the instance. "status" is its state. Commands that change something are recorded in "done".
 INCUS = r"""
 echo "$*" >>"$HERE/asked"
 if [ -e "$HERE/gone" ]; then echo "Error: Instance not found" >&2; exit 1; fi
@@ -53,8 +53,8 @@ def run(host: Host, script: str, **values: object) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("old", ["a=1\nb=2\n", "a", "a\n\n", " '$(reboot)\" "])
-def test_what_was_taken_away_comes_back_letter_for_letter(host, old):
-    """A text of many lines keeps its last newline, or has none."""
+def test_removed_value_is_restored_exactly(host, old):
+    """A text of several lines keeps its last newline, or has none."""
     (host.folder / "keys" / "raw.lxc").write_text(old)
 
     for _ in range(2):
@@ -65,18 +65,18 @@ def test_what_was_taken_away_comes_back_letter_for_letter(host, old):
         assert keys(host) == {"raw.lxc": old}
 
 
-def test_what_was_unset_is_unset_again_and_never_emptied(host):
-    """`config set KEY=` is not `config unset KEY`."""
+def test_key_that_was_unset_is_unset_again(host):
+    """`config set KEY=` differs from `config unset KEY`."""
     assert run(host, "apply", set=["a=1"])[0] == 0
     assert keys(host) == {"a": "1"}
 
     assert run(host, "undo", set=["a=1"])[0] == 0
     assert keys(host) == {}
-    assert host.done == ["config set --project p -- web a=1", "config unset --project p -- web a"]
+    assert host.changes == ["config set --project p -- web a=1", "config unset --project p -- web a"]
 
 
-def test_a_key_that_is_set_twice_goes_back_all_the_way(host):
-    """What is done in order is undone in reverse."""
+def test_key_that_is_set_twice_gets_its_first_value_back(host):
+    """The undo runs in reverse order."""
     for old in ({}, {"a": "yes"}):
         for name, value in old.items():
             (host.folder / "keys" / name).write_text(value)
@@ -88,97 +88,97 @@ def test_a_key_that_is_set_twice_goes_back_all_the_way(host):
             path.unlink()
 
 
-def test_what_is_right_already_is_not_written(host):
+def test_correct_value_is_not_written_again(host):
     """A second run changes nothing."""
     (host.folder / "keys" / "a").write_text("1")
 
     assert run(host, "apply", set=["a=1"], unset=["b"])[0] == 0
-    assert host.done == []
+    assert host.changes == []
 
 
 @pytest.mark.parametrize(("status", "restarts"), [("RUNNING", 1), ("READY", 1), ("STOPPED", 0)])
-def test_only_what_runs_is_restarted_and_once(host, status, restarts):
-    """A guest that called itself ready runs. Undo restarts what was restarted."""
+def test_only_a_running_instance_is_restarted_and_only_once(host, status, restarts):
+    """An instance in the state READY is running too. Undo restarts the instance that apply restarted."""
     (host.folder / "status").write_text(status)
 
     for _ in range(2):
         assert run(host, "apply", restart=True)[0] == 0
-    assert host.done == [RESTART] * restarts
+    assert host.changes == [RESTART] * restarts
     for _ in range(2):
         assert run(host, "undo", restart=True)[0] == 0
-    assert host.done == [RESTART] * restarts
+    assert host.changes == [RESTART] * restarts
 
 
-def test_what_does_not_end_when_it_is_to_be_restarted_is_left_running_by_undo(host):
-    """It never left its old state; to wait for its end once more would end as before, and nobody would know the state."""
+def test_undo_leaves_an_instance_running_that_did_not_stop(host):
+    """It never left its old state. Another stop would time out again and leave the state unknown."""
     (host.folder / "hangs").touch()
 
     assert run(host, "apply", set=["a=1"], restart=True)[0] == 1
-    code, result = run(host, "undo", set=["a=1"], restart=True)
+    code, output = run(host, "undo", set=["a=1"], restart=True)
 
     assert (code, keys(host)) == (0, {})
-    assert "p/web: not restarted" in result
+    assert "p/web: not restarted" in output
 
 
-def test_what_ended_and_did_not_come_up_again_is_started_by_undo(host):
-    """It ran before."""
+def test_undo_starts_an_instance_that_did_not_come_up_again(host):
+    """It ran before the fix."""
     run(host, "apply", set=["a=1"], restart=True)
     (host.folder / "status").write_text("STOPPED")
-    _ = host.done
+    _ = host.changes
 
     assert run(host, "undo", set=["a=1"], restart=True)[0] == 0
-    assert host.done == ["config unset --project p -- web a", "start --project p -- web"]
+    assert host.changes == ["config unset --project p -- web a", "start --project p -- web"]
 
 
-def test_what_is_frozen_is_not_restarted(host):
-    """Nothing is changed that would not take effect."""
+def test_frozen_instance_is_not_restarted(host):
+    """The script changes nothing that would not take effect."""
     (host.folder / "status").write_text("FROZEN")
 
-    code, result = run(host, "apply", set=["a=1"], restart=True)
+    code, output = run(host, "apply", set=["a=1"], restart=True)
 
-    assert (code, host.done) == (1, [])
-    assert "refused: p/web is neither running nor stopped" in result
+    assert (code, host.changes) == (1, [])
+    assert "refused: p/web is neither running nor stopped" in output
 
 
 @pytest.mark.parametrize(
     ("status", "back"), [("STOPPED", "stop --project p --timeout 100"), ("FROZEN", "pause --project p")]
 )
-def test_what_was_started_is_put_back_to_what_it_was(host, status, back):
+def test_started_instance_gets_its_old_state_back(host, status, back):
     """A frozen instance is frozen again."""
     (host.folder / "status").write_text(status)
 
     for _ in range(2):
         assert run(host, "apply", start=True)[0] == 0
-    assert host.done == ["start --project p -- web"]
+    assert host.changes == ["start --project p -- web"]
     for _ in range(2):
         assert run(host, "undo", start=True)[0] == 0
-    assert host.done == [f"{back} -- web"]
+    assert host.changes == [f"{back} -- web"]
 
 
 @pytest.mark.parametrize("status", ["STOPPED", "FROZEN"])
-def test_what_could_not_be_started_is_as_it_was_for_undo(host, status):
-    """Incus refuses to stop what is stopped: it would be undone never, and nothing else could be done on the site."""
+def test_undo_accepts_an_instance_that_could_not_be_started(host, status):
+    """Incus refuses to stop a stopped instance. The undo would fail forever and block the site."""
     (host.folder / "status").write_text(status)
     (host.folder / "broken").touch()
 
     assert run(host, "apply", start=True)[0] == 1
     assert run(host, "undo", start=True)[0] == 0
-    assert (host.done, (host.folder / "status").read_text()) == ([], status)
+    assert (host.changes, (host.folder / "status").read_text()) == ([], status)
 
 
-def test_what_is_ephemeral_is_not_restarted(host):
-    """A restart that fails half way has it deleted, when it ends later on."""
+def test_ephemeral_instance_is_not_restarted(host):
+    """Incus deletes it when it stops, so a restart that fails half way deletes it."""
     (host.folder / "kind").write_text("CONTAINER (EPHEMERAL)")
 
-    code, result = run(host, "apply", set=["a=1"], restart=True)
+    code, output = run(host, "apply", set=["a=1"], restart=True)
 
-    assert (code, host.done) == (1, [])
-    assert "refused: p/web is ephemeral" in result
+    assert (code, host.changes) == (1, [])
+    assert "refused: p/web is ephemeral" in output
 
 
 @pytest.mark.parametrize("script", ["apply", "undo"])
-def test_where_incus_does_not_tell_what_runs_the_script_fails(host, script):
-    """It would say that it takes effect at the next start, and the instance would run on as it was."""
+def test_script_fails_if_incus_does_not_report_the_state(host, script):
+    """Otherwise it would announce the next start, and the instance would continue to run unchanged."""
     if script == "undo":
         run(host, "apply", set=["a=1"], restart=True)
     (host.folder / "deaf").touch()
@@ -186,8 +186,8 @@ def test_where_incus_does_not_tell_what_runs_the_script_fails(host, script):
     assert run(host, script, set=["a=1"], restart=True)[0] != 0
 
 
-def test_what_was_deleted_since_needs_no_undo(host):
-    """It could never be undone, and would keep all that its run did before it from that."""
+def test_deleted_instance_needs_no_undo(host):
+    """Its undo would fail forever and block the undo of all earlier steps of its run."""
     device = {"name": "d", "type": "disk", "own": True, "given": False, "properties": []}
     (host.folder / "devices" / "d").write_text("disk\n")
     for name, values in (
@@ -200,27 +200,27 @@ def test_what_was_deleted_since_needs_no_undo(host):
         (host.folder / "gone").unlink()
 
 
-def test_what_runs_is_not_started(host):
-    """Nor is it stopped by undo."""
+def test_running_instance_is_not_started(host):
+    """Undo does not stop it either."""
     run(host, "apply", start=True)
     run(host, "undo", start=True)
 
-    assert host.done == []
+    assert host.changes == []
 
 
-def test_what_a_person_must_do_is_refused_before_anything(host):
-    """The reason is told; nothing was asked, let alone changed."""
-    code, result = run(host, "apply", set=["a=1"], restart=True, refuse="raw.lxc comes from profile svc")
+def test_manual_case_is_refused_first(host):
+    """The output has the reason. The script neither reads nor changes anything."""
+    code, output = run(host, "apply", set=["a=1"], restart=True, refuse="raw.lxc comes from profile svc")
 
-    assert (code, "refused: raw.lxc comes from profile svc" in result) == (1, True)
+    assert (code, "refused: raw.lxc comes from profile svc" in output) == (1, True)
     assert not (host.folder / "asked").exists()
 
 
 @pytest.mark.parametrize(
     ("own", "given", "left"), [(True, False, {}), (False, True, {"d": "none"}), (True, True, {"d": "none"})]
 )
-def test_a_device_is_taken_away_wherever_it_comes_from(host, own, given, left):
-    """What a profile gives is masked, also where the instance's own device hid it."""
+def test_device_is_removed_wherever_it_is_defined(host, own, given, left):
+    """A device from a profile is masked, also if a local device of the instance hid it."""
     device = {"name": "d", "type": "disk", "own": own, "given": given, "properties": ["source=/etc", "path=/mnt"]}
     values = {"instance": "web", "project": "p", "devices": [device]}
     if own:
@@ -237,4 +237,4 @@ def test_a_device_is_taken_away_wherever_it_comes_from(host, own, given, left):
         assert host.run("detach-devices", "undo", values)[0] == 0
         assert devices() == before
     if own:
-        assert "config device add --project p -- web d disk source=/etc path=/mnt" in host.done
+        assert "config device add --project p -- web d disk source=/etc path=/mnt" in host.changes

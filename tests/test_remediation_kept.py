@@ -1,4 +1,6 @@
-"""What scripts keep for undoing: it is on the disk before a change that survives a reboot, and what could not be written is none."""
+"""Tests the old values: they are on the disk before a change that survives a reboot, and a value that could not be
+written counts as none.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ import pytest
 from tests.test_remediation import REMEDIATIONS, VALUES
 from tests.test_remediation_fuzz import plain, scripts, trace
 
-# The last word of each call: what of the old values is there, but for what is to be moved into its place. For Incus each key has
-# another value, and the instance runs.
+# The last word of each call lists the old values at that time, without files that are not yet moved into place. Incus reports another
+# value for each key, and the instance runs.
 STATE = """\
 record() {
   printf '%s\\0' "$@" >>"$TRACE"
@@ -37,14 +39,14 @@ CHANGES = frozenset(
     }
     | {"mv", "cp", "-X", "-d", "-a", "-HUP"}
 )
-# These ask a real systemd or sshd before anything else: the words with which each begins to change something.
+# These scripts ask a real systemd or sshd first. The text is where each one starts to change something.
 ASKS_FIRST = {
     "refuse-ssh-passwords": "# Made by sigsrv-remediate",
     "restart-timesyncd": "systemctl enable",
     "start-incus": "systemctl enable",
 }
-# What the others keep where these programs say nothing, or the opposite.
-KEPT_ELSEWHERE = {
+# Old values that scripts write only if these programs answer otherwise.
+OTHER_OLD_VALUES = {
     "attach-vlan": ("addresses", "was", "done"),
     "flush-vlan-address": ("addresses",),
     "raise-links": ("down-1", "down-2", "down-3"),
@@ -56,8 +58,8 @@ SURVIVES = [name for name, each in REMEDIATIONS.items() if each.survives_reboot]
 
 
 @pytest.mark.parametrize("name", sorted({*SURVIVES} - {*ASKS_FIRST}))
-def test_old_values_are_on_the_disk_before_a_change_that_survives_a_reboot(name, tmp_path):
-    """Else a power cut may leave the change without them, or with empty ones, and what undoes it would write those."""
+def test_old_values_are_synced_before_a_change_that_survives_a_reboot(name, tmp_path):
+    """Otherwise a power cut may leave the change with missing or empty old values, and the undo would write those."""
     values, identity = plain(name, True)
     apply, _ = scripts(name, values, identity)
     more = f"INSTANCE={values['instance']}\n{STATE}"
@@ -74,8 +76,8 @@ def test_old_values_are_on_the_disk_before_a_change_that_survives_a_reboot(name,
 
 
 @pytest.mark.parametrize("name", ASKS_FIRST)
-def test_old_values_are_on_the_disk_also_where_a_real_daemon_is_asked_first(name):
-    """By the script's text: the last that is kept comes before the disk is asked to have it, and that before the change."""
+def test_old_values_are_synced_by_scripts_that_ask_a_daemon_first(name):
+    """Reads the script: the last old value comes before the sync, and the sync before the change."""
     apply, _ = scripts(name, VALUES, {"host": "h", "resource": "r"})
     before = apply[: apply.index(ASKS_FIRST[name])]
 
@@ -88,32 +90,32 @@ BY_INCUS = [name for name, each in REMEDIATIONS.items() if "incus " in (each.fol
 
 
 @pytest.mark.parametrize("name", sorted(BY_INCUS))
-def test_undo_fails_where_incus_does_not_answer(name, tmp_path):
-    """It said "back to unset" and ended well: what undoes it was taken away, and the change stayed for good."""
+def test_undo_fails_if_incus_does_not_answer(name, tmp_path):
+    """If it reported "back to unset", the rollback would be removed and the change would stay for good."""
     values, identity = plain(name, True)
     apply, undo = scripts(name, values, identity)
     more = f"INSTANCE={values['instance']}\n{STATE}"
 
-    before = "" if name == "restore-member" else SILENT  # for that one nothing is to be done where no key is set
+    before = "" if name == "restore-member" else SILENT  # it does nothing if no key is set
     undone = f"record undo\n{DEAF}{undo}\nrecord ended\n"
     called = [program for program, *_ in trace([f"{before}{apply}", undone], values, "yes", tmp_path, more)]
 
     asked = called[called.index("undo") + 1 :]
-    assert "incus" in asked, "it asks for nothing here, so this shows nothing"
+    assert "incus" in asked, "the undo does not ask Incus, so this test proves nothing"
     assert "ended" not in asked
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)
-def test_an_old_value_that_could_not_be_written_is_none(name, tmp_path):
-    """A disk that is full when it is to be kept leaves an empty file, and ends the script: what undoes it must not write that."""
+def test_empty_old_value_is_not_restored(name, tmp_path):
+    """A full disk leaves an empty file and stops the script. The undo must not write that empty value."""
     values, identity = plain(name, True)
     apply, undo = scripts(name, values, identity)
     more = f"INSTANCE={values['instance']}\n{STATE}"
     empty = 'for file in "$SIGSRV_STATE"/*; do if [ -f "$file" ]; then : >"$file"; fi; done\n'
-    empty += "".join(f': >"$SIGSRV_STATE/{file}"\n' for file in KEPT_ELSEWHERE.get(name, ()))
+    empty += "".join(f': >"$SIGSRV_STATE/{file}"\n' for file in OTHER_OLD_VALUES.get(name, ()))
 
     calls = trace([apply, f"{empty}record undo\n{undo}"], values, "yes", tmp_path, more)
 
     (begin,) = [number for number, call in enumerate(calls) if call[0] == "undo"]
-    assert calls[begin][-1], "it keeps nothing here, so this shows nothing"
+    assert calls[begin][-1], "the script saves nothing, so this test proves nothing"
     assert [call for call in calls[begin:] if CHANGES & {*call}] == []

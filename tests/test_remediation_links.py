@@ -1,4 +1,4 @@
-"""What scripts for links do to a real kernel: what they take away comes back as it was, and what would not is refused."""
+"""Tests the scripts for links on a real kernel: they restore what they removed, and refuse what they could not restore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from sigsrv.model import data
 from sigsrv.model.fix import render
-from tests.fake_host import commands, taken
+from tests.fake_host import take_lines, write_programs
 from tests.namespaces import Space, needs_root, space
 
 pytestmark = needs_root
@@ -19,7 +19,7 @@ ATTACH = {"bridge": "br0", "interface": "v0"}
 FLUSH = {"interface": "v0"}
 ADDRESSES = (
     "192.0.2.10/24 brd 192.0.2.255",
-    "192.0.2.11/24",  # of the same network: the kernel takes it away with the first one
+    "192.0.2.11/24",  # same network: the kernel removes it together with the first one
     "10.8.0.1 peer 10.8.0.2/32",
     "198.51.100.1/24 scope link",
     "169.254.3.4/16 scope link",
@@ -30,15 +30,15 @@ ADDRESSES = (
 
 @pytest.fixture
 def host():
-    """A host with a bridge and a link beside it, which is up and has addresses of all kinds."""
+    """Provide a host with a bridge and a separate link that is up and has addresses of all kinds."""
     with space("host") as found:
         for words in ("link add br0 type bridge", "link add v0 type veth peer name far0", "link set far0 up"):
             found.on("ip", *words.split())
-        # Else an address is tentative for a second
+        # Without this, an address is tentative for a second
         found.on("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/v0/accept_dad")
         for link in ("br0", "v0"):
             found.on("ip", "link", "set", link, "up")
-        # The kernel gives it a link-local address when it notices its carrier, a second later perhaps
+        # The kernel adds a link-local address when it notices the carrier, perhaps a second later
         found.on("timeout", "9", "sh", "-c", "until ip -6 route show dev v0 | grep -q ^fe80; do sleep 0.05; done")
         for address in ADDRESSES:
             found.on("ip", "addr", "add", *address.split(), "dev", "v0")
@@ -46,7 +46,10 @@ def host():
 
 
 def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any], path: str = "") -> str:
-    """Run a script of a remediation there; what it said, and its exit status. path: where programs are, and nowhere else."""
+    """Run a script of a remediation in the namespace.
+
+    Returns its output and exit status. path: the only folders with programs.
+    """
     text = render(data.folder("remediations") / name / f"{script}.sh.j2", values)
     (folder / "state").mkdir(exist_ok=True)
     environment = f"HERE={folder} SIGSRV_STATE={folder}/state PATH={path or f'{folder}/bin:$PATH'}"
@@ -54,7 +57,7 @@ def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any
 
 
 def seen(host: Space) -> dict[str, list[str]]:
-    """Addresses and routes of the link, whether it is up, and what it is attached to; without times that run."""
+    """Return the addresses, routes, state and master of the link, without times that count down."""
     asked = {
         "addresses": "ip -o addr show dev v0",
         "routes": "ip route show dev v0",
@@ -66,14 +69,14 @@ def seen(host: Space) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
 @pytest.mark.parametrize("state", ["up", "down"])
-def test_addresses_and_their_routes_come_back_as_they_were(host, tmp_path, name, values, state):
-    """All but link-local addresses go; undo gives them back with peer, broadcast address and scope, and it can run twice."""
+def test_addresses_and_their_routes_are_restored(host, tmp_path, name, values, state):
+    """All but link-local addresses go. Undo restores peer, broadcast address and scope, and it can run twice."""
     host.on("ip", "link", "set", "v0", state)
     before = seen(host)
 
     assert run(host, tmp_path, name, "apply", values).endswith("ended with 0\n")
-    held = host.on("ip", "-o", "addr", "show", "dev", "v0", "to", "0/0")
-    assert [line.split()[3] for line in held.splitlines()] == ["169.254.3.4/16"]
+    remaining = host.on("ip", "-o", "addr", "show", "dev", "v0", "to", "0/0")
+    assert [line.split()[3] for line in remaining.splitlines()] == ["169.254.3.4/16"]
     assert ("master br0" in host.on("ip", "link", "show", "v0")) == (name == "attach-vlan")
 
     for _ in range(2):
@@ -85,11 +88,11 @@ def test_addresses_and_their_routes_come_back_as_they_were(host, tmp_path, name,
     ("name", "values", "fails"),
     [("attach-vlan", ATTACH, "link set dev v0 master br0"), ("flush-vlan-address", FLUSH, "addr del fd00::5/64")],
 )
-def test_what_a_run_that_broke_off_had_taken_away_comes_back_too(host, tmp_path, name, values, fails):
-    """Half of the addresses, or all, are gone when it runs again: the second run adds to what the first one kept."""
+def test_addresses_that_an_interrupted_run_removed_are_restored(host, tmp_path, name, values, fails):
+    """Some or all addresses are gone when the script runs again: the second run adds to the old values of the first."""
     before = seen(host)
     ip = f'case "$*" in "{fails}"*) exit 7 ;; esac\nexec {shutil.which("ip")} "$@"\n'
-    commands(tmp_path / "bin", {"ip": ip})
+    write_programs(tmp_path / "bin", {"ip": ip})
     assert run(host, tmp_path, name, "apply", values).endswith("ended with 7\n")
     assert seen(host)["addresses"] != before["addresses"]
 
@@ -110,21 +113,21 @@ def test_what_a_run_that_broke_off_had_taken_away_comes_back_too(host, tmp_path,
         ("10.7.0.0/16", "a route over v0 would be lost"),
     ],
 )
-def test_routes_that_would_not_come_back_keep_the_link_as_it_is(host, tmp_path, name, values, route, result):
-    """The kernel drops what a person added to its table together with the address, and nothing would add it again."""
+def test_link_with_a_route_that_undo_could_not_restore_is_refused(host, tmp_path, name, values, route, result):
+    """The kernel removes a route that a person added together with the address, and nothing would add it again."""
     family, words = (["-6"], route.removeprefix("-6 ")) if route.startswith("-6") else ([], route)
     host.on("ip", *family, "route", "add", *words.split(), "dev", "v0")
     before = seen(host)
 
-    told = run(host, tmp_path, name, "apply", values)
+    output = run(host, tmp_path, name, "apply", values)
 
-    assert f"refused: {result}" in told
-    assert told.endswith("ended with 1\n")
+    assert f"refused: {result}" in output
+    assert output.endswith("ended with 1\n")
     assert seen(host) == before
 
 
-def test_routes_of_ipv6_outlive_what_takes_the_address(host, tmp_path):
-    """So they are no reason to refuse."""
+def test_ipv6_route_is_no_reason_to_refuse(host, tmp_path):
+    """It survives the removal of the address."""
     host.on("ip", "-6", "route", "add", "2001:db8:7::/48", "via", "2001:db8::1", "dev", "v0")
     before = seen(host)
 
@@ -135,8 +138,8 @@ def test_routes_of_ipv6_outlive_what_takes_the_address(host, tmp_path):
 
 
 @pytest.mark.parametrize("down", [("v0",), ("br0",), ("v0", "br0", "far0"), ()])
-def test_links_that_were_down_are_down_again(host, tmp_path, down):
-    """Only those; whatever else was up stays up, and both scripts can run twice."""
+def test_links_that_were_down_are_set_down_again(host, tmp_path, down):
+    """Other links stay up, and both scripts can run twice."""
     values = {"bridge": "br0", "interface": "v0", "parent": "far0"}
     host.on("ip", "link", "set", "v0", "master", "br0")
     for link in down:
@@ -151,7 +154,7 @@ def test_links_that_were_down_are_down_again(host, tmp_path, down):
 
 
 def flags(host: Space) -> dict[str, list[str]]:
-    """What the kernel says of each link: UP where somebody set it up."""
+    """Return the flags of each link: UP means that it is set up."""
     lines = [line.split() for line in host.on("ip", "-o", "link").splitlines()]
     return {
         words[1].partition("@")[0].rstrip(":"): words[2].strip("<>").split(",") for words in lines if "lo:" not in words
@@ -161,8 +164,8 @@ def flags(host: Space) -> dict[str, list[str]]:
 PORTS = {"bridge": "br0", "ports": ["v0"]}
 
 
-def test_a_port_comes_back_with_what_the_bridge_had_set_on_it(host, tmp_path):
-    """An isolated port that came back without its isolation would be worse than before; both scripts can run twice."""
+def test_port_is_restored_with_its_bridge_options(host, tmp_path):
+    """A port that lost its isolation would be worse than before. Both scripts can run twice."""
     host.on("ip", "link", "set", "v0", "master", "br0")
     for option in ("isolated on", "learning off", "cost 7", "guard on"):
         host.on("ip", "link", "set", "v0", "type", "bridge_slave", *option.split())
@@ -177,7 +180,7 @@ def test_a_port_comes_back_with_what_the_bridge_had_set_on_it(host, tmp_path):
 
 
 def options(shown: str) -> dict[str, str]:
-    """The options of a port, as iproute2 shows them: pairs of words, but for what runs or is given anew."""
+    """Return the options of a port as iproute2 shows them, in pairs of words, without values that change by themselves."""
     words = shown.partition("bridge_slave")[2].partition("numtxqueues")[0].split()
     pairs = dict(zip(words[::2], words[1::2], strict=False))
     assert pairs["isolated"]
@@ -193,8 +196,8 @@ def options(shown: str) -> dict[str, str]:
         ("link set w0 master br1", "w0 is now in br1"),
     ],
 )
-def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tmp_path, since, result):
-    """What is gone can't come back, and to take it out of another bridge would cut that and join the two."""
+def test_port_that_is_elsewhere_now_does_not_block_the_others(host, tmp_path, since, result):
+    """A removed link can't be restored. Taking a port out of another bridge would cut that bridge and join the two."""
     ports = {"bridge": "br0", "ports": ["w0", "v0"]}
     host.on("ip", "link", "add", "br1", "type", "bridge")
     host.on("ip", "link", "add", "w0", "type", "veth", "peer", "name", "far1")
@@ -203,10 +206,10 @@ def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tm
     assert run(host, tmp_path, "detach-ports", "apply", ports).endswith("ended with 0\n")
     host.on("ip", *since.split())
 
-    told = run(host, tmp_path, "detach-ports", "undo", ports)
+    output = run(host, tmp_path, "detach-ports", "undo", ports)
 
-    assert result in told
-    assert told.endswith("ended with 0\n")
+    assert result in output
+    assert output.endswith("ended with 0\n")
     assert "master br0" in host.on("ip", "link", "show", "v0")
 
 
@@ -217,22 +220,22 @@ def test_a_port_that_is_elsewhere_by_now_keeps_no_other_from_its_bridge(host, tm
         ("fdb add 02:00:00:00:00:01 dev v0 master static", "v0 has static forwarding entries"),
     ],
 )
-def test_ports_with_what_would_not_come_back_stay_all_of_them(host, tmp_path, command, result):
-    """The kernel forgets it, and undo.sh could not set it again: also the other ports are left as they are."""
+def test_ports_with_options_that_undo_could_not_restore_are_refused(host, tmp_path, command, result):
+    """The kernel forgets these options, and undo.sh could not set them again. The other ports stay too."""
     host.on("ip", "link", "add", "w0", "type", "veth", "peer", "name", "far1")
     for port in ("w0", "v0"):
         host.on("ip", "link", "set", port, "master", "br0")
     host.on("bridge", *command.split())
 
-    told = run(host, tmp_path, "detach-ports", "apply", {"bridge": "br0", "ports": ["w0", "v0"]})
+    output = run(host, tmp_path, "detach-ports", "apply", {"bridge": "br0", "ports": ["w0", "v0"]})
 
-    assert f"refused: {result}" in told
-    assert told.endswith("ended with 1\n")
+    assert f"refused: {result}" in output
+    assert output.endswith("ended with 1\n")
     for port in ("w0", "v0"):
         assert "master br0" in host.on("ip", "link", "show", port)
 
 
-# bridge: what a port carries is a file, and for a port that is attached anew what the bridge gives it.
+# bridge: a file has the VLANs of a port. After a port is attached again, the file has the VLANs that the bridge gives it.
 BRIDGE = """\
 port=$(echo "$*" | sed 's/.* dev \\([^ ]*\\).*/\\1/')
 case "$*" in
@@ -258,13 +261,13 @@ GIVEN = "1 PVID Egress Untagged\n"
             ],
         ),
     ],
-    ids=["as each port", "none", "its own"],
+    ids=["those of a new port", "none", "its own"],
 )
-def test_a_port_comes_back_with_the_vlans_that_it_carried(host, tmp_path, carried, done):
-    """Which the kernel forgets, and gives it those of any new port."""
+def test_port_is_restored_with_its_vlans(host, tmp_path, carried, done):
+    """The kernel forgets them and gives the port those of any new port."""
     host.on("ip", "link", "set", "v0", "master", "br0")
-    filters(host, tmp_path)
-    commands(tmp_path / "bin", {"bridge": BRIDGE})
+    make_bridge_filter_vlans(host, tmp_path)
+    write_programs(tmp_path / "bin", {"bridge": BRIDGE})
     vlans = tmp_path / "vlans"
 
     vlans.write_text(carried)
@@ -272,26 +275,26 @@ def test_a_port_comes_back_with_the_vlans_that_it_carried(host, tmp_path, carrie
     vlans.write_text(GIVEN)
     assert run(host, tmp_path, "detach-ports", "undo", PORTS).endswith("ended with 0\n")
 
-    assert taken(tmp_path / "done") == done
+    assert take_lines(tmp_path / "done") == done
 
 
-def test_a_bridge_that_filters_vlans_keeps_its_ports_where_these_cannot_be_read(host, tmp_path):
-    """They would not come back."""
+def test_ports_of_a_filtering_bridge_stay_if_their_vlans_are_unreadable(host, tmp_path):
+    """Undo could not restore the VLANs."""
     host.on("ip", "link", "set", "v0", "master", "br0")
-    filters(host, tmp_path)
+    make_bridge_filter_vlans(host, tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("sh", "ip", "cat", "readlink", "basename"):
         (programs / name).symlink_to(shutil.which(name))
 
-    told = run(host, tmp_path, "detach-ports", "apply", PORTS, path=str(programs))
+    output = run(host, tmp_path, "detach-ports", "apply", PORTS, path=str(programs))
 
-    assert "refused: br0 filters VLANs" in told
+    assert "refused: br0 filters VLANs" in output
     assert "master br0" in host.on("ip", "link", "show", "v0")
 
 
-def filters(host: Space, folder: Path) -> None:
-    """Have the bridge say that it filters VLANs, which not every kernel can."""
+def make_bridge_filter_vlans(host: Space, folder: Path) -> None:
+    """Make the bridge report that it filters VLANs. Not every kernel can filter them."""
     (folder / "bridge").mkdir()
     (folder / "bridge" / "vlan_filtering").write_text("1\n")
     host.on("mount", "--bind", str(folder / "bridge"), "/sys/devices/virtual/net/br0/bridge")

@@ -1,4 +1,4 @@
-"""What scripts of remediations do, against programs that answer what they are told: what the lab has no case or no kernel for."""
+"""Tests the scripts of remediations with fake programs, for cases or kernels that the lab does not have."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fake_host import FakeHost, made
+from tests.fake_host import FakeHost, make_host
 
-# ip: what it is asked is the name of the file that holds the answer; what changes something is kept in "done".
+# ip: the question is the name of the file with the answer. Commands that change something are recorded in "done".
 IP = """\
 case "$*" in
   *" show "*) file=$(echo "$*" | tr ' ' '_'); [ ! -e "$HERE/$file" ] || cat "$HERE/$file" ;;
@@ -23,7 +23,7 @@ case "$*" in
   *) echo "zpool $*" >>"$HERE/done"; echo "  scan: scrub in progress since Mon Nov 23 13:10:02 2026" >"$HERE/status" ;;
 esac
 """
-HELD = """\
+ADDRESSES = """\
 1: lo    inet 10.9.0.1/24 brd 10.9.0.255 scope global lo\\       valid_lft forever preferred_lft forever
 1: lo    inet 10.8.0.1 peer 10.8.0.2/32 scope link noprefixroute lo\\       valid_lft forever preferred_lft forever
 1: lo    inet 169.254.3.4/16 scope link lo\\       valid_lft forever preferred_lft forever
@@ -40,18 +40,18 @@ class Host(FakeHost):
 
 @pytest.fixture
 def host(tmp_path):
-    return made(Host, tmp_path, {"ip": IP, "zpool": ZPOOL})
+    return make_host(Host, tmp_path, {"ip": IP, "zpool": ZPOOL})
 
 
 FLUSH = {"interface": "lo"}  # a link that every machine has
 
 
-def test_addresses_are_taken_off_and_come_back_as_they_were(host):
-    """All but link-local ones go, whatever their scope says; undo gives back peer, broadcast address and scope."""
-    host.answers("-o addr show dev lo", HELD)
+def test_addresses_are_removed_and_restored(host):
+    """All but link-local addresses go, whatever their scope. Undo restores peer, broadcast address and scope."""
+    host.answers("-o addr show dev lo", ADDRESSES)
 
     assert host.run("flush-vlan-address", "apply", FLUSH)[0] == 0
-    assert host.done == [
+    assert host.changes == [
         "ip addr del 10.9.0.1/24 brd 10.9.0.255 scope global dev lo",
         "ip addr del 10.8.0.1 peer 10.8.0.2/32 scope link dev lo",
         "ip addr del 2001:db8::5/64 scope global dev lo",
@@ -60,30 +60,30 @@ def test_addresses_are_taken_off_and_come_back_as_they_were(host):
     host.answers("-o addr show dev lo", "")
     for _ in range(2):
         assert host.run("flush-vlan-address", "undo", FLUSH)[0] == 0
-        assert host.done == [
+        assert host.changes == [
             "ip addr add 10.9.0.1/24 brd 10.9.0.255 scope global dev lo",
             "ip addr add 10.8.0.1 peer 10.8.0.2/32 scope link dev lo",
             "ip addr add 2001:db8::5/64 scope global dev lo",
         ]
 
 
-def test_what_is_there_again_is_not_added_twice(host):
-    """Undo leaves an address alone that is on the interface."""
-    host.answers("-o addr show dev lo", HELD)
+def test_undo_does_not_add_an_existing_address(host):
+    """An address that is on the interface stays as it is."""
+    host.answers("-o addr show dev lo", ADDRESSES)
     host.run("flush-vlan-address", "apply", FLUSH)
-    _ = host.done
+    _ = host.changes
 
     assert host.run("flush-vlan-address", "undo", FLUSH)[0] == 0
-    assert host.done == []
+    assert host.changes == []
 
 
-def test_an_interface_without_such_addresses_is_left_alone(host):
-    """A second run has nothing to do, and undo nothing to put back."""
+def test_interface_without_global_addresses_is_not_changed(host):
+    """A second run has nothing to do, and undo has nothing to restore."""
     host.answers("-o addr show dev lo", "1: lo    inet6 fe80::1/64 scope link \\       valid_lft forever\n")
 
     assert "already" in host.run("flush-vlan-address", "apply", FLUSH)[1]
     assert "nothing was changed" in host.run("flush-vlan-address", "undo", FLUSH)[1]
-    assert host.done == []
+    assert host.changes == []
 
 
 @pytest.mark.parametrize(
@@ -95,56 +95,56 @@ def test_an_interface_without_such_addresses_is_left_alone(host):
         ("-o -4 route show dev lo", "10.7.0.0/16 scope link\n", "a route over lo would be lost"),
     ],
 )
-def test_an_interface_that_routes_need_is_refused(host, question, answer, reason):
-    """The default route, and any other that would not come back by undo, keep the addresses where they are."""
-    host.answers("-o addr show dev lo", HELD)
+def test_interface_that_routes_need_is_refused(host, question, answer, reason):
+    """The default route, or any route that undo would not restore, blocks the removal of addresses."""
+    host.answers("-o addr show dev lo", ADDRESSES)
     host.answers(question, answer)
 
-    code, result = host.run("flush-vlan-address", "apply", FLUSH)
+    code, output = host.run("flush-vlan-address", "apply", FLUSH)
 
-    assert (code, host.done) == (1, [])
-    assert f"refused: {reason}" in result
+    assert (code, host.changes) == (1, [])
+    assert f"refused: {reason}" in output
 
 
 @pytest.mark.parametrize("address", ["10.9.0.1", "2001:db8::5"])
-def test_an_interface_that_the_session_uses_is_refused(host, address):
-    """Whoever came in over one of the addresses would cut himself off."""
-    host.answers("-o addr show dev lo", HELD)
+def test_interface_of_the_ssh_session_is_refused(host, address):
+    """Removing the address would cut the operator's own connection."""
+    host.answers("-o addr show dev lo", ADDRESSES)
 
-    code, result = host.run("flush-vlan-address", "apply", FLUSH, SSH_CONNECTION=f"192.0.2.1 50000 {address} 22")
+    code, output = host.run("flush-vlan-address", "apply", FLUSH, SSH_CONNECTION=f"192.0.2.1 50000 {address} 22")
 
-    assert (code, host.done) == (1, [])
-    assert "refused: this ssh session uses lo" in result
+    assert (code, host.changes) == (1, [])
+    assert "refused: this ssh session uses lo" in output
 
 
-def test_what_is_down_is_set_up_and_down_again(host):
-    """Each link that is down is set up, and set down again when that is undone; no parent is none."""
+def test_link_that_is_down_is_set_up_and_down_again(host):
+    """Undo sets down each link that was down. An empty parent is no link."""
     values = {"bridge": "lo", "interface": "lo", "parent": ""}
     host.answers("-o link show dev lo up", "")
 
     assert host.run("raise-links", "apply", values)[0] == 0
-    assert host.done == ["ip link set dev lo up"] * 2
+    assert host.changes == ["ip link set dev lo up"] * 2
     assert host.run("raise-links", "undo", values)[0] == 0
-    assert host.done == ["ip link set dev lo down"] * 2
+    assert host.changes == ["ip link set dev lo down"] * 2
 
 
-def test_links_that_are_up_are_left_alone(host):
+def test_links_that_are_up_are_not_changed(host):
     """A second run has nothing to do, and undo sets nothing down."""
     values = {"bridge": "lo", "interface": "lo", "parent": "lo"}
     host.answers("-o link show dev lo up", "1: lo: <LOOPBACK,UP,LOWER_UP>\n")
 
     assert "up already" in host.run("raise-links", "apply", values)[1]
     assert "nothing was changed" in host.run("raise-links", "undo", values)[1]
-    assert host.done == []
+    assert host.changes == []
 
 
 @pytest.mark.parametrize("values", [{"interface": "none-such"}, {"parent": "none-such"}, {"bridge": "none-such"}])
-def test_a_link_that_is_missing_is_refused_before_any_is_set_up(host, values):
-    """Nothing is changed where not all of it can be."""
-    code, result = host.run("raise-links", "apply", {"bridge": "lo", "interface": "lo", "parent": "lo"} | values)
+def test_missing_link_is_refused_before_any_link_is_set_up(host, values):
+    """The script changes all links or none."""
+    code, output = host.run("raise-links", "apply", {"bridge": "lo", "interface": "lo", "parent": "lo"} | values)
 
-    assert (code, host.done) == (1, [])
-    assert "refused: there is no link none-such" in result
+    assert (code, host.changes) == (1, [])
+    assert "refused: there is no link none-such" in output
 
 
 SCRUB = {"zpool": "tank"}
@@ -159,35 +159,35 @@ SCRUB = {"zpool": "tank"}
     ],
     ids=["never", "finished", "paused"],
 )
-def test_a_scrub_is_begun_once_and_stopped(host, scan, undone):
-    """A second run finds it running; undo stops it, or lets it stand as it stood; a second undo finds none."""
+def test_scrub_is_started_once_and_stopped_by_undo(host, scan, undone):
+    """A second run finds it running. Undo stops it or restores its pause. A second undo finds no scrub."""
     host.answers("status", scan)
 
     assert host.run("scrub-pool", "apply", SCRUB)[0] == 0
-    assert host.done == ["zpool scrub -- tank"]
+    assert host.changes == ["zpool scrub -- tank"]
     assert "running already" in host.run("scrub-pool", "apply", SCRUB)[1]
-    assert host.done == []
+    assert host.changes == []
     assert host.run("scrub-pool", "undo", SCRUB)[0] == 0
-    assert host.done == [undone]
+    assert host.changes == [undone]
     assert "no scrub is running" in host.run("scrub-pool", "undo", SCRUB)[1]
-    assert host.done == []
+    assert host.changes == []
 
 
-def test_a_pool_that_resilvers_is_left_alone(host):
-    """A scrub would only slow down what makes the pool whole again."""
+def test_resilvering_pool_is_refused(host):
+    """A scrub would only slow the resilvering down."""
     host.answers("status", "  scan: resilver in progress since Mon Nov 23 13:10:02 2026\n")
 
-    code, result = host.run("scrub-pool", "apply", SCRUB)
+    code, output = host.run("scrub-pool", "apply", SCRUB)
 
-    assert (code, host.done) == (1, [])
-    assert "refused: tank is resilvering" in result
+    assert (code, host.changes) == (1, [])
+    assert "refused: tank is resilvering" in output
 
 
-def test_a_scrub_that_somebody_else_began_is_not_stopped(host):
-    """What ran before the remediation runs on when that is undone."""
+def test_scrub_that_already_ran_is_not_stopped(host):
+    """A scrub that ran before the remediation continues after the undo."""
     host.answers("status", "  scan: scrub in progress since Mon Nov 23 13:10:02 2026\n")
 
     host.run("scrub-pool", "apply", SCRUB)
 
     assert "nothing was changed" in host.run("scrub-pool", "undo", SCRUB)[1]
-    assert host.done == []
+    assert host.changes == []

@@ -1,4 +1,4 @@
-"""The script that has systemd keep the time, against programs that answer what they are told: the lab has no systemd."""
+"""Tests the script that enables systemd-timesyncd, with fake programs: the lab of namespaces has no systemd."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_remediation_scripts import Host
 
-# What is asked is the name of the file that holds the answer; what changes something is kept in "done".
+# The question is the name of the file with the answer. Commands that change something are recorded in "done".
 SYSTEMCTL = """\
 case "$*" in
   "show -p LoadState "*) cat "$HERE/load" ;;
@@ -22,7 +22,7 @@ if grep -q restart "$HERE/done" 2>/dev/null; then cat "$HERE/after"; else cat "$
 
 @pytest.fixture
 def host(tmp_path):
-    """A host whose clock nothing keeps, with systemd-timesyncd installed and not enabled."""
+    """Provide a host with an unsynchronised clock, and with systemd-timesyncd installed but not enabled."""
     for name, body in {"systemctl": SYSTEMCTL, "timedatectl": TIMEDATECTL, "sleep": ""}.items():
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
@@ -42,14 +42,17 @@ def run(host: Host, script: str = "apply") -> tuple[int, str]:
     return host.run("restart-timesyncd", script, {"host": "minisrv"})
 
 
-def test_it_is_enabled_restarted_and_disabled_again(host):
-    """What was not enabled before is not afterwards."""
+def test_timesyncd_is_enabled_and_disabled_again_by_undo(host):
+    """A unit that was not enabled before is not enabled afterwards."""
     assert run(host) == (0, "minisrv: systemd-timesyncd.service restarted; the clock is synchronised\n")
-    assert host.done == ["systemctl enable systemd-timesyncd.service", "systemctl restart systemd-timesyncd.service"]
+    assert host.changes == ["systemctl enable systemd-timesyncd.service", "systemctl restart systemd-timesyncd.service"]
 
     for _ in range(2):
         assert run(host, "undo")[0] == 0
-        assert host.done == ["systemctl disable systemd-timesyncd.service", "systemctl stop systemd-timesyncd.service"]
+        assert host.changes == [
+            "systemctl disable systemd-timesyncd.service",
+            "systemctl stop systemd-timesyncd.service",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -60,25 +63,25 @@ def test_it_is_enabled_restarted_and_disabled_again(host):
         ("disabled", True, ["systemctl disable systemd-timesyncd.service"]),
     ],
 )
-def test_what_was_enabled_stays_enabled_and_what_ran_runs_on(host, enabled, active, undone):
-    """Undo puts back what was not so before, and nothing else."""
+def test_undo_keeps_what_was_enabled_or_running_before(host, enabled, active, undone):
+    """Undo reverts only what apply changed."""
     host.answers("enabled", f"{enabled}\n")
     host.answers("active", "systemd-timesyncd.service\n" if active else "")
 
     assert run(host)[0] == 0
-    assert host.done[-1:] == ["systemctl restart systemd-timesyncd.service"]
+    assert host.changes[-1:] == ["systemctl restart systemd-timesyncd.service"]
     assert run(host, "undo")[0] == 0
-    assert host.done == undone
+    assert host.changes == undone
 
 
-def test_a_clock_that_no_server_sets_is_a_failure(host):
-    """That the unit was restarted proves nothing."""
+def test_unsynchronised_clock_is_a_failure(host):
+    """The restart of the unit alone proves nothing."""
     host.answers("after", "NTPSynchronized=no\n")
 
-    rc, result = run(host)
+    rc, output = run(host)
 
     assert rc == 1
-    assert "no time server answered minisrv" in result
+    assert "no time server answered minisrv" in output
 
 
 @pytest.mark.parametrize(
@@ -90,20 +93,20 @@ def test_a_clock_that_no_server_sets_is_a_failure(host):
         ("before", "NTPSynchronized=yes\n", "the clock of minisrv is synchronised"),
     ],
 )
-def test_it_refuses_where_it_is_not_what_helps(host, question, answer, why):
-    """Another program, a mask and a clock that is right already are for a person."""
+def test_host_that_needs_another_fix_is_refused(host, question, answer, why):
+    """A person decides about another time program, a masked unit, or a clock that is synchronised already."""
     host.answers(question, answer)
 
-    rc, result = run(host)
+    rc, output = run(host)
 
-    assert (rc, host.done) == (1, [])
-    assert result.startswith("refused: ")
-    assert why in result
+    assert (rc, host.changes) == (1, [])
+    assert output.startswith("refused: ")
+    assert why in output
 
 
-def test_it_refuses_on_a_host_that_systemd_does_not_run(host):
-    """systemctl itself says so."""
+def test_host_without_systemd_is_refused(host):
+    """systemctl itself reports it."""
     (host.folder / "load").unlink()
 
     assert "was not booted with systemd" in run(host)[1]
-    assert host.done == []
+    assert host.changes == []

@@ -1,4 +1,4 @@
-"""The lab: two real Incus hosts on this machine, brought up once for all tests that need them."""
+"""Provides the lab: two real Incus hosts on this machine, brought up once for all tests that need them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ LONGEST_FIRST = (
     "test_transaction",
     "test_probe",
     "test_failures",
-)  # else one lab works on alone at the end
-STATES = {  # in namespaces, in virtual machines
+)  # otherwise one worker would run alone at the end
+STATES = {  # of namespaces, of virtual machines
     "ns": ("SIGSRV_LAB_DIR", "/var/tmp/sigsrv-lab"),
     "vm": ("SIGSRV_VM_LAB_DIR", "/var/tmp/sigsrv-vm-lab"),
 }
@@ -47,13 +47,13 @@ CERTIFICATES = {
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab as a user has it: its files, and the commands run from the root of the checkout."""
+    """Represents a lab as its user sees it: its files, and its commands, which run in the root of the checkout."""
 
     kind: str = "ns"
 
     @property
     def files(self) -> Path:
-        """Where its ssh_config, known_hosts and site.yaml are."""
+        """Return the folder with its ssh_config, known_hosts and site.yaml."""
         default = ROOT / "lab" / ("" if self.kind == "ns" else self.kind)
         return Path(os.environ.get("SIGSRV_LAB_FILES", default)) if self.kind == "ns" else default
 
@@ -71,11 +71,11 @@ class Lab:
 
     @property
     def slowness(self) -> int:
-        """How many times longer than in namespaces whatever happens on a host may take."""
+        """Return the factor by which waiting times exceed those of namespaces."""
         return {"ns": 1, "vm": 8}[self.kind]
 
     def api(self, host: str) -> str:
-        """The URL of a member's HTTPS API, as it is reached from this machine."""
+        """Return the URL of a member's HTTPS API, as this machine reaches it."""
         ways = {
             "ns": {"sigsrv": "10.213.7.1:8443", "minisrv": "10.213.7.2:8443"},
             "vm": {"sigsrv": "127.0.0.1:21441", "minisrv": "127.0.0.1:21442"},
@@ -83,18 +83,21 @@ class Lab:
         return f"https://{ways[self.kind][host]}"
 
     def ssh_port(self, host: str) -> int:
-        """Where the host's sshd is reached from this machine."""
+        """Return the port of the host's sshd, as this machine reaches it."""
         return 22 if self.kind == "ns" else {"sigsrv": 21401, "minisrv": 21402}[host]
 
     @property
-    def nowhere(self) -> str:
-        """An address that nobody has, where a host could be."""
+    def unused_address(self) -> str:
+        """Return an address in the range of the hosts that nothing uses."""
         return {"ns": "10.213.7.99", "vm": "127.0.0.99"}[self.kind]
 
     def command(
         self, *argv: str, timeout: float = 180, given: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command as its user would, with the environment's own programs first; its standard input is no terminal."""
+        """Run a command as its user would, with the programs of the virtual environment first.
+
+        Its standard input is not a terminal.
+        """
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
         return subprocess.run(
             argv,
@@ -109,11 +112,11 @@ class Lab:
 
     @property
     def program(self) -> tuple[str, str]:
-        """The beginning of each command line of the lab's own."""
+        """Return the beginning of each command line of lab/lab."""
         return ("lab/lab", f"--lab={self.kind}")
 
     def on(self, host: str, *argv: str, given: str = "") -> str:
-        """Run a command on a host, past ssh; its output. It must succeed."""
+        """Run a command on a host without ssh and return its output. It must succeed."""
         done = self.command(*self.program, "exec", host, *argv, given=given)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -126,29 +129,31 @@ class Lab:
         return scan.scan(prepare(Options(site=str(self.site))))
 
     def logins(self, host: str) -> int:
-        """How many logins the host's sshd has let in."""
+        """Count the logins that the host's sshd has accepted."""
         if self.kind == "ns":
-            told = (self.state / host / "log" / "sshd.log").read_text(errors="replace")
+            log = (self.state / host / "log" / "sshd.log").read_text(errors="replace")
         else:
-            told = self.on(host, "journalctl", "--quiet", "--no-pager", "-t", "sshd-session", "-o", "cat")
-        return told.count("Accepted publickey")
+            log = self.on(host, "journalctl", "--quiet", "--no-pager", "-t", "sshd-session", "-o", "cat")
+        return log.count("Accepted publickey")
 
 
-_CHOSEN: list[Lab] = []  # the one of this run, from its --lab
-_OWN_FOLDERS: list[str] = []  # of a worker with a lab of its own
+_CHOSEN: list[Lab] = []  # the lab of this run, from --lab
+_OWN_FOLDERS: list[str] = []  # folders of a worker with its own lab
 
 
 def pytest_configure(config: pytest.Config) -> None:
     _CHOSEN[:] = [Lab(config.getoption("--lab"))]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and os.geteuid() == 0:
-        lab_of_its_own(worker)
+        isolate_worker(worker)
 
 
-def lab_of_its_own(worker: str) -> None:
-    """Give a worker of pytest-xdist a network namespace, and names for a lab in it: so each has a lab, at the same time."""
+def isolate_worker(worker: str) -> None:
+    """Give a worker of pytest-xdist its own network namespace and names for its own lab, so several labs run at the
+    same time.
+    """
     if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
-        return  # where that is not allowed no lab starts either, and it says why
+        return  # without this right no lab starts either, and the lab reports why
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.environ["SIGSRV_LAB_DIR"] = f"/var/tmp/sigsrv-lab-{worker}"
     os.environ["SIGSRV_LAB_FILES"] = f"/var/tmp/sigsrv-lab-{worker}-files"
@@ -158,29 +163,30 @@ def lab_of_its_own(worker: str) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Take away what a worker had for itself."""
+    """Remove the folders of a worker."""
     for folder in _OWN_FOLDERS:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def chosen() -> Lab:
-    """The lab of this run."""
+def chosen_lab() -> Lab:
+    """Return the lab of this run."""
     return _CHOSEN[0]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the other lab alone can show: ``@pytest.mark.lab("vm")``, and faults that say so.
+    """Deselect tests for the other lab: those marked ``@pytest.mark.lab("vm")``, and faults that name their lab.
 
-    Faults are tried together, as test_faults_together and test_pairs_together have them; with ``--every-fault`` each by itself instead.
+    By default faults are tested in groups (test_faults_together, test_pairs_together). ``--every-fault`` tests each
+    one alone instead.
     """
-    kind, alone = chosen().kind, config.getoption("--every-fault")
+    kind, every_fault = chosen_lab().kind, config.getoption("--every-fault")
     others: list[pytest.Item] = []
     for item in (item for item in items if item.get_closest_marker("lab")):
         only = {name for mark in item.iter_markers("lab") for name in mark.args}
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         case, group = parameters.get("case"), parameters.get("group")
         fits = kind in (case.labs if case else [group.lab] if group else only or [kind])
-        if not fits or (not alone if case else alone and group):
+        if not fits or (not every_fault if case else every_fault and group):
             others.append(item)
     items[:] = [item for item in items if item not in set(others)]
     config.hook.pytest_deselected(items=others)
@@ -189,13 +195,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def verdicts(run: Run) -> dict[str, str]:
-    """The whole set of (finding id, verdict) of a run."""
+    """Return the verdict of each finding of a run, by finding id."""
     return {finding.id: finding.verdict.value for finding in run.findings}
 
 
-def request(text: str) -> str:
-    """A text with fingerprints for the words that stand for what is made anew with each lab: its image and certificates."""
-    lab = chosen()
+def with_fingerprints(text: str) -> str:
+    """Replace placeholders by the fingerprints of the lab's image and certificates, which differ for each lab."""
+    lab = chosen_lab()
     if "BUSYBOX" in text:
         text = text.replace("BUSYBOX", _sha256((lab.state / "busybox.tar.gz").read_bytes()))
     for word, (host, file) in CERTIFICATES.items():
@@ -209,24 +215,27 @@ def _sha256(content: bytes) -> str:
 
 
 def clean() -> dict[str, str]:
-    """The reviewed list: what the lab without a fault must give. A file for each family; what only one lab has is below its name."""
+    """Return the reviewed verdicts of the lab without a fault.
+
+    There is one file per family. Files for one lab only are in a folder of its name.
+    """
     folder = Path(__file__).parent / "clean"
     found: dict[str, str] = {}
-    for path in [*sorted(folder.glob("*.json")), *sorted((folder / chosen().kind).glob("*.json"))]:
+    for path in [*sorted(folder.glob("*.json")), *sorted((folder / chosen_lab().kind).glob("*.json"))]:
         found |= json.loads(path.read_text())
     assert found
-    return json.loads(request(json.dumps(found)))
+    return json.loads(with_fingerprints(json.dumps(found)))
 
 
-# With one host alone: of the cluster, what lies on the other is not looked at.
+# Findings that need the other host. They are not applicable when only one host is selected.
 _MISSED = {
     "sigsrv": ("ACL-006@cluster/userbr0", "INST-009@cluster/cluster"),
     "minisrv": ("VOL-001@cluster/cluster", "VOL-002@cluster/cluster"),
 }
 
 
-def alone(host: str) -> dict[str, str]:
-    """The reviewed list where one host was selected: nothing of the other, and nothing to hold the two against each other."""
+def clean_with_one_host(host: str) -> dict[str, str]:
+    """Return the reviewed verdicts if only one host is selected, without the findings that need both."""
     (other,) = {"sigsrv", "minisrv"} - {host}
     found = {
         key: verdict for key, verdict in clean().items() if f"@{other}/" not in key and not key.startswith("XHOST-")
@@ -236,13 +245,15 @@ def alone(host: str) -> dict[str, str]:
 
 
 def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
-    """The state of the hosts, without what changes by itself: counters, times, generated names, Incus's volatile keys."""
+    """Return the state of the hosts without values that change by themselves: counters, times, generated names,
+    volatile keys of Incus.
+    """
     found: dict[str, Any] = {}
     for host, seen in evidences.items():
         links = json.loads(seen.probes["link"].stdout)
         kept = ("ifname", "master", "mtu", "linkmode")
         found[f"{host} links"] = {
-            # NO-CARRIER says again what the absence of LOWER_UP says, a moment later
+            # NO-CARRIER repeats the absence of LOWER_UP a moment later
             row["ifname"]: {k: row.get(k) for k in kept}
             | {"flags": {*row["flags"]} - {"NO-CARRIER"}}
             | _port_options(row)
@@ -262,7 +273,7 @@ def state_of(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
 
 
 def _port_options(link: Mapping[str, Any]) -> dict[str, Any]:
-    """What a bridge has set on a port: all that is on or off; empty where it is none."""
+    """Return the options of a bridge port that are on or off; empty if the link is not a port."""
     port = link.get("linkinfo", {}).get("info_slave_data", {})
     return {name: value for name, value in port.items() if isinstance(value, bool)}
 
@@ -278,8 +289,8 @@ def _lasting(value: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """The lab, up. Where it can't run the tests are skipped with the reason; with CI=true that is a failure."""
-    found = chosen()
+    """Provide the running lab. If it can't run, the tests are skipped with the reason; with CI=true they fail."""
+    found = chosen_lab()
     was_up = found.command(*found.program, "status").returncode == 0
     done = found.command(*found.program, "up", timeout=600)
     if done.returncode != 0:

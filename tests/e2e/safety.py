@@ -1,4 +1,4 @@
-"""What the tests of remediations share: how they are called on a lab, and what of a fix a host may not keep."""
+"""Provides helpers for tests of remediations on a lab: command lines, and a check for leftovers on a host."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from pathlib import Path
 
 from tests.e2e.conftest import BIN, ROOT, Lab
 
-FINDING = "NET-001@minisrv/sigsrvbr0"  # what the fault vlan-detached breaks on minisrv
+FINDING = "NET-001@minisrv/sigsrvbr0"  # the finding of the fault vlan-detached on minisrv
 ATTACH = "ip link set dev sigsrv0 master sigsrvbr0\n"
 DETACH = "ip link set dev sigsrv0 nomaster\n"
 
 
 def has_systemd(lab: Lab, host: str = "sigsrv") -> bool:
-    """Whether a host was booted with systemd: those of namespaces have none, virtual machines do."""
+    """Report whether a host was booted with systemd. Virtual machines are, hosts of namespaces are not."""
     return "yes" in lab.on(host, "sh", "-c", "if [ -d /run/systemd/system ]; then echo yes; fi")
 
 
 def options(lab: Lab) -> list[str]:
-    """What sigsrv-remediate must be told on a lab: how long proving may take there, and that nothing on a host undoes it after a reboot."""
+    """Return the options that sigsrv-remediate needs on a lab: the confirm timeout, and --no-safety-net without
+    systemd.
+    """
     time_s = ["--confirm-timeout", str(60 * lab.slowness)]
     return time_s if has_systemd(lab) else [*time_s, "--no-safety-net"]
 
 
 def remediate(lab: Lab, journal: Path, *argv: str) -> list[str]:
-    """The command line of sigsrv-remediate, with a journal of the test's own."""
+    """Return a command line of sigsrv-remediate with the test's own journal."""
     return ["sigsrv-remediate", "--site", str(lab.site), "--journal", str(journal), *options(lab), *argv]
 
 
 def attached(lab: Lab) -> bool:
-    """Whether the finding of FINDING is put right."""
+    """Report whether the finding of FINDING is fixed."""
     return "master sigsrvbr0" in lab.on("minisrv", "ip", "-o", "link", "show", "dev", "sigsrv0")
 
 
-def left(lab: Lab, host: str = "minisrv") -> str:
-    """What of a fix is on a host: its folders, its units, the lock of a run, a script that undoes."""
+def leftovers(lab: Lab, host: str = "minisrv") -> str:
+    """Return the leftovers of fixes on a host: folders, units, the lock of a run, processes of undo scripts."""
     look = (
         "ls -A /run/sigsrv /var/lib/sigsrv/armed /etc/systemd/system/sigsrv-* 2>/dev/null | grep -v -e ':$' -e '^$'; "
         "ps -eo args | grep '[u]ndo-once'; true"
@@ -44,7 +46,7 @@ def left(lab: Lab, host: str = "minisrv") -> str:
 
 
 def start(*argv: str) -> subprocess.Popen[str]:
-    """A command of the project, which goes on beside the test."""
+    """Start a command of the project that runs in parallel to the test."""
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
     return subprocess.Popen(
         argv, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

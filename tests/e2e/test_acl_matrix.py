@@ -1,7 +1,7 @@
-"""ACL-006 configured and shown, over what decides it: the network's ACL, br_netfilter on each host, ACLs of NICs.
+"""Compares ACL-006 with the traffic between instances, for combinations of network ACL, br_netfilter and NIC ACL.
 
-What is true is told by the instances themselves: one pings another. Held against the verdict of the configuration, and against what
-``--probe`` shows by frames of its own.
+Pings between the instances show the truth. They are compared with the verdict on the configuration and with the
+frames of ``--probe``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sigsrv.scan.options import Options
 from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import Lab
 
-pytestmark = pytest.mark.lab("vm")  # NICs can't be filtered by the namespaces' kernel
+pytestmark = pytest.mark.lab("vm")  # the kernel below the namespaces can't filter NICs
 
 FINDING = "ACL-006@cluster/userbr0"
-OWN = ("destination=172.24.0.0/16,fe80::/10", "action=reject")  # the rule that keeps users from each other
+OWN = ("destination=172.24.0.0/16,fe80::/10", "action=reject")  # the rule that isolates users from each other
 NIC = ("default", "nic-a")
 SAME_HOST = (("restricted", "tenant1"), ("user-alice", "alice1"))
 ACROSS = (("restricted", "tenant2"), ("user-alice", "alice1"))
@@ -29,18 +29,19 @@ ACROSS = (("restricted", "tenant2"), ("user-alice", "alice1"))
 
 @dataclass(frozen=True)
 class Row:
-    """acl: ``isolating`` as it is, ``open`` without its rule for the own subnet, ``none``: detached.
+    """Describes one combination.
 
-    filtered: the hosts whose br_netfilter leads frames between two ports to the rules. nic: an instance more, whose NIC has an ACL.
+    acl: ``isolating`` is the lab's own, ``open`` lacks the rule for the own subnet, ``none`` is detached. filtered:
+    hosts whose br_netfilter passes bridged frames to the rules. nic: an extra instance whose NIC has an ACL.
     """
 
     acl: str
     filtered: tuple[str, ...]
     nic: bool
     configured: str
-    same_host: bool  # whether a ping passes between two instances of minisrv
-    across: bool  # from one on sigsrv to one on minisrv
-    to_nic: bool | None = None  # to an instance whose NIC has an ACL
+    same_host: bool  # a ping passes between two instances on minisrv
+    across: bool  # a ping passes from an instance on sigsrv to one on minisrv
+    to_nic: bool | None = None  # a ping passes to the instance whose NIC has an ACL
 
 
 BOTH = ("sigsrv", "minisrv")
@@ -74,8 +75,8 @@ def passes(lab: Lab, one: tuple[str, str], other: tuple[str, str]) -> bool:
 
 
 @contextlib.contextmanager
-def made(lab: Lab, row: Row) -> Iterator[None]:
-    """The lab as a row says, and afterwards as it was."""
+def apply_row(lab: Lab, row: Row) -> Iterator[None]:
+    """Change the lab as the row describes, and restore it afterwards."""
     keys = ("security.acls=user-isolate", "security.acls.default.egress.action=allow")
     keys += ("security.acls.default.ingress.action=reject",)
     try:
@@ -90,7 +91,7 @@ def made(lab: Lab, row: Row) -> Iterator[None]:
             incus(lab, "create", "busybox", NIC[1], "--target", "minisrv")
             incus(lab, "config", "device", "override", NIC[1], "eth0", "network=userbr0", "security.acls=user-isolate")
             incus(lab, "start", NIC[1])
-            # Its own ACL rejects what comes in, and so keeps the answers of DHCP from it.
+            # Its ACL rejects incoming packets, so it gets no address by DHCP.
             lab.on("sigsrv", "sh", "-c", f"incus exec {NIC[1]} -- ip address add 172.24.200.9/16 dev eth0 </dev/null")
         yield
     finally:
@@ -108,16 +109,16 @@ def made(lab: Lab, row: Row) -> Iterator[None]:
 @pytest.mark.parametrize(
     "row", MATRIX, ids=lambda row: f"{row.acl}-{'+'.join(row.filtered) or 'unfiltered'}{'-nic' * row.nic}"
 )
-def test_what_is_configured_and_what_is_shown_agree_with_what_instances_reach(lab, row):
-    """The verdict is the expected one, without frames and with them; and frames say that something passes where something does."""
-    with made(lab, row):
-        true = passes(lab, *SAME_HOST), passes(lab, *ACROSS), passes(lab, SAME_HOST[0], NIC) if row.nic else None
+def test_verdict_and_frames_agree_with_pings_between_instances(lab, row):
+    """The verdict is the expected one, with and without frames, and the frames report passing traffic if pings pass."""
+    with apply_row(lab, row):
+        reality = passes(lab, *SAME_HOST), passes(lab, *ACROSS), passes(lab, SAME_HOST[0], NIC) if row.nic else None
         run, _ = scan.scan(prepare(Options(site=str(lab.site), probe=True)))
     (found,) = [finding for finding in run.findings if finding.id == FINDING]
     result = found.observed or found.reason
-    print(f"| {row.acl} | {', '.join(row.filtered) or 'none'} | {row.nic} | {true} | {found.verdict} | {result} |")
+    print(f"| {row.acl} | {', '.join(row.filtered) or 'none'} | {row.nic} | {reality} | {found.verdict} | {result} |")
 
-    assert true == (row.same_host, row.across, row.to_nic)
+    assert reality == (row.same_host, row.across, row.to_nic)
     assert found.verdict == row.configured, result
     if row.configured != "not-applicable":
         assert ("shown: none of" in result) is not (row.same_host or row.across), result

@@ -1,4 +1,4 @@
-"""What the bridges of the lab have learned: whose frames came over the VLAN from the other host."""
+"""Tests the passive check of connectivity: which addresses the bridges of the lab have learned over the VLAN."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.conftest import Lab
 
 pytestmark = pytest.mark.lab
 
-# On each bridge an instance on sigsrv, and one on minisrv: (project, name).
+# For each bridge, an instance on sigsrv and one on minisrv: (project, name).
 PAIRS = {
     "sigsrvbr0": (("default", "svc-a"), ("default", "svc-b")),
     "incusbr0": (("default", "capped"), ("default", "web")),
@@ -26,8 +26,8 @@ def address(lab: Lab, project: str, name: str) -> str:
     return listed.split()[0].strip('"')
 
 
-def test_instances_that_spoke_to_each_other_are_seen_on_both_hosts(lab, tmp_path):
-    """ARP is enough: the ACLs reject the ping itself, and the bridges have learned both addresses before that."""
+def test_instances_that_exchanged_frames_are_seen_on_both_hosts(lab, tmp_path):
+    """ARP is enough: the ACLs reject the ping itself, but the bridges have learned both addresses before that."""
     shutil.copy(lab.ssh_config, tmp_path / "ssh_config")
     site = tmp_path / "site.yaml"
     text = lab.site.read_text()

@@ -1,4 +1,7 @@
-"""Every way to fail, on the lab: what is known is judged, the rest is error with the reason, in time, and nothing is left running."""
+"""Tests every kind of failure on the lab.
+
+Known facts are evaluated, the rest is an error with a reason, the scan ends in time, and no process stays behind.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,29 @@ import pytest
 
 from tests.e2e.conftest import BIN, ROOT, Lab, clean
 
-pytestmark = pytest.mark.lab("ns")  # holds times to the second; test_outage is that of the virtual machines
+pytestmark = pytest.mark.lab("ns")  # checks times to the second; test_outage has the cases for virtual machines
 LIMIT_S = 15
 
 
 def scan(lab: Lab, folder: Path, *more: str) -> tuple[int, dict[str, dict]]:
-    """Exit code and findings of a scan; it ended in time, without a traceback, and left nothing here."""
+    """Run a scan and return its exit status and findings.
+
+    It must end in time, without a traceback or leftovers on this machine.
+    """
     began = time.monotonic()
     done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(folder), *more)
-    assert time.monotonic() - began < LIMIT_S + 3, "a host has 15 s, and the process a moment to start and to report"
+    assert time.monotonic() - began < LIMIT_S + 3, "a host has 15 s, and the process some time to start and to report"
     assert "Traceback" not in done.stdout + done.stderr
-    assert left_here() == []
+    assert leftovers() == []
     data = json.loads((folder / "latest" / "findings.json").read_text())
     return done.returncode, {finding["id"]: finding for finding in data["findings"]}
 
 
 def ssh_and_folders() -> set[str]:
-    """ssh processes and folders of scans on this machine, below the folder for temporary files: a lab beside this one has another."""
+    """Return the ssh processes and folders of scans on this machine, below its folder for temporary files.
+
+    A parallel lab has another one.
+    """
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
     folder = tempfile.gettempdir()
     started = {line for line in listed if line.startswith("ssh ") and f"{folder}/sigsrv-" in line}
@@ -44,23 +53,23 @@ BEFORE: set[str] = set()
 
 
 @pytest.fixture(autouse=True)
-def what_was_there_before() -> None:
-    """A scanner that somebody killed with SIGKILL left what no later one may touch."""
+def record_leftovers_of_others() -> None:
+    """Record leftovers of a scan that somebody killed with SIGKILL. A later scan must not touch them."""
     BEFORE.clear()
     BEFORE.update(ssh_and_folders())
 
 
-def left_here() -> list[str]:
-    """What a scan of this test did not clean up."""
+def leftovers() -> list[str]:
+    """Return the leftovers of the scan in this test."""
     return sorted(ssh_and_folders() - BEFORE)
 
 
-# What holds the hosts against each other needs the facts of all; whether a member is online, its own daemon says too.
+# Policies that compare the hosts need the facts of all hosts. A member's own daemon also reports whether it is online.
 TOGETHER = ("XHOST-", "NET-007@cluster", "ACL-006", "CLUS-001@cluster", "CLUS-002", "CLUS-006@cluster")
 
 
-def judged_as_ever(findings: dict[str, dict], but_for: str) -> bool:
-    """Whether every finding of the clean list that is not of this host is as it was; what needs all hosts may be unknown."""
+def other_findings_unchanged(findings: dict[str, dict], but_for: str) -> bool:
+    """Check that all clean findings of other hosts are unchanged. Findings that need all hosts may be errors."""
     for key, verdict in clean().items():
         if f"@{but_for}/" in key:
             continue
@@ -70,8 +79,8 @@ def judged_as_ever(findings: dict[str, dict], but_for: str) -> bool:
 
 
 @contextlib.contextmanager
-def instead_of_ip(lab: Lab, script: str) -> Iterator[None]:
-    """On minisrv, ``ip`` is another program."""
+def replace_ip(lab: Lab, script: str) -> Iterator[None]:
+    """Replace ``ip`` on minisrv by another program."""
     command = 'cat >/run/fake; chmod 755 /run/fake; mount --bind /run/fake "$(readlink -f "$(command -v ip)")"'
     lab.on("minisrv", "sh", "-c", command, given=f"#!/bin/sh\n{script}\n")
     try:
@@ -105,9 +114,9 @@ def instead_of_ip(lab: Lab, script: str) -> Iterator[None]:
         "killed",
     ],
 )
-def test_a_probe_that_gives_no_answer_is_an_error_of_what_needs_it(lab, tmp_path, script, reason):
-    """One broken command on one host: error there with its reason, everything else as ever, exit code 3."""
-    with instead_of_ip(lab, script):
+def test_failing_probe_is_an_error_of_the_policies_that_need_it(lab, tmp_path, script, reason):
+    """One broken command on one host: error with its reason, all other findings unchanged, exit status 3."""
+    with replace_ip(lab, script):
         code, findings = scan(lab, tmp_path)
 
     assert code == 3
@@ -115,15 +124,15 @@ def test_a_probe_that_gives_no_answer_is_an_error_of_what_needs_it(lab, tmp_path
     assert broken["verdict"] == "error"
     assert reason in broken["reason"]
     assert broken["because"] is None
-    assert judged_as_ever(findings, "minisrv")
-    # links and addresses; and with a flood the answers come too late to tell the host's clock
+    assert other_findings_unchanged(findings, "minisrv")
+    # links and addresses; after a flood the answers come too late to compare the host's clock
     needing = (*(f"NET-00{number}" for number in range(1, 8)), "ACL-007", "HOST-004", "HOST-007")
     others = {key: verdict for key, verdict in clean().items() if "@minisrv/" in key and not key.startswith(needing)}
     assert {key: findings[key]["verdict"] for key in others} == others
 
 
-def test_a_key_that_is_refused_is_unreachable(lab, tmp_path):
-    """ssh's own word is the reason."""
+def test_refused_ssh_key_is_unreachable(lab, tmp_path):
+    """The reason is ssh's own message."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "id"], check=True)
 
     config = tmp_path / "config"
@@ -135,9 +144,9 @@ def test_a_key_that_is_refused_is_unreachable(lab, tmp_path):
     assert "Permission denied" in findings["HOST-001@sigsrv/sigsrv"]["reason"]
 
 
-def test_an_sshd_that_dies_in_the_middle_is_told_as_that(lab, tmp_path):
-    """What had come back is judged; the rest is error because the connection broke, never a daemon that is down."""
-    with instead_of_ip(lab, "sleep 4"):
+def test_sshd_that_dies_during_a_scan_is_reported_as_broken_connection(lab, tmp_path):
+    """Answers that arrived are evaluated. The rest is an error, never a stopped daemon."""
+    with replace_ip(lab, "sleep 4"):
         argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
         process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(3)
@@ -148,15 +157,17 @@ def test_an_sshd_that_dies_in_the_middle_is_told_as_that(lab, tmp_path):
     findings = {f["id"]: f for f in json.loads((tmp_path / "latest" / "findings.json").read_text())["findings"]}
     there = {key: f["verdict"] for key, f in findings.items() if "@minisrv/minisrv" in key and key[:8] != "HOST-001"}
     known = {key: verdict for key, verdict in there.items() if verdict != "error"}
-    assert known.items() <= clean().items()  # what had come back before
+    assert known.items() <= clean().items()  # from the answers that had arrived
     assert "pass" not in known.values()
     assert findings["HOST-002@minisrv/minisrv"]["verdict"] == "error"
-    assert judged_as_ever(findings, "minisrv")
-    assert left_here() == []
+    assert other_findings_unchanged(findings, "minisrv")
+    assert leftovers() == []
 
 
-def test_a_daemon_that_is_frozen_is_unknown(lab, tmp_path):
-    """It takes connections and never answers: error after the time limit of a request, not down, and not a hang."""
+def test_frozen_daemon_is_an_error(lab, tmp_path):
+    """It accepts connections and never answers: error after the timeout of a request, not a stopped daemon and not a
+    hang.
+    """
     lab.fault("incusd-frozen", "minisrv")
     try:
         code, findings = scan(lab, tmp_path)
@@ -171,8 +182,11 @@ def test_a_daemon_that_is_frozen_is_unknown(lab, tmp_path):
     assert findings["NET-001@sigsrv/sigsrvbr0"]["verdict"] == "pass"
 
 
-def test_a_cluster_without_its_database_voter_is_unknown(lab, tmp_path):
-    """The leader's daemon is gone, and queries on the other member hang: its own facts stand, what hangs is error, in time."""
+def test_cluster_without_its_database_voter_is_an_error(lab, tmp_path):
+    """The leader's daemon is stopped, and queries on the other member hang.
+
+    Its own facts are evaluated, the rest is an error in time.
+    """
     lab.fault("incusd-stopped", "sigsrv")
     try:
         code, findings = scan(lab, tmp_path)
@@ -189,7 +203,7 @@ def test_a_cluster_without_its_database_voter_is_unknown(lab, tmp_path):
     ]
 
 
-def test_a_full_tmp_changes_nothing(lab, tmp_path):
+def test_full_tmp_changes_nothing(lab, tmp_path):
     """A scan writes no file on a host."""
     lab.on(
         "minisrv",
@@ -206,8 +220,8 @@ def test_a_full_tmp_changes_nothing(lab, tmp_path):
     assert {key: f["verdict"] for key, f in findings.items()} == clean()
 
 
-def test_a_login_shell_that_prints_a_banner_changes_nothing(lab, tmp_path):
-    """What a shell says of its own is not taken for an answer."""
+def test_login_shell_that_prints_a_banner_changes_nothing(lab, tmp_path):
+    """The output of the shell itself is not taken as an answer."""
     lab.on("minisrv", "sh", "-c", "echo 'echo WELCOME; echo begin link; echo oops >&2' >/root/.bashrc")
     try:
         code, findings = scan(lab, tmp_path)
@@ -218,8 +232,8 @@ def test_a_login_shell_that_prints_a_banner_changes_nothing(lab, tmp_path):
     assert {key: f["verdict"] for key, f in findings.items()} == clean()
 
 
-def test_a_login_shell_that_is_fish_changes_nothing(lab, tmp_path):
-    """The command line means the same to a shell that is not of the Bourne family."""
+def test_login_shell_fish_changes_nothing(lab, tmp_path):
+    """The command line means the same in a shell that is not of the Bourne family."""
     fish = shutil.which("fish")
     if fish is None:
         if os.environ.get("CI") == "true":
@@ -235,8 +249,8 @@ def test_a_login_shell_that_is_fish_changes_nothing(lab, tmp_path):
     assert {key: f["verdict"] for key, f in findings.items()} == clean()
 
 
-def test_an_account_without_a_shell_is_told(lab, tmp_path):
-    """nologin runs no script: the probes are refused, with what it said; what Incus knows elsewhere is judged."""
+def test_account_without_a_shell_is_an_error(lab, tmp_path):
+    """nologin runs no script: the reason has its message. Facts that Incus reports elsewhere are evaluated."""
     lab.on("minisrv", "usermod", "-s", "/usr/sbin/nologin", "root")
     try:
         code, findings = scan(lab, tmp_path)
@@ -247,14 +261,16 @@ def test_an_account_without_a_shell_is_told(lab, tmp_path):
     for finding in ("HOST-001@minisrv/minisrv", "NET-001@minisrv/minisrv"):
         assert findings[finding]["verdict"] == "error"
         assert "no script runs there: This account is currently not available" in findings[finding]["reason"]
-    assert judged_as_ever(findings, "minisrv")
+    assert other_findings_unchanged(findings, "minisrv")
 
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_operator_who_interrupts_leaves_nothing_running(lab, tmp_path, number):
-    """Ctrl-C, and cron's or the terminal's end: exit at once, no report, nothing left here, and soon nothing there."""
-    with instead_of_ip(lab, "exec sleep 77"):
+def test_interrupted_scan_leaves_nothing_running(lab, tmp_path, number):
+    """Ctrl-C, cron and a closed terminal: it exits at once without a report, leaves nothing here, and soon nothing on
+    the host.
+    """
+    with replace_ip(lab, "exec sleep 77"):
         argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
         process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         time.sleep(2.5)
@@ -267,18 +283,18 @@ def test_an_operator_who_interrupts_leaves_nothing_running(lab, tmp_path, number
         assert "interrupted" in result
         assert "Traceback" not in result
         assert not (tmp_path / "latest").exists()
-        assert left_here() == []
+        assert leftovers() == []
         time.sleep(11)
         assert "sleep 77" not in lab.on("minisrv", "ps", "-eo", "args")
 
 
-def test_the_time_of_a_host_can_be_set(lab, tmp_path):
-    """--timeout bounds the whole collection of a host."""
-    with instead_of_ip(lab, "sleep 60"):
+def test_timeout_limits_the_collection_of_a_host(lab, tmp_path):
+    """--timeout limits the whole collection of a host."""
+    with replace_ip(lab, "sleep 60"):
         began = time.monotonic()
         code, findings = scan(lab, tmp_path, "--timeout", "3")
 
     assert time.monotonic() - began < 9
     assert code == 3
     assert findings["NET-001@minisrv/minisrv"]["verdict"] == "error"
-    assert judged_as_ever(findings, "minisrv")
+    assert other_findings_unchanged(findings, "minisrv")

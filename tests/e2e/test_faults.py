@@ -1,4 +1,7 @@
-"""Each fault of the lab: found exactly, and healed; and the hosts are as they were before. What a remediation mends is in test_pairs."""
+"""Tests that each fault of the lab is found exactly and can be healed, and that the hosts are then as before.
+
+Faults that a remediation fixes are in test_pairs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 from sigsrv.model import policy
 from tests.e2e import cases
-from tests.e2e.conftest import Lab, clean, request, state_of, verdicts
+from tests.e2e.conftest import Lab, clean, state_of, verdicts, with_fingerprints
 
 pytestmark = pytest.mark.lab
 
@@ -23,46 +26,48 @@ CASES = [
 
 
 def difference(found: dict[str, str]) -> dict[str, str | None]:
-    """What a list has otherwise than the reviewed one; None where a finding is gone."""
+    """Return the findings that differ from the reviewed verdicts; None for a missing finding."""
     wanted = clean()
     return {key: found.get(key) for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)}
 
 
 @pytest.fixture(scope="module")
-def proven() -> list[dict]:
-    """The state that the last test was proven to leave behind; none, where it was not."""
+def known_state() -> list[dict]:
+    """Provide the state that the last test was verified to leave behind; empty if it was not verified."""
     return []
 
 
 @pytest.fixture
-def unchanged(lab: Lab, proven: list[dict]):
-    """The hosts are after the test as they were before it: what one test leaves behind is what the next one finds."""
+def unchanged(lab: Lab, known_state: list[dict]):
+    """Check that the hosts are the same after the test as before. The next test reuses that state."""
 
     def seen() -> dict:
         run, evidences = lab.scan()
         assert difference(verdicts(run)) == {}
         return state_of(evidences)
 
-    before = proven.pop() if proven else seen()
+    before = known_state.pop() if known_state else seen()
     yield
     after = seen()
     assert after == before
-    proven.append(after)
+    known_state.append(after)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case.mended], ids=str)
-def test_a_fault_is_found_and_leaves_nothing(lab, unchanged, case):
-    """The difference to the clean list is exactly the fault's."""
+@pytest.mark.parametrize("case", [case for case in CASES if not case.fixed], ids=str)
+def test_fault_is_found_and_heals(lab, unchanged, case):
+    """The difference to the clean verdicts is exactly that of the fault."""
     lab.fault(case.fault, case.host)
     try:
-        assert difference(verdicts(lab.scan()[0])) == {request(key): value for key, value in case.changes.items()}
+        assert difference(verdicts(lab.scan()[0])) == {
+            with_fingerprints(key): value for key, value in case.changes.items()
+        }
     finally:
         lab.fault(case.fault, case.host, heal=True)
 
 
-@pytest.mark.lab("ns")  # a VLAN interface whose other end is down has its carrier: the trunk's
-def test_a_link_without_a_carrier_is_not_set_up(lab, unchanged):
-    """Where the other end is down no command on this host helps: the remediation refuses, and changes nothing."""
+@pytest.mark.lab("ns")  # in VMs, a VLAN interface has the carrier of the trunk, even if its other end is down
+def test_link_without_a_carrier_is_refused(lab, unchanged):
+    """No command on this host helps if the other end is down. The remediation refuses and changes nothing."""
     lab.fault("link-down", "minisrv")
     try:
         before = lab.on("sigsrv", "ip", "-o", "link", "show", "dev", "sigsrv0")
@@ -77,8 +82,8 @@ def test_a_link_without_a_carrier_is_not_set_up(lab, unchanged):
 
 
 @pytest.mark.parametrize("fault", ["incusd-stopped", pytest.param("incus-failed", marks=pytest.mark.lab("vm"))])
-def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged, fault):
-    """incusd killed, or its unit failed: HOST-002 fails there; what it alone could tell is error because of it, the rest is judged."""
+def test_stopped_daemon_is_one_root_finding(lab, unchanged, fault):
+    """HOST-002 fails. Findings that need the daemon are errors because of it, and the rest is evaluated."""
     root = "HOST-002@minisrv/minisrv"
     lab.fault(fault, "minisrv")
     try:
@@ -101,8 +106,8 @@ def test_a_daemon_that_is_stopped_is_one_fault(lab, unchanged, fault):
     }
 
 
-def test_an_sshd_that_is_stopped_is_an_error_there_alone(lab, unchanged):
-    """No way to the host: HOST-001 error, one error for each other policy on it, and for what compares it with the other."""
+def test_stopped_sshd_is_an_error_of_that_host_only(lab, unchanged):
+    """HOST-001 is an error, and so is each policy on that host and each comparison with it."""
     lab.fault("sshd-stopped", "minisrv")
     try:
         run, _ = lab.scan()

@@ -1,7 +1,7 @@
-"""The faults of a lab, several at a time: each is found, and nothing else is.
+"""Tests several faults of the lab at a time: each one is found, and nothing else.
 
-Faults that have nothing to do with each other are made together, so that one scan shows all of them: the difference to the clean list
-must be theirs, no more and no less. ``--every-fault`` tries each alone.
+Faults that do not affect each other are applied together, so one scan shows all of them. The difference to the clean
+verdicts must be exactly theirs. ``--every-fault`` tests each one alone.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.cases import Group
-from tests.e2e.conftest import request, verdicts
-from tests.e2e.test_faults import CASES, difference, proven, unchanged
+from tests.e2e.conftest import verdicts, with_fingerprints
+from tests.e2e.test_faults import CASES, difference, known_state, unchanged
 
 pytestmark = pytest.mark.lab
 
-__all__ = ["proven", "unchanged"]
+__all__ = ["known_state", "unchanged"]
 
 SMOKE = {"families": pytest.mark.smoke}
 GROUPS = [
-    Group(  # one of each family
+    Group(  # one fault of each family
         "families",
         "ns",
         (
@@ -117,7 +117,7 @@ GROUPS = [
             "vlan-down-minisrv",
             "vlan-not-persisted-minisrv",
             "network-foreign-sigsrv",
-            "ruleset-flushed-minisrv",  # the last: a change of a network loads its rules anew
+            "ruleset-flushed-minisrv",  # the last one, because a change of a network reloads its rules
         ),
     ),
     Group(
@@ -138,10 +138,13 @@ BY_NAME = {str(case): case for case in CASES}
 
 
 @pytest.mark.parametrize("group", [pytest.param(each, marks=SMOKE.get(each.name, ())) for each in GROUPS], ids=str)
-def test_faults_are_found_side_by_side_and_leave_nothing(lab, unchanged, group):
-    """Each finding of each fault, and no other. Healed, the list is clean and the hosts are as they were."""
+def test_faults_of_a_group_are_found_and_heal(lab, unchanged, group):
+    """The scan has each finding of each fault and no other.
+
+    Healed, the verdicts are clean and the hosts are as before.
+    """
     made = [BY_NAME[name] for name in group.names]
-    wanted = {request(key): value for case in made for key, value in case.changes.items()}
+    wanted = {with_fingerprints(key): value for case in made for key, value in case.changes.items()}
     try:
         for case in made:
             lab.fault(case.fault, case.host)
@@ -153,16 +156,19 @@ def test_faults_are_found_side_by_side_and_leave_nothing(lab, unchanged, group):
     assert found == wanted
 
 
-def test_each_fault_that_needs_one_is_in_a_group():
-    """In namespaces what no remediation mends (see test_pairs_together), on virtual machines what only they can have; none twice."""
+def test_each_fault_is_in_exactly_one_group():
+    """Namespaces: the faults that no remediation fixes (the others are in test_pairs_together).
+
+    VMs: faults that only they support.
+    """
     for kind in ("ns", "vm"):
         names = [name for group in GROUPS if group.lab == kind for name in group.names]
         alone = {
             str(case)
             for case in CASES
-            if case.labs == (kind,) or (kind == "ns" and kind in case.labs and not case.mended)
+            if case.labs == (kind,) or (kind == "ns" and kind in case.labs and not case.fixed)
         }
 
         assert len(names) == len(set(names))
-        assert {name for name in alone if not BY_NAME[name].mended or kind == "vm"} <= set(names)
+        assert {name for name in alone if not BY_NAME[name].fixed or kind == "vm"} <= set(names)
         assert all(kind in BY_NAME[name].labs for name in names)

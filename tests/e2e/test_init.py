@@ -1,4 +1,6 @@
-"""A site file drafted from the live lab: it marks what a scan with it finds, and becomes right when its questions are answered."""
+"""Tests a site file drafted from the live lab: it marks the findings of a scan, and is correct once its questions are
+answered.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ def failing(path: Path) -> set[str]:
     return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
 
 
-def lasting(findings: set[str]) -> set[str]:
-    """Without what may be otherwise a second later: how busy the machine is."""
+def stable(findings: set[str]) -> set[str]:
+    """Leave out findings that may change within a second: how busy the machine is."""
     return {finding for finding in findings if not finding.startswith("HOST-005")}
 
 
@@ -37,8 +39,8 @@ def drafted(lab: Lab, path: Path) -> str:
     return path.read_text()
 
 
-def test_a_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path):
-    """No more and no less; the hosts are asked once each, and are as before."""
+def test_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path):
+    """It finds exactly the marked findings. The draft logs in to each host once and changes nothing."""
     path = tmp_path / "site.yaml"
     before = {host: lab.logins(host) for host in ("sigsrv", "minisrv")}
     was = state_of(lab.scan()[1])
@@ -48,17 +50,17 @@ def test_a_scan_with_the_drafted_site_finds_what_the_draft_marked(lab, tmp_path)
     assert {host: lab.logins(host) - before[host] for host in before} == {
         "sigsrv": 2,
         "minisrv": 2,
-    }  # one is the scan's
+    }  # one login is the scan's
     assert state_of(lab.scan()[1]) == was
     marked = set(re.findall(r"fails already: (\S+): ", text))
-    assert lasting(marked) == lasting(failing(path))
+    assert stable(marked) == stable(failing(path))
     asked = {f"NET-004@{host}/{bridge}" for host in before for bridge in ("userbr0", "sigsrvbr0", "incusbr0")}
-    # A veth has no VLAN id to draft: what it carries is asked.
+    # A veth has no VLAN id to draft, so the draft asks for it.
     assert asked & marked == (asked if lab.kind == "ns" else set())
 
 
-def test_its_questions_answered_it_is_the_site(lab, tmp_path):
-    """The VLAN ids, where no VLAN interface tells, and the choices: what they were asked for is no finding any more."""
+def test_answered_draft_has_no_finding_for_its_questions(lab, tmp_path):
+    """The answers are the VLAN ids, if no VLAN interface has them, and the choices."""
     path = tmp_path / "site.yaml"
     text = drafted(lab, path)
     bridges = re.search(r"(?ms)^(# )?bridges:.*?(?=^acls:)", text)[0]
@@ -71,14 +73,14 @@ def test_its_questions_answered_it_is_the_site(lab, tmp_path):
         text = text.replace(f"networks: []   # also {network}: once it stands above", f"networks: [{network}]")
     path.write_text(text)
 
-    left = failing(path)
+    remaining = failing(path)
 
-    assert not {each for each in left if each.startswith(("NET-004", "ACL-003"))}
-    assert "PROJ-001@cluster/default" in left  # an exemption is a person's choice
+    assert not {each for each in remaining if each.startswith(("NET-004", "ACL-003"))}
+    assert "PROJ-001@cluster/default" in remaining  # a person decides about an exemption
 
 
-def test_a_host_that_is_down_is_not_guessed(lab, tmp_path):
-    """The draft says so, has the other, and the exit status is 3."""
+def test_unreachable_host_is_left_out_of_the_draft(lab, tmp_path):
+    """The draft reports it and has the other host. The exit status is 3."""
     path = tmp_path / "site.yaml"
 
     done = lab.command(
@@ -97,8 +99,8 @@ def test_a_host_that_is_down_is_not_guessed(lab, tmp_path):
     assert "members of the cluster that were not asked: minisrv" in path.read_text()
 
 
-def test_an_account_that_may_do_nothing_drafts_nothing(lab, tmp_path):
-    """What Incus refuses is told, and no empty list is taken for an empty site."""
+def test_account_without_rights_drafts_no_lists(lab, tmp_path):
+    """The refusal of Incus is reported, and an unread list is not drafted as empty."""
     path = tmp_path / "site.yaml"
 
     argv = ["--hosts", "sigsrv", "--ssh-config", str(lab.files / "ssh_config.noaccess"), "--output", str(path)]

@@ -1,7 +1,6 @@
-"""The lab itself: what it brings up it takes down again, and it says what is wrong in one line.
+"""Tests the lab itself: down removes everything that up created, and errors are one line.
 
-Talks to lab/lab and lab/fault as a user does, as subprocesses. It ends with the lab as it
-found it: up where it was up.
+It calls lab/lab and lab/fault as a user does, as subprocesses. It leaves the lab as it found it, up or down.
 """
 
 import os
@@ -47,7 +46,7 @@ def bring_up(pass_fds=()):
 
 
 def processes():
-    """(pid, start time, command line) of every process that is not the kernel's, with its namespaces and cgroups."""
+    """Return the processes outside the kernel as (pid, start time, command line), with their namespaces and cgroups."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -55,7 +54,7 @@ def processes():
             started = (folder / "stat").read_text().rpartition(")")[2].split()[19]
             namespaces = {str((folder / "ns" / name).readlink()) for name in NAMESPACES}
             cgroups = (folder / "cgroup").read_text()
-        except OSError:  # it ended while we looked
+        except OSError:  # the process has just ended
             continue
         if command:
             found[folder.name, started, command] = namespaces, cgroups
@@ -67,7 +66,7 @@ def namespaces():
 
 
 def traces():
-    """Everything of this machine that a lab adds to, but for processes: those come and go by themselves."""
+    """Return everything on this machine that a lab adds to, except processes, which come and go by themselves."""
     return {
         "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
@@ -79,7 +78,7 @@ def traces():
 
 
 def lab_processes(known_namespaces):
-    """Processes that can only be the lab's: in its cgroups, or in namespaces that nobody was in before."""
+    """Return the processes that only the lab can own: in its cgroups, or in new namespaces."""
     return [
         key for key, (spaces, cgroups) in processes().items() if spaces - known_namespaces or "sigsrv-lab" in cgroups
     ]
@@ -87,7 +86,7 @@ def lab_processes(known_namespaces):
 
 @pytest.fixture(scope="module")
 def lab_down():
-    """The lab is down when the first test begins, and as it was when the last one ends."""
+    """Take the lab down for the tests of this module, and restore its state at the end."""
     was_up = run("lab", "status").returncode == 0
     assert run("lab", "down").returncode == 0
     yield
@@ -98,17 +97,17 @@ def lab_down():
 
 
 @root
-def test_down_leaves_nothing_and_up_twice_changes_nothing(lab_down):
-    """A second up ends at once and changes nothing; after down the machine is as it was before up.
+def test_down_leaves_nothing_and_second_up_changes_nothing(lab_down):
+    """A second up ends at once. After down the machine is as it was before up.
 
-    What the caller had open is not kept open: a lock of the caller's would never be free again.
+    The lab does not keep open files of its caller open. Otherwise a lock of the caller would never be released.
     """
     before, known = traces(), namespaces()
     ours, handed_on = os.pipe()
 
     bring_up(pass_fds=(handed_on,))
     os.close(handed_on)
-    closed = bool(select.select([ours], [], [], 0)[0])  # readable: its end, for nobody holds the other side
+    closed = bool(select.select([ours], [], [], 0)[0])  # readable means closed: no process has the other side open
     os.close(ours)
     first = lab_processes(known), traces(), {name: (LAB / name).stat().st_mtime_ns for name in GENERATED}
     began = time.monotonic()
@@ -154,8 +153,8 @@ def test_interrupted_up_takes_itself_down(lab_down, after_s, sent, status):
 
 
 @root
-def test_down_is_fine_where_the_lab_is_down(lab_down):
-    """down on a down lab succeeds; status and exec and fault say that it is not up, with 3."""
+def test_down_of_a_lab_that_is_down_succeeds(lab_down):
+    """status, exec and fault report that the lab is not up, with exit status 3."""
     assert run("lab", "down").returncode == 0
     for command in (["lab", "status"], ["lab", "exec", "sigsrv", "true"], ["fault", "vlan-detached", "sigsrv"]):
         result = run(*command)
@@ -166,7 +165,7 @@ def test_down_is_fine_where_the_lab_is_down(lab_down):
 
 @linux
 @pytest.mark.parametrize(
-    ("program", "arguments", "told"),
+    ("program", "arguments", "message"),
     [
         ("lab", ["upp"], "unknown command: upp"),
         ("lab", ["up", "now"], "up takes no arguments: now"),
@@ -180,20 +179,20 @@ def test_down_is_fine_where_the_lab_is_down(lab_down):
         ("fault", ["--mend", "vlan-detached", "sigsrv"], "unknown option: --mend"),
     ],
 )
-def test_wrong_use_is_two_lines_and_2(program, arguments, told):
-    """Wrong use ends with 2, one error and one hint, and changes nothing."""
+def test_usage_error_is_two_lines_and_status_2(program, arguments, message):
+    """It prints one error and one hint, and changes nothing."""
     result = run(program, *arguments)
 
     assert result.returncode == 2
-    assert told in result.stderr
+    assert message in result.stderr
     assert [line.split()[1] for line in result.stderr.splitlines()] == ["error:", "hint:"]
     assert result.stdout == ""
 
 
 @linux
 @pytest.mark.parametrize("program", ["lab", "fault"])
-def test_help_names_the_exit_statuses(program):
-    """--help ends with 0 and tells the exit statuses."""
+def test_help_lists_the_exit_statuses(program):
+    """--help ends with exit status 0."""
     result = run(program, "--help")
 
     assert result.returncode == 0
@@ -201,8 +200,8 @@ def test_help_names_the_exit_statuses(program):
 
 
 @linux
-def test_every_fault_says_what_it_does_and_shows():
-    """--list has one line for each file in faults/: what it does, the policies that it shows, the lab where only one can have it."""
+def test_fault_list_has_effect_and_policies_of_each_fault():
+    """Each file in faults/ has one line: its effect, the policies that find it, and the lab if only one supports it."""
     lines = run("fault", "--list").stdout.partition("\nno fault shows\n")[0].splitlines()
 
     assert [line.split()[0] for line in lines] == FAULTS

@@ -1,4 +1,6 @@
-"""Outages of whole machines and of the line: the time of a scan is bounded, what is known is judged, the rest is unknown."""
+"""Tests outages of machines and of the network: a scan ends in time, known facts are evaluated, and the rest is an
+error.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ import pytest
 from tests.e2e.conftest import BIN, ROOT, Lab, clean
 
 pytestmark = pytest.mark.lab("vm")
-HOST_S = 120  # what the site of this lab gives each host
+HOST_S = 120  # the timeout for each host in the site file of this lab
 TOGETHER = (
     "CLUS",
     "XHOST",
@@ -25,7 +27,7 @@ TOGETHER = (
     "IMG",
     "AUTH",
     "NET-007@cluster",
-)  # what needs the cluster, or both hosts
+)  # families that need the cluster or both hosts
 
 
 def verdicts(folder: Path) -> dict[str, str]:
@@ -34,7 +36,7 @@ def verdicts(folder: Path) -> dict[str, str]:
 
 
 def scan(lab: Lab, folder: Path) -> tuple[int, dict[str, str], float]:
-    """A scan as its user starts it: exit status, verdicts, seconds."""
+    """Run a scan as its user would. Returns exit status, verdicts and seconds."""
     began = time.monotonic()
     done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(folder))
     assert "Traceback" not in done.stdout + done.stderr
@@ -42,12 +44,12 @@ def scan(lab: Lab, folder: Path) -> tuple[int, dict[str, str], float]:
 
 
 def of_host(found: dict[str, str], host: str) -> dict[str, str]:
-    """What was judged of a host itself."""
+    """Return the findings about a host itself."""
     return {key: verdict for key, verdict in found.items() if f"@{host}/" in key and not key.startswith(TOGETHER)}
 
 
-def lies(found: dict[str, str]) -> dict[str, str]:
-    """What is neither as on the clean lab nor unknown."""
+def wrong_verdicts(found: dict[str, str]) -> dict[str, str]:
+    """Return the verdicts that are neither those of the clean lab nor errors."""
     wanted = clean()
     return {
         key: verdict
@@ -58,7 +60,7 @@ def lies(found: dict[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def paused(lab: Lab, host: str) -> Iterator[None]:
-    """The machine stands still; sessions that are open hang."""
+    """Pause the machine. Open sessions hang."""
     done = lab.command("lab/vm/qemu", "qmp", str(lab.state / host / "qmp"), "stop")
     assert done.returncode == 0, done.stderr
     try:
@@ -67,8 +69,11 @@ def paused(lab: Lab, host: str) -> Iterator[None]:
         lab.fault("host-paused", host, heal=True)
 
 
-def test_a_host_that_is_paused_in_the_middle_of_its_collection(lab, tmp_path):
-    """Its time is its own: the scan ends when it is up, the other host is judged as ever, and nothing is called right or wrong there."""
+def test_host_that_is_paused_during_its_collection_is_an_error(lab, tmp_path):
+    """The scan ends when the host's time is up.
+
+    The other host is evaluated as usual, and the paused one has no wrong verdict.
+    """
     argv = [str(BIN / "sigsrv"), "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
     before = lab.logins("minisrv")
     began = time.monotonic()
@@ -82,7 +87,7 @@ def test_a_host_that_is_paused_in_the_middle_of_its_collection(lab, tmp_path):
     found = verdicts(tmp_path)
     assert process.returncode == 3, result
     assert took_s < HOST_S + 20
-    assert lies(found) == {}
+    assert wrong_verdicts(found) == {}
     assert found["HOST-001@minisrv/minisrv"] in ("error", "pass")
     assert "error" in of_host(found, "minisrv").values()
     assert of_host(found, "sigsrv").items() >= {
@@ -90,8 +95,8 @@ def test_a_host_that_is_paused_in_the_middle_of_its_collection(lab, tmp_path):
     }
 
 
-def test_a_host_that_is_away_and_then_the_one_that_holds_the_vote(lab, tmp_path):
-    """Unreachable is error with its root; without the vote what only the cluster could tell is error as well. Never a pass."""
+def test_unreachable_host_is_an_error_and_never_a_pass(lab, tmp_path):
+    """Its findings have a root finding. If the database voter is away, findings that need the cluster are errors too."""
     for host, other in (("minisrv", "sigsrv"), ("sigsrv", "minisrv")):
         folder = tmp_path / host
         lab.fault("host-paused", host)
@@ -105,12 +110,12 @@ def test_a_host_that_is_away_and_then_the_one_that_holds_the_vote(lab, tmp_path)
         assert found[f"HOST-001@{host}/{host}"] == "error"
         assert set(of_host(found, host).values()) == {"error"}
         assert of_host(found, other)[f"NET-001@{other}/sigsrvbr0"] == "pass"
-        wrong = {key: verdict for key, verdict in lies(found).items() if key != f"CLUS-001@cluster/{host}"}
+        wrong = {key: verdict for key, verdict in wrong_verdicts(found).items() if key != f"CLUS-001@cluster/{host}"}
         assert wrong == {}
 
 
-def test_a_zpool_that_never_answers_is_unknown_there_alone(lab, tmp_path):
-    """Its policies are error on that host, with the reason; all else is as ever."""
+def test_hanging_zpool_is_an_error_on_that_host_only(lab, tmp_path):
+    """Its policies are errors with the reason, and all other findings are unchanged."""
     command = 'cat >/root/fake; chmod 755 /root/fake; mount --bind /root/fake "$(readlink -f "$(command -v zpool)")"'
     lab.on("minisrv", "sh", "-c", command, given="#!/bin/sh\nexec sleep 612\n")
     try:
@@ -127,8 +132,8 @@ def test_a_zpool_that_never_answers_is_unknown_there_alone(lab, tmp_path):
     assert {key.partition("/")[0] for key in changed} == {"POOL-003@minisrv", "POOL-004@minisrv", "POOL-005@minisrv"}
 
 
-def test_a_slow_line_that_loses_frames_changes_no_verdict(lab, tmp_path):
-    """500 ms later, and one in twenty lost: as ever, or unknown where the time was up; never another verdict."""
+def test_slow_lossy_link_changes_no_verdict(lab, tmp_path):
+    """With 500 ms delay and 5 % loss a verdict is the same, or an error after a timeout."""
     lab.on("minisrv", "tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "500ms", "loss", "5%")
     try:
         status, found, took_s = scan(lab, tmp_path)
@@ -136,6 +141,6 @@ def test_a_slow_line_that_loses_frames_changes_no_verdict(lab, tmp_path):
         lab.on("minisrv", "tc", "qdisc", "delete", "dev", "eth0", "root")
 
     assert took_s < HOST_S + 20
-    assert lies(found) == {}
+    assert wrong_verdicts(found) == {}
     assert status == (3 if "error" in found.values() else 0)
     assert found["HOST-001@sigsrv/sigsrv"] == "pass"

@@ -1,6 +1,8 @@
-"""The remediations on a lab: several findings by one run, each step proven; undone by one run; then all is as it was.
+"""Tests the remediations on a lab in groups: one run fixes several findings, one run undoes them, and then the state is
+as before.
 
-Faults that have nothing to do with each other are made together, as in test_faults_together. ``--every-fault`` tries each alone.
+Faults that do not affect each other are applied together, as in test_faults_together. ``--every-fault`` tests each
+one alone.
 """
 
 from __future__ import annotations
@@ -8,12 +10,12 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.cases import Group
-from tests.e2e.test_faults import proven, unchanged
-from tests.e2e.test_pairs import MENDED, put_right_and_undone
+from tests.e2e.test_faults import known_state, unchanged
+from tests.e2e.test_pairs import FIXABLE, fix_and_undo
 
 pytestmark = pytest.mark.lab
 
-__all__ = ["proven", "unchanged"]
+__all__ = ["known_state", "unchanged"]
 
 _TOGETHER = {
     "the server, accounts and projects": (
@@ -70,11 +72,11 @@ _TOGETHER = {
         "idmap-shared-minisrv",
     ),
 }
-BY_NAME = {str(case): case for case in MENDED}
+BY_NAME = {str(case): case for case in FIXABLE}
 _ALONE = (
     "vlan-detached-minisrv",
     "link-down-minisrv",
-)  # in namespaces: the one is the smoke test's, the other shows on both hosts
+)  # in namespaces: the first is the smoke test, the second one has findings on both hosts
 GROUPS = [
     *(Group(name, "vm", names) for name, names in _TOGETHER.items()),
     *(Group(name, "ns", (name,)) for name in _ALONE),
@@ -87,14 +89,17 @@ SMOKE = {"vlan-detached-minisrv": pytest.mark.smoke}
 
 
 @pytest.mark.parametrize("group", [pytest.param(each, marks=SMOKE.get(each.name, ())) for each in GROUPS], ids=str)
-def test_several_findings_are_put_right_by_one_run_and_undone_by_another(lab, unchanged, tmp_path, group):
-    """Found exactly, planned, applied, verified one by one, nothing left to do, undone: the evidence is equal. Healed: clean."""
-    put_right_and_undone(lab, tmp_path, [BY_NAME[name] for name in group.names])
+def test_one_run_fixes_a_group_and_another_undoes_it(lab, unchanged, tmp_path, group):
+    """The plan has exactly the findings, each step is verified, nothing is left to do, and the undo restores the
+    evidence.
+    """
+
+    fix_and_undo(lab, tmp_path, [BY_NAME[name] for name in group.names])
 
 
 @pytest.mark.parametrize("kind", ["ns", "vm"])
-def test_each_remediation_of_a_lab_is_in_one_group(kind):
-    """None is forgotten, and none is in two."""
+def test_each_remediation_is_in_exactly_one_group(kind):
+    """No remediation of a lab is missing or in two groups."""
     names = [name for group in GROUPS if group.lab == kind for name in group.names]
 
     assert sorted(names) == sorted(name for name, case in BY_NAME.items() if kind in case.labs)

@@ -1,4 +1,7 @@
-"""A host without power in the middle of a remediation: it ends in its old state, or the next run has it so, and the journal says which."""
+"""Tests a host that loses power during a remediation.
+
+It ends in its old state, or the next run restores that state, and the journal records which one.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ import pytest
 
 from sigsrv.remediate.journal import Journal
 from tests.e2e.conftest import Lab
-from tests.e2e.safety import left, remediate, start
+from tests.e2e.safety import leftovers, remediate, start
 from tests.local_host import wait
 
-pytestmark = pytest.mark.lab("vm")  # the hosts of namespaces have no boot
+pytestmark = pytest.mark.lab("vm")  # hosts of namespaces do not boot
 
 
-def killed_when_applied(lab: Lab, journal: Path, finding: str) -> None:
-    """Remediate in another process, which is killed before anything of it is confirmed."""
+def kill_after_apply(lab: Lab, journal: Path, finding: str) -> None:
+    """Remediate in another process, and kill that process before it confirms anything."""
     process = start(*remediate(lab, journal, finding, "--yes", "--confirm-timeout", "600"))
     database = Journal(journal)
     try:
@@ -31,7 +34,7 @@ def killed_when_applied(lab: Lab, journal: Path, finding: str) -> None:
 
 
 def cut_power(lab: Lab) -> None:
-    """Reset minisrv, as where its power was cut: what its kernel had not written yet is lost. Returns when it has booted."""
+    """Reset minisrv as a power cut does: data that its kernel had not written yet is lost. Returns after its boot."""
     reset = lab.command("lab/vm/qemu", "qmp", str(lab.state / "minisrv" / "qmp"), "system_reset")
     assert reset.returncode == 0, reset.stderr
     time.sleep(5)
@@ -44,19 +47,21 @@ def cut_power(lab: Lab) -> None:
     assert wait(is_up, 300), "minisrv did not come back"
 
 
-def goes_on(lab: Lab, journal: Path, finding: str) -> None:
-    """The next run writes what became of the one that was broken off, puts the finding right, and leaves nothing on the hosts."""
-    lab.fault("host-paused", "minisrv", heal=True)  # waits until all that ran before the reset runs again
+def assert_next_run_continues(lab: Lab, journal: Path, finding: str) -> None:
+    """Check that the next run records the end of the interrupted one, fixes the finding and leaves nothing on the
+    hosts.
+    """
+    lab.fault("host-paused", "minisrv", heal=True)  # waits until all services from before the reset run again
     done = lab.command(*remediate(lab, journal, finding, "--yes"))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"was broken off: {finding} undone, {finding} is fail as before" in done.stdout
-    assert left(lab, "sigsrv") + left(lab, "minisrv") == ""
+    assert f"was interrupted: {finding} undone, {finding} is fail as before" in done.stdout
+    assert leftovers(lab, "sigsrv") + leftovers(lab, "minisrv") == ""
 
 
 @pytest.fixture
-def powered(lab: Lab):
-    """Puts a fault on minisrv, and heals it at the end when all of it runs again."""
+def fault_until_healed(lab: Lab):
+    """Apply a fault to minisrv, and heal it at the end when all services run again."""
     put: list[str] = []
 
     def fault(name: str) -> None:
@@ -67,34 +72,39 @@ def powered(lab: Lab):
     lab.fault("host-paused", "minisrv", heal=True)
     lab.on(
         "minisrv", "rm", "-f", "/etc/ssh/sshd_config.d/00-sigsrv-passwords.conf"
-    )  # what put it right: no later fault would show
+    )  # the remediation's file would hide a later fault
     for name in put:
         lab.fault(name, "minisrv", heal=True)
 
 
-def test_a_host_without_power_in_the_middle_of_a_fix_undoes_it_at_its_next_boot(lab, powered, tmp_path):
-    """The change is on the disk, and so is what undoes it: after a reset the host is in its old state, and the next run writes that."""
+def test_host_rolls_a_fix_back_at_its_next_boot_after_a_power_cut(lab, fault_until_healed, tmp_path):
+    """The change and its undo are on the disk: after a reset the host restores its old state, and the next run records
+    that.
+    """
     finding, journal = "HOST-009@minisrv/minisrv", tmp_path / "journal.sqlite"
-    powered("ssh-passwords")
-    killed_when_applied(lab, journal, finding)
+    fault_until_healed("ssh-passwords")
+    kill_after_apply(lab, journal, finding)
     assert lab.on("minisrv", "sh", "-c", "ls /etc/systemd/system/sigsrv-undo-*.service")
     assert "passwordauthentication no" in lab.on("minisrv", "sshd", "-T")
 
     cut_power(lab)
 
-    assert wait(lambda: left(lab) == "", 60), "what was armed is still there"
+    assert wait(lambda: leftovers(lab) == "", 60), "leftovers of the fix are still on the host"
     assert "passwordauthentication yes" in lab.on("minisrv", "sshd", "-T")
-    goes_on(lab, journal, finding)
+    assert_next_run_continues(lab, journal, finding)
 
 
-def test_a_fix_that_outlives_a_reset_is_undone_by_who_comes_back(lab, powered, tmp_path):
-    """It cuts no network, so no timer is there after a reset; what undoes it is, and the next run does so before it looks at anything."""
+def test_next_run_rolls_back_a_fix_that_survives_a_reset(lab, fault_until_healed, tmp_path):
+    """It does not cut the network, so no timer survives the reset.
+
+    The undo script does, and the next run uses it before it scans.
+    """
     finding, journal = "AUTH-004@minisrv/minisrv", tmp_path / "journal.sqlite"
-    powered("admin-user")
-    killed_when_applied(lab, journal, finding)
+    fault_until_healed("admin-user")
+    kill_after_apply(lab, journal, finding)
 
     cut_power(lab)
 
     assert "games" not in lab.on("minisrv", "getent", "group", "incus-admin")
     assert "undo.sh" in lab.on("minisrv", "sh", "-c", "ls /var/lib/sigsrv/armed/*")
-    goes_on(lab, journal, finding)
+    assert_next_run_continues(lab, journal, finding)

@@ -1,4 +1,6 @@
-"""``--probe`` on real hosts: what frames show there, and that nothing is left of them, whatever becomes of who sent them."""
+"""Tests ``--probe`` on real hosts: the verdicts from frames, and that nothing is left on the hosts even if the scan is
+killed.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ HOSTS = ("sigsrv", "minisrv")
 BRIDGES = ("sigsrvbr0", "incusbr0", "userbr0")
 
 
-def life_s(lab: Lab) -> int:
-    """After so long a host has taken away by itself what was made."""
+def cleanup_s(lab: Lab) -> int:
+    """Return the seconds after which a host has removed by itself what a probe created."""
     return {"ns": 70, "vm": 250}[lab.kind]
 
 
@@ -38,20 +40,20 @@ def probed(lab: Lab, **options: Any) -> tuple[Run, dict[str, Evidence]]:
 
 
 def observed(run: Run) -> dict[str, str]:
-    """What XHOST-004 and ACL-006 say."""
+    """Return the observations of XHOST-004 and ACL-006."""
     findings = [finding for finding in run.findings if finding.policy in ("XHOST-004", "ACL-006")]
     return {finding.id: finding.observed or finding.reason for finding in findings}
 
 
-def shown(lab: Lab) -> dict[str, str]:
-    """What XHOST-004 is on the clean hosts: on userbr0 the ACL rejects pings, so it takes 802.1Q to show that full packets pass."""
+def expected_xhost_004(lab: Lab) -> dict[str, str]:
+    """Return the verdicts of XHOST-004 on clean hosts. On userbr0 the ACL rejects pings, so full packets need 802.1Q."""
     tags = all("yes" in lab.on(host, "sh", "-c", "test ! -e /proc/net/vlan || echo yes") for host in HOSTS)
     found = dict.fromkeys([f"XHOST-004@cluster/{bridge}" for bridge in BRIDGES], "pass")
     return found if tags else {**found, "XHOST-004@cluster/userbr0": "not-applicable"}
 
 
 def state(lab: Lab) -> dict[str, Any]:
-    """The links of the hosts with all that is set on them, addresses, modules of the kernel, and who holds a throw-away namespace."""
+    """Return links with all their settings, addresses, kernel modules, and processes that keep a temporary namespace."""
     found: dict[str, Any] = {}
     for host in HOSTS:
         links = json.loads(lab.on(host, "ip", "-j", "-d", "addr", "show"))
@@ -66,7 +68,7 @@ def state(lab: Lab) -> dict[str, Any]:
 
 
 def modules(lab: Lab, host: str) -> list[str]:
-    """The modules of the kernel; none where it has all in one piece."""
+    """Return the loaded kernel modules; none if the kernel is monolithic."""
     listed = lab.on(host, "sh", "-c", "test ! -e /proc/modules || cat /proc/modules")
     return sorted(line.split()[0] for line in listed.splitlines())
 
@@ -80,8 +82,8 @@ def ports(lab: Lab, host: str) -> list[str]:
     return [row["ifname"] for row in rows if row["ifname"].startswith("sgp")]
 
 
-def next_number(lab: Lab, host: str) -> int:
-    """The number that the kernel gives to a link that is made now: it counts up with each, also with those that are gone."""
+def next_ifindex(lab: Lab, host: str) -> int:
+    """Return the index that the kernel gives to the next link. It counts all links, also removed ones."""
     lab.on(host, "ip", "link", "add", "counted", "type", "bridge")
     number = int(lab.on(host, "cat", "/sys/class/net/counted/ifindex"))
     lab.on(host, "ip", "link", "del", "counted")
@@ -89,8 +91,8 @@ def next_number(lab: Lab, host: str) -> int:
 
 
 @contextlib.contextmanager
-def filtered(lab: Lab, host: str, link: str, rule: str) -> Iterator[None]:
-    """A host that loses what comes in by a link, or a part of it; the link is as before."""
+def drop_frames(lab: Lab, host: str, link: str, rule: str) -> Iterator[None]:
+    """Drop some or all frames that a host receives on a link. The link itself is unchanged."""
     chain = f"type filter hook ingress device {link} priority 0; {rule};"
     lab.on(host, "nft", f"table netdev lost {{ chain in {{ {chain} }}; }}")
     try:
@@ -100,7 +102,7 @@ def filtered(lab: Lab, host: str, link: str, rule: str) -> Iterator[None]:
 
 
 def differing(run: Run) -> dict[str, str]:
-    """What differs from the reviewed list, but for XHOST-004."""
+    """Return the verdicts that differ from the reviewed ones, except XHOST-004."""
     wanted = clean()
     return {
         key: verdict
@@ -110,12 +112,15 @@ def differing(run: Run) -> dict[str, str]:
 
 
 @pytest.mark.smoke
-def test_frames_show_that_the_clean_hosts_reach_each_other_and_isolate_users(lab):
-    """Each bridge carries ARP both ways, and full packets where that can be shown; no user's ping reaches another. All else is as ever."""
+def test_clean_hosts_reach_each_other_and_isolate_users(lab):
+    """Each bridge carries ARP both ways, and full packets if that can be tested.
+
+    No user's ping reaches another. All other verdicts are unchanged.
+    """
     run, _ = probed(lab)
 
     found = verdicts(run)
-    assert {key: found[key] for key in shown(lab)} == shown(lab), observed(run)
+    assert {key: found[key] for key in expected_xhost_004(lab)} == expected_xhost_004(lab), observed(run)
     assert differing(run) == {}
     assert (
         observed(run)["XHOST-004@cluster/sigsrvbr0"]
@@ -124,14 +129,17 @@ def test_frames_show_that_the_clean_hosts_reach_each_other_and_isolate_users(lab
     assert observed(run)["ACL-006@cluster/userbr0"] == "filtered on sigsrv, minisrv; shown: none of 30 pings passed"
 
 
-def test_a_scan_with_probe_leaves_the_hosts_as_they_were_and_one_without_makes_nothing(lab, tmp_path):
-    """The kernel numbers links as they are made: without --probe none was, with it some were, and are gone. One login for each host."""
+def test_scan_creates_links_only_with_probe_and_removes_them(lab, tmp_path):
+    """The kernel's link index proves it: no link without --probe, some with it, and all are removed.
+
+    One login for each host.
+    """
     argv = ["sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
     lab.command(*argv)
-    before, numbers = state(lab), {host: next_number(lab, host) for host in HOSTS}
+    before, numbers = state(lab), {host: next_ifindex(lab, host) for host in HOSTS}
 
     without = lab.command(*argv)
-    after = {host: next_number(lab, host) for host in HOSTS}
+    after = {host: next_ifindex(lab, host) for host in HOSTS}
     unchanged = state(lab)
     logins = {host: lab.logins(host) for host in HOSTS}
     done = lab.command(*argv, "--probe")
@@ -141,11 +149,11 @@ def test_a_scan_with_probe_leaves_the_hosts_as_they_were_and_one_without_makes_n
     assert after == {host: number + 1 for host, number in numbers.items()}
     assert {host: lab.logins(host) - logins[host] for host in HOSTS} == dict.fromkeys(HOSTS, 1)
     assert state(lab) == before
-    assert all(next_number(lab, host) > after[host] + 1 for host in HOSTS)
+    assert all(next_ifindex(lab, host) > after[host] + 1 for host in HOSTS)
 
 
-def test_pytest_takes_it_too_and_its_evidence_can_be_judged_again(lab, tmp_path):
-    """The same verdicts from the evidence that was kept, without a host."""
+def test_pytest_supports_probe_and_saves_its_evidence(lab, tmp_path):
+    """The saved evidence gives the same verdicts without a host."""
     argv = ["pytest", "checks", "-q", "--site", str(lab.site), f"--report-dir={tmp_path}"]
 
     done = lab.command(*argv, "--probe", f"--save={tmp_path / 'kept'}")
@@ -153,7 +161,7 @@ def test_pytest_takes_it_too_and_its_evidence_can_be_judged_again(lab, tmp_path)
     again = lab.command(*argv, f"--evidence={tmp_path / 'kept'}")
 
     assert (done.returncode, again.returncode) == (0, 0), done.stdout
-    assert {key: live[key] for key in shown(lab)} == shown(lab)
+    assert {key: live[key] for key in expected_xhost_004(lab)} == expected_xhost_004(lab)
     assert verdicts_of(tmp_path) == live
 
 
@@ -162,11 +170,11 @@ def verdicts_of(folder: Path) -> Mapping[str, str]:
     return {finding["id"]: finding["verdict"] for finding in data["findings"]}
 
 
-def test_a_vlan_that_carries_nothing_is_found_though_its_links_are_in_order(lab):
-    """As where a switch lacks the VLAN: all of NET passes, and XHOST-004 names the ways."""
-    with filtered(lab, "minisrv", "sigsrv0", "policy drop"):
+def test_vlan_that_carries_nothing_is_found_although_its_links_pass(lab):
+    """As if a switch lacked the VLAN: all NET policies pass, and XHOST-004 names the paths."""
+    with drop_frames(lab, "minisrv", "sigsrv0", "policy drop"):
         run, _ = probed(lab)
-    expected = {**shown(lab), "XHOST-004@cluster/sigsrvbr0": "fail"}
+    expected = {**expected_xhost_004(lab), "XHOST-004@cluster/sigsrvbr0": "fail"}
     found = verdicts(run)
 
     assert {key: found[key] for key in expected} == expected, observed(run)
@@ -175,8 +183,8 @@ def test_a_vlan_that_carries_nothing_is_found_though_its_links_are_in_order(lab)
 
 
 @pytest.mark.lab("vm")
-def test_a_vlan_that_the_trunk_drops_is_seen_by_frames_alone(lab):
-    """A switch between the hosts lost one VLAN: both hosts are in order, whatever one looks at, and no frame passes."""
+def test_vlan_that_the_trunk_drops_is_found_only_by_frames(lab):
+    """A switch between the hosts lost one VLAN: both hosts look correct, and no frame passes."""
     lab.fault("trunk-drops-vlan", "minisrv")
     try:
         silent, _ = lab.scan()
@@ -186,16 +194,16 @@ def test_a_vlan_that_the_trunk_drops_is_seen_by_frames_alone(lab):
 
     assert differing(silent) == {}
     assert verdicts(silent)["XHOST-004@cluster/sigsrvbr0"] == "not-applicable"
-    expected = {**shown(lab), "XHOST-004@cluster/sigsrvbr0": "fail"}
+    expected = {**expected_xhost_004(lab), "XHOST-004@cluster/sigsrvbr0": "fail"}
     assert {key: verdicts(run)[key] for key in expected} == expected, observed(run)
     assert differing(run) == {}
 
 
-def test_full_packets_that_are_lost_on_the_way_are_found(lab):
-    """Small ones pass, and every MTU is the site's."""
-    with filtered(lab, "minisrv", "incus0", "meta length > 1450 drop"):
+def test_lost_full_packets_are_found(lab):
+    """Small packets pass, and every MTU is that of the site file."""
+    with drop_frames(lab, "minisrv", "incus0", "meta length > 1450 drop"):
         run, _ = probed(lab)
-    expected = {**shown(lab), "XHOST-004@cluster/incusbr0": "fail"}
+    expected = {**expected_xhost_004(lab), "XHOST-004@cluster/incusbr0": "fail"}
     found = verdicts(run)
 
     assert {key: found[key] for key in expected} == expected, observed(run)
@@ -203,8 +211,8 @@ def test_full_packets_that_are_lost_on_the_way_are_found(lab):
     assert differing(run) == {}
 
 
-def test_a_vlan_that_is_not_attached_is_the_fault_of_net_alone(lab):
-    """One fault, one root finding: what frames show of it is left to NET-001."""
+def test_detached_vlan_is_reported_by_net_only(lab):
+    """One fault has one root finding: XHOST-004 leaves it to NET-001."""
     lab.fault("vlan-detached", "minisrv")
     try:
         run, _ = probed(lab)
@@ -216,8 +224,8 @@ def test_a_vlan_that_is_not_attached_is_the_fault_of_net_alone(lab):
     assert verdicts(run)["NET-001@minisrv/sigsrvbr0"] == "fail"
 
 
-def test_rules_that_are_configured_and_not_effective_are_found(lab):
-    """Incus has its ACL, the kernel its chains, and one rule more that lets a ping pass: nothing but a ping shows it."""
+def test_ineffective_acl_rules_are_found(lab):
+    """Incus has its ACL and the kernel its chains, but one more rule lets a ping pass. Only a ping shows it."""
     for host in HOSTS:
         lab.on(host, "nft", "insert rule inet incus acl.userbr0 meta l4proto icmp accept comment sigsrv-test")
     try:
@@ -235,8 +243,8 @@ def test_rules_that_are_configured_and_not_effective_are_found(lab):
     assert "no rule admits it" in observed(run)["ACL-006@cluster/userbr0"]
 
 
-def test_what_is_not_filtered_is_shown_to_pass(lab):
-    """On a host whose bridges pass frames on without a look at the rules, one user's ping reaches another."""
+def test_unfiltered_bridge_lets_pings_pass(lab):
+    """On a host whose bridges do not pass frames to the rules, one user's ping reaches another."""
     lab.fault("bridge-unfiltered", "minisrv")
     try:
         run, _ = probed(lab)
@@ -250,8 +258,8 @@ def test_what_is_not_filtered_is_shown_to_pass(lab):
     assert "answers a ping by IPv4 from a namespace of minisrv" in result
 
 
-def test_what_a_killed_scan_made_is_gone_within_its_time(lab, tmp_path):
-    """SIGKILL while frames are under way: nobody comes back, and each host takes away all by itself. The next scan is as ever."""
+def test_hosts_clean_up_after_a_killed_scan(lab, tmp_path):
+    """SIGKILL during the probe: each host removes everything by itself. The next scan is as usual."""
     before = state(lab)
     argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), "--report-dir", str(tmp_path)]
     env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
@@ -270,15 +278,15 @@ def test_what_a_killed_scan_made_is_gone_within_its_time(lab, tmp_path):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(scanner.pid, signal.SIGKILL)  # its ssh
     while any(ports(lab, host) for host in HOSTS):
-        assert time.monotonic() - made < life_s(lab) + 10
+        assert time.monotonic() - made < cleanup_s(lab) + 10
         time.sleep(1)
 
     assert state(lab) == before
     assert differing(probed(lab)[0]) == {}
 
 
-def test_an_interrupted_scan_takes_away_what_it_made(lab, tmp_path):
-    """Ctrl-C, or the end of a cron job: long before the hosts would do it by themselves."""
+def test_interrupted_scan_cleans_up(lab, tmp_path):
+    """Ctrl-C or the end of a cron job: it cleans up long before the hosts would."""
     before = state(lab)
     argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), "--report-dir", str(tmp_path)]
     env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
@@ -295,19 +303,19 @@ def test_an_interrupted_scan_takes_away_what_it_made(lab, tmp_path):
 
 
 def test_two_scans_with_probe_do_not_disturb_each_other(lab, tmp_path):
-    """Each has its own names, addresses and processes, and neither calls the other's ports foreign."""
+    """Each has its own names, addresses and processes, and neither reports the other's ports as foreign."""
     before = state(lab)
     env = {**os.environ, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"}
     given = ["--timeout", str(30 * lab.slowness)]  # each waits for the other's answers
     argv = ["sigsrv", "scan", "--probe", "--site", str(lab.site), *given, "--report-dir"]
     both = [subprocess.Popen([*argv, str(tmp_path / "one")], cwd=ROOT, env=env, stdin=subprocess.DEVNULL)]
-    time.sleep(1.5)  # one of them is read while there are ports of the other
+    time.sleep(1.5)  # one scan reads the links while the other one has ports
     both.append(subprocess.Popen([*argv, str(tmp_path / "other")], cwd=ROOT, env=env, stdin=subprocess.DEVNULL))
     statuses = [each.wait(180 * lab.slowness) for each in both]
 
     for folder in ("one", "other"):
         found = verdicts_of(tmp_path / folder)
-        assert {key: found[key] for key in shown(lab)} == shown(lab)
+        assert {key: found[key] for key in expected_xhost_004(lab)} == expected_xhost_004(lab)
         assert {key: value for key, value in found.items() if not key.startswith("XHOST-004")} == {
             key: value for key, value in clean().items() if not key.startswith("XHOST-004")
         }
@@ -315,8 +323,8 @@ def test_two_scans_with_probe_do_not_disturb_each_other(lab, tmp_path):
     assert state(lab) == before
 
 
-def test_an_account_that_may_do_nothing_sends_nothing(lab):
-    """It is told that it takes root, and nothing was made."""
+def test_account_without_rights_sends_no_frames(lab):
+    """The reason says that it needs root, and nothing was created."""
     before = state(lab)
     run, evidences = probed(lab, ssh_config=str(lab.ssh_config.with_name("ssh_config.noaccess")))
 
@@ -325,12 +333,12 @@ def test_an_account_that_may_do_nothing_sends_nothing(lab):
         assert failure
         assert failure.kind is FailureKind.DENIED
         assert "root" in failure.reason
-    assert {verdicts(run)[key] for key in shown(lab)} == {"error"}
+    assert {verdicts(run)[key] for key in expected_xhost_004(lab)} == {"error"}
     assert state(lab) == before
 
 
-def test_one_host_alone_sends_between_its_own_namespaces(lab):
-    """XHOST-004 has nothing to compare, as ever; ACL-006 is shown on that host."""
+def test_single_host_sends_frames_between_its_own_namespaces(lab):
+    """XHOST-004 has nothing to compare. ACL-006 is tested on that host."""
     run, evidences = probed(lab, hosts="minisrv")
 
     assert verdicts(run)["XHOST-004@cluster/cluster"] == "not-applicable"

@@ -1,4 +1,7 @@
-"""sigsrv-remediate as it is used on the lab: shown, asked for, refused, told. What may go wrong at work is in test_transaction."""
+"""Tests sigsrv-remediate on the lab as an operator uses it: plan, question, refusal, messages.
+
+Failures during a fix are in test_transaction.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ import time
 import pytest
 
 from tests.e2e.conftest import BIN, ROOT, Lab, clean, verdicts
-from tests.e2e.safety import FINDING, attached, left, remediate
+from tests.e2e.safety import FINDING, attached, leftovers, remediate
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
 def healed(lab: Lab):
-    """After all tests: the lab is clean again."""
+    """Check after all tests that the lab is clean again."""
     yield
     lab.fault("vlan-detached", "minisrv", heal=True)
     assert verdicts(lab.scan()[0]) == clean()
@@ -27,14 +30,14 @@ def healed(lab: Lab):
 
 @pytest.fixture
 def detached(lab: Lab, healed):
-    """sigsrv0 is out of its bridge on minisrv; after the test nothing of a fix is on the host."""
+    """Detach sigsrv0 from its bridge on minisrv. After the test nothing of a fix is left on the host."""
     lab.fault("vlan-detached", "minisrv")
     yield lab
-    assert left(lab) == ""
+    assert leftovers(lab) == ""
 
 
-def test_plan_only_shows(detached, tmp_path):
-    """--plan prints script, disruption, undo and the permanent fix, exits with 0 and changes nothing."""
+def test_plan_changes_nothing(detached, tmp_path):
+    """--plan prints script, disruption, undo and the permanent fix, and exits with 0."""
     done = detached.command(*remediate(detached, tmp_path / "journal.sqlite", FINDING, "--plan"))
 
     assert done.returncode == 0
@@ -43,8 +46,8 @@ def test_plan_only_shows(detached, tmp_path):
     assert not attached(detached)
 
 
-def test_without_a_terminal_nothing_is_applied(detached, tmp_path):
-    """Neither --yes nor anybody to ask: nothing happens, and the hint says what to do."""
+def test_nothing_is_applied_without_a_terminal(detached, tmp_path):
+    """There is neither --yes nor a person to ask: the hint says what to do."""
     done = detached.command(*remediate(detached, tmp_path / "journal.sqlite", FINDING))
 
     assert done.returncode == 2
@@ -53,8 +56,8 @@ def test_without_a_terminal_nothing_is_applied(detached, tmp_path):
 
 
 @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0)])
-def test_on_a_terminal_it_asks(detached, tmp_path, answer, code):
-    """The default is no; yes applies and verifies."""
+def test_terminal_is_asked_before_applying(detached, tmp_path, answer, code):
+    """The default answer is no. Yes applies and verifies."""
     master, slave = pty.openpty()
     argv = remediate(detached, tmp_path / "journal.sqlite", FINDING)
     process = subprocess.Popen([BIN / argv[0], *argv[1:]], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave)
@@ -82,8 +85,8 @@ def test_on_a_terminal_it_asks(detached, tmp_path, answer, code):
     assert attached(detached) is (answer == "y")
 
 
-def test_a_fix_that_refuses_is_told_and_changes_nothing(lab, tmp_path):
-    """A link that is in another bridge is a person's to decide: exit 4, the reason, and the host as it was."""
+def test_refusal_of_a_script_is_reported_and_changes_nothing(lab, tmp_path):
+    """A person decides about a link in another bridge: exit status 4 with the reason."""
     lab.fault("vlan-wrong-bridge", "minisrv")
     try:
         done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", FINDING, "--yes"))
@@ -93,11 +96,11 @@ def test_a_fix_that_refuses_is_told_and_changes_nothing(lab, tmp_path):
 
     assert done.returncode == 4
     assert "refused: sigsrv0 is attached to userbr0" in done.stderr
-    assert "undone, it is as it was before" in done.stderr
+    assert "rolled back, the host is as it was before" in done.stderr
 
 
-def test_what_only_a_profile_can_take_away_is_refused(lab, tmp_path):
-    """A text that a profile gives can't be blanked on the instance: exit 4, the profile's name, and nothing changed."""
+def test_value_from_a_profile_is_refused(lab, tmp_path):
+    """An instance can't blank a text of its profile: exit status 4 with the profile's name, and nothing changed."""
     lab.fault("raw-profile", "minisrv")
     try:
         before = lab.on("minisrv", "incus", "query", "/1.0/instances/svc-b")
@@ -111,9 +114,9 @@ def test_what_only_a_profile_can_take_away_is_refused(lab, tmp_path):
     assert after == before
 
 
-def test_a_journal_that_can_t_be_written_stops_before_the_host_is_touched(detached, tmp_path):
-    """No journal, no change."""
-    (tmp_path / "sigsrv").write_text("a file, no folder")
+def test_unwritable_journal_stops_before_the_host_is_changed(detached, tmp_path):
+    """Without a journal there is no change."""
+    (tmp_path / "sigsrv").write_text("a file, not a folder")
 
     done = detached.command(
         "sigsrv-remediate", FINDING, "--yes", "--site", str(detached.site), XDG_STATE_HOME=str(tmp_path)
@@ -124,8 +127,8 @@ def test_a_journal_that_can_t_be_written_stops_before_the_host_is_touched(detach
     assert not attached(detached)
 
 
-def test_a_finding_that_could_not_be_determined_is_not_put_right(lab, tmp_path):
-    """Unknown is neither right nor wrong: exit 3, and why."""
+def test_undetermined_finding_is_not_fixed(lab, tmp_path):
+    """Unknown is neither pass nor fail: exit status 3 with the reason."""
     argv = remediate(lab, tmp_path / "journal.sqlite", "INST-001@cluster/cluster", "--yes")
 
     done = lab.command(*argv, "--ssh-config", str(lab.files / "ssh_config.noaccess"))
@@ -134,8 +137,8 @@ def test_a_finding_that_could_not_be_determined_is_not_put_right(lab, tmp_path):
     assert "could not be determined" in done.stderr
 
 
-def test_a_finding_for_a_person_says_what_to_do(lab, tmp_path):
-    """Without a script the policy's own words are shown; exit 1."""
+def test_finding_without_a_script_shows_the_manual_fix(lab, tmp_path):
+    """The text is the policy's own; exit status 1."""
     lab.fault("project-features", "sigsrv")
     try:
         done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", "PROJ-002@cluster/user-bob", "--yes"))
@@ -147,17 +150,17 @@ def test_a_finding_for_a_person_says_what_to_do(lab, tmp_path):
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
-def test_a_finding_that_does_not_exist_names_the_nearest(lab, tmp_path):
-    """A mistyped resource is wrong use."""
+def test_unknown_finding_names_the_nearest_one(lab, tmp_path):
+    """A mistyped resource is a usage error."""
     done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", "NET-001@minisrv/sigsrvbr1"))
 
     assert done.returncode == 2
     assert 'did you mean "NET-001@minisrv/sigsrvbr0"?' in done.stderr
 
 
-@pytest.mark.lab("vm")  # the kernel below the hosts of namespaces may have no VLAN filter
-def test_a_port_that_is_put_back_carries_the_vlans_that_it_carried(lab, tmp_path):
-    """The bridges of Incus filter VLANs, and a port that is attached anew gets those of any port."""
+@pytest.mark.lab("vm")  # the kernel below the namespaces may lack the VLAN filter
+def test_undo_restores_the_vlans_of_a_port(lab, tmp_path):
+    """The bridges of Incus filter VLANs, and a port that is attached again gets default VLANs."""
     finding, journal = "NET-006@minisrv/userbr0", tmp_path / "journal.sqlite"
 
     def carried() -> str:

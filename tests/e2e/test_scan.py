@@ -1,4 +1,4 @@
-"""Scanning the lab as a user does: pytest, cron, hosts that are away, accounts that may do nothing."""
+"""Tests scans of the lab as a user runs them: pytest, cron, unreachable hosts, accounts without rights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import Lab, alone, clean, verdicts
+from tests.e2e.conftest import Lab, clean, clean_with_one_host, verdicts
 
 pytestmark = pytest.mark.lab
 
@@ -23,7 +23,7 @@ def findings(folder: Path) -> dict[str, dict]:
 
 
 def copied_site(lab: Lab, folder: Path, **host_changes: dict) -> Path:
-    """The lab's site with some hosts changed, in a folder of its own beside a copy of the ssh configuration."""
+    """Copy the lab's site file with some hosts changed. It names the original ssh configuration by its path."""
     site = yaml.safe_load(lab.site.read_text())
     for host in site["hosts"]:
         host["ssh_config"] = str(lab.ssh_config)
@@ -34,8 +34,8 @@ def copied_site(lab: Lab, folder: Path, **host_changes: dict) -> Path:
 
 
 @pytest.mark.smoke
-def test_the_clean_lab_gives_the_reviewed_list(lab, tmp_path):
-    """The command of the README, literally, finds exactly what a person reviewed; its report and findings are there."""
+def test_clean_lab_has_the_reviewed_verdicts(lab, tmp_path):
+    """The README's command finds exactly the reviewed verdicts, and writes its report and findings."""
     argv = ["pytest", "checks", "--hosts=sigsrv,minisrv", f"--ssh-config={lab.ssh_config}", f"--site={lab.site}"]
 
     done = lab.command(*argv, f"--report-dir={tmp_path}")
@@ -47,8 +47,8 @@ def test_the_clean_lab_gives_the_reviewed_list(lab, tmp_path):
     assert "<html" in (tmp_path / "latest" / "report.html").read_text()[:200]
 
 
-def test_the_site_alone_is_enough(lab, tmp_path):
-    """With a site that names the ssh configuration, and $SIGSRV_SITE, neither hosts nor configuration must be named."""
+def test_site_file_alone_is_enough(lab, tmp_path):
+    """With $SIGSRV_SITE and a site file that names the ssh configuration, no other option is needed."""
     done = lab.command("pytest", "checks", "-q", f"--report-dir={tmp_path}", SIGSRV_SITE=str(lab.site))
 
     assert done.returncode == 0, done.stdout
@@ -61,8 +61,8 @@ def test_the_site_alone_is_enough(lab, tmp_path):
     }
 
 
-def test_one_login_for_each_host(lab, tmp_path):
-    """Probes and API together take one ssh login a host, as the hosts' own logs count it."""
+def test_scan_logs_in_once_per_host(lab, tmp_path):
+    """Probes and API share one ssh login, as the hosts' logs show."""
     before = {host: lab.logins(host) for host in ("sigsrv", "minisrv")}
 
     done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path))
@@ -71,8 +71,8 @@ def test_one_login_for_each_host(lab, tmp_path):
     assert {host: lab.logins(host) - before[host] for host in before} == {"sigsrv": 1, "minisrv": 1}
 
 
-def test_cron_hears_nothing_where_all_is_well(lab, tmp_path):
-    """sigsrv scan is quiet on a compliant cluster and exits with 0, and finds what pytest finds."""
+def test_scan_of_a_compliant_cluster_prints_nothing(lab, tmp_path):
+    """Cron sends no mail: no output and exit status 0. The verdicts are those of pytest."""
     done = lab.command(
         "sigsrv", "scan", "--hosts", "sigsrv,minisrv", "--site", str(lab.site), "--report-dir", str(tmp_path)
     )
@@ -82,7 +82,7 @@ def test_cron_hears_nothing_where_all_is_well(lab, tmp_path):
 
 
 def test_two_scans_never_overlap(lab, tmp_path):
-    """The second one says so and scans nothing."""
+    """The second scan reports it and scans nothing."""
     lab.command("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path))
     argv = ["sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(tmp_path)]
     holder = subprocess.Popen(["flock", str(tmp_path / ".lock"), "sleep", "30"])
@@ -97,11 +97,11 @@ def test_two_scans_never_overlap(lab, tmp_path):
     assert "another scan is at work" in done.stderr
 
 
-def test_equal_runs_give_equal_findings(lab):
-    """Two scans of the same state differ in nothing but the run's own data."""
+def test_scans_of_the_same_state_have_equal_findings(lab):
+    """Two scans differ only in the data about the run."""
     first, second = lab.scan()[0].as_dict(), lab.scan()[0].as_dict()
     for finding in [*first["findings"], *second["findings"]]:
-        if finding["policy"] in ("HOST-005", "HOST-006", "HOST-007", "POOL-003"):  # they tell what they measured
+        if finding["policy"] in ("HOST-005", "HOST-006", "HOST-007", "POOL-003"):  # they report measured values
             finding["observed"] = finding["reason"] = ""
 
     assert first["findings"] == second["findings"]
@@ -109,18 +109,18 @@ def test_equal_runs_give_equal_findings(lab):
     assert first["run"]["id"] != second["run"]["id"]
 
 
-def test_a_host_that_is_not_selected_is_left_out(lab, tmp_path):
-    """--hosts with one host judges that host, its instances and the cluster."""
+def test_host_that_is_not_selected_is_skipped(lab, tmp_path):
+    """--hosts with one host evaluates that host, its instances and the cluster."""
     done = lab.command("sigsrv", "scan", "--hosts", "minisrv", "--site", str(lab.site), "--report-dir", str(tmp_path))
 
     assert done.returncode == 0
-    assert {key: value["verdict"] for key, value in findings(tmp_path).items()} == alone("minisrv")
+    assert {key: value["verdict"] for key, value in findings(tmp_path).items()} == clean_with_one_host("minisrv")
 
 
 @pytest.mark.parametrize("down", ["sigsrv", "minisrv"])
-def test_a_host_that_is_down_is_an_error_and_the_other_is_judged(lab, tmp_path, down):
-    """Unreachable: error with ssh's reason within 15 s, exit code 3, and every finding of the other host as ever."""
-    site = copied_site(lab, tmp_path, **{down: {"address": lab.nowhere}})
+def test_unreachable_host_is_an_error_and_the_other_is_evaluated(lab, tmp_path, down):
+    """Error with ssh's reason within 15 s, exit status 3, and all findings of the other host as usual."""
+    site = copied_site(lab, tmp_path, **{down: {"address": lab.unused_address}})
     began = time.monotonic()
 
     done = lab.command("sigsrv", "scan", "--site", str(site), "--report-dir", str(tmp_path))
@@ -141,8 +141,11 @@ def test_a_host_that_is_down_is_an_error_and_the_other_is_judged(lab, tmp_path, 
     assert set(away) == {"error"}
 
 
-def test_an_account_that_may_do_nothing_gets_no_pass_on_what_it_can_t_see(lab, tmp_path):
-    """Incus refuses its socket: every policy that needs it is error and says why; what any account sees is judged."""
+def test_account_without_rights_gets_no_pass_without_evidence(lab, tmp_path):
+    """Incus refuses its socket: each policy that needs it is an error with the reason.
+
+    Facts that any account can read are evaluated.
+    """
     done = lab.command(
         "sigsrv",
         "scan",
@@ -161,17 +164,15 @@ def test_an_account_that_may_do_nothing_gets_no_pass_on_what_it_can_t_see(lab, t
     assert passed == {
         *("HOST-001", "HOST-005", "HOST-010", "AUTH-004"),
         *("NET-001", "NET-003", "NET-005", "XHOST-001"),
-        *(
-            {"ns": (), "vm": ("HOST-007", "NET-002")}[lab.kind]
-        ),  # the namespaces have neither a clock of their own nor VLAN ids
+        *({"ns": (), "vm": ("HOST-007", "NET-002")}[lab.kind]),  # namespaces lack both an own clock and VLAN ids
     }
     assert not [key for key, value in found.items() if value["verdict"] == "fail"]
     assert "may not use" in found["HOST-002@sigsrv/sigsrv"]["reason"]
     assert found["INST-001@cluster/cluster"]["verdict"] == "error"
 
 
-def test_a_host_key_that_changed_is_never_accepted(lab, tmp_path):
-    """Another key than the known one: unreachable, with ssh's own words."""
+def test_changed_host_key_is_never_accepted(lab, tmp_path):
+    """Another key than the known one makes the host unreachable, with ssh's own message."""
     known = (lab.files / "known_hosts").read_text().splitlines()
     keys = [line.split(" ", 1) for line in known if line.strip()]
     swapped = tmp_path / "known_hosts"
@@ -190,8 +191,8 @@ def test_a_host_key_that_changed_is_never_accepted(lab, tmp_path):
 @pytest.mark.parametrize(
     "argv", [["pytest", "checks"], ["sigsrv", "scan"], ["sigsrv-remediate", "NET-001@minisrv/sigsrvbr0"]]
 )
-def test_a_mistake_in_the_site_is_told_and_nothing_is_scanned(lab, tmp_path, argv):
-    """File, line, what is wrong, what is allowed; no login, and a non-zero exit."""
+def test_error_in_the_site_file_is_reported_before_any_scan(lab, tmp_path, argv):
+    """File, line, error and allowed values; no login and a non-zero exit status."""
     site = tmp_path / "site.yaml"
     shutil.copy(lab.site, site)
     site.write_text(re.sub("driver: (btrfs|zfs)", "driver: btfrs", site.read_text(), count=1))
@@ -210,8 +211,8 @@ def test_a_mistake_in_the_site_is_told_and_nothing_is_scanned(lab, tmp_path, arg
     assert lab.logins("sigsrv") == before
 
 
-def test_what_a_host_calls_things_is_shown_as_text(lab, tmp_path):
-    """A folder of the host that is named like an attack appears in report and findings as text, and runs nowhere."""
+def test_hostile_names_are_shown_as_text(lab, tmp_path):
+    """A folder with a name like an attack is text in report and findings, and is never run."""
     name = "/tmp/<img src=x onerror=alert(1)>$(reboot)"
     lab.on("sigsrv", "mkdir", "-p", name)
     lab.on("sigsrv", "incus", "config", "device", "add", "svc-a", "evil", "disk", f"source={name}", "path=/mnt/x")
@@ -229,6 +230,6 @@ def test_what_a_host_calls_things_is_shown_as_text(lab, tmp_path):
     assert f"'source={name}'" in plan.stdout
 
 
-def test_verdicts_in_process_are_those_of_the_command(lab):
-    """The faults' tests judge in process; that is the same list."""
+def test_scan_in_process_has_the_verdicts_of_the_command(lab):
+    """The tests of the faults scan in process."""
     assert verdicts(lab.scan()[0]) == clean()

@@ -1,4 +1,4 @@
-"""Secrets of the hosts reach neither evidence, nor findings, nor report, nor what is printed."""
+"""Tests that secrets of the hosts reach neither evidence, findings, report nor output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _value(key: str) -> str:
 
 @pytest.fixture
 def planted(lab: Lab):
-    """A marker in each place of Incus that holds what nobody should see."""
+    """Put a marker into each place of Incus that may have a secret."""
     keys = ["user.secret", "cloud-init.user-data", "cloud-init.vendor-data", "environment.API_KEY"]
     paths = [("config", "svc-a"), ("profile", "svc")]
     for kind, name in paths:
@@ -38,8 +38,8 @@ def planted(lab: Lab):
 
 
 @pytest.mark.parametrize("way", ["ssh_config", "ssh_config.audit"])
-def test_no_secret_leaves_the_host_s_memory(planted, tmp_path, way):
-    """The marker is in no file and no line of a scan; and it was there to be found."""
+def test_no_secret_leaves_the_host(planted, tmp_path, way):
+    """No file and no output of a scan has the marker, although the hosts have it."""
     lab = planted
     argv = [
         "--site",
@@ -64,8 +64,8 @@ def test_no_secret_leaves_the_host_s_memory(planted, tmp_path, way):
         assert "(redacted)" in (tmp_path / "e" / "sigsrv.json").read_text()
 
 
-def test_what_a_scan_writes_is_its_owner_s_alone(lab, tmp_path):
-    """Files 0600 in folders 0700, whatever the umask."""
+def test_only_the_owner_can_read_the_files_of_a_scan(lab, tmp_path):
+    """Files have mode 0600 in folders of mode 0700, whatever the umask."""
     old = os.umask(0)
     try:
         lab.command(

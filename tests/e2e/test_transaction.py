@@ -1,4 +1,6 @@
-"""A remediation and what may go wrong with it: the host ends in the old or the new state, never between; the journal says which."""
+"""Tests what may go wrong during a fix: the host ends in the old or the new state, never between, and the journal
+records which one.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from sigsrv.scan import live
 from sigsrv.scan.options import Options
 from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import Lab, clean, verdicts
-from tests.e2e.safety import ATTACH, DETACH, FINDING, attached, has_systemd, left, remediate, start
+from tests.e2e.safety import ATTACH, DETACH, FINDING, attached, has_systemd, leftovers, remediate, start
 from tests.local_host import wait
 from tests.test_remediate_journal import fill, small_disk
 
@@ -43,12 +45,12 @@ elif ! kill -0 "$(cat /run/sshd.pid)" 2>/dev/null; then mkdir -p /run/sshd; /usr
 
 @pytest.fixture
 def detached(lab: Lab):
-    """sigsrv0 is out of its bridge on minisrv; afterwards the lab is clean again, with nothing left on the host."""
+    """Detach sigsrv0 from its bridge on minisrv. Afterwards the lab is clean again, with nothing left on the host."""
     lab.fault("vlan-detached", "minisrv")
     yield lab
     lab.fault("vlan-detached", "minisrv", heal=True)
     assert verdicts(lab.scan()[0]) == clean()
-    assert left(lab) == ""
+    assert leftovers(lab) == ""
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def transact(
     ssh_config: str | None = None,
     **changes,
 ) -> tuple[Outcome, list[str]]:
-    """Remediate the finding in process, with parts of its fix replaced; how it ended, and the states in the journal."""
+    """Fix the finding in process, with parts of its fix replaced. Returns the outcome and the states in the journal."""
     hosts = hosts_of(prepare(Options(site=str(lab.site), ssh_config=ssh_config)))
     fresh = fresh_finding(hosts, FINDING)
     assert fresh.fix
@@ -78,26 +80,26 @@ def transact(
     return outcome, journal.states(transaction.id)
 
 
-def test_a_fix_that_cuts_its_own_connection_is_proven_over_a_new_one(detached, journal):
-    """Its ssh session is killed under it: the script goes on, a new login sees that it ended well, and it is verified."""
-    told: list[str] = []
+def test_fix_that_cuts_its_own_connection_is_verified_over_a_new_one(detached, journal):
+    """Its ssh session is killed: the script continues, a new login gets its result, and the fix is verified."""
+    messages: list[str] = []
 
     outcome, states = transact(
         detached,
         journal,
-        told.append,
+        messages.append,
         script=f"{ATTACH}pkill -f '^sshd[^ ]*: root' || true\nsleep 1\necho through\n",
         undo=DETACH,
     )
 
-    assert any("the connection broke while it ran" in line for line in told), told
+    assert any("the connection broke while the script ran" in line for line in messages), messages
     assert outcome.end_state is EndState.VERIFIED, outcome.reason
     assert states == ["applying", "applied", "confirming", "verified"]
     assert attached(detached)
 
 
-def test_the_link_of_the_session_itself_goes_down_and_the_host_comes_back(detached, journal):
-    """Whatever link the login came over, also a VLAN: within the time given the host is in its old state."""
+def test_host_recovers_when_a_fix_takes_down_the_link_of_the_login(detached, journal):
+    """For any link of the login, also a VLAN interface, the host is in its old state within the confirm timeout."""
     plan = prepare(Options(site=str(detached.site)))
     host = next(each for each in plan.hosts if each.name == "minisrv")
     with open_session(live.target(host, plan)) as session:
@@ -118,8 +120,8 @@ def test_the_link_of_the_session_itself_goes_down_and_the_host_comes_back(detach
 
 
 @pytest.mark.lab("vm")
-def test_the_vlan_that_the_session_runs_over_goes_down_and_the_host_comes_back(detached, journal, tmp_path):
-    """minisrv is reached through sigsrv, over a VLAN of the trunk alone: the fix takes it down, and the host itself brings it back."""
+def test_host_recovers_when_a_fix_takes_down_the_vlan_of_the_login(detached, journal, tmp_path):
+    """minisrv is reached through sigsrv, over a VLAN of the trunk only. The host itself sets that VLAN up again."""
     config = tmp_path / "ssh_config"
     config.write_text(
         "Host minisrv\n  HostName 192.0.2.2\n  Port 22\n  HostKeyAlias [127.0.0.1]:21402\n  ProxyJump sigsrv\n"
@@ -155,8 +157,8 @@ def test_the_vlan_that_the_session_runs_over_goes_down_and_the_host_comes_back(d
     assert not attached(detached)
 
 
-def test_sshd_that_the_fix_stops_is_started_by_the_host_itself(detached, journal):
-    """Nobody gets in any more: the timer on the host undoes it, and then somebody does."""
+def test_host_restarts_the_sshd_that_a_fix_stopped(detached, journal):
+    """No login is possible: the timer on the host rolls the fix back, and then a login is possible again."""
     outcome, states = transact(
         detached, journal, confirm_s=10, script=f"{ATTACH}{STOP_SSHD}", undo=f"{START_SSHD}{DETACH}", timeout_s=10
     )
@@ -166,31 +168,35 @@ def test_sshd_that_the_fix_stops_is_started_by_the_host_itself(detached, journal
     assert not attached(detached)
 
 
-def test_a_script_that_prints_an_error_and_ends_with_0_is_undone(detached, journal):
-    """What it says is shown; what counts is what fresh facts say."""
-    told: list[str] = []
+def test_script_that_prints_an_error_and_exits_with_0_is_rolled_back(detached, journal):
+    """Its output is shown, but only fresh facts decide."""
+    messages: list[str] = []
 
     outcome, states = transact(
-        detached, journal, told.append, script="echo 'RTNETLINK answers: No such device' >&2\nexit 0\n", undo="true\n"
+        detached,
+        journal,
+        messages.append,
+        script="echo 'RTNETLINK answers: No such device' >&2\nexit 0\n",
+        undo="true\n",
     )
 
     assert outcome.end_state is EndState.UNDONE
     assert f"{FINDING} is still fail" in outcome.reason
-    assert "RTNETLINK answers: No such device" in told
+    assert "RTNETLINK answers: No such device" in messages
     assert states[-1] == "undone"
 
 
-def test_a_script_that_fails_half_way_is_undone(detached, journal):
-    """It ends with its own status; what it had done is put back."""
+def test_script_that_fails_half_way_is_rolled_back(detached, journal):
+    """It ends with its own exit status, and its changes are reverted."""
     outcome, states = transact(detached, journal, script=f"{ATTACH}exit 3\n", undo=DETACH)
 
-    assert (outcome.end_state, "ended with 3" in outcome.reason) == (EndState.UNDONE, True)
+    assert (outcome.end_state, "ended with exit status 3" in outcome.reason) == (EndState.UNDONE, True)
     assert states[-1] == "undone"
     assert not attached(detached)
 
 
-def test_a_fix_that_spoils_another_policy_is_undone(detached, journal):
-    """The finding is gone and another is there: the old state, with the other's name as the reason."""
+def test_fix_that_breaks_another_policy_is_rolled_back(detached, journal):
+    """The finding is gone, but another one is new: the reason names it, and the host is in its old state."""
     outcome, states = transact(
         detached,
         journal,
@@ -204,8 +210,11 @@ def test_a_fix_that_spoils_another_policy_is_undone(detached, journal):
 
 
 @pytest.mark.parametrize("finding", [pytest.param(FINDING, marks=pytest.mark.smoke), "INST-013@sigsrv/default/svc-a"])
-def test_whoever_applies_it_is_killed_and_the_host_undoes_it(lab, tmp_path, finding):
-    """SIGKILL between apply and confirm: within the time given the host is in its old state; the next run writes that, and goes on."""
+def test_host_rolls_a_fix_back_after_its_run_was_killed(lab, tmp_path, finding):
+    """SIGKILL between apply and confirm: the host is in its old state in time.
+
+    The next run records that and continues.
+    """
     journal = tmp_path / "journal.sqlite"
     fault, host = ("vlan-detached", "minisrv") if finding == FINDING else ("unprotected", "sigsrv")
     lab.fault(fault, host)
@@ -224,27 +233,27 @@ def test_whoever_applies_it_is_killed_and_the_host_undoes_it(lab, tmp_path, find
             database.close()
         within = 8 * lab.slowness
         if finding == FINDING:
-            assert wait(lambda: left(lab, host) in ("", "lock"), within), "the host did not undo it in time"
+            assert wait(lambda: leftovers(lab, host) in ("", "lock"), within), "the host did not roll it back in time"
             assert verdicts(lab.scan()[0])[finding] == "fail"
-            told = lab.command(*remediate(lab, journal, "--history")).stdout
-            assert f"broken off: {finding}" in told
+            messages = lab.command(*remediate(lab, journal, "--history")).stdout
+            assert f"interrupted: {finding}" in messages
 
         done = lab.command(*argv)
 
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "was broken off" in done.stdout
-        told = lab.command(*remediate(lab, journal, "--history")).stdout
-        assert [line.split(":")[0].strip() for line in told.splitlines() if f": {finding}" in line] == [
+        assert "was interrupted" in done.stdout
+        messages = lab.command(*remediate(lab, journal, "--history")).stdout
+        assert [line.split(":")[0].strip() for line in messages.splitlines() if f": {finding}" in line] == [
             "verified",
             "undone",
         ]
-        assert left(lab, host) == ""
+        assert leftovers(lab, host) == ""
     finally:
         lab.fault(fault, host, heal=True)
 
 
-def test_of_two_operators_at_once_one_applies_it(detached, tmp_path):
-    """Each with a journal of their own: one puts it right, the other is told who is at work, or finds it right."""
+def test_one_of_two_concurrent_operators_applies_the_fix(detached, tmp_path):
+    """Each has an own journal. The other one is refused because of the lock, or has nothing to do."""
     argv = [remediate(detached, tmp_path / f"{number}.sqlite", FINDING, "--yes") for number in (1, 2)]
     processes = [start(*each) for each in argv]
 
@@ -256,12 +265,12 @@ def test_of_two_operators_at_once_one_applies_it(detached, tmp_path):
     assert len(applied) == 1, result
     for code, (out, err) in zip(codes, result, strict=True):
         if "verified:" not in out:
-            assert (code, "is at work here" in err) == (1, True) or "nothing is to be done" in out, (out, err)
+            assert (code, "the host is locked by" in err) == (1, True) or "nothing to do" in out, (out, err)
     assert attached(detached)
 
 
-def test_a_journal_on_a_full_disk_stops_it_before_the_host_is_touched(detached, small_disk):
-    """No room for the journal, no change."""
+def test_journal_on_a_full_disk_stops_before_the_host_is_changed(detached, small_disk):
+    """Without space for the journal there is no change."""
     fill(small_disk)
 
     done = detached.command(*remediate(detached, small_disk / "journal.sqlite", FINDING, "--yes"))
@@ -271,10 +280,8 @@ def test_a_journal_on_a_full_disk_stops_it_before_the_host_is_touched(detached, 
     assert not attached(detached)
 
 
-def test_a_disk_that_fills_up_while_it_is_applied_does_not_keep_the_journal_from_saying_how_it_ended(
-    detached, small_disk
-):
-    """The room for that was kept."""
+def test_journal_records_the_end_on_a_disk_that_fills_up(detached, small_disk):
+    """The space for that was reserved."""
     journal = Journal(small_disk / "journal.sqlite")
     try:
         outcome, states = transact(
@@ -288,8 +295,8 @@ def test_a_disk_that_fills_up_while_it_is_applied_does_not_keep_the_journal_from
     assert attached(detached)
 
 
-def test_a_fix_waits_for_a_member_that_is_offline(lab, tmp_path):
-    """Refused with the reason, and nothing changed; what starts the daemon again is not refused for that."""
+def test_fix_is_refused_while_a_member_is_offline(lab, tmp_path):
+    """The reason is shown and nothing changes. The fix that starts the daemon is not refused."""
     try:
         lab.fault("vlan-detached", "sigsrv")
         lab.fault("incusd-stopped", "minisrv")
@@ -307,8 +314,11 @@ def test_a_fix_waits_for_a_member_that_is_offline(lab, tmp_path):
     assert json.loads(planned.stdout)["refused"] == []
 
 
-def test_several_findings_are_put_right_in_order_and_undone_together(lab, tmp_path):
-    """A bridge before an instance, whatever order they are named in; undone the other way round; the history has both runs."""
+def test_several_findings_are_fixed_in_order_and_undone_together(lab, tmp_path):
+    """A bridge is fixed before an instance, in whatever order they are named, and undone after it.
+
+    The history has both runs.
+    """
     journal = tmp_path / "journal.sqlite"
     bridge, instance = FINDING, "INST-013@sigsrv/default/svc-a"
     try:
@@ -318,31 +328,33 @@ def test_several_findings_are_put_right_in_order_and_undone_together(lab, tmp_pa
         done = lab.command(*remediate(lab, journal, instance, bridge, "--yes"))
         assert done.returncode == 0, done.stdout + done.stderr
         assert verdicts(lab.scan()[0]) == clean()
-        paths = [done.stdout.index(f"verified: {each} holds") for each in (bridge, instance)]
-        assert paths == sorted(paths)
+        positions = [done.stdout.index(f"verified: {each} no longer fails") for each in (bridge, instance)]
+        assert positions == sorted(positions)
         if has_systemd(lab):
-            told = lab.on("minisrv", "journalctl", "-q", "-t", "sigsrv-remediate", "-n", "2", "-o", "cat").splitlines()
+            messages = lab.on(
+                "minisrv", "journalctl", "-q", "-t", "sigsrv-remediate", "-n", "2", "-o", "cat"
+            ).splitlines()
             words = rf"\S+ (.+) attach-vlan for {bridge} \(transaction [0-9a-f]{{16}}, script sha256 [0-9a-f]{{64}}\)"
-            assert [re.fullmatch(words, line)[1] for line in told] == ["applies", "has confirmed"]
+            assert [re.fullmatch(words, line)[1] for line in messages] == ["applies", "has confirmed"]
 
         undone = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
 
         assert undone.returncode == 0, undone.stdout + undone.stderr
-        paths = [undone.stdout.index(f"verified: {each} is as it was") for each in (instance, bridge)]
-        assert paths == sorted(paths)
+        positions = [undone.stdout.index(f"verified: {each} is as it was") for each in (instance, bridge)]
+        assert positions == sorted(positions)
         assert verdicts(lab.scan()[0]) == was
         again = lab.command(*remediate(lab, journal, "--undo", done.stdout.split()[-1], "--yes"))
-        assert "nothing is to be undone" in again.stdout
+        assert "nothing to undo" in again.stdout
     finally:
         lab.fault("unprotected", "sigsrv", heal=True)
         lab.fault("vlan-detached", "minisrv", heal=True)
 
 
-def test_an_undo_that_fails_is_said(detached, journal):
-    """Where neither the new nor the old state can be shown, that is what is said; what is left on the host is a person's."""
+def test_failed_rollback_is_reported(detached, journal):
+    """Neither the new nor the old state can be verified. A person must clean up the leftovers on the host."""
     outcome, states = transact(detached, journal, script="exit 1\n", undo="exit 1\n", disruption="none")
 
     assert outcome.end_state is EndState.UNKNOWN
     assert states[-1] == "failed"
-    assert left(detached) != ""
+    assert leftovers(detached) != ""
     detached.on("minisrv", "sh", "-c", "rm -r /run/sigsrv/*")

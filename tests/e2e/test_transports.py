@@ -1,4 +1,6 @@
-"""Every way to a host tells the same, with one login; what a way can't see is error, and said."""
+"""Tests that every transport gives the same findings with one login, and that missing evidence is an error with its
+reason.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Lab, alone, clean
+from tests.e2e.conftest import ROOT, Lab, clean, clean_with_one_host
 
 pytestmark = pytest.mark.lab
 HOSTS = ("sigsrv", "minisrv")
@@ -37,13 +39,13 @@ def found(folder: Path) -> dict[str, dict]:
 
 
 def scan(lab: Lab, folder: Path, *more: str, site: Path | None = None, code: int = 0) -> dict[str, dict]:
-    """The findings of a scan of the lab, by id; each host is logged in to once, or not at all where ``more`` says so."""
+    """Return the findings of a scan of the lab, by id."""
     done = lab.command("sigsrv", "scan", "--site", str(site or lab.site), "--report-dir", str(folder), *more)
     assert done.returncode == code, done.stdout + done.stderr
     return found(folder)
 
 
-def with_sudoers(lab: Lab) -> None:
+def install_sudoers(lab: Lab) -> None:
     text = lab.command("sigsrv", "probes", "--site", str(lab.site), "--sudoers", "audit").stdout
     for host in HOSTS:
         subprocess.run(
@@ -57,8 +59,8 @@ def with_sudoers(lab: Lab) -> None:
 
 @pytest.fixture
 def audit(lab: Lab) -> Iterator[Lab]:
-    """The account audit has exactly the sudoers file that ``sigsrv probes --sudoers`` prints."""
-    with_sudoers(lab)
+    """Give the account audit exactly the sudoers file that ``sigsrv probes --sudoers`` prints."""
+    install_sudoers(lab)
     yield lab
     for host in HOSTS:
         lab.on(host, "rm", "-f", "/etc/sudoers.d/sigsrv")
@@ -66,7 +68,7 @@ def audit(lab: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def without_forwarding(lab: Lab) -> Iterator[Lab]:
-    """No sshd of the lab forwards sockets."""
+    """Disable socket forwarding in every sshd of the lab."""
     line = "AllowStreamLocalForwarding no"
     for host in HOSTS:
         lab.on(host, "sh", "-c", f"echo {line} >>/etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid); sleep 0.5")
@@ -77,7 +79,7 @@ def without_forwarding(lab: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def api_site(lab: Lab, tmp_path: Path) -> Iterator[dict]:
-    """The lab's site with the HTTPS API of each host, and a client certificate that the cluster trusts."""
+    """Provide the lab's site file with the HTTPS API of each host and a client certificate that the cluster trusts."""
     subject = ["-subj", "/CN=scanner", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"]
     files = ["-keyout", tmp_path / "client.key", "-out", tmp_path / "client.crt"]
     subprocess.run(
@@ -105,11 +107,13 @@ def written(site: dict, folder: Path) -> Path:
     return path
 
 
-def test_all_ways_tell_the_same(audit, without_forwarding, api_site, tmp_path):
-    """Forwarded socket, incus query without forwarding, incus query under sudo, HTTPS: equal findings, one login each."""
+def test_all_transports_have_equal_findings(audit, without_forwarding, api_site, tmp_path):
+    """Forwarded socket, incus query without forwarding, incus query under sudo, HTTPS: equal findings with one login
+    each.
+    """
     lab = audit
     before = {host: lab.logins(host) for host in HOSTS}
-    ways = {
+    transports = {
         "query": scan(lab, tmp_path / "query"),
         "sudo": scan(lab, tmp_path / "sudo", "--ssh-config", str(lab.files / "ssh_config.audit")),
         "https": scan(lab, tmp_path / "https", site=written(api_site, tmp_path)),
@@ -119,31 +123,34 @@ def test_all_ways_tell_the_same(audit, without_forwarding, api_site, tmp_path):
         lab.on(
             host, "sh", "-c", "sed -i '/^AllowStream/d' /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid); sleep 0.5"
         )
-    ways["socket"] = scan(lab, tmp_path / "socket")
+    transports["socket"] = scan(lab, tmp_path / "socket")
 
     assert logins == {"sigsrv": 3, "minisrv": 3}
-    wanted = with_certificate(ways["socket"])
-    assert {key: value["verdict"] for key, value in ways["socket"].items()} == wanted
-    for way, findings in ways.items():
-        assert told(findings) == told(ways["socket"]), way
+    wanted = with_certificate(transports["socket"])
+    assert {key: value["verdict"] for key, value in transports["socket"].items()} == wanted
+    for transport, findings in transports.items():
+        assert without_measurements(findings) == without_measurements(transports["socket"]), transport
 
 
 def with_certificate(findings: dict[str, dict]) -> dict[str, str]:
-    """The clean list with what the scanner's own certificate adds to it; without one there is no client to judge."""
+    """Return the clean verdicts plus those for the scanner's own certificate.
+
+    Without it there is no client to evaluate.
+    """
     wanted = clean()
     (name,) = [key for key, f in findings.items() if f["policy"] == "AUTH-002" and key not in wanted]
     del wanted["AUTH-002@cluster/cluster"]
     return wanted | {name: "pass", name.replace("AUTH-002", "AUTH-003"): "pass"}
 
 
-def told(findings: dict[str, dict]) -> dict[str, dict]:
-    """Findings without what was measured at the time."""
+def without_measurements(findings: dict[str, dict]) -> dict[str, dict]:
+    """Return the findings without measured values."""
     measured = ("HOST-005", "HOST-006", "HOST-007", "POOL-003")
     return {key: {**f, "observed": "", "reason": ""} if f["policy"] in measured else f for key, f in findings.items()}
 
 
-def test_the_api_alone_can_t_judge_what_only_a_host_knows(lab, api_site, tmp_path):
-    """Without a login, what needs a probe is error and says so; all that Incus knows is judged as ever."""
+def test_api_only_host_has_errors_for_policies_that_need_probes(lab, api_site, tmp_path):
+    """There is no login, so these policies are errors with the reason. All facts of Incus are evaluated as usual."""
     for host in api_site["hosts"]:
         host["api"]["only"] = True
     before = {host: lab.logins(host) for host in HOSTS}
@@ -163,8 +170,8 @@ def test_the_api_alone_can_t_judge_what_only_a_host_knows(lab, api_site, tmp_pat
     assert "over its API alone" in findings["NET-001@sigsrv/sigsrv"]["reason"]
 
 
-def test_a_certificate_that_is_not_the_site_s_is_refused(lab, api_site, tmp_path, monkeypatch):
-    """Another server certificate than the named one: no way to the API, whatever the environment trusts."""
+def test_server_certificate_that_is_not_in_the_site_file_is_refused(lab, api_site, tmp_path, monkeypatch):
+    """Any other certificate blocks the API, whatever the environment trusts."""
     shutil.copy(tmp_path / "client.crt", tmp_path / "server.crt")
     for host in api_site["hosts"]:
         host["api"]["only"] = True
@@ -178,8 +185,8 @@ def test_a_certificate_that_is_not_the_site_s_is_refused(lab, api_site, tmp_path
         assert "the server's certificate is not the site's" in found["reason"]
 
 
-def test_the_audit_account_may_do_nothing_else(audit):
-    """Exactly the printed commands: another method, an added option, another URL and another file are refused by sudo."""
+def test_audit_account_can_run_only_the_printed_commands(audit):
+    """sudo refuses another method, an added option, another URL and another file."""
     refused = [
         "incus query -X DELETE --raw /1.0/instances/svc-a",
         "incus query --raw -X PUT /1.0",
@@ -199,16 +206,16 @@ def test_the_audit_account_may_do_nothing_else(audit):
         assert "password is required" in done.stderr, command
 
 
-def test_an_account_whose_sudo_wants_a_password_passes_nothing(lab, tmp_path):
-    """Without the sudoers file the same account is told to have no right, with sudo's own words."""
+def test_account_whose_sudo_asks_for_a_password_gets_errors(lab, tmp_path):
+    """Without the sudoers file, the reason is sudo's own message."""
     findings = scan(lab, tmp_path, "--ssh-config", str(lab.files / "ssh_config.audit"), code=3)
 
     assert "password is required" in findings["HOST-002@sigsrv/sigsrv"]["reason"]
     assert findings["INST-001@cluster/cluster"]["verdict"] == "error"
 
 
-def test_ssh_addresses_keep_their_meaning(lab, tmp_path):
-    """ssh://USER@HOST:PORT names account and port; the rest is the user's own configuration."""
+def test_ssh_url_sets_account_and_port(lab, tmp_path):
+    """In ssh://USER@HOST:PORT all other settings come from the user's configuration."""
     findings = scan(
         lab, tmp_path, "--hosts", f"ssh://root@sigsrv:{lab.ssh_port('sigsrv')},ssh://noaccess@minisrv", code=3
     )
@@ -217,11 +224,11 @@ def test_ssh_addresses_keep_their_meaning(lab, tmp_path):
     assert "may not use" in findings["HOST-002@minisrv/minisrv"]["reason"]
 
 
-@pytest.mark.lab("ns")  # the virtual machines don't see this machine's files
-def test_a_host_judges_itself_without_a_login(lab, tmp_path):
-    """local:// runs the same probes on this very host, and asks its socket directly."""
+@pytest.mark.lab("ns")  # the virtual machines can't read this machine's files
+def test_host_can_scan_itself_without_a_login(lab, tmp_path):
+    """local:// runs the same probes on this host and asks its socket directly."""
     before = lab.logins("sigsrv")
-    # The system's Python, for the lab's hosts have a /root of their own, and an interpreter may lie there.
+    # The system's Python, because the lab's hosts have their own /root and can't see an interpreter there.
     libraries = f"PYTHONPATH={sysconfig.get_path('purelib')}:{ROOT / 'src'}"
     program = [
         "env",
@@ -238,21 +245,21 @@ def test_a_host_judges_itself_without_a_login(lab, tmp_path):
     text = lab.on("sigsrv", "cat", "/tmp/local/latest/findings.json")
     lab.on("sigsrv", "rm", "-r", "/tmp/local")
 
-    assert {f["id"]: f["verdict"] for f in json.loads(text)["findings"]} == alone("sigsrv")
+    assert {f["id"]: f["verdict"] for f in json.loads(text)["findings"]} == clean_with_one_host("sigsrv")
     assert lab.logins("sigsrv") == before
 
 
 @pytest.mark.parametrize("spec", ["ftp://sigsrv", "ssh://-oProxyCommand=x", "local://nobody", "ssh://a@b@c"])
-def test_a_way_that_is_none_is_wrong_use(lab, tmp_path, spec):
-    """An unknown scheme or host is told, and nothing is scanned."""
+def test_unknown_transport_is_a_usage_error(lab, tmp_path, spec):
+    """An unknown scheme or host is reported, and nothing is scanned."""
     done = lab.command("sigsrv", "scan", "--site", str(lab.site), "--hosts", spec, "--report-dir", str(tmp_path))
 
     assert done.returncode == 2
     assert "--hosts" in done.stderr
 
 
-def test_saved_evidence_is_judged_the_same(lab, tmp_path):
-    """--save keeps what --evidence judges later with the same findings; a changed file is refused unless --unverified."""
+def test_saved_evidence_has_the_same_findings(lab, tmp_path):
+    """--evidence evaluates what --save wrote. A changed file is refused unless --unverified is given."""
     live = scan(lab, tmp_path / "live", "--save", str(tmp_path / "e"))
 
     later = scan(lab, tmp_path / "later", "--evidence", str(tmp_path / "e"))
@@ -277,8 +284,8 @@ def test_saved_evidence_is_judged_the_same(lab, tmp_path):
     assert lab.command(*argv, "--unverified").returncode in (1, 3)
 
 
-def test_a_check_of_the_user_s_runs_through_the_same_connection(lab, tmp_path):
-    """testinfra's host is the scan's session: one login each; the outcome of the test is a finding."""
+def test_user_test_shares_the_connection_of_the_scan(lab, tmp_path):
+    """testinfra's host is the session of the scan: one login each. The result of the test is a finding."""
     (tmp_path / "test_mine.py").write_text(MINE)
     before = {host: lab.logins(host) for host in HOSTS}
 

@@ -1,6 +1,7 @@
-"""The lab of virtual machines itself: it goes on from its saved state, leaves nothing, and its two machines are what they claim to be.
+"""Tests the lab of virtual machines itself: it resumes from its saved state, leaves nothing behind, and its machines
+are set up as claimed.
 
-Talks to lab/lab as a user does. It ends with the lab as it found it.
+It calls lab/lab as a user does, and leaves the lab as it found it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ GENERATED = ("ssh_config", "ssh_config.audit", "ssh_config.noaccess", "known_hos
 
 
 def machines(lab: Lab) -> list[str]:
-    """The command lines of virtual machines that run on this lab's files."""
+    """Return the command lines of the virtual machines of this lab."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it ended while we looked
+        except OSError:  # the process has just ended
             continue
         if command.startswith("qemu-system") and str(lab.state) in command:
             found.append(command)
@@ -40,8 +41,8 @@ def traces(lab: Lab) -> list[str]:
     ]
 
 
-def test_the_machines_are_two_systems_on_one_trunk(lab):
-    """Each has systemd, ZFS, AppArmor and three 802.1Q links on eth1, and reaches nothing but the other one."""
+def test_machines_are_two_systems_on_one_trunk(lab):
+    """Each has systemd, ZFS, AppArmor and three 802.1Q links on eth1, and reaches only the other machine."""
     for host, other in (("sigsrv", "10.77.0.2"), ("minisrv", "10.77.0.1")):
         links = {row["ifname"]: row for row in json.loads(lab.on(host, "ip", "-j", "-d", "link", "show"))}
         vlans = {
@@ -59,8 +60,8 @@ def test_the_machines_are_two_systems_on_one_trunk(lab):
         assert "unreachable" in outside
 
 
-def test_a_second_up_changes_nothing_and_fault_wants_no_lab_named_where_one_is_up(lab):
-    """It ends at once; status tells of both machines."""
+def test_second_up_changes_nothing(lab):
+    """It ends at once, and status shows both machines."""
     before = machines(lab)
     began = time.monotonic()
 
@@ -69,12 +70,12 @@ def test_a_second_up_changes_nothing_and_fault_wants_no_lab_named_where_one_is_u
     assert (again.returncode, "up already" in again.stdout) == (0, True), again.stderr
     assert time.monotonic() - began < 10
     assert machines(lab) == before
-    told = lab.command(*lab.program, "status")
-    assert ("minisrv  ONLINE" in told.stdout, told.returncode) == (True, 0), told.stdout
+    status = lab.command(*lab.program, "status")
+    assert ("minisrv  ONLINE" in status.stdout, status.returncode) == (True, 0), status.stdout
 
 
-def test_a_fault_that_the_lab_can_t_have_is_refused(lab):
-    """It says which lab can."""
+def test_fault_that_this_lab_does_not_support_is_refused(lab):
+    """The message names the lab that supports it."""
     refused = lab.command("lab/fault", "--lab=vm", "link-down", "minisrv")
 
     assert refused.returncode == 3
@@ -84,10 +85,8 @@ def test_a_fault_that_the_lab_can_t_have_is_refused(lab):
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("after_s", "sent", "status"), [(1.0, signal.SIGTERM, 143), (6.0, signal.SIGINT, 130)])
-def test_down_and_an_interrupted_up_leave_nothing_and_the_next_up_goes_on_from_the_saved_state(
-    lab, after_s, sent, status
-):
-    """No machine and no file but the cache; then it is up again in less than a minute, as it was saved."""
+def test_down_and_interrupted_up_leave_nothing_and_next_up_resumes(lab, after_s, sent, status):
+    """No machine and no file but the cache is left. The next up restores the saved state in less than a minute."""
     assert lab.command(*lab.program, "down").returncode == 0
     assert traces(lab) == []
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A waiver on the lab, from the failure to the day when nobody needs it any more."""
+"""Tests the life of a waiver on the lab, from the failure to a waiver that is no longer needed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ import pytest
 from tests.e2e.conftest import Lab, clean
 from tests.e2e.test_scan import copied_site, findings
 
-pytestmark = pytest.mark.lab("ns")  # waits for the end of a waiver
+pytestmark = pytest.mark.lab("ns")  # waits until a waiver expires
 
 FINDING = "NET-001@minisrv/sigsrvbr0"
 
 
 @pytest.fixture
 def detached(lab: Lab):
-    """sigsrv0 is out of its bridge on minisrv."""
+    """Detach sigsrv0 from its bridge on minisrv."""
     lab.fault("vlan-detached", "minisrv")
     yield lab
     lab.fault("vlan-detached", "minisrv", heal=True)
 
 
-def test_the_life_of_a_waiver(detached, tmp_path):
-    """Fails, is waived, is told before its end, fails again from it on, is put right where it is named, and is stale then."""
+def test_life_of_a_waiver(detached, tmp_path):
+    """The finding fails, is waived, expires soon with a warning, fails again, is fixed by its id, and then the waiver
+    is stale.
+    """
     site = copied_site(detached, tmp_path)
     where = ("--site", str(site), "--report-dir", str(tmp_path / "out"))
     file = tmp_path / "waivers.yaml"
@@ -73,8 +75,8 @@ def test_the_life_of_a_waiver(detached, tmp_path):
     assert Path(file).read_text().count("policy:") == 1
 
 
-def test_a_check_of_one_s_own_can_be_waived(lab, tmp_path):
-    """A testinfra test that fails is an expected failure where somebody accepts it; --runxfail fails it."""
+def test_user_test_can_be_waived(lab, tmp_path):
+    """A failing testinfra test with a waiver is an expected failure. --runxfail makes it fail."""
     site = copied_site(lab, tmp_path)
     (tmp_path / "test_mine.py").write_text("def test_it(host):\n    assert host.exists('no-such-program')\n")
     entry = {"policy": "test_mine.test_it", "host": "*", "resource": "*", "owner": "Ada", "reason": "soon"}

@@ -1,4 +1,4 @@
-"""The wheel as an operator has it: installed with the locked dependencies, far from any checkout, against the lab."""
+"""Tests the wheel as an operator installs it: with the locked dependencies, without a checkout, against the lab."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Lab
 
-pytestmark = pytest.mark.lab("ns")  # what is installed is the same
+pytestmark = pytest.mark.lab("ns")  # the installed files are the same for both labs
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory) -> Path:
-    """An empty virtual environment with the locked dependencies and the wheel, and nothing of the checkout."""
+    """Create a virtual environment with the locked dependencies and the wheel, without anything of the checkout."""
     base = tmp_path_factory.mktemp("wheel")
     pip = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
     python = str(base / "venv" / "bin" / "python")
@@ -36,7 +36,7 @@ def environment(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(environment, tmp_path) -> Command:
-    """Run an installed command, from a folder that has nothing to do with the checkout."""
+    """Run an installed command in a folder outside the checkout."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SIGSRV", "VIRTUAL"))}
@@ -57,8 +57,8 @@ def run(environment, tmp_path) -> Command:
     return call
 
 
-def test_the_installed_wheel_scans_the_lab_and_writes_to_the_state_directory(environment, lab: Lab, run, tmp_path):
-    """The scan is quiet, ends with 0 and leaves its report in the state directory, where sigsrv-remediate finds it."""
+def test_installed_wheel_scans_the_lab_and_writes_to_the_state_directory(environment, lab: Lab, run, tmp_path):
+    """The scan prints nothing and exits with 0. sigsrv-remediate finds its report in the state directory."""
     where = run("python", "-c", "import sigsrv; print(sigsrv.__file__)")
     scanned = run("sigsrv", "scan", "--site", str(lab.site))
     listed = run("sigsrv-remediate")
@@ -71,12 +71,14 @@ def test_the_installed_wheel_scans_the_lab_and_writes_to_the_state_directory(env
     assert {host["name"] for host in found["run"]["hosts"]} == {"sigsrv", "minisrv"}
     assert "pass" in {finding["verdict"] for finding in found["findings"]}
     assert (listed.returncode, listed.stderr) == (0, "")
-    assert f"nothing that a script puts right in run {found['run']['id']}" in listed.stdout
+    assert f"no script fixes a finding of run {found['run']['id']}" in listed.stdout
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_the_installed_wheel_lists_what_a_script_puts_right_and_shows_the_script(lab: Lab, run):
-    """A fault ends the scan with 1, sigsrv-remediate names the command for it, and the scripts are in the wheel."""
+def test_installed_wheel_lists_the_fix_and_shows_its_script(lab: Lab, run):
+    """With a fault the scan exits with 1, sigsrv-remediate names the command that fixes it, and the wheel has the
+    scripts.
+    """
     finding = "NET-001@minisrv/sigsrvbr0"
     lab.fault("vlan-detached", "minisrv")
     try:
@@ -93,8 +95,11 @@ def test_the_installed_wheel_lists_what_a_script_puts_right_and_shows_the_script
     assert "ip link set" in planned.stdout
 
 
-def test_the_installed_wheel_shows_the_policies_as_tests(lab: Lab, run, tmp_path):
-    """sigsrv pytest is what pytest checks is in a checkout; an ordinary pytest run of that environment loads nothing of sigsrv."""
+def test_installed_wheel_shows_the_policies_as_tests(lab: Lab, run, tmp_path):
+    """sigsrv pytest does what pytest checks does in a checkout.
+
+    Another pytest run in that environment loads nothing of sigsrv.
+    """
     shown = run("sigsrv", "pytest", "-q", "-p", "no:cacheprovider", "--site", str(lab.site))
     other = run("pytest", "--help")
 

@@ -1,4 +1,4 @@
-"""The command ``sigsrv-remediate``. Parse, show, ask, apply."""
+"""Implements the command ``sigsrv-remediate``: parse, show, ask, apply."""
 
 from __future__ import annotations
 
@@ -18,18 +18,25 @@ from sigsrv.remediate import safety_checks
 from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.planning import FixPlan, FixRequest, as_dict, is_policy, listed_in
+from sigsrv.remediate.planning import FixPlan, FixRequest, as_dict, failing_ids, is_policy_id
 from sigsrv.remediate.remote import CONFIRM_S
 from sigsrv.remediate.runs import Limits, Runner, StepResult, make_plan
-from sigsrv.remediate.undoing import finish_interrupted, finish_interrupted_first, open_steps, reverse, run_of, undo
+from sigsrv.remediate.undoing import (
+    abandoned_steps,
+    find_run,
+    finish_interrupted,
+    finish_interrupted_before_scan,
+    make_undo_plan,
+    undo,
+)
 from sigsrv.report import publish
 from sigsrv.scan import collecting, judging, live
 from sigsrv.scan.plan import Plan, prepare
 
 _STATUS = """\
-exit status: 0 verified, or nothing to be done; 1 not applied, or a person must
-  do it; 2 wrong use; 3 the finding could not be determined; 4 the remediation
-  failed: it was undone, or says that it was not
+exit status: 0 verified, or nothing to do; 1 not applied, or a manual fix is
+  needed; 2 usage error; 3 a finding could not be determined; 4 a step failed:
+  it was rolled back, or the message says that it was not
 examples: sigsrv-remediate NET-001@minisrv/sigsrvbr0
   sigsrv-remediate --severity high --plan
   sigsrv-remediate --undo 20260820T140307Z-5e1f"""
@@ -37,29 +44,30 @@ examples: sigsrv-remediate NET-001@minisrv/sigsrvbr0
 CONFIRM_RANGE_S = (4.0, 3600.0)
 
 
-def _named(arguments: argparse.Namespace) -> FixRequest:
-    """What the arguments name. Raises UsageError."""
+def _request_of(arguments: argparse.Namespace) -> FixRequest:
+    """Return what the arguments select. Raises UsageError."""
     ways = [bool(arguments.finding), arguments.all, bool(arguments.from_file)]
     if sum(ways) > 1:
-        raise UsageError("findings, --all and --from exclude each other", "name findings, or say --all or --from FILE")
-    listed = _listed(arguments.from_file) if arguments.from_file else None
-    policies = tuple(word.upper() for word in arguments.finding if is_policy(word))
-    findings = tuple(word for word in arguments.finding if not is_policy(word))
+        raise UsageError("use only one of: findings, --all, --from", "name findings, or use --all or --from FILE")
+    listed = _read_failures(arguments.from_file) if arguments.from_file else None
+    policies = tuple(word.upper() for word in arguments.finding if is_policy_id(word))
+    findings = tuple(word for word in arguments.finding if not is_policy_id(word))
     severity = Severity(arguments.severity) if arguments.severity else None
     if severity and findings:
         raise UsageError(
-            f"--severity: {findings[0]} is named itself", "--severity goes with policies, --all and --from"
+            f"--severity: not allowed with the finding {findings[0]}",
+            "--severity works with policies, --all and --from",
         )
     return FixRequest(findings, policies, severity, arguments.all, listed)
 
 
-def _listed(file: str) -> frozenset[str]:
+def _read_failures(file: str) -> frozenset[str]:
     try:
         document = json.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "not JSON"
-        raise UsageError(f"--from: {file}: {reason}", "findings.json of a run, as sigsrv scan writes it") from cause
-    return listed_in(document, file)
+        raise UsageError(f"--from: {file}: {reason}", "name a findings.json that sigsrv scan wrote") from cause
+    return failing_ids(document, file)
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:
@@ -70,18 +78,19 @@ def _limits(arguments: argparse.Namespace) -> Limits:
             f"{CONFIRM_S} s leaves time for a login and a scan",
         )
     if arguments.max < 1:
-        raise UsageError(f"--max: {arguments.max} lets nothing change", "--plan only shows")
+        raise UsageError(f"--max: {arguments.max} is less than 1", "--plan changes nothing")
     return Limits(arguments.confirm_timeout, arguments.max, not arguments.no_safety_net)
 
 
-def _journal(arguments: argparse.Namespace) -> Path:
+def _journal_path(arguments: argparse.Namespace) -> Path:
     return Path(arguments.journal) if arguments.journal else data.state_folder() / "journal.sqlite"
 
 
-def _confirmed(question: str) -> bool:
+def _ask(question: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError(
-            "there is no terminal to ask on; nothing was applied", "--yes applies without asking, --plan only shows"
+            "there is no terminal to ask on; nothing was applied",
+            "--yes applies without asking, --plan changes nothing",
         )
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
@@ -90,63 +99,62 @@ def _confirmed(question: str) -> bool:
         return False
 
 
-def _rest(fix_plan: FixPlan) -> int:
-    """The exit status for what no script puts right."""
+def _unfixed_status(fix_plan: FixPlan) -> int:
+    """Return the exit status for the findings that no script fixes."""
     if fix_plan.unknown:
         return UNKNOWN
     return FINDINGS if fix_plan.triage.by_hand else COMPLIANT
 
 
 def hosts_of(plan: Plan) -> Hosts:
-    """The hosts of a scan's plan, as a remediation needs them."""
+    """Return the hosts of a scan plan, as a remediation needs them."""
 
-    def look() -> Snapshot:
+    def scan() -> Snapshot:
         evidences = collecting.collect(plan)
         return Snapshot(judging.judge(plan, evidences), judging.facts_of(plan, evidences))
 
     targets = {host.name: live.target(host, plan) for host in plan.hosts}
-    return Hosts(plan.site, targets, plan.policies, look)
+    return Hosts(plan.site, targets, plan.policies, scan)
 
 
 def _remediate(arguments: argparse.Namespace) -> int:
-    request, limits = _named(arguments), _limits(arguments)
+    request, limits = _request_of(arguments), _limits(arguments)
     hosts = hosts_of(prepare(options_of(arguments)))
-    place = _journal(arguments)
-    journal = Journal(place) if place.exists() or not arguments.plan else None
+    path = _journal_path(arguments)
+    journal = Journal(path) if path.exists() or not arguments.plan else None
     may_apply = not arguments.plan and (arguments.yes or sys.stdin.isatty())
     try:
         if journal and may_apply:
-            finish_interrupted_first(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
-        elif journal and (left := open_steps(hosts, journal)):
-            remediate_show.complain(
-                f"run {left[0].run} was broken off: its host undoes it by itself, and the next run sees to it"
-            )
+            finish_interrupted_before_scan(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
+        elif journal and (abandoned := abandoned_steps(hosts, journal)):
+            remediate_show.warn(f"run {abandoned[0].run} was interrupted")
+            remediate_show.warn("its host rolls it back by itself; the next run makes sure of it")
         fix_plan = make_plan(hosts, request, journal, limits)
         if arguments.json:
             print(json.dumps(as_dict(fix_plan, limits.confirm_s, remediate_show.DISRUPTIONS), indent=2))
-            return COMPLIANT if fix_plan.steps else _rest(fix_plan)
+            return COMPLIANT if fix_plan.steps else _unfixed_status(fix_plan)
         many = not request.findings
         remediate_show.triage(fix_plan.triage, fix_plan.unknown, hosts.policies, many)
         remediate_show.fix_plan(fix_plan, limits.confirm_s, arguments.plan)
-        remediate_show.stops(fix_plan.stops)
+        remediate_show.refusals(fix_plan.refusals)
         if not fix_plan.steps:
-            return _rest(fix_plan)
+            return _unfixed_status(fix_plan)
         if arguments.plan:
             return COMPLIANT
-        if fix_plan.stops:
+        if fix_plan.refusals:
             return FINDINGS
         number = len(fix_plan.steps)
-        if not arguments.yes and not _confirmed("apply this?" if number == 1 else f"apply these {number}?"):
+        if not arguments.yes and not _ask("apply this fix?" if number == 1 else f"apply these {number} fixes?"):
             remediate_show.say("nothing was applied")
             return FINDINGS
         assert journal
         runner = Runner(hosts, journal, _notify, limits)
         with runner.lock_hosts([step.fix for step in fix_plan.steps]) as locks:
             finish_interrupted(hosts, journal, locks, _notify)
-            status = _take(runner.apply(locks, fix_plan, request), number, runner.id)
-        return status or _rest(fix_plan)
+            status = _run_steps(runner.apply(locks, fix_plan, request), number, runner.id)
+        return status or _unfixed_status(fix_plan)
     except Refused as cause:
-        remediate_show.stops(cause.reasons)
+        remediate_show.refusals(cause.reasons)
         return FINDINGS
     finally:
         if journal:
@@ -156,30 +164,30 @@ def _remediate(arguments: argparse.Namespace) -> int:
 def _undo(arguments: argparse.Namespace) -> int:
     limits = _limits(arguments)
     hosts = hosts_of(prepare(options_of(arguments)))
-    journal = Journal(_journal(arguments))
+    journal = Journal(_journal_path(arguments))
     try:
-        run_of(journal, arguments.undo)
+        find_run(journal, arguments.undo)
         if not arguments.plan and (arguments.yes or sys.stdin.isatty()):
-            finish_interrupted_first(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
-        shown = reverse(hosts, journal, run_of(journal, arguments.undo), limits)
+            finish_interrupted_before_scan(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
+        shown = make_undo_plan(hosts, journal, find_run(journal, arguments.undo), limits)
         remediate_show.undo_plan(shown, limits.confirm_s)
-        remediate_show.stops(shown.stops)
+        remediate_show.refusals(shown.refusals)
         if not shown.steps:
-            remediate_show.say("nothing is to be undone")
+            remediate_show.say("nothing to undo")
             return COMPLIANT
         if arguments.plan:
             return COMPLIANT
-        if shown.stops:
+        if shown.refusals:
             return FINDINGS
-        if not arguments.yes and not _confirmed("undo this?"):
+        if not arguments.yes and not _ask("undo this run?"):
             remediate_show.say("nothing was undone")
             return FINDINGS
         runner = Runner(hosts, journal, _notify, limits)
         with runner.lock_hosts([step.fix for step, _ in shown.steps], undoes=shown.run.id) as locks:
             finish_interrupted(hosts, journal, locks, _notify)
-            return _take(undo(hosts, runner, shown, locks), len(shown.steps), runner.id, undoes=True)
+            return _run_steps(undo(hosts, runner, shown, locks), len(shown.steps), runner.id, undoes=True)
     except Refused as cause:
-        remediate_show.stops(cause.reasons)
+        remediate_show.refusals(cause.reasons)
         return FINDINGS
     finally:
         journal.close()
@@ -190,20 +198,20 @@ def _notify(line: str) -> None:
     sys.stdout.flush()
 
 
-def _take(steps: Iterable[StepResult], number: int, run: str, undoes: bool = False) -> int:
-    """Take the steps and tell how each ended. number: of the steps that were shown."""
-    taken = verified = failed = 0
+def _run_steps(steps: Iterable[StepResult], number: int, run: str, undoes: bool = False) -> int:
+    """Run the steps and show how each one ended. number: how many steps were shown."""
+    ran = verified = failed = 0
     try:
         for result in steps:
-            taken += 1
+            ran += 1
             failed += result.failed
             verified += result.outcome is not None and not result.failed
-            remediate_show.done(result, undoes)
-    finally:  # also where it is interrupted or refused between two of them
-        if 0 < taken < number:
-            remediate_show.complain(f"stopped: {number - taken} of {number} steps were not taken")
-        if verified and not undoes and (failed or number > taken):
-            remediate_show.complain(f"{verified} verified before it: sigsrv-remediate --undo {run}")
+            remediate_show.step_result(result, undoes)
+    finally:  # also after an interruption or a refusal between two steps
+        if 0 < ran < number:
+            remediate_show.warn(f"stopped: {number - ran} of {number} steps did not run")
+        if verified and not undoes and (failed or number > ran):
+            remediate_show.warn(f"{verified} verified before; to undo: sigsrv-remediate --undo {run}")
     if failed:
         return FAILED
     if verified and not undoes:
@@ -212,32 +220,32 @@ def _take(steps: Iterable[StepResult], number: int, run: str, undoes: bool = Fal
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    place = _journal(arguments)
-    if not place.exists():
-        remediate_show.history([], str(place))
+    path = _journal_path(arguments)
+    if not path.exists():
+        remediate_show.history([], str(path))
         return COMPLIANT
-    journal = Journal(place)
+    journal = Journal(path)
     try:
-        remediate_show.history(journal.history(), str(place))
+        remediate_show.history(journal.history(), str(path))
     finally:
         journal.close()
     return COMPLIANT
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    """What can be remediated, from the latest run."""
+    """List the findings of the latest scan that a script can fix."""
     latest = publish.latest_findings(Path(arguments.report_dir) if arguments.report_dir else None)
     remediate_show.listing(latest, f"{publish.LATEST}/report.html")
     return COMPLIANT
 
 
-def _call(arguments: argparse.Namespace) -> int:
+def _dispatch(arguments: argparse.Namespace) -> int:
     chosen = bool(arguments.finding or arguments.all or arguments.from_file or arguments.severity)
     others = [option for option in ("undo", "history") if getattr(arguments, option)]
     if len(others) + chosen > 1:
-        raise UsageError("findings to be put right, --undo and --history exclude each other")
+        raise UsageError("use only one of: findings, --undo, --history")
     if arguments.json and not (arguments.plan and chosen):
-        raise UsageError("--json is for a plan", "sigsrv-remediate --all --plan --json")
+        raise UsageError("--json works only with --plan and findings", "sigsrv-remediate --all --plan --json")
     if arguments.history:
         return _history(arguments)
     if arguments.undo:
@@ -248,22 +256,26 @@ def _call(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=remediate_show.COMMAND,
-        description="Puts findings right: shows the scripts, asks, applies one after the other,\n"
-        "proves each on fresh facts, or undoes it. Without a finding: lists what can be\nput right.",
+        description="Fixes findings: shows the scripts, asks, applies one step after the other, and\n"
+        "verifies each step on fresh facts. A step that fails is rolled back. Without\n"
+        "arguments: lists the findings that scripts can fix.",
         epilog=_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("finding", nargs="*", help="a finding's id, as the report has it, or a policy's")
-    what = parser.add_argument_group("what is put right")
-    what.add_argument("--all", action="store_true", help="whatever fails and is not waived")
+    parser.add_argument("finding", nargs="*", help="the id of a finding, as in the report, or of a policy")
+    what = parser.add_argument_group("what to fix")
+    what.add_argument("--all", action="store_true", help="every finding that fails and is not waived")
     severities = [severity.value for severity in Severity]
     what.add_argument(
-        "--severity", metavar="SEVERITY", choices=severities, help=f"at least that: {', '.join(severities)}"
+        "--severity",
+        metavar="SEVERITY",
+        choices=severities,
+        help=f"findings of at least this severity: {', '.join(severities)}",
     )
-    what.add_argument("--from", dest="from_file", metavar="FILE", help="what fails in this findings.json")
-    how = parser.add_argument_group("how")
-    how.add_argument("--plan", action="store_true", help="only show what would be done")
-    how.add_argument("--json", action="store_true", help="the plan for machines")
+    what.add_argument("--from", dest="from_file", metavar="FILE", help="the failures in this findings.json")
+    how = parser.add_argument_group("how to fix it")
+    how.add_argument("--plan", action="store_true", help="show the plan and change nothing")
+    how.add_argument("--json", action="store_true", help="print the plan as JSON; needs --plan")
     how.add_argument("--yes", action="store_true", help="apply without asking")
     how.add_argument(
         "--confirm-timeout",
@@ -275,25 +287,27 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--no-safety-net",
         action="store_true",
-        help="apply also where nothing would undo it after a reboot of the host",
+        help="apply even if no rollback timer would survive a reboot of the host",
     )
     how.add_argument(
         "--max",
         metavar="N",
         type=int,
         default=safety_checks.MAX_OBJECTS,
-        help=f"refuse to change more objects than that; default: {safety_checks.MAX_OBJECTS}",
+        help=f"refuse to change more objects than this; default: {safety_checks.MAX_OBJECTS}",
     )
-    past = parser.add_argument_group("what was done")
-    past.add_argument("--undo", metavar="RUN", help="put back what a run changed")
+    past = parser.add_argument_group("past runs")
+    past.add_argument("--undo", metavar="RUN", help="undo the changes of a run")
     past.add_argument("--history", action="store_true", help="list the runs")
-    past.add_argument("--journal", metavar="FILE", help="the journal; else journal.sqlite in the state directory")
+    past.add_argument(
+        "--journal", metavar="FILE", help="the journal file; default: journal.sqlite in the state directory"
+    )
     add_connection(parser)
-    parser.add_argument("--report-dir", metavar="DIR", help="where runs were written (for the list)")
+    parser.add_argument("--report-dir", metavar="DIR", help="where the reports of the scans are, for the list")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``sigsrv-remediate``. Returns the exit status."""
     arguments = _parser().parse_args(argv)
-    return run_command(remediate_show.COMMAND, lambda: _call(arguments))
+    return run_command(remediate_show.COMMAND, lambda: _dispatch(arguments))

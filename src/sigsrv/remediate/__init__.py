@@ -1,4 +1,4 @@
-"""Findings -> fixes: planned, locked, journaled, armed, applied, verified on fresh facts, confirmed or undone.
+"""Applies fixes: plan, host lock, journal, rollback timer, script, verification on fresh facts, confirmation or undo.
 
-Only here a host is changed. The scripts themselves are in the folder ``remediations``.
+Only this package changes a host. The scripts themselves are in the folder ``remediations``.
 """

@@ -1,6 +1,6 @@
-"""What undoes a fix on the host by itself, whatever becomes of whoever applied it.
+"""Shell code for the rollback timer: the host rolls a fix back by itself when nobody confirms the fix.
 
-All of it is shell text, for code that has ``$run``, ``$home`` and ``$unit``.
+All texts expect the shell variables ``$run``, ``$home`` and ``$unit``.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from enum import StrEnum
 
 
 class RollbackTimer(StrEnum):
-    """What undoes it by itself."""
+    """Names the mechanism that rolls a fix back when nobody confirms it."""
 
-    UNIT = "unit"  # a systemd timer, and a service on the disk that undoes it at the next boot
-    TRANSIENT = "transient"  # a systemd timer, which a reboot takes away with the change
-    SHELL = "shell"  # a detached shell, likewise
+    UNIT = "unit"  # a systemd timer, and a service on the disk that rolls back at the next boot
+    TRANSIENT = "transient"  # a systemd timer; a reboot removes it together with the change
+    SHELL = "shell"  # a detached shell; a reboot removes it too
 
 
 def undo_reserve_s(confirm_s: float) -> float:
-    """The seconds before the end of its time at which undoing begins, so that it is done by then."""
+    """Return how many seconds before the deadline the rollback starts, so it ends in time."""
     return min(5.0, confirm_s / 4)
 
 
-# Who confirms and who undoes take the same latch. Who finds that the one who took it has died takes it in his place; only one can.
+# Confirmation and rollback take the same latch, so only one of them happens. If the process that took the latch is dead, the next
+# process takes the latch over; only one process can.
 LATCH = """\
 latch() {
   if ! mkdir "$run/decided" 2>/dev/null; then
@@ -33,7 +34,7 @@ latch() {
 }
 """
 
-# The undo script is run by the first who takes the latch. That is below /run: at the next boot it is free.
+# The process that takes the latch first runs the undo script. The latch is below /run, so it is free again after a boot.
 ONCE = """\
 run={run}; home={home}; unit={unit}; units={units}
 SIGSRV_STATE=$home/state; export SIGSRV_STATE
@@ -44,7 +45,7 @@ if [ -n "$pid" ]; then
   kill "$pid" 2>/dev/null || true
   i=0
   while kill -0 "$pid" 2>/dev/null && [ "$i" -lt 20 ]; do sleep 0.1; i=$((i + 1)); done
-  kill -s KILL -- "-$pid" 2>/dev/null || true # dash knows no -KILL before --
+  kill -s KILL -- "-$pid" 2>/dev/null || true # dash does not accept -KILL before --
 fi
 say {undoing}
 if ! timeout -k 5 {timeout} /bin/sh -eu "$home/undo.sh"; then
@@ -56,11 +57,11 @@ say {undone}
 if [ "${{1:-}}" = self ] && grep -qs {held} {lock}; then rm -f {lock}; fi
 {disarm}
 rm -rf "$home"
-{gone}rm -rf "$run"
+{sync_parent}rm -rf "$run"
 """
 
-# What was taken off the disk must not be there again after a power cut: it would undo what was confirmed.
-GONE = '[ "$home" = "$run" ] || sync "${home%/*}"\n'
+# A folder that was removed must not reappear after a power cut: it would roll back a confirmed fix.
+SYNC_PARENT = '[ "$home" = "$run" ] || sync "${home%/*}"\n'
 
 ARM = {
     RollbackTimer.SHELL: """\
@@ -71,7 +72,7 @@ echo "$!" >"$run/timer"
 systemd-run --quiet --collect --unit="$unit" --on-active={seconds}s --timer-property=AccuracySec=100ms \\
   --property=Type=oneshot --property=Restart=on-failure --property=RestartSec=5 /bin/sh "$home/undo-once.sh" self
 """,
-    # Enabled is the service: at the next boot it undoes at once. Started is the timer: it counts from now.
+    # The service is enabled: it rolls back at the next boot, at once. The timer is started: it counts from now.
     RollbackTimer.UNIT: """\
 echo {service} | base64 -d >"$units/$unit.service"
 echo {timer} | base64 -d >"$units/$unit.timer"
@@ -85,7 +86,7 @@ done
 """,
 }
 
-# For who confirms, and for who undoes when it is undone. The shell's timer ends by itself where it is what undoes.
+# Runs after a confirmation and after a rollback. A detached shell that rolls back ends by itself.
 DISARM = {
     RollbackTimer.SHELL: "",
     RollbackTimer.TRANSIENT: 'systemctl --quiet stop "$unit.timer" || true\n',
@@ -98,13 +99,13 @@ systemctl daemon-reload || true
 """,
 }
 
-END_SHELL = """\
+STOP_SHELL_TIMER = """\
 if [ -s "$run/timer" ]; then kill -- "-$(cat "$run/timer")" 2>/dev/null || true; fi
 """
 
 SERVICE = """\
 [Unit]
-Description=Undo a change that nobody confirmed (sigsrv-remediate {transaction})
+Description=Roll back a change that was not confirmed (sigsrv-remediate {transaction})
 After=network.target ssh.service sshd.service incus.service incus-startup.service
 StartLimitIntervalSec=0
 
@@ -120,7 +121,7 @@ WantedBy=multi-user.target
 
 TIMER = """\
 [Unit]
-Description=Time within which a change is confirmed (sigsrv-remediate {transaction})
+Description=Time limit for the confirmation of a change (sigsrv-remediate {transaction})
 
 [Timer]
 OnActiveSec={seconds}s

@@ -1,4 +1,4 @@
-"""The hosts of a site, held by one run from its beginning to its end, so that two runs never mix."""
+"""Locks the hosts of a site for one run, from its start to its end, so two runs never mix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sigsrv.remediate.shell import HostPaths, Notify
 
 
 class Refused(Exception):
-    """Nothing was applied, or no more of it. reasons: why, each one line."""
+    """Stops a run: nothing was applied, or no further step. reasons: one line each."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         super().__init__("; ".join(reasons))
@@ -23,10 +23,10 @@ class Refused(Exception):
 
 
 class HostLocks:
-    """``with Hold(...) as hold``: each host that can be reached is held. Raises Refused where another run holds one.
+    """Locks each reachable host for the duration of a ``with`` block. Raises Refused if another run has locked a host.
 
-    token: the word of the run; seconds: how long a hold lasts that nobody prolongs; dead: words of runs that are over.
-    grounds: what each host offers, by its name; places: where things are on them.
+    token: the id of the run. seconds: how long a lock lasts without an extension. dead: ids of runs that are over.
+    preflights: the preflight of each host, by its name. paths: where files are on the hosts.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class HostLocks:
         self._release()
 
     def extend(self, seconds: float) -> None:
-        """Hold them for that long from now on, at most."""
+        """Lock the hosts for at most that many seconds from now. Raises Refused if another run has locked one of them."""
         for host in self._targets:
             if host.api and host.api.only:
-                continue  # nobody logs in there
+                continue  # sigsrv does not log in on this host
             try:
                 with open_session(host) as session:
                     refused, found = preflight.lock(session, self._token, self._who, seconds, self._dead, self.paths)
             except ConnectionFailed as cause:
-                self._notify(f"{host.name} is not held, it can't be reached: {cause.failure.reason}")
+                self._notify(f"{host.name} is not locked, it can't be reached: {cause.failure.reason}")
                 continue
             if found is None:
                 raise Refused([f"{host.name}: {refused.removeprefix('refused: ')}"])

@@ -1,4 +1,4 @@
-"""The hosts that a remediation works on: how each is reached, and a way to look at all of them again."""
+"""Describes the hosts that a remediation works on: how to reach each one, and how to scan all of them again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sigsrv.model.site import Site
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All hosts at one time. findings: of all policies; facts: by host."""
+    """Holds the facts (by host) and the findings (of all policies) of all hosts at one time."""
 
     findings: tuple[Finding, ...]
     facts: Mapping[str, HostFacts]
@@ -22,9 +22,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Hosts:
-    """The hosts of a site that were selected. targets: by the host's name, in the order of the site; policies: by id.
+    """Holds the selected hosts of a site. targets: by host name, in the order of the site file. policies: by id.
 
-    look: collects fresh facts from all of them and judges all policies; it takes as long as a scan, and changes nothing.
+    scan: collects fresh facts from all hosts and evaluates all policies. It takes as long as a scan and changes
+    nothing.
     """
 
     site: Site
@@ -34,5 +35,5 @@ class Hosts:
 
     @property
     def first(self) -> str:
-        """The name of the first host: where a fix of the whole cluster runs if no daemon is known to answer."""
+        """Return the name of the first host. A fix of the whole cluster runs there if no daemon is known to answer."""
         return next(iter(self.targets))

@@ -1,8 +1,9 @@
-"""Who applied what, when, and how it ended; written before and after each step, and what it takes to undo it.
+"""Records who applied what, when and how it ended, and the data that an undo needs.
 
-A run is one call of the command; it has steps, and each step goes through states. SQLite with ``synchronous=EXTRA``: what ``write``
-has returned from is on the disk (https://sqlite.org/pragma.html#pragma_synchronous). The file keeps room for the words that end a
-step, so that a disk that fills up in the middle does not keep the end of a step from being written.
+Entries are written before and after each step. A run is one call of the command. It has steps, and each step goes
+through states. SQLite runs with ``synchronous=EXTRA``: when ``write`` returns, the entry is on the disk
+(https://sqlite.org/pragma.html#pragma_synchronous). The file reserves space for the entries that end a step, so a
+disk that fills up in the middle of a step does not prevent them.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding
 from sigsrv.model.fix import Fix
 
-VERSION = 2  # of the file, in its user_version; 0 and 1 are those without runs
-ENDS = frozenset({"verified", "undone", "failed"})
-_ROW_BYTES, _RESERVED_ROWS = 3000, 256  # one row for each page of 4096 bytes: 1 MiB
+VERSION = 2  # of the file, in its user_version; files of version 0 and 1 have no runs
+END_STATES = frozenset({"verified", "undone", "failed"})
+INTERRUPTED = "interrupted"  # how a step without an end state is shown
+_ROW_BYTES, _RESERVED_ROWS = 3000, 256  # one row fills a page of 4096 bytes: 1 MiB in all
 _DAY_S = 24 * 3600.0
 
 _SCHEMA = """
@@ -42,7 +44,7 @@ CREATE TABLE IF NOT EXISTS kept (
 );
 CREATE TABLE IF NOT EXISTS reserve (id INTEGER PRIMARY KEY, room BLOB NOT NULL);
 """
-# Of a file without runs each transaction becomes a run of its own; it can't be undone, for what it needs was not recorded.
+# In a file without runs, each transaction becomes a run of its own. It can't be undone: the old values were not recorded.
 _MIGRATE = """
 INSERT OR IGNORE INTO run (id, at, who, site, undoes, pid)
   SELECT transaction_id, MIN(at), who, '', '', 0 FROM step GROUP BY transaction_id;
@@ -52,12 +54,14 @@ INSERT OR IGNORE INTO kept (transaction_id, run_id, undoes, fix, verdicts, net)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A step as the journal has it. states: those it went through, in order; at: seconds since the epoch of the first.
+class StepEntry:
+    """Describes one step of the journal.
 
-    undoes: the transaction that it undoes; undone_by: the run that undid it; detail: what was said last. fix: None where
-    the journal does not hold it. verdicts: of all findings, before it; net: what was to undo it by itself; mended: the ids
-    of what it made better. state: the old values on the host, as ``remote.RemoteFix`` gives them; None where none were recorded.
+    states: all its states, in order. at: seconds since the epoch when the first state was written. undoes: the
+    transaction that this step undoes. undone_by: the run that undid this step. detail: the latest message. fix: None
+    if the journal does not have it. verdicts: of all findings before the step. timer: the kind of its rollback timer.
+    improved: ids of the findings that the step improved. state: the old values of the host, as
+    ``remote.RemoteFix.old_values`` prints them; None if none were recorded.
     """
 
     transaction: str
@@ -75,18 +79,18 @@ class Entry:
     fix: Fix | None = None
     verdicts: Mapping[str, str] | None = None
     timer: str = ""
-    mended: tuple[str, ...] = ()
+    improved: tuple[str, ...] = ()
     state: str | None = None
 
     @property
     def end(self) -> str:
-        """How it ended: ``verified``, ``undone``, ``failed``; ``broken off`` where it did not."""
-        return self.states[-1] if self.states and self.states[-1] in ENDS else "broken off"
+        """Return how the step ended: ``verified``, ``undone`` or ``failed``; ``interrupted`` if it did not end."""
+        return self.states[-1] if self.states and self.states[-1] in END_STATES else INTERRUPTED
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """A run as the journal has it. undoes: the run that it undid, "" where it applied fixes."""
+    """Describes one run of the journal. undoes: the run that it undid, "" if it applied fixes."""
 
     id: str
     at: float
@@ -94,11 +98,11 @@ class RunEntry:
     site: str
     undoes: str
     pid: int
-    steps: tuple[Entry, ...]
+    steps: tuple[StepEntry, ...]
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process that made it runs on this machine."""
+        """Report whether the process of the run still runs on this machine."""
         if not self.pid or self.who != who():
             return False
         try:
@@ -111,12 +115,15 @@ class RunEntry:
 
 
 def who() -> str:
-    """Who runs this, and where: ``alice@station``; behind sudo the account that called it."""
+    """Return who runs sigsrv and where, as in ``alice@station``; under sudo, the account that called sudo."""
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
 
 
 class Journal:
-    """The journal file (SQLite, 0600). Each entry is on disk before ``write`` returns. Raises UsageError where it can't be written."""
+    """Reads and writes the journal file (SQLite, mode 0600). Each entry is on the disk before ``write`` returns.
+
+    Raises UsageError if the file can't be written.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or data.state_folder() / "journal.sqlite"
@@ -140,33 +147,36 @@ class Journal:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise UsageError(
-                f"{self.path}: the journal is of version {version}, written by a newer sigsrv; {VERSION} is known here",
+                f"{self.path}: the journal has version {version}, written by a newer sigsrv; supported: {VERSION}",
                 "update sigsrv, or name another file with --journal",
             )
         self._database.execute(
             "PRAGMA journal_mode = PERSIST"
-        )  # the room of its own rollback journal stays reserved too
+        )  # SQLite's rollback journal keeps its size, so its space stays reserved too
         self._database.execute("PRAGMA synchronous = EXTRA")
         self._database.execute(
             "PRAGMA secure_delete = OFF"
-        )  # else giving back room takes as much in the rollback journal
-        if version < VERSION:  # else nothing is written, so that a full disk does not hide the history
-            with _transaction(self._database):
+        )  # with it, freeing the reserve would take as much space in the rollback journal
+        if version < VERSION:  # a current file is not written, so the history can be read on a full disk
+            with _Transaction(self._database):
                 for statement in filter(str.strip, (_SCHEMA + _MIGRATE).split(";")):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def _reserve(self) -> None:
-        """Take the room that ``_change`` gives back when the disk is full. Raises UsageError where there is none."""
+        """Reserve the space that ``_change`` frees when the disk is full.
+
+        Raises UsageError if the disk lacks the space.
+        """
         try:
             if self._database.execute("SELECT COUNT(*) FROM reserve").fetchone()[0]:
                 return
-            with _transaction(self._database):
+            with _Transaction(self._database):
                 rows = [(size,) for size in [_ROW_BYTES] * _RESERVED_ROWS]
                 self._database.executemany("INSERT INTO reserve (room) VALUES (zeroblob(?))", rows)
-            with _transaction(
+            with _Transaction(
                 self._database
-            ):  # in place: what each page held goes to the rollback journal, which keeps its size
+            ):  # rewrites each page in place: the old content goes to the rollback journal, which keeps its size
                 self._database.execute("UPDATE reserve SET room = randomblob(?)", (_ROW_BYTES,))
         except sqlite3.Error as cause:
             raise self._refused(cause) from cause
@@ -178,15 +188,13 @@ class Journal:
         )
 
     def _change(self, *statements: tuple[str, tuple[Any, ...]]) -> None:
-        """Write all of it or nothing; where the disk is full, into the room that was kept for that. Raises UsageError."""
+        """Write all statements or none. If the disk is full, use the reserved space. Raises UsageError."""
         for has_room in (True, False):
             try:
-                if (
-                    not has_room
-                ):  # first, by itself: what is free when a transaction begins is not copied before it is written
-                    with _transaction(self._database):
+                if not has_room:  # separately: pages that are free at the start of a transaction are not copied first
+                    with _Transaction(self._database):
                         self._database.execute("DELETE FROM reserve")
-                with _transaction(self._database):
+                with _Transaction(self._database):
                     for statement, values in statements:
                         self._database.execute(statement, values)
             except sqlite3.Error as cause:
@@ -195,8 +203,8 @@ class Journal:
                 raise self._refused(cause) from cause
             return
 
-    def begin(self, run: str, site: str, undoes: str = "") -> None:
-        """Begin a run; the steps that follow are its. undoes: the run that it is to undo."""
+    def begin_run(self, run: str, site: str, undoes: str = "") -> None:
+        """Record the start of a run. The steps that follow belong to it. undoes: the run that it is about to undo."""
         self._reserve()
         self._run = run
         self._change(
@@ -207,15 +215,16 @@ class Journal:
         )
 
     def write(self, transaction: str, fix: Fix, state: str, detail: str = "") -> None:
-        """Record that a step is now in a state: ``applied``, ``verified``, ``undoing``, ``undone``, ``failed``."""
+        """Record the new state of a step: ``applied``, ``verified``, ``undoing``, ``undone`` or ``failed``."""
         self._change(_event(transaction, fix, state, detail))
 
-    def open_step(
+    def begin_step(
         self, transaction: str, fix: Fix, before: Iterable[Finding], undoes: str = "", timer: str = "shell"
     ) -> None:
-        """Record that a step begins, with all that it takes to end or to undo it. before: the findings at that time.
+        """Record the start of a step with all data that ends or undoes it. before: the findings at that time.
 
-        undoes: the transaction that it undoes; net: what undoes it by itself. A step outside of a run is a run of its own.
+        undoes: the transaction that this step undoes. timer: the kind of rollback timer. A step outside a run becomes
+        a run of its own.
         """
         self._reserve()
         run = self._run or transaction
@@ -233,23 +242,26 @@ class Journal:
             _event(transaction, fix, "applying", ""),
         )
 
-    def keep(self, transaction: str, fix: Fix, state: str, mended: Iterable[str]) -> None:
-        """Record the old values of the host, and that the step is about to be confirmed. mended: ids of what it made better."""
+    def record_old_values(self, transaction: str, fix: Fix, state: str, improved: Iterable[str]) -> None:
+        """Record the old values of the host, and that the step is about to be confirmed.
+
+        improved: ids of the findings that got better.
+        """
         self._change(
             (
                 "UPDATE kept SET state = ?, mended = ? WHERE transaction_id = ?",
-                (state, json.dumps(sorted(mended)), transaction),
+                (state, json.dumps(sorted(improved)), transaction),
             ),
             _event(transaction, fix, "confirming", ""),
         )
 
     def states(self, transaction: str) -> list[str]:
-        """The states that a transaction went through, in order."""
+        """Return the states of a transaction, in order."""
         rows = self._database.execute("SELECT state FROM step WHERE transaction_id = ? ORDER BY id", (transaction,))
         return [str(state) for (state,) in rows]
 
     def history(self, run: str | None = None) -> list[RunEntry]:
-        """The runs, the newest first; or the one that was named."""
+        """Return all runs, newest first, or only the named run. Raises UsageError if the file can't be read."""
         try:
             rows = self._database.execute(
                 "SELECT id, at, who, site, undoes, pid FROM run WHERE ? IS NULL OR id = ? ORDER BY at DESC, id",
@@ -264,12 +276,12 @@ class Journal:
                 f"{self.path}: the journal can't be read: {cause}", "--journal names another file"
             ) from cause
 
-    def _steps(self, run: str) -> Iterable[Entry]:
+    def _steps(self, run: str) -> Iterable[StepEntry]:
         kept = self._database.execute(
             "SELECT transaction_id, undoes, fix, verdicts, net, mended, state FROM kept WHERE run_id = ? ORDER BY rowid",
             (run,),
         ).fetchall()
-        for transaction, undoes, fix, verdicts, timer, mended, state in kept:
+        for transaction, undoes, fix, verdicts, timer, improved, state in kept:
             events = self._database.execute(
                 "SELECT at, who, finding, remediation, host, script_sha256, state, detail FROM step"
                 " WHERE transaction_id = ? ORDER BY id",
@@ -282,7 +294,7 @@ class Journal:
                 (transaction,),
             ).fetchone()
             at, by, finding, remediation, host, sha256 = events[0][:6]
-            yield Entry(
+            yield StepEntry(
                 transaction,
                 run,
                 at,
@@ -298,17 +310,20 @@ class Journal:
                 fix=_fix(fix) if fix else None,
                 verdicts=json.loads(verdicts),
                 timer=timer,
-                mended=tuple(json.loads(mended)),
+                improved=tuple(json.loads(improved)),
                 state=state,
             )
 
-    def interrupted_steps(self) -> list[Entry]:
-        """The steps that did not come to an end, as where whoever applied them was killed. The oldest first."""
-        found = [step for run in self.history() for step in run.steps if step.end == "broken off" and step.fix]
+    def interrupted_steps(self) -> list[StepEntry]:
+        """Return the steps that did not end, oldest first. Their process was killed, for example."""
+        found = [step for run in self.history() for step in run.steps if step.end == INTERRUPTED and step.fix]
         return sorted(found, key=lambda step: step.at)
 
     def fixes_within_a_day(self, finding: str, now: float) -> int:
-        """How often a finding was put right within the last 24 hours, and was not undone on purpose since."""
+        """Count how often a finding was fixed within the last 24 hours.
+
+        Fixes that a run undid on request do not count.
+        """
         (count,) = self._database.execute(
             "SELECT COUNT(*) FROM step JOIN kept USING (transaction_id) WHERE finding = ? AND step.state = 'verified'"
             " AND kept.undoes = '' AND step.at > ? AND transaction_id NOT IN (SELECT done.undoes FROM kept AS done"
@@ -321,8 +336,8 @@ class Journal:
         self._database.close()
 
 
-class _transaction:
-    """All or nothing, and on the disk at the end."""
+class _Transaction:
+    """Commits all statements of the block, or none. Committed statements are on the disk."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -336,12 +351,12 @@ class _transaction:
                 self._database.execute("COMMIT")
                 return
             except sqlite3.Error:
-                self._back()
+                self._roll_back()
                 raise
-        self._back()
+        self._roll_back()
 
-    def _back(self) -> None:
-        if self._database.in_transaction:  # SQLite itself rolls back where the disk is full
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:  # SQLite rolls back by itself when the disk is full
             self._database.execute("ROLLBACK")
 
 

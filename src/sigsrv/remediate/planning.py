@@ -1,4 +1,4 @@
-"""Which findings are to be put right, and in which order. Pure: findings in, a proposal out."""
+"""Chooses which findings to fix, and in which order. Pure: it reads findings and returns a plan."""
 
 from __future__ import annotations
 
@@ -19,18 +19,25 @@ _SEVERITIES = list(Severity)
 
 @dataclass(frozen=True)
 class FixRequest:
-    """What is to be put right. findings: ids, each named by itself; policies: ids; severity: at least that one; all: whatever fails."""
+    """Selects the findings to fix.
+
+    findings: ids of single findings. policies: ids. severity: the lowest severity. all: every failure. listed: the
+    failures in a findings.json; None if no file was named.
+    """
 
     findings: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     severity: Severity | None = None
     all: bool = False
-    listed: frozenset[str] | None = None  # the ids that a file of findings has; None where no file was named
+    listed: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """A fix of a finding, and how it is secured. canary: its host goes first, and others get the same only where it is verified there."""
+    """Combines a finding, its fix and the rollback timer.
+
+    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there.
+    """
 
     finding: Finding
     fix: Fix
@@ -39,33 +46,37 @@ class Step:
 
     @property
     def object(self) -> tuple[str, str]:
-        """What it changes, to count it: two fixes of one instance change one object."""
+        """Return what the step changes, for counting: two fixes of one instance change one object."""
         return self.finding.host, self.finding.resource
 
 
 @dataclass(frozen=True)
 class Triage:
-    """The findings that are meant, by what is to become of them. scripted: a script puts them right; by_hand: a person must.
+    """Sorts the selected findings.
 
-    right: nothing is to be done; unknown: nobody can tell; waived: left out, because nobody named it itself; gone: ids of nothing.
+    scripted: a script fixes them. by_hand: a person must fix them. passing: nothing to do. unknown: could not be
+    determined. waived: skipped, because a waived finding must be named by its id. missing: ids without a finding.
     """
 
     scripted: tuple[Finding, ...] = ()
-    right: tuple[Finding, ...] = ()
+    passing: tuple[Finding, ...] = ()
     by_hand: tuple[Finding, ...] = ()
     unknown: tuple[Finding, ...] = ()
     waived: tuple[Finding, ...] = ()
-    gone: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FixPlan:
-    """What is to be done, in this order. findings: all, as they are before it; stops: why none of it is applied now."""
+    """Holds the steps in order.
+
+    findings: all findings before the first step. refusals: the reasons why nothing is applied now.
+    """
 
     findings: tuple[Finding, ...]
     triage: Triage
     steps: tuple[Step, ...] = ()
-    stops: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
 
     @property
     def objects(self) -> frozenset[tuple[str, str]]:
@@ -73,58 +84,58 @@ class FixPlan:
 
     @property
     def unknown(self) -> tuple[Finding, ...]:
-        """What nobody can tell, but for what follows from a finding that is to be put right."""
-        mended = {step.finding.id for step in self.steps}
-        return tuple(finding for finding in self.triage.unknown if finding.because not in mended)
+        """Return the undetermined findings, except those whose root finding the plan fixes."""
+        fixed = {step.finding.id for step in self.steps}
+        return tuple(finding for finding in self.triage.unknown if finding.because not in fixed)
 
 
-def is_policy(word: str) -> bool:
-    """Whether a word on the command line can only be the id of a policy, as against that of a finding."""
+def is_policy_id(word: str) -> bool:
+    """Report whether a word on the command line is the id of a policy, not of a finding."""
     return _POLICY.fullmatch(word) is not None
 
 
-def listed_in(document: Any, file: str) -> frozenset[str]:
-    """The ids of what fails in ``findings.json``. Raises UsageError where the document is anything else."""
+def failing_ids(document: Any, file: str) -> frozenset[str]:
+    """Return the ids of the failures in the content of a ``findings.json``. Raises UsageError if it is something else."""
     try:
         found = {row["id"] for row in document["findings"] if row["verdict"] == Verdict.FAIL}
         if all(isinstance(each, str) for each in found):
             return frozenset(found)
     except (TypeError, KeyError):
         pass
-    raise UsageError(f"{file}: not the findings of a run", "findings.json of a run, as sigsrv scan writes it")
+    raise UsageError(f"{file}: not the findings of a scan", "name a findings.json that sigsrv scan wrote")
 
 
 def triage_findings(request: FixRequest, findings: Sequence[Finding], find: Callable[[str], Finding | None]) -> Triage:
-    """Sort the findings that are meant. find: the finding of an id; None where there is no such one."""
+    """Sort the selected findings. find: returns the finding of an id, or None."""
     chosen: dict[str, Finding] = {}
-    gone = []
+    missing = []
     for name in request.findings:
         found = find(name)
         if found is None:
-            gone.append(name)
+            missing.append(name)
         else:
             chosen[found.id] = found
-    itself = set(chosen)
+    named = set(chosen)
     for finding in findings:
-        if _is_meant(finding, request):
+        if _is_selected(finding, request):
             chosen.setdefault(finding.id, finding)
     if request.listed is not None:
-        gone += sorted(request.listed - {finding.id for finding in findings})
-    waived = tuple(f for f in chosen.values() if f.verdict is Verdict.WAIVED and f.id not in itself)
-    left = [finding for finding in chosen.values() if finding not in waived]
-    failing = [finding for finding in left if finding.verdict in (Verdict.FAIL, Verdict.WAIVED)]
+        missing += sorted(request.listed - {finding.id for finding in findings})
+    waived = tuple(f for f in chosen.values() if f.verdict is Verdict.WAIVED and f.id not in named)
+    chosen_findings = [finding for finding in chosen.values() if finding not in waived]
+    failing = [finding for finding in chosen_findings if finding.verdict in (Verdict.FAIL, Verdict.WAIVED)]
     return Triage(
         scripted=tuple(f for f in failing if f.remediation is not None),
-        right=tuple(f for f in left if f.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE)),
+        passing=tuple(f for f in chosen_findings if f.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE)),
         by_hand=tuple(f for f in failing if f.remediation is None),
-        unknown=tuple(f for f in left if f.verdict is Verdict.ERROR),
+        unknown=tuple(f for f in chosen_findings if f.verdict is Verdict.ERROR),
         waived=waived,
-        gone=tuple(gone),
+        missing=tuple(missing),
     )
 
 
-def _is_meant(finding: Finding, request: FixRequest) -> bool:
-    """Whether a finding is among those that were not named one by one."""
+def _is_selected(finding: Finding, request: FixRequest) -> bool:
+    """Report whether the request selects a finding other than by its own id."""
     if request.severity and _SEVERITIES.index(finding.severity) > _SEVERITIES.index(request.severity):
         return False
     if request.policies:
@@ -143,10 +154,10 @@ def _is_meant(finding: Finding, request: FixRequest) -> bool:
     )
 
 
-def ordered(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]:
-    """Steps in the order in which they are taken: what carries before what is carried, one host after the other.
+def order_steps(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]:
+    """Sort the steps: lower layers before the layers on top of them, and one host after the other.
 
-    hosts: in the order of the site. Of the hosts that get the same remediation the first one is the canary.
+    hosts: in the order of the site file. If several hosts get the same remediation, the first one is the canary.
     """
     place = {host: number for number, host in enumerate(hosts)}
     rows = sorted(
@@ -168,7 +179,10 @@ def ordered(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]:
 
 
 def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) -> dict[str, Any]:
-    """The proposal for machines. confirm_s: seconds within which a fix must be confirmed; disrupts: the words for a disruption."""
+    """Return the plan as JSON data.
+
+    confirm_s: seconds within which a fix must be confirmed. disrupts: the text for each kind of disruption.
+    """
     triage = fix_plan.triage
     return {
         "schema_version": 1,
@@ -199,8 +213,8 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) ->
             }
             for step in fix_plan.steps
         ],
-        "refused": list(fix_plan.stops),
-        "nothing_to_do": [*(finding.id for finding in triage.right), *triage.gone],
+        "refused": list(fix_plan.refusals),
+        "nothing_to_do": [*(finding.id for finding in triage.passing), *triage.missing],
         "by_hand": [finding.id for finding in triage.by_hand],
         "unknown": [finding.id for finding in fix_plan.unknown],
         "waived": [finding.id for finding in triage.waived],

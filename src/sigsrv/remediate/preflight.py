@@ -1,7 +1,7 @@
-"""A host before anything is done there: is it free, what can undo a fix by itself, over which links is it reached.
+"""Inspects a host before sigsrv changes it: its lock, its means of rollback, and the links of this login.
 
-The lock is a file below /run with the word of the run that holds the host, and the uptime until which it does: whoever was killed holds
-it no longer than that. It is read and written under flock(1) on its folder.
+The lock is a file below /run. It has the id of the run and the uptime at which the lock expires, so a killed run
+keeps a host no longer than that. It is read and written under flock(1) on its folder.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from sigsrv.remediate import shell
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.shell import HOST_PATHS, HostPaths
 
-_LIMIT_S = 15
-HELD = 3  # exit status: another run holds the host
+_TIMEOUT_S = 15
+EXIT_LOCKED = 3  # exit status: another run has locked the host
 
 _UPTIME = """\
 read -r now _ </proc/uptime
 now=${now%%.*}
 """
 
-# What stands above or below the link of the session is cut with it: its bridge, its ports, the link below a VLAN.
+# A change of a neighbour link also cuts the session: the link's bridge, its ports, the link below a VLAN interface.
 _INSPECT = """\
 if [ -d {booted} ]; then echo systemd; fi
 if [ -d {booted} ] && [ -d {units} ] && [ -w {units} ]; then echo units; fi
@@ -37,7 +37,7 @@ around() {{
   done
 }}
 found=
-# The words of SSH_CONNECTION: the client's address and port, the own address and port (ssh(1))
+# SSH_CONNECTION is: client address, client port, server address, server port (ssh(1))
 client=$(echo "${{SSH_CONNECTION:-}}" | cut -d ' ' -f 1)
 own=$(echo "${{SSH_CONNECTION:-}}" | cut -d ' ' -f 3)
 if [ -n "$own" ]; then
@@ -60,15 +60,15 @@ done
 _LOCK = """\
 mkdir -p {run}
 exec 9<{run}
-flock -w 5 9 || {{ echo "refused: the lock of this host is being written for 5 s now" >&2; exit {held}; }}
+flock -w 5 9 || {{ echo "refused: another process has kept the lock file of this host busy for 5 s" >&2; exit {locked}; }}
 token=
 until=0
 who=
 if [ -e {lock} ]; then read -r token until who <{lock} || true; fi
 case {dead} in *" $token "*) token= ;; esac
 if [ -n "$token" ] && [ "$token" != {own} ] && [ "${{until:-0}}" -gt "$now" ]; then
-  echo "refused: $who is at work here, run $token, for $((until - now)) s at most" >&2
-  exit {held}
+  echo "refused: the host is locked by $who, run $token, for $((until - now)) s at most" >&2
+  exit {locked}
 fi
 echo {own} "$((now + {seconds}))" {who} >{lock}.new
 mv {lock}.new {lock}
@@ -79,25 +79,27 @@ _RELEASE = """\
 [ -d {run} ] || exit 0
 exec 9<{run}
 flock -w 5 9 || exit 0
-if grep -qs {held} {lock}; then rm -f {lock}; fi
+if grep -qs {owner} {lock}; then rm -f {lock}; fi
 """
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a host offers. links: those over which this very login came, with what is above and below them; none at the host itself.
+    """Says what a host offers.
 
-    systemd: it was booted with it; units: units can be written to its disk. left: folders of fixes that did not come to an end.
+    systemd: the host was booted with it. units: sigsrv can write systemd units to the disk. links: the links of this
+    ssh login, with the links above and below them; none for a local connection. leftovers: folders of unfinished
+    fixes.
     """
 
     systemd: bool
     units: bool
     links: tuple[str, ...]
-    left: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
 def parse(text: str) -> Preflight:
-    """What ``look`` printed. Unknown lines are left alone."""
+    """Parse the output of ``inspect``. Unknown lines are ignored."""
     lines = text.splitlines()
     words = [line.partition(" ") for line in lines]
     return Preflight(
@@ -109,20 +111,21 @@ def parse(text: str) -> Preflight:
 
 
 def inspect(session: Session, paths: HostPaths = HOST_PATHS) -> Preflight:
-    """The ground of a host; changes nothing there. Raises ConnectionFailed, and UsageError where that can't be told."""
-    result = shell.run(session, paths, _inspect_code(paths), _LIMIT_S)
+    """Inspect a host without changing it. Raises ConnectionFailed, and UsageError if the inspection fails."""
+    result = shell.run(session, paths, _inspect_code(paths), _TIMEOUT_S)
     if result.rc != 0:
-        raise UsageError(f"{session.target.name}: it can't be told what would undo a fix there: {result.reason}")
+        raise UsageError(f"{session.target.name}: the preflight failed: {result.reason}")
     return parse(result.stdout)
 
 
 def lock(
     session: Session, token: str, who: str, seconds: float, dead: Sequence[str] = (), paths: HostPaths = HOST_PATHS
 ) -> tuple[str, Preflight | None]:
-    """Take or keep the lock of a host for a run. token: the run's word; seconds: for how long, at most.
+    """Take or extend the lock of a host for a run.
 
-    dead: the words of runs that are known to be over, and so hold nothing. Returns why not, and None; or "" and the ground.
-    Raises ConnectionFailed.
+    token: the id of the run. seconds: how long the lock lasts without an extension. dead: ids of runs that are over;
+    their locks do not count. Returns the reason of a refusal and None, or "" and the preflight. Raises
+    ConnectionFailed.
     """
     code = _UPTIME + _LOCK.format(
         run=shlex.quote(paths.run),
@@ -131,38 +134,39 @@ def lock(
         who=shlex.quote(" ".join(who.split())),
         seconds=int(seconds),
         dead=shlex.quote(f" {' '.join(dead)} "),
-        held=HELD,
+        locked=EXIT_LOCKED,
     )
-    result = shell.run(session, paths, code + _inspect_code(paths), _LIMIT_S)
+    result = shell.run(session, paths, code + _inspect_code(paths), _TIMEOUT_S)
     if result.rc != 0:
         return result.reason, None
     return "", parse(result.stdout)
 
 
 def unlock(session: Session, token: str, paths: HostPaths = HOST_PATHS) -> None:
-    """Give the lock back, where the run still has it. Raises ConnectionFailed."""
+    """Release the lock if the run still owns it. Raises ConnectionFailed."""
     code = _RELEASE.format(
-        run=shlex.quote(paths.run), lock=shlex.quote(f"{paths.run}/lock"), held=shlex.quote(f"^{token} ")
+        run=shlex.quote(paths.run), lock=shlex.quote(f"{paths.run}/lock"), owner=shlex.quote(f"^{token} ")
     )
-    shell.run(session, paths, code, _LIMIT_S)
+    shell.run(session, paths, code, _TIMEOUT_S)
 
 
 def rollback_timer_for(fix: Fix, preflight: Preflight, safety_net: bool = True) -> tuple[RollbackTimer, str]:
-    """What is to undo a fix by itself; and why it is refused, "" where it is not.
+    """Choose the rollback timer for a fix. Returns it with the reason to refuse the fix, "" for none.
 
-    What cuts no network is undone by whoever comes back, at worst; so only what does must be armed over a reboot, where it survives one.
+    After a reboot, the next run can roll back a fix that does not cut the network. So a timer must survive a reboot
+    only if the fix cuts the network and survives a reboot.
     """
-    lesser = RollbackTimer.TRANSIENT if preflight.systemd else RollbackTimer.SHELL
+    weaker = RollbackTimer.TRANSIENT if preflight.systemd else RollbackTimer.SHELL
     if not (fix.cuts_network and fix.survives_reboot):
-        return lesser, ""
+        return weaker, ""
     if preflight.units:
         return RollbackTimer.UNIT, ""
     if not safety_net:
-        return lesser, ""
-    missing = "its units can't be written" if preflight.systemd else "it has no systemd"
-    return lesser, (
-        f"{fix.runs_on}: {missing}, and the change survives a reboot: no timer on this host would undo it then"
-        " (--no-safety-net: a timer that a reboot takes away is enough)"
+        return weaker, ""
+    missing = "its systemd units can't be written" if preflight.systemd else "it has no systemd"
+    return weaker, (
+        f"{fix.runs_on}: {missing}, so no rollback timer survives a reboot, but the change does"
+        " (--no-safety-net accepts a timer that a reboot removes)"
     )
 
 

@@ -1,8 +1,9 @@
-"""A fix on its host: the scripts, what they keep for undoing, and the timer that undoes it by itself.
+"""Runs a fix on its host: the scripts, the old values that an undo needs, and the rollback timer.
 
-On the host a root-only folder holds the two scripts and the old values. It is armed before the script runs: unless a new login confirms it,
-the host undoes it by itself. The folder is gone after the confirmation, and after an undo that succeeded. Scripts travel over
-standard input, never as arguments, and run detached: a connection that breaks ends none of them half way.
+A folder on the host, for root only, has the two scripts and the old values. The rollback timer is armed before the
+script runs: the host rolls the fix back by itself unless a new login confirms it. The folder is removed after the
+confirmation or after a successful undo. Scripts are sent over standard input, never as arguments, and run detached,
+so a broken connection does not stop them half way.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.shell import HOST_PATHS, CommandResult, HostPaths, Notify
 
 CONFIRM_S = 60
-STATE_LIMIT = 512 * 1024  # characters of old values: what fits into the room that the journal keeps free
-_TALK_S = 15  # what the code around a script may take
+MAX_OLD_VALUES = 512 * 1024  # characters of encoded old values that fit into the reserved space of the journal
+_OVERHEAD_S = 15  # time for the code around a script
 REFUSED = "refused:"
-NOTHING_THERE = "nothing of it is on the host: it was undone or confirmed"
+NOTHING_LEFT = "nothing of it is left on the host: it was rolled back or confirmed"
 
-_TAIL = """\
-follow() { # PID FILE FILE: what is written to the files until the process has ended
+_FOLLOW_OUTPUT = """\
+follow() { # PID FILE FILE: prints what is written to the files until the process ends
   tail -n +1 -s 0.1 -f --pid="$1" "$3" >&2 2>/dev/null &
   tail -n +1 -s 0.1 -f --pid="$1" "$2" 2>/dev/null || true
   wait "$!" || true
 }
 """
 
-# Whether the first folder is there already tells whether this was begun before; never twice.
-_BEGIN = """\
+# mkdir fails if the folder exists, so a transaction never starts twice.
+_START = """\
 mkdir -p {parent}
-if [ -n {lock_word} ] && ! grep -qs {held} {lock}; then echo "refused: another run holds this host now" >&2; exit 1; fi
+if [ -n {lock_word} ] && ! grep -qs {held} {lock}; then echo "refused: another run has locked this host" >&2; exit 1; fi
 mkdir "$run"
 """
 
-# What is written here in part, as on a full disk, is never run.
+# A file that is written only in part, as on a full disk, is never run.
 _ARM = """\
 arm() {{
   if [ "$home" != "$run" ]; then mkdir -p {disk}; mkdir "$home"; fi
@@ -59,7 +60,7 @@ set -e
 if [ "$armed" != 0 ]; then
   {disarm}
   rm -rf "$home" "$run"
-  echo "{refused} what undoes it by itself could not be set up; nothing was changed" >&2
+  echo "{refused} the rollback could not be armed; nothing was changed" >&2
   exit 1
 fi
 """
@@ -81,26 +82,26 @@ echo "$!" >"$run/runner"
 """
 
 _FOLLOW = """\
-[ -s "$run/runner" ] || {{ echo "it was not begun, or it is over" >&2; exit {none}; }}
+[ -s "$run/runner" ] || {{ echo "the script was not started, or it is over" >&2; exit {none}; }}
 follow "$(cat "$run/runner")" "$run/out" "$run/err"
-if [ ! -s "$run/rc" ]; then echo "it was stopped: its time was up" >&2; exit 124; fi
+if [ ! -s "$run/rc" ]; then echo "the script was stopped: its time was up" >&2; exit 124; fi
 exit "$(cat "$run/rc")"
 """
 
-_KEPT = """\
-[ -d "$home" ] || { echo "it was undone already: its time was up" >&2; exit 1; }
+_PRINT_OLD_VALUES = """\
+[ -d "$home" ] || { echo "the host has rolled it back already: the time to confirm was over" >&2; exit 1; }
 for file in "$SIGSRV_STATE"/*; do
   if [ -f "$file" ]; then printf '%s %s\\n' "$(printf '%s' "${file##*/}" | base64 -w 0)" "$(base64 -w 0 <"$file")"; fi
 done
 """
 
 _CONFIRM = """\
-[ -d "$home" ] || {{ echo "it was undone already: its time was up" >&2; exit 1; }}
-{latch}latch || {{ echo "it is being undone: its time was up" >&2; exit 1; }}
+[ -d "$home" ] || {{ echo "the host has rolled it back already: the time to confirm was over" >&2; exit 1; }}
+{latch}latch || {{ echo "the host is rolling it back: the time to confirm is over" >&2; exit 1; }}
 {disarm}
 say {confirmed}
 rm -r "$home"
-{gone}rm -rf "$run"
+{sync_parent}rm -rf "$run"
 """
 
 _UNDO = """\
@@ -117,20 +118,21 @@ while [ -d "$home" ] && [ -d "$run/decided" ] && [ "$i" -lt {halves} ]; do sleep
 [ ! -d "$home" ]
 """
 
-# Where undoing failed a person must look: no timer tries again; the service on the disk does at the next boot.
-_SYSTEMD_OFF = 'systemctl --quiet stop "$unit.timer" 2>/dev/null || true'
-_TIMER_OFF = {
+# If the undo fails, a person must check the host, so the timer is stopped. The service on the disk tries again at the next boot.
+_STOP_SYSTEMD_TIMER = 'systemctl --quiet stop "$unit.timer" 2>/dev/null || true'
+_STOP_TIMER = {
     RollbackTimer.SHELL: 'if [ -n "$timer" ]; then kill -- "-$timer" 2>/dev/null || true; fi',
-    RollbackTimer.TRANSIENT: _SYSTEMD_OFF,
-    RollbackTimer.UNIT: _SYSTEMD_OFF,
+    RollbackTimer.TRANSIENT: _STOP_SYSTEMD_TIMER,
+    RollbackTimer.UNIT: _STOP_SYSTEMD_TIMER,
 }
 
 
 @dataclass(frozen=True)
 class FixOptions:
-    """On what terms a fix is applied. confirm_s: seconds within which a new login must confirm it.
+    """Says how to apply a fix.
 
-    net: what undoes it otherwise. lock: the word of the run that holds the host; "": nobody looks. who: as syslog shall name them.
+    confirm_s: seconds within which a new login must confirm it. timer: rolls it back otherwise. lock: the id of the
+    run that locked the host; "" skips that check. who: the operator's name for syslog.
     """
 
     confirm_s: float = CONFIRM_S
@@ -141,7 +143,7 @@ class FixOptions:
 
 
 def parse_state(text: str) -> dict[str, bytes]:
-    """The old values by the name of their file, from what ``RemoteFix.kept`` gave. Raises ValueError."""
+    """Parse the output of ``RemoteFix.old_values``: the content of each file, by file name. Raises ValueError."""
     found = {}
     for line in text.splitlines():
         name, _, content = line.partition(" ")
@@ -151,17 +153,17 @@ def parse_state(text: str) -> dict[str, bytes]:
         except binascii.Error as cause:
             raise ValueError(f"not the old values of a fix: {line[:60]!r}") from cause
         if "/" in file or "\0" in file or file in ("", ".", ".."):
-            raise ValueError(f"not the name of a file: {file!r}")
+            raise ValueError(f"not a file name: {file!r}")
     return found
 
 
 class RemoteFix:
-    """A fix on its host. transaction: letters and digits, names its folder there. Each call may raise ConnectionFailed.
+    """Runs one fix on its host. transaction: letters and digits; names the folder on the host.
 
-    state: the old values with which it begins, by the name of the file: an undo needs them.
+    state: the old values at the start, by file name; an undo needs them. Each call may raise ConnectionFailed.
     """
 
-    NOT_BEGUN = 97  # exit status of ``follow``
+    NOT_STARTED = 97  # exit status of ``follow``
 
     def __init__(
         self, fix: Fix, transaction: str, options: FixOptions | None = None, state: Mapping[str, bytes] | None = None
@@ -172,84 +174,85 @@ class RemoteFix:
         self._state = state or {}
         paths = options.paths
         self._run = f"{paths.run}/{transaction}"
-        # A change that survives a reboot must not outlive what undoes it, be it the host or who comes back
+        # If the change survives a reboot, its undo script must survive it too, for the host or for the next run
         on_disk = options.timer is RollbackTimer.UNIT or fix.survives_reboot
         self._home = f"{paths.disk}/{transaction}" if on_disk else self._run
         self._unit = f"sigsrv-undo-{transaction}"
-        self._head = (
+        self._header = (
             f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}; unit={self._unit}; units={shlex.quote(paths.units)}\n"
             "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
         )
 
     @property
     def deadline_s(self) -> float:
-        """The seconds from its beginning within which the host is back in its old state, unless it was confirmed.
+        """Return the seconds from the start after which the host is in its old state, unless the fix was confirmed.
 
-        What cuts no network does not hurry: its script's own time is added.
+        A fix that does not cut the network is less urgent: the time limit of its script is added.
         """
         return self._options.confirm_s + (0 if self._fix.cuts_network else self._fix.timeout_s)
 
     @property
-    def undoes_after_s(self) -> float:
-        """The seconds after which the host begins to undo it by itself."""
+    def rollback_after_s(self) -> float:
+        """Return the seconds from the start after which the host begins the rollback."""
         return max(1.0, self.deadline_s - arming.undo_reserve_s(self._options.confirm_s))
 
     @property
-    def longest_s(self) -> float:
-        """The seconds after which nothing of it runs on the host any more."""
+    def gone_after_s(self) -> float:
+        """Return the seconds from the start after which no process of the fix runs on the host."""
         return self.deadline_s + self._fix.timeout_s + 10
 
     def apply(self, session: Session, notify: Notify | None = None) -> CommandResult:
-        """Arm it, and run it. tell: gets each line of its output as it comes."""
-        code = self._head + _TAIL + self._begin() + self._arm()
-        code += _RUN.format(timeout=self._fix.timeout_s, applying=self._words("applies"))
-        code += _FOLLOW.format(none=self.NOT_BEGUN)
-        return self._call(session, code, self._fix.timeout_s + _TALK_S, notify)
+        """Arm the rollback timer and run the script. notify: gets each line of the output as it comes."""
+        code = self._header + _FOLLOW_OUTPUT + self._start_code() + self._arm_code()
+        code += _RUN.format(timeout=self._fix.timeout_s, applying=self._log_line("applies"))
+        code += _FOLLOW.format(none=self.NOT_STARTED)
+        return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
 
     def follow(self, session: Session, notify: Notify | None = None) -> CommandResult:
-        """What became of the script, over another connection than the one that began it; waits for its end."""
-        code = self._head + _TAIL + _FOLLOW.format(none=self.NOT_BEGUN)
-        return self._call(session, code, self._fix.timeout_s + _TALK_S, notify)
+        """Wait for the end of the script and return its result, over another connection than the one that started it."""
+        code = self._header + _FOLLOW_OUTPUT + _FOLLOW.format(none=self.NOT_STARTED)
+        return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
 
-    def kept(self, session: Session) -> CommandResult:
-        """The old values, as lines of two words in base64: the name of a file and what is in it."""
-        return self._call(session, self._head + _KEPT, _TALK_S)
+    def old_values(self, session: Session) -> CommandResult:
+        """Return the old values, one file a line: its name and its content, both in base64."""
+        return self._call(session, self._header + _PRINT_OLD_VALUES, _OVERHEAD_S)
 
     def confirm(self, session: Session) -> CommandResult:
-        """Keep it: disarm, and leave nothing on the host."""
-        disarm = self._disarm() + (arming.END_SHELL if self._options.timer is RollbackTimer.SHELL else "")
-        code = self._head + _CONFIRM.format(
-            latch=arming.LATCH, disarm=disarm, gone=arming.GONE, confirmed=self._words("has confirmed")
+        """Keep the change: disarm the timer and remove everything of the fix from the host."""
+        disarm = self._disarm_code() + (arming.STOP_SHELL_TIMER if self._options.timer is RollbackTimer.SHELL else "")
+        code = self._header + _CONFIRM.format(
+            latch=arming.LATCH, disarm=disarm, sync_parent=arming.SYNC_PARENT, confirmed=self._log_line("has confirmed")
         )
-        return self._call(session, code, _TALK_S)
+        return self._call(session, code, _OVERHEAD_S)
 
     def undo(self, session: Session, notify: Notify | None = None) -> CommandResult:
-        """Put back what was there before. Where nothing of it is there any more it says ``NOTHING_THERE``: the host did so itself, or it
-        was confirmed.
+        """Restore the old state of the host.
+
+        Prints ``NOTHING_LEFT`` if nothing of the fix is left: the host rolled it back by itself, or it was confirmed.
         """
-        end = _TIMER_OFF[self._options.timer]
-        code = _UNDO.format(nothing=NOTHING_THERE, halves=2 * (self._fix.timeout_s + 10), end=end)
-        return self._call(session, self._head + _TAIL + code, 2 * self._fix.timeout_s + 30, notify)
+        end = _STOP_TIMER[self._options.timer]
+        code = _UNDO.format(nothing=NOTHING_LEFT, halves=2 * (self._fix.timeout_s + 10), end=end)
+        return self._call(session, self._header + _FOLLOW_OUTPUT + code, 2 * self._fix.timeout_s + 30, notify)
 
     def _call(self, session: Session, code: str, timeout_s: float, notify: Notify | None = None) -> CommandResult:
         return shell.run(session, self._options.paths, code, timeout_s, notify)
 
-    def _words(self, verb: str) -> str:
-        """A line of the host's syslog, as one word of a shell."""
+    def _log_line(self, verb: str) -> str:
+        """Return a line for the host's syslog, quoted as one shell word."""
         fix = self._fix
         line = f"{self._options.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
         return shlex.quote(" ".join(line.split()))
 
-    def _begin(self) -> str:
+    def _start_code(self) -> str:
         paths, lock = self._options.paths, self._options.lock
-        return _BEGIN.format(
+        return _START.format(
             parent=shlex.quote(paths.run),
             lock_word=shlex.quote(lock),
             held=shlex.quote(f"^{lock} "),
             lock=shlex.quote(f"{paths.run}/lock"),
         )
 
-    def _once(self) -> str:
+    def _undo_once_code(self) -> str:
         paths, lock = self._options.paths, self._options.lock
         body = arming.ONCE.format(
             run=shlex.quote(self._run),
@@ -259,17 +262,17 @@ class RemoteFix:
             timeout=self._fix.timeout_s,
             held=shlex.quote(f"^{lock or '-'} "),
             lock=shlex.quote(f"{paths.run}/lock"),
-            disarm=self._disarm(),
-            gone=arming.GONE,
+            disarm=self._disarm_code(),
+            sync_parent=arming.SYNC_PARENT,
             latch=arming.LATCH,
-            undoing=self._words("undoes"),
-            undone=self._words("has undone"),
-            failed=self._words("could not undo"),
+            undoing=self._log_line("undoes"),
+            undone=self._log_line("has undone"),
+            failed=self._log_line("could not undo"),
         )
-        return shell.head(paths) + body
+        return shell.header(paths) + body
 
-    def _arm(self) -> str:
-        seconds = f"{self.undoes_after_s:g}"
+    def _arm_code(self) -> str:
+        seconds = f"{self.rollback_after_s:g}"
         once = f"{self._home}/undo-once.sh"
         state = (
             f'echo {base64.b64encode(content).decode()} | base64 -d >"$SIGSRV_STATE"/{shlex.quote(name)}\n'
@@ -277,18 +280,18 @@ class RemoteFix:
         )
         return _ARM.format(
             disk=shlex.quote(self._options.paths.disk),
-            script=shell.coded(self._fix.script),
-            undo=shell.coded(self._fix.undo),
-            once=shell.coded(self._once()),
+            script=shell.encoded(self._fix.script),
+            undo=shell.encoded(self._fix.undo),
+            once=shell.encoded(self._undo_once_code()),
             state="".join(state),
             arm=arming.ARM[self._options.timer].format(
                 seconds=seconds,
-                service=shell.coded(arming.SERVICE.format(transaction=self._transaction, once=once)),
-                timer=shell.coded(arming.TIMER.format(transaction=self._transaction, seconds=seconds)),
+                service=shell.encoded(arming.SERVICE.format(transaction=self._transaction, once=once)),
+                timer=shell.encoded(arming.TIMER.format(transaction=self._transaction, seconds=seconds)),
             ),
-            disarm=self._disarm(),
+            disarm=self._disarm_code(),
             refused=REFUSED,
         )
 
-    def _disarm(self) -> str:
+    def _disarm_code(self) -> str:
         return arming.DISARM[self._options.timer]

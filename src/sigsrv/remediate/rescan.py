@@ -1,4 +1,4 @@
-"""Fresh facts before a fix and after it, and what of them is worse."""
+"""Compares fresh findings with the findings before a fix."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix, fix_for
 from sigsrv.remediate.hosts import Hosts
 
-# What is waived fails: a fix that spoils it is no better for that, and one that leaves it so has not put it right.
+# A waived finding is a failure: a fix must neither cause one nor leave its own finding waived.
 RANK = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.ERROR: 1, Verdict.FAIL: 2, Verdict.WAIVED: 2}
-NOT_RIGHT = frozenset({Verdict.FAIL, Verdict.WAIVED, Verdict.ERROR})
+NOT_FIXED = frozenset({Verdict.FAIL, Verdict.WAIVED, Verdict.ERROR})
 FAILING = frozenset({Verdict.FAIL, Verdict.WAIVED})
 
 
 @dataclass(frozen=True)
 class FreshFinding:
-    """A finding on fresh facts. fix: None where nothing is to be done, or nothing can be done by a script."""
+    """Holds a finding on fresh facts. fix: None if there is nothing to do, or no script for it."""
 
     finding: Finding
     findings: tuple[Finding, ...]
@@ -28,7 +28,10 @@ class FreshFinding:
 
 
 def find(findings: Sequence[Finding], finding_id: str) -> Finding | None:
-    """The finding of an id; one that could not be told apart, for the whole host is unknown; None where there is no such finding."""
+    """Return the finding of an id, or None.
+
+    If there is none, return an error of the same policy and host: that policy could not be determined for the host.
+    """
     policy, host, _ = parse_finding_id(finding_id)
     found = next((each for each in findings if each.id == finding_id), None)
     return found or next(
@@ -37,20 +40,21 @@ def find(findings: Sequence[Finding], finding_id: str) -> Finding | None:
 
 
 def fix_of(finding: Finding, findings: Sequence[Finding], otherwise: str) -> Fix | None:
-    """The fix of a finding; None where it needs none, or a person.
+    """Return the fix of a finding; None if it needs none, or has no script.
 
-    One of the whole cluster runs on the first host whose Incus answers. otherwise: the host to name where none does.
+    A fix of the whole cluster runs on the first host whose Incus daemon answers. otherwise: the host to use if none
+    answers.
     """
     answering = (f.host for f in findings if f.policy == SERVICE and f.verdict is Verdict.PASS)
     return fix_for(finding, remediation.load(), next(answering, otherwise))
 
 
 def fresh_finding(hosts: Hosts, finding_id: str) -> FreshFinding:
-    """Collect fresh facts from all hosts and find what the finding is now.
+    """Collect fresh facts from all hosts and return the finding as it is now.
 
-    Raises UsageError: not the id of a finding, no such policy, or nothing of that id on these hosts.
+    Raises UsageError: the id is not that of a finding, its policy is unknown, or these hosts have no such finding.
     """
-    known_policy(hosts.policies, parse_finding_id(finding_id)[0], finding_id)
+    require_policy(hosts.policies, parse_finding_id(finding_id)[0], finding_id)
     findings = hosts.scan().findings
     found = find(findings, finding_id)
     if found is None:
@@ -58,21 +62,26 @@ def fresh_finding(hosts: Hosts, finding_id: str) -> FreshFinding:
     return FreshFinding(found, findings, fix_of(found, findings, hosts.first))
 
 
-def known_policy(policies: Collection[str], policy: str, result: str) -> None:
-    """Raises UsageError where there is no such policy. said: what named it."""
+def require_policy(policies: Collection[str], policy: str, named_by: str) -> None:
+    """Raise UsageError if the policy is unknown. named_by: the word on the command line that named it."""
     if policy not in policies:
-        raise UsageError(f"{result}: there is no policy {policy}", nearest(policy, policies))
+        raise UsageError(f"{named_by}: there is no policy {policy}", nearest(policy, policies))
 
 
 def no_such_finding(findings: Sequence[Finding], finding_id: str) -> UsageError:
-    """The mistake of an id that nothing has, with the one that is most like it."""
+    """Return the error for an id without a finding, with the nearest existing id."""
     policy = parse_finding_id(finding_id)[0]
     alike = [finding.id for finding in findings if finding.policy == policy]
     return UsageError(f"{finding_id}: there is no such finding", nearest(finding_id, alike))
 
 
-def worse(before: Sequence[Finding], after: Sequence[Finding], allowed: Iterable[str] = frozenset()) -> list[Finding]:
-    """What is worse than it was: the findings that a fix must not leave behind. allowed: ids that may be, with what follows from them."""
+def regressions(
+    before: Sequence[Finding], after: Sequence[Finding], allowed: Iterable[str] = frozenset()
+) -> list[Finding]:
+    """Return the findings that got worse.
+
+    A fix must not cause any. allowed: ids that may get worse, with the findings that follow from them.
+    """
     was = {finding.id: RANK[finding.verdict] for finding in before}
     may = set(allowed)
     return [
@@ -82,7 +91,7 @@ def worse(before: Sequence[Finding], after: Sequence[Finding], allowed: Iterable
     ]
 
 
-def better(before: Sequence[Finding], after: Sequence[Finding]) -> list[str]:
-    """The ids of what is better than it was."""
+def improvements(before: Sequence[Finding], after: Sequence[Finding]) -> list[str]:
+    """Return the ids of the findings that got better."""
     now = {finding.id: RANK[finding.verdict] for finding in after}
     return [finding.id for finding in before if now.get(finding.id, 0) < RANK[finding.verdict]]

@@ -1,4 +1,4 @@
-"""What speaks against applying anything now. Pure functions: facts, findings and steps in, reasons out."""
+"""Finds reasons not to apply anything now. Pure functions: they read facts, findings and steps and return reasons."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from sigsrv.model.fix import Fix
 
 MAX_OBJECTS = 10
 FIXES_A_DAY = 3
-# Of what these change the values name links of the host; an instance's eth0 is another one.
+# The values of these fixes name links of the host. Values of other fixes may name links of an instance, such as its eth0.
 _NAMES_LINKS = frozenset({"host", "bridge", "acl"})
 
 
 def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str]:
-    """Which members of a cluster are away, or may be. mending: ids of the findings to be put right: the root of it may be one of them."""
+    """Return which cluster members are offline, or may be.
+
+    fixing: ids of the findings that the plan fixes. If one of them is the reason why a member is offline, that member
+    is not reported.
+    """
     reasons = []
     for cluster in (each for each in clusters(facts) if _is_clustered(each.hosts.values())):
         names = {host.member: host for host in cluster.hosts.values()}
@@ -31,15 +35,17 @@ def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str
                     reasons.append(f"the Incus daemon of {host.name} does not answer")
             else:
                 try:
-                    away = [member for member in host.incus.members if not _is_well(member.status, member.is_evacuated)]
+                    away = [
+                        member for member in host.incus.members if not _is_healthy(member.status, member.is_evacuated)
+                    ]
                 except EvidenceError as cause:
-                    reasons.append(f"whether all members are Online can't be told: {cause.reason}")
+                    reasons.append(f"can't determine whether all members are Online: {cause.reason}")
                     continue
                 for member in away:
                     other = names.get(member.name)
                     root = other and finding_id(SERVICE, other.name, other.name)
                     if root not in fixing and not (other and (other.unreachable or other.daemon_down)):
-                        reasons.append(f"cluster member {member.name} is {member.status} in the eyes of {host.name}")
+                        reasons.append(f"cluster member {member.name} is {member.status}, as {host.name} reports")
     return reasons
 
 
@@ -51,51 +57,56 @@ def _is_clustered(hosts: Iterable[HostFacts]) -> bool:
     return False
 
 
-def _is_well(status: str, evacuated: bool) -> bool:
+def _is_healthy(status: str, evacuated: bool) -> bool:
     return status == "Online" or evacuated
 
 
 def resilvering(facts: Mapping[str, HostFacts], has_zfs: bool) -> list[str]:
-    """Which pools are being made whole again, or may be. has_zfs: whether the site has any pool of ZFS."""
+    """Return which pools are resilvering, or may be. has_zfs: whether the site has a ZFS pool."""
     reasons = []
     for host in facts.values():
         if not has_zfs or host.unreachable:
             continue
         try:
             pools = [pool.name for pool in host.storage.zpools.values() if pool.resilvering]
-            reasons += [f"zpool {name} of {host.name} resilvers: zpool status {name}" for name in pools]
+            reasons += [f"zpool {name} of {host.name} is resilvering: see zpool status {name}" for name in pools]
         except EvidenceError as cause:
-            reasons.append(f"whether a pool of {host.name} resilvers can't be told: {cause.reason}")
+            reasons.append(f"can't determine whether a pool of {host.name} is resilvering: {cause.reason}")
     return reasons
 
 
-def too_many(objects: Collection[object], most: int) -> list[str]:
-    """Whether more would change than may at once. most: what --max says."""
-    if len(objects) <= most:
+def too_many(objects: Collection[object], max_objects: int) -> list[str]:
+    """Return a reason if more objects would change than ``--max`` allows."""
+    if len(objects) <= max_objects:
         return []
     return [
-        f"{len(objects)} objects would change and --max is {most}: name fewer findings, or say --max {len(objects)}"
+        f"{len(objects)} objects would change and --max is {max_objects}: name fewer findings, or use --max {len(objects)}"
     ]
 
 
-def comes_back(counts: Mapping[str, int]) -> list[str]:
-    """Which findings were put right so often within a day that something must put them back. counts: by the finding's id."""
+def recurring(counts: Mapping[str, int]) -> list[str]:
+    """Return which findings were fixed so often within a day that something must revert the fix.
+
+    counts: by finding id.
+    """
     return [
-        f"{finding} was put right {count} times within a day, and fails again: something puts it back. Find it first: "
-        "configuration management, a boot script, somebody else; and see the permanent fix"
+        f"{finding} was fixed {count} times within a day and fails again: something reverts the fix. Find it first: "
+        "configuration management, a boot script, another person. See also the permanent fix"
         for finding, count in counts.items()
         if count >= FIXES_A_DAY
     ]
 
 
-def own_way(fix: Fix, links: Sequence[str], is_armed: bool) -> list[str]:
-    """Whether a fix would touch what this very login came over, with nothing that would undo it for certain.
+def touches_own_login(fix: Fix, links: Sequence[str], is_armed: bool) -> list[str]:
+    """Return a reason if a fix would change a link of this ssh login and nothing would roll it back for certain.
 
-    links: those of the session, with what is above and below them. is_armed: that a new login must confirm it, also over a reboot
-    where the change survives one.
+    links: the links of the login, with the links above and below them. is_armed: a new login must confirm the fix,
+    and the rollback timer survives a reboot if the change does.
     """
     touched = [word for word in fix.words if word in links] if fix.changes in _NAMES_LINKS else []
     if not touched or is_armed:
         return []
-    reason = "is not armed over a reboot" if fix.cuts_network else "is not marked as one that may cut the network"
-    return [f"{fix.finding}: this login came over {', '.join(touched)}, and {fix.name} {reason}"]
+    reason = (
+        "has no rollback timer that survives a reboot" if fix.cuts_network else "is not marked as cutting the network"
+    )
+    return [f"{fix.finding}: this ssh login uses {', '.join(touched)}, and {fix.name} {reason}"]

@@ -1,4 +1,4 @@
-"""How code gets to a host: as standard input of one shell, which runs it when all of it has come, and never before."""
+"""Runs code on a host: sends it to the standard input of one shell, which starts it only when all of it has arrived."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ Notify = Callable[[str], None]
 
 @dataclass(frozen=True)
 class HostPaths:
-    """Where things are on a host. run: gone after a reboot; disk: there after one; units: what systemd reads from the disk."""
+    """Says where files are on a host.
+
+    run: gone after a reboot. disk: survives a reboot. units: where systemd reads units from the disk.
+    """
 
     run: str = "/run/sigsrv"
     disk: str = "/var/lib/sigsrv/armed"
     units: str = "/etc/systemd/system"
-    booted: str = "/run/systemd/system"  # there where systemd is process 1 (sd_booted(3))
+    booted: str = "/run/systemd/system"  # exists if systemd is process 1 (sd_booted(3))
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
 
@@ -28,7 +31,7 @@ HOST_PATHS = HostPaths()
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a script on the host said, and its exit status."""
+    """Holds the exit status and the output of a script on the host."""
 
     rc: int
     stdout: str
@@ -36,14 +39,17 @@ class CommandResult:
 
     @property
     def reason(self) -> str:
-        """One line: what went wrong. What a program calls its error comes before the advice that may follow it."""
+        """Return the error in one line.
+
+        A line that starts with ``Error: `` wins over advice that a program prints after it.
+        """
         lines = [line for line in (self.stderr or self.stdout).strip().splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("Error: ")]
         return (errors or lines or [f"exit status {self.rc}"])[-1]
 
 
-def head(paths: HostPaths) -> str:
-    """What each piece of code begins with. ``say`` writes to the host's syslog, where there is one."""
+def header(paths: HostPaths) -> str:
+    """Return the shell code that precedes every script. ``say`` writes to the host's syslog if the host has one."""
     return f"""\
 set -eu
 umask 077
@@ -53,18 +59,18 @@ say() {{ if [ -S /dev/log ] && command -v logger >/dev/null; then logger -t sigs
 """
 
 
-def coded(text: str) -> str:
-    """A text as a word that any shell leaves alone; ``base64 -d`` gives it back."""
+def encoded(text: str) -> str:
+    """Encode a text as one word that is safe in any shell; ``base64 -d`` decodes it."""
     return base64.b64encode(text.encode()).decode()
 
 
 def run(session: Session, paths: HostPaths, code: str, timeout_s: float, notify: Notify | None = None) -> CommandResult:
-    """Run code on the host. tell: gets each line of its output as it comes. Raises ConnectionFailed.
+    """Run code on the host. notify: gets each line of the output as it comes. Raises ConnectionFailed.
 
-    The code is one function: a connection that breaks while it is sent leaves nothing half done.
+    The code is one shell function, so a connection that breaks during the transfer leaves nothing half done.
     """
-    whole = f"{head(paths)}main() {{\n{code}}}\nmain\n"
-    # sudo takes the variables away; a script must see which address its own session uses
+    whole = f"{header(paths)}main() {{\n{code}}}\nmain\n"
+    # sudo drops the environment, but a script must see which address its own ssh session uses
     shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
     lines = _Lines(notify)
     rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), seen=lines.take if notify else None)
@@ -73,7 +79,10 @@ def run(session: Session, paths: HostPaths, code: str, timeout_s: float, notify:
 
 
 class _Lines:
-    """Pieces of output to whole lines. Standard output and standard error come from two threads, each with a rest of its own."""
+    """Splits pieces of output into whole lines.
+
+    Standard output and standard error come from two threads, so each has its own rest.
+    """
 
     def __init__(self, notify: Notify | None) -> None:
         self._notify = notify
@@ -82,14 +91,14 @@ class _Lines:
     def take(self, stream: int, piece: bytes) -> None:
         *lines, self._rests[stream] = (self._rests[stream] + piece).split(b"\n")
         for line in lines:
-            self._say(line)
+            self._emit(line)
 
     def end(self) -> None:
         for rest in self._rests.values():
             if rest:
-                self._say(rest)
+                self._emit(rest)
 
-    def _say(self, line: bytes) -> None:
+    def _emit(self, line: bytes) -> None:
         if self._notify:
-            with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop half way
+            with contextlib.suppress(OSError):  # the reader of the output is gone: no reason to stop half way
                 self._notify(line.decode("utf-8", "replace"))

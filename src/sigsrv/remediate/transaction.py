@@ -1,8 +1,6 @@
-"""A finding is put right, and that is proven on fresh facts; or it is undone.
+"""Fixes one finding on one host and verifies it on fresh facts, or rolls it back.
 
-Only here a host is changed.
-
-``Transaction`` is one fix on one host; ``runs`` takes several in order, and undoes what a run changed.
+Only this module changes a host. ``runs`` applies several fixes in order; ``undoing`` undoes a run.
 """
 
 from __future__ import annotations
@@ -22,28 +20,31 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.remediate.hosts import Snapshot
-from sigsrv.remediate.journal import Entry, Journal, who
-from sigsrv.remediate.remote import CONFIRM_S, NOTHING_THERE, REFUSED, STATE_LIMIT, FixOptions, RemoteFix, parse_state
-from sigsrv.remediate.rescan import NOT_RIGHT, FreshFinding, better, worse
+from sigsrv.remediate.journal import Journal, StepEntry, who
+from sigsrv.remediate.remote import CONFIRM_S, MAX_OLD_VALUES, NOTHING_LEFT, REFUSED, FixOptions, RemoteFix, parse_state
+from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions
 from sigsrv.remediate.shell import CommandResult, Notify
 
 _VERIFY_TRIES = 4
-_SCAN_S = 3.0  # what looking at the hosts may take, of the time that is left
-_RECOVERY_S = 45.0  # twice Incus's offline threshold of 20 s, and a heartbeat
+_SCAN_S = 3.0  # time for a scan before the host begins the rollback
+_RECOVERY_S = 45.0  # twice Incus's offline threshold of 20 s, plus a heartbeat
 
 
 class EndState(StrEnum):
-    """How a remediation ended."""
+    """Names how a transaction ended."""
 
     VERIFIED = "verified"
-    UNDONE = "undone"  # it is as it was before
-    REFUSED = "refused"  # the script refused before it changed anything; undone all the same
-    UNKNOWN = "unknown"  # neither the new nor the old state could be shown
+    UNDONE = "undone"  # rolled back: the host is as it was before
+    REFUSED = "refused"  # the script refused before it changed anything; rolled back all the same
+    UNKNOWN = "unknown"  # neither the new nor the old state could be verified
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """after: the findings on the last fresh facts; empty where there were none. interrupted: somebody wants it to end here."""
+    """Holds the result of a transaction.
+
+    after: the latest fresh findings; empty if there were none. interrupted: the operator interrupted the run.
+    """
 
     end_state: EndState
     reason: str
@@ -52,10 +53,11 @@ class Outcome:
 
 
 class Transaction:
-    """One fix on one host: journal, apply, verify on fresh facts, confirm; else undo. tell: shows a line to the operator.
+    """Runs one fix on one host: journal, apply, verify on fresh facts, confirm; or else roll back.
 
-    look: fresh findings of all hosts; target: how the host of the fix is reached.
-    replays: the step of the journal that is undone by it; then ``looked.fix`` is that step's fix the other way round.
+    scan: returns fresh findings of all hosts. target: says how to reach the host. notify: shows a line to the
+    operator. replays: the step of the journal that this transaction undoes; ``fresh.fix`` is then the fix of that
+    step with both scripts swapped.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Transaction:
         journal: Journal,
         notify: Notify,
         options: FixOptions | None = None,
-        replays: Entry | None = None,
+        replays: StepEntry | None = None,
     ) -> None:
         assert fresh.fix
         self.id = secrets.token_hex(8)
@@ -81,58 +83,63 @@ class Transaction:
         self._remote = RemoteFix(self._fix, self.id, self._options, state)
         self._target = replace(target, timeout_s=self._fix.timeout_s + 60.0)
         self._after: tuple[Finding, ...] = ()
-        self._time_up = math.inf  # when the host begins to undo it by itself
-        self._confirming = False  # from then on the host may have let go of it, whether we heard so or not
+        self._rollback_at = math.inf  # when the host begins the rollback by itself
+        self._confirming = False  # once true, the host may have confirmed the fix even if the answer was lost
 
     def run(self) -> Outcome:
-        """Apply and prove it.
+        """Apply the fix and verify it.
 
-        However it ends, the host is in the new state or in the old one, or the outcome says that neither could be shown.
+        In the end the host is in the new or the old state, or the outcome says that neither could be verified.
         """
         began = time.monotonic()
-        self._time_up = began + self._remote.undoes_after_s
+        self._rollback_at = began + self._remote.rollback_after_s
         undoes = self._replays.transaction if self._replays else ""
-        self._journal.open_step(self.id, self._fix, self._before.findings, undoes, self._options.timer.value)
+        self._journal.begin_step(self.id, self._fix, self._before.findings, undoes, self._options.timer.value)
         try:
             result = self._apply(began)
             if result is None:
-                return self._undo("the connection broke before it was known what became of the script", began)
+                return self._undo("the connection broke, so the result of the script is unknown", began)
             if result.rc != 0:
                 refused = REFUSED in result.stderr
-                return self._undo(f"the script ended with {result.rc}: {result.reason}", began, refused=refused)
+                return self._undo(
+                    f"the script ended with exit status {result.rc}: {result.reason}", began, refused=refused
+                )
             self._journal.write(self.id, self._fix, "applied", result.stdout[-2000:])
-            fault = self._verify()
-            return self._undo(fault, began) if fault else self._confirm(began)
+            problem = self._verify()
+            return self._undo(problem, began) if problem else self._confirm(began)
         except KeyboardInterrupt:
-            return replace(self._end("interrupted", began), interrupted=True)
-        except Exception as cause:  # whatever it is: a change that is not proven does not stay
-            return self._end(f"it could not be proven: {type(cause).__name__}: {cause}", began)
+            return replace(self._stop("interrupted", began), interrupted=True)
+        except Exception as cause:  # any error: a change that is not verified must not stay
+            return self._stop(f"the change could not be verified: {type(cause).__name__}: {cause}", began)
 
-    def _end(self, why: str, began: float) -> Outcome:
-        return self._decide(why, began) if self._confirming else self._undo(why, began)
+    def _stop(self, why: str, began: float) -> Outcome:
+        return self._resolve_confirmation(why, began) if self._confirming else self._undo(why, began)
 
     def _notify(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to leave a host half way
+        with contextlib.suppress(OSError):  # the reader of the output is gone: no reason to leave the host half way
             self._notify_operator(line)
 
     def _apply(self, began: float) -> CommandResult | None:
-        """Run it; where its own connection breaks, see over a new one what became of it. None where that can't be told in time."""
+        """Run the script.
+
+        If its connection breaks, follow the script over a new one; None if its result stays unknown.
+        """
         try:
             with open_session(self._target) as session:
                 return self._remote.apply(session, self._notify)
         except ConnectionFailed as cause:
-            self._notify(f"the connection broke while it ran: {cause.failure.reason}")
+            self._notify(f"the connection broke while the script ran: {cause.failure.reason}")
         while time.monotonic() < began + self._remote.deadline_s:
             try:
                 with open_session(self._target) as session:
                     result = self._remote.follow(session)
-                    return None if result.rc == RemoteFix.NOT_BEGUN else result
+                    return None if result.rc == RemoteFix.NOT_STARTED else result
             except ConnectionFailed:
                 time.sleep(1)
         return None
 
-    def _note(self, state: str, detail: str = "") -> None:
-        """Write to the journal once the host was changed: then a journal that fails must not keep us from undoing."""
+    def _record(self, state: str, detail: str = "") -> None:
+        """Write to the journal after the host was changed. A journal that fails must not prevent the rollback."""
         try:
             self._journal.write(self.id, self._fix, state, detail)
         except UsageError as cause:
@@ -143,117 +150,127 @@ class Transaction:
         return self._after
 
     def _verify(self) -> str:
-        """What is wrong with the new state on fresh facts, over a new login; "" where it is as it should be."""
-        fault = ""
+        """Return the problem with the new state on fresh facts, over a new login; "" for none."""
+        problem = ""
         for attempt in range(_VERIFY_TRIES):
             if attempt:
-                if time.monotonic() + attempt + _SCAN_S > self._time_up:
-                    break  # else what is looked at is what the host has undone meanwhile
-                time.sleep(attempt)  # what was just started may need a moment
-            fault = self._fault(self._rescan())
-            if not fault:
+                if time.monotonic() + attempt + _SCAN_S > self._rollback_at:
+                    break  # a later scan would see the rollback of the host
+                time.sleep(attempt)  # a service that just started may need a moment
+            problem = self._problem(self._rescan())
+            if not problem:
                 return ""
-        return fault
+        return problem
 
-    def _fault(self, after: tuple[Finding, ...]) -> str:
-        """What is wrong with these findings: that of the fix is to be gone, and no other worse.
+    def _problem(self, after: tuple[Finding, ...]) -> str:
+        """Return the problem with these findings: the fixed one must be gone, and no other may be worse.
 
-        What a fix had made better may be as it was before, once that is undone.
+        If this transaction undoes a fix, the findings that the fix had improved may get worse again.
         """
-        own, allowed = self._before.finding, set()
+        fixed, allowed = self._before.finding, set()
         if self._replays:
-            allowed = {own.id, *self._replays.mended}
+            allowed = {fixed.id, *self._replays.improved}
         else:
-            now = next((finding for finding in after if finding.id == own.id), None)
-            if now is not None and now.verdict in NOT_RIGHT:
+            now = next((finding for finding in after if finding.id == fixed.id), None)
+            if now is not None and now.verdict in NOT_FIXED:
                 return f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
-            if now is None and any(f.policy == own.policy and f.verdict is Verdict.ERROR for f in after):
-                return f"{own.id} could not be determined again"
-        spoiled = worse(self._before.findings, after, allowed)
+            if now is None and any(f.policy == fixed.policy and f.verdict is Verdict.ERROR for f in after):
+                return f"{fixed.id} could not be determined after the fix"
+        worse = regressions(self._before.findings, after, allowed)
         return (
-            "it makes others worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in spoiled)
-            if spoiled
+            "other findings got worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in worse)
+            if worse
             else ""
         )
 
     def _confirm(self, began: float) -> Outcome:
-        """Take what undoing needs from the host into the journal, and have the host keep the change."""
+        """Copy the old values from the host to the journal, and let the host keep the change."""
         try:
             with open_session(self._target) as session:
-                kept = self._remote.kept(session)
-                if kept.rc != 0:
-                    return self._undo(f"it could not be confirmed: {kept.reason}", began)
-                if len(kept.stdout) > STATE_LIMIT:
-                    return self._undo(f"what it takes to undo it is more than {STATE_LIMIT} bytes", began)
-                parse_state(kept.stdout)
-                self._journal.keep(self.id, self._fix, kept.stdout, better(self._before.findings, self._after))
+                old_values = self._remote.old_values(session)
+                if old_values.rc != 0:
+                    return self._undo(f"the change could not be confirmed: {old_values.reason}", began)
+                if len(old_values.stdout) > MAX_OLD_VALUES:
+                    return self._undo(f"the old values take more than {MAX_OLD_VALUES} bytes", began)
+                parse_state(old_values.stdout)
+                self._journal.record_old_values(
+                    self.id, self._fix, old_values.stdout, improvements(self._before.findings, self._after)
+                )
                 self._confirming = True
                 result = self._remote.confirm(session)
         except ConnectionFailed as cause:
-            return self._decide(f"the connection broke while it was confirmed: {cause.failure.reason}", began)
+            return self._resolve_confirmation(
+                f"the connection broke during the confirmation: {cause.failure.reason}", began
+            )
         if result.rc != 0:
-            return self._decide(f"it could not be confirmed: {result.reason}", began)
+            return self._resolve_confirmation(f"the change could not be confirmed: {result.reason}", began)
         return self._verified()
 
     def _verified(self) -> Outcome:
-        self._note("verified")
-        own = self._before.finding.id
-        holds = f"{own} is as it was before" if self._replays else f"{own} holds on fresh facts"
-        return Outcome(EndState.VERIFIED, f"{holds}; nothing else is worse", self._after)
+        self._record("verified")
+        finding_id = self._before.finding.id
+        result = "is as it was before" if self._replays else "no longer fails"
+        return Outcome(EndState.VERIFIED, f"{finding_id} {result}; no other finding got worse", self._after)
 
-    def _decide(self, why: str, began: float) -> Outcome:
-        """Confirmed or not: nobody heard it. Have the host undo what it still holds; where it holds nothing, fresh facts tell the state."""
-        result = self._reach(began)
-        if result is None or result.rc != 0 or result.stdout.strip() != NOTHING_THERE:
-            return self._put_back(result, why)
-        self._time_up = math.inf  # nothing is armed any more
-        fault = self._verify()
+    def _resolve_confirmation(self, why: str, began: float) -> Outcome:
+        """Find out whether the host confirmed the change, after the answer was lost.
+
+        Undo the fix if the host still has it. If the host has nothing of it, fresh facts show the state.
+        """
+        result = self._undo_on_host(began)
+        if result is None or result.rc != 0 or result.stdout.strip() != NOTHING_LEFT:
+            return self._check_rollback(result, why)
+        self._rollback_at = math.inf  # no rollback is armed any more
+        problem = self._verify()
         old = next((f.verdict for f in self._before.findings if f.id == self._before.finding.id), None)
         now = next((f.verdict for f in self._after if f.id == self._before.finding.id), None)
         if now == old:
-            return self._put_back(result, why)
-        return self._verified() if not fault else self._lost(why, fault)
+            return self._check_rollback(result, why)
+        return self._verified() if not problem else self._state_unknown(why, problem)
 
     def _undo(self, why: str, began: float, refused: bool = False) -> Outcome:
-        """Put it back: over a new login, or by waiting for the host to do it."""
-        self._note("undoing", why)
-        self._notify(f"undoing: {why}")
-        return self._put_back(self._reach(began), why, refused)
+        """Restore the old state: over a new login, or by waiting for the host to do it."""
+        self._record("undoing", why)
+        self._notify(f"rolling back: {why}")
+        return self._check_rollback(self._undo_on_host(began), why, refused)
 
-    def _put_back(self, result: CommandResult | None, why: str, refused: bool = False) -> Outcome:
-        """How undoing ended. said: what the host said of it, None where it could not be reached. Fresh facts must show the old state."""
+    def _check_rollback(self, result: CommandResult | None, why: str, refused: bool = False) -> Outcome:
+        """Return how the rollback ended. Fresh facts must show the old state.
+
+        result: of the undo on the host; None if the host could not be reached.
+        """
         if result is None:
-            fault = "the host could not be reached"
+            problem = "the host could not be reached"
         elif result.rc != 0:
-            fault = result.reason
+            problem = result.reason
         else:
-            fault = self._compare()
-        if fault:
-            return self._lost(why, fault)
-        self._note("undone", why)
+            problem = self._wait_for_old_state()
+        if problem:
+            return self._state_unknown(why, problem)
+        self._record("undone", why)
         return Outcome(EndState.REFUSED if refused else EndState.UNDONE, why, self._after)
 
-    def _lost(self, why: str, fault: str) -> Outcome:
-        self._note("failed", f"{why}; undo: {fault}")
-        return Outcome(EndState.UNKNOWN, f"{why}; undoing it failed: {fault}")
+    def _state_unknown(self, why: str, problem: str) -> Outcome:
+        self._record("failed", f"{why}; rollback: {problem}")
+        return Outcome(EndState.UNKNOWN, f"{why}; the rollback failed: {problem}")
 
-    def _compare(self) -> str:
-        """What is worse than before the fix, on fresh facts; "" where nothing is.
+    def _wait_for_old_state(self) -> str:
+        """Return what is worse than before the fix, on fresh facts; "" for nothing.
 
-        A member that was cut off needs some time until the others call it Online again.
+        A member that was cut off needs some time until the other members report it as Online again.
         """
         limit = time.monotonic() + _RECOVERY_S
         while True:
-            left = worse(self._before.findings, self._rescan())
-            if not left:
+            worse = regressions(self._before.findings, self._rescan())
+            if not worse:
                 return ""
             if time.monotonic() > limit:
-                return "worse than before: " + ", ".join(finding.id for finding in left)
+                return "worse than before the fix: " + ", ".join(finding.id for finding in worse)
             time.sleep(2)
 
-    def _reach(self, began: float) -> CommandResult | None:
-        """Undo over a new login; where there is none yet, until the host's own timer must have done it."""
-        limit = max(began + self._remote.longest_s, time.monotonic() + 10)
+    def _undo_on_host(self, began: float) -> CommandResult | None:
+        """Undo over a new login. Without one, retry until the host's own rollback must have ended."""
+        limit = max(began + self._remote.gone_after_s, time.monotonic() + 10)
         while True:
             try:
                 with open_session(self._target) as session:

@@ -1,4 +1,4 @@
-"""What a run changed is put back, from what the journal recorded; and what was broken off is brought to an end."""
+"""Undoes a run from the data in the journal, and finishes interrupted runs."""
 
 from __future__ import annotations
 
@@ -14,71 +14,89 @@ from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
-from sigsrv.remediate.journal import Entry, Journal, RunEntry
+from sigsrv.remediate.journal import Journal, RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
-from sigsrv.remediate.remote import NOTHING_THERE, FixOptions, RemoteFix
+from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
-from sigsrv.remediate.runs import Limits, Runner, StepResult, secured
+from sigsrv.remediate.runs import Limits, Runner, StepResult, with_rollback_timers
 from sigsrv.remediate.shell import Notify
 from sigsrv.remediate.transaction import EndState
 
 
 @dataclass(frozen=True)
 class UndoPlan:
-    """What a run changed, the last first. left: what of it is not undone, each with the reason; stops: why nothing is undone now."""
+    """Holds the steps that undo a run, last one first.
+
+    skipped: findings that are not undone, with the reason. refusals: the reasons why nothing is undone now.
+    """
 
     run: RunEntry
-    steps: tuple[tuple[Step, Entry], ...]
-    left: tuple[tuple[str, str], ...]
-    stops: tuple[str, ...]
+    steps: tuple[tuple[Step, StepEntry], ...]
+    skipped: tuple[tuple[str, str], ...]
+    refusals: tuple[str, ...]
 
 
-def run_of(journal: Journal, run: str) -> RunEntry:
-    """A run of the journal that can be undone. Raises UsageError: there is no such run, or it undid another one itself."""
+def find_run(journal: Journal, run: str) -> RunEntry:
+    """Return a run that can be undone. Raises UsageError: there is no such run, or it is an undo itself."""
     found = journal.history(run)
     if not found:
         known = [each.id for each in journal.history() if each.steps and not each.undoes][:3]
-        hint = f"the latest: {', '.join(known)}" if known else "nothing was applied yet"
+        hint = f"latest runs: {', '.join(known)}" if known else "nothing was applied yet"
         raise UsageError(f"--undo: {journal.path} has no run {run}", hint)
     if found[0].undoes:
         raise UsageError(
-            f"--undo: run {run} undid run {found[0].undoes}", "sigsrv-remediate FINDING puts the findings right again"
+            f"--undo: run {run} is an undo of run {found[0].undoes}",
+            "sigsrv-remediate FINDING fixes a finding again",
         )
     return found[0]
 
 
-def reverse(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> UndoPlan:
-    """What undoing a run would do, on fresh facts. What it left verified is undone, unless it was undone, put back or put right since."""
+def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> UndoPlan:
+    """Plan the undo of a run on fresh facts.
+
+    It undoes the verified steps, except those that were undone, reverted or fixed again since.
+    """
     findings = {finding.id: finding for finding in hosts.scan().findings}
-    steps, left = [], []
+    steps, skipped = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
         if entry.end != "verified":
-            left.append((entry.finding, f"{entry.end}: {entry.detail}" if entry.detail else entry.end))
+            skipped.append((entry.finding, f"{entry.end}: {entry.detail}" if entry.detail else entry.end))
         elif entry.undone_by:
-            left.append((entry.finding, f"undone by run {entry.undone_by} already"))
+            skipped.append((entry.finding, f"already undone by run {entry.undone_by}"))
         elif entry.fix is None or entry.state is None:
-            left.append((entry.finding, "the journal has not recorded what undoing it takes"))
+            skipped.append((entry.finding, "the journal does not have what the undo needs"))
         elif entry.host not in hosts.targets:
-            left.append((entry.finding, f"{entry.host} is no host of site {hosts.site.name}"))
-        elif later := _put_right_since(journal, entry):
-            left.append((entry.finding, f"run {later} put it right again since: undo that first"))
+            skipped.append((entry.finding, f"{entry.host} is not among the hosts of site {hosts.site.name}"))
+        elif later := _fixed_since(journal, entry):
+            skipped.append((entry.finding, f"run {later} has fixed it again since: undo that run first"))
         elif now is not None and now.verdict in FAILING:
-            left.append((entry.finding, f"it is {now.verdict} again: {now.observed}; it is not as the run left it"))
+            skipped.append(
+                (
+                    entry.finding,
+                    f"the verdict is {now.verdict} again: {now.observed}; the state is not as the run left it",
+                )
+            )
         else:
             fix = entry.fix
-            turned = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
-            steps.append((Step(now or _absent(hosts, entry), turned), entry))
+            swapped = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
+            steps.append((Step(now or _absent(hosts, entry), swapped), entry))
     if not steps:
-        return UndoPlan(run, (), tuple(left), ())
-    safe, stops = secured(hosts, [step for step, _ in steps], limits)
+        return UndoPlan(run, (), tuple(skipped), ())
+    safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
     return UndoPlan(
-        run, tuple(zip(safe, (entry for _, entry in steps), strict=True)), tuple(left), tuple(dict.fromkeys(stops))
+        run,
+        tuple(zip(safe, (entry for _, entry in steps), strict=True)),
+        tuple(skipped),
+        tuple(dict.fromkeys(refusals)),
     )
 
 
-def _put_right_since(journal: Journal, entry: Entry) -> str:
-    """The run that put the same finding right once more, and was not undone: the old values are no longer those before it; "" for none."""
+def _fixed_since(journal: Journal, entry: StepEntry) -> str:
+    """Return a later run that fixed the same finding again and was not undone; "" for none.
+
+    After such a run, the old values of the earlier run are no longer the ones to restore.
+    """
     return next(
         (
             run.id
@@ -92,25 +110,26 @@ def _put_right_since(journal: Journal, entry: Entry) -> str:
     )
 
 
-def _absent(hosts: Hosts, entry: Entry) -> Finding:
-    """A finding that is no more, for what was judged is gone."""
+def _absent(hosts: Hosts, entry: StepEntry) -> Finding:
+    """Return a finding for an object that no longer exists."""
     policy, host, resource = parse_finding_id(entry.finding)
     known = hosts.policies.get(policy)
     title, severity = (known.title, known.severity) if known else (policy, Severity.LOW)
     return Finding(
-        policy, title, severity, host, resource, Verdict.NOT_APPLICABLE, "", "", "there is no such finding now"
+        policy, title, severity, host, resource, Verdict.NOT_APPLICABLE, "", "", "this finding no longer exists"
     )
 
 
 def undo(hosts: Hosts, runner: Runner, shown: UndoPlan, locks: HostLocks) -> Iterator[StepResult]:
-    """Undo the steps that were shown, one after the other, each proven before the next. Ends with the first that fails.
+    """Run the undo steps that were shown, one after the other.
 
-    Raises KeyboardInterrupt after a step that held all the same.
+    Each is verified before the next; the first failure ends the run. Raises KeyboardInterrupt after a step that was
+    confirmed in spite of an interruption.
     """
     findings = hosts.scan().findings
     for step, entry in shown.steps:
-        locks.extend(runner.longest_s([step.fix]))
-        outcome = runner.take(FreshFinding(step.finding, findings, step.fix), step.timer, entry)
+        locks.extend(runner.max_step_s([step.fix]))
+        outcome = runner.run_step(FreshFinding(step.finding, findings, step.fix), step.timer, entry)
         yield StepResult(step, outcome)
         if outcome.end_state is not EndState.VERIFIED:
             return
@@ -119,27 +138,28 @@ def undo(hosts: Hosts, runner: Runner, shown: UndoPlan, locks: HostLocks) -> Ite
         findings = outcome.after
 
 
-def open_steps(hosts: Hosts, journal: Journal) -> list[Entry]:
-    """The steps on these hosts that nobody is at any more, and that did not come to an end."""
+def abandoned_steps(hosts: Hosts, journal: Journal) -> list[StepEntry]:
+    """Return the interrupted steps on these hosts, except those of other processes that still run."""
     runs = (run for run in journal.history() if run.site in ("", hosts.site.name))
     own = {run.id for run in runs if run.pid == os.getpid() or not run.is_alive}
     return [entry for entry in journal.interrupted_steps() if entry.run in own and entry.host in hosts.targets]
 
 
-def finish_interrupted_first(hosts: Hosts, runner: Runner, journal: Journal, notify: Notify) -> None:
-    """Bring to an end what was broken off, before anything is looked at: what is so now may be undone in a moment. Raises Refused."""
-    steps = open_steps(hosts, journal)
+def finish_interrupted_before_scan(hosts: Hosts, runner: Runner, journal: Journal, notify: Notify) -> None:
+    """Finish interrupted steps before a scan, because their rollback may change the result. Raises Refused."""
+    steps = abandoned_steps(hosts, journal)
     if steps:
         with runner.lock_hosts([step.fix for step in steps if step.fix]) as locks:
             finish_interrupted(hosts, journal, locks, notify)
 
 
 def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify: Notify) -> None:
-    """Bring to an end what was broken off, as where whoever applied it was killed: undo it, unless the host did, and write which it was.
+    """Finish the steps of interrupted runs, for example of a killed process.
 
-    Raises Refused where that can't be done, or where a host holds what another's run has left.
+    Undo each one, unless the host has rolled it back already, and record how it ended. Raises Refused if that fails,
+    or if a host has leftovers of somebody else's run.
     """
-    found = open_steps(hosts, journal)
+    found = abandoned_steps(hosts, journal)
     for entry in found:
         assert entry.fix
         remote = RemoteFix(
@@ -151,41 +171,44 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
             with open_session(hosts.targets[entry.host]) as session:
                 result = remote.undo(session, notify)
         except ConnectionFailed as cause:
-            reason = f"run {entry.run} was broken off on {entry.host}, which can't be reached: {cause.failure.reason}"
+            reason = f"run {entry.run} was interrupted on {entry.host}, which can't be reached: {cause.failure.reason}"
             raise Refused([reason]) from cause
         if result.rc != 0:
-            journal.write(entry.transaction, entry.fix, "failed", f"broken off; undo: {result.reason}")
-            raise Refused([f"run {entry.run} was broken off on {entry.host}, and undoing it failed: {result.reason}"])
-        held = result.stdout.strip() != NOTHING_THERE
-        state, detail = _end_state_of(hosts, entry, held)
+            journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
+            raise Refused(
+                [f"run {entry.run} was interrupted on {entry.host}, and the rollback failed: {result.reason}"]
+            )
+        was_on_host = result.stdout.strip() != NOTHING_LEFT
+        state, detail = _end_state_of(hosts, entry, was_on_host)
         journal.write(entry.transaction, entry.fix, state, detail)
-        notify(f"run {entry.run} was broken off: {entry.finding} {state}, {detail}")
+        notify(f"run {entry.run} was interrupted: {entry.finding} {state}, {detail}")
     done = {entry.transaction for entry in found}
     for host, preflight in locks.preflights.items():
-        for folder in preflight.left:
+        for folder in preflight.leftovers:
             if folder.rpartition("/")[2] not in done:
-                reason = f"{host}: {folder} is of a fix that did not come to an end, and no run of {journal.path} broke it off"
+                reason = f"{host}: an unfinished fix left {folder}, and {journal.path} has no interrupted run for it"
                 by_hand = f"sh {shlex.quote(f'{folder}/undo-once.sh')}"
                 raise Refused(
-                    [f"{reason}: unless its timer undoes it soon a person must look; {by_hand} undoes it there"]
+                    [f"{reason}. Wait for its rollback timer, or check the host and roll it back there: {by_hand}"]
                 )
 
 
-def _end_state_of(hosts: Hosts, entry: Entry, held: bool) -> tuple[str, str]:
-    """In which state a host is where nothing of a fix is left on it: the old one, or the new one where it was about to be confirmed.
+def _end_state_of(hosts: Hosts, entry: StepEntry, was_on_host: bool) -> tuple[str, str]:
+    """Return the state and the detail of an interrupted step of which nothing is left on the host.
 
-    held: the host had it until just now, so it was not confirmed.
+    It is the old state, or the new one if the step was about to be confirmed. was_on_host: the host still had the
+    fix, so it was not confirmed.
     """
     now = next((finding.verdict.value for finding in hosts.scan().findings if finding.id == entry.finding), None)
     old = (entry.verdicts or {}).get(entry.finding)
-    if now != old and "confirming" in entry.states and not held:
+    if now != old and "confirming" in entry.states and not was_on_host:
         if now == Verdict.ERROR:
             return (
                 "failed",
-                f"broken off while it was confirmed; {entry.finding} is {now}, so nobody knows which state this is",
+                f"interrupted during the confirmation; {entry.finding} is {now}, so the state is unknown",
             )
-        return "verified", f"{entry.finding} is {now or 'gone'}; it was confirmed before it was broken off"
+        return "verified", f"{entry.finding} is {now or 'gone'}; it was confirmed before the interruption"
     return (
         "undone",
-        f"{entry.finding} is {now or 'gone'} as before" if now == old else f"{entry.finding} is {now} by now",
+        f"{entry.finding} is {now or 'gone'} as before" if now == old else f"{entry.finding} is now {now}",
     )

@@ -1,4 +1,4 @@
-"""The faults of the lab, a file for each family of policies: what each changes in the list of findings, and what puts it right."""
+"""Lists the faults of the lab, one file per family of policies: which findings each one changes, and what fixes it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import KW_ONLY, dataclass, field
 
 @dataclass(frozen=True)
 class Case:
-    """A fault on a host: what it changes in the list (None: gone from it), and what of that a remediation puts right."""
+    """Describes a fault on a host: which findings it changes, and which of these a remediation fixes."""
 
     fault: str
     host: str
-    changes: dict[str, str | None]  # None: the finding is gone
-    mended: list[str] = field(default_factory=list)
+    changes: dict[str, str | None]  # None: the finding disappears
+    fixed: list[str] = field(default_factory=list)
     _: KW_ONLY
-    stays: bool = False  # undone, it is right all the same: the instance must restart first, or a scrub is over
-    gone: bool = False  # once it is mended there is no such finding: what was judged is no more
-    labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes just this
+    stays_fixed: bool = False  # it still passes after the undo: the instance must restart first, or a scrub has ended
+    disappears: bool = False  # the fix removes the finding, because it removes the object
+    labs: tuple[str, ...] = ("ns", "vm")  # the labs on which it changes exactly these findings
 
     def __str__(self) -> str:
         return f"{self.fault}-{self.host}"
@@ -24,10 +24,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Group:
-    """Faults that have nothing to do with each other, and so can be made together. names: of cases, as they print."""
+    """Combines faults that do not affect each other, so they can be applied together. names: of cases, as they print."""
 
     name: str
-    lab: str  # where they are: ns or vm
+    lab: str  # ns or vm
     names: tuple[str, ...]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Faults of ACL: network access control lists."""
+"""Lists the faults of ACL: network access control lists."""
 
 from tests.e2e.cases import Case
 
@@ -23,7 +23,7 @@ CASES = [
         {"ACL-006@cluster/userbr0": "fail", "XHOST-003@cluster/cluster": "not-applicable"},
     ),
     Case("users-admitted", "sigsrv", {"ACL-006@cluster/userbr0": "fail"}),
-    Case(  # the host's own firewall goes with it
+    Case(  # it also removes the host's own firewall rules
         "ruleset-flushed",
         "minisrv",
         {"HOST-004@minisrv/minisrv": "fail"}

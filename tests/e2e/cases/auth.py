@@ -1,8 +1,8 @@
-"""Faults of AUTH: who may do what."""
+"""Lists the faults of AUTH: access rights."""
 
 from tests.e2e.cases import Case
 
-NO_CLIENT = {"AUTH-002@cluster/cluster": None}  # without a fault the trust store has no client
+NO_CLIENT = {"AUTH-002@cluster/cluster": None}  # the trust store of the clean lab has no client
 
 CASES = [
     Case("listen-anywhere", "minisrv", {"AUTH-001@minisrv/minisrv": "fail"}, ["AUTH-001@minisrv/minisrv"]),
@@ -18,7 +18,7 @@ CASES = [
     ),
     Case("admin-user", "minisrv", {"AUTH-004@minisrv/minisrv": "fail"}, ["AUTH-004@minisrv/minisrv"]),
     Case("debug-address", "sigsrv", {"AUTH-005@sigsrv/sigsrv": "fail"}, ["AUTH-005@sigsrv/sigsrv"]),
-    Case(  # a key of the whole cluster: one fix mends it on both
+    Case(  # a key of the whole cluster: one fix fixes both findings
         "tokens-forever",
         "sigsrv",
         {"AUTH-005@sigsrv/sigsrv": "fail", "AUTH-005@minisrv/minisrv": "fail"},

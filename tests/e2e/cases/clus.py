@@ -1,4 +1,4 @@
-"""Faults of CLUS: the cluster."""
+"""Lists the faults of CLUS: the cluster."""
 
 from tests.e2e.cases import Case
 
@@ -12,7 +12,7 @@ CASES = [
     Case(
         "member-evacuated",
         "minisrv",
-        {  # Incus takes the member's bridges down with it: one fault, and what can't be seen of them
+        {  # Incus takes down the bridges of an evacuated member, so findings about them are not applicable
             "CLUS-004@cluster/minisrv": "fail",
             "CLUS-001@cluster/minisrv": "not-applicable",
             **{f"{each}@minisrv/{bridge}": "not-applicable" for each in ON_THE_MEMBER for bridge in BRIDGES},

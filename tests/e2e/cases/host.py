@@ -1,4 +1,4 @@
-"""Faults of HOST: the hosts themselves."""
+"""Lists the faults of HOST: the hosts themselves."""
 
 from tests.e2e.cases import Case
 
@@ -8,7 +8,7 @@ CASES = [
     Case("disk-full", "sigsrv", {"HOST-006@sigsrv//home/full": "fail"}),
     Case("ssh-passwords", "minisrv", {"HOST-009@minisrv/minisrv": "fail"}, ["HOST-009@minisrv/minisrv"]),
     Case("root-full", "minisrv", {"HOST-006@minisrv//": "fail"}, labs=("vm",)),
-    Case(  # Incus notices it too
+    Case(  # Incus raises a warning too
         "clock-wrong",
         "minisrv",
         {

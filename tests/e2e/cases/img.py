@@ -1,4 +1,4 @@
-"""Faults of IMG: images. BUSYBOX stands for the fingerprint of the lab's own."""
+"""Lists the faults of IMG: images. BUSYBOX stands for the fingerprint of the lab's image."""
 
 from tests.e2e.cases import Case
 

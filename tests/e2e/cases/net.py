@@ -1,15 +1,19 @@
-"""Faults of NET: bridges and VLANs."""
+"""Lists the faults of NET: bridges and VLANs."""
 
 from tests.e2e.cases import Case
 
-APART = {"XHOST-001@cluster/sigsrvbr0": "not-applicable"}  # nothing to compare while the VLAN interface is elsewhere
+NOT_COMPARED = {
+    "XHOST-001@cluster/sigsrvbr0": "not-applicable"
+}  # there is nothing to compare while the VLAN interface is not in its bridge
 
 CASES = [
-    Case("vlan-detached", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail", **APART}, ["NET-001@minisrv/sigsrvbr0"]),
-    Case("vlan-detached", "sigsrv", {"NET-001@sigsrv/sigsrvbr0": "fail", **APART}, ["NET-001@sigsrv/sigsrvbr0"]),
-    Case("vlan-wrong-bridge", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail", **APART}),
+    Case(
+        "vlan-detached", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail", **NOT_COMPARED}, ["NET-001@minisrv/sigsrvbr0"]
+    ),
+    Case("vlan-detached", "sigsrv", {"NET-001@sigsrv/sigsrvbr0": "fail", **NOT_COMPARED}, ["NET-001@sigsrv/sigsrvbr0"]),
+    Case("vlan-wrong-bridge", "minisrv", {"NET-001@minisrv/sigsrvbr0": "fail", **NOT_COMPARED}),
     Case("vlan-address", "minisrv", {"NET-003@minisrv/incusbr0": "fail"}, ["NET-003@minisrv/incusbr0"]),
-    Case(  # the two ends of a veth pair: one is down, so the other has no carrier; setting up the one mends both
+    Case(  # one end of a veth pair is down, so the other has no carrier; setting the first one up fixes both
         "link-down",
         "minisrv",
         {"NET-005@minisrv/sigsrvbr0": "fail", "NET-005@sigsrv/sigsrvbr0": "fail"},
@@ -17,7 +21,7 @@ CASES = [
         labs=("ns",),
     ),
     Case("vlan-down", "minisrv", {"NET-005@minisrv/sigsrvbr0": "fail"}, ["NET-005@minisrv/sigsrvbr0"], labs=("vm",)),
-    Case("vlan-wrong-id", "minisrv", {"NET-002@minisrv/sigsrvbr0": "fail", **APART}, labs=("vm",)),
+    Case("vlan-wrong-id", "minisrv", {"NET-002@minisrv/sigsrvbr0": "fail", **NOT_COMPARED}, labs=("vm",)),
     Case(
         "vlan-lost",
         "minisrv",
@@ -28,7 +32,7 @@ CASES = [
         },
         labs=("vm",),
     ),
-    Case(  # a network of a cluster is on all of its members
+    Case(  # a network of a cluster is on all its members
         "network-foreign",
         "sigsrv",
         {"NET-004@sigsrv/foreign0": "fail", "NET-004@minisrv/foreign0": "fail"},

@@ -1,4 +1,4 @@
-"""Faults of POOL: storage pools."""
+"""Lists the faults of POOL: storage pools."""
 
 from tests.e2e.cases import Case
 
@@ -13,8 +13,22 @@ CASES = [
         {"POOL-004@minisrv/iso": "fail", "POOL-005@minisrv/iso": "not-applicable"},
         labs=("vm",),
     ),
-    Case("scrub-old", "minisrv", {"POOL-005@minisrv/iso": "fail"}, ["POOL-005@minisrv/iso"], stays=True, labs=("vm",)),
-    Case("scrub-never", "sigsrv", {"POOL-005@sigsrv/iso": "fail"}, ["POOL-005@sigsrv/iso"], stays=True, labs=("vm",)),
+    Case(
+        "scrub-old",
+        "minisrv",
+        {"POOL-005@minisrv/iso": "fail"},
+        ["POOL-005@minisrv/iso"],
+        stays_fixed=True,
+        labs=("vm",),
+    ),
+    Case(
+        "scrub-never",
+        "sigsrv",
+        {"POOL-005@sigsrv/iso": "fail"},
+        ["POOL-005@sigsrv/iso"],
+        stays_fixed=True,
+        labs=("vm",),
+    ),
     Case(
         "pool-lost",
         "minisrv",

@@ -1,10 +1,10 @@
-"""Faults of PROJ: projects."""
+"""Lists the faults of PROJ: projects."""
 
 from tests.e2e.cases import Case
 
 UNRESTRICTED = {f"PROJ-00{number}@cluster/restricted": "not-applicable" for number in (3, 4, 7)}
 CASES = [
-    Case(  # the restrictions are without effect then, and nobody holds its instances against them
+    Case(  # the restrictions have no effect then, so instances are not compared with them
         "project-unrestricted",
         "sigsrv",
         {

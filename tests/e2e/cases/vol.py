@@ -1,4 +1,4 @@
-"""Faults of VOL: custom volumes, snapshots and backups."""
+"""Lists the faults of VOL: custom volumes, snapshots and backups."""
 
 from tests.e2e.cases import Case
 

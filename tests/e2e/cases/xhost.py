@@ -1,4 +1,4 @@
-"""Faults of XHOST: one host against the other."""
+"""Lists the faults of XHOST: differences between the hosts."""
 
 from tests.e2e.cases import Case
 
