@@ -114,7 +114,7 @@ def test_a_change_that_can_t_be_judged_is_wrong_with_its_reason(tmp_path, change
             'cases.yaml:3: change[0].op: "ad"',
         ),
         ("name: a\nkind: b\nchange: []\nright: {A-1@b/c: ok}\n", 'cases.yaml:4: right.A-1@b/c: "ok" is not allowed'),
-        ("name: a\nkind: b\nchange: []\nright: {A-1: pass}\n", 'cases.yaml:4: right.A-1: "A-1" is not the id'),
+        ("name: a\nkind: b\nchange: []\nright: {A-1: pass}\n", 'cases.yaml:4: right.A-1: "A-1" is not a finding id'),
         ("name: [\n", "not YAML"),
     ],
 )

@@ -40,7 +40,7 @@ def test_help_fits_a_terminal_and_ends_with_the_exit_statuses(command):
 
 def test_severity_says_that_it_means_at_least():
     """What --severity high selects is in --help."""
-    assert "of at least this severity" in " ".join(sigsrv("scan", "--help", COLUMNS="80").stdout.split())
+    assert "of this severity or higher" in " ".join(sigsrv("scan", "--help", COLUMNS="80").stdout.split())
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "140"])

@@ -16,8 +16,8 @@ from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.hosts import gather
-from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, ProbeOptions, carried, read, script, select
-from sigsrv.collect.redact import of_operations, redacted
+from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, ProbeOptions, parse, script, select, shell_command
+from sigsrv.collect.redact import redact, redact_operations
 from sigsrv.collect.session import ConnectionFailed, bounded
 from sigsrv.collect.target import Target
 from sigsrv.model import data
@@ -27,8 +27,8 @@ WORD = "0123456789abcdef"
 
 
 def run(*probes: Probe, shell: str = "sh", before: bytes = b"") -> dict[str, Answer]:
-    done = subprocess.run([shell, "-c", carried(script(probes, WORD))], capture_output=True, check=False)
-    return read(probes, WORD, before + done.stdout)
+    done = subprocess.run([shell, "-c", shell_command(script(probes, WORD))], capture_output=True, check=False)
+    return parse(probes, WORD, before + done.stdout)
 
 
 def sh(name: str, code: str, **more: int) -> Probe:
@@ -49,10 +49,10 @@ def test_a_script_of_any_length_is_run_whole_by_any_sh(shell, more):
     """It closes its own standard input, by which it comes: dash has read 8191 bytes then, bash (the sh of NixOS) one line."""
     probes = [sh("a", "echo 1"), sh("b", f"echo 2 # {'x' * more}"), sh("c", "echo 3")]
     done = subprocess.run(
-        ["sh", "-c", carried(script(probes, WORD)).replace("/bin/sh", shell)], capture_output=True, check=False
+        ["sh", "-c", shell_command(script(probes, WORD)).replace("/bin/sh", shell)], capture_output=True, check=False
     )
 
-    assert [answer.stdout for answer in read(probes, WORD, done.stdout).values()] == ["1\n", "2\n", "3\n"]
+    assert [answer.stdout for answer in parse(probes, WORD, done.stdout).values()] == ["1\n", "2\n", "3\n"]
 
 
 def test_no_output_can_forge_another_probe_s_frame():
@@ -93,9 +93,9 @@ def test_an_answer_of_exactly_the_limit_is_whole():
 def test_a_frame_that_was_cut_off_is_a_failure(cut):
     """Half an answer is none, wherever the connection broke."""
     probes = (sh("a", "echo 1"), sh("b", "echo 2"))
-    whole = subprocess.run(["sh", "-c", carried(script(probes, WORD))], capture_output=True, check=True).stdout
+    whole = subprocess.run(["sh", "-c", shell_command(script(probes, WORD))], capture_output=True, check=True).stdout
 
-    answers = read(probes, WORD, whole[: len(whole) - 1 - cut])
+    answers = parse(probes, WORD, whole[: len(whole) - 1 - cut])
 
     assert answers["b"].failure is not None
 
@@ -106,7 +106,7 @@ def test_a_damaged_frame_is_a_failure():
     without = f"{WORD} begin a\naGk=\n{WORD} end a\n\n{WORD} done a\n".encode()
 
     for output in (frame, without):
-        answer = read([sh("a", "true")], WORD, output)["a"]
+        answer = parse([sh("a", "true")], WORD, output)["a"]
         assert answer.failure is not None
         assert answer.stdout == ""
 
@@ -155,7 +155,7 @@ def test_secrets_never_reach_evidence():
         }
     ]
 
-    kept = redacted(given)
+    kept = redact(given)
 
     assert "MARKER" not in json.dumps(kept)
     assert kept[0]["environment"] == {"kernel": "Linux"}
@@ -194,7 +194,7 @@ def test_evidence_that_was_changed_is_refused(tmp_path):
     path = tmp_path / "e" / "minisrv.json"
     path.write_text(path.read_text().replace('"master\\": \\"sigsrvbr0', '"master\\": \\"userbr0') + " ")
 
-    with pytest.raises(UsageError, match=r"minisrv\.json: was changed"):
+    with pytest.raises(UsageError, match=r"minisrv\.json: changed since it was saved"):
         evidence.load(tmp_path / "e")
 
 
@@ -257,7 +257,7 @@ def test_a_probe_that_needs_root_is_run_under_sudo_for_others(tmp_path):
     probes = [Probe("a", ("echo", "one"), "test", root=True), Probe("b", ("echo", "two"), "test")]
     text = script(probes, WORD).replace("PATH=/", f"PATH={tmp_path}:/", 1)
     done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=True)
-    answers = read(probes, WORD, done.stdout)
+    answers = parse(probes, WORD, done.stdout)
 
     assert answers["a"].stdout == "under sudo: -n echo one\n"
     assert answers["b"].stdout == "two\n"
@@ -281,17 +281,17 @@ def test_of_an_operation_only_what_tells_of_tokens_is_kept():
     }
     rows = [{**common, "class": "websocket", "metadata": ran}, {**common, "class": "token", "metadata": token}]
 
-    kept = of_operations({"running": [*rows, {**common, "class": "task", "metadata": None, "err": "MARKER"}]})
+    kept = redact_operations({"running": [*rows, {**common, "class": "task", "metadata": None, "err": "MARKER"}]})
 
     assert "MARKER" not in json.dumps(kept)
     assert [row["class"] for row in kept["running"]] == ["websocket", "token", "task"]
     assert kept["running"][1]["metadata"] == {"request": {"name": "ada"}, "serverName": "third"}
-    assert of_operations(["MARKER"]) is None
+    assert redact_operations(["MARKER"]) is None
 
 
 def test_how_long_a_token_lasts_is_no_secret():
     """The key has "token" in its name, and a policy judges its value."""
-    assert redacted({"core.remote_token_expiry": "15M", "join_token": "x"}) == {
+    assert redact({"core.remote_token_expiry": "15M", "join_token": "x"}) == {
         "core.remote_token_expiry": "15M",
         "join_token": "(redacted)",
     }
@@ -339,7 +339,7 @@ def test_an_instance_on_its_way_is_looked_at_once_more(monkeypatch, statuses, se
         )
 
     monkeypatch.setattr(api, "_get", answer)
-    monkeypatch.setattr(api, "PASSING_S", 0.01)
+    monkeypatch.setattr(api, "TRANSITION_S", 0.01)
     client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
 
     found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 15, lambda: pytest.fail("no way"))
@@ -371,12 +371,12 @@ def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypat
 )
 def test_the_password_of_a_url_is_redacted(text, kept):
     """A proxy or a log server may be written with one; the rest of the address is judged."""
-    assert redacted({"core.proxy_http": text, "in": [text]}) == {"core.proxy_http": kept, "in": [kept]}
+    assert redact({"core.proxy_http": text, "in": [text]}) == {"core.proxy_http": kept, "in": [kept]}
 
 
 @pytest.mark.parametrize(
     ("timeout_s", "reason"),
-    [(-1.0, "sigsrv: not done in -1 s (--timeout)"), (60.0, "sigsrv: Connection closed by UNKNOWN port 65535")],
+    [(-1.0, "sigsrv: not finished in -1 s (--timeout)"), (60.0, "sigsrv: Connection closed by UNKNOWN port 65535")],
 )
 def test_a_connection_that_was_cut_because_the_time_was_up_says_so(timeout_s, reason, monkeypatch):
     """What ssh says when its master is ended under it helps nobody; where it ended by itself, its words are all there is."""
@@ -398,4 +398,6 @@ def test_a_slow_probe_for_which_no_time_is_left_says_so(monkeypatch):
         found = gather(session, "sigsrv", [Probe("quick", ("true",), "x"), Probe("last", ("true",), "x", slow=True)])
 
     assert found.probes["quick"].failure is None
-    assert found.probes["last"].failure == Failure(FailureKind.TIMEOUT, "sigsrv: the host's time was used up before it")
+    assert found.probes["last"].failure == Failure(
+        FailureKind.TIMEOUT, "sigsrv: not run: the host's timeout expired first"
+    )

@@ -22,7 +22,7 @@ def _key(control: str) -> tuple[str, list[int]]:
 @pytest.mark.parametrize("policy_id", POLICIES)
 def test_a_policy_names_only_controls_that_are_published(policy_id):
     """Each id that a shipped policy names is in its framework's list."""
-    assert [controls.fault(*found) for found in controls.unknown(POLICIES[policy_id])] == []
+    assert [controls.explain(*found) for found in controls.unknown(POLICIES[policy_id])] == []
 
 
 @pytest.mark.parametrize(("framework", "count"), [(NIST, 1014), (CIS, 153)])
@@ -95,4 +95,4 @@ def test_an_id_that_is_not_published_is_told(framework, control, says):
     found = replace(POLICIES["INST-001"], controls=named | {framework: (*named[framework], control)})
 
     assert controls.unknown(found) == [(framework, control)]
-    assert controls.fault(framework, control) == says
+    assert controls.explain(framework, control) == says

@@ -349,7 +349,7 @@ def test_a_finding_s_id_can_be_pasted_into_a_shell(resource, text):
 @pytest.mark.parametrize("text", ["", "NET-001", "NET-001@", "NET-001@host", "NET-001@host/", "@host/x", "a/b@c"])
 def test_what_is_no_finding_s_id_is_refused(text):
     """A mistyped id is a mistake of use, with an example of a right one."""
-    with pytest.raises(UsageError, match="is not the id of a finding"):
+    with pytest.raises(UsageError, match="is not a finding id"):
         parse_finding_id(text)
 
 

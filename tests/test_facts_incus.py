@@ -243,7 +243,7 @@ def test_every_spelling_of_true_is_true(word):
 @pytest.mark.parametrize("word", ["2", "tru", "perhaps", " true"])
 def test_a_word_that_is_no_boolean_is_an_error(word):
     """What Incus would not have stored is not guessed at."""
-    with pytest.raises(EvidenceError, match="no boolean"):
+    with pytest.raises(EvidenceError, match="not a boolean"):
         boolean(word, False, "key")
 
 
@@ -274,7 +274,7 @@ def test_sizes_are_those_of_incus(text, number):
 @pytest.mark.parametrize("text", ["", "GiB", "5 GiB", "5gib", "5KB", "-5GiB", "1.5GiB", "5GiB\n", "\u0665GiB"])
 def test_what_is_no_size_is_refused(text):
     """What Incus would not take is not guessed at."""
-    with pytest.raises(ValueError, match="no size"):
+    with pytest.raises(ValueError, match="not a size"):
         size_bytes(text)
 
 
@@ -380,7 +380,7 @@ def test_a_bridge_s_network_has_its_booleans_filled_in():
         "ipv4.dhcp": "true",
     }
     assert (uplink.config, foreign.config) == ({"ipv4.nat": "Yes"}, {})
-    with pytest.raises(EvidenceError, match="no boolean"):
+    with pytest.raises(EvidenceError, match="not a boolean"):
         _ = IncusFacts(answering(urls.NETWORKS, ApiAnswer(200, [{**row, "config": {"ipv4.nat": "maybe"}}]))).networks
 
 

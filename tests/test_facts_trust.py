@@ -118,7 +118,7 @@ def test_the_booleans_of_the_server_are_filled_in():
 
     bad = copy.deepcopy(RECORDED.api[urls.SERVER].metadata)
     bad["config"]["core.trust_ca_certificates"] = "perhaps"
-    with pytest.raises(EvidenceError, match="is no boolean"):
+    with pytest.raises(EvidenceError, match="is not a boolean"):
         _ = answering(urls.SERVER, ApiAnswer(200, bad)).config
 
 

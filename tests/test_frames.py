@@ -17,7 +17,7 @@ from sigsrv.collect import frames, frames_script
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.frames import FramePlan, InstancePort, Port
 from sigsrv.collect.probes import Probe
-from sigsrv.collect.running import probed
+from sigsrv.collect.running import run_probes
 from sigsrv.facts.frames import FrameFacts, Sent, exchanged
 from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.namespaces import Space, SpaceSession, needs_root, two
@@ -136,7 +136,7 @@ def test_an_address_that_somebody_answers_for_is_left_alone():
     assert [path["address"] for path in document["paths"]] == ["10.9.0.77"]
     assert "3 received" in document["paths"][0]["small"]
     with pytest.raises(
-        EvidenceError, match=r"other: no frame was sent on br0: each address .* is somebody's: 10\.9\.0\.77"
+        EvidenceError, match=r"other: no frame was sent on br0: every candidate address is in use: 10\.9\.0\.77"
     ):
         told(found)
 
@@ -150,7 +150,7 @@ def test_a_link_that_is_there_is_never_taken():
 
         found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}))
 
-        with pytest.raises(EvidenceError, match="there is a link sgp00000001 already"):
+        with pytest.raises(EvidenceError, match="a link sgp00000001 already exists"):
             told(found)
         assert one.links() == before
 
@@ -248,7 +248,7 @@ def test_a_host_that_nobody_logs_in_to_says_that_it_can_send_nothing():
 
     assert found.failure
     assert found.failure.kind is FailureKind.ABSENT
-    assert "over its API alone" in found.failure.reason
+    assert "uses only the HTTPS API" in found.failure.reason
 
 
 def test_a_host_whose_time_was_used_up_says_that_and_not_that_nobody_logs_in():
@@ -257,9 +257,7 @@ def test_a_host_whose_time_was_used_up_says_that_and_not_that_nobody_logs_in():
 
     found = frames.exchange({"one": seen}, FramePlan({"one": (port(1),)}))["one"].probes["frames"]
 
-    assert found.failure == Failure(
-        FailureKind.TIMEOUT, "one: the host's time was used up before a frame could be sent"
-    )
+    assert found.failure == Failure(FailureKind.TIMEOUT, "one: the host's timeout expired before a frame could be sent")
 
 
 class Saying(SpaceSession):
@@ -284,11 +282,11 @@ class Saying(SpaceSession):
     [
         ("port 0 ok 12 1500 10.9.0.66/24 no\n", "", "10.9.0.66"),  # an address that was not to be chosen
         ("port 9 ok 12 1500 10.9.0.1/24 no\n", "", "port 9"),
-        ("", "", "nothing was told of it"),
+        ("", "", "the host reported nothing about it"),
         ("refused unshare: unshare failed: Operation not permitted\n", "", "Operation not permitted"),
-        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small what\nsaid 0 small what\n", "no answer to a frame"),
-        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 9 small what\n", "no answer to a frame"),
-        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "rubbish\n", "no answer to a frame"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small what\nsaid 0 small what\n", "not an answer to a frame"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 9 small what\n", "not an answer to a frame"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "rubbish\n", "not an answer to a frame"),
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "", "'small' is missing"),
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 gone\n", "the namespace was gone"),
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small ping: bad\nsaid 0 arp []\n", "no count of replies"),
@@ -331,7 +329,7 @@ def test_what_is_still_there_at_the_end_is_told():
 
     failure = found["one"].probes["frames"].failure
     assert failure
-    assert failure.reason == "one: sgp00000001 is still there: the host takes it away by itself within 70 s"
+    assert failure.reason == "one: sgp00000001 still exists: the host removes it by itself within 70 s"
 
 
 @given(st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=15))
@@ -353,7 +351,7 @@ def _rows(ports: list[Port]) -> list[tuple[str, ...]]:
 
 def _run(session: SpaceSession, code: str) -> str:
     session.extend(20)
-    answer = probed(session, [Probe("code", ("sh", "-c", code), "a test", timeout_s=15)])["code"]
+    answer = run_probes(session, [Probe("code", ("sh", "-c", code), "a test", timeout_s=15)])["code"]
     assert answer.failure is None
     return answer.stdout
 

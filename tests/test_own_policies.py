@@ -211,7 +211,7 @@ def test_a_folder_without_any_policy_is_wrong_use(tmp_path, command_line):
     done = sigsrv(*command_line, "--policies", str(tmp_path / "empty"))
 
     assert done.returncode == 2
-    assert "no policy in it" in done.stderr
+    assert "no policy found" in done.stderr
     assert "<family>/<ID>.yaml" in done.stderr
 
 

@@ -242,7 +242,7 @@ def test_incomplete_code_does_nothing(host):
     class Session:
         target = Target("here")
 
-        def run(self, command, timeout_s, stdin=b"", seen=None):
+        def run(self, command, timeout_s, stdin=b"", on_output=None):
             sent.append(stdin)
             return 0, b"", b""
 

@@ -209,7 +209,7 @@ def test_policies_and_remediations_name_each_other(name):
 
 def test_value_that_the_check_did_not_provide_is_an_error():
     """A script is never rendered with a missing value."""
-    with pytest.raises(UsageError, match="gave no interface"):
+    with pytest.raises(UsageError, match="does not set interface"):
         fix_for(finding("attach-vlan", {"bridge": "br0"}), REMEDIATIONS, "sigsrv")
 
 

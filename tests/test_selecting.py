@@ -69,7 +69,7 @@ def test_each_option_narrows(wanted, chosen):
     selection = choose(wanted, POLICIES)
 
     assert selection.policies == {each.id for each in POLICIES.values() if chosen(each)}
-    assert selection.text.endswith(f"({wanted.said})") is (len(selection.policies) < len(POLICIES))
+    assert selection.text.endswith(f"({wanted.options})") is (len(selection.policies) < len(POLICIES))
 
 
 def test_the_user_s_profile_is_what_concerns_one_project():
@@ -100,11 +100,11 @@ def test_the_site_s_own_profiles_take_the_place_of_the_shipped_ones():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (Filters(policy="NET-1*"), 'nothing fits "NET-1\\*"'),
-        (Filters(policy="NET-001,NOPE-001"), 'nothing fits "NOPE-001"'),
+        (Filters(policy="NET-1*"), 'nothing matches "NET-1\\*"'),
+        (Filters(policy="NET-001,NOPE-001"), 'nothing matches "NOPE-001"'),
         (Filters(policy=" , "), "--policy names nothing"),
         (Filters(policy=""), "--policy names nothing"),
-        (Filters(family="nett"), 'nothing fits "nett"'),
+        (Filters(family="nett"), 'nothing matches "nett"'),
         (Filters(family=""), "--family names nothing"),
         (Filters(project=""), "--project names nothing"),
         (Filters(profile="basline"), 'no profile "basline"'),
@@ -172,7 +172,7 @@ def test_a_project_that_there_is_not_is_wrong_use_unless_nobody_knows():
     selection = choose(Filters(project="user-x"), POLICIES)
     found = [finding("INST-001", "sigsrv", "default/web")]
 
-    with pytest.raises(UsageError, match='nothing fits "user-x"'):
+    with pytest.raises(UsageError, match='nothing matches "user-x"'):
         select(selection, found, POLICIES, {"user-a", "default"})
     assert select(selection, found, POLICIES, None) == tuple(found)
 
@@ -286,7 +286,7 @@ def test_a_site_s_profile(tmp_path):
     site.write_text(text + "profiles:\n  - {name: bridges, policies: [NT-*]}\n")
     done, found = scanned(tmp_path / "b", "--site", str(site), "--profile", "bridges")
     assert done.returncode == 2
-    assert f'{site}:{len(text.splitlines()) + 2}: profiles[0].policies[0]: no policy fits "NT-*"' in done.stderr
+    assert f'{site}:{len(text.splitlines()) + 2}: profiles[0].policies[0]: no policy matches "NT-*"' in done.stderr
     assert found is None
 
 

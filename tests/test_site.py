@@ -95,7 +95,7 @@ def test_the_shipped_sites_are_right():
 @pytest.mark.parametrize(
     ("text", "line", "message", "hint"),
     [
-        (GOOD + "bridgs: []\n", 6, '"bridgs" is not known here', 'did you mean "bridges"?'),
+        (GOOD + "bridgs: []\n", 6, 'unknown key "bridgs"', 'did you mean "bridges"?'),
         (GOOD + "pools:\n  - {name: p, driver: zsf}\n", 7, '"zsf" is not allowed', "allowed: zfs"),
         (GOOD + "pools:\n  - {name: p}\n", 7, '"driver" is missing', ""),
         (GOOD + "bridges:\n  - name: br0\n    vlan:\n      interface: v0\n      id: 4095\n", 10, "4095", "1 to 4094"),
@@ -106,17 +106,17 @@ def test_the_shipped_sites_are_right():
             "15 characters",
         ),
         (GOOD + "pools: 5\n", 6, "5 is not of type array", ""),
-        (GOOD + "pools:\n  - {name: p, driver: dir}\n  - {name: p, driver: dir}\n", 8, '"p" stands here twice', ""),
-        (GOOD + "pools:\n  - {name: p, driver: dir, members: [c]}\n", 7, '"c" is no host', "known: a, b"),
-        (GOOD + "thresholds: {pool_free: 5}\n", 6, '"pool_free" is not known here', 'did you mean "pool_free_min"?'),
+        (GOOD + "pools:\n  - {name: p, driver: dir}\n  - {name: p, driver: dir}\n", 8, '"p" is listed twice', ""),
+        (GOOD + "pools:\n  - {name: p, driver: dir, members: [c]}\n", 7, '"c" is not a known host', "known: a, b"),
+        (GOOD + "thresholds: {pool_free: 5}\n", 6, 'unknown key "pool_free"', 'did you mean "pool_free_min"?'),
         (GOOD + "thresholds:\n  pool_free_min: 5 GiB\n", 7, "'5 GiB' does not match", "5GiB, 500MB, or bytes"),
         (GOOD + "thresholds:\n  pool_free_percent: 101\n", 7, "101", "0 to 100"),
         (GOOD + "thresholds: {zfs_scrub_days: many}\n", 6, "'many' is not of type integer", ""),
-        (GOOD + "acls:\n  - {name: a, rules: 3}\n", 7, '"rules" is not known here', "min_rules"),
+        (GOOD + "acls:\n  - {name: a, rules: 3}\n", 7, 'unknown key "rules"', "min_rules"),
         (
             GOOD + "acls:\n  - {name: a}\n  - {name: a, project: b}\n  - {name: a}\n",
             9,
-            '"a" of project "default" stands',
+            '"a" of project "default" is listed twice',
             "",
         ),
         (
@@ -134,20 +134,30 @@ def test_the_shipped_sites_are_right():
         (
             GOOD + "bridges:\n  - {name: b, vlan: {interface: v, id: 2}, config: {bridge.external_interfaces: v}}\n",
             7,
-            '"bridge.external_interfaces" belongs to one member',
+            '"bridge.external_interfaces" is a member-specific key',
             "vlan.interface",
         ),
-        (GOOD + "projects:\n  - {match: a, kind: user, networks: [br9]}\n", 7, '"br9" is no network', "known: none"),
-        (GOOD + "auth: {listen: {c: [a]}}\n", 6, '"c" is no host', "known: a, b"),
-        (GOOD + "backups: {host: c, dir: /b, pattern: '{name}'}\n", 6, '"c" is no host', "known: a, b"),
-        (GOOD + "tresholds: {}\n", 6, '"tresholds" is not known here', 'did you mean "thresholds"?'),
+        (
+            GOOD + "projects:\n  - {match: a, kind: user, networks: [br9]}\n",
+            7,
+            '"br9" is not a known network',
+            "known: none",
+        ),
+        (GOOD + "auth: {listen: {c: [a]}}\n", 6, '"c" is not a known host', "known: a, b"),
+        (GOOD + "backups: {host: c, dir: /b, pattern: '{name}'}\n", 6, '"c" is not a known host', "known: a, b"),
+        (GOOD + "tresholds: {}\n", 6, 'unknown key "tresholds"', 'did you mean "thresholds"?'),
         (GOOD + "networks_extra: br1\n", 6, "'br1' is not of type array", ""),
-        (GOOD + "exempt:\n  NET-01: [{match: '*', reason: a good reason}]\n", 7, '"NET-01" is no policy', "NET-00"),
-        (GOOD + "name: again\n", 6, "'name' stands here twice", ""),
-        (GOOD + "on: 5\n", 6, "is no text", "quotes"),
+        (
+            GOOD + "exempt:\n  NET-01: [{match: '*', reason: a good reason}]\n",
+            7,
+            '"NET-01" is not a known policy',
+            "NET-00",
+        ),
+        (GOOD + "name: again\n", 6, "duplicate key 'name'", ""),
+        (GOOD + "on: 5\n", 6, "is not a string", "quotes"),
         (GOOD + "pools: [\n", 7, "not YAML", ""),
         (GOOD.replace("{name: a}", "{name: -oProxyCommand=reboot}"), 4, "does not match", "letters, digits"),
-        (GOOD.replace("{name: a}", "{name: bb, member: bb}"), 5, 'two hosts are the member "bb"', ""),
+        (GOOD.replace("{name: a}", "{name: bb, member: bb}"), 5, 'two hosts have the member name "bb"', ""),
         ("version: 2\nname: x\nhosts: [{name: a}]\n", 1, "1 was expected", "version of this format"),
         ("", 1, "not of type object", ""),
     ],
@@ -199,9 +209,9 @@ def _broken(tmp_path, old, new):
     ("old", "new", "line", "message", "hint"),
     [
         ("severity: critical", "severity: hihg", 4, '"hihg" is not allowed', "critical, high, medium, low"),
-        ("severity: critical", "severty: critical", 4, '"severty" is not known here', 'did you mean "severity"?'),
-        ("id: NET-001", "id: NET-002", 2, "is the file net/NET-002.yaml", ""),
-        ("remediation: attach-vlan\n", "", 1, "one of remediation, by_hand is wanted, and here is none", ""),
+        ("severity: critical", "severty: critical", 4, 'unknown key "severty"', 'did you mean "severity"?'),
+        ("id: NET-001", "id: NET-002", 2, "must be in net/NET-002.yaml", ""),
+        ("remediation: attach-vlan\n", "", 1, "exactly one of remediation, by_hand is required; found: none", ""),
         ("examines: bridge", "examines: brigde", 8, '"brigde" is not allowed', "bridge"),
         (
             "examines: bridge",
@@ -228,7 +238,7 @@ def test_a_mistake_in_a_policy_is_told_with_its_line(tmp_path, old, new, line, m
 
 def test_a_folder_without_any_policy_is_an_error(tmp_path):
     """No policies never means no findings."""
-    with pytest.raises(UsageError, match="no policy in it"):
+    with pytest.raises(UsageError, match="no policy found"):
         policy.load([tmp_path])
 
 

@@ -47,7 +47,8 @@ def answer(server: socket.socket, shown: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shows", "reason"), [(True, "the server's certificate is not the site's: "), (False, "no TLS connection: ")]
+    ("shows", "reason"),
+    [(True, "the server's certificate is not the one in the site file: "), (False, "no TLS connection: ")],
 )
 def test_a_server_of_another_certificate_is_told_from_one_that_hangs_up(tmp_path, shows, reason):
     """A person must look at the one; the other is a daemon that is not there, behind a forwarder that takes every call."""

@@ -200,8 +200,8 @@ def test_a_scan_of_hosts_holds_waivers_against_the_clock_before_it_asks_any(caps
     where = ("scan", "--site", str(tmp_path / "site.yaml"), "--report-dir", str(tmp_path / "out"))
     later = datetime.now(UTC) + timedelta(days=3)
     for created, until, said in (
-        (None, later + timedelta(days=363), "until: that is 366 days"),
-        (later, later + timedelta(days=1), "is still to come"),
+        (None, later + timedelta(days=363), "until: 366 days is too long"),
+        (later, later + timedelta(days=1), "is in the future"),
     ):
         entry = {**ENTRY, "until": until.isoformat(), **({"created": created.isoformat()} if created else {})}
         if not created:
@@ -246,7 +246,7 @@ def test_a_file_with_a_mistake_stops_a_scan_before_anything_is_asked(capsys, tmp
     del far["created"]
     (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [far]}))
     status, _, err = sigsrv(capsys, "scan", *options)
-    assert (status, "that is 366 days, and a waiver may last 365" in err) == (2, True)
+    assert (status, "366 days is too long: the maximum is 365" in err) == (2, True)
     assert not (tmp_path / "out" / "latest").exists()
 
 
@@ -256,7 +256,7 @@ def test_the_site_can_say_less_than_a_year(capsys, tmp_path):
     scanned(capsys, options)
 
     status, _, err = waive(capsys, tmp_path, until="31d")
-    assert (status, "that is 31 days, and a waiver may last 30 (waivers.max_days of the site)" in err) == (2, True)
+    assert (status, "31 days is too long: the maximum is 30 (waivers.max_days in the site file)" in err) == (2, True)
     assert waive(capsys, tmp_path, until="30d")[0] == 0
     write(tmp_path)
     assert sigsrv(capsys, "scan", *options)[0] == 2
@@ -265,7 +265,7 @@ def test_the_site_can_say_less_than_a_year(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("finding", "more", "message", "hint"),
     [
-        ("nonsense", (), "is not the id of a finding", "POLICY@HOST/RESOURCE"),
+        ("nonsense", (), "is not a finding id", "POLICY@HOST/RESOURCE"),
         (
             "INST-001@minisrv/default/dp",
             (),
@@ -279,7 +279,7 @@ def test_the_site_can_say_less_than_a_year(capsys, tmp_path):
         ("INST-001@sigsrv/default/web", ("--replace",), "this is: pass", ""),
         ("POOL-001@minisrv/minisrv", (), "this is: could not be determined (", ""),
         (FAILING, ("--until", "2026-01-01"), '"2026-01-01" is past', "30d, 2026-12-31"),
-        (FAILING, ("--until", "366d"), "that is 366 days, and a waiver may last 365", "at most 365d"),
+        (FAILING, ("--until", "366d"), "366 days is too long: the maximum is 365", "at most 365d"),
         (FAILING, ("--until", "2099-01-01T00:00:00"), "has no time zone", "2099-01-01T00:00:00"),
         (FAILING, ("--until", "tomorrow"), '"tomorrow" is no time', "30d"),
         (FAILING, ("--until", "0d"), '"0d" is past', ""),

@@ -92,9 +92,9 @@ def replace_ip(lab: Lab, script: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("sleep 60", "no end in 5 s"),
-        ("trap '' TERM; sleep 60; sleep 60", "no end in 5 s"),
-        ("yes", "more than 16777216 bytes"),
+        ("sleep 60", "not finished in 5 s"),
+        ("trap '' TERM; sleep 60; sleep 60", "not finished in 5 s"),
+        ("yes", "larger than 16777216 bytes"),
         ("head -c 100000 /dev/zero | tr '\\0' '\\377'", "not UTF-8"),
         ('echo \'[{"ifname": "lo", \'', "ip link"),
         ("echo '[]'", "ip link"),
@@ -260,7 +260,7 @@ def test_account_without_a_shell_is_an_error(lab, tmp_path):
     assert code == 3
     for finding in ("HOST-001@minisrv/minisrv", "NET-001@minisrv/minisrv"):
         assert findings[finding]["verdict"] == "error"
-        assert "no script runs there: This account is currently not available" in findings[finding]["reason"]
+        assert "the account can't run a script: This account is currently not available" in findings[finding]["reason"]
     assert other_findings_unchanged(findings, "minisrv")
 
 

@@ -167,7 +167,7 @@ def test_account_without_rights_gets_no_pass_without_evidence(lab, tmp_path):
         *({"ns": (), "vm": ("HOST-007", "NET-002")}[lab.kind]),  # namespaces lack both an own clock and VLAN ids
     }
     assert not [key for key, value in found.items() if value["verdict"] == "fail"]
-    assert "may not use" in found["HOST-002@sigsrv/sigsrv"]["reason"]
+    assert "no permission for" in found["HOST-002@sigsrv/sigsrv"]["reason"]
     assert found["INST-001@cluster/cluster"]["verdict"] == "error"
 
 

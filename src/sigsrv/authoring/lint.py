@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sigsrv.judge import examined
-from sigsrv.judge.catalogue import checks_folder, place
+from sigsrv.judge.catalogue import check_location, checks_folder
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.require import Check
 from sigsrv.model import controls, data, policy, remediation, yamlfile
@@ -31,7 +31,7 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
         own, unread = _checks(folder)
         found += [*broken, *unread]
         found += [
-            _error(here[key], "rule", f"it has a rule and a check ({place(check)}); one of them decides")
+            _error(here[key], "rule", f"it has a rule and a check ({check_location(check)}); one of them decides")
             for key, check in own.items()
             if key in here and here[key].rule is not None
         ]
@@ -80,7 +80,7 @@ def _error(of: Policy, key: str, message: str, hint: str = "") -> UsageError:
 def _checks_of_nothing(policies: Mapping[str, Policy], checks: Mapping[str, Check]) -> Iterator[UsageError]:
     for key, check in checks.items():
         if key not in policies:
-            yield UsageError(f"{place(check)}: there is no policy {key}", nearest(key, policies))
+            yield UsageError(f"{check_location(check)}: there is no policy {key}", nearest(key, policies))
 
 
 def _faults(each: Policy, checks: Mapping[str, Check], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
@@ -92,7 +92,7 @@ def _faults(each: Policy, checks: Mapping[str, Check], remediations: Mapping[str
         hint = f"a rule can examine {', '.join(sorted(examined.KINDS))}; anything else needs a check"
         yield _error(each, "examines", f"a rule can't examine {each.examines}", hint)
     for framework, control in controls.unknown(each):
-        yield _error(each, "controls", controls.fault(framework, control))
+        yield _error(each, "controls", controls.explain(framework, control))
     if each.remediation is None:
         return
     if each.remediation not in remediations:

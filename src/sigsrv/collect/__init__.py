@@ -1,4 +1,4 @@
-"""Hosts -> evidence: one login, one script of probes and the Incus API through pylxd, kept as it came.
+"""Collects evidence from hosts: one login per host, one script with all probes, and the Incus API through pylxd.
 
-Nothing here says what an answer means: that is ``facts``.
+Stores the raw answers (secrets redacted). Does not interpret them: ``facts`` does.
 """

@@ -1,7 +1,7 @@
-"""The Incus API of one host, asked through pylxd, by whatever way leads there (collect.transports).
+"""Reads the Incus API of one host through pylxd, over any of the transports in ``collect.transports``.
 
-Each host is asked about itself: ``?target=`` of a member that is offline hangs 11 s. Every answer is kept under its URL.
-Source: Incus REST API, doc/rest-api.md.
+sigsrv asks each host about itself: a request with ``?target=`` hangs for 11 s if that member is offline.
+Every answer is stored under its URL. Source: Incus REST API, doc/rest-api.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET
-from sigsrv.collect.redact import of_operations, redacted
+from sigsrv.collect.redact import redact, redact_operations
 from sigsrv.collect.target import REQUEST_S
 from sigsrv.collect.transports import TransportError
 from sigsrv.collect.urls import (
@@ -38,11 +38,11 @@ from sigsrv.collect.urls import (
 )
 from sigsrv.model.errors import FailureKind
 
-PASSING_S = 5.0  # what starts or stops when it is looked at has this long to end
+TRANSITION_S = 5.0  # an instance that is starting or stopping gets this time to finish
 LIMIT_BYTES = 16 * 1024 * 1024
 
 
-_ON_THEIR_WAY = frozenset({"Starting", "Stopping", "Aborting", "Freezing", "Thawed"})
+_TRANSITIONAL = frozenset({"Starting", "Stopping", "Aborting", "Freezing", "Thawed"})
 Explain = Callable[[], Failure]
 Connect = Callable[[float], Client]
 
@@ -50,40 +50,39 @@ Connect = Callable[[float], Client]
 def collect_api(
     connects: Sequence[Connect], member: str, deadline: float, explain: Explain, request_s: float = REQUEST_S
 ) -> dict[str, ApiAnswer]:
-    """Every answer of one host's daemon, by URL.
+    """Return the answers of one host's Incus daemon, by URL. A URL without an answer has a failure; none is left out.
 
-    connects: the ways to it, in the order in which they are tried; each takes the seconds of a request. member: the host's name in
-    the cluster, "" where nobody said it yet: then the name that its daemon has for itself. deadline: of time.monotonic().
-    explain: says why no way led there. request_s: what one request may take, at most. A URL that was not answered has a failure;
-    nothing is left out.
+    connects: functions that connect to the daemon, in the order to try. Each takes the timeout of a request in seconds.
+    member: the host's name in the cluster; "" if unknown, then the daemon's own name is used.
+    deadline: a time.monotonic() value. explain: returns why no connection was possible. request_s: timeout of one request.
     """
-    client, failure = _first(connects, deadline, explain, request_s)
+    client, failure = _first_client(connects, deadline, explain, request_s)
     if client is None:
         return {url: ApiAnswer(failure=failure) for url in (SERVER, *WANTED)}
-    answers = {SERVER: ApiAnswer(200, redacted(client.host_info))}
+    answers = {SERVER: ApiAnswer(200, redact(client.host_info))}
     for url in WANTED:
         answers[url] = _get(client, url, deadline, explain, request_s)
-    if _is_passing(answers[INSTANCES]) and time.monotonic() + PASSING_S + request_s < deadline:
-        time.sleep(PASSING_S)
+    if _is_in_transition(answers[INSTANCES]) and time.monotonic() + TRANSITION_S + request_s < deadline:
+        time.sleep(TRANSITION_S)
         later = _get(client, INSTANCES, deadline, explain, request_s)
         answers[INSTANCES] = answers[INSTANCES] if later.failure else later
-    if _timed_out(answers[INSTANCES]):  # a member is away: its configuration is known all the same
+    if _timed_out(answers[INSTANCES]):  # a member is offline, but the database still has its instances' configuration
         answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain, request_s)
-    at = member or _own_name(client.host_info)
-    for url in _of_member(answers, at if _is_clustered(client.host_info) else None):
+    own_name = member or _server_name(client.host_info)
+    for url in _member_urls(answers, own_name if _is_clustered(client.host_info) else None):
         answers[url] = _get(client, url, deadline, explain, request_s)
     return answers
 
 
-def _first(
+def _first_client(
     connects: Sequence[Connect], deadline: float, explain: Explain, request_s: float
 ) -> tuple[Client | None, Failure | None]:
-    """The client of the first way that leads to the daemon, or why none does."""
+    """Return the first client that reaches the daemon, or the failure if none does."""
     failure: Failure | None = None
     for connect in connects:
         try:
             return connect(min(request_s, max(0.1, deadline - time.monotonic()))), None
-        except requests.Timeout:  # it is there and does not answer: by another way it would not either
+        except requests.Timeout:  # the daemon accepts connections but does not answer: another transport would not help
             return None, Failure(FailureKind.SILENT, f"Incus API {SERVER}: no answer in {request_s:.0f} s")
         except (
             requests.RequestException,
@@ -93,7 +92,7 @@ def _first(
             ValueError,
             KeyError,
         ) as cause:
-            failure = _why(cause) or failure
+            failure = _transport_failure(cause) or failure
     reason = explain()
     if failure is None:
         return None, reason
@@ -102,15 +101,15 @@ def _first(
     return None, failure
 
 
-def _why(cause: BaseException) -> Failure | None:
-    """What a way says of its own failure; None where it can't say."""
+def _transport_failure(cause: BaseException) -> Failure | None:
+    """Return the failure that an exception of a transport describes; None if it describes none."""
     while cause is not None:
         if isinstance(cause, TransportError):
             return cause.failure
         if isinstance(cause, requests.exceptions.SSLError):
-            unlike = "the server's certificate is not the site's"
-            what = unlike if _is_refused_certificate(cause) else "no TLS connection"
-            return Failure(FailureKind.UNREACHABLE, f"Incus API: {what}: {_one_line(str(cause))}")
+            wrong = "the server's certificate is not the one in the site file"
+            reason = wrong if _is_refused_certificate(cause) else "no TLS connection"
+            return Failure(FailureKind.UNREACHABLE, f"Incus API: {reason}: {_one_line(str(cause))}")
         if isinstance(cause, LXDAPIException):
             return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {_one_line(str(cause))}")
         if isinstance(cause, FileNotFoundError | PermissionError):
@@ -120,9 +119,9 @@ def _why(cause: BaseException) -> Failure | None:
 
 
 def _is_refused_certificate(cause: BaseException | None) -> bool:
-    """Whether we refused what the server showed: by its fingerprint, which is urllib3's own word, or as ssl does.
+    """Return whether sigsrv refused the server's certificate: urllib3 by its fingerprint, or ssl by verification.
 
-    Else it ended the connection itself, or what answers there speaks no TLS.
+    Otherwise the server closed the connection, or it does not use TLS.
     """
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
@@ -131,8 +130,8 @@ def _is_refused_certificate(cause: BaseException | None) -> bool:
     return True
 
 
-def _of_member(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
-    """The URLs that tell what one member has of what the cluster lists. Without a cluster the lists themselves tell most."""
+def _member_urls(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
+    """Return the URLs with the details of one member. Outside a cluster the lists already contain most of them."""
     pools = [name for row in _listed(answers[POOLS]) if isinstance(name := row.get("name"), str)]
     resources = [url for name in pools for url in (pool_resources_url(name, member), volumes_url(name))]
     if member is None:
@@ -147,8 +146,8 @@ def _listed(answer: ApiAnswer) -> list[Mapping[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _own_name(server: Any) -> str:
-    """What a member of a cluster calls itself; "" where it does not say."""
+def _server_name(server: Any) -> str:
+    """Return the name that a cluster member has for itself; "" if unknown."""
     environment = server.get("environment") if isinstance(server, Mapping) else None
     name = environment.get("server_name") if isinstance(environment, Mapping) else None
     return name if isinstance(name, str) else ""
@@ -159,9 +158,9 @@ def _is_clustered(server: Any) -> bool:
     return isinstance(environment, Mapping) and environment.get("server_clustered") is True
 
 
-def _is_passing(answer: ApiAnswer) -> bool:
-    """Whether some instance is on its way from one state to another: only a second look tells whether it arrives."""
-    return any(row.get("status") in _ON_THEIR_WAY for row in _listed(answer))
+def _is_in_transition(answer: ApiAnswer) -> bool:
+    """Return whether an instance is changing its state. Only a second request shows whether it gets there."""
+    return any(row.get("status") in _TRANSITIONAL for row in _listed(answer))
 
 
 def _timed_out(answer: ApiAnswer) -> bool:
@@ -169,11 +168,11 @@ def _timed_out(answer: ApiAnswer) -> bool:
 
 
 def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failure], request_s: float) -> ApiAnswer:
-    """One request. Its time and the size of its answer have bounds."""
+    """Send one request. The time and the size of the answer are limited."""
     seconds = min(request_s, deadline - time.monotonic())
     if seconds <= 0:
         return ApiAnswer(
-            failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: the host's time was used up before it")
+            failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: not requested: the host's timeout expired first")
         )
     parts = urlsplit(url)
     node = client.api
@@ -184,9 +183,10 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
         response = node.get(params=dict(parse_qsl(parts.query)), timeout=seconds, stream=True)
         body = _body(response, until)
         if len(body) > LIMIT_BYTES:
-            return ApiAnswer(failure=Failure(FailureKind.TOO_LARGE, f"Incus API {url}: more than {LIMIT_BYTES} bytes"))
-        told = json.loads(body)["metadata"]
-        return ApiAnswer(200, of_operations(told) if url == OPERATIONS else redacted(told))
+            reason = f"Incus API {url}: the answer is larger than {LIMIT_BYTES} bytes"
+            return ApiAnswer(failure=Failure(FailureKind.TOO_LARGE, reason))
+        metadata = json.loads(body)["metadata"]
+        return ApiAnswer(200, redact_operations(metadata) if url == OPERATIONS else redact(metadata))
     except LXDAPIException as cause:
         status = cause.response.status_code
         kind = FailureKind.DENIED if status in (401, 403) else FailureKind.GARBLED
@@ -194,22 +194,23 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
     except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
         return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))
     except requests.ConnectionError as cause:
-        return ApiAnswer(failure=_why(cause) or explain())
+        return ApiAnswer(failure=_transport_failure(cause) or explain())
     except urllib3.exceptions.HTTPError as cause:
-        reason = f"Incus API {url}: its answer broke off: {_one_line(str(cause))}"
+        reason = f"Incus API {url}: the answer is incomplete: {_one_line(str(cause))}"
         return ApiAnswer(failure=Failure(FailureKind.GARBLED, reason))
     except (requests.RequestException, OSError) as cause:
         timed_out = "timed out" in str(cause).lower()
         kind = FailureKind.TIMEOUT if timed_out else FailureKind.GARBLED
         return ApiAnswer(failure=Failure(kind, f"Incus API {url}: {_one_line(str(cause))}"))
     except (ValueError, KeyError, TypeError, RecursionError) as cause:
-        return ApiAnswer(failure=Failure(FailureKind.GARBLED, f"Incus API {url}: not an answer of Incus: {cause}"))
+        return ApiAnswer(failure=Failure(FailureKind.GARBLED, f"Incus API {url}: not an Incus answer: {cause}"))
 
 
 def _body(response: requests.Response, until: float) -> bytes:
-    """What an answer holds, at most a little more than the limit. Raises requests.Timeout where it does not end by then.
+    """Return the body of an answer, at most a little more than the limit. until: a time.monotonic() value.
 
-    The time of a request is one for each piece of its answer: somebody who sends a byte now and then would never come to an end.
+    Raises requests.Timeout if the answer is not complete by then. The timeout of ``requests`` applies to each chunk, so a
+    server that sends a byte now and then would never reach it.
     """
     body = bytearray()
     while len(body) <= LIMIT_BYTES:
@@ -227,13 +228,16 @@ def _one_line(text: str) -> str:
 
 
 def explain_socket(host: str, probes: Mapping[str, Answer]) -> Failure:
-    """Why the daemon's socket gave no connection, from the probes ``socket`` (is there one) and ``socket-access`` (may we)."""
-    there, access = probes.get("socket"), probes.get("socket-access")
-    if there is None or access is None or there.failure or access.failure:
+    """Return why the daemon's socket gave no connection.
+
+    The probe ``socket`` checks that it exists, ``socket-access`` checks that the account may use it.
+    """
+    exists, access = probes.get("socket"), probes.get("socket-access")
+    if exists is None or access is None or exists.failure or access.failure:
         return Failure(FailureKind.GARBLED, f"Incus API on {host}: no connection, and the probes of {SOCKET} failed")
-    if there.rc != 0:
+    if exists.rc != 0:
         return Failure(FailureKind.DOWN, f"Incus API on {host}: there is no socket {SOCKET}")
     if access.rc != 0:
-        reason = f"Incus API on {host}: the account may not use {SOCKET} (root, or the group incus-admin, may)"
+        reason = f"Incus API on {host}: no permission for {SOCKET} (use root or an account in group incus-admin)"
         return Failure(FailureKind.DENIED, reason)
     return Failure(FailureKind.DOWN, f"Incus API on {host}: nothing answers at {SOCKET}")

@@ -1,8 +1,8 @@
-"""One ssh login to a host, shared by everything that is done there, closed at the end.
+"""Opens one ssh login to a host. Everything that sigsrv does on the host goes through it; it closes at the end.
 
-OpenSSH does the login with the user's own configuration and known_hosts. A master process holds the connection; commands and the
-forwarded socket of Incus go through it (ssh_config(5), ControlMaster; ssh(1), -L). Host keys are checked as the user's
-configuration says; nothing is ever asked (BatchMode).
+OpenSSH logs in with the user's own configuration and known_hosts. A master process keeps the connection open; commands and
+the forwarded Incus socket go through it (ssh_config(5), ControlMaster; ssh(1), -L). The user's configuration decides how
+host keys are checked. ssh never asks a question (BatchMode).
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import time
 from pathlib import Path
 
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.session import ConnectionFailed, LocalSession, Seen, Session, TestinfraSession, run_bounded
+from sigsrv.collect.session import (
+    ConnectionFailed,
+    LocalSession,
+    OutputCallback,
+    Session,
+    TestinfraSession,
+    run_bounded,
+)
 from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
 
@@ -22,24 +29,25 @@ CONNECT_S = 6
 
 
 def open_session(target: Target, forward: str | None = None) -> Session:
-    """The session of a target, to be entered. forward: a unix socket on the host that is to be reachable here."""
+    """Return the session of a target; enter it to connect. forward: a unix socket on the host, to be forwarded to this machine."""
     if target.connection == "ssh":
         return SshSession(target, forward)
     return LocalSession(target) if target.connection == "local" else TestinfraSession(target)
 
 
 class SshSession(Session):
-    """A host over ssh: one login, however much is done."""
+    """A host over ssh, with a single login."""
 
     def __init__(self, target: Target, forward: str | None = None) -> None:
         super().__init__(target)
         self._forward = forward
-        self._folder = Path(tempfile.mkdtemp(prefix="sigsrv-"))  # short: a unix socket's path has 107 bytes
+        # Short, because the path of a unix socket has at most 107 bytes.
+        self._folder = Path(tempfile.mkdtemp(prefix="sigsrv-"))
         self._master: subprocess.Popen[bytes] | None = None
         self._control = self._folder / "c"
 
     def _ssh(self) -> list[str]:
-        """The part of the command line that each ssh(1) of this session has."""
+        """Return the start of the command line, the same for each ssh(1) of this session."""
         target = self.target
         options = ["BatchMode=yes", "RequestTTY=no", "RemoteCommand=none", "PermitLocalCommand=no"]
         options += ["ForwardAgent=no", "ForwardX11=no", f"ConnectTimeout={CONNECT_S}"]
@@ -86,22 +94,22 @@ class SshSession(Session):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
     ) -> tuple[int, bytes, bytes]:
-        # Never a login of its own: where the master is gone, the proxy command fails.
+        # Without its master ssh would log in again. The proxy command makes that fail.
         shared = [*self._ssh(), "-S", str(self._control), "-o", "ControlMaster=no", "-o", "ProxyCommand=/bin/false"]
         rc, out, err = run_bounded(
-            self.target.name, [*shared, "--", self.target.destination, command], timeout_s, stdin, seen
+            self.target.name, [*shared, "--", self.target.destination, command], timeout_s, stdin, on_output
         )
         if rc == 255:  # ssh's own failure (ssh(1), EXIT STATUS)
-            line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection broke"]
-            if self.time_is_up:  # we cut it ourselves: ssh's own words of that mean nothing to anybody
-                line = [f"not done in {self.target.timeout_s:g} s (--timeout)"]
+            line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection was lost"]
+            if self.time_is_up:  # sigsrv closed the connection, so ssh's own message would mislead
+                line = [f"not finished in {self.target.timeout_s:g} s (--timeout)"]
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line[0]}"), out)
         return rc, out, err
 
 
 def _last_line(path: Path, destination: str) -> str:
-    """What ssh said last: its own reason, one line."""
+    """Return the last line that ssh printed, which is its reason."""
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else f"ssh {destination}: ended without a word"
+    return lines[-1] if lines else f"ssh {destination}: ssh ended without a message"

@@ -1,6 +1,6 @@
-"""The raw output of every probe and request on one host, and how it is kept in a folder.
+"""The raw output of every probe and request on one host, and how it is stored in a folder.
 
-A folder of evidence holds ``evidence.json`` (format, run, one SHA-256 for each host's file) and ``<host>.json`` for each host.
+An evidence folder contains ``evidence.json`` (format, run, the SHA-256 of each host's file) and ``<host>.json`` per host.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INDEX = "evidence.json"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no answer. reason: one line for a person."""
+    """Why there is no answer. reason: one line for the user."""
 
     kind: FailureKind
     reason: str
@@ -30,7 +30,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a probe's command answered. rc is None where it never ran to its end; then ``failure`` says why."""
+    """The answer of a probe's command. rc: None if the command did not finish; then ``failure`` says why."""
 
     command: str
     rc: int | None = None
@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class ApiAnswer:
-    """What the Incus API answered to one URL. status: HTTP; metadata: the answer's ``metadata``, secrets redacted."""
+    """The answer of the Incus API to one URL. status: HTTP status. metadata: the answer's ``metadata``, with secrets redacted."""
 
     status: int | None = None
     metadata: Any = None
@@ -50,22 +50,23 @@ class ApiAnswer:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that one host told. collected: seconds since the epoch, from which ages are counted; seconds: how long it took.
+    """All answers of one host.
 
-    probed: when the probes began and had come back, by the collector's clock, in seconds since the epoch; None where none was run.
+    collected: seconds since the epoch; ages are relative to it. seconds: duration of the collection.
+    probed: start and end of the probes on the collector's clock, in seconds since the epoch; None if no probe ran.
     """
 
     host: str
     collected: float
     seconds: float = 0.0
-    failure: Failure | None = None  # the host could not be reached at all
+    failure: Failure | None = None  # set if the host could not be reached at all
     probes: Mapping[str, Answer] = field(default_factory=dict)
     api: Mapping[str, ApiAnswer] = field(default_factory=dict)
     probed: tuple[float, float] | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The probes and URLs without an answer, in order."""
+        """Return the probes and URLs without an answer, in order."""
         parts: list[tuple[str, Answer | ApiAnswer]] = [*self.probes.items(), *self.api.items()]
         return tuple(name for name, answer in parts if answer.failure)
 
@@ -74,8 +75,8 @@ def _failure(data: Mapping[str, str] | None) -> Failure | None:
     return Failure(FailureKind(data["kind"]), data["reason"]) if data else None
 
 
-def _pruned(answer: Answer | ApiAnswer) -> dict[str, Any]:
-    """The fields of an answer without those that are empty."""
+def _without_empty(answer: Answer | ApiAnswer) -> dict[str, Any]:
+    """Return the fields of an answer that are not empty."""
     data = {key: value for key, value in vars(answer).items() if value not in (None, "")}
     if answer.failure:
         data["failure"] = {"kind": answer.failure.kind.value, "reason": answer.failure.reason}
@@ -83,7 +84,7 @@ def _pruned(answer: Answer | ApiAnswer) -> dict[str, Any]:
 
 
 def to_json(evidence: Evidence) -> dict[str, Any]:
-    """The evidence as its file has it."""
+    """Return evidence in the format of its file."""
     return {
         "format": FORMAT,
         "host": evidence.host,
@@ -93,13 +94,13 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
         "failure": {"kind": evidence.failure.kind.value, "reason": evidence.failure.reason}
         if evidence.failure
         else None,
-        "probes": {name: _pruned(answer) for name, answer in evidence.probes.items()},
-        "api": {url: _pruned(answer) for url, answer in evidence.api.items()},
+        "probes": {name: _without_empty(answer) for name, answer in evidence.probes.items()},
+        "api": {url: _without_empty(answer) for url, answer in evidence.api.items()},
     }
 
 
 def from_json(data: Mapping[str, Any]) -> Evidence:
-    """Evidence from the content of its file. Raises KeyError, TypeError or ValueError where it is none."""
+    """Return evidence from the content of its file. Raises KeyError, TypeError or ValueError for other content."""
     return Evidence(
         host=str(data["host"]),
         collected=float(data["collected"]),
@@ -124,12 +125,12 @@ def from_json(data: Mapping[str, Any]) -> Evidence:
 
 
 def save(folder: Path, run: str, evidences: Mapping[str, Evidence]) -> None:
-    """Keep the evidence of one run in ``folder`` (files 0600). Raises UsageError where that can't be written."""
+    """Save the evidence of one run in ``folder`` (files with mode 0600). Raises UsageError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write(folder, run, evidences)
     except OSError as cause:
-        raise UsageError(f"{folder}: the evidence can't be kept: {cause.strerror}") from cause
+        raise UsageError(f"{folder}: can't save the evidence: {cause.strerror}") from cause
 
 
 def _write(folder: Path, run: str, evidences: Mapping[str, Evidence]) -> None:
@@ -144,26 +145,26 @@ def _write(folder: Path, run: str, evidences: Mapping[str, Evidence]) -> None:
 
 
 def load(folder: Path, unverified: bool = False) -> dict[str, Evidence]:
-    """The evidence kept in ``folder``, by host. Raises UsageError where it is missing, changed or of a newer format.
+    """Return the evidence in ``folder``, by host. unverified: accept files that changed after they were saved.
 
-    unverified: take files that were changed since they were saved.
+    Raises UsageError if evidence is missing, changed or of a newer format.
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["format"] > FORMAT:
-            raise UsageError(f"{folder / INDEX}: format {index['format']} is newer than {FORMAT}", "use a newer sigsrv")
+            raise UsageError(f"{folder / INDEX}: format {index['format']} is newer than {FORMAT}", "upgrade sigsrv")
         found = {}
         for host, entry in index["hosts"].items():
             path = folder / Path(entry["file"]).name
             text = path.read_text(encoding="utf-8")
             if not unverified and hashlib.sha256(text.encode()).hexdigest() != entry["sha256"]:
                 raise UsageError(
-                    f"{path}: was changed since it was saved (its SHA-256 is not the one in {INDEX})",
-                    "--unverified takes it all the same",
+                    f"{path}: changed since it was saved (SHA-256 differs from {INDEX})",
+                    "--unverified reads it anyway",
                 )
             found[host] = from_json(json.loads(text))
         return found
     except FileNotFoundError as cause:
-        raise UsageError(f"{cause.filename}: no such file", "a folder of evidence holds evidence.json") from cause
+        raise UsageError(f"{cause.filename}: no such file", "an evidence folder contains evidence.json") from cause
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
-        raise UsageError(f"{folder}: not a folder of evidence: {type(cause).__name__}: {cause}") from cause
+        raise UsageError(f"{folder}: not an evidence folder: {type(cause).__name__}: {cause}") from cause

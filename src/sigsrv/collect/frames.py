@@ -1,8 +1,8 @@
-"""Frames sent between throw-away namespaces of the hosts, over the sessions that are open; the probe ``frames``.
+"""Sends frames between throw-away namespaces of the hosts, over the open sessions. Implements the probe ``frames``.
 
-Three phases, each on all hosts at the same time: namespaces are made, frames are sent, and in any case all is taken away. What comes
-back is kept as evidence: a JSON document for each host, of what was asked and the lines that the host answered. It reads
-``{"ports": [...], "paths": [...]}``; ``facts.frames`` has the meaning of both.
+Three phases run on all hosts at the same time: create the namespaces, send frames, remove the namespaces. The last phase
+always runs. Each host's evidence contains a JSON document with the requests and the lines that the host printed:
+``{"ports": [...], "paths": [...]}``. ``facts.frames`` defines their meaning.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from sigsrv.collect import frames_script as scripts
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.frames_script import ID
 from sigsrv.collect.probes import Probe
-from sigsrv.collect.running import probed
+from sigsrv.collect.running import run_probes
 from sigsrv.collect.session import OPEN, ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 
 COMMAND = "frames between throw-away namespaces"
-PHASE_S = 30  # for each of the three phases, unless a host has more time for everything
-_IP_ICMP = 28  # bytes of a packet that are not ping's own
-_TAG = 4  # bytes of a tag
-_MACHINE = 'a host needs iproute2, util-linux and the ping of iputils for it ("apt-get install iputils-ping")'
+PHASE_S = 30  # timeout of each of the three phases, unless the host's timeout is longer
+_IP_ICMP = 28  # bytes of the IPv4 and ICMP headers in a packet of ping
+_TAG = 4  # bytes of a VLAN tag
+_REQUIRED = '--probe needs iproute2, util-linux and ping of iputils there ("apt-get install iputils-ping")'
 
 
-class Refused(Exception):
-    """A phase gave nothing on a host. failure: why."""
+_NOT_REPORTED = "the host reported nothing about it"
+
+
+class PhaseFailed(Exception):
+    """A phase failed on a host. failure: why."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
@@ -42,10 +45,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Port:
-    """A namespace that is wanted: one end of a veth pair in it, the other a port of a bridge. number: 1, 2 ... of its bridge and host.
+    """A namespace to create: one end of a veth pair is inside, the other is a port of a bridge.
 
-    candidates: addresses with their prefix that nobody is known to have; tag: the address of the link for tagged frames, and tag_id the
-    number in the tag; six: whether IPv6 is tried too.
+    number: 1, 2 ... per bridge and host. candidates: addresses with prefix that are not known to be in use.
+    tag: the address of the link for tagged frames. tag_id: the VLAN id in the tag. six: whether to test IPv6 too.
     """
 
     bridge: str
@@ -61,7 +64,7 @@ class Port:
 
 @dataclass(frozen=True)
 class InstancePort:
-    """An instance's NIC on a bridge, which is asked from the first namespace of each host. name: PROJECT/INSTANCE/NIC."""
+    """An instance's NIC on a bridge. The first namespace of each host sends to it. name: PROJECT/INSTANCE/NIC."""
 
     bridge: str
     host: str
@@ -72,7 +75,7 @@ class InstancePort:
 
 @dataclass(frozen=True)
 class FramePlan:
-    """What is done on each host, by its name."""
+    """What to create and test on each host, by host name."""
 
     ports: Mapping[str, tuple[Port, ...]]
     instance_ports: tuple[InstancePort, ...] = ()
@@ -80,7 +83,7 @@ class FramePlan:
 
 @dataclass(frozen=True)
 class ThrowawayNamespace:
-    """A namespace that is there. address: with its prefix; mtu: bytes, its bridge's; tagged: whether it has a link for tagged frames."""
+    """An existing namespace. address: with prefix. mtu: of its bridge, in bytes. tagged: it has a link for tagged frames."""
 
     host: str
     port: Port
@@ -95,44 +98,49 @@ class ThrowawayNamespace:
 
 
 def life_s(phase_s: int) -> int:
-    """After so many seconds a host has taken away by itself what was made there. phase_s: what each phase may take."""
+    """Return after how many seconds a host removes the namespaces by itself. phase_s: the timeout of each phase."""
     return 2 * phase_s + 10
 
 
 def link_local(mac: str) -> str:
-    """The IPv6 address that the kernel makes of a MAC. Source: RFC 4291, appendix A."""
+    """Return the IPv6 address that the kernel derives from a MAC. Source: RFC 4291, appendix A."""
     octets = [int(octet, 16) for octet in mac.split(":")]
     octets = [octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]]
     return str(IPv6Address((0xFE80 << 112) | int.from_bytes(bytes(octets))))
 
 
 def exchange(found: Mapping[str, Evidence], wanted: FramePlan) -> dict[str, Evidence]:
-    """The evidence of hosts whose sessions are open, with what their throw-away namespaces told of each other beside it.
+    """Return the evidence of the hosts with open sessions, with the probe ``frames`` added.
 
-    However it ends, what was made is taken away; a host that nobody reaches any more does so by itself. Never raises for what a host
-    does or does not do: that is the answer of its probe ``frames``.
+    The namespaces are always removed at the end. If the connection to a host is lost, the host removes them by itself.
+    Never raises for what a host does or does not do: the answer of its probe ``frames`` contains the failure.
     """
     began = time.monotonic()
-    rounds = {name: _Round(seen, wanted, OPEN.get(name)) for name, seen in found.items() if seen.failure is None}
-    with ThreadPoolExecutor(max_workers=max(1, 2 * len(rounds))) as pool:
+    exchanges = {
+        name: _HostExchange(seen, wanted, OPEN.get(name)) for name, seen in found.items() if seen.failure is None
+    }
+    with ThreadPoolExecutor(max_workers=max(1, 2 * len(exchanges))) as pool:
         try:
-            _each(pool, rounds.values(), _Round.setup)
-            made = [each for one in rounds.values() for each in one.made]
-            _each(pool, rounds.values(), lambda one: one.send(made))
+            _each(pool, exchanges.values(), _HostExchange.setup)
+            made = [each for one in exchanges.values() for each in one.made]
+            _each(pool, exchanges.values(), lambda one: one.send(made))
         finally:
-            _each(pool, rounds.values(), _Round.teardown)
+            _each(pool, exchanges.values(), _HostExchange.teardown)
     took = time.monotonic() - began
     return {
-        name: replace(seen, seconds=seen.seconds + took, probes={**seen.probes, ID: rounds[name].answer})
-        if name in rounds
+        name: replace(seen, seconds=seen.seconds + took, probes={**seen.probes, ID: exchanges[name].answer})
+        if name in exchanges
         else seen
         for name, seen in found.items()
     }
 
 
-def _each(pool: ThreadPoolExecutor, rounds: Iterable[_Round], phase: Callable[[_Round], None]) -> None:
-    """A phase on all hosts; it ends when it has ended on all. Interrupted, what has begun is waited for: it ends in its time."""
-    futures = [pool.submit(phase, one) for one in rounds]
+def _each(pool: ThreadPoolExecutor, exchanges: Iterable[_HostExchange], phase: Callable[[_HostExchange], None]) -> None:
+    """Run a phase on all hosts and wait for all of them.
+
+    After an interrupt, wait for the phases that already run: each ends at its timeout.
+    """
+    futures = [pool.submit(phase, one) for one in exchanges]
     try:
         for future in futures:
             future.result()
@@ -140,20 +148,20 @@ def _each(pool: ThreadPoolExecutor, rounds: Iterable[_Round], phase: Callable[[_
         wait(futures)
 
 
-class _Round:
-    """One host in an exchange: what was made there, and what came back."""
+class _HostExchange:
+    """One host in an exchange: the namespaces created there, and the answers."""
 
-    def __init__(self, seen: Evidence, wanted: FramePlan, session: Session | None) -> None:
-        self._seen = seen
-        self._name = seen.host
-        self._ports = wanted.ports.get(seen.host, ())
+    def __init__(self, evidence: Evidence, wanted: FramePlan, session: Session | None) -> None:
+        self._evidence = evidence
+        self._name = evidence.host
+        self._ports = wanted.ports.get(evidence.host, ())
         self._instance_ports = wanted.instance_ports
         self._session = session
         self._word = secrets.token_hex(16)
         self._limit_s = int(max(PHASE_S, session.target.timeout_s if session else 0))
-        self._begun = False
+        self._started = False
         self._failure: Failure | None = None
-        self._refused: dict[int, str] = {}
+        self._port_failures: dict[int, str] = {}
         self._paths: list[dict[str, Any]] = []
         self.made: list[ThrowawayNamespace] = []
 
@@ -162,10 +170,10 @@ class _Round:
         return life_s(self._limit_s)
 
     def setup(self) -> None:
-        """Make the namespaces. Those that could not be made have their reason."""
+        """Create the namespaces. For each one that can't be created, record the reason."""
         for index, port in enumerate(self._ports):
             if not port.candidates:
-                self._refused[index] = f"there is no free address on {port.bridge}"
+                self._port_failures[index] = f"no free address on {port.bridge}"
         rows = [
             (str(index), p.bridge, p.link, p.outer, p.mac, p.tag, str(p.tag_id), *p.candidates)
             for index, p in enumerate(self._ports)
@@ -174,41 +182,41 @@ class _Round:
         if self._session is None:
             self._failure = self._no_session()
         elif rows:
-            self._begun = True
+            self._started = True
             self._guarded(lambda: self._read_setup(self._run("setup", scripts.setup(self._word, self.life_s, rows))))
             if self._failure and self._failure.kind in (FailureKind.MISSING, FailureKind.DENIED):
-                self._begun = False  # the script made nothing, and another one would not run either
+                self._started = False  # the script created nothing, and a teardown script would not run either
 
     def _no_session(self) -> Failure:
-        if any(answer.failure is None for answer in self._seen.probes.values()):
+        if any(answer.failure is None for answer in self._evidence.probes.values()):
             return Failure(
-                FailureKind.TIMEOUT, f"{self._name}: the host's time was used up before a frame could be sent"
+                FailureKind.TIMEOUT, f"{self._name}: the host's timeout expired before a frame could be sent"
             )
-        reason = f"{self._name} is asked over its API alone: no frame can be sent from there"
+        reason = f"{self._name}: sigsrv uses only the HTTPS API of this host, so it can't send frames from it"
         return Failure(FailureKind.ABSENT, reason)
 
     def _read_setup(self, output: str) -> None:
         for line in output.splitlines():
             if lacks := re.fullmatch(r"lack (.+)", line):
-                reason = f"{self._name}: there is no {lacks[1]}: {_MACHINE}"
-                raise Refused(Failure(FailureKind.MISSING, reason))
+                reason = f"{self._name}: there is no {lacks[1]}: {_REQUIRED}"
+                raise PhaseFailed(Failure(FailureKind.MISSING, reason))
             if refused := re.fullmatch(r"refused (.+)", line):
-                raise Refused(Failure(FailureKind.DENIED, f"{self._name}: no namespace can be made: {refused[1]}"))
-            if told := re.fullmatch(r"port (\d{1,4}) no (.*)", line):
-                self._refused[int(told[1])] = told[2].strip()
-            elif told := re.fullmatch(r"port (\d{1,4}) ok (\d{1,9}) (\d{2,6}) (\S+) (yes|no)", line):
-                port = self._ports[int(told[1])] if int(told[1]) < len(self._ports) else None
-                if port is None or told[4] not in port.candidates:
-                    raise Refused(Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r}"))
+                raise PhaseFailed(Failure(FailureKind.DENIED, f"{self._name}: can't create a namespace: {refused[1]}"))
+            if match := re.fullmatch(r"port (\d{1,4}) no (.*)", line):
+                self._port_failures[int(match[1])] = match[2].strip()
+            elif match := re.fullmatch(r"port (\d{1,4}) ok (\d{1,9}) (\d{2,6}) (\S+) (yes|no)", line):
+                port = self._ports[int(match[1])] if int(match[1]) < len(self._ports) else None
+                if port is None or match[4] not in port.candidates:
+                    raise PhaseFailed(Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r}"))
                 self.made.append(
-                    ThrowawayNamespace(self._name, port, int(told[2]), int(told[3]), told[4], told[5] == "yes")
+                    ThrowawayNamespace(self._name, port, int(match[2]), int(match[3]), match[4], match[5] == "yes")
                 )
         for index, port in enumerate(self._ports):
-            if index not in self._refused and not any(each.port is port for each in self.made):
-                self._refused[index] = "nothing was told of it"
+            if index not in self._port_failures and not any(each.port is port for each in self.made):
+                self._port_failures[index] = _NOT_REPORTED
 
     def send(self, made: Iterable[ThrowawayNamespace]) -> None:
-        """Send from each namespace to each other one on its bridge, and to instances."""
+        """Send from each namespace to every other namespace on its bridge, and to instances."""
         others, rows = list(made), []
         for one in self.made:
             for other in others:
@@ -237,62 +245,68 @@ class _Round:
         return str(one.pid), station.address, "", "", "", ""
 
     def _read_sent(self, output: str) -> None:
-        """Lay what came back beside what was asked. A line that belongs to nothing spoils all of it."""
+        """Store each line of the answer with its request. A line that matches no request invalidates the whole answer."""
         for line in output.splitlines():
-            told = re.fullmatch(r"said (\d{1,6}) (small|full|tagged|tagged-full|six|arp|gone)(?: (.*))?", line)
-            if told is None or int(told[1]) >= len(self._paths) or told[2] in self._paths[int(told[1])]:
-                raise Refused(Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r} is no answer to a frame"))
-            self._paths[int(told[1])][told[2]] = (told[3] or "").strip()
+            match = re.fullmatch(r"said (\d{1,6}) (small|full|tagged|tagged-full|six|arp|gone)(?: (.*))?", line)
+            if match is None or int(match[1]) >= len(self._paths) or match[2] in self._paths[int(match[1])]:
+                raise PhaseFailed(
+                    Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r} is not an answer to a frame")
+                )
+            self._paths[int(match[1])][match[2]] = (match[3] or "").strip()
 
     def teardown(self) -> None:
-        """Take away what was made, and see that it is gone. Does nothing where nothing was begun."""
-        if self._session is None or not self._begun:
+        """Remove the namespaces and check that they are gone. Does nothing if setup did not start."""
+        if self._session is None or not self._started:
             return
-        later = f"the host takes it away by itself within {self.life_s} s"
+        later = f"the host removes it by itself within {self.life_s} s"
         try:
             output = self._run("teardown", scripts.teardown(self._word, [port.link for port in self._ports]))
-        except (Refused, ConnectionFailed) as cause:
-            reason = f"{cause.failure.reason}; what was made there for --probe was not seen to go: {later}"
+        except (PhaseFailed, ConnectionFailed) as cause:
+            reason = f"{cause.failure.reason}; can't confirm that the host removed what --probe created: {later}"
             self._failure = Failure(cause.failure.kind, reason)
             return
         if output != "left\n":
-            left = " ".join(output.split()[1:]) or "nobody knows what"
-            self._failure = Failure(FailureKind.GARBLED, f"{self._name}: {left} is still there: {later}")
+            left = " ".join(output.split()[1:]) or "something unknown"
+            self._failure = Failure(FailureKind.GARBLED, f"{self._name}: {left} still exists: {later}")
 
     def _run(self, phase: str, code: str) -> str:
-        """What a script of ours printed, under the rights of root. Raises Refused and ConnectionFailed."""
+        """Run a script of sigsrv as root and return its output. Raises PhaseFailed and ConnectionFailed."""
         assert self._session
         self._session.extend(self._limit_s + 5)
         probe = Probe(f"{ID}-{phase}", ("sh", "-c", code), "collect.frames", timeout_s=self._limit_s, root=True)
-        answer = probed(self._session, [probe])[probe.id]
+        answer = run_probes(self._session, [probe])[probe.id]
         if answer.failure:
             reason = f"{self._name}: --probe, {phase}: {answer.failure.reason}"
-            if answer.failure.kind is FailureKind.TIMEOUT:  # its own words hold the whole script
-                reason = f"{self._name}: --probe, {phase}: no end in {self._limit_s} s"
-            raise Refused(Failure(answer.failure.kind, reason))
+            if answer.failure.kind is FailureKind.TIMEOUT:  # its own reason contains the whole script
+                reason = f"{self._name}: --probe, {phase}: not finished in {self._limit_s} s"
+            raise PhaseFailed(Failure(answer.failure.kind, reason))
         if answer.rc != 0:
-            said = " ".join(answer.stderr.split())[:160] or f"exit status {answer.rc}"
-            kind = FailureKind.DENIED if "sudo" in said else FailureKind.GARBLED
-            raise Refused(Failure(kind, f"{self._name}: --probe needs root there: {said}" if "sudo" in said else said))
+            message = " ".join(answer.stderr.split())[:160] or f"exit status {answer.rc}"
+            kind = FailureKind.DENIED if "sudo" in message else FailureKind.GARBLED
+            raise PhaseFailed(
+                Failure(
+                    kind, f"{self._name}: --probe needs root on the host: {message}" if "sudo" in message else message
+                )
+            )
         return answer.stdout
 
     def _guarded(self, phase: Callable[[], None]) -> None:
-        """Run a phase; what ends it is the answer of this host, and the others go on."""
+        """Run a phase. Its failure becomes the answer of this host; the other hosts continue."""
         try:
             phase()
-        except (Refused, ConnectionFailed) as cause:
+        except (PhaseFailed, ConnectionFailed) as cause:
             self._failure, self.made = cause.failure, []
 
     @property
     def answer(self) -> Answer:
-        """What the probe ``frames`` answered on this host."""
+        """Return the answer of the probe ``frames`` on this host."""
         if self._failure:
             return Answer(COMMAND, failure=self._failure)
         made = {id(each.port): each for each in self.made}
         ports = []
         for index, port in enumerate(self._ports):
             row: dict[str, Any] = {"bridge": port.bridge, "port": port.number, "mac": port.mac}
-            if there := made.get(id(port)):
-                row |= {"address": there.ip, "mtu": there.mtu, "tagged": there.tagged}
-            ports.append(row if there else {**row, "failure": self._refused.get(index, "nothing was told of it")})
+            if namespace := made.get(id(port)):
+                row |= {"address": namespace.ip, "mtu": namespace.mtu, "tagged": namespace.tagged}
+            ports.append(row if namespace else {**row, "failure": self._port_failures.get(index, _NOT_REPORTED)})
         return Answer(COMMAND, 0, json.dumps({"ports": ports, "paths": self._paths}, indent=1))

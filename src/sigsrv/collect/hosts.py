@@ -1,6 +1,6 @@
-"""Hosts -> evidence.
+"""Collects evidence from hosts. ``collect`` reads one host, ``collect_all`` reads all hosts at the same time.
 
-``collect`` asks one host, ``collect_all`` all of them at the same time.
+A failure on one host never affects the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sigsrv.collect.api import Connect, collect_api, explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.collect.probes import SOCKET, Probe
-from sigsrv.collect.running import probed
+from sigsrv.collect.running import run_probes
 from sigsrv.collect.session import ConnectionFailed, Session, close_all
 from sigsrv.collect.target import Target
 from sigsrv.collect.transports import over_https, over_query, over_socket
@@ -25,20 +25,20 @@ from sigsrv.model.site import ApiAddress
 
 
 def unreachable(host: str, failure: Failure, seconds: float = 0.0) -> Evidence:
-    """The evidence of a host that there is no way to."""
+    """Return the evidence of a host that sigsrv can't reach."""
     return Evidence(host, collected=time.time(), seconds=seconds, failure=failure)
 
 
 def collect(target: Target, member: str, probes: Sequence[Probe], keep_open: bool = False) -> Evidence:
-    """Log in to one host, once, and bring back what its probes and its Incus daemon answer. Changes nothing there.
+    """Log in to one host once, and return the answers of its probes and its Incus daemon. Changes nothing on the host.
 
-    member: the host's name in the cluster. keep_open: leave the session in ``session.OPEN`` for who comes next; ``close_all`` ends
-    it. Never raises for what a host does or does not do: that is in the evidence.
+    member: the host's name in the cluster. keep_open: leave the session in ``session.OPEN`` for later use; ``close_all`` ends it.
+    Never raises for what a host does or does not do: the evidence contains the failure.
     """
     began = time.monotonic()
     try:
         if target.api and target.api.only:
-            return _over_api_alone(target, target.api, member, probes)
+            return _collect_over_api(target, target.api, member, probes)
         with ExitStack() as stack:
             session = stack.enter_context(open_session(target, forward=SOCKET))
             found = gather(session, member, probes)
@@ -47,13 +47,13 @@ def collect(target: Target, member: str, probes: Sequence[Probe], keep_open: boo
             return found
     except ConnectionFailed as cause:
         return unreachable(target.name, cause.failure, time.monotonic() - began)
-    except Exception as cause:  # a fault of ours on one host must not hide the others
-        failure = Failure(FailureKind.GARBLED, f"{target.name}: the collection broke: {type(cause).__name__}: {cause}")
-        return unreachable(target.name, failure, time.monotonic() - began)
+    except Exception as cause:  # a bug of sigsrv on one host must not hide the other hosts
+        reason = f"{target.name}: bug in sigsrv during collection: {type(cause).__name__}: {cause}"
+        return unreachable(target.name, Failure(FailureKind.GARBLED, reason), time.monotonic() - began)
 
 
-def _over_api_alone(target: Target, address: ApiAddress, member: str, probes: Sequence[Probe]) -> Evidence:
-    """The evidence of a host that nobody logs in to: each probe says that it was not run."""
+def _collect_over_api(target: Target, address: ApiAddress, member: str, probes: Sequence[Probe]) -> Evidence:
+    """Return the evidence of a host without a login. Each probe has the failure that it did not run."""
     began, collected = time.monotonic(), time.time()
     silent = Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {address.url}")
     api = collect_api(
@@ -61,52 +61,57 @@ def _over_api_alone(target: Target, address: ApiAddress, member: str, probes: Se
     )
     if refused := api[SERVER].failure:
         return unreachable(target.name, refused, time.monotonic() - began)
-    reason = Failure(FailureKind.ABSENT, f"{target.name} is asked over its API alone: no probe was run")
+    reason = Failure(
+        FailureKind.ABSENT, f"{target.name}: sigsrv uses only the HTTPS API of this host, so it runs no probes"
+    )
     answers = {probe.id: Answer(probe.shell, failure=reason) for probe in probes}
     return Evidence(target.name, collected, time.monotonic() - began, None, answers, api)
 
 
 def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
-    """The evidence of a host that a session is open to. When the session's time is up, it is cut.
+    """Return the evidence of a host with an open session. When the session's time is up, the session is closed.
 
-    Raises ConnectionFailed where nothing at all came back.
+    Raises ConnectionFailed if no answer came back at all.
     """
     began, collected = time.monotonic(), time.time()
     watchdog = threading.Timer(session.remaining_s, session.close)
     watchdog.daemon = True
     watchdog.start()
     try:
-        first = time.time()
-        answers = probed(session, [probe for probe in probes if not probe.slow])
-        began_and_back = first, time.time()
+        began_probes = time.time()
+        answers = run_probes(session, [probe for probe in probes if not probe.slow])
+        probed = began_probes, time.time()
         api = collect_api(
-            _ways(session, answers),
+            _transports(session, answers),
             member,
             session.deadline,
             lambda: _explain(session, answers),
             session.target.request_s,
         )
-        answers |= _slow(session, [probe for probe in probes if probe.slow])
+        answers |= _run_slow(session, [probe for probe in probes if probe.slow])
     finally:
         watchdog.cancel()
-    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api, began_and_back)
+    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api, probed)
 
 
-def _slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
-    """What the slow probes answered in the time that is left. A connection that breaks now costs their answers alone."""
+def _run_slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
+    """Return the answers of the slow probes in the remaining time. If the connection fails now, only their answers are lost."""
     if not probes:
         return {}
     if session.time_is_up:
-        used_up = Failure(FailureKind.TIMEOUT, f"{session.target.name}: the host's time was used up before it")
-        return {probe.id: Answer(probe.shell, failure=used_up) for probe in probes}
+        expired = Failure(FailureKind.TIMEOUT, f"{session.target.name}: not run: the host's timeout expired first")
+        return {probe.id: Answer(probe.shell, failure=expired) for probe in probes}
     try:
-        return probed(session, probes)
+        return run_probes(session, probes)
     except ConnectionFailed as cause:
         return {probe.id: Answer(probe.shell, failure=cause.failure) for probe in probes}
 
 
-def _ways(session: Session, answers: Mapping[str, Answer]) -> list[Connect]:
-    """The ways to a host's daemon, the best first: what the site names, the socket, ``incus query`` on the host."""
+def _transports(session: Session, answers: Mapping[str, Answer]) -> list[Connect]:
+    """Return the transports to a host's daemon, in the order to try.
+
+    Only HTTPS if the site file names an API address; otherwise the socket, then ``incus query`` on the host.
+    """
     target = session.target
     if address := target.api:
         return [lambda s: over_https(address, s)]
@@ -118,10 +123,10 @@ def _ways(session: Session, answers: Mapping[str, Answer]) -> list[Connect]:
 
 
 def _explain(session: Session, answers: Mapping[str, Answer]) -> Failure:
-    """Why a request got no connection: our time is up, the connection broke, or the daemon's socket gave none."""
+    """Return why a request got no connection: timeout, a lost connection, or no connection to the daemon's socket."""
     target = session.target
     if time.monotonic() >= session.deadline - 0.1:
-        return Failure(FailureKind.TIMEOUT, f"Incus API on {target.name}: the host's time was used up")
+        return Failure(FailureKind.TIMEOUT, f"Incus API on {target.name}: the host's timeout expired")
     if target.api:
         return Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {target.api.url}")
     try:
@@ -132,11 +137,9 @@ def _explain(session: Session, answers: Mapping[str, Answer]) -> Failure:
 
 
 def collect_all(targets: Iterable[tuple[Target, str, Sequence[Probe]]], keep_open: bool = False) -> dict[str, Evidence]:
-    """The evidence of all hosts, collected at the same time; by name, in the order given.
+    """Return the evidence of all hosts, by name, in the given order. Collects from all hosts at the same time.
 
-    targets: each with its member name and the probes that are run there.
-
-    Interrupted, all sessions are ended before the interruption goes on.
+    targets: each with its member name and its probes. On an interrupt, ends all sessions and raises the exception.
     """
     wanted = list(targets)
     with ThreadPoolExecutor(max_workers=max(1, min(32, len(wanted)))) as pool:

@@ -1,7 +1,7 @@
-"""The table of probes, the one script that carries them, and the reading of what came back.
+"""The table of probes, the script that runs them, and the parser of its output.
 
-The script is POSIX ``sh``; on the host it needs coreutils, and iproute2 for ``link``. It writes no file. Each output comes back in
-base64 below a header that starts with a random word, so that no output can forge another probe's frame.
+The script is POSIX ``sh``. On the host it needs coreutils, and iproute2 for ``link``. It writes no file. Each output comes
+back in base64, below a header that starts with a random word. So no output can imitate the answer of another probe.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PACKAGES = ("incus", "incus-base", "incus-client")
 PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
 DF_COLUMNS = ("source", "fstype", "size", "used", "avail", "itotal", "iused", "target")
 BRIDGE_NF = ("/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables")
-# --all: journalctl leaves out what is longer than 4096 bytes otherwise.
+# --all: without it, journalctl leaves out fields longer than 4096 bytes.
 _JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSAGE", "--all", "--no-pager")
-# Without a file of its own journalctl prints nothing, and ends with 0: only an entry shows that there is a journal.
+# Without any journal file, journalctl prints nothing and exits with 0. Only an entry proves that a journal exists.
 _NEWEST = ("-n", "1", "-o", "json", "--output-fields=PRIORITY", "--no-pager")
 _FOUND = ("-type", "f", "-printf", "%T@ %s %p\\0")
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,TriggeredBy,NRestarts,Result"
@@ -34,10 +34,10 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/curre
 
 @dataclass(frozen=True)
 class Probe:
-    """One command on the host. It reads only.
+    """One command on the host. It only reads.
 
-    root: it tells all to root alone; another account runs it under ``sudo -n``. slow: run after everything else, when the
-    Incus daemon has been asked. needs: what a site must have for it to be run (``zfs``, ``backups``); "": any site.
+    root: only root sees everything, so other accounts run it under ``sudo -n``. slow: runs after all other probes and the
+    Incus API. needs: the site property without which it does not run (``zfs``, ``backups``); "" for every site.
     """
 
     id: str
@@ -56,10 +56,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What of a site decides which probes are run on a host, and with which arguments.
+    """The properties of a site that select the probes of a host and their arguments.
 
-    units: systemd units beside Incus's own; journal_hours: how far back the journal is read; backups: the folder of backups
-    that is on this host, None where it is on another.
+    units: systemd units besides Incus's own. journal_hours: how far back to read the journal. backups: the folder with backups
+    on this host; None if they are on another host.
     """
 
     zfs: bool = False
@@ -68,16 +68,16 @@ class ProbeOptions:
     backups: str | None = None
 
 
-# A release file of apt says itself what its archive is, and when it was made: a failed update renews its time of change, one without
-# news does not.
+# apt's release files contain the archive's name and the date of its creation. The mtime is no evidence: a failed update changes it,
+# and a successful update without news does not. So the probe reads the date in the file.
 _RELEASES = ("-maxdepth", "1", "-name", "*Release", "-exec", "grep", "-HE", "^(Label|Suite|Codename|Date): ", "{}", "+")
-# The kernel that runs, with its version; the file that Debian's packages leave when they want a reboot; the kernels that could be
-# booted. One upgraded in place keeps its name: the package's version tells.
+# The running kernel with its version; the file that Debian packages create to request a reboot; the installed kernels. A kernel
+# that was upgraded in place keeps its name, so the version of its package is needed too.
 _REBOOT = (
     "uname -r && uname -v || exit; ls -d /run/reboot-required /boot/vmlinuz-* 2>/dev/null; "
     "dpkg-query -W -f '${Version}\\n' \"linux-image-$(uname -r)\" 2>/dev/null; true"
 )
-# What one kind of system alone has: on another the answer is empty, and no failure. The profile is what is booted next.
+# Only for NixOS: on other systems the answer is empty and not a failure. The profile is the system that boots next.
 _NIXOS = (
     "command -v nixos-version >/dev/null || exit 0; nixos-version --json && stat -c %Y /nix/var/nix/profiles/system && "
     "readlink /run/booted-system/kernel /run/current-system/kernel && "
@@ -86,15 +86,15 @@ _NIXOS = (
 )
 
 _PACKAGES = f"command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '{PACKAGE_FORMAT}' {' '.join(PACKAGES)}"
-# What the security archives would bring: with new packages (a kernel is one), to packages on hold, and where another archive has
-# something newer still. Without such an archive apt refuses.
+# The upgrades from the security archives. Includes new packages (such as a kernel), packages on hold, and packages for which another
+# archive has an even newer version. apt fails if no security archive is configured.
 _UPGRADE = (
     "command -v apt-get >/dev/null || exit 0; exec apt-get -s -o Debug::NoLocking=true -o APT::Get::Always-Include-Phased-Updates=true "
     "-t '*-security' --ignore-hold dist-upgrade"
 )
 
-# The clock is read first and last: what lies between is known of both clocks. The units come next: asking the API starts a daemon
-# that waits for its socket.
+# The host's clock is read first and last: the collector's clock is known at both ends. The units come early, because a request to
+# the API starts a daemon that systemd has not started yet (socket activation).
 TABLE = (
     Probe("clock-begin", ("date", "+%s.%N"), "facts.host"),
     Probe("units", ("systemctl", "show", "--no-pager", "--property", _PROPERTIES, *UNITS), "facts.system"),
@@ -125,20 +125,20 @@ TABLE = (
     Probe("os-release", ("cat", "/etc/os-release"), "facts.host"),
     Probe("packages", ("sh", "-c", _PACKAGES), "facts.host"),
     Probe("groups", ("getent", "group"), "facts.accounts"),
-    # A directory (LDAP) may keep its groups from a list of all, and tell of one that is asked for by its name.
+    # A directory (LDAP) may leave its groups out of the list of all groups, but return one that is requested by name.
     Probe("admin-group", ("getent", "group", "incus-admin"), "facts.accounts"),
     Probe("passwd", ("getent", "passwd"), "facts.accounts"),
     Probe("socket-mode", ("stat", "-c", "%a %U %G", SOCKET), "facts.accounts"),
-    # stat does not tell of an ACL, ls does, with a +.
+    # ls marks an ACL with a "+"; stat does not show ACLs.
     Probe("socket-acl", ("ls", "-ld", SOCKET), "facts.accounts"),
     Probe("journal", ("journalctl", *_JOURNAL, "--since=-24h"), "facts.journal", timeout_s=8, root=True),
     Probe("journal-newest", ("journalctl", *_NEWEST), "facts.journal", timeout_s=8, root=True),
     Probe("meminfo", ("cat", "/proc/meminfo"), "facts.host"),
     Probe("loadavg", ("cat", "/proc/loadavg"), "facts.host"),
-    # Those that are online: nproc --all counts those that could be, nproc those that it may use itself.
+    # The online CPUs. nproc --all also counts offline ones; nproc counts only those that the process may use.
     Probe("cpus", ("getconf", "_NPROCESSORS_ONLN"), "facts.host"),
     Probe("filesystems", ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"), "facts.host", root=True),
-    # It starts a service that answers it.
+    # timedatectl starts a service that answers the request.
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host", timeout_s=8),
     Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
     Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),
@@ -159,9 +159,9 @@ TABLE = (
 
 
 def select(wants: ProbeOptions) -> tuple[Probe, ...]:
-    """The probes of the table that a host needs, with the arguments that the site gives them."""
-    there = {"": True, "zfs": wants.zfs, "backups": wants.backups is not None}
-    return tuple(_with_arguments(probe, wants) for probe in TABLE if there[probe.needs])
+    """Return the probes that a host needs, with the arguments from the site."""
+    available = {"": True, "zfs": wants.zfs, "backups": wants.backups is not None}
+    return tuple(_with_arguments(probe, wants) for probe in TABLE if available[probe.needs])
 
 
 def _with_arguments(probe: Probe, wants: ProbeOptions) -> Probe:
@@ -175,7 +175,7 @@ def _with_arguments(probe: Probe, wants: ProbeOptions) -> Probe:
     return replace(probe, command=command)
 
 
-# fd 3 is the way home; the standard error and, as its last line, the exit status of a probe are caught in $tail.
+# fd 3 is the script's standard output. $tail holds a probe's standard error and, as its last line, its exit status.
 _PRELUDE = """\
 PATH={path}; LC_ALL=C; export PATH LC_ALL; unset LANGUAGE; exec 3>&1 </dev/null
 root=; [ "$(id -u)" = 0 ] || root="sudo -n"
@@ -193,26 +193,26 @@ probe() {{
 
 
 def script(probes: Iterable[Probe], word: str) -> str:
-    """The ``sh`` script that runs the probes one after the other. word: random, letters and digits.
+    """Return the ``sh`` script that runs the probes one after another. word: random, letters and digits.
 
-    It is one command in braces: a shell reads that to its end before it does anything. It comes by the standard input, which the
-    script itself closes: what a shell had not read by then would never be read, and bash reads line by line.
+    The script is a single command in braces, so the shell reads all of it before it runs anything. It arrives on the standard
+    input, which the script itself closes. Without the braces, a shell (bash reads line by line) would lose the rest.
     """
     lines = [_PRELUDE.format(path=_PATH, word=word, stderr=_STDERR_BYTES)]
     lines += [f"probe {p.id} {p.timeout_s} {p.limit_bytes + 1} {'$root ' if p.root else ''}{p.shell}" for p in probes]
     return "\n".join(["{", *lines, "}"]) + "\n"
 
 
-def carried(text: str) -> str:
-    """A command line that runs a script in any login shell: its characters mean the same to sh, fish and csh."""
+def shell_command(text: str) -> str:
+    """Return a command line that runs a script from any login shell. Its characters mean the same in sh, fish and csh."""
     return f"echo {base64.b64encode(text.encode()).decode()} | base64 -d | /bin/sh"
 
 
-def read(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | None = None) -> dict[str, Answer]:
-    """What each probe answered. output: all that came back, banners of a login shell and the like included.
+def parse(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | None = None) -> dict[str, Answer]:
+    """Return the answer of each probe. output: everything that came back, including banners of a login shell.
 
-    A frame that is missing, cut off or damaged is a failure of its probe, never an empty answer. broke: why the output may have
-    ended early.
+    A missing, truncated or damaged answer is a failure of its probe, never an empty answer.
+    broke: why the output may have ended early.
     """
     answers = {}
     marker = re.escape(word.encode())
@@ -224,7 +224,7 @@ def read(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | Non
             re.MULTILINE,
         )
         if frame is None:
-            failure = broke or Failure(FailureKind.GARBLED, f"probe {probe.id}: its answer did not come back whole")
+            failure = broke or Failure(FailureKind.GARBLED, f"probe {probe.id}: the answer is incomplete")
             answers[probe.id] = Answer(probe.shell, failure=failure)
         else:
             answers[probe.id] = _answer(probe, frame[1], frame[2])
@@ -238,23 +238,25 @@ def _answer(probe: Probe, coded_out: bytes, coded_tail: bytes) -> Answer:
         stderr_bytes, _, status = tail.rstrip(b"\n").rpartition(b"\n")
         rc = int(status)
     except (binascii.Error, ValueError):
-        return Answer(probe.shell, failure=Failure(FailureKind.GARBLED, f"probe {probe.id}: a damaged frame"))
+        return Answer(probe.shell, failure=Failure(FailureKind.GARBLED, f"probe {probe.id}: the answer is damaged"))
     stderr = stderr_bytes.decode("utf-8", "replace").strip()
     out = raw
     failure = None
     if len(out) > probe.limit_bytes:
         out = b""
-        failure = Failure(FailureKind.TOO_LARGE, f"probe {probe.id}: more than {probe.limit_bytes} bytes")
-    elif rc in (124, 137):  # timeout(1): 124 after its TERM, 137 after its KILL; 137 also where somebody else killed it
-        why = f"no end in {probe.timeout_s} s" + (", or it was killed" if rc == 137 else "")
-        failure = Failure(FailureKind.TIMEOUT, f"probe {probe.id} (`{probe.shell}`): {why}")
+        failure = Failure(
+            FailureKind.TOO_LARGE, f"probe {probe.id}: the output is larger than {probe.limit_bytes} bytes"
+        )
+    elif rc in (124, 137):  # timeout(1): 124 after its TERM, 137 after its KILL; 137 also if something else killed it
+        reason = f"not finished in {probe.timeout_s} s" + (", or it was killed" if rc == 137 else "")
+        failure = Failure(FailureKind.TIMEOUT, f"probe {probe.id} (`{probe.shell}`): {reason}")
     elif rc == 127 and probe.root and "sudo" in stderr:
-        failure = Failure(FailureKind.DENIED, f"probe {probe.id} needs root, and there is no sudo on the host")
+        failure = Failure(FailureKind.DENIED, f"probe {probe.id} needs root, but sudo is not installed on the host")
     elif rc == 127 or (probe.root and "command not found" in stderr):
-        failure = Failure(FailureKind.MISSING, f"probe {probe.id}: {probe.command[0]} is not on the host")
+        failure = Failure(FailureKind.MISSING, f"probe {probe.id}: command not found on the host: {probe.command[0]}")
     try:
         stdout = out.decode("utf-8")
     except UnicodeDecodeError as cause:
         stdout = ""
-        failure = Failure(FailureKind.GARBLED, f"probe {probe.id}: not UTF-8 at byte {cause.start}")
+        failure = Failure(FailureKind.GARBLED, f"probe {probe.id}: the output is not UTF-8 (byte {cause.start})")
     return Answer(probe.shell, rc, stdout, stderr, failure)

@@ -1,4 +1,4 @@
-"""What evidence must not hold is taken out before anything is stored."""
+"""Removes secrets from answers before they are stored as evidence."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import re
 from typing import Any
 
 REDACTED = "(redacted)"
-_USERINFO = re.compile(r"(://[^/?#\s@:]*):[^/?#\s]*@")  # the password of a URL, such as that of a proxy or a log server
+_USERINFO = re.compile(r"(://[^/?#\s@:]*):[^/?#\s]*@")  # the password in a URL, for example of a proxy or a log server
 _SECRET = re.compile(
     r"^(user|cloud-init|environment)\.|\.environment$|password|secret|token|credential|hmac|(^|[._])(client|api|private|access)_?key$",
     re.IGNORECASE,
 )
-# Of an operation what tells of tokens. What else it holds are the secrets of its connections, and a command with its environment.
-_OF_OPERATION = ("id", "class", "status", "created_at", "location", "resources", "metadata")
+# The fields of an operation that a scan needs to find tokens. Other fields contain secrets of connections, and a command with its
+# environment.
+_OPERATION_FIELDS = ("id", "class", "status", "created_at", "location", "resources", "metadata")
 
 
 def _is_secret(key: str) -> bool:
-    """Whether the value of a key is kept out. How long a token lasts (``core.remote_token_expiry``) is no secret."""
+    """Return whether the value of a key is secret. The lifetime of a token (``core.remote_token_expiry``) is not."""
     return bool(_SECRET.search(key)) and not key.endswith("token_expiry")
 
 
-def _tells(value: Any) -> bool:
+def _is_text_or_container(value: Any) -> bool:
     return not (value is None or isinstance(value, bool | int | float))
 
 
-def of_operations(value: Any) -> Any:
-    """The answer ``/1.0/operations``, by state lists of operations, with nothing but what a scan reads of them."""
+def redact_operations(value: Any) -> Any:
+    """Return the answer of ``/1.0/operations`` with only the fields that a scan reads. value: state -> list of operations."""
     if not isinstance(value, dict):
         return None
     return {
@@ -35,25 +36,26 @@ def of_operations(value: Any) -> Any:
 
 
 def _operation(row: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {key: redacted(row[key]) for key in _OF_OPERATION if key in row}
-    said = kept.get("metadata")
-    if isinstance(said, dict):
-        request = said.get("request")
-        kept["metadata"] = {"serverName": said["serverName"]} if "serverName" in said else {}
+    kept: dict[str, Any] = {key: redact(row[key]) for key in _OPERATION_FIELDS if key in row}
+    metadata = kept.get("metadata")
+    if isinstance(metadata, dict):
+        request = metadata.get("request")
+        kept["metadata"] = {"serverName": metadata["serverName"]} if "serverName" in metadata else {}
         if isinstance(request, dict) and "name" in request:
             kept["metadata"]["request"] = {"name": request["name"]}
     return kept
 
 
-def redacted(value: Any) -> Any:
-    """A JSON value with each value of a secret key replaced: user.*, cloud-init.*, environments, passwords, tokens, private keys.
+def redact(value: Any) -> Any:
+    """Return a JSON value with the values of secret keys replaced.
 
-    Of a URL the password alone. Whether there is something (true, 0, null) is no secret.
+    Secret keys: user.*, cloud-init.*, environments, passwords, tokens, private keys. In a URL, only the password is replaced.
+    Numbers, booleans and null are kept: whether something is set is no secret.
     """
     if isinstance(value, dict):
-        return {k: REDACTED if _is_secret(k) and _tells(v) else redacted(v) for k, v in value.items()}
+        return {k: REDACTED if _is_secret(k) and _is_text_or_container(v) else redact(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [redacted(item) for item in value]
+        return [redact(item) for item in value]
     if isinstance(value, str) and "://" in value:
         return _USERINFO.sub(rf"\1:{REDACTED}@", value)
     return value

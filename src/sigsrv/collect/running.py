@@ -1,4 +1,4 @@
-"""Probes run through the session of a host, by one script."""
+"""Runs probes through the session of a host, as one script."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import secrets
 from collections.abc import Sequence
 
 from sigsrv.collect.evidence import Answer, Failure
-from sigsrv.collect.probes import Probe, carried, read, script
+from sigsrv.collect.probes import Probe, parse, script, shell_command
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 
 
-def probed(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
-    """What the probes answered; where the connection broke meanwhile, what had come until then."""
+def run_probes(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
+    """Return the answers of the probes. If the connection fails, return the answers that arrived before.
+
+    Raises ConnectionFailed if no answer arrived.
+    """
     word = secrets.token_hex(16)
     try:
-        result = session.host().run(carried(script(probes, word)))
+        result = session.host().run(shell_command(script(probes, word)))
     except ConnectionFailed as cause:
         if not re.search(rb"^%s done " % word.encode(), cause.output, re.MULTILINE):
             raise
-        return read(probes, word, cause.output, cause.failure)
+        return parse(probes, word, cause.output, cause.failure)
     if word.encode() not in result.stdout_bytes:
-        said = (result.stderr_bytes + result.stdout_bytes).decode("utf-8", "replace").strip().splitlines()
-        line = said[-1][:160] if said else f"exit status {result.rc}"
-        refused = Failure(FailureKind.DENIED, f"{session.target.name}: no script runs there: {line}")
-        return read(probes, word, b"", refused)
-    return read(probes, word, result.stdout_bytes)
+        lines = (result.stderr_bytes + result.stdout_bytes).decode("utf-8", "replace").strip().splitlines()
+        line = lines[-1][:160] if lines else f"exit status {result.rc}"
+        denied = Failure(FailureKind.DENIED, f"{session.target.name}: the account can't run a script: {line}")
+        return parse(probes, word, b"", denied)
+    return parse(probes, word, result.stdout_bytes)

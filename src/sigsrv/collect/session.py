@@ -1,6 +1,6 @@
-"""What everything that is done on a host goes through: one session, with one time for all of it.
+"""Sessions: everything that sigsrv does on a host goes through one session, with one timeout for all of it.
 
-The seam between the ways to a host: ssh (collect.connection), this very host (``local://``), any other backend of testinfra.
+The common interface of the transports: ssh (collect.connection), this machine (``local://``), other testinfra backends.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
 
 _OUTPUT_LIMIT = 256 * 1024 * 1024
-Seen = Callable[[int, bytes], None]  # gets what a command writes as it comes: 1 or 2, and a piece
+# Called with each piece of output: 1 (stdout) or 2 (stderr), and the bytes.
+OutputCallback = Callable[[int, bytes], None]
 
 
 class ConnectionFailed(Exception):
-    """The way to the host is not there, or broke. failure: the kind and one line; output: what had come until then."""
+    """The connection to the host failed or was lost. failure: kind and reason. output: what had arrived before."""
 
     def __init__(self, failure: Failure, output: bytes = b"") -> None:
         super().__init__(failure.reason)
@@ -38,13 +39,13 @@ class ConnectionFailed(Exception):
         self.output = output
 
 
-OPEN: dict[str, Session] = {}  # by the host's name: what a testinfra check of the user's runs through
+OPEN: dict[str, Session] = {}  # by host name; a user's own testinfra check runs through these sessions
 
 
 class Session(ABC):
-    """One host, reached; ``with session as session``. Raises ConnectionFailed on entry where there is no way to it.
+    """A connection to one host, used as ``with session as session``. Entering it raises ConnectionFailed if that fails.
 
-    socket: the Incus daemon's unix socket as it is reachable here; None where it is not forwarded.
+    socket: the path of the Incus daemon's unix socket on this machine; None if it is not forwarded.
     """
 
     def __init__(self, target: Target) -> None:
@@ -54,16 +55,16 @@ class Session(ABC):
 
     @property
     def remaining_s(self) -> float:
-        """What is left of the target's time."""
+        """Return the remaining time of the session in seconds, at least 0.1."""
         return max(0.1, self.deadline - time.monotonic())
 
     @property
     def time_is_up(self) -> bool:
-        """Whether nothing is left of it: ``remaining_s`` always leaves a moment."""
+        """Return whether the session's time is up. ``remaining_s`` is never 0, so it does not show this."""
         return time.monotonic() >= self.deadline
 
     def extend(self, seconds: float) -> None:
-        """Give the session so many seconds from now on: for what is done after its host was read."""
+        """Set the remaining time of the session. Used for work after the collection of evidence."""
         self.deadline = time.monotonic() + seconds
 
     def __enter__(self) -> Session:
@@ -81,7 +82,7 @@ class Session(ABC):
         self.close()
 
     def close(self) -> None:
-        """End the session; what still runs through it ends too. A second time does nothing."""
+        """End the session and everything that still runs through it. A second call does nothing."""
         if OPEN.get(self.target.name) is self:
             del OPEN[self.target.name]
         self._close()
@@ -94,15 +95,15 @@ class Session(ABC):
 
     @abstractmethod
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
     ) -> tuple[int, bytes, bytes]:
-        """Run one command line on the host; its exit status, standard output and error. seen: gets its output as it comes.
+        """Run one command line on the host; return its exit status, standard output and standard error.
 
-        Raises ConnectionFailed where the connection is gone or time is up.
+        on_output: called with the output as it arrives. Raises ConnectionFailed if the connection is lost or the time is up.
         """
 
     def host(self) -> Host:
-        """testinfra's host, which runs its commands through this session."""
+        """Return a testinfra host that runs its commands through this session."""
         register_backend()
         target = self.target
         return testinfra.get_host(
@@ -111,24 +112,24 @@ class Session(ABC):
 
 
 class LocalSession(Session):
-    """This very host: no login."""
+    """This machine, without a login."""
 
     def _open(self) -> None:
         self.socket = Path(SOCKET)
 
     def _close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
     ) -> tuple[int, bytes, bytes]:
-        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin, seen)
+        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin, on_output)
 
 
 class TestinfraSession(Session):
-    """Any other backend of testinfra (``--connection``): what it means is testinfra's to say. The API is asked on the host."""
+    """Any other testinfra backend (``--connection``). The API is read with ``incus query`` on the host."""
 
-    __test__ = False  # not a test, whatever its name begins with
+    __test__ = False  # pytest must not collect it, although its name starts with Test
 
     def _open(self) -> None:
         target = self.target
@@ -144,20 +145,20 @@ class TestinfraSession(Session):
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, reason)) from cause
 
     def _close(self) -> None:
-        """testinfra keeps no connection that could be closed."""
+        """Do nothing: testinfra keeps no connection open."""
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", seen: Seen | None = None
+        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
     ) -> tuple[int, bytes, bytes]:
         if stdin:
-            reason = f"{self.target.name}: testinfra's connection {self.target.connection} has no standard input"
+            reason = f"{self.target.name}: testinfra's connection {self.target.connection} can't send standard input"
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, reason))
         caught: list[CommandResult | Exception] = []
 
         def call() -> None:
             try:
                 caught.append(self._backend.run(command))
-            except Exception as cause:  # whatever a backend raises: there is no way to the host
+            except Exception as cause:  # any exception of a backend means that the host can't be reached
                 caught.append(cause)
 
         thread = threading.Thread(target=call, daemon=True)
@@ -169,15 +170,15 @@ class TestinfraSession(Session):
         if isinstance(caught[0], Exception):
             line = " ".join(str(caught[0]).split())[:200]
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line}")) from caught[0]
-        if seen:
-            seen(1, caught[0].stdout_bytes)
+        if on_output:
+            on_output(1, caught[0].stdout_bytes)
         return caught[0].rc, caught[0].stdout_bytes, caught[0].stderr_bytes
 
 
 class SessionBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no types
-    """testinfra's backend over the open session of a host. Its own ssh backend shares no connection and knows no time limit.
+    """The testinfra backend for the open session of a host. testinfra's own ssh backend shares no connection and has no timeout.
 
-    A command may take what is left of the session's time. Raises ConnectionFailed where that is up or the host is not reached.
+    A command may use the remaining time of the session. Raises ConnectionFailed if the time is up or the host is unreachable.
     """
 
     NAME = "sigsrv"
@@ -188,58 +189,59 @@ class SessionBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no typ
     def run(self, command: str, *args: str, **_: Any) -> CommandResult:
         session = OPEN.get(self.hostname)
         if session is None:
-            raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.hostname} could not be reached"))
+            raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.hostname} is not reachable"))
         line = self.get_command(command, *args)
         rc, out, err = session.run(line, session.remaining_s)
         return self.result(rc, line.encode(), out, err)
 
 
 def register_backend() -> None:
-    """Make ``sigsrv://HOST`` known to testinfra."""
+    """Register ``sigsrv://HOST`` with testinfra."""
     BACKENDS[SessionBackend.NAME] = f"{SessionBackend.__module__}.{SessionBackend.__qualname__}"
 
 
 def close_all() -> None:
-    """End all sessions: what waits for them ends."""
+    """End all sessions. Calls that wait for them end too."""
     for session in list(OPEN.values()):
         session.close()
 
 
 def run_bounded(
-    name: str, argv: list[str], timeout_s: float, stdin: bytes, seen: Seen | None = None
+    name: str, argv: list[str], timeout_s: float, stdin: bytes, on_output: OutputCallback | None = None
 ) -> tuple[int, bytes, bytes]:
-    """``bounded``, whose time-out is the failure of a host."""
+    """Run ``bounded``. Raises ConnectionFailed for host ``name`` when the time is up."""
     try:
-        return bounded(argv, timeout_s, _OUTPUT_LIMIT, stdin, seen)
+        return bounded(argv, timeout_s, _OUTPUT_LIMIT, stdin, on_output)
     except subprocess.TimeoutExpired as cause:
         failure = Failure(FailureKind.TIMEOUT, f"{name}: no answer in {timeout_s:.0f} s")
         raise ConnectionFailed(failure, cause.output or b"") from cause
 
 
 def bounded(
-    argv: list[str], timeout_s: float, limit_bytes: int, stdin: bytes = b"", seen: Seen | None = None
+    argv: list[str], timeout_s: float, limit_bytes: int, stdin: bytes = b"", on_output: OutputCallback | None = None
 ) -> tuple[int, bytes, bytes]:
-    """Run a local command; its exit status, standard output and error. Its output and its time have bounds.
+    """Run a local command with limited time and output; return its exit status, standard output and standard error.
 
-    seen: gets its output as it comes, from a thread for each of the two streams.
+    on_output: called with the output as it arrives, from one thread per stream. A command that writes more than
+    ``limit_bytes`` is killed and its output is truncated.
 
-    Raises subprocess.TimeoutExpired (with what had come until then); what exceeds ``limit_bytes`` ends the command and is cut off.
+    Raises subprocess.TimeoutExpired with the output that had arrived.
     """
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pipes = (process.stdout, process.stderr)
     caught: list[bytearray] = [bytearray(), bytearray()]
 
-    def drain(which: int) -> None:
-        pipe = pipes[which]
+    def drain(stream: int) -> None:
+        pipe = pipes[stream]
         while pipe and (chunk := pipe.read1(65536)):  # type: ignore[attr-defined]
-            caught[which] += chunk
-            if seen:
-                seen(which + 1, chunk)
-            if len(caught[which]) > limit_bytes:
+            caught[stream] += chunk
+            if on_output:
+                on_output(stream + 1, chunk)
+            if len(caught[stream]) > limit_bytes:
                 process.kill()
                 break
 
-    threads = [threading.Thread(target=drain, args=(which,), daemon=True) for which in (0, 1)]
+    threads = [threading.Thread(target=drain, args=(stream,), daemon=True) for stream in (0, 1)]
     for thread in threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""How a host is reached."""
+"""Defines how sigsrv reaches a host."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ REQUEST_S = 5.0
 
 @dataclass(frozen=True)
 class Target:
-    """How a host is reached. address: what ssh(1) takes for a host, so a name of the user's ssh configuration too.
+    """How to reach a host. address: any host argument of ssh(1), so also a name from the user's ssh configuration.
 
-    connection: ``ssh``, ``local`` (this very host), or another backend of testinfra.
+    connection: ``ssh``, ``local`` (this machine), or another testinfra backend.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Target:
 
     @property
     def request_s(self) -> float:
-        """What one request to the daemon may take: 5 s; more on a host that was given more time than 15 s."""
+        """Return the timeout of one API request: 5 s, or a third of the host's timeout if that is longer."""
         return max(REQUEST_S, self.timeout_s / 3)
 
     @property

@@ -1,8 +1,8 @@
-"""The transports below pylxd, the client of Incus: what differs from host to host is how its API is reached.
+"""The transports below pylxd, the Incus client. Hosts differ only in how sigsrv reaches their API:
 
-- the daemon's unix socket, forwarded over the host's one ssh session or on this very host
-- HTTPS with a client certificate; the server must show the certificate that the site names
-- ``incus query`` through the same session, under sudo where only that is allowed
+- the daemon's unix socket, forwarded over the host's ssh session, or on this machine
+- HTTPS with a client certificate; the server must present the certificate that the site file names
+- ``incus query`` through the same session, with sudo if the account needs it
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
 
-_QUERY = "http+incus://host"  # requests encodes parameters only for a scheme that begins with http
+_QUERY = "http+incus://host"  # requests encodes parameters only for a scheme that starts with http
 
 
 class TransportError(requests.ConnectionError):
-    """There is no answer by this way, and it is known why."""
+    """The transport gave no answer, for a known reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
@@ -36,7 +36,7 @@ class TransportError(requests.ConnectionError):
 
 
 def over_socket(path: str, timeout_s: float) -> Client:
-    """pylxd over a unix socket that is reachable here. Raises what pylxd and requests raise."""
+    """Return a pylxd client for a unix socket on this machine. Raises what pylxd and requests raise."""
     endpoint = f"http+unix://{quote(path, safe='')}"
     session = get_session_for_url(endpoint)
     session.trust_env = False
@@ -44,9 +44,9 @@ def over_socket(path: str, timeout_s: float) -> Client:
 
 
 def over_https(address: ApiAddress, timeout_s: float) -> Client:
-    """pylxd over HTTPS. Raises what pylxd and requests raise, and OSError for a certificate file that can't be read.
+    """Return a pylxd client over HTTPS. Raises what pylxd and requests raise, and OSError for an unreadable certificate file.
 
-    The environment is not trusted: REQUESTS_CA_BUNDLE would silently replace the certificate that the site names.
+    Ignores the environment: REQUESTS_CA_BUNDLE would silently replace the certificate that the site file names.
     """
     session = get_session_for_url(
         address.url, verify=address.server_cert, cert=(address.client_cert, address.client_key)
@@ -56,20 +56,20 @@ def over_https(address: ApiAddress, timeout_s: float) -> Client:
 
 
 def over_query(session: Session, sudo: bool, timeout_s: float) -> Client:
-    """pylxd over ``incus query`` on the host. Raises what pylxd raises, and WayFailed."""
-    carrier = requests.Session()
-    carrier.trust_env = False
-    carrier.mount(_QUERY, QueryAdapter(session, sudo))
-    return Client(endpoint=_QUERY, session=carrier, timeout=timeout_s)
+    """Return a pylxd client over ``incus query`` on the host. Raises what pylxd raises, and TransportError."""
+    http = requests.Session()
+    http.trust_env = False
+    http.mount(_QUERY, QueryAdapter(session, sudo))
+    return Client(endpoint=_QUERY, session=http, timeout=timeout_s)
 
 
 def query_command(url: str, sudo: bool) -> tuple[str, ...]:
-    """The command that asks one URL on the host: it reads (GET), and prints the whole answer."""
+    """Return the command that reads one URL on the host (GET) and prints the whole answer."""
     return (*(("sudo", "-n") if sudo else ()), "incus", "query", "--raw", url)
 
 
 class QueryAdapter(HTTPAdapter):
-    """Carries requests' GET to ``incus query --raw`` on a host. One command for each request, through the session."""
+    """Sends a GET of ``requests`` as ``incus query --raw`` through the session of a host, one command per request."""
 
     def __init__(self, session: Session, sudo: bool) -> None:
         super().__init__()
@@ -77,10 +77,12 @@ class QueryAdapter(HTTPAdapter):
         self._sudo = sudo
 
     def send(self, request: requests.PreparedRequest, *_: Any, timeout: Any = None, **__: Any) -> requests.Response:
-        """Raises WayFailed where the command gave no answer of the API, and requests.Timeout."""
+        """Send a request. Raises TransportError if the command gave no answer of the API, and requests.Timeout."""
         seconds = timeout if isinstance(timeout, int | float) else self._session.remaining_s
         if request.method != "GET":
-            raise TransportError(Failure(FailureKind.DENIED, f"a scan reads only: {request.method} is not sent"))
+            raise TransportError(
+                Failure(FailureKind.DENIED, f"a scan only reads: sigsrv does not send {request.method}")
+            )
         command = shlex.join(query_command(request.path_url, self._sudo))
         try:
             rc, out, err = self._session.run(command, min(seconds, self._session.remaining_s))
@@ -89,11 +91,11 @@ class QueryAdapter(HTTPAdapter):
                 raise requests.Timeout(cause.failure.reason) from cause
             raise TransportError(cause.failure) from cause
         if rc != 0:
-            raise TransportError(self._why(rc, err.decode("utf-8", "replace")))
+            raise TransportError(self._query_failure(rc, err.decode("utf-8", "replace")))
         try:
             status = int(json.loads(out)["error_code"]) or 200
         except (ValueError, KeyError, TypeError):
-            status = 200  # not an answer of Incus: whoever reads it says so
+            status = 200  # not an Incus answer: the caller reports that
         return self.build_response(
             request,
             urllib3.HTTPResponse(
@@ -101,10 +103,10 @@ class QueryAdapter(HTTPAdapter):
             ),
         )
 
-    def _why(self, rc: int, said: str) -> Failure:
+    def _query_failure(self, rc: int, stderr: str) -> Failure:
         host = self._session.target.name
-        line = (said.strip().splitlines() or [f"exit status {rc}"])[-1][:200]
-        lower = said.lower()
+        line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:200]
+        lower = stderr.lower()
         if "password is required" in lower or "not allowed to execute" in lower or "permission" in lower:
             return Failure(FailureKind.DENIED, f"Incus API on {host}: {line}")
         if rc == 127 or "command not found" in lower:

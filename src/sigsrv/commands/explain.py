@@ -46,4 +46,4 @@ def _looked(found: Catalogue, policy: Policy) -> str:
     if check is None:
         return "By nothing yet: it has neither a rule nor a check."
     said = " ".join((check.__doc__ or "").split())
-    return f"{said} ({near(catalogue.place(check))})".strip()
+    return f"{said} ({near(catalogue.check_location(check))})".strip()

@@ -29,7 +29,7 @@ def _test(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     found = catalogue.load(arguments.policies)
     globs = [glob.upper() for glob in arguments.ids] or ["*"]
-    chosen = selecting.fitting("policies test", globs, found.policies)
+    chosen = selecting.matching("policies test", globs, found.policies)
     every = list(found.policies.values())
     faults: list[str] = []
     number = 0

@@ -129,7 +129,7 @@ def _waive(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{finding}: there is no policy {parts[0]}", nearest(parts[0], policies))
     now = datetime.now().astimezone().replace(microsecond=0)
     end = until(arguments.until, now)
-    if mistake := waiver.too_far(end, now, desired.waivers_max_days):
+    if mistake := waiver.duration_error(end, now, desired.waivers_max_days):
         raise UsageError(f"--until: {mistake}", f"at most {desired.waivers_max_days}d")
     entry = dict(zip(("policy", "host", "resource"), map(_exact, parts), strict=True))
     for option, text in (("owner", arguments.owner or default_owner()), ("reason", arguments.reason)):

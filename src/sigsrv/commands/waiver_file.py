@@ -61,7 +61,7 @@ def put(
             twin = next((each for each in before if each.parts == parts), None)
             if twin and not replace:
                 raise UsageError(
-                    f"{twin.source}: there is a waiver of {twin.concerns} already, by {twin.owner}",
+                    f"{twin.source}: there is a waiver of {twin.target} already, by {twin.owner}",
                     "--replace writes this one in its place",
                 )
             source = (

@@ -1,4 +1,4 @@
-"""The checks of a folder, imported from its files."""
+"""Imports the checks in the files of a folder."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sigsrv.model.errors import UsageError
 
 
 def load_checks(*folders: Path) -> dict[str, Check]:
-    """The checks of the ``test_*.py`` of some folders, by policy id; a later folder replaces what an earlier one has.
+    """Return the checks in the ``test_*.py`` files of folders, by policy id. A later folder replaces checks of an earlier one.
 
-    Raises UsageError: a file that can't be imported, two checks of one id in one folder.
+    Raises UsageError: a file that can't be imported, or two checks for one policy in one folder.
     """
     found: dict[str, Check] = {}
     for folder in folders:
-        here: dict[str, Check] = {}
+        in_folder: dict[str, Check] = {}
         for path in sorted(folder.glob("test_*.py")):
-            for member in vars(_imported(path)).values():
-                policy_id = policy_of(member)
-                if policy_id and here.setdefault(policy_id, member) is not member:
-                    raise UsageError(f"{path}: a second check of {policy_id}")
-        found |= here
+            for value in vars(_import_file(path)).values():
+                policy_id = policy_of(value)
+                if policy_id and in_folder.setdefault(policy_id, value) is not value:
+                    raise UsageError(f"{path}: a second check for policy {policy_id}")
+        found |= in_folder
     return found
 
 
-def _imported(path: Path) -> ModuleType:
-    """A file of checks as a module. Its name is made of the whole path: each folder may have a ``test_net.py``."""
+def _import_file(path: Path) -> ModuleType:
+    """Import a file of checks and return its module. The module name comes from the whole path: folders may share file names."""
     name = f"_sigsrv_checks_{hashlib.sha256(bytes(path.resolve())).hexdigest()[:12]}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec

@@ -155,12 +155,12 @@ def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Requir
 
 def matches(policy: Policy, document: Mapping[str, Any]) -> bool:
     """Whether a rule policy concerns a resource."""
-    return policy.concerns.is_valid(document)
+    return policy.match_validator.is_valid(document)
 
 
 def holds(policy: Policy, document: Mapping[str, Any]) -> bool:
     """Whether a resource keeps a rule policy."""
-    return policy.keeps.is_valid(document)
+    return policy.rule_validator.is_valid(document)
 
 
 def observed(policy: Policy, document: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""A part of the catalogue, and of what it found: by id, severity, family, profile and project.
+"""Selects a part of the catalogue and of its findings: by id, severity, family, profile and project.
 
-Everything is evaluated always, for one finding may be left to another: what was not selected is left out of the run afterwards. A
-selection of nothing is a mistake of use, never a run without findings.
+sigsrv always evaluates all policies, because one finding may refer to another. Then it removes the findings that are not
+selected. A selection without any policy is a usage error, never a run without findings.
 """
 
 from __future__ import annotations
@@ -17,25 +17,29 @@ from sigsrv.model.finding import Finding, Severity, Verdict
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import SiteProfile
 
-# The options that say what is selected, of sigsrv and of pytest: name, what it takes, help.
+# The options of a selection, for sigsrv and for pytest: name, metavar, help.
 OPTIONS = (
-    ("policy", "ID,...", "only these policies, globs too: NET-001,POOL-*"),
-    ("severity", "SEVERITY", "only policies of at least this severity: critical, high, medium or low"),
+    ("policy", "ID,...", "only these policies; globs allowed: NET-001,POOL-*"),
+    ("severity", "SEVERITY", "only policies of this severity or higher: critical, high, medium or low"),
     ("family", "FAMILY,...", "only policies of these families: net,acl"),
-    ("profile", "NAME", "only policies of this profile of the site; else baseline, strict or user-environment"),
-    ("project", "PROJECT,...", "of projects, instances, volumes and images only those of these projects, globs too"),
+    (
+        "profile",
+        "NAME",
+        "only policies of this profile of the site; if it has none: baseline, strict, user-environment",
+    ),
+    ("project", "PROJECT,...", "leave out projects, instances, volumes and images of other projects; globs allowed"),
 )
 
-# Where the project's name is among the parts of a resource, by how many parts there are: POOL/PROJECT/VOLUME, PROJECT/INSTANCE.
+# The index of the project in a resource, by the number of its parts: POOL/PROJECT/VOLUME, PROJECT/INSTANCE.
 _PROJECT_PART = {3: 1, 2: 0}
 _IN_PROJECTS = frozenset({"project", "instance", "volume", "image"})
 _WORST_FIRST = list(Severity)
-_SEE_ALL = "sigsrv policies list shows them all"
+_SEE_ALL = "run: sigsrv policies list"
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What a user says of a selection; None: everything. policy, family, project: separated by commas; policy, project: globs."""
+    """The selection of the user; None selects everything. policy, family, project: separated by commas; policy and project are globs."""
 
     policy: str | None = None
     severity: str | None = None
@@ -44,8 +48,8 @@ class Filters:
     project: str | None = None
 
     @property
-    def said(self) -> str:
-        """The options, as they can be typed."""
+    def options(self) -> str:
+        """Return the options as the user can type them."""
         return " ".join(f"--{name} {shlex.quote(value)}" for name, value in vars(self).items() if value is not None)
 
 
@@ -54,9 +58,10 @@ EVERYTHING = Filters()
 
 @dataclass(frozen=True)
 class Selection:
-    """What is selected of each kind; None: everything. policies: the ids that fit it all, of ``of`` that there are.
+    """The selected ids, severity, families and profile; None selects everything.
 
-    projects: globs: of what lies in a project, only these; empty: all. said: the options, as they were typed.
+    projects: globs; only resources in these projects are selected; if empty, all. options: as the user typed them.
+    policies: the ids that match all criteria. total: the number of policies in the catalogue.
     """
 
     ids: frozenset[str] | None
@@ -64,12 +69,12 @@ class Selection:
     families: frozenset[str] | None
     profile: SiteProfile | None
     projects: tuple[str, ...]
-    said: str
+    options: str
     policies: frozenset[str] = frozenset()
-    of: int = 0
+    total: int = 0
 
     def has(self, policy: Policy) -> bool:
-        """Whether a policy, of the catalogue or made of a user's own test, is selected."""
+        """Return whether a policy is selected. The policy may also stand for a user's own testinfra check."""
         profile = self.profile
         return (
             (self.ids is None or policy.id in self.ids)
@@ -81,53 +86,53 @@ class Selection:
 
     @property
     def text(self) -> str:
-        """What was selected, in words; "" where it is everything."""
-        is_part = len(self.policies) < self.of or self.projects
-        return f"{len(self.policies)} of {self.of} policies ({self.said})" if is_part else ""
+        """Return a description of the selection; "" if it is everything."""
+        is_part = len(self.policies) < self.total or self.projects
+        return f"{len(self.policies)} of {self.total} policies ({self.options})" if is_part else ""
 
 
 def choose(wanted: Filters, policies: Mapping[str, Policy], profiles: Sequence[SiteProfile] = ()) -> Selection:
-    """The selection that was asked for. profiles: the site's; where it names none, the shipped ones are known.
+    """Return the selection for the user's options. profiles: those of the site file; if there are none, the shipped ones apply.
 
-    Raises UsageError: a glob, family or profile that fits nothing, or a selection of nothing.
+    Raises UsageError: a glob, family or profile without a match, or a selection without any policy.
     """
     profile = None if wanted.profile is None else _profile(wanted.profile, profiles or site_file.shipped_profiles())
-    globs = None if wanted.project is None else _parts("--project", wanted.project)
+    globs = None if wanted.project is None else _split("--project", wanted.project)
     selection = Selection(
-        ids=None if wanted.policy is None else _fitting("--policy", wanted.policy.upper(), policies),
+        ids=None if wanted.policy is None else _match_names("--policy", wanted.policy.upper(), policies),
         severity=None if wanted.severity is None else Severity(wanted.severity),
         families=None
         if wanted.family is None
-        else _fitting("--family", wanted.family.lower(), {each.family for each in policies.values()}),
+        else _match_names("--family", wanted.family.lower(), {each.family for each in policies.values()}),
         profile=profile,
         projects=globs or (profile.projects if profile else ()),
-        said=wanted.said,
+        options=wanted.options,
     )
     found = frozenset(each.id for each in policies.values() if selection.has(each))
     if not found:
-        raise UsageError(f"{wanted.said}: no policy is selected", _SEE_ALL)
-    return replace(selection, policies=found, of=len(policies))
+        raise UsageError(f"{wanted.options}: no policy is selected", _SEE_ALL)
+    return replace(selection, policies=found, total=len(policies))
 
 
-def _parts(option: str, value: str) -> tuple[str, ...]:
+def _split(option: str, value: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in value.split(",") if part.strip())
     if not found:
         raise UsageError(f"{option} names nothing", _SEE_ALL)
     return found
 
 
-def _fitting(option: str, value: str, names: Collection[str]) -> frozenset[str]:
-    return fitting(option, _parts(option, value), names)
+def _match_names(option: str, value: str, names: Collection[str]) -> frozenset[str]:
+    return matching(option, _split(option, value), names)
 
 
-def fitting(option: str, globs: Iterable[str], names: Collection[str]) -> frozenset[str]:
-    """The names that globs fit. Raises UsageError for a glob that fits none."""
+def matching(option: str, globs: Iterable[str], names: Collection[str]) -> frozenset[str]:
+    """Return the names that match globs. Raises UsageError for a glob without a match."""
     found: set[str] = set()
     for glob in globs:
-        here = {name for name in names if fnmatchcase(name, glob)}
-        if not here:
-            raise UsageError(f'{option}: nothing fits "{glob}"', nearest(glob, names))
-        found |= here
+        matches = {name for name in names if fnmatchcase(name, glob)}
+        if not matches:
+            raise UsageError(f'{option}: nothing matches "{glob}"', nearest(glob, names))
+        found |= matches
     return frozenset(found)
 
 
@@ -145,26 +150,27 @@ def _profile(name: str, profiles: Sequence[SiteProfile]) -> SiteProfile:
 def select(
     selection: Selection, findings: Sequence[Finding], policies: Mapping[str, Policy], projects: Collection[str] | None
 ) -> tuple[Finding, ...]:
-    """The findings of what was selected. projects: the names of those that there are; None: unknown, and then none is left out.
+    """Return the findings of the selection. projects: the names of all projects; None if unknown, then none is left out.
 
-    A policy that examined nothing in the selected projects says so. Raises UsageError: a glob that fits no project.
+    A policy without a finding in the selected projects gets one that is not applicable.
+    Raises UsageError for a glob that matches no project.
     """
     found = [finding for finding in findings if finding.policy in selection.policies]
     if not selection.projects or projects is None:
         return tuple(found)
-    option = "--project" if "--project" in selection.said else selection.said
-    fitting(option, selection.projects, projects)
+    option = "--project" if "--project" in selection.options else selection.options
+    matching(option, selection.projects, projects)
     kept = [each for each in found if _is_in(each, policies[each.policy].examines, selection.projects, projects)]
-    left = {finding.policy for finding in kept}
-    for policy_id in sorted({finding.policy for finding in found} - left):
-        kept.append(_nothing(policies[policy_id], selection.projects))
+    with_findings = {finding.policy for finding in kept}
+    for policy_id in sorted({finding.policy for finding in found} - with_findings):
+        kept.append(_nothing_to_examine(policies[policy_id], selection.projects))
     return tuple(kept)
 
 
 def _is_in(finding: Finding, examines: str, globs: Iterable[str], projects: Collection[str]) -> bool:
-    """Whether a finding is about something in the projects that globs fit, or about nothing that is in a project.
+    """Return whether a finding is about a resource in the projects, or about a resource outside all projects.
 
-    A policy on volumes or instances may judge projects as well, and names a pool that could not be read.
+    A policy on volumes or instances may also have findings on projects, and on a pool that could not be read.
     """
     if examines not in _IN_PROJECTS or finding.resource == finding.host:
         return True
@@ -176,7 +182,7 @@ def _is_in(finding: Finding, examines: str, globs: Iterable[str], projects: Coll
     return any(fnmatchcase(name, glob) for glob in globs)
 
 
-def _nothing(policy: Policy, projects: Iterable[str]) -> Finding:
+def _nothing_to_examine(policy: Policy, projects: Iterable[str]) -> Finding:
     reason = f"nothing to examine: no {policy.examines} in {', '.join(projects)}"
     return Finding(
         policy.id, policy.title, policy.severity, "cluster", "cluster", Verdict.NOT_APPLICABLE, "", "", reason

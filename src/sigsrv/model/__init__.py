@@ -1,4 +1,4 @@
-"""What is loaded and handed on: policies, the site, waivers, remediations, findings; and the errors that a user sees.
+"""Contains the data that the other folders share: policies, site, waivers, remediations, findings and errors.
 
-Plain frozen dataclasses and the loading of their files. Nothing here asks a host, judges or prints.
+Frozen dataclasses and the functions that load their files. Does not contact hosts, evaluate policies or print.
 """

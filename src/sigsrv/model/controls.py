@@ -1,7 +1,7 @@
-"""The ids of controls that policies name, held against the lists that the frameworks publish.
+"""Checks the control ids that policies name against the lists that the frameworks publish.
 
-The lists are ``policies/controls/<framework>.txt``: one id a line, ``#`` begins a comment. What a framework withdrew is not in
-its list, but in ``<framework>-withdrawn.txt``: the id, then those that took its place.
+``policies/controls/<framework>.txt`` lists the current ids: one id per line; a line that starts with ``#`` is a comment.
+``<framework>-withdrawn.txt`` lists the withdrawn ids: each line is an id and the ids that replace it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sigsrv.model.policy import Policy
 
 
 def unknown(policy: Policy) -> list[tuple[str, str]]:
-    """The controls that a policy names and its frameworks do not have, as (framework, id). Say each with ``fault``."""
+    """Return the controls of a policy that its frameworks do not publish, as (framework, id). ``explain`` describes each."""
     return [
         (framework, control)
         for framework, named in policy.controls.items()
@@ -23,8 +23,8 @@ def unknown(policy: Policy) -> list[tuple[str, str]]:
     ]
 
 
-def fault(framework: str, control: str) -> str:
-    """What is wrong with an id that is not published: that it was withdrawn and what took its place, or that there is none."""
+def explain(framework: str, control: str) -> str:
+    """Return why an id is not published: the framework withdrew it (with its replacements), or never had it."""
     successors = withdrawn(framework).get(control)
     if successors is None:
         return f"{framework} has no control {control}"
@@ -33,13 +33,13 @@ def fault(framework: str, control: str) -> str:
 
 @cache
 def published(framework: str) -> tuple[str, ...]:
-    """The ids of a framework's controls, in its own order. Raises OSError: no list of such a framework."""
+    """Return the ids of a framework's controls, in the framework's order. Raises OSError if the framework has no list."""
     return tuple(_lines(_folder() / f"{framework}.txt"))
 
 
 @cache
 def withdrawn(framework: str) -> dict[str, tuple[str, ...]]:
-    """The ids that a framework withdrew, each with those that took its place; empty where it withdrew none."""
+    """Return the ids that a framework withdrew, each with the ids that replace it. Empty if it withdrew none."""
     path = _folder() / f"{framework}-withdrawn.txt"
     rows = [line.split() for line in _lines(path)] if path.exists() else []
     return {control: tuple(successors) for control, *successors in rows}

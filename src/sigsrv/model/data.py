@@ -1,6 +1,6 @@
-"""Where the folders of content are (policies, checks, remediations, reports), and how private files are written.
+"""Locates the content folders (policies, checks, remediations, reports) and writes private files.
 
-In a checkout they stand at its root, in a wheel inside the package.
+In a checkout, the content folders are at its root. In a wheel, they are inside the package.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ DEMO = PACKAGE / "demo"
 
 
 def folder(name: str) -> Path:
-    """The folder of content called ``name``: ``policies``, ``checks``, ``remediations`` or ``reports``."""
+    """Return the content folder ``name``: ``policies``, ``checks``, ``remediations`` or ``reports``."""
     return (_CHECKOUT if _IN_CHECKOUT else PACKAGE) / name
 
 
 def schema(kind: str) -> Path:
-    """The JSON Schema of a kind of file: ``site``, ``policy``, ``waivers`` or ``remediation``."""
+    """Return the path of the JSON Schema for a kind of file: ``site``, ``policy``, ``waivers`` or ``remediation``."""
     return folder("policies") / "schema" / f"{kind}.schema.json"
 
 
 def modeline(kind: str, place: Path | None) -> str:
-    """The first line of a YAML file, by which an editor finds its schema: relative within the checkout, which may move, else whole.
+    """Return the first line of a YAML file, from which an editor finds the JSON Schema.
 
-    place: the folder of the file, None where nobody knows it.
+    place: the folder of the file; None if unknown. Inside the checkout the path is relative, because a checkout may move.
+    Elsewhere it is a ``file://`` URI.
     """
     found = schema(kind)
     inside = place is not None and _IN_CHECKOUT and _CHECKOUT in (place.resolve(), *place.resolve().parents)
@@ -40,28 +41,28 @@ def modeline(kind: str, place: Path | None) -> str:
 
 
 def checkout_site() -> Path | None:
-    """``policies/site.yaml`` of the checkout; None where sigsrv is installed (its copy is an example, not a site)."""
+    """Return ``policies/site.yaml`` of the checkout; None if sigsrv is installed, where that file is only an example."""
     return _CHECKOUT / "policies" / "site.yaml" if _IN_CHECKOUT else None
 
 
 def output_folder() -> Path:
-    """Where runs are written: ``reports/out`` of the checkout, else the state directory of the user."""
+    """Return the folder for runs: ``reports/out`` of the checkout, or ``runs`` in the state directory."""
     if _IN_CHECKOUT:
         return _CHECKOUT / "reports" / "out"
     return state_folder() / "runs"
 
 
 def state_folder() -> Path:
-    """The state directory: $XDG_STATE_HOME/sigsrv where that is set, /var/lib/sigsrv for root, else the user's own as the system has it."""
+    """Return the state directory: $XDG_STATE_HOME/sigsrv if set, /var/lib/sigsrv for root, else the user's state directory."""
     if home := os.environ.get("XDG_STATE_HOME"):
         return Path(home) / "sigsrv"
     return Path("/var/lib/sigsrv") if os.geteuid() == 0 else platformdirs.user_state_path("sigsrv", appauthor=False)
 
 
 def write_private(path: Path, text: str, replace: bool = True) -> Path:
-    """Write a file that only its owner can read (0600); it is there whole or not at all. Returns its path.
+    """Write a file that only its owner can read (mode 0600), and return its path. The write is atomic.
 
-    replace: a file that is there. Raises OSError, also where one is there that is not to be replaced.
+    replace: overwrite an existing file. Raises OSError, also if the file exists and ``replace`` is false.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
     try:
@@ -70,7 +71,7 @@ def write_private(path: Path, text: str, replace: bool = True) -> Path:
         if replace:
             Path(name).replace(path)
         else:
-            os.link(name, path)  # unlike a rename it never takes the place of another file
+            os.link(name, path)  # unlike a rename, a link never replaces an existing file
             Path(name).unlink()
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""What goes wrong, by who can put it right.
+"""Defines the errors, by who can fix the cause.
 
 SigsrvError
-├── UsageError      the user's: wrong option, site or policy file     exit 2
-└── EvidenceError   the host's: a fact that could not be determined   verdict "error", exit 3
+├── UsageError      the user: wrong option, site file or policy file     exit 2
+└── EvidenceError   the host: a fact could not be determined             verdict "error", exit 3
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ import difflib
 from collections.abc import Iterable
 from enum import StrEnum
 
-_SHOWN = 20  # of the words that a hint names
+_SHOWN = 20  # a hint lists at most this many known words
 
 
 class FailureKind(StrEnum):
-    """Why a probe or a request gave no answer that can be judged."""
+    """Why a probe or a request returned nothing that can be evaluated."""
 
-    UNREACHABLE = "unreachable"  # no way to the host
+    UNREACHABLE = "unreachable"  # no connection to the host
     DOWN = "down"  # the host answers, the Incus daemon does not
-    SILENT = "silent"  # the daemon takes the connection and says nothing
-    DENIED = "denied"  # the account lacks the right
+    SILENT = "silent"  # the daemon accepts the connection but does not answer
+    DENIED = "denied"  # the account has no permission
     TIMEOUT = "timeout"
     TOO_LARGE = "too-large"
-    MISSING = "missing"  # the command is not on the host
-    GARBLED = "garbled"  # an answer that does not parse
-    ABSENT = "absent"  # this evidence never asked
-    WRONG_MEMBER = "another"  # another member of the cluster answers there; the error's host is the member that should
+    MISSING = "missing"  # command not found on the host
+    GARBLED = "garbled"  # the answer can't be parsed
+    ABSENT = "absent"  # this evidence does not contain the probe or URL
+    WRONG_MEMBER = "another"  # another member of the cluster answers; the error's host is the expected member
 
 
 class SigsrvError(Exception):
-    """The base of all errors of the project."""
+    """Base class of all errors of the project."""
 
 
 class UsageError(SigsrvError):
-    """Something that the user can put right; shown as one line and a hint, never as a traceback."""
+    """An error that the user can fix. Shown as one line and a hint, never as a traceback."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -46,9 +46,9 @@ class UsageError(SigsrvError):
 
 
 class EvidenceError(SigsrvError):
-    """A fact that could not be determined; only ``evaluate`` makes it the verdict ``error``.
+    """A fact could not be determined. Only ``evaluate`` turns it into the verdict ``error``.
 
-    host: the host that could not tell, where it is known; ``because`` is derived from it and from ``kind``.
+    host: the host that could not provide the fact, if known. ``because`` of the finding is derived from it and from ``kind``.
     """
 
     def __init__(self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "") -> None:
@@ -59,7 +59,10 @@ class EvidenceError(SigsrvError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint that names the known word nearest to a wrong one, else all of them, or the first where they are many."""
+    """Return a hint with the known word that is closest to a mistyped one.
+
+    If none is close, list the known words, at most 20 of them.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:

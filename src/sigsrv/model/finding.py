@@ -1,6 +1,6 @@
-"""What a scan found; findings of one scan are a run.
+"""Findings, waivers and runs. A run is all findings of one scan.
 
-Plain frozen dataclasses, no I/O.
+Frozen dataclasses, no I/O.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from urllib.parse import quote, unquote
 from sigsrv.model.errors import UsageError
 
 SCHEMA_VERSION = 1
-_SAFE = "._:-"  # beside letters and digits: what of an id can be pasted into a shell as it is
-_ALWAYS_QUOTED = str.maketrans({"~": "%7E"})  # quote() leaves it alone, a shell does not
+_SAFE = "._:-"  # besides letters and digits, these are safe to paste into a shell
+_ALWAYS_QUOTED = str.maketrans({"~": "%7E"})  # quote() keeps it, but a shell expands it
 
 
 class Verdict(StrEnum):
-    """What was found. ``error`` is "could not be determined": it is never a pass."""
+    """The result of a policy on a resource. ``error`` means that it could not be determined. It is never a pass."""
 
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
 
 class Severity(StrEnum):
-    """From the worst to the mildest."""
+    """Severities, from the highest to the lowest."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -40,51 +40,51 @@ class Severity(StrEnum):
     LOW = "low"
 
 
-def _part(text: str) -> str:
+def _quoted(text: str) -> str:
     return quote(text, safe=_SAFE).translate(_ALWAYS_QUOTED)
 
 
 def finding_id(policy: str, host: str, resource: str) -> str:
-    """``POLICY@HOST/RESOURCE``, safe in a shell; a slash parts the segments of a resource.
+    """Return ``POLICY@HOST/RESOURCE``, safe in a shell. Slashes separate the segments of a resource.
 
     >>> finding_id("INST-001", "minisrv", "default/web 1")
     'INST-001@minisrv/default/web%201'
     """
-    return f"{policy}@{_part(host)}/{'/'.join(_part(segment) for segment in resource.split('/'))}"
+    return f"{policy}@{_quoted(host)}/{'/'.join(_quoted(segment) for segment in resource.split('/'))}"
 
 
 def parse_finding_id(text: str) -> tuple[str, str, str]:
-    """The policy, host and resource of a finding's id. Raises UsageError where it is none."""
+    """Return the policy, host and resource of a finding id. Raises UsageError if ``text`` is not a finding id."""
     policy, at, rest = text.partition("@")
     host, slash, resource = rest.partition("/")
     if not (policy and at and host and slash and resource):
         raise UsageError(
-            f'"{text}" is not the id of a finding', "POLICY@HOST/RESOURCE, for example NET-001@minisrv/sigsrvbr0"
+            f'"{text}" is not a finding id', "use POLICY@HOST/RESOURCE, for example NET-001@minisrv/sigsrvbr0"
         )
     return policy, unquote(host), unquote(resource)
 
 
 def rfc3339(when: datetime) -> str:
-    """A time of UTC as RFC 3339 writes it, with ``Z``."""
+    """Return a UTC time in RFC 3339 format, with ``Z``."""
     return when.isoformat().replace("+00:00", "Z")
 
 
 def timestamp(seconds: float) -> str:
-    """A time as RFC 3339 in UTC, to the second."""
+    """Return a time in RFC 3339 format, in UTC, without fractions. seconds: since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_run_id(now: float) -> str:
-    """The id of a run: its time, and a word so that two of one second differ."""
+    """Return a new run id: the time and a random suffix, because two runs may start in the same second."""
     return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
 
 
 @dataclass(frozen=True)
 class Waiver:
-    """A failure that a named person accepts, for a reason, until a time. policy, host, resource: exact, or a glob.
+    """An accepted failure: a named owner accepts it, for a reason, until a time.
 
-    until: the first moment at which it no longer counts; created: when it was written, where that is known. Both in UTC.
-    source: ``FILE:LINE``.
+    policy, host, resource: exact names or globs. until: from this moment on the waiver no longer applies.
+    created: when the waiver was written, if known. Both times are in UTC. source: ``FILE:LINE``.
     """
 
     policy: str
@@ -101,18 +101,18 @@ class Waiver:
         return self.policy, self.host, self.resource
 
     @property
-    def concerns(self) -> str:
-        """Which findings it is of, like a finding's id; the parts are not quoted, for they may be globs."""
+    def target(self) -> str:
+        """Return the findings that the waiver matches, like a finding id. The parts are not quoted, because they may be globs."""
         return f"{self.policy}@{self.host}/{self.resource}"
 
 
 class WaiverState(StrEnum):
-    """What became of a waiver in a run."""
+    """The state of a waiver in a run."""
 
     ACTIVE = "active"
-    EXPIRING = "expiring"  # it ends soon
-    EXPIRED = "expired"  # what it matches fails again
-    STALE = "stale"  # no longer needed: nothing that it matches fails, and all that it could match was judged
+    EXPIRING = "expiring"  # ends soon
+    EXPIRED = "expired"  # has ended: the findings that it matches fail again
+    STALE = "stale"  # not needed: no matching finding fails, and everything that it could match was evaluated
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class WaiverUse:
     findings: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The waiver as ``findings.json`` has it."""
+        """Return the waiver in the format of ``findings.json``."""
         waiver = self.waiver
         return {
             "policy": waiver.policy,
@@ -142,9 +142,10 @@ class WaiverUse:
 
 @dataclass(frozen=True)
 class Finding:
-    """One policy on one resource. ``fix`` holds the values that its remediation's scripts need; it is not exported.
+    """The result of one policy on one resource.
 
-    waiver: who accepts it, where the verdict is ``waived``; expected, observed and reason then say what fails.
+    fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
+    then expected, observed and reason describe the failure.
     """
 
     policy: str
@@ -166,7 +167,7 @@ class Finding:
         return finding_id(self.policy, self.host, self.resource)
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as ``findings.json`` has it."""
+        """Return the finding in the format of ``findings.json``."""
         accepted = self.waiver
         return {
             "id": self.id,
@@ -194,7 +195,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class HostState:
-    """How the collection on one host went. state: ``ok``, ``partial`` (some probe failed) or ``unreachable``."""
+    """The result of the collection on one host.
+
+    state: ``ok``, ``partial`` (at least one probe failed) or ``unreachable``.
+    """
 
     name: str
     state: str
@@ -215,10 +219,10 @@ class HostState:
 
 @dataclass(frozen=True)
 class Run:
-    """One scan of some hosts at one time. started, finished: RFC 3339 in UTC. Findings are sorted, their ids unique.
+    """One scan of some hosts at one time. started, finished: RFC 3339 in UTC.
 
-    selected: what a part of the catalogue it has the findings of, in words; "" where of all.
-    waivers: all of the file, in its order.
+    findings: sorted, with unique ids. selected: a description of the selected part of the catalogue; "" if all of it.
+    waivers: all waivers of the file, in its order.
     """
 
     id: str
@@ -233,28 +237,31 @@ class Run:
 
     @property
     def warnings(self) -> tuple[WaiverUse, ...]:
-        """The waivers that somebody must look at: those that end soon, have ended, or are no longer needed."""
+        """Return the waivers that need attention: expiring, expired or stale."""
         return tuple(use for use in self.waivers if use.state is not WaiverState.ACTIVE)
 
     @property
     def summary(self) -> dict[str, int]:
-        """The number of findings of each verdict."""
+        """Return the number of findings of each verdict."""
         return {verdict.value: sum(f.verdict is verdict for f in self.findings) for verdict in Verdict}
 
     @property
     def is_judged(self) -> bool:
-        """Whether anything was held against a policy at all: a run in which everything is not applicable proves nothing."""
+        """Return whether any finding is applicable. A run in which every finding is not-applicable proves nothing."""
         return any(finding.verdict is not Verdict.NOT_APPLICABLE for finding in self.findings)
 
     @property
     def exit_code(self) -> int:
-        """0 compliant, 1 findings, 3 something could not be determined, or nothing was judged at all (wins over 1)."""
+        """Return the exit code: 0 compliant, 1 findings, 3 incomplete.
+
+        3 means that something could not be determined or that nothing was evaluated. It takes precedence over 1.
+        """
         if self.summary["error"] or not self.is_judged or any(host.state != "ok" for host in self.hosts):
             return 3
         return 1 if self.summary["fail"] else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The run as ``findings.json`` has it."""
+        """Return the run in the format of ``findings.json``."""
         return {
             "schema_version": SCHEMA_VERSION,
             "run": {
@@ -273,5 +280,5 @@ class Run:
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings in the order of their ids: equal between equal runs."""
+    """Return findings sorted by id, the same for equal runs."""
     return tuple(sorted(findings, key=lambda finding: finding.id))

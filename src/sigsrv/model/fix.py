@@ -1,4 +1,4 @@
-"""A remediation filled in for one finding: the scripts, with every value quoted for their language."""
+"""Renders a remediation for one finding: scripts in which every value is quoted for their language."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
 
 @dataclass(frozen=True)
 class Fix:
-    """A remediation filled in for one finding. runs_on: the host whose shell runs it; permanent: "OpenTofu" or "NixOS" -> text.
+    """A remediation with its values for one finding. runs_on: the host whose shell runs it.
 
-    words: the texts among its values, to see which links it names. An undo is one too, with ``script`` and ``undo`` changed over.
+    permanent: text for "OpenTofu" or "NixOS". words: all strings among the values, from which sigsrv finds the links that
+    the fix names. An undo is a Fix too, with ``script`` and ``undo`` swapped.
     """
 
     finding: str
@@ -45,7 +46,7 @@ class Fix:
 
     @property
     def sha256(self) -> str:
-        """The hash of the script, as journal and syslog have it."""
+        """Return the hash of the script, as the journal and syslog record it."""
         return hashlib.sha256(self.script.encode()).hexdigest()
 
     @property
@@ -54,17 +55,18 @@ class Fix:
 
 
 def _shell(value: Any) -> str:
-    """A value as one word of a shell. None is the empty word."""
+    """Return a value as one word of a shell. None becomes the empty word."""
     return shlex.quote("" if value is None else str(value))
 
 
 def _hcl(value: Any) -> str:
-    """A value as a string of HCL or Nix: quoted, what would begin a substitution defused."""
+    """Return a value as an HCL string: quoted, with template sequences escaped."""
     text = json.dumps("" if value is None else str(value), ensure_ascii=True)
     return text.replace("${", "$${").replace("%{", "%%{")
 
 
 def _nix(value: Any) -> str:
+    """Return a value as a Nix string: quoted, with interpolation escaped."""
     return json.dumps("" if value is None else str(value), ensure_ascii=True).replace("${", "\\${")
 
 
@@ -82,12 +84,15 @@ def _environment(language: str) -> jinja2.Environment:
 
 @lru_cache(maxsize=128)
 def _template(language: str, text: str) -> jinja2.Template:
-    """Compiled once, however many findings it is filled in for."""
+    """Return a compiled template. Cached, because many findings use the same one."""
     return _environment(language).from_string(text)
 
 
 def render(path: Path, values: Mapping[str, Any]) -> str:
-    """A template filled in; its language is in its name (``apply.sh.j2``). Raises UsageError where it needs a value it hasn't."""
+    """Return a template with its values filled in. The file name gives the language (``apply.sh.j2``).
+
+    Raises UsageError if the template needs a value that is missing.
+    """
     language = path.name.split(".")[-2]
     try:
         return _template(language, path.read_text(encoding="utf-8")).render(values)
@@ -95,22 +100,23 @@ def render(path: Path, values: Mapping[str, Any]) -> str:
         raise UsageError(f"{path}: {cause}") from cause
 
 
-def _words(value: Any) -> Iterator[str]:
-    """The texts in a value; of a list that is one text with commas, each."""
+def _strings(value: Any) -> Iterator[str]:
+    """Yield the strings in a value. A string with commas is a list: yields each of its entries."""
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from _words(item)
+            yield from _strings(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _words(item)
+            yield from _strings(item)
     elif isinstance(value, str):
         yield from (part.strip() for part in value.split(",") if part.strip())
 
 
 def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_host: str) -> Fix | None:
-    """The fix of a finding; None where it needs none, or a person. default_host: where fixes of the whole cluster run.
+    """Return the fix of a finding; None if it needs no fix or a person must fix it.
 
-    What is waived fails all the same and can be put right; who offers fixes leaves it out unless it was named.
+    default_host: where a fix of the whole cluster runs. A waived finding has a fix too; callers that offer fixes
+    leave it out unless the user names it. Raises UsageError for an unknown remediation or a missing value.
     """
     if finding.remediation is None or finding.verdict not in (Verdict.FAIL, Verdict.WAIVED):
         return None
@@ -127,7 +133,9 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
     }
     missing = sorted(set(remediation.parameters) - set(values))
     if missing:
-        raise UsageError(f"{finding.id}: the check gave no {', '.join(missing)} for remediation {remediation.name}")
+        raise UsageError(
+            f"{finding.id}: the check does not set {', '.join(missing)}, which remediation {remediation.name} needs"
+        )
     folder = remediation.folder
     return Fix(
         finding=finding.id,
@@ -146,5 +154,5 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         },
         changes=remediation.changes,
         survives_reboot=remediation.survives_reboot,
-        words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
+        words=tuple(dict.fromkeys(_strings(dict(finding.fix)))),
     )

@@ -1,4 +1,4 @@
-"""What must hold, from the files ``<family>/<ID>.yaml``. The folder is the registry."""
+"""Loads policies from the files ``<family>/<ID>.yaml``. The folder is the registry."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from sigsrv.model import data, yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Severity
 
-# The kinds of resources that are examined on each host; every other kind once for the cluster.
+# sigsrv examines these kinds of resources on each host. It examines every other kind once for the cluster.
 ON_HOSTS = frozenset({"host", "bridge", "pool", "filesystem"})
 
-_NAME = re.compile(r"[A-Z][A-Z0-9]*-[0-9]+")  # of a policy's file
-# The kind that holds the hosts of the site against each other.
+_FILE_NAME = re.compile(r"[A-Z][A-Z0-9]*-[0-9]+")  # without .yaml
+# This kind compares the hosts of the site with each other.
 ALL_HOSTS = "hosts"
 
-# What would be another marker of pytest, or another folder, as the name of a family.
-_NO_FAMILY = frozenset(
+# Each family is a pytest marker and a folder. These names already have another meaning there.
+_RESERVED_FAMILIES = frozenset(
     {*Severity, "skip", "skipif", "xfail", "usefixtures", "parametrize", "filterwarnings", "tryfirst", "trylast"}
     | {"checks", "controls", "schema", "remediations"}
 )
 
-# Where a JSON Schema holds further ones: by name, in a list, or alone.
+# The keywords of a JSON Schema that contain subschemas: by name, in a list, or a single one.
 _BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
-_IN_A_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_ALONE = frozenset({"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames"}) | {
+_IN_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_SINGLE = frozenset({"not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames"}) | {
     "unevaluatedItems",
     "unevaluatedProperties",
 }
-# Keywords of the standard. Not "format": nothing would be checked. Not "$ref": a rule is read in one piece.
-_KEYWORDS = (_BY_NAME | _IN_A_LIST | _ALONE | frozenset(jsonschema.Draft202012Validator.VALIDATORS)) - {
+# The supported keywords of JSON Schema. Not "format": nothing would check it. Not "$ref": a rule has no references.
+_KEYWORDS = (_BY_NAME | _IN_LIST | _SINGLE | frozenset(jsonschema.Draft202012Validator.VALIDATORS)) - {
     "$ref",
     "$dynamicRef",
     "format",
@@ -46,7 +46,7 @@ _KEYWORDS = (_BY_NAME | _IN_A_LIST | _ALONE | frozenset(jsonschema.Draft202012Va
 
 @dataclass(frozen=True)
 class Policy:
-    """One thing that must hold. rule, match: JSON Schemas; without a rule the policy has a Python check."""
+    """One requirement. rule, match: JSON Schemas. A policy without a rule has a check in Python."""
 
     id: str
     title: str
@@ -70,43 +70,49 @@ class Policy:
 
     @property
     def on_hosts(self) -> bool:
-        """Whether it is evaluated once for each host; else once for the cluster, or once for all hosts of the site."""
+        """Return whether the policy runs once for each host. Others run once for the cluster, or once for the site."""
         return self.examines in ON_HOSTS
 
     @property
     def on_site(self) -> bool:
-        """Whether it holds the hosts of the site against each other: evaluated once, whatever clusters they are in."""
+        """Return whether the policy compares the hosts of the site with each other.
+
+        It runs once, even if the hosts are in several clusters.
+        """
         return self.examines == ALL_HOSTS
 
     @cached_property
     def examples(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Its own tests, by kind (``compliant``, ``violating``). They are most of its file, and no scan needs them: read when asked for."""
+        """Return the examples of the policy, by kind (``compliant``, ``violating``). They are its tests.
+
+        Read on first use, because they are most of the file and a scan does not need them.
+        """
         found = yamlfile.load(self.path).data["examples"]
         assert isinstance(found, Mapping)
         return found
 
     @cached_property
-    def concerns(self) -> jsonschema.Draft202012Validator:
-        """``match``, made ready: whether a rule policy concerns a resource."""
+    def match_validator(self) -> jsonschema.Draft202012Validator:
+        """Return the validator of ``match``: it accepts the resources that the policy applies to."""
         return jsonschema.Draft202012Validator(self.match)
 
     @cached_property
-    def keeps(self) -> jsonschema.Draft202012Validator:
-        """``rule``, made ready: whether a resource keeps it."""
+    def rule_validator(self) -> jsonschema.Draft202012Validator:
+        """Return the validator of ``rule``: it accepts the compliant resources."""
         assert self.rule is not None
         return jsonschema.Draft202012Validator(self.rule)
 
 
 def family_of(policy: str) -> str:
-    """The family of a policy's id: ``net`` of ``NET-001``."""
+    """Return the family of a policy id: ``net`` for ``NET-001``."""
     return policy.partition("-")[0].lower()
 
 
 def load(folders: Sequence[Path] = ()) -> dict[str, Policy]:
-    """The shipped policies and those of further folders, by id; a later folder replaces what an earlier one has.
+    """Return the shipped policies and those of further folders, by id. A later folder replaces policies of an earlier one.
 
-    The examples of the shipped ones are not looked at: they were tested before they were shipped, and would take most of the time.
-    Raises UsageError: a mistake in a file (file, line), a folder without any policy.
+    Does not read the examples of shipped policies: they are tested before a release, and reading them takes most of the time.
+    Raises UsageError for an error in a file (file, line) or a folder without policies.
     """
     found: dict[str, Policy] = {}
     for path in files(data.folder("policies")):
@@ -117,25 +123,36 @@ def load(folders: Sequence[Path] = ()) -> dict[str, Policy]:
 
 
 def files(folder: Path) -> list[Path]:
-    """The policy files of a folder, ``<family>/<ID>.yaml``. Raises UsageError: there is none, or one lies elsewhere."""
+    """Return the policy files of a folder, ``<family>/<ID>.yaml``.
+
+    Raises UsageError if there is none or if a policy file is in another place.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     found = sorted(folder.glob("*/*.yaml"))
     named = [
-        path for glob in ("*", "*/*", "*/*/*") for path in folder.glob(f"{glob}.y*ml") if _NAME.fullmatch(path.stem)
+        path
+        for glob in ("*", "*/*", "*/*/*")
+        for path in folder.glob(f"{glob}.y*ml")
+        if _FILE_NAME.fullmatch(path.stem)
     ]
-    if stray := sorted(set(named) - set(found)):
-        raise UsageError(f"{stray[0]}: no policy is read from here", f"a policy is a file {folder}/<family>/<ID>.yaml")
+    if misplaced := sorted(set(named) - set(found)):
+        raise UsageError(
+            f"{misplaced[0]}: sigsrv does not read policies here", f"move it to {folder}/<family>/<ID>.yaml"
+        )
     if not found:
-        raise UsageError(f"{folder}: no policy in it", f"a policy is a file {folder}/<family>/<ID>.yaml")
+        raise UsageError(f"{folder}: no policy found", f"put each policy in {folder}/<family>/<ID>.yaml")
     return found
 
 
 def read(path: Path, examples: bool = True) -> Policy:
-    """One policy from its file. Raises UsageError: file, line, what is wrong, what is allowed. examples: look at these, too."""
+    """Return one policy from its file. examples: also validate its examples.
+
+    Raises UsageError with file, line, the error and what is allowed.
+    """
     document = yamlfile.load(path) if examples else yamlfile.load(path, before="examples:")
-    for mistake in _mistakes(document, yamlfile.schema("policy") if examples else _without_examples()):
-        raise mistake
+    for error in _errors(document, yamlfile.schema("policy") if examples else _schema_without_examples()):
+        raise error
     content = document.data
     return Policy(
         id=content["id"],
@@ -157,68 +174,73 @@ def read(path: Path, examples: bool = True) -> Policy:
 
 
 def mistakes(path: Path) -> list[UsageError]:
-    """All that is wrong with one policy's file, each with file and line; ``read`` stops at the first."""
+    """Return all errors in one policy file, each with file and line. ``read`` stops at the first."""
     try:
-        return list(_mistakes(yamlfile.load(path), yamlfile.schema("policy")))
+        return list(_errors(yamlfile.load(path), yamlfile.schema("policy")))
     except UsageError as cause:
         return [cause]
 
 
 @cache
-def _without_examples() -> Mapping[str, Any]:
+def _schema_without_examples() -> Mapping[str, Any]:
     return {
         **yamlfile.schema("policy"),
         "required": [key for key in yamlfile.schema("policy")["required"] if key != "examples"],
     }
 
 
-def _mistakes(document: yamlfile.YamlDocument, schema: Mapping[str, Any]) -> Iterator[UsageError]:
+def _errors(document: yamlfile.YamlDocument, schema: Mapping[str, Any]) -> Iterator[UsageError]:
     found = yamlfile.mistakes(document, schema)
     yield from found
     if found:
-        return  # what follows relies on the shape
+        return  # the checks below need a document that fits the schema
     content, path = document.data, document.path
     family = family_of(content["id"])
     if path.stem != content["id"] or path.parent.name != family:
         wanted = f"{family}/{content['id']}.yaml"
-        yield document.error(("id",), f"a policy of this id is the file {wanted}, not {path.parent.name}/{path.name}")
-    if family in _NO_FAMILY:
-        yield document.error(("id",), f'"{family}" can\'t be a family: it is a word of pytest, or another folder')
+        yield document.error(("id",), f"this policy must be in {wanted}, not in {path.parent.name}/{path.name}")
+    if family in _RESERVED_FAMILIES:
+        yield document.error(("id",), f'"{family}" can\'t be a family: pytest or sigsrv already uses this name')
     for key in ("match", "rule"):
         if key in content:
-            yield from _mistakes_of_schema(document, (key,), content[key])
+            yield from _schema_errors(document, (key,), content[key])
     try:
         jsonpointer.JsonPointer(content.get("observe", ""))
     except jsonpointer.JsonPointerException as cause:
-        yield document.error(("observe",), f"not a JSON Pointer: {cause}", "/config/restricted")
+        yield document.error(("observe",), f"not a JSON Pointer: {cause}", "for example /config/restricted")
 
 
-def _mistakes_of_schema(
+def _schema_errors(
     document: yamlfile.YamlDocument, place: tuple[str, ...], schema: Mapping[str, Any]
 ) -> Iterator[UsageError]:
-    """A JSON Schema is what the standard allows, and has no word that is not of it: such a word would demand nothing."""
+    """Yield the errors of a JSON Schema: against the standard, and keywords that are not supported.
+
+    An unknown keyword would check nothing, so the rule would pass everything.
+    """
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as cause:
         yield document.error((*place, *cause.absolute_path), f"not a JSON Schema: {cause.message}")
         return
-    yield from _unknown_words(document, place, schema)
+    yield from _unknown_keywords(document, place, schema)
 
 
-def _unknown_words(document: yamlfile.YamlDocument, place: tuple[str | int, ...], schema: Any) -> Iterator[UsageError]:
+def _unknown_keywords(
+    document: yamlfile.YamlDocument, place: tuple[str | int, ...], schema: Any
+) -> Iterator[UsageError]:
     if not isinstance(schema, Mapping):
         return  # true or false
     for key, value in schema.items():
         at = (*place, key)
         if key not in _KEYWORDS:
             yield document.error(
-                at, f'"{key}" is no keyword of JSON Schema, and would demand nothing', nearest(key, _KEYWORDS)
+                at, f'"{key}" is not a supported JSON Schema keyword: it checks nothing', nearest(key, _KEYWORDS)
             )
         elif key in _BY_NAME:
             for name, each in value.items():
-                yield from _unknown_words(document, (*at, name), each)
-        elif key in _IN_A_LIST:
+                yield from _unknown_keywords(document, (*at, name), each)
+        elif key in _IN_LIST:
             for index, each in enumerate(value):
-                yield from _unknown_words(document, (*at, index), each)
-        elif key in _ALONE:
-            yield from _unknown_words(document, at, value)
+                yield from _unknown_keywords(document, (*at, index), each)
+        elif key in _SINGLE:
+            yield from _unknown_keywords(document, at, value)

@@ -1,9 +1,9 @@
-"""How one kind of finding is put right, from a folder ``remediations/<name>/``; and its scripts, filled in.
+"""Loads remediations. A remediation fixes one kind of finding; it is a folder ``remediations/<name>/``.
 
-Every value that goes into a script is quoted for the shell, by default and without exception.
+Every value in a script is quoted for the shell, by default and without exception.
 
-A folder holds ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2`` and, where it has one, the fix that lasts: ``permanent.tf.j2``
-(OpenTofu), ``permanent.nix.j2`` (NixOS).
+A folder contains ``remediation.yaml``, ``apply.sh.j2`` and ``undo.sh.j2``. It may also contain the permanent fix:
+``permanent.tf.j2`` (OpenTofu), ``permanent.nix.j2`` (NixOS).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from sigsrv.model import data, yamlfile
 from sigsrv.model.errors import UsageError
 
-# The kinds of things that a remediation changes, in the order in which a plan goes through them: what carries comes before what is carried.
+# The kinds of resources that a remediation changes, in the order of a plan: a resource comes before those that depend on it.
 ORDER = ("host", "cluster", "pool", "bridge", "acl", "volume", "image", "instance", "project")
 
 
 @dataclass(frozen=True)
 class Remediation:
-    """A folder of scripts. parameters: name -> what it is; a finding's ``fix`` must hold each of them.
+    """A folder of scripts. parameters: name -> description. The ``fix`` of a finding must set each of them.
 
-    changes: one of ``ORDER``; survives_reboot: whether what it changes is still so after a reboot of the host.
+    changes: one of ``ORDER``. survives_reboot: whether the change is still in effect after the host reboots.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Remediation:
     mends: tuple[str, ...]
     changes: str
     disruption: str  # none, instance, network or service
-    disrupts: str  # in a sentence
-    undo: str  # what undoing puts back, in a sentence
+    disrupts: str  # one sentence
+    undo: str  # what undo restores, one sentence
     parameters: Mapping[str, str]
     timeout_s: int
     folder: Path
@@ -40,7 +40,7 @@ class Remediation:
 
 
 def load(folder: Path | None = None) -> dict[str, Remediation]:
-    """All remediations, by name. Raises UsageError: file, line, what is wrong."""
+    """Return all remediations, by name. Raises UsageError with file, line and the error."""
     root = folder or data.folder("remediations")
     found = {}
     for path in sorted(root.glob("*/remediation.yaml")):
@@ -54,5 +54,5 @@ def load(folder: Path | None = None) -> dict[str, Remediation]:
             name=path.parent.name, folder=path.parent, **{**content, "mends": tuple(content["mends"])}
         )
     if not found:
-        raise UsageError(f"{root}: no remediation in it", "a remediation is a folder with a remediation.yaml")
+        raise UsageError(f"{root}: no remediation found", "a remediation is a folder with a remediation.yaml")
     return found

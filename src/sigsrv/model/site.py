@@ -1,4 +1,4 @@
-"""The desired topology as typed views; defaults are those of a site that says nothing."""
+"""The desired topology as typed views. The defaults apply to everything that the site file leaves out."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DEFAULT_LIMITS = ("limits.instances", "limits.cpu", "limits.memory", "limits.dis
 
 @dataclass(frozen=True)
 class ApiAddress:
-    """The HTTPS API of a host's daemon. Paths of PEM files; server_cert is the certificate that the server must show."""
+    """The HTTPS API of a host's Incus daemon. All files are PEM. server_cert: the certificate that the server must present."""
 
     url: str
     client_cert: str
     client_key: str
     server_cert: str
-    only: bool = False  # ask nothing but the API: no login
+    only: bool = False  # use the API only: no login, no probes
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SiteHost:
 
 @dataclass(frozen=True)
 class SiteProfile:
-    """A selection of the catalogue. policies: globs on ids; severity: that one and worse; projects: globs on names."""
+    """A named selection of policies. policies: globs on ids. severity: the minimum severity. projects: globs on names."""
 
     name: str
     policies: tuple[str, ...] = ("*",)
@@ -53,7 +53,10 @@ class SiteProfile:
 
 @dataclass(frozen=True)
 class Vlan:
-    """persisted_by: the systemd unit that attaches the interface at boot, where Incus does not."""
+    """The VLAN interface of a bridge.
+
+    persisted_by: the systemd unit that attaches the interface at boot, if Incus does not.
+    """
 
     interface: str
     id: int
@@ -64,7 +67,7 @@ class Vlan:
 
 @dataclass(frozen=True)
 class SiteBridge:
-    """subnet: CIDR, None where the site does not say; gateway: the bridge's own address in it; mtu: bytes."""
+    """A bridge. subnet: CIDR, None if the site file does not set it. gateway: the bridge's address in it. mtu: bytes."""
 
     name: str
     vlan: Vlan
@@ -81,7 +84,7 @@ class SiteBridge:
 
 @dataclass(frozen=True)
 class SitePool:
-    """members: names of hosts, None for all; loop_ok: it may be a file; config: keys that must have these values."""
+    """A pool. members: names of hosts, None for all. loop_ok: the pool may be a file. config: required keys and values."""
 
     name: str
     driver: str
@@ -96,7 +99,7 @@ class SitePool:
 
 @dataclass(frozen=True)
 class SiteAcl:
-    """An ACL that must exist. min_rules: how many rules, of both directions, must take effect."""
+    """An ACL that must exist. min_rules: the minimum number of rules in effect, both directions together."""
 
     name: str
     project: str = "default"
@@ -105,7 +108,11 @@ class SiteAcl:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on it is a finding. free, available: at least; all others: at most."""
+    """The limits beyond which a policy fails.
+
+    Minimums: ``*_free_*``, memory_available_percent and certificate_days. journal_hours: how far back to read the journal.
+    All others are maximums.
+    """
 
     pool_free_percent: int = 15
     pool_free_min: int = 5 * 1024**3  # bytes
@@ -128,7 +135,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class SiteProject:
-    """What projects of a name must be. networks, pools: those that they may use, None for all of the site's."""
+    """Requirements for the projects that ``match`` matches. networks, pools: what they may use; None for all of the site."""
 
     match: str
     kind: str  # system or user
@@ -139,7 +146,7 @@ class SiteProject:
 
     @property
     def is_glob(self) -> bool:
-        """Whether it stands for any number of projects, none among them; else for the one of that name."""
+        """Return whether the entry is for any number of projects, including none. Otherwise it is for one project."""
         return any(sign in self.match for sign in "*?[")
 
 
@@ -152,7 +159,7 @@ class HostPath:
 
 @dataclass(frozen=True)
 class SiteProxy:
-    """A proxy device that may be. All three are globs; a wildcard address only where ``listen`` spells it out."""
+    """An allowed proxy device. All three fields are globs. ``listen`` allows a wildcard address only if it spells it out."""
 
     instance: str
     listen: str
@@ -161,9 +168,9 @@ class SiteProxy:
 
 @dataclass(frozen=True)
 class Backups:
-    """Where backups are kept.
+    """Where backups are stored.
 
-    pattern: a glob on a file's name, in which ``{name}`` is the instance's or volume's, ``{project}`` its project.
+    pattern: a glob on file names. ``{name}`` stands for the instance or volume, ``{project}`` for its project.
     """
 
     host: str
@@ -173,7 +180,7 @@ class Backups:
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """voters_min: members with a vote in the database; thresholds: seconds, 0 for healing means never."""
+    """Settings of the cluster. voters_min: members with a vote in the database. Thresholds: seconds; healing 0 means never."""
 
     voters_min: int = 1
     offline_threshold: int = 20
@@ -182,7 +189,7 @@ class ClusterSettings:
 
 @dataclass(frozen=True)
 class IncusSettings:
-    """minimum: the oldest version allowed; track: ``lts`` or ``feature``."""
+    """The allowed Incus versions. minimum: the oldest version allowed. track: ``lts`` or ``feature``."""
 
     minimum: str = "6.0.4"
     track: str = "lts"
@@ -190,7 +197,7 @@ class IncusSettings:
 
 @dataclass(frozen=True)
 class Auth:
-    """listen: by host, the addresses that the API may listen on; full_certificates: names or fingerprints."""
+    """Settings for access. listen: the addresses that the API may listen on, by host. full_certificates: names or fingerprints."""
 
     listen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full_certificates: tuple[str, ...] = ()
@@ -200,7 +207,10 @@ class Auth:
 
 @dataclass(frozen=True)
 class Exemption:
-    """match: a glob on the finding's resource. keys: only these configuration keys of it; empty: all of it."""
+    """A resource that a policy does not apply to. match: a glob on the resource of the finding.
+
+    keys: exempts only these configuration keys of the resource; if empty, the whole resource.
+    """
 
     match: str
     reason: str
@@ -231,7 +241,7 @@ class Site:
     auth: Auth = Auth()
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()
-    connectivity: str = "passive"  # or off: whether XHOST-004 looks at what the bridges have learned
+    connectivity: str = "passive"  # or "off"; "passive": XHOST-004 reads the addresses that the bridges have learned
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
@@ -243,48 +253,48 @@ class Site:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """The managed networks of the site: its bridges and the extra ones."""
+        """Return the managed networks of the site: its bridges and ``networks_extra``."""
         return (*(bridge.name for bridge in self.bridges), *self.networks_extra)
 
     def exemption(self, policy: str, resource: str) -> Exemption | None:
-        """The exemption of a whole finding; its glob is held against the resource."""
+        """Return the exemption of a whole finding; None if there is none. Its glob is matched against the resource."""
         return next((e for e in self._exemptions(policy, resource) if not e.keys), None)
 
     def exempt_keys(self, policy: str, resource: str) -> Mapping[str, str]:
-        """The configuration keys of a resource that are exempt, with the reason of each."""
+        """Return the exempt configuration keys of a resource, each with its reason."""
         return {key: e.reason for e in self._exemptions(policy, resource) for key in e.keys}
 
     def _exemptions(self, policy: str, resource: str) -> list[Exemption]:
         return [e for e in self.exempt.get(policy, ()) if fnmatchcase(resource, e.match)]
 
     def project(self, name: str) -> SiteProject | None:
-        """The entry that a project falls under: the first that matches."""
+        """Return the entry for a project: the first one that matches. None if there is none."""
         return next((entry for entry in self.projects if fnmatchcase(name, entry.match)), None)
 
     def networks_of(self, project: str) -> tuple[str, ...]:
-        """The networks that a project's instances may use; none, where no entry of the site matches it."""
+        """Return the networks that the instances of a project may use; none if no entry matches the project."""
         entry = self.project(project)
         if entry is None:
             return ()
         return self.networks if entry.networks is None else entry.networks
 
     def pools_of(self, project: str) -> tuple[str, ...]:
-        """The pools that a project may use; none, where no entry of the site matches it."""
+        """Return the pools that a project may use; none if no entry matches the project."""
         entry = self.project(project)
         if entry is None:
             return ()
         return tuple(pool.name for pool in self.pools) if entry.pools is None else entry.pools
 
     def is_critical(self, instance: str) -> bool:
-        """Whether an instance, ``PROJECT/NAME``, is one of those that must run."""
+        """Return whether an instance, ``PROJECT/NAME``, must run."""
         return any(fnmatchcase(instance, glob) for glob in self.critical)
 
     def is_protected(self, volume: str) -> bool:
-        """Whether a custom volume, ``POOL/PROJECT/NAME``, is one that must have snapshots and backups."""
+        """Return whether a custom volume, ``POOL/PROJECT/NAME``, must have snapshots and backups."""
         return any(fnmatchcase(volume, glob) for glob in self.protected_volumes)
 
     def select(self, names: str | None) -> tuple[SiteHost, ...]:
-        """The hosts named in a comma-separated list; all, where there is none. Raises UsageError for an unknown one."""
+        """Return the hosts in a comma-separated list; all hosts if it is None. Raises UsageError for an unknown host."""
         if names is None:
             return self.hosts
         known = {host.name: host for host in self.hosts}
@@ -294,5 +304,5 @@ class Site:
         for name in wanted:
             if name not in known:
                 hint = nearest(name, known)
-                raise UsageError(f'--hosts: "{name}" is no host of site {self.name} ({self.path})', hint)
+                raise UsageError(f'--hosts: "{name}" is not a host of site {self.name} ({self.path})', hint)
         return tuple(host for host in self.hosts if host.name in wanted)

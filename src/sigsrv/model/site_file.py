@@ -1,4 +1,4 @@
-"""The site file found, held against its schema, and made a Site."""
+"""Finds and validates the site file, and converts it to a Site."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ from sigsrv.model.values import size_bytes
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
 
-# Keys of a network that each member has its own: what the cluster says of the network does not hold them.
-_OF_ONE_MEMBER = ("bridge.external_interfaces", "bgp.ipv4.nexthop", "bgp.ipv6.nexthop", "parent")
+# Each member has its own value for these keys of a network. The cluster's answer about the network does not contain them.
+_MEMBER_SPECIFIC = ("bridge.external_interfaces", "bgp.ipv4.nexthop", "bgp.ipv6.nexthop", "parent")
 
 
 def find(option: str | None) -> Path:
-    """The site file: the option, $SIGSRV_SITE, the checkout's, /etc/sigsrv/site.yaml. Raises UsageError where there is none."""
+    """Return the path of the site file: --site, $SIGSRV_SITE, the checkout's, or /etc/sigsrv/site.yaml, in this order.
+
+    Raises UsageError if there is none.
+    """
     for given, origin in ((option, "--site"), (os.environ.get("SIGSRV_SITE"), "$SIGSRV_SITE")):
         if given:
             path = Path(given)
@@ -52,24 +55,24 @@ def find(option: str | None) -> Path:
         if candidate and candidate.is_file():
             return candidate
     example = data.folder("policies") / "site.yaml"
-    raise UsageError("there is no site file", f"--site FILE, $SIGSRV_SITE or {SITE_FILE}; an example: {example}")
+    raise UsageError("no site file found", f"use --site FILE, $SIGSRV_SITE or {SITE_FILE}; example: {example}")
 
 
 def load(path: Path, policies: Collection[str]) -> Site:
     """Read a site file. policies: the ids that exemptions may name.
 
-    Raises UsageError: file, line, what is wrong, what is allowed.
+    Raises UsageError with file, line, the error and what is allowed.
     """
     return _read(yamlfile.load(path), policies)
 
 
 def loads(text: str, path: Path, policies: Collection[str]) -> Site:
-    """A site from the text of its file. path: where that is, or will be. Raises as ``load``."""
+    """Return a site from the text of its file. path: where the file is or will be. Raises as ``load``."""
     return _read(yamlfile.parse(text, path), policies)
 
 
 def shipped_profiles() -> tuple[SiteProfile, ...]:
-    """The profiles that are known where a site names none: ``policies/profiles.yaml``."""
+    """Return the profiles of ``policies/profiles.yaml``, which apply if the site file defines none."""
     document = yamlfile.load(data.folder("policies") / "profiles.yaml")
     yamlfile.validate(document, yamlfile.schema("profiles"))
     return tuple(SiteProfile(**_tuples(entry)) for entry in document.data["profiles"])
@@ -82,7 +85,7 @@ def _read(document: yamlfile.YamlDocument, policies: Collection[str]) -> Site:
 
 
 def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
-    """A site from content that fits the schema. Files are taken relative to the folder of ``path``."""
+    """Return a site from content that fits the schema. File paths are relative to the folder of ``path``."""
     base = path.parent if path else Path()
     found = {
         "name": content["name"],
@@ -129,21 +132,21 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
 
 
 def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists made tuples: what is frozen holds nothing that changes."""
+    """Return a mapping with each list as a tuple, because the dataclasses are frozen."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
 
 
 def _host(content: Mapping[str, Any], base: Path) -> SiteHost:
-    def near(name: str) -> str:
+    def absolute(name: str) -> str:
         return str((base / Path(name).expanduser()).resolve())
 
     api = content.get("api")
-    files = {key: near(api[key]) for key in ("client_cert", "client_key", "server_cert")} if api else {}
+    files = {key: absolute(api[key]) for key in ("client_cert", "client_key", "server_cert")} if api else {}
     return SiteHost(
         **{
             **content,
             "member": content.get("member", content["name"]),
-            "ssh_config": near(content["ssh_config"]) if "ssh_config" in content else None,
+            "ssh_config": absolute(content["ssh_config"]) if "ssh_config" in content else None,
             "api": ApiAddress(**{**api, **files}) if api else None,
         }
     )
@@ -169,7 +172,7 @@ def _thresholds(content: Mapping[str, Any]) -> Thresholds:
 
 
 def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
-    """What a schema can't say: names that stand twice, names of nothing, addresses outside of their network."""
+    """Check what a schema can't: duplicate names, unknown names, addresses outside their network."""
     content = document.data
     for section, key in (
         ("hosts", "name"),
@@ -178,61 +181,61 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         ("profiles", "name"),
         ("projects", "match"),
     ):
-        _once(document, section, [entry[key] for entry in content.get(section, ())], key)
+        _check_unique(document, section, [entry[key] for entry in content.get(section, ())], key)
     acls = [f'{acl["name"]}" of project "{acl.get("project", "default")}' for acl in content.get("acls", ())]
-    _once(document, "acls", acls, "name")
+    _check_unique(document, "acls", acls, "name")
     members: set[str] = set()
     for index, host in enumerate(content["hosts"]):
         member = host.get("member", host["name"])
         if member in members:
-            raise document.error(("hosts", index), f'two hosts are the member "{member}"')
+            raise document.error(("hosts", index), f'two hosts have the member name "{member}"')
         members.add(member)
     hosts = [host["name"] for host in content["hosts"]]
     bridges = [bridge["name"] for bridge in content.get("bridges", ())]
     pools = [pool["name"] for pool in content.get("pools", ())]
     networks = [*bridges, *content.get("networks_extra", ())]
     for index, pool in enumerate(content.get("pools", ())):
-        _known(document, ("pools", index, "members"), pool.get("members", ()), hosts, "host")
+        _check_known(document, ("pools", index, "members"), pool.get("members", ()), hosts, "host")
     for index, entry in enumerate(content.get("projects", ())):
-        _known(document, ("projects", index, "networks"), entry.get("networks", ()), networks, "network")
-        _known(document, ("projects", index, "pools"), entry.get("pools", ()), pools, "pool")
-    _known(document, ("antispoof",), content.get("antispoof", {}), networks, "network")
-    _known(document, ("auth", "listen"), content.get("auth", {}).get("listen", {}), hosts, "host")
+        _check_known(document, ("projects", index, "networks"), entry.get("networks", ()), networks, "network")
+        _check_known(document, ("projects", index, "pools"), entry.get("pools", ()), pools, "pool")
+    _check_known(document, ("antispoof",), content.get("antispoof", {}), networks, "network")
+    _check_known(document, ("auth", "listen"), content.get("auth", {}).get("listen", {}), hosts, "host")
     if "backups" in content:
-        _known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
-    _known(document, ("exempt",), content.get("exempt", {}), policies, "policy")
+        _check_known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
+    _check_known(document, ("exempt",), content.get("exempt", {}), policies, "policy")
     for index, profile in enumerate(content.get("profiles", ())):
         for place, glob in enumerate(profile.get("policies", ())):
             if not any(fnmatchcase(policy, glob) for policy in policies):
                 raise document.error(
-                    ("profiles", index, "policies", place), f'no policy fits "{glob}"', nearest(glob, policies)
+                    ("profiles", index, "policies", place), f'no policy matches "{glob}"', nearest(glob, policies)
                 )
     for index, bridge in enumerate(content.get("bridges", ())):
         _check_subnet(document, index, bridge)
         for key in bridge.get("config", {}):
-            if key in _OF_ONE_MEMBER:
-                wrong = f'"{key}" belongs to one member'
+            if key in _MEMBER_SPECIFIC:
+                wrong = f'"{key}" is a member-specific key'
                 raise document.error(
-                    ("bridges", index, "config", key), wrong, "the port of a bridge is its vlan.interface"
+                    ("bridges", index, "config", key), wrong, "set the port of the bridge in vlan.interface"
                 )
 
 
-def _once(document: yamlfile.YamlDocument, section: str, names: Iterable[str], key: str) -> None:
+def _check_unique(document: yamlfile.YamlDocument, section: str, names: Iterable[str], key: str) -> None:
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
-            raise document.error((section, index, key), f'"{name}" stands here twice')
+            raise document.error((section, index, key), f'"{name}" is listed twice')
         seen.add(name)
 
 
-def _known(
+def _check_known(
     document: yamlfile.YamlDocument,
     place: tuple[str | int, ...],
     names: Mapping[str, Any] | Iterable[str],
     known: Collection[str],
-    what: str,
+    kind: str,
 ) -> None:
-    """Refuse a name of nothing. names: a list of them, a mapping by them, or one under its key."""
+    """Raise UsageError for an unknown name. names: a list of names, a mapping with names as keys, or key -> name."""
     if isinstance(names, Mapping):
         items: list[tuple[str | int, str]] = [
             (key, value if isinstance(value, str) else key) for key, value in names.items()
@@ -241,7 +244,7 @@ def _known(
         items = list(enumerate(names))
     for key, name in items:
         if name not in known:
-            raise document.error((*place, key), f'"{name}" is no {what}', nearest(name, known))
+            raise document.error((*place, key), f'"{name}" is not a known {kind}', nearest(name, known))
 
 
 def _check_subnet(document: yamlfile.YamlDocument, index: int, bridge: Mapping[str, Any]) -> None:
@@ -252,7 +255,7 @@ def _check_subnet(document: yamlfile.YamlDocument, index: int, bridge: Mapping[s
         gateway = ip_address(bridge["gateway"]) if "gateway" in bridge else None
     except ValueError as cause:
         raise document.error(
-            place, str(cause), "a subnet is written as 172.20.0.0/16, a gateway as 172.20.0.1"
+            place, str(cause), "example of a subnet: 172.20.0.0/16, of a gateway: 172.20.0.1"
         ) from cause
     if gateway and (subnet is None or gateway not in subnet):
         raise document.error(

@@ -1,4 +1,4 @@
-"""Configuration values as Incus parses them: booleans, lists, sizes. An unset key is its default.
+"""Parses configuration values as Incus does: booleans, lists, sizes. An unset key has its default value.
 
 Source: Incus, shared/util/boolean.go, shared/units/units.go.
 """
@@ -19,40 +19,43 @@ _UNITS |= {f"{letter.upper()}iB": 1024**power for power, letter in enumerate(_PO
 
 
 def boolean(value: Any, default: bool, where: str) -> bool:
-    """A boolean key's value; None and "" are the default. Raises EvidenceError where it is no boolean of Incus."""
+    """Return the value of a boolean key; the default for None and "". where: names the value in the error.
+
+    Raises EvidenceError if Incus does not accept the value as a boolean.
+    """
     if value is None or value == "":
         return default
     word = str(value).lower()
     if word not in TRUE | FALSE:
-        raise EvidenceError(f"{where}: {value!r} is no boolean")
+        raise EvidenceError(f"{where}: {value!r} is not a boolean")
     return word in TRUE
 
 
 def is_true(value: str) -> bool:
-    """Whether a value is true, of a key that takes other words than booleans as well (``boot.autostart=last-state``)."""
+    """Return whether a value is true. For keys that also accept other words (``boot.autostart=last-state``)."""
     return value.lower() in TRUE
 
 
 def split_list(value: Any) -> tuple[str, ...]:
-    """A list, which Incus writes with commas; blanks and empty entries dropped."""
+    """Return the entries of a comma-separated list of Incus, without blanks and empty entries."""
     return tuple(word for word in (part.strip() for part in str(value or "").split(",")) if word)
 
 
 def seconds(value: Any, default: int, where: str) -> int:
-    """A number of seconds; the default where it is unset. where: names the value in EvidenceError."""
+    """Return a number of seconds; the default if unset. where: names the value in the error. Raises EvidenceError."""
     if value in (None, ""):
         return default
     if not isinstance(value, str) or not value.isascii() or not value.isdigit():
-        raise EvidenceError(f"{where}: {value!r} is no number of seconds")
+        raise EvidenceError(f"{where}: {value!r} is not a number of seconds")
     return int(value)
 
 
 def size_bytes(value: str | int) -> int:
-    """A size as Incus writes it: ``5GiB`` is 1024^3, ``5GB`` 1000^3, a bare number bytes. Raises ValueError.
+    """Return a size of Incus in bytes: ``5GiB`` is 5 * 1024^3, ``5GB`` is 5 * 1000^3, a bare number is bytes.
 
-    Source: Incus, shared/units/units.go (ParseByteSizeString).
+    Raises ValueError. Source: Incus, shared/units/units.go (ParseByteSizeString).
     """
     match = re.fullmatch(r"([0-9]+)([A-Za-z]*)", str(value))
     if match is None or match[2] not in _UNITS:
-        raise ValueError(f"{value!r} is no size")
+        raise ValueError(f"{value!r} is not a size")
     return int(match[1]) * _UNITS[match[2]]

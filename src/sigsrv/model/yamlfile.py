@@ -1,4 +1,4 @@
-"""YAML with line numbers, held against a JSON Schema, so that a mistake is told with its file and line."""
+"""Reads YAML with line numbers and validates it against a JSON Schema. Each error names its file and line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jsonschema.exceptions import ValidationError
 from sigsrv.model import data
 from sigsrv.model.errors import UsageError, nearest
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML was built with it
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's loader, if PyYAML was built with it
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """Safe, and a time stays the text that it is: JSON Schema has no times, and YAML's would lose the zone that was written."""
+    """A safe loader that keeps a time as text: JSON Schema has no times, and PyYAML would lose the time zone of the text."""
 
     yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in rows if tag != "tag:yaml.org,2002:timestamp"]
@@ -31,7 +31,7 @@ _Path = tuple[str | int, ...]
 
 
 class YamlDocument:
-    """A YAML document with the line of each of its nodes."""
+    """A YAML document with the line of each node."""
 
     def __init__(self, path: Path, data: Any, lines: Mapping[_Path, int]) -> None:
         self.path = path
@@ -39,31 +39,32 @@ class YamlDocument:
         self._lines = lines
 
     def where(self, place: Iterable[str | int] = ()) -> str:
-        """``FILE:LINE`` of a place in the document, or of the nearest node that it lies in."""
+        """Return ``FILE:LINE`` of a place in the document, or of the nearest node that contains the place."""
         at = tuple(place)
         while at and at not in self._lines:
             at = at[:-1]
         return f"{self.path}:{self._lines.get(at, 1)}"
 
     def error(self, place: Iterable[str | int], message: str, hint: str = "") -> UsageError:
-        """The error of a place: ``FILE:LINE: a.b[0]: message``."""
+        """Return the error of a place, ``FILE:LINE: a.b[0]: message``."""
         at = tuple(place)
         name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).lstrip(".")
         return UsageError(f"{self.where(at)}: {name + ': ' if name else ''}{message}", hint)
 
 
 def load(path: Path, before: str = "") -> YamlDocument:
-    """Read one YAML document. Raises UsageError: no such file, not YAML, a key twice, a key that is no text.
+    """Read one YAML document.
 
-    before: a top-level key, as ``examples:``; where it is the last one, only what stands before it is read.
+    before: a top-level key, such as ``examples:``. If it is the last key, only the text before it is read.
+    Raises UsageError: no such file, not YAML, a duplicate key, a key that is not a string.
     """
     source = _text(path)
     return parse(_head(source, before) if before else source, path)
 
 
 def load_all(path: Path) -> list[YamlDocument]:
-    """Read each YAML document of a file. Raises as ``load``."""
-    return _parsed(_text(path), path)
+    """Read all YAML documents of a file. Raises as ``load``."""
+    return _documents(_text(path), path)
 
 
 def _text(path: Path) -> str:
@@ -81,35 +82,35 @@ def _head(source: str, key: str) -> str:
 
 
 def parse(source: str, path: Path) -> YamlDocument:
-    """Read one YAML document from its text. path: what mistakes are told of. Raises as ``load``."""
-    found = _parsed(source, path)
+    """Read one YAML document from its text. path: the file that errors name. Raises as ``load``."""
+    found = _documents(source, path)
     if len(found) > 1:
-        raise UsageError(f"{found[1].where()}: a second document, and one is wanted here", "take out the line ---")
+        raise UsageError(f"{found[1].where()}: a second document: only one is allowed", "remove the line ---")
     return found[0] if found else YamlDocument(path, None, {})
 
 
-def _parsed(source: str, path: Path) -> list[YamlDocument]:
+def _documents(source: str, path: Path) -> list[YamlDocument]:
     found = []
     try:
         loader = _Loader(source)
         while loader.check_node():
             node = loader.get_node()
             lines: dict[_Path, int] = {}
-            _walk(path, node, (), lines, frozenset())
+            _record_lines(path, node, (), lines, frozenset())
             found.append(YamlDocument(path, loader.construct_document(node), lines))
         return found
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise UsageError(f"{path}:{line}: not YAML: {getattr(cause, 'problem', None) or cause}") from cause
-    except ValueError as cause:  # a scalar that is told to be what it is not, such as !!int x
+    except ValueError as cause:  # a scalar with a wrong tag, such as !!int x
         raise UsageError(f"{path}: not YAML: {cause}") from cause
 
 
-def _walk(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], above: frozenset[int]) -> None:
+def _record_lines(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], above: frozenset[int]) -> None:
     lines.setdefault(place, node.start_mark.line + 1)
     if id(node) in above:
-        raise UsageError(f"{path}:{node.start_mark.line + 1}: an alias to the node that holds it")
+        raise UsageError(f"{path}:{node.start_mark.line + 1}: an alias refers to the node that contains it")
     above |= {id(node)}
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
@@ -119,37 +120,41 @@ def _walk(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], ab
                 "tag:yaml.org,2002:str",
                 "tag:yaml.org,2002:merge",
             ):
-                raise UsageError(f"{path}:{line}: the key {getattr(key, 'value', '')!r} is no text", "put it in quotes")
+                name = getattr(key, "value", "")
+                raise UsageError(f"{path}:{line}: the key {name!r} is not a string", "put it in quotes")
             if key.value in seen:
-                raise UsageError(f"{path}:{line}: the key {key.value!r} stands here twice")
+                raise UsageError(f"{path}:{line}: duplicate key {key.value!r}")
             seen.add(key.value)
             lines[(*place, key.value)] = line
-            _walk(path, value, (*place, key.value), lines, above)
+            _record_lines(path, value, (*place, key.value), lines, above)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _walk(path, item, (*place, index), lines, above)
+            _record_lines(path, item, (*place, index), lines, above)
 
 
 @cache
 def schema(kind: str) -> Mapping[str, Any]:
-    """The JSON Schema of a kind of file (``policies/schema``): site, policy, waivers, remediation, ..."""
+    """Return the JSON Schema for a kind of file (``policies/schema``): site, policy, waivers, remediation, ..."""
     found = json.loads(data.schema(kind).read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
 
 
 def validate(document: YamlDocument, schema: Mapping[str, Any]) -> None:
-    """Hold a document against a JSON Schema. Raises UsageError for the first mistake: place, what is wrong, what is allowed."""
-    for mistake in mistakes(document, schema):
-        raise mistake
+    """Validate a document against a JSON Schema.
+
+    Raises UsageError for the first error: place, what is wrong, what is allowed.
+    """
+    for error in mistakes(document, schema):
+        raise error
 
 
 def mistakes(document: YamlDocument, schema: Mapping[str, Any]) -> list[UsageError]:
-    """What of a document does not fit a JSON Schema, each with its place, what is wrong and what is allowed."""
+    """Return the errors of a document against a JSON Schema, each with its place, what is wrong and what is allowed."""
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(document.data), key=lambda error: [str(part) for part in error.absolute_path])
     found = (_explained(document, error) for error in errors)
-    return list({mistake.message: mistake for mistake in found}.values())  # one that lacks two keys is told twice
+    return list({each.message: each for each in found}.values())  # two missing keys give two equal errors
 
 
 def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
@@ -160,12 +165,12 @@ def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
         names = [name for each in wanted for name in each["required"]]
         found = [name for name in names if isinstance(error.instance, Mapping) and name in error.instance]
         return document.error(
-            place, f"one of {', '.join(names)} is wanted, and here is {' and '.join(found) or 'none'}"
+            place, f"exactly one of {', '.join(names)} is required; found: {' and '.join(found) or 'none'}"
         )
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = set(schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
-        return document.error([*place, unknown], f'"{unknown}" is not known here', nearest(str(unknown), known))
+        return document.error([*place, unknown], f'unknown key "{unknown}"', nearest(str(unknown), known))
     if error.validator == "enum":
         allowed = ", ".join(str(value) for value in wanted)
         return document.error(place, f'"{error.instance}" is not allowed', f"allowed: {allowed}")

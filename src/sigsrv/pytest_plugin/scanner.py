@@ -117,6 +117,6 @@ class Scanner:
         everywhere = all(scope.key in self.shown_scopes for scope in every if scope.policy.id in names)
         typed = (("-k", self._config.option.keyword), ("-m", self._config.option.markexpr))
         said = [f"{name} {shlex.quote(value)}" for name, value in typed if value]
-        why = " ".join(part for part in (self.plan.selection.said, *said) if part)
+        why = " ".join(part for part in (self.plan.selection.options, *said) if part)
         what = f"{len(names)} of {len(self.plan.policies)} policies{'' if everywhere else ', not on every host'}"
         return f"{what} ({why})" if why else what

@@ -73,7 +73,7 @@ def run(session: Session, paths: HostPaths, code: str, timeout_s: float, notify:
     # sudo drops the environment, but a script must see which address its own ssh session uses
     shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
     lines = _Lines(notify)
-    rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), seen=lines.take if notify else None)
+    rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), on_output=lines.take if notify else None)
     lines.end()
     return CommandResult(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 

@@ -49,7 +49,7 @@ def waivers(run: Run, width: int = 80) -> list[str]:
         return []
     lines = ["", *_wrap(f"Waivers to look at: {phrases.warned(run)}", width)]
     for use in run.warnings:
-        lines += _wrap(use.waiver.concerns, width, "    ", _INDENT)
+        lines += _wrap(use.waiver.target, width, "    ", _INDENT)
         lines += _wrap(phrases.fate(use, run), width, _INDENT, _INDENT + "  ")
         lines += _wrap(f"by {use.waiver.owner}: {use.waiver.reason}", width, _INDENT, _INDENT + "  ")
         lines.append(f"{_INDENT}{phrases.visible(use.waiver.source)}")

@@ -30,7 +30,7 @@ def judge(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
 
 def waive(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Findings with those ``waived`` that a waiver of the plan accepts at the time of the evidence."""
-    return waiver.decide(findings, plan.waivers, time_of(evidences))
+    return waiver.apply(findings, plan.waivers, time_of(evidences))
 
 
 def time_of(evidences: Mapping[str, Evidence]) -> float:
