@@ -1,92 +1,116 @@
-"""Checks of IMG: images."""
+"""Checks of IMG: the images of all projects."""
 
 import re
 from urllib.parse import quote, urlsplit
 
-from sigsrv import policy
+from sigsrv import ClusterFacts, Require, Site, policy
+from sigsrv.facts.images import Image
+from sigsrv.facts.resources import Config
 from sigsrv.model.errors import EvidenceError
 
 _DAY_S = 24 * 3600
-_GRACE_DAYS = 2  # the daemon looks for images to forget once a day
-_INTERVAL = "images.auto_update_interval"
+_GRACE_DAYS = 2  # the daemon looks for expired images once a day
+_INTERVAL, _INTERVAL_DEFAULT = "images.auto_update_interval", 6  # hours
+_EXPIRY, _EXPIRY_DEFAULT = "images.remote_cache_expiry", 10  # days
 _PORTS = {"https": 443, "http": 80}
 
 
 @policy("IMG-001")
-def test_image_is_recent_updated_by_itself_or_not_kept(facts, site, require):
-    """What its publisher's or its own age is, whether updates come, and whether a copy that nobody uses is forgotten."""
+def test_image_is_recent_updates_automatically_and_expires_if_unused(
+    facts: ClusterFacts, site: Site, require: Require
+) -> None:
+    """Checks the image's age, whether it updates automatically, and whether an unused cached copy expires.
+
+    The age counts from the day on which the publisher built the image or on which it arrived, whichever is later.
+    """
     images, config, projects = facts.incus.first(lambda incus: (incus.images, incus.config, incus.projects))
     of_projects = {project.name: project.config for project in projects}
     most = site.thresholds.image_days
     for image in images:
         with require.about(image.resource):
-            born = max((at for at in (image.created, image.uploaded) if at is not None), default=None)
-            if born is None:
-                raise EvidenceError(f"image {image.resource}: neither when it was built nor when it came is known")
-            days = (facts.collected - born) / _DAY_S
-            if days < -1:
-                raise EvidenceError(
-                    f"image {image.resource}: it is of {-days:.0f} days after the evidence was collected"
-                )
-            faults = [f"{days:.0f} days old"] if days > most else []
+            days = _age_days(image, facts.collected)
             own = of_projects.get(image.project, {})
-            if image.server is not None and (why := _no_updates(image, own, config)):
-                faults.append(why)
-            if image.cached:
-                source = own if own.get("images.remote_cache_expiry") else config
-                kept = _number(source, "images.remote_cache_expiry", 10) + _GRACE_DAYS
-                used = image.uploaded if image.last_used is None else image.last_used
-                unused = (facts.collected - (born if used is None else used)) / _DAY_S
-                if unused > kept:
-                    faults.append(f"a copy that nobody used for {unused:.0f} days, kept for more than {kept}")
+            faults = [f"{days:.0f} days old"] if days > most else []
+            faults += _update_faults(image, own, config)
+            faults += _expiry_faults(image, own, config, facts.collected)
             require(
                 image.resource,
                 not faults,
-                expected=f"at most {most} days old, updated by itself where it has a source, a copy only while it is used",
-                observed=f"{_named(image)}{'; '.join(faults) or f'{days:.0f} days old'}",
+                expected=f"at most {most} days old; with a source, it updates automatically; an unused cached copy expires",
+                observed=f"{_description(image)}{'; '.join(faults) or f'{days:.0f} days old'}",
             )
 
 
-def _named(image):
+def _born(image: Image) -> float:
+    """Return when the image was built or arrived, whichever is later, in seconds since the epoch."""
+    known = [at for at in (image.created, image.uploaded) if at is not None]
+    if not known:
+        raise EvidenceError(f"image {image.resource}: Incus reports neither when it was built nor when it arrived")
+    return max(known)
+
+
+def _age_days(image: Image, now: float) -> float:
+    days = (now - _born(image)) / _DAY_S
+    if days < -1:
+        raise EvidenceError(f"image {image.resource}: its date is {-days:.0f} days after the evidence was collected")
+    return days
+
+
+def _description(image: Image) -> str:
     return f"{image.description}: " if image.description else ""
 
 
-def _no_updates(image, own, config):
-    """Why nothing updates an image that has a source; "" where something does. What its project says wins over the server's word."""
+def _update_faults(image: Image, own: Config, server: Config) -> list[str]:
+    """Return why an image that has a source does not update automatically. own: the configuration of its project."""
+    if image.server is None:
+        return []
     if not image.auto_update:
-        return "updates are off (auto_update)"
-    source = own if own.get(_INTERVAL) else config
-    if _number(source, _INTERVAL, 6) > 0:
-        return ""
-    place = f"in the project {image.project}" if source is own else "on the server"
-    return f"updates are off {place} ({_INTERVAL} is {source[_INTERVAL]})"
+        return ["updates are off (auto_update)"]
+    config = own if own.get(_INTERVAL) else server  # the project's value takes precedence
+    if _number(config, _INTERVAL, _INTERVAL_DEFAULT) > 0:
+        return []
+    place = f"in the project {image.project}" if config is own else "on the server"
+    return [f"updates are off {place} ({_INTERVAL} is {config[_INTERVAL]})"]
 
 
-def _number(config, key, default):
-    """A whole number of the server's or a project's configuration. Incus takes one below 0 for 0."""
+def _expiry_faults(image: Image, own: Config, server: Config, now: float) -> list[str]:
+    """Return whether a cached copy is still there although it is unused for longer than Incus keeps one."""
+    if not image.cached:
+        return []
+    kept = _number(own if own.get(_EXPIRY) else server, _EXPIRY, _EXPIRY_DEFAULT) + _GRACE_DAYS
+    known = [at for at in (image.last_used, image.uploaded) if at is not None]
+    unused = (now - (known[0] if known else _born(image))) / _DAY_S
+    return [f"a cached copy, unused for {unused:.0f} days, more than {kept}"] if unused > kept else []
+
+
+def _number(config: Config, key: str, default: int) -> int:
+    """Return an integer of a configuration. Incus treats negative numbers as 0. Raises EvidenceError if it is not an integer."""
     value = config.get(key)
     if not value:
         return default
     if re.fullmatch("-?[0-9]+", value) is None:
-        raise EvidenceError(f"{key}: {value!r} is no number")
+        raise EvidenceError(f"{key}: {value!r} is not an integer")
     return max(0, int(value))
 
 
 @policy("IMG-002")
-def test_image_comes_from_a_source_of_the_site(facts, site, require):
-    """One without a source was made here, or copied by somebody: the site must know it."""
-    allowed = {_origin(server) for server in site.image_servers} - {None}
+def test_image_comes_from_a_server_that_the_site_allows(facts: ClusterFacts, site: Site, require: Require) -> None:
+    """Checks the server of each image against the site's list.
+
+    An image without a server fails: it was made here or imported, so its origin is unknown. The site can exempt it.
+    """
+    allowed = {origin for server in site.image_servers if (origin := _origin(server)) is not None}
     for image in facts.incus.images:
         require(
             image.resource,
             image.server is not None and _origin(image.server) in allowed,
-            expected=f"from {', '.join(sorted(site.image_servers)) or 'nowhere: the site allows no server'}",
-            observed=f"{_named(image)}{image.server or 'no source is known'}",
+            expected=f"from {', '.join(sorted(site.image_servers))}" if site.image_servers else "no server is allowed",
+            observed=f"{_description(image)}{image.server or 'no source, so its origin is unknown'}",
         )
 
 
-def _origin(server):
-    """Where a server is, in one form: scheme, host, port and path without a slash at its end. None: nowhere."""
+def _origin(server: str) -> tuple[str, str, int | None, str] | None:
+    """Return scheme, host, port and path of a server's URL, without a slash at its end. None if it names no server."""
     try:
         parts = urlsplit(server.strip())
         port = parts.port or _PORTS.get(parts.scheme)
@@ -98,32 +122,39 @@ def _origin(server):
 
 
 @policy("IMG-003")
-def test_image_is_not_public(facts, site, require):
-    """Whoever reaches the API takes a public image away, without a certificate; where no daemon listens nobody does."""
+def test_image_is_not_public(facts: ClusterFacts, site: Site, require: Require) -> None:
+    """Checks that no image is public on a cluster whose daemons listen on the network.
+
+    Anyone who reaches the API can download a public image without a certificate.
+    """
     for image in facts.incus.images:
         with require.about(image.resource):
-            where = _listening(facts) if image.public else []
+            listening = _listening(facts) if image.public else []
+            observed = _description(image) + ("public" if image.public else "not public")
             require(
                 image.resource,
-                not where,
+                not listening,
                 expected="public is false, or no daemon listens on the network",
-                observed=f"{_named(image)}{'public' if image.public else 'not public'}"
-                + (f", and {', '.join(where)} listen" if where else ""),
+                observed=observed + (f", and the daemon listens on {', '.join(listening)}" if listening else ""),
                 fix={"url": f"/1.0/images/{quote(image.fingerprint, safe='')}?project={quote(image.project, safe='')}"},
             )
 
 
-def _listening(facts):
-    """The hosts whose daemon listens on the network. Raises EvidenceError where none is known to, and one is not known."""
-    found, refused = [], None
+def _listening(facts: ClusterFacts) -> list[str]:
+    """Return the hosts whose daemon listens on the network.
+
+    Raises EvidenceError if there is none, but the configuration of a daemon could not be read.
+    """
+    found: list[str] = []
+    unread: EvidenceError | None = None
     for host in facts.hosts.values():
         try:
             config = host.incus.config
         except EvidenceError as cause:
-            refused = cause
+            unread = cause
             continue
         if config.get("core.https_address") or config.get("cluster.https_address"):
             found.append(host.name)
-    if not found and refused is not None:
-        raise refused
+    if not found and unread is not None:
+        raise unread
     return found

@@ -46,7 +46,7 @@ def test_a_text_of_a_profile_is_a_persons_to_take_away(own):
     """No value on the instance takes it away; its own one would show the profile's when it is gone."""
     found = judged(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}, own=own, profile="svc"))[f"INST-003@{WEB}"]
 
-    assert found.fix["refuse"] == "raw.lxc comes from profile svc: take it out there"
+    assert found.fix["refuse"] == "raw.lxc comes from profile svc: remove it there"
 
 
 def test_a_text_of_the_instance_is_taken_away_with_a_restart():
@@ -126,13 +126,13 @@ GIB = 1024**3
         ((GIB, 2001), "Running", {}, "2001 processes, more than 2000"),
         ((3 * GIB, 10), "Running", {"limits.memory": "4GiB"}, ""),
         ((3 * GIB, 10), "Running", {"limits.memory": "2GiB", "limits.memory.enforce": "soft"}, "more than 2GiB"),
-        ((GIB, 10), "Running", {"limits.memory": "50%", "limits.memory.enforce": "soft"}, "is not known"),
-        (None, "Running", {}, "is not known"),
+        ((GIB, 10), "Running", {"limits.memory": "50%", "limits.memory.enforce": "soft"}, "does not know how much"),
+        (None, "Running", {}, "does not know how much"),
         (None, "Stopped", {}, ""),
         ((2 * GIB, 2000), "Running", {}, ""),
         (None, "Running", {"limits.memory": "50%", "limits.processes": "9"}, ""),
         ((GIB, 10), "Running", {"limits.memory": "50%", "limits.cpu": "1"}, ""),
-        (None, "Running", {"limits.memory": "1GiB"}, "is not known"),
+        (None, "Running", {"limits.memory": "1GiB"}, "does not know how much"),
     ],
 )
 def test_limits_below_what_is_used_are_refused(usage, status, keys, refused):
@@ -157,7 +157,7 @@ def test_what_holds_is_shown():
 
     assert found[f"INST-003@{WEB}"].observed == "none of these keys"
     assert found[f"INST-006@{WEB}"].observed == "limits.cpu is 1, limits.memory is 1GiB, limits.processes is 500"
-    assert found["INST-006@minisrv/user-john/vm"].observed == "those that a virtual machine has by default"
+    assert found["INST-006@minisrv/user-john/vm"].observed == "the default limits of a virtual machine"
     assert limited((1, 1), {}).observed == "limits.memory is unset; limits.cpu is unset; limits.processes is unset"
 
 

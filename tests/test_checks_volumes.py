@@ -36,7 +36,7 @@ def test_backups_on_a_host_that_was_not_selected_are_unknown():
     """The volume is on a host that was; its backups nobody looked for."""
     found = judged(moved(document.document(), "minisrv"), ["minisrv"])["VOL-002@minisrv/nvme/default/web-data"]
 
-    assert (found.verdict, found.reason) == ("error", "the backups are on sigsrv, which was not looked at")
+    assert (found.verdict, found.reason) == ("error", "the backups are on sigsrv, which this scan did not read")
 
 
 def test_what_is_on_hosts_that_were_not_selected_is_left_out():
@@ -82,7 +82,7 @@ def test_files_of_two_hosts_in_no_cluster_are_not_told_apart_by_one_name():
     for host, other in (("sigsrv", "minisrv"), ("minisrv", "sigsrv")):
         backup = found[f"VOL-002@{host}/nvme/default/web-data"]
         assert backup.verdict == "error"
-        assert f"the volume nvme/default/web-data of {other}: one of them needs another name" in backup.reason
+        assert f"the volume nvme/default/web-data of {other}: rename one of them" in backup.reason
 
 
 def with_volumes(content, name, listed):

@@ -110,7 +110,7 @@ def test_value_from_a_profile_is_refused(lab, tmp_path):
         lab.fault("raw-profile", "minisrv", heal=True)
 
     assert done.returncode == 4, done.stdout + done.stderr
-    assert "refused: raw.lxc comes from profile svc: take it out there" in done.stderr
+    assert "refused: raw.lxc comes from profile svc: remove it there" in done.stderr
     assert after == before
 
 

@@ -1,0 +1,22 @@
+"""The custom volumes of a cluster, for checks of more than one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.volumes import Volume
+from sigsrv.judge.require import Require
+
+
+def each_volume(facts: ClusterFacts, require: Require) -> Iterator[tuple[Volume, str]]:
+    """Yield each custom volume with the name of its host, or of the cluster if all members share the pool.
+
+    facts: The cluster or standalone host to look at.
+    require: What the errors are recorded with: one for each pool whose volumes could not be read.
+
+    Raises EvidenceError if the pools could not be listed.
+    """
+    for pool in facts.incus.pools:
+        with require.about(pool.name):
+            yield from facts.volumes(pool.name)

@@ -1,0 +1,98 @@
+"""Findings about configuration keys of instances, with the values for the remediation ``set-instance-config``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.resources import Instance
+from sigsrv.judge.require import Require
+from sigsrv.model.site import Site
+
+_SHOWN = 60  # characters of a value that a finding shows
+
+
+class InstanceKeys:
+    """Records, for one policy, one finding for each instance about its configuration keys.
+
+    Keys that the site exempts by name for the policy are neither faults nor fixed. The finding's reason lists those that are wrong.
+    """
+
+    def __init__(self, policy_id: str, facts: ClusterFacts, site: Site, require: Require) -> None:
+        """Prepare to record.
+
+        policy_id: The id of the policy, whose exemptions count.
+        facts: The cluster or standalone host, which knows the profile that a key comes from.
+        site: The site, which says which keys are exempt.
+        require: What the findings are recorded with.
+        """
+        self._id, self._facts, self._site, self._require = policy_id, facts, site, require
+
+    def record(
+        self,
+        instance: Instance,
+        host: str,
+        wrong: Mapping[str, str],
+        *,
+        expected: str,
+        observed: str,
+        fault: str = "",
+        live: Collection[str] = (),
+        set_first: Iterable[str] = (),
+        restart: bool = False,
+        start: bool = False,
+        refuse: str = "",
+    ) -> None:
+        """Record ``pass`` if no key is wrong and there is no other fault, else ``fail``.
+
+        instance: The instance whose keys the check looked at.
+        host: The name of the host that the instance is on.
+        wrong: Each wrong key with the value that the fix sets. The value "" means that the fix unsets the key.
+        expected: What the policy expects.
+        observed: What the finding shows if it passes. If it fails, it shows the wrong keys and the fault instead.
+        fault: What is wrong besides the keys, for example a pending restart.
+        live: The keys that take effect without a restart. A wrong key that is not in it makes the fix restart the instance.
+        set_first: KEY=VALUE settings that the fix makes before all others. Incus acts on some keys only when their value changes.
+        restart: Whether the fix must restart a running instance, whatever the keys need.
+        start: Whether the fix must start the instance.
+        refuse: Why a script must not make the fix. Without a reason here, the fix is refused only if it would unset a key that a profile
+            gives.
+        """
+        exempt = self._site.exempt_keys(self._id, instance.resource)
+        to_fix = {key: value for key, value in wrong.items() if key not in exempt}
+        faults = [*(self._key_shown(instance, key) for key in to_fix), *([fault] if fault else [])]
+        self._require(
+            instance.resource,
+            not faults,
+            expected=expected,
+            observed="; ".join(faults) or observed,
+            reason="; ".join(f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt),
+            host=host,
+            fix={
+                "instance": instance.name,
+                "project": instance.project,
+                "set": [*set_first, *(f"{key}={value}" for key, value in to_fix.items() if value)],
+                "unset": [key for key, value in to_fix.items() if not value],
+                "restart": restart or bool(set(to_fix) - set(live)),
+                "start": start,
+                "refuse": refuse or self._set_by_profiles(instance, to_fix),
+            },
+        )
+
+    def _key_shown(self, instance: Instance, key: str) -> str:
+        """Return a key with its value on one line, and with the profile that it comes from."""
+        value = " ".join(instance.expanded_config.get(key, "").split()) or "unset"
+        if len(value) > _SHOWN:
+            value = value[: _SHOWN - 3] + "..."
+        origin = self._facts.incus.origin(instance, key)
+        return f"{key} is {value}" + ("" if origin in (None, "instance") else f" (from profile {origin})")
+
+    def _set_by_profiles(self, instance: Instance, to_fix: Mapping[str, str]) -> str:
+        """Return which keys to unset a profile gives, or "" if there are none.
+
+        Unsetting such a key on the instance does not help. A key that the fix sets is no problem: the instance overrides its profiles.
+        """
+        profiles = {key: self._facts.incus.profile_with(instance, key) for key, value in to_fix.items() if not value}
+        return "; ".join(
+            f"{key} comes from profile {name}: remove it there" for key, name in profiles.items() if name is not None
+        )
