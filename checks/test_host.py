@@ -1,108 +1,123 @@
-"""Checks of HOST: the hosts themselves."""
+"""Checks of HOST: the connection to the host, the Incus service and the journal."""
 
-from sigsrv import policy
+from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _SERVICE, _SOCKET, _STARTUP = "incus.service", "incus.socket", "incus-startup.service"
 
 
 @policy("HOST-001")
-def test_host_is_reachable_and_answers(facts, site, require):
-    """The way to the host only: a single probe that failed is ``error`` at the policies that need it."""
+def test_host_is_reachable_and_answers(facts: HostFacts, site: Site, require: Require) -> None:
+    """Looks at the login, and at whether at least one probe answered.
+
+    If a single probe failed, the policies that need it report an error.
+    """
     if facts.unreachable:
         require.unknown(facts.name, facts.unreachable.reason)
-    elif facts.no_probe_answered:  # a login that runs nothing brings nothing back
+    elif facts.no_probe_answered:  # the account can log in, but not run commands
         require.unknown(facts.name, facts.no_probe_answered.reason)
     else:
-        require(facts.name, True, expected="it answers", observed="it answered")
+        require(facts.name, True, expected="the host answers", observed="the host answered")
 
 
 @policy("HOST-002")
-def test_incus_service_is_active_and_comes_back_at_boot(facts, site, require):
-    """The daemon answers, systemd runs it without complaint, and a boot starts it again."""
-    api = _api(facts)
+def test_incus_service_is_active_and_starts_at_boot(facts: HostFacts, site: Site, require: Require) -> None:
+    """Looks at the answer of the Incus API, and at what systemd reports about the service, its socket and incus-startup.
+
+    The API must answer, the service must run without a failed result, and a target must start one of the three units at boot.
+    """
+    down = _why_down(facts)
     if not facts.system.has_systemd:
         require(
             facts.name,
-            api is True,
+            down is None,
             expected="the Incus API answers",
-            observed="the Incus API answers" if api is True else api,
-            reason="the host runs without systemd: the API's answer alone is judged",
+            observed="the Incus API answers" if down is None else down,
+            reason="the host runs without systemd, so only the answer of the API is checked",
         )
         return
     service = facts.system.unit(_SERVICE)
-    faults = [] if api is True else [api]
+    faults = [] if down is None else [down]
     running = service.active == "active" and service.sub == "running"
     if service.load == "masked" or service.file_state == "masked":
         faults.append(f"{_SERVICE} is masked")
-    if not running and not (service.active == "inactive" and api is True and _listens(facts)):
+    # An inactive service is fine while its socket is active: the socket starts the daemon at the first request.
+    if not running and not (service.active == "inactive" and down is None and _socket_is_active(facts)):
         faults.append(f"{_SERVICE} is {service.active} ({service.sub})")
     if service.result != "success":
         faults.append(f"{_SERVICE} ended with {service.result}")
-    starts = [] if faults else _starting(facts)
-    if not faults and not starts:
+    started_by = None if faults else _unit_started_at_boot(facts)
+    if not faults and started_by is None:
         faults.append("no target starts it at boot")
     require(
         facts.name,
         not faults,
-        expected="incus.service is active, the API answers, and a target starts it at boot",
-        observed="; ".join(faults) or f"active, the API answers; started at boot by {', '.join(starts)}",
+        expected=f"{_SERVICE} is active, the API answers, and a target starts the service at boot",
+        observed="; ".join(faults) or f"active, the API answers; a target starts {started_by} at boot",
     )
 
 
-def _api(facts):
-    """True where the daemon answers, else what is wrong. What can't be told (no right, no time) is raised."""
+def _why_down(facts: HostFacts) -> str | None:
+    """Return why the daemon does not answer; None if it answers. Raises EvidenceError if that is unknown (no permission, timeout)."""
     try:
-        version = facts.incus.server.version
+        _ = facts.incus.server
     except EvidenceError as cause:
         if cause.kind is not FailureKind.DOWN:
             raise
         return cause.reason
-    return bool(version)
+    return None
 
 
-def _listens(facts):
-    """Whether the socket would start the daemon at the first request."""
+def _socket_is_active(facts: HostFacts) -> bool:
     return facts.system.unit(_SOCKET).active == "active"
 
 
-def _starting(facts):
-    """The units that a target starts at boot. One proof is enough; without one, each of the three must have been seen."""
-    missing = None
+def _unit_started_at_boot(facts: HostFacts) -> str | None:
+    """Return a unit that a target starts at boot; None if no target starts one. Raises EvidenceError if a unit is unknown.
+
+    One unit is enough, even if another one is unknown.
+    """
+    unknown: EvidenceError | None = None
     for name in (_SERVICE, _SOCKET, _STARTUP):
         try:
             if facts.system.unit(name).starts_at_boot:
-                return [name]
+                return name
         except EvidenceError as cause:
-            missing = cause
-    if missing:
-        raise missing
-    return []
+            unknown = cause
+    if unknown:
+        raise unknown
+    return None
 
 
 @policy("HOST-003")
-def test_journal_of_incus_has_no_recent_errors_and_no_unit_has_failed(facts, site, require):
-    """incusd writes its level in the text; that a journal is kept at all shows by its newest entry."""
+def test_incus_journal_has_no_recent_errors_and_no_unit_has_failed(
+    facts: HostFacts, site: Site, require: Require
+) -> None:
+    """Looks at the journal of incus.service and at the failed systemd units.
+
+    incusd writes its level into the text of a message, so the text counts too. If the newest entry of the whole journal is old, the host
+    may keep no journal: then the verdict is error.
+    """
     if not facts.system.has_systemd:
-        reason = "the host runs without systemd: there is no journal and no unit, and nothing is known of errors"
+        reason = "the host runs without systemd: it has no journal and no units, so errors are unknown"
         require.not_applicable(facts.name, reason)
         return
     hours = site.thresholds.journal_hours
-    failed = [unit for unit in facts.journal.failed_units if unit != _SERVICE]  # which HOST-002 judges
+    failed = [unit for unit in facts.journal.failed_units if unit != _SERVICE]  # HOST-002 checks incus.service
     errors = [entry for entry in facts.journal.of_incus if entry.is_error]
-    silent = facts.collected - facts.journal.newest
-    if silent > hours * 3600:
-        require.unknown(facts.name, f"the newest entry of the whole journal is {silent / 3600:.0f} hours old")
+    age_s = facts.collected - facts.journal.newest
+    if age_s > hours * 3600:
+        require.unknown(facts.name, f"the newest entry of the whole journal is {age_s / 3600:.0f} hours old")
         return
     too_many = len(errors) > site.thresholds.journal_errors_max
-    seen = [f"{len(errors)} error{'' if len(errors) == 1 else 's'} of {_SERVICE} in {hours} hours"]
+    observed = [f"{len(errors)} error{'' if len(errors) == 1 else 's'} of {_SERVICE} in {hours} hours"]
     if too_many:
-        seen.append(f"the last: {' '.join(errors[-1].message.split())[:200]}")
+        observed.append(f"the last one: {' '.join(errors[-1].message.split())[:200]}")
     if failed:
-        seen.append(f"failed: {', '.join(sorted(failed))}")
+        observed.append(f"failed units: {', '.join(sorted(failed))}")
     require(
         facts.name,
         not failed and not too_many,
         expected=f"at most {site.thresholds.journal_errors_max} errors of {_SERVICE} in {hours} hours, and no failed unit",
-        observed="; ".join(seen),
+        observed="; ".join(observed),
     )

@@ -1,36 +1,45 @@
-"""Checks of HOST: what filters the traffic to a host."""
+"""Checks of HOST: the firewall that filters the traffic to a host."""
 
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import Literal
 
-from sigsrv import policy
+from sigsrv import HostFacts, Require, Site, policy
+from sigsrv.facts.firewall import Chain, Ruleset
 from sigsrv.model.errors import EvidenceError, FailureKind
 
-_INCUS = "incus"  # the name of its table
-_REFUSES = ("drop", "reject")
-_DEPTH = 16  # as many jumps as the kernel allows
+_INCUS = "incus"  # the nftables table of Incus
+_REFUSING = ("drop", "reject")
+_MAX_JUMPS = 16  # the kernel allows no more
+_SHOWN_SOCKETS = 8
 
 
 @policy("HOST-004")
-def test_host_has_a_firewall_and_rules_of_incus_are_in_it(facts, site, require):
-    """Incus's own chains accept by default: something else must refuse what nobody asked for."""
+def test_host_has_a_firewall_and_incus_s_firewall_rules_are_loaded(
+    facts: HostFacts, site: Site, require: Require
+) -> None:
+    """Looks at the nftables rules that are loaded in the kernel.
+
+    A chain on the hook input, outside of the table of Incus, must refuse what no rule accepts: Incus's own chains accept by default. The
+    chains that Incus creates for each managed bridge must be loaded.
+    """
     driver = facts.incus.server.firewall
     if driver != "nftables":
-        reason = (
-            f"{facts.name}: Incus filters with {driver or 'something that it does not name'}: only nftables is read"
-        )
+        used = f"Incus uses the firewall driver {driver}" if driver else "Incus reports no firewall driver"
+        reason = f"{facts.name}: {used}, and sigsrv reads only nftables"
         raise EvidenceError(reason, FailureKind.ABSENT, facts.name)
     rules = facts.firewall.rules
-    own = [chain for chain in rules.hooked("input") if chain.table != _INCUS]
+    inputs = [chain for chain in rules.hooked("input") if chain.table != _INCUS]
     refusing = {
-        family: [chain for chain in own if chain.family in names and _refuses(rules, chain, family)]
-        for family, names in _families(facts).items()
+        family: [chain for chain in inputs if chain.family in nft_families and _refuses(rules, chain, family)]
+        for family, nft_families in _families(facts).items()
     }
     open_to = [family for family, chains in refusing.items() if not chains]
     names = dict.fromkeys(f"{each.family} {each.table} {each.name}" for chains in refusing.values() for each in chains)
     faults = []
     if open_to:
-        faults.append(f"no chain refuses what comes in by {' and '.join(open_to)}{_reachable(facts)}")
-    missing = [name for name in _wanted(facts, site) if rules.chain("inet", _INCUS, name) is None]
+        faults.append(f"no chain refuses incoming {' and '.join(open_to)}{_open_sockets(facts)}")
+    missing = [name for name in _chains_of_bridges(facts, site) if rules.chain("inet", _INCUS, name) is None]
     if missing:
         faults.append(f"not in table {_INCUS}: {', '.join(missing)}")
     require(
@@ -41,58 +50,67 @@ def test_host_has_a_firewall_and_rules_of_incus_are_in_it(facts, site, require):
     )
 
 
-def _families(facts):
-    """The families that must be filtered, each with those of nftables that do it. IPv6 only where the host has an address of it."""
-    needed = {"IPv4": ("inet", "ip")}
-    held = [address.ip for each in facts.network.addresses.values() for address in each]
-    if any(ip.version == 6 and not ip.is_loopback for ip in held):
-        needed["IPv6"] = ("inet", "ip6")
-    return needed
+def _families(facts: HostFacts) -> Mapping[str, tuple[str, ...]]:
+    """Return IPv4, and IPv6 if the host has an IPv6 address, each with the nftables families that filter it."""
+    families: dict[str, tuple[str, ...]] = {"IPv4": ("inet", "ip")}
+    own = [address.ip for addresses in facts.network.addresses.values() for address in addresses]
+    if any(ip.version == 6 and not ip.is_loopback for ip in own):
+        families["IPv6"] = ("inet", "ip6")
+    return families
 
 
-def _refuses(rules, chain, family):
-    """Whether what no rule of a base chain accepts is refused: by a rule for all packets of a family, or else by its policy."""
-    fate = _fate(rules, chain, family)
-    return fate == "refused" or (fate is None and chain.policy == "drop")
+def _refuses(rules: Ruleset, chain: Chain, family: str) -> bool:
+    """Return whether a base chain refuses what no rule accepts: by a rule for all packets of a family, else by its policy."""
+    decision = _decision(rules, chain, family)
+    return decision == "refused" or (decision is None and chain.policy == "drop")
 
 
-def _fate(rules, chain, family, depth=0):
-    """What becomes of a packet that begins a connection and meets no other condition: ``refused``, ``accepted``, None where it goes on."""
+def _decision(rules: Ruleset, chain: Chain, family: str, jumps: int = 0) -> Literal["refused", "accepted"] | None:
+    """Return what a chain decides about a packet that starts a connection and matches only rules for all packets.
+
+    None: the chain decides nothing.
+    """
     for rule in (each.for_new for each in chain.rules):
         verdict = rule.verdict if rule.is_for_all(family) else None
-        if verdict in _REFUSES:
+        if verdict in _REFUSING:
             return "refused"
-        if verdict in ("accept", "queue"):  # what a program in the queue does with it nobody sees here
+        if verdict in ("accept", "queue"):  # sigsrv can't see what the program behind a queue decides
             return "accepted"
         if verdict == "return":
             return None
         if verdict in ("jump", "goto"):
-            target = rules.chain(chain.family, chain.table, rule.target)
-            fate = _fate(rules, target, family, depth + 1) if target is not None and depth < _DEPTH else None
-            if fate is not None or verdict == "goto":
-                return fate
+            target = None if rule.target is None else rules.chain(chain.family, chain.table, rule.target)
+            decision = None
+            if target is not None and jumps < _MAX_JUMPS:
+                decision = _decision(rules, target, family, jumps + 1)
+            if decision is not None or verdict == "goto":
+                return decision
     return None
 
 
-def _wanted(facts, site):
-    """The chains that Incus makes for each managed bridge which it filters; where a bridge is missing, that is NET-004's."""
+def _chains_of_bridges(facts: HostFacts, site: Site) -> Iterator[str]:
+    """Yield the chains that Incus creates for each managed bridge that it filters. NET-004 reports a missing bridge."""
     for network in facts.incus.networks:
         if not network.managed or network.type != "bridge":
             continue
         if facts.network.links.get(network.name) is None and network.name in site.networks:
             continue
-        here = facts.incus.network_at(network.name, facts.member).config
-        addressed = [v for v in ("ipv4", "ipv6") if here.get(f"{v}.address", "none") not in ("", "none")]
-        if any(here[f"{version}.firewall"] == "true" for version in addressed):
+        on_member = facts.incus.network_at(network.name, facts.member)
+        if on_member is None:
+            raise EvidenceError(f"{facts.name}: there is no network {network.name}", host=facts.name)
+        config = on_member.config
+        addressed = [v for v in ("ipv4", "ipv6") if config.get(f"{v}.address", "none") not in ("", "none")]
+        if any(config[f"{version}.firewall"] == "true" for version in addressed):
             yield from (f"{kind}.{network.name}" for kind in ("in", "out", "fwd"))
-        if any(here[f"{version}.nat"] == "true" for version in addressed):
+        if any(config[f"{version}.nat"] == "true" for version in addressed):
             yield f"pstrt.{network.name}"
 
 
-def _reachable(facts):
-    """The sockets that anybody could reach then, for the one who reads it."""
+def _open_sockets(facts: HostFacts) -> str:
+    """Return a text with the sockets that the network can reach; "" if they are unknown."""
     with suppress(EvidenceError):
         sockets = sorted({str(each) for each in facts.listeners if not each.is_loopback})
         if sockets:
-            return f" (there listen {', '.join(sockets[:8])}{' ...' if len(sockets) > 8 else ''})"
+            more = " ..." if len(sockets) > _SHOWN_SOCKETS else ""
+            return f" (open sockets: {', '.join(sockets[:_SHOWN_SOCKETS])}{more})"
     return ""

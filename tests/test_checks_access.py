@@ -37,8 +37,8 @@ def test_the_api_is_told_to_listen_where_the_site_says():
     """The first address of the site, on this member, until a lost member would be called so; the cluster's own is a person's."""
     found = judged(configured("minisrv", core__https_address=":8443"))["AUTH-001@minisrv/minisrv"]
 
-    assert found.observed == "core.https_address is :8443, any address"
-    assert found.expected == "no address but 10.0.0.1:8443"
+    assert found.observed == "core.https_address is :8443 (any address)"
+    assert found.expected == "no address other than 10.0.0.1:8443"
     wanted = setting("core.https_address", "10.0.0.1:8443", "minisrv", "30")
     assert found.fix == {"settings": [wanted], "refused": ""}
 
@@ -57,10 +57,10 @@ def test_of_two_addresses_the_one_that_is_not_the_cluster_s_is_set():
     ("change", "reason"),
     [
         (lambda c: c["minisrv"]["server"].update(config={"cluster.https_address": ":8443"}), "can't be changed while"),
-        (lambda c: c["site"]["auth"]["listen"].pop("minisrv"), "names no address of minisrv"),
+        (lambda c: c["site"]["auth"]["listen"].pop("minisrv"), "has no address for minisrv"),
         (
             lambda c: c["minisrv"]["probes"].update(listen="LISTEN 0 4096 *:8443 *:*"),
-            "something else than the set address listens on *:8443",
+            "a socket listens on *:8443, but no key contains this address",
         ),
     ],
 )
@@ -113,9 +113,9 @@ def test_an_open_token_is_told_with_what_revokes_it():
 
     found = judged(content)
 
-    assert found["AUTH-005@minisrv/minisrv"].observed == "a token for client laptop is open for 3 days"
+    assert found["AUTH-005@minisrv/minisrv"].observed == "a token for client laptop has been open for 3 days"
     assert found["AUTH-005@minisrv/minisrv"].fix["refused"] == "incus operation delete t1"
-    assert found["AUTH-005@sigsrv/sigsrv"].observed == "none; tokens last 15M"
+    assert found["AUTH-005@sigsrv/sigsrv"].observed == "no extra access; client tokens expire after 15M"
 
 
 def test_a_token_of_a_host_in_no_cluster_is_its_own():
@@ -151,8 +151,10 @@ def test_only_listed_members_of_a_group_are_taken_out():
 
     assert found["AUTH-004@minisrv/minisrv"].fix == {"group": "incus-admin", "users": ["alice"], "refused": ""}
     assert found["AUTH-004@sigsrv/sigsrv"].fix["users"] == ["bob"]
-    assert found["AUTH-004@sigsrv/sigsrv"].fix["refused"] == "carol has incus-admin as its own group"
-    assert found["AUTH-004@sigsrv/sigsrv"].observed == "bob is in incus-admin; carol has incus-admin as its own group"
+    assert found["AUTH-004@sigsrv/sigsrv"].fix["refused"] == "carol has incus-admin as its primary group"
+    assert (
+        found["AUTH-004@sigsrv/sigsrv"].observed == "bob is in incus-admin; carol has incus-admin as its primary group"
+    )
 
 
 def test_an_acl_on_the_socket_is_a_person_s():
@@ -162,7 +164,7 @@ def test_an_acl_on_the_socket_is_a_person_s():
 
     found = judged(content)["AUTH-004@minisrv/minisrv"]
 
-    wanted = "others may write to the socket by an ACL: getfacl /var/lib/incus/unix.socket"
+    wanted = "an ACL lets other accounts write to the socket (see getfacl /var/lib/incus/unix.socket)"
     assert (found.observed, found.fix) == (wanted, {"group": "incus-admin", "users": [], "refused": wanted})
 
 
@@ -175,7 +177,7 @@ def test_a_socket_of_a_group_that_no_answer_names_is_unknown():
     found = judged(content)
 
     assert found["AUTH-004@minisrv/minisrv"].verdict == "error"
-    assert "no answer names the socket's group incus-admin" in found["AUTH-004@minisrv/minisrv"].reason
+    assert "the host reports no group incus-admin" in found["AUTH-004@minisrv/minisrv"].reason
     assert found["AUTH-004@sigsrv/sigsrv"].observed == "everybody may write to the socket (mode 0666)"
 
 
@@ -186,8 +188,8 @@ def test_a_socket_of_a_group_that_no_answer_names_is_unknown():
         ("30", None, "23", ""),
         ("15", None, "", ""),
         ("240", None, "123", ""),
-        ("241", None, "123", "lower cluster.offline_threshold when members may be Offline for 241 s"),
-        ("120", "600", "63", "lower cluster.offline_threshold while"),
+        ("241", None, "123", "lower cluster.offline_threshold at a time when members may be Offline for 241 s"),
+        ("120", "600", "63", "lower cluster.offline_threshold only while"),
     ],
 )
 def test_a_threshold_is_lowered_with_patience(offline, healing, settle, refused):
@@ -209,7 +211,7 @@ def test_votes_are_a_person_s():
     found = judged(content)["CLUS-003@cluster/cluster"]
 
     assert found.fix == {"settings": [], "refused": "1 voter of at least 2"}
-    assert "two members: without the voter there is no quorum" in found.observed
+    assert "with two members, no setting gives a quorum while the voter is away" in found.observed
 
 
 def test_an_evacuated_member_is_restored_by_a_person():
@@ -244,14 +246,14 @@ def test_ignored_warnings_are_told():
 
     found = judged(content)["CLUS-005@cluster/cluster"]
 
-    assert found.observed == "none but of a type that the site ignores: AppArmor support has been disabled"
+    assert found.observed == "only warnings of types that the site file ignores: AppArmor support has been disabled"
 
 
 def test_a_host_that_was_not_selected_is_known_by_the_others():
     """Its membership is judged; what it says of itself was not asked, and that is told."""
     found = judged(document.document(), hosts=("sigsrv",))
 
-    assert found["CLUS-006@cluster/minisrv"].observed == "a member; what minisrv says of itself was not asked"
+    assert found["CLUS-006@cluster/minisrv"].observed == "a member; minisrv was not asked for its own name"
     assert found["CLUS-001@cluster/minisrv"].verdict == "pass"
     assert "CLUS-002@minisrv/minisrv" not in found
 
@@ -267,7 +269,7 @@ def test_two_clusters_are_one_fault_on_each_member():
     found = {each.id: each for each in evaluate(ACCESS, CHECKS, desired, facts)}
 
     for member, blind in (("sigsrv", "minisrv"), ("minisrv", "sigsrv")):
-        assert found[f"CLUS-006@cluster/{member}"].observed == f"{blind} knows no member {member}"
+        assert found[f"CLUS-006@cluster/{member}"].observed == f"the list of members on {blind} has no {member}"
         assert found[f"CLUS-001@cluster/{member}"].because == f"CLUS-006@cluster/{member}"
 
 
@@ -294,7 +296,7 @@ def test_a_log_target_is_told_without_its_password():
 @pytest.mark.parametrize(
     ("keys", "observed"),
     [
-        ({"loki__types": "logging"}, "loki: of logging alone"),
+        ({"loki__types": "logging"}, "loki: receives only logging"),
         ({"loki__api__url": "http://[::1]:3100"}, "loki: ::1, on the host itself"),
         (
             {
@@ -304,7 +306,7 @@ def test_a_log_target_is_told_without_its_password():
             },
             "a: /dev/log, on the host itself",
         ),
-        ({"loki__api__url": "", "logging__a__target__type": "webhook"}, "a: without an address, on the host itself"),
+        ({"loki__api__url": "", "logging__a__target__type": "webhook"}, "a: no address, on the host itself"),
     ],
 )
 def test_a_target_that_does_not_count_says_why(keys, observed):

@@ -29,7 +29,7 @@ def test_a_missing_archive_for_security_is_named_by_the_release():
         for field in ("Label: Debian-Security", "Codename: bookworm-security", "Date: Wed, 18 Nov 2026 02:00:00 UTC")
     )
 
-    assert observed(content, "HOST-010") == "no archive for security of trixie was ever fetched"
+    assert observed(content, "HOST-010") == "apt has no list of a security archive of trixie"
 
 
 def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
@@ -41,7 +41,9 @@ def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
         "/nix/store/a-linux/bzImage\n/nix/store/a-linux/bzImage\n/nix/store/d-nixos\n/nix/store/c-nixos\n",
     }
 
-    assert observed(content, "HOST-010") == "/nix/store/c-nixos runs, /nix/store/d-nixos is booted next"
+    assert (
+        observed(content, "HOST-010") == "/nix/store/c-nixos runs, /nix/store/d-nixos is the system for the next boot"
+    )
 
 
 def nixos(for_new):
@@ -58,7 +60,7 @@ def nixos(for_new):
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ([[{"xt": {"type": "match", "name": "comment"}}, {"accept": None}]], "by IPv4 and IPv6 (there listen"),
+        ([[{"xt": {"type": "match", "name": "comment"}}, {"accept": None}]], "incoming IPv4 and IPv6 (open sockets"),
         (
             [
                 [
@@ -66,15 +68,15 @@ def nixos(for_new):
                     {"accept": None},
                 ]
             ],
-            "by IPv4 (there listen",
+            "incoming IPv4 (open sockets",
         ),
         (
             [[{"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv6"}}, {"accept": None}]],
-            "by IPv6 (",
+            "incoming IPv6 (",
         ),
         ([], "inet host input refuses the rest"),
-        ([nixos({"jump": {"target": "allow"}})], "by IPv4 and IPv6 (there listen"),
-        ([nixos({"accept": None})], "by IPv4 and IPv6 (there listen"),
+        ([nixos({"jump": {"target": "allow"}})], "incoming IPv4 and IPv6 (open sockets"),
+        ([nixos({"accept": None})], "incoming IPv4 and IPv6 (open sockets"),
         ([nixos({"drop": None})], "inet host input refuses the rest"),
     ],
 )

@@ -74,4 +74,4 @@ def test_a_project_that_a_host_may_have_that_was_not_selected_is_not_missing():
     found = judged(with_infra(*BOTH), ["minisrv"])["PROJ-008@minisrv/infra"]
 
     assert found.verdict == "not-applicable"
-    assert found.reason.endswith("sigsrv may have it and was not looked at")
+    assert found.reason.endswith("sigsrv may have it and was not scanned")

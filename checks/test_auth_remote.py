@@ -1,0 +1,160 @@
+"""Checks of AUTH: remote access to a daemon."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sigsrv import HostFacts, Require, Site, policy
+from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
+from sigsrv.facts.listening import Endpoint, endpoint
+from sigsrv.facts.resources import Config
+from sigsrv.judge.server_settings import server_setting
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import seconds
+
+_DAY_S = 24 * 3600
+_API_PORT = 8443
+_API, _CLUSTER = "core.https_address", "cluster.https_address"
+_SERVICES = ("core.metrics_address", "core.storage_buckets_address", "core.bgp_address", "core.dns_address")
+_EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": _DAY_S, "w": 7 * _DAY_S, "m": 31 * _DAY_S, "y": 366 * _DAY_S}
+
+
+def _own_member(facts: HostFacts) -> str:
+    """Return the member whose own keys a remediation sets; "" on a standalone host, which needs no --target."""
+    return facts.member if facts.incus.server.clustered else ""
+
+
+@policy("AUTH-001")
+def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: Site, require: Require) -> None:
+    """Looks at core.https_address and cluster.https_address, and at the sockets that listen on their ports.
+
+    If an address is a name, the sockets show where the API listens: the daemon resolves the name when it starts.
+    """
+    config = facts.incus.config
+    allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
+    configured = {key: endpoint(config[key], _API_PORT) for key in (_API, _CLUSTER) if config.get(key)}
+    faults, settings, by_hand = [], [], []
+    for key, found in configured.items():
+        resolved = _resolved(facts, configured, found) if found.is_name and found not in allowed else {found}
+        if resolved <= allowed:
+            continue
+        means = f" (listens on {', '.join(sorted(map(str, resolved)))})" if found not in resolved else ""
+        faults.append(f"{key} is {found}{' (any address)' if found.is_wildcard else means}")
+        # The cluster's own address comes last: clients used another one.
+        addresses = sorted((each == configured.get(_CLUSTER), str(each)) for each in allowed if not each.is_wildcard)
+        if key != _API:
+            by_hand.append(f"{key} can't be changed while the host is a member")
+        elif not addresses:
+            by_hand.append(f"auth.listen of the site file has no address for {facts.name}")
+        else:
+            member, settle = _own_member(facts), _settle_s(config)
+            settings.append(server_setting(key, addresses[0][1], member, settle if member else ""))
+    for socket in facts.listeners:
+        on_port = [found for found in configured.values() if found.port == socket.port]
+        if on_port and socket.is_wildcard and not any(found.is_wildcard for found in on_port):
+            faults.append(f"a socket accepts connections on {socket} (any address)")
+            by_hand.append(f"a socket listens on {socket}, but no key contains this address")
+    where = ", ".join(sorted(str(each) for each in allowed))
+    require(
+        facts.name,
+        not faults,
+        expected=f"no address other than {where}" if where else "no address: the site file allows none",
+        observed="; ".join(faults) or ", ".join(sorted({str(found) for found in configured.values()})) or "no address",
+        fix={"settings": settings, "refused": "; ".join(dict.fromkeys(by_hand))},
+    )
+
+
+def _settle_s(config: Config) -> str:
+    """Return for how many seconds no member may be Offline after an address was changed.
+
+    A lost member shows as Offline after the threshold. Heartbeats are half of the threshold apart.
+    """
+    return str(seconds(config.get(OFFLINE_AFTER), OFFLINE_AFTER_S, OFFLINE_AFTER) * 3 // 2)
+
+
+def _resolved(facts: HostFacts, configured: Mapping[str, Endpoint], name: Endpoint) -> set[Endpoint]:
+    """Return where the API listens for an address that is a name: the sockets on its port that belong to no other address.
+
+    If there is none, return the name itself.
+    """
+    others = {(found.host, found.port) for found in configured.values() if not found.is_name}
+    sockets = [each for each in facts.listeners if each.port == name.port and (each.address, each.port) not in others]
+    return {Endpoint(each.address, each.port) for each in sockets if not each.is_wildcard} or {name}
+
+
+@dataclass(frozen=True)
+class _Access:
+    """A key that opens remote access. close: the value that closes it, "" unsets the key. of_member: it is a key of one member."""
+
+    key: str
+    observed: str
+    close: str = ""
+    of_member: bool = False
+
+
+@policy("AUTH-005")
+def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site: Site, require: Require) -> None:
+    """Looks at the keys of the daemon and of the cluster that open remote access, and at the tokens that this member issued.
+
+    The site file can exempt single keys.
+    """
+    config = facts.incus.config
+    exempt = site.exempt_keys("AUTH-005", facts.name)
+    opened = [access for access in _open_access(config) if access.key not in exempt]
+    limit = facts.collected - _DAY_S
+    member = _own_member(facts)
+    others = {host.member for host in site.hosts} - {member} if member else set()  # they report their own tokens
+    tokens = [each for each in facts.incus.tokens if each.created < limit and each.location not in others]
+    faults = [access.observed for access in opened]
+    for token in tokens:
+        days = (facts.collected - token.created) / _DAY_S
+        faults.append(f"a token for {token.purpose} has been open for {days:.0f} days")
+    expiry = config.get("core.remote_token_expiry")
+    reasons = "; ".join(f"{key}: {reason}" for key, reason in sorted(exempt.items()))
+    require(
+        facts.name,
+        not faults,
+        expected="tokens expire, and none has been open for more than a day; no debug listener, no trust in every certificate of "
+        "a CA, no service on any address",
+        observed="; ".join(faults) or f"no extra access{f'; client tokens expire after {expiry}' if expiry else ''}",
+        reason=f"the site exempts {reasons}" if reasons else "",
+        fix={
+            "settings": [server_setting(each.key, each.close, member if each.of_member else "") for each in opened],
+            "refused": "; ".join(f"incus operation delete {each.id}" for each in tokens),
+        },
+    )
+
+
+def _open_access(config: Config) -> Iterator[_Access]:
+    """Yield each key whose value opens remote access. Raises EvidenceError if an expiry can't be read."""
+    if config["core.trust_ca_certificates"] == "true":
+        key = "core.trust_ca_certificates"
+        yield _Access(key, f"Incus trusts every certificate of the CA ({key})")
+    if not (config.get("core.remote_token_expiry") or "").strip():  # Incus treats blanks as unset
+        key = "core.remote_token_expiry"
+        yield _Access(key, f"tokens for clients never expire ({key})", close="15M")
+    joining = config.get("cluster.join_token_expiry")
+    if joining and _expiry_s(joining) > _DAY_S:
+        key = "cluster.join_token_expiry"
+        yield _Access(key, f"tokens for members expire only after {joining} ({key})")
+    if config["core.metrics_authentication"] == "false":
+        key = "core.metrics_authentication"
+        yield _Access(key, f"metrics need no authentication ({key})")
+    if config.get("core.debug_address"):
+        key = "core.debug_address"
+        yield _Access(key, f"{key} is {config[key]}", of_member=True)
+    origin = config.get("core.https_allowed_origin") or ""
+    if "*" in origin:
+        key = "core.https_allowed_origin"
+        yield _Access(key, f"web pages of {origin} may use the API ({key})")
+    for key in _SERVICES:
+        if config.get(key) and endpoint(config[key], 1).is_wildcard:
+            yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True)
+
+
+def _expiry_s(expiry: str) -> int:
+    """Return the seconds of an expiry such as ``3H`` or ``1d 12H``. Raises EvidenceError if Incus would refuse it."""
+    parts = expiry.split()
+    if not parts or not all(re.fullmatch(r"[0-9]{1,9}[SMHdwmy]", part) for part in parts):
+        raise EvidenceError(f"cluster.join_token_expiry: {expiry!r} is not an expiry")
+    return sum(int(part[:-1]) * _EXPIRY_S[part[-1]] for part in parts)

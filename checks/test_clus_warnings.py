@@ -1,0 +1,118 @@
+"""Checks of CLUS: the warnings of Incus."""
+
+from collections.abc import Iterator
+
+from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
+from sigsrv.facts.members import Warning
+from sigsrv.judge.cluster_members import member_lists
+from sigsrv.judge.incus_warnings import (
+    APPARMOR_DISABLED,
+    MEMBER_OFFLINE,
+    NETWORK_UNAVAILABLE,
+    POOL_UNAVAILABLE,
+    TIME_SKEW,
+)
+from sigsrv.model.errors import EvidenceError
+
+_WEEK_S = 7 * 24 * 3600
+
+
+@policy("CLUS-005")
+def test_incus_has_no_unresolved_warnings(facts: ClusterFacts, site: Site, require: Require) -> None:
+    """Looks at the warnings of all members that are not resolved.
+
+    Warnings of the same type on the same member are one finding. A warning whose cause another policy reports is left to that policy. An
+    acknowledged warning counts until a week after Incus last saw it.
+    """
+    found: dict[tuple[str, str], list[Warning]] = {}
+    ignored: set[str] = set()
+    for warning in facts.incus.warnings:
+        if not _is_open(warning, facts.collected):
+            continue
+        if warning.type in site.warnings_ignored:
+            ignored.add(warning.type)
+        else:
+            where = facts.name if warning.location in ("", "none") else warning.location
+            found.setdefault((warning.type, where), []).append(warning)
+    if not found:
+        seen = f"only warnings of types that the site file ignores: {', '.join(sorted(ignored))}" if ignored else "none"
+        require(facts.name, True, expected="no open warning", observed=seen)
+    for (kind, location), warnings in sorted(found.items()):
+        resource = f"{kind}/{location}"
+        roots = [_root(facts, site, warning) for warning in warnings]
+        reported = sorted(root for root in roots if root is not None)
+        if len(reported) == len(roots):
+            require.not_applicable(resource, f"{reported[0]} reports the cause", because=reported[0])
+            continue
+        last = max(warnings, key=lambda warning: warning.last_seen or 0)
+        statuses = ", ".join(sorted({warning.status for warning in warnings}))
+        times = sum(warning.count for warning in warnings)
+        require(
+            resource,
+            False,
+            expected="no open warning",
+            observed=f"{statuses}, seen {times} time{'' if times == 1 else 's'}"
+            + (f": {last.message}" if last.message else ""),
+        )
+
+
+def _is_open(warning: Warning, now: float) -> bool:
+    if warning.status == "resolved":
+        return False
+    old = warning.last_seen is not None and warning.last_seen < now - _WEEK_S
+    return not (warning.status == "acknowledged" and old)
+
+
+def _root(facts: ClusterFacts, site: Site, warning: Warning) -> str | None:
+    """Return the id of the finding that reports the cause of a warning; None if no finding does."""
+    if warning.type == MEMBER_OFFLINE:
+        # The location is the member that missed another one. Only the message names the other one.
+        return next((root for name, root in _unavailable_members(facts) if name != warning.location), None)
+    if warning.type == TIME_SKEW:
+        # The location is the member that noticed the difference. The wrong clock may be that of the leader.
+        return next((finding_id("HOST-007", each.name, each.name) for each in _with_wrong_clock(facts, site)), None)
+    host = facts.host_of(warning.location)
+    if host is None:
+        return None
+    if warning.type == APPARMOR_DISABLED:
+        return finding_id("HOST-008", host.name, host.name)
+    if warning.type == POOL_UNAVAILABLE:
+        names = [pool.name for pool in site.pools if pool.is_on(host.name)]
+        pool = next((name for name in names if _is_about_pool(host, warning, name)), None)
+        return finding_id("POOL-001", host.name, pool) if pool else None
+    if warning.type == NETWORK_UNAVAILABLE and warning.network is not None and warning.network in site.networks:
+        network = host.incus.network_at(warning.network, host.member)
+        if network is None or network.status != "Created":  # NET-004 reads this status, and no warnings
+            return finding_id("NET-004", host.name, warning.network)
+    return None
+
+
+def _unavailable_members(facts: ClusterFacts) -> Iterator[tuple[str, str]]:
+    """Yield each member that is not available now, with the id of the finding that reports it."""
+    lists = member_lists(facts)
+    for name in lists.names:
+        host = facts.host_of(name)
+        if host is not None and host.unreachable:
+            yield name, finding_id("HOST-001", host.name, host.name)
+        elif host is not None and host.daemon_down:
+            yield name, finding_id("HOST-002", host.name, host.name)
+        elif any(member.status != "Online" and not member.is_evacuated for member in lists.of(name).values()):
+            yield name, finding_id("CLUS-001", facts.name, name)
+
+
+def _with_wrong_clock(facts: ClusterFacts, site: Site) -> Iterator[HostFacts]:
+    """Yield the hosts whose clock is wrong now, as HOST-007 decides."""
+    for host in facts.hosts.values():
+        try:
+            if host.machine.skew.nearest > site.thresholds.clock_skew_seconds:
+                yield host
+        except EvidenceError:
+            continue  # HOST-007 reports an unknown clock
+
+
+def _is_about_pool(host: HostFacts, warning: Warning, name: str) -> bool:
+    """Return whether a warning is about a pool. A warning that names no pool is about each pool that is not Created."""
+    if warning.pool is not None:
+        return warning.pool == name
+    pool = host.incus.pool_at(name, host.member)
+    return pool is not None and pool.status != "Created"
