@@ -1,6 +1,6 @@
-"""Policies x facts -> findings. Pure: it reads no host, no file and no clock.
+"""Evaluates policies on facts and returns findings. It reads no host, no file and no clock.
 
-One piece of code decides for pytest, scan and remediation.
+pytest, scan and remediation all use it, so they never disagree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sigsrv.model.site import Site
 
 
 def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -> tuple[Finding, ...]:
-    """The findings of a policy on one host. A host that could not be reached has one ``error`` for each policy."""
+    """Return the findings of a policy on one host. An unreachable host has one ``error`` for each policy."""
     require = Require(policy, site, facts.name, facts.name)
     if facts.unreachable and policy.id != REACHABLE:
         because = finding_id(REACHABLE, facts.name, facts.name)
@@ -34,7 +34,7 @@ def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -
 
 
 def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
-    """The findings of a policy on the cluster (and on each host that is in none)."""
+    """Return the findings of a policy on the cluster and on each standalone host."""
     found: list[Finding] = []
     for facts in clusters(hosts):
         require = Require(policy, site, facts.name, facts.name)
@@ -43,7 +43,7 @@ def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[
 
 
 def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
-    """The findings of a policy that holds the hosts against each other, whatever clusters they are in. All must have been read."""
+    """Return the findings of a policy that compares hosts, in whatever clusters they are. All hosts must have been read."""
     facts = ClusterFacts("cluster", hosts)
     require = Require(policy, site, facts.name, facts.name)
     away = next((host for host in hosts.values() if host.unreachable), None)
@@ -78,7 +78,7 @@ def _run(
 def evaluate(
     policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
 ) -> tuple[Finding, ...]:
-    """The findings of all policies on all hosts, in the order of their ids. hosts: in the order of the site."""
+    """Return the findings of all policies on all hosts, ordered by id. hosts: by name, in the order of the site."""
     return with_roots_checked(_judge_each(policies, checks, site, hosts))
 
 
@@ -89,9 +89,9 @@ def evaluate_one(
     site: Site,
     hosts: Mapping[str, HostFacts],
 ) -> tuple[Finding, ...]:
-    """The findings of one policy, as ``evaluate`` of the whole catalogue has them.
+    """Return the findings of one policy, the same as ``evaluate`` gives for the whole catalogue.
 
-    Of the others only those are judged that an excuse is left to: a verdict depends on nothing else.
+    Of the other policies it evaluates only those that a ``because`` points to: a verdict depends on no others.
     """
     mine = _judge_each([policy], checks, site, hosts)
     roots = {parse_finding_id(finding.because)[0] for finding in mine if finding.because} - {policy.id}
@@ -116,9 +116,10 @@ def _judge_each(
 
 
 def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings whose excuses were checked: ``not-applicable because X`` stands only where X was judged, and did not pass.
+    """Return findings whose root findings were checked: ``not-applicable`` because of X stays only if X reports the cause.
 
-    Nor may X have found nothing to judge there, unless the site exempts it. Otherwise nobody looks at what is missing, and it is ``error``.
+    It becomes ``error`` if no policy judged X, if X passed, or if X found nothing to judge (unless the site exempts X): then no policy
+    looks at what is missing.
     """
     found = ordered(findings)
     judged = {finding.id: finding for finding in found}
@@ -130,14 +131,14 @@ def _root_checked(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
         return finding
     root = judged.get(finding.because)
     if root is None:
-        why = "which no policy judged"
+        why = "but no policy judged that"
     elif root.verdict is Verdict.PASS:
-        why = "which passed"
+        why = "but it passed"
     elif root.verdict is Verdict.NOT_APPLICABLE and root.because is None and not root.reason.startswith(EXEMPTED):
-        why = "which found nothing to judge there"
+        why = "but it found nothing to judge there"
     else:
         return finding
-    reason = f"{finding.reason}; that is left to {finding.because}, {why}"
+    reason = f"{finding.reason}; {finding.because} should report it, {why}"
     return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
 
 
@@ -154,16 +155,16 @@ def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Requir
 
 
 def matches(policy: Policy, document: Mapping[str, Any]) -> bool:
-    """Whether a rule policy concerns a resource."""
+    """Return whether the ``match`` of a rule policy selects a resource."""
     return policy.match_validator.is_valid(document)
 
 
 def holds(policy: Policy, document: Mapping[str, Any]) -> bool:
-    """Whether a resource keeps a rule policy."""
+    """Return whether a resource complies with a rule policy."""
     return policy.rule_validator.is_valid(document)
 
 
 def observed(policy: Policy, document: Mapping[str, Any]) -> str:
-    """The fact that a rule policy shows, with its name."""
+    """Return the fact that a rule policy shows, with its name: ``restricted is true``."""
     value = jsonpointer.resolve_pointer(document, policy.observe, None)
     return f"{policy.observe.rsplit('/', 1)[-1]} is {'unset' if value is None else value}"
