@@ -109,7 +109,7 @@ def test_a_member_without_an_address_hides_its_configuration():
     """The daemon of a member listens for the others: a configuration without that key is not all of it."""
     hidden = {**RECORDED.api[urls.SERVER].metadata, "config": {}}
 
-    with pytest.raises(EvidenceError, match="not all is shown"):
+    with pytest.raises(EvidenceError, match="the answer is incomplete"):
         _ = IncusFacts(answering(urls.SERVER, ApiAnswer(200, hidden))).config
 
 

@@ -1,6 +1,6 @@
-"""What one host's Incus daemon answered, as typed views.
+"""What one host's Incus daemon reports, as typed views.
 
-What a row of an answer says is read in ``resources``. Source: Incus REST API, doc/rest-api.yaml.
+``resources`` parses the rows of the answers. Source: Incus REST API, doc/rest-api.yaml.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 def _zfs(drivers: Sequence[Mapping[str, Any]]) -> str | None:
-    """The version of the ZFS driver. Every server has a driver: one that lists none does not say what it has."""
+    """Return the version of the ZFS driver, None if there is none, "" if the server lists no driver at all: every server has one."""
     versions = {
         text(driver["Name"], "driver"): string(driver.get("Version", ""), "a driver's version") for driver in drivers
     }
@@ -50,20 +50,21 @@ def _zfs(drivers: Sequence[Mapping[str, Any]]) -> str | None:
 
 @dataclass(frozen=True)
 class IncusFacts:
-    """What one host's daemon told. Each view raises EvidenceError where it could not be read."""
+    """What one host's Incus daemon reports. Each view raises EvidenceError if it could not be read."""
 
     evidence: Evidence
+    """What the host answered."""
 
     def _list(self, address: str, make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
         with parsing(f"Incus API {address}", self.evidence.host):
             return tuple(make(row) for row in rows(api(self.evidence, address), "answer"))
 
     def _full(self) -> None:
-        """Refuse a filtered view: a restricted client sees lists without what it may not see, and no error.
+        """Refuse filtered answers: a restricted client gets shorter lists and no error.
 
-        Raises EvidenceError where the daemon does not trust us, or refuses its warnings, which only a full administrator reads.
+        Raises EvidenceError if the daemon does not trust this client or refuses its warnings, which only a full administrator can read.
         """
-        self.warnings  # noqa: B018  the reading is the test
+        self.warnings  # noqa: B018  reading them is the test
 
     def _trusted(self) -> None:
         host = self.evidence.host
@@ -74,6 +75,7 @@ class IncusFacts:
 
     @cached_property
     def server(self) -> Server:
+        """Return version, name, firewall and operating system of the server."""
         address = urls.SERVER
         with parsing(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
@@ -94,24 +96,24 @@ class IncusFacts:
 
     @cached_property
     def config(self) -> Config:
-        """The daemon's configuration: the cluster's keys, and those of this member alone. Booleans are filled in."""
+        """Return the configuration keys of the cluster and of this member. Unset booleans have their default."""
         self._full()
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             config = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["config"], "config")
-            if self.server.clustered and "cluster.https_address" not in config:  # a member has one always
-                raise ValueError("config: no cluster.https_address: not all is shown")
+            if self.server.clustered and "cluster.https_address" not in config:  # every member has one
+                raise ValueError("config: no cluster.https_address: the answer is incomplete")
             return normalised(config, SERVER_BOOLEANS, "server")
 
     @cached_property
     def certificate(self) -> X509:
-        """The certificate that the daemon shows: the cluster's, which is the same on every member, else its own."""
+        """Return the certificate that the daemon presents: that of the cluster, the same on every member, else its own."""
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             environment = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["environment"], "environment")
             return x509(environment["certificate"], f"certificate of {self.server.name}")
 
     @cached_property
     def extensions(self) -> frozenset[str]:
-        """What the API of this version has beyond the first one, by Incus's names."""
+        """Return the names of the API extensions."""
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             listed = texts(mapping(api(self.evidence, urls.SERVER), "answer")["api_extensions"], "api_extensions")
             if not listed:
@@ -120,27 +122,29 @@ class IncusFacts:
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
+        """Return the members of the cluster, as this daemon sees them."""
         self._full()
         found = self._list(urls.MEMBERS, member)
         if not found:
             host = self.evidence.host
-            raise EvidenceError(f"{host}: Incus API {urls.MEMBERS}: no member: not all is shown", host=host)
+            raise EvidenceError(f"{host}: Incus API {urls.MEMBERS}: no member: the answer is incomplete", host=host)
         return found
 
     @cached_property
     def warnings(self) -> tuple[Warning, ...]:
+        """Return the warnings of all members, resolved ones too."""
         self._trusted()
         return self._list(urls.WARNINGS, warning)
 
     @cached_property
     def trust(self) -> tuple[TrustEntry, ...]:
-        """The trust store: who may speak to the daemon, and the members' own certificates."""
+        """Return the trust store: client certificates, and the certificates of the members."""
         self._full()
         return self._list(urls.CERTIFICATES, trust_entry)
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:
-        """The tokens that are open, of all members: whoever has one may join or be trusted."""
+        """Return the open tokens of all members. A token lets its holder join the cluster or become a trusted client."""
         self._full()
         address = urls.OPERATIONS
         with parsing(f"Incus API {address}", self.evidence.host):
@@ -148,21 +152,23 @@ class IncusFacts:
 
     @cached_property
     def images(self) -> tuple[Image, ...]:
-        """The images of all projects."""
+        """Return the images of all projects."""
         self._full()
         return self._list(urls.IMAGES, image)
 
     @cached_property
     def projects(self) -> tuple[Project, ...]:
+        """Return the projects."""
         self._full()
         found = self._list(urls.PROJECTS, resources.project)
         if not any(row.name == "default" for row in found):
             host = self.evidence.host
-            raise EvidenceError(f"{host}: Incus API {urls.PROJECTS}: no project default: not all is shown", host=host)
+            raise EvidenceError(f"{host}: Incus API {urls.PROJECTS}: no project default: the answer is incomplete", host=host)
         return found
 
     @cached_property
     def profiles(self) -> tuple[Profile, ...]:
+        """Return the profiles of all projects."""
         self._full()
         return self._list(
             urls.PROFILES,
@@ -176,9 +182,10 @@ class IncusFacts:
 
     @cached_property
     def instances(self) -> tuple[Instance | UnreadInstance, ...]:
-        """All instances of all projects. Where their state did not come in time, their configuration, with status ``Unknown``.
+        """Return all instances of all projects and members. UnreadInstance: its member did not answer this daemon.
 
-        A row without a configuration keeps its status, by which it is known as one of a member that is away.
+        If the states did not arrive in time, the instances have the status ``Unknown``. A row without a configuration keeps its status,
+        which marks it as an instance of a member that is away.
         """
         self._full()
         try:
@@ -193,17 +200,18 @@ class IncusFacts:
 
     @cached_property
     def networks(self) -> tuple[Network, ...]:
-        """The networks of project default, unmanaged links among them."""
+        """Return the networks of project default, unmanaged links too."""
         self._full()
         return self._list(urls.NETWORKS, resources.network)
 
     @cached_property
     def network_acls(self) -> tuple[NetworkAcl, ...]:
+        """Return the network ACLs of all projects."""
         self._full()
         return self._list(urls.NETWORK_ACLS, resources.network_acl)
 
     def network_at(self, name: str, member: str) -> Network | None:
-        """A network as this member has it; None where there is none of that name. An unmanaged one is as the list has it."""
+        """Return a network as this member has it, or None if there is none. An unmanaged network is as in the list."""
         listed = next((network for network in self.networks if network.name == name), None)
         if listed is None or not listed.managed or not self.server.clustered:
             return listed
@@ -213,12 +221,12 @@ class IncusFacts:
 
     @cached_property
     def pools(self) -> tuple[Pool, ...]:
-        """The pools of the cluster. Their status here says nothing of one member."""
+        """Return the storage pools. Their status says nothing about a single member: see ``pool_at``."""
         self._full()
         return self._list(urls.POOLS, resources.pool)
 
     def pool_at(self, name: str, member: str) -> Pool | None:
-        """A pool as this member has it; None where there is none of that name."""
+        """Return a pool as this member has it, or None if there is none."""
         listed = next((pool for pool in self.pools if pool.name == name), None)
         if listed is None or not self.server.clustered:
             return listed
@@ -227,7 +235,7 @@ class IncusFacts:
             return resources.pool(mapping(api(self.evidence, address), "answer"))
 
     def pool_resources(self, name: str, member: str) -> PoolResources:
-        """What is used and free of a pool on this member. Raises EvidenceError, also where the pool holds nothing at all."""
+        """Return used and total space and inodes of a pool on this member. Raises EvidenceError also if the pool has 0 bytes."""
         address = urls.pool_resources_url(name, member if self.server.clustered else None)
         with parsing(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
@@ -239,7 +247,7 @@ class IncusFacts:
             return found
 
     def volumes(self, pool: str) -> tuple[Volume, ...]:
-        """The custom volumes of a pool, of all members and projects."""
+        """Return the custom volumes of a pool, of all members and projects."""
         if pool not in self._volumes:
             self._full()
             address = urls.volumes_url(pool)
@@ -252,30 +260,33 @@ class IncusFacts:
         return {}
 
     def owner(self, project: str, feature: str) -> str:
-        """The project that has what ``project`` uses of a feature (``features.profiles`` ...): its own with it, else default."""
+        """Return the project that owns what ``project`` uses of a feature, such as ``features.profiles``: itself, or ``default``.
+
+        Raises EvidenceError if Incus does not list the project.
+        """
         found = next((each for each in self.projects if each.name == project), None)
         if found is None:
             raise EvidenceError(f"{self.evidence.host}: no project {project}", host=self.evidence.host)
         return project if boolean(found.config[feature], False, project) else "default"
 
     def origin(self, holder: Instance, key: str) -> str | None:
-        """Where an instance's configuration key comes from: ``instance``, the name of a profile, or None."""
+        """Return where a configuration key of an instance comes from: ``instance``, the name of a profile, or None."""
         return "instance" if key in holder.config else self.profile_with(holder, key)
 
     def profile_with(self, holder: Instance, key: str) -> str | None:
-        """The profile that gives an instance a configuration key, whatever the instance says itself. The last one wins."""
+        """Return the profile that gives an instance a configuration key, whatever the instance sets itself. The last profile wins."""
         return self._last(holder, lambda profile: key in profile.config)
 
     def written(self, holder: Instance) -> frozenset[str]:
-        """The keys of an instance's configuration that it, or one of its profiles, has: without those that have their default."""
+        """Return the keys that an instance or one of its profiles sets; keys with their default value are left out."""
         return frozenset(holder.config).union(*(profile.config for profile in self._profiles_of(holder)))
 
     def device_origin(self, holder: Instance, device: str) -> str | None:
-        """Where an instance's device comes from, as ``origin``."""
+        """Return where a device of an instance comes from: ``instance``, the name of a profile, or None."""
         return "instance" if device in holder.devices else self.profile_with_device(holder, device)
 
     def profile_with_device(self, holder: Instance, device: str) -> str | None:
-        """The profile that gives an instance a device, as ``profile_with``."""
+        """Return the profile that gives an instance a device, whatever the instance sets itself. The last profile wins."""
         return self._last(holder, lambda profile: device in profile.devices)
 
     def _last(self, holder: Instance, has: Callable[[Profile], bool]) -> str | None:
@@ -283,7 +294,7 @@ class IncusFacts:
         return next((name for name in reversed(holder.profiles) if name in having), None)
 
     def profile_project(self, holder: Instance) -> str:
-        """The project that an instance's profiles live in: its own with features.profiles, else default."""
+        """Return the project of an instance's profiles: its own if it has ``features.profiles``, else ``default``."""
         return self.owner(holder.project, "features.profiles")
 
     def _profiles_of(self, holder: Instance) -> tuple[Profile, ...]:
