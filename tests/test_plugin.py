@@ -40,7 +40,8 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
     assert done.returncode == 1
     assert {finding["id"]: finding["verdict"] for finding in found["findings"]} == EXPECTED
     assert (
-        "test_bridge_has_its_vlan_attached[minisrv]" in run("checks", "--evidence=demo", "--collect-only", "-q").stdout
+        "test_bridge_has_its_vlan_interface_attached[minisrv]"
+        in run("checks", "--evidence=demo", "--collect-only", "-q").stdout
     )
     assert "INST-001@sigsrv/default/svc-a: fail" in done.stdout
     assert "sigsrv-remediate INST-001@sigsrv/default/svc-a" in done.stdout
@@ -49,7 +50,8 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("select", "families"), [(["-k", "vlan"], {"NET"}), (["-m", "acl"], {"ACL"}), (["-m", "high and proj"], {"PROJ"})]
+    ("select", "families"),
+    [(["-k", "vlan_interface"], {"NET"}), (["-m", "acl"], {"ACL"}), (["-m", "high and proj"], {"PROJ"})],
 )
 def test_pytest_s_own_selection_works(tmp_path, select, families):
     """-k takes names, -m families and severities; the report holds what was selected."""
@@ -60,7 +62,7 @@ def test_pytest_s_own_selection_works(tmp_path, select, families):
 
 def test_a_part_of_the_catalogue_has_the_verdicts_of_the_whole(tmp_path):
     """What follows from a finding that was not selected keeps its verdict."""
-    _, found = checks(tmp_path, "-k", "silent_allow")
+    _, found = checks(tmp_path, "-k", "acl_default_action")
 
     assert {f["id"]: f["verdict"] for f in found["findings"]} == {
         k: v for k, v in EXPECTED.items() if k.startswith("ACL-003")

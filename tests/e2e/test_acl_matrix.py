@@ -121,4 +121,4 @@ def test_verdict_and_frames_agree_with_pings_between_instances(lab, row):
     assert reality == (row.same_host, row.across, row.to_nic)
     assert found.verdict == row.configured, result
     if row.configured != "not-applicable":
-        assert ("shown: none of" in result) is not (row.same_host or row.across), result
+        assert ("pings: none of" in result) is not (row.same_host or row.across), result

@@ -163,7 +163,9 @@ class IncusFacts:
         found = self._list(urls.PROJECTS, resources.project)
         if not any(row.name == "default" for row in found):
             host = self.evidence.host
-            raise EvidenceError(f"{host}: Incus API {urls.PROJECTS}: no project default: the answer is incomplete", host=host)
+            raise EvidenceError(
+                f"{host}: Incus API {urls.PROJECTS}: no project default: the answer is incomplete", host=host
+            )
         return found
 
     @cached_property

@@ -1,11 +1,13 @@
 """The resources of the site file, matched with the facts, for checks of more than one file.
 
-Each ``each_...`` function yields what is there and records the rest as ``not-applicable``, because of the policy that reports it.
+Each ``each_...`` function yields the resources that exist. It records each other one as ``not-applicable``, because of the finding that
+reports it as missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
@@ -16,6 +18,34 @@ from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id
 from sigsrv.model.site import Site, SiteBridge, Vlan
 from sigsrv.model.values import split_list
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A problem that another policy reports. finding: the id of its finding."""
+
+    finding: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A NIC of an instance. host: the name of the instance's host; config: the device, profiles included."""
+
+    instance: Instance
+    host: str
+    name: str
+    config: Config
+
+    @property
+    def resource(self) -> str:
+        """Return ``PROJECT/INSTANCE/NIC``."""
+        return f"{self.instance.resource}/{self.name}"
+
+    @property
+    def acls(self) -> tuple[str, ...]:
+        """Return the ACLs of the NIC itself; those of its network are left out."""
+        return acls_of(self.config)
 
 
 def each_bridge(facts: HostFacts, site: Site, require: Require) -> Iterator[tuple[SiteBridge, Link]]:
@@ -62,8 +92,44 @@ def each_network_with_acls(facts: ClusterFacts, site: Site, require: Require) ->
     yield from each_network(facts, site, require)
     declared = {bridge.name for bridge in site.bridges}
     for network in facts.incus.networks:
-        if network.managed and network.name not in declared and split_list(network.config.get("security.acls")):
+        if network.managed and network.name not in declared and acls_of(network.config):
             yield SiteBridge(network.name, Vlan("", 0)), network
+
+
+def acls_of(config: Config) -> tuple[str, ...]:
+    """Return the names of the ACLs that the configuration of a network or a NIC attaches."""
+    return split_list(config.get("security.acls"))
+
+
+def acls_in_use(facts: ClusterFacts) -> set[tuple[str, str]]:
+    """Return (project, name) of each ACL that a network or a NIC names.
+
+    NICs of unread instances are left out: the caller ends with ``facts.instances.require_all()``.
+    """
+    found = {("default", name) for network in facts.incus.networks for name in acls_of(network.config)}
+    projects = facts.incus.projects
+    for instance, _ in facts.instances.known(decisive=lambda _: True):
+        for device in instance.expanded_devices.values():
+            if device.get("type") == "nic":
+                found |= {(owner_of_networks(projects, instance.project), name) for name in acls_of(device)}
+    return found
+
+
+def missing_acls(cluster: str, bridge: SiteBridge) -> str | None:
+    """Return the id of the finding that reports a network without ACLs; None if the site file names no ACL for the bridge.
+
+    cluster: the name of the ClusterFacts.
+    """
+    return finding_id("ACL-001", cluster, bridge.name) if bridge.acls else None
+
+
+def nics_of(facts: ClusterFacts, network: str) -> list[Nic]:
+    """Return the NICs on a network, sorted by instance.
+
+    NICs of unread instances are left out: call ``facts.instances.require_all()`` if one of them could change the verdict.
+    """
+    known = facts.instances.known(decisive=lambda _: True)
+    return [Nic(instance, host, name, nic) for instance, host in known for name, nic in nics_on(instance, network)]
 
 
 def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
@@ -73,25 +139,63 @@ def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
             yield name, device
 
 
+def nic_links(host: HostFacts) -> set[str]:
+    """Return the names of the host's links that belong to NICs of its instances, in all projects, as Incus records them.
+
+    NICs of unread instances are left out: call ``host.instances.require_all()`` if one of them could change the verdict.
+    """
+    found: set[str] = set()
+    for instance, _ in host.instances.known(decisive=lambda _: True):
+        for name, device in instance.expanded_devices.items():
+            links = (instance.config.get(f"volatile.{name}.host_name"), device.get("host_name"))
+            found |= {link for link in links if link}
+    return found
+
+
 def owner_of_networks(projects: Iterable[Project], name: str) -> str:
     """Return the project whose networks and ACLs the instances of a project use. Raises EvidenceError if it is not listed."""
     found = next((project for project in projects if project.name == name), None)
     if found is None:
-        raise EvidenceError(f"no project {name} among those that Incus lists")
+        raise EvidenceError(f"Incus does not list the project {name}")
     return name if found.config["features.networks"] == "true" else "default"
 
 
-def reported_by_net(host: HostFacts, bridge: SiteBridge) -> Iterator[tuple[str, str]]:
-    """Yield (finding id, reason) if a NET policy already reports that the bridge is not as the site file says."""
+def unattached(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
+    """Yield what NET-004 or NET-001 reports: the bridge is missing, or its VLAN interface is not attached."""
     links, vlan = host.network.links, bridge.vlan
     link, port = links.get(bridge.name), links.get(vlan.interface)
     if link is None or link.kind != "bridge":
-        yield finding_id("NET-004", host.name, bridge.name), f"there is no bridge {bridge.name} on {host.name}"
+        because = finding_id("NET-004", host.name, bridge.name)
+        yield Reported(because, f"there is no bridge {bridge.name} on {host.name}")
     elif port is None or port.master != bridge.name:
-        yield finding_id("NET-001", host.name, bridge.name), f"{vlan.interface} is not attached on {host.name}"
-    elif port.kind in vlan.kinds and port.vlan_id is None:
-        return  # the site accepts this kind, which has no VLAN id: NET-002 does not judge it
-    elif port.kind not in vlan.kinds or not port.carries(vlan.id):
-        yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} on {host.name} carries another VLAN"
+        because = finding_id("NET-001", host.name, bridge.name)
+        yield Reported(because, f"{vlan.interface} is not attached on {host.name}")
+
+
+def reported_by_net(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
+    """Yield what NET-004, NET-001 or NET-002 reports: bridge, attachment or VLAN is not as the site file says."""
+    detached = tuple(unattached(host, bridge))
+    if detached:
+        yield from detached
+        return
+    vlan = bridge.vlan
+    port = host.network.links[vlan.interface]
+    if port.kind in vlan.kinds and port.vlan_id is None:
+        return  # the site file accepts this kind, which has no VLAN ID: NET-002 does not check it
+    because = finding_id("NET-002", host.name, bridge.name)
+    if port.kind not in vlan.kinds or not port.carries(vlan.id):
+        yield Reported(because, f"{vlan.interface} on {host.name} carries another VLAN")
     elif vlan.parent not in (None, port.parent):
-        yield finding_id("NET-002", host.name, bridge.name), f"{vlan.interface} on {host.name} has another parent"
+        yield Reported(because, f"{vlan.interface} on {host.name} has another parent")
+
+
+def left_to_reported(require: Require, resource: str, reported: Sequence[Reported], observed: str = "") -> bool:
+    """Record ``not-applicable`` because of the first reported problem. Return False, and record nothing, if there is none.
+
+    observed: what the check itself saw, for the reason.
+    """
+    if not reported:
+        return False
+    reason = f"{reported[0].reason}; {observed}" if observed else reported[0].reason
+    require.not_applicable(resource, reason, because=reported[0].finding)
+    return True

@@ -1,0 +1,99 @@
+"""Checks of NET: the ports of a bridge, and whether its VLAN interface stays one of them after a reboot."""
+
+from collections.abc import Mapping
+
+from sigsrv import HostFacts, Require, Site, policy
+from sigsrv.facts.network import Link
+from sigsrv.facts.system import Unit
+from sigsrv.judge.site_resources import each_bridge, nic_links
+from sigsrv.model.values import split_list
+
+_CLOCK_S = 60  # how far the clock of a host may be off
+_PROBE_S = 3600  # the longest time that a port of another scan may still have to live
+
+
+@policy("NET-006")
+def test_bridge_has_no_ports_except_its_vlan_interface_and_instance_nics(
+    facts: HostFacts, site: Site, require: Require
+) -> None:
+    """Looks at all ports of the bridge that the kernel lists, and at the NICs that Incus records for the instances on the host.
+
+    Ports that Incus makes itself, extra_ports of the site file and ports of another scan with --probe are accepted.
+    """
+    links = facts.network.links
+    vlans = {bridge.vlan.interface for bridge in site.bridges}  # NET-001 reports one that is on the wrong bridge
+    for wanted, link in each_bridge(facts, site, require):
+        name = wanted.name
+        if link.kind != "bridge":
+            require.left_to("NET-004", name, f"there is no bridge {name} on {facts.name}")
+            continue
+        with require.about(name):
+            ports = {port.name for port in links.values() if port.master == name}
+            others = ports - vlans - set(wanted.extra_ports) - _probe_ports(facts, links)
+            foreign = sorted(others - _incus_ports(facts, name, links) - nic_links(facts)) if others else []
+            if foreign:
+                facts.instances.require_all()  # the port may be a NIC of an unread instance
+            like_a_nic = any(links[port].kind in ("veth", "tun") for port in foreign)
+            require(
+                name,
+                not foreign,
+                expected=f"no port except {', '.join([wanted.vlan.interface, *wanted.extra_ports])} and instance NICs",
+                observed=", ".join(f"{port} ({links[port].kind or 'hardware'})" for port in foreign) or "none",
+                reason="the NIC of an instance that stopped during the scan looks the same: scan again"
+                if like_a_nic
+                else "",
+                fix={"bridge": name, "ports": foreign},
+            )
+
+
+def _probe_ports(facts: HostFacts, links: Mapping[str, Link]) -> set[str]:
+    """Return the ports of another scan that sends frames now. Each one states when it ends; one that outlived that is foreign."""
+    plausible = range(int(facts.collected) - _CLOCK_S, int(facts.collected) + _PROBE_S)
+    return {name for name, link in links.items() if link.gone_at in plausible}
+
+
+def _incus_ports(facts: HostFacts, bridge: str, links: Mapping[str, Link]) -> set[str]:
+    """Return the ports that Incus makes itself: a dummy link that keeps the MTU, and one for each tunnel."""
+    network = facts.incus.network_at(bridge, facts.member)
+    config = network.config if network and network.managed else {}
+    tunnels = {key.split(".")[1] for key in config if key.startswith("tunnel.") and key.count(".") == 2}
+    dummy = links.get(f"{bridge}-mtu")
+    return {f"{bridge}-{tunnel}" for tunnel in tunnels} | ({dummy.name} if dummy and dummy.kind == "dummy" else set())
+
+
+@policy("NET-008")
+def test_vlan_interface_stays_attached_after_a_reboot(facts: HostFacts, site: Site, require: Require) -> None:
+    """Looks at bridge.external_interfaces of the network on this member: Incus attaches these interfaces when it starts the network.
+
+    If the key does not name the VLAN interface, the unit in persisted_by of the site file must start at boot.
+    """
+    for bridge in site.bridges:
+        wanted, unit = bridge.vlan.interface, bridge.vlan.persisted_by
+        with require.about(bridge.name):
+            network = facts.incus.network_at(bridge.name, facts.member)
+            if network is None or not network.managed:
+                require.left_to("NET-004", bridge.name, f"there is no managed network {bridge.name}")
+                continue
+            listed = split_list(network.config.get("bridge.external_interfaces"))
+            by_incus = any(entry.partition("/")[0] == wanted for entry in listed)
+            unit_faults = _boot_faults(facts.system.unit(unit)) if unit and not by_incus else []
+            attached = by_incus or (unit is not None and not unit_faults)
+            faults = [f"bridge.external_interfaces is {', '.join(listed) or 'unset'}", *unit_faults]
+            require(
+                bridge.name,
+                attached,
+                expected=f"bridge.external_interfaces names {wanted}" + (f", or {unit} starts at boot" if unit else ""),
+                observed=f"attached by {'Incus' if by_incus else unit}" if attached else "; ".join(faults),
+                fix={
+                    "bridge": bridge.name,
+                    "interface": wanted,
+                    "interfaces": ",".join([*listed, wanted]),
+                    "member": facts.member if facts.incus.server.clustered else "",
+                },
+            )
+
+
+def _boot_faults(unit: Unit) -> list[str]:
+    if unit.load != "loaded":
+        return [f"{unit.name} is {unit.load}"]
+    return [] if unit.starts_at_boot else [f"no target starts {unit.name}"]
