@@ -1,4 +1,4 @@
-"""Brings sigsrv's plugin to ``pytest checks`` in a checkout, and to no other pytest run of this environment."""
+"""Loads sigsrv's pytest plugin in a checkout, for ``pytest checks``. Other pytest runs do not load it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ pytest_plugins = ["sigsrv.pytest_plugin.plugin"] if _INSTALLED else []
 
 
 def pytest_configure() -> None:
-    """Say what is missing where sigsrv is not installed, instead of a fixture that nobody knows."""
+    """Stop with a clear message if sigsrv is not installed, instead of an unknown fixture."""
     if not _INSTALLED:
         raise pytest.UsageError(
-            "sigsrv is not installed in this environment\nhint: make setup, then .venv/bin/pytest checks"
+            "sigsrv is not installed in this environment\nhint: run make setup, then .venv/bin/pytest checks"
         )

@@ -1,4 +1,4 @@
-"""Writes what the documents say of the catalogue, from its own files: docs/policies.md, and the table of the README."""
+"""Generates docs/policies.md and the README's table of policies from the files of the catalogue."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _TABLE = re.compile(r"(<!-- counts: make docs -->\n).*?(<!-- /counts -->)", re.D
 
 
 def documents() -> dict[Path, str]:
-    """What each document is to be, by its path."""
+    """Return the new text of each generated document, by path."""
     found = list(policy.load().values())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    counted = _TABLE.sub(lambda match: f"{match[1]}{policies.counts(found, 'docs/policies.md')}\n{match[2]}", readme)
+    counted = _TABLE.sub(
+        lambda match: f"{match[1]}{policies.markdown_counts(found, 'docs/policies.md')}\n{match[2]}", readme
+    )
     return {
-        ROOT / "docs" / "policies.md": policies.page(found, remediation.load()),
+        ROOT / "docs" / "policies.md": policies.markdown_page(found, remediation.load()),
         ROOT / "README.md": counted,
     }
 

@@ -1,12 +1,12 @@
 "use strict";
-// Adds what paper can't do: filter, search, copy. Without it everything on the page is there and reachable.
+// Adds a filter, a search and copy buttons. Without this script the page still shows every finding.
 (() => {
   const form = document.querySelector(".filter");
   const items = [...document.querySelectorAll(".item")];
   const nothing = document.querySelector(".nothing");
   const output = form.querySelector("output");
   const reset = form.querySelector("[type=reset]");
-  const said = document.getElementById("said");
+  const announcement = document.getElementById("announcement");
   const lists = ["verdict", "severity"];
   const single = ["host", "family"];
   const opened = new Set();
@@ -14,7 +14,7 @@
   const textOf = new Map();
   const text = (item) => {
     if (!textOf.has(item)) {
-      const parts = item.matches(".row") ? [item] : item.querySelectorAll("h4, .permalink, .said");
+      const parts = item.matches(".row") ? [item] : item.querySelectorAll("h4, .permalink, .values");
       const title = item.closest(".group")?.querySelector("h3");
       textOf.set(item, [...parts, ...(title ? [title] : [])].map((part) => part.textContent).join(" ").toLowerCase());
     }
@@ -62,7 +62,7 @@
     for (const line of document.querySelectorAll(".glance li")) {
       line.hidden = document.getElementById(line.querySelector("a").hash.slice(1)).hidden;
     }
-    // A folded section that was asked for opens, and folds again when it no longer is.
+    // A folded section opens while the filter selects it, and folds again afterwards.
     for (const fold of document.querySelectorAll(".fold")) {
       const wanted = active && !fold.hidden && (words.length > 0 || state.verdict.includes(fold.closest(".verdict").id));
       if (wanted && !fold.open) {
@@ -86,7 +86,7 @@
     try {
       history.replaceState(null, "", location.pathname + search + location.hash);
     } catch {
-      // A page without an address of its own (a sandboxed frame) has nothing to share.
+      // A page without its own URL (a sandboxed frame) can't store the filter there.
     }
   };
 
@@ -108,7 +108,7 @@
     }
   };
 
-  // A link leads to its target, also where that is filtered out or folded away.
+  // A link also reaches a target that the filter hides or a folded section contains.
   const reveal = () => {
     const found = target();
     if (!found) return;
@@ -130,7 +130,7 @@
       done = document.execCommand("copy");
     }
     button.textContent = done ? "Copied" : "Selected";
-    said.textContent = done ? `Copied: ${source.textContent}` : "Selected; copy with the keyboard";
+    announcement.textContent = done ? `Copied: ${source.textContent}` : "Selected; copy with the keyboard";
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   };
 
@@ -160,7 +160,7 @@
   nothing.querySelector("button").addEventListener("click", () => form.reset());
   window.addEventListener("hashchange", reveal);
   window.addEventListener("popstate", () => { recall(); apply(); });
-  // A permalink that is clicked again changes no fragment, so the browser says nothing.
+  // A second click on the same permalink does not change the fragment, so the browser fires no hashchange event.
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href^='#']");
     if (link && link.hash === location.hash) reveal();

@@ -1,4 +1,4 @@
-"""A rich run, made by hand: every verdict, roots and what follows from them, hostile text, long names, fixes."""
+"""A handmade run with every verdict, root findings and dependent findings, hostile text, long names and fixes."""
 
 # ruff: noqa: E501  a table is read across
 

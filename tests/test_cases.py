@@ -1,4 +1,4 @@
-"""``sigsrv policies try``, as its user runs it; and the example document, whose paths are promised."""
+"""Tests ``sigsrv policies try`` as a user runs it, and the stable paths of the example document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sigsrv.authoring import cases
-from sigsrv.authoring.document import document, mistake
+from sigsrv.authoring.document import document, schema_error
 from sigsrv.model.errors import UsageError
 from tests.called import ROOT, sigsrv
 
@@ -30,8 +30,8 @@ def written(folder: Path, *documents: str) -> str:
     return str(path)
 
 
-def test_what_is_right_is_counted_and_what_differs_is_told(tmp_path):
-    """The case's place, name and kind, each verdict with the one that is right; last, counts by kind. Exit status 1."""
+def test_correct_cases_are_counted_and_differences_are_shown(tmp_path):
+    """A difference shows place, name and kind of the case, with the current and the correct verdict. Then come counts by kind."""
     file = written(
         tmp_path, PRIVILEGED.format(kind="control", right="fail"), PRIVILEGED.format(kind="false pass", right="pass")
     )
@@ -49,16 +49,16 @@ def test_what_is_right_is_counted_and_what_differs_is_told(tmp_path):
     )
 
 
-def test_where_all_is_right_the_exit_status_is_0(tmp_path):
-    """Only the counts are printed."""
+def test_exit_status_is_0_if_all_cases_are_correct(tmp_path):
+    """The command prints only the counts."""
     done = sigsrv("policies", "try", written(tmp_path, PRIVILEGED.format(kind="control", right="fail")))
 
     assert (done.returncode, done.stdout) == (0, "kind     right  wrong\ncontrol      1      0\n1 case: none wrong\n")
 
 
 @pytest.mark.parametrize("kind", ["opinion", "gap"])
-def test_an_opinion_or_a_gap_is_told_and_never_fails(tmp_path, kind):
-    """Nobody has agreed on it."""
+def test_an_opinion_or_a_gap_is_shown_but_never_fails(tmp_path, kind):
+    """Their verdicts are not agreed on."""
     done = sigsrv("policies", "try", written(tmp_path, PRIVILEGED.format(kind=kind, right="pass")))
 
     assert done.returncode == 0
@@ -66,8 +66,8 @@ def test_an_opinion_or_a_gap_is_told_and_never_fails(tmp_path, kind):
     assert done.stdout.endswith("1 case: none wrong; 1 more are opinions or gaps\n")
 
 
-def test_a_finding_that_is_not_there_is_no_finding(tmp_path):
-    """Of a policy or a resource that there is not; a case may also want just that."""
+def test_a_missing_finding_has_the_verdict_no_finding(tmp_path):
+    """The policy or the resource may not exist. A case may also expect ``no finding``."""
     text = PRIVILEGED.format(kind="control", right="fail").replace(
         "right: {", "right: {INST-001@sigsrv/default/none: no finding, INST-999@sigsrv/x: fail, "
     )
@@ -82,17 +82,20 @@ def test_a_finding_that_is_not_there_is_no_finding(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("{op: remove, path: /cluster/instances/nobody}", "the change can't be made: "),
-        ("{op: add, path: /cluster/instances/web/a/b, value: 1}", "the change can't be made: "),
-        ("{op: replace, path: /sigsrv/links, value: []}", "the changed document is not of its form: /sigsrv/links: "),
-        ("{op: remove, path: /minisrv}", "the changed document is not of its form: /minisrv: "),
-        ("{op: replace, path: /site/bridges, value: text}", "the changed document can't be read: "),
-        ("{op: add, path: /sigsrv/nft/two words, value: {rules: []}}", "the changed document can't be read: "),
-        ("{op: add, path: /version, value: 2}", "the changed document is not of its form: /version: "),
+        ("{op: remove, path: /cluster/instances/nobody}", "cannot apply the change: "),
+        ("{op: add, path: /cluster/instances/web/a/b, value: 1}", "cannot apply the change: "),
+        (
+            "{op: replace, path: /sigsrv/links, value: []}",
+            "the changed document does not match its schema: /sigsrv/links: ",
+        ),
+        ("{op: remove, path: /minisrv}", "the changed document does not match its schema: /minisrv: "),
+        ("{op: replace, path: /site/bridges, value: text}", "cannot read the changed document: "),
+        ("{op: add, path: /sigsrv/nft/two words, value: {rules: []}}", "cannot read the changed document: "),
+        ("{op: add, path: /version, value: 2}", "the changed document does not match its schema: /version: "),
     ],
 )
-def test_a_change_that_can_t_be_judged_is_wrong_with_its_reason(tmp_path, change, said):
-    """It hides no other case of the file."""
+def test_a_change_that_cannot_be_judged_is_wrong_with_a_reason(tmp_path, change, said):
+    """It hides no other case in the file."""
     broken = f"name: broken\nkind: control\nchange: [{change}]\nright: {{NET-001@sigsrv/sigsrvbr0: pass}}\n"
 
     done = sigsrv("policies", "try", written(tmp_path, broken, PRIVILEGED.format(kind="control", right="fail")))
@@ -106,7 +109,7 @@ def test_a_change_that_can_t_be_judged_is_wrong_with_its_reason(tmp_path, change
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no case in it"),
+        ("", "no case in this file"),
         ("- 1\n", "is not of type object"),
         ("name: a\nkind: b\nchange: []\n", '"right" is missing'),
         (
@@ -118,16 +121,16 @@ def test_a_change_that_can_t_be_judged_is_wrong_with_its_reason(tmp_path, change
         ("name: [\n", "not YAML"),
     ],
 )
-def test_a_mistake_in_a_file_is_told_with_its_line(tmp_path, text, said):
-    """Wrong use: nothing is judged."""
+def test_a_mistake_in_a_file_is_reported_with_its_line(tmp_path, text, said):
+    """Exit status 2: the command judges no case."""
     done = sigsrv("policies", "try", written(tmp_path, text), cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
 
 
-def test_a_file_that_is_not_there_is_wrong_use(tmp_path):
-    """In one line, with its name."""
+def test_a_missing_file_is_wrong_use(tmp_path):
+    """The message is one line with the name of the file."""
     done = sigsrv("policies", "try", str(tmp_path / "none.yaml"))
 
     assert done.returncode == 2
@@ -135,7 +138,7 @@ def test_a_file_that_is_not_there_is_wrong_use(tmp_path):
 
 
 def test_json_has_every_result(tmp_path):
-    """Also those that are right."""
+    """The output includes the correct cases."""
     file = written(tmp_path, PRIVILEGED.format(kind="a", right="fail"), PRIVILEGED.format(kind="gap", right="pass"))
 
     done = sigsrv("policies", "try", "--json", file)
@@ -151,18 +154,18 @@ def test_json_has_every_result(tmp_path):
     assert found["cases"][1]["place"] == f"{file}:8"
 
 
-def test_quiet_prints_the_counts_alone(tmp_path):
-    """And the exit status is the same."""
+def test_quiet_prints_only_the_counts(tmp_path):
+    """The exit status stays the same."""
     done = sigsrv("policies", "try", "-q", written(tmp_path, PRIVILEGED.format(kind="wrong", right="pass")))
 
     assert (done.returncode, done.stdout) == (1, "kind   right  wrong\nwrong      0      1\n1 case: 1 wrong\n")
 
 
-def test_policies_of_one_s_own_are_judged_as_well(tmp_path):
-    """--policies adds a folder, as everywhere."""
+def test_added_policies_are_judged_too(tmp_path):
+    """``--policies`` adds a folder, as in every command."""
     policy = yaml.safe_load((ROOT / "policies" / "proj" / "PROJ-001.yaml").read_text())
     del policy["remediation"]
-    policy |= {"id": "PROJ-901", "rule": {"required": ["nothing"]}, "by_hand": "Nothing that a person does would help."}
+    policy |= {"id": "PROJ-901", "rule": {"required": ["nothing"]}, "by_hand": "No manual fix exists."}
     folder = tmp_path / "mine" / "proj"
     folder.mkdir(parents=True)
     (folder / "PROJ-901.yaml").write_text(yaml.safe_dump(policy))
@@ -172,8 +175,8 @@ def test_policies_of_one_s_own_are_judged_as_well(tmp_path):
     assert sigsrv("policies", "try", written(tmp_path, case)).returncode == 1
 
 
-def test_control_characters_of_a_case_do_not_steer_the_terminal(tmp_path):
-    """A file of cases may be somebody else's."""
+def test_control_characters_in_a_case_do_not_reach_the_terminal(tmp_path):
+    """A file of cases may come from another person."""
     text = PRIVILEGED.format(kind='"a\\e[31m"', right="pass").replace("a container", '"a\\e[2J') + ""
     text = text.replace("becomes privileged\n", 'becomes privileged"\n', 1)
 
@@ -183,13 +186,13 @@ def test_control_characters_of_a_case_do_not_steer_the_terminal(tmp_path):
     assert "\\x1b[2J" in done.stdout
 
 
-def test_the_example_document_is_of_its_form():
-    """As it is shipped."""
-    assert mistake(document()) == ""
+def test_the_example_document_matches_its_schema():
+    """The test checks the shipped document."""
+    assert schema_error(document()) == ""
 
 
-def test_every_path_of_version_1_of_the_example_document_is_still_there():
-    """Cases that people keep name these paths: a path that must go makes another version of the document."""
+def test_every_path_of_version_1_of_the_example_document_still_exists():
+    """Users' cases depend on these paths. Removing a path requires a new version of the document."""
     assert document()["version"] == 1
     paths = (ROOT / "tests" / "example_paths.txt").read_text().splitlines()
     assert len(paths) > 700
@@ -199,12 +202,12 @@ def test_every_path_of_version_1_of_the_example_document_is_still_there():
     assert [path for path in paths if jsonpointer.resolve_pointer(found, path, missing) is missing] == []
 
 
-def test_reading_tells_which_case_is_where(tmp_path):
-    """A document that is empty is no case."""
+def test_reading_cases_gives_the_place_of_each_case(tmp_path):
+    """An empty document is not a case."""
     text = PRIVILEGED.format(kind="a", right="fail")
 
     found = cases.read(Path(written(tmp_path, text, "", text)))
 
     assert [case.place for case in found] == [f"{tmp_path}/cases.yaml:1", f"{tmp_path}/cases.yaml:9"]
-    with pytest.raises(UsageError, match="no case in it"):
+    with pytest.raises(UsageError, match="no case in this file"):
         cases.read(Path(written(tmp_path, "# nothing\n")))

@@ -1,4 +1,4 @@
-"""sigsrv policies and explain, as their users type them: no host is needed."""
+"""Tests ``sigsrv policies`` and ``sigsrv explain`` as users run them, without a host."""
 
 from __future__ import annotations
 
@@ -29,23 +29,24 @@ HELPS = [
 
 @pytest.mark.parametrize("command", HELPS, ids=" ".join)
 def test_help_fits_a_terminal_and_ends_with_the_exit_statuses(command):
-    """Each command says what it does, its options, its exit statuses and an example, within 80 columns."""
+    """Each command shows what it does, its options, its exit statuses and an example, in 80 columns."""
     done = sigsrv(*command, "--help", COLUMNS="80")
 
     assert done.returncode == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert "exit status:" in done.stdout
+    assert "\nexample: sigsrv " in done.stdout
     assert "--policies DIR" in done.stdout or command == ["policies"]
 
 
-def test_severity_says_that_it_means_at_least():
-    """What --severity high selects is in --help."""
+def test_help_explains_that_severity_is_a_minimum():
+    """``--help`` says what ``--severity high`` selects."""
     assert "of this severity or higher" in " ".join(sigsrv("scan", "--help", COLUMNS="80").stdout.split())
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "140"])
-def test_the_table_has_every_policy_and_fits(columns):
-    """By family, each with severity and title, in as many columns as the terminal has."""
+def test_the_table_lists_every_policy_and_fits_the_terminal(columns):
+    """It shows id, severity and title by family, and is no wider than the terminal."""
     done = sigsrv("policies", "list", COLUMNS=columns)
 
     assert done.returncode == 0
@@ -70,8 +71,8 @@ def test_the_table_has_every_policy_and_fits(columns):
         (["--profile", "baseline"], lambda p: p.severity in ("critical", "high")),
     ],
 )
-def test_the_list_for_programs(options, chosen):
-    """--format json has each selected policy in full; what it has is what the files say."""
+def test_the_json_list_has_each_selected_policy_in_full(options, chosen):
+    """The output of ``--format json`` agrees with the files."""
     done = sigsrv("policies", "list", "--format", "json", *options)
 
     listed = json.loads(done.stdout)
@@ -85,7 +86,7 @@ def test_the_list_for_programs(options, chosen):
 
 
 def test_a_profile_of_the_site_can_be_listed(tmp_path):
-    """--profile knows the site's own profiles; the shipped ones, where the site has none."""
+    """``--profile`` uses the profiles of the site, or the shipped ones if the site has none."""
     text = (policy.data.DEMO / "site.yaml").read_text()
     (tmp_path / "site.yaml").write_text(text + "profiles: [{name: bridges, policies: [NET-*]}]\n")
 
@@ -96,8 +97,8 @@ def test_a_profile_of_the_site_can_be_listed(tmp_path):
 
 
 @pytest.mark.parametrize("options", [["--severity", "low", "--policy", "X"], ["--family", "nett"], ["--policy", ""]])
-def test_a_list_of_nothing_is_wrong_use(options):
-    """An empty table would say that there is nothing to hold."""
+def test_an_empty_list_is_wrong_use(options):
+    """An empty table would look as if there were no policies."""
     done = sigsrv("policies", "list", *options)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -108,8 +109,8 @@ REMEDIATIONS = remediation.load()
 
 
 @pytest.mark.parametrize("policy_id", POLICIES)
-def test_an_explanation_says_all_of_a_policy(policy_id):
-    """What, why, how, traps, fix, controls, source; wrapped, and nothing of it cut."""
+def test_an_explanation_contains_the_whole_policy(policy_id):
+    """It contains title, reason, check, traps, fix, controls and source, wrapped but not cut."""
     each = POLICIES[policy_id]
     named = REMEDIATIONS.get(each.remediation)
 
@@ -134,8 +135,8 @@ def test_an_explanation_says_all_of_a_policy(policy_id):
     assert too_long in ([], [f"  {each.path}"])
 
 
-def test_explain_says_where_the_check_is_and_takes_a_finding_s_id_too():
-    """In lower case as well; the path of the check leads there."""
+def test_explain_shows_the_place_of_the_check_and_accepts_a_finding_id():
+    """The id may be in lower case. The output has the path and line of the check."""
     done = sigsrv("explain", "net-001@sigsrv/sigsrvbr0", COLUMNS="100")
 
     assert done.returncode == 0
@@ -146,23 +147,23 @@ def test_explain_says_where_the_check_is_and_takes_a_finding_s_id_too():
 
 
 def test_explain_shows_a_rule():
-    """The JSON Schema itself, and in words what it expects."""
+    """It shows the JSON Schema and what it expects in words."""
     done = sigsrv("explain", "PROJ-001")
 
     assert "restricted is true" in done.stdout
     assert "restricted: {const: 'true'}" in done.stdout
 
 
-def test_an_unknown_policy_names_the_nearest():
-    """A mistyped id is wrong use with a hint."""
+def test_an_unknown_policy_gives_the_nearest_id():
+    """A mistyped id is wrong use, and the hint has a similar id."""
     done = sigsrv("explain", "NET-01")
 
     assert done.returncode == 2
     assert 'did you mean "NET-001"?' in done.stderr
 
 
-def test_test_counts_what_it_tested():
-    """The number of policies and examples; with -v a line for each; globs select."""
+def test_test_counts_policies_and_examples():
+    """It prints the number of policies and examples, and with ``-v`` a line for each policy. Globs select policies."""
     done = sigsrv("policies", "test", "net-00*", "POOL-001", "-v")
 
     chosen = [
@@ -170,12 +171,12 @@ def test_test_counts_what_it_tested():
     ]
     number = sum(len(kind) for each in chosen for kind in each.examples.values())
     assert done.returncode == 0, done.stdout
-    assert f"{len(chosen)} policies, {number} examples: all show what they say" in done.stdout
+    assert f"{len(chosen)} policies, {number} examples: all pass" in done.stdout
     assert re.findall(r"^(\S+) .* ok$", done.stdout, re.MULTILINE) == [each.id for each in chosen]
 
 
-def test_an_example_that_does_not_show_what_it_says_is_told(tmp_path):
-    """Both ways round: a compliant one that fails, a violating one that does not; of rules and of checks."""
+def test_an_example_with_another_verdict_than_declared_is_reported(tmp_path):
+    """This covers a violating example that passes, of a policy with a rule, and other verdicts than declared, of a check."""
     for name, old, new in (
         ("proj/PROJ-001", "{name: user-john, config: {}}", '{name: user-john, config: {restricted: "true"}}'),
         ("net/NET-001", "expect: {NET-001@minisrv/sigsrvbr0: fail}", "expect: {NET-001@sigsrv/sigsrvbr0: fail}"),
@@ -190,14 +191,14 @@ def test_an_example_that_does_not_show_what_it_says_is_told(tmp_path):
     assert done.returncode == 1
     assert "PROJ-001: violating[2] is not violating" in done.stdout
     assert re.search(r"NET-001: violating\[\d\] .*: expected .*, found ", done.stdout)
-    assert done.stdout.rstrip().endswith("2 wrong")
+    assert done.stdout.rstrip().endswith("2 failed")
 
 
 @pytest.mark.parametrize(
     "change", ["[remove]", "[{op: remove}]", "[{op: rmove, path: /site}]", "[{op: remove, path: /nothing}]"]
 )
-def test_a_change_that_can_t_be_made_is_told(tmp_path, change):
-    """A mistyped JSON Patch is the example's fault, named as such, and nothing else goes unjudged."""
+def test_an_invalid_change_is_reported(tmp_path, change):
+    """A mistyped JSON Patch is reported at its example. All other examples still run."""
     text = (policy.data.folder("policies") / "net" / "NET-001.yaml").read_text()
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "NET-001.yaml").write_text(
@@ -208,18 +209,18 @@ def test_a_change_that_can_t_be_made_is_told(tmp_path, change):
 
     assert done.returncode == 1
     assert re.search(r"NET-001: \w+\[\d\] ", done.stdout)
-    assert done.stdout.rstrip().endswith("1 wrong")
+    assert done.stdout.rstrip().endswith("1 failed")
 
 
-def test_a_test_of_nothing_is_wrong_use():
-    """A glob that fits no policy tests nothing, which is no success."""
+def test_a_glob_that_matches_no_policy_is_wrong_use():
+    """Running no example is not a success."""
     done = sigsrv("policies", "test", "NOPE-*")
 
     assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_lint_prints_a_line_for_each_mistake(tmp_path):
-    """FILE:LINE first, so that an editor leads there; 1 in the end."""
+    """A line begins with FILE:LINE, so an editor can open it. The exit status is 1."""
     (tmp_path / "net").mkdir()
     text = (policy.data.folder("policies") / "net" / "NET-001.yaml").read_text()
     (tmp_path / "net" / "NET-001.yaml").write_text(text.replace("severity: critical", "severity: crtical"))
@@ -233,7 +234,7 @@ def test_lint_prints_a_line_for_each_mistake(tmp_path):
 
 
 def test_docs_prints_the_page():
-    """What make docs writes to docs/policies.md; each policy has its heading."""
+    """It prints the page that ``make docs`` writes to docs/policies.md, with a heading per policy."""
     done = sigsrv("policies", "docs")
 
     assert re.findall(r"^### (\S+)", done.stdout, re.MULTILINE) == [
@@ -241,13 +242,13 @@ def test_docs_prints_the_page():
     ]
 
 
-def test_every_kind_of_resource_has_its_words():
-    """explain and the page say of each kind what it is and what a finding's id names."""
+def test_every_kind_of_resource_has_a_description():
+    """``explain`` and the page describe each kind and its part of a finding id."""
     assert set(shown.RESOURCES) == set(SCHEMA["properties"]["examines"]["enum"])
 
 
-def test_control_characters_of_a_policy_do_not_steer_the_terminal(tmp_path):
-    """A folder that somebody else wrote is shown, not obeyed."""
+def test_control_characters_in_a_policy_do_not_reach_the_terminal(tmp_path):
+    """An added folder may come from another person."""
     (tmp_path / "proj").mkdir()
     text = (policy.data.folder("policies") / "proj" / "PROJ-001.yaml").read_text()
     text = text.replace("title: Project is restricted", 'title: "Project \\e[2J is restricted"')

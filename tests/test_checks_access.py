@@ -330,5 +330,5 @@ def test_a_public_image_is_made_private_by_its_address():
 
     found = judged(content)["IMG-003@cluster/a%26b%20c/1f00a1f00b1f"]
 
-    assert found.observed == "Debian trixie amd64: public, and sigsrv, minisrv listen"
+    assert found.observed == "Debian trixie amd64: public, and the daemon listens on sigsrv, minisrv"
     assert found.fix == {"url": "/1.0/images/1f00a1f00b1f?project=a%26b%20c"}

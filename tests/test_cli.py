@@ -1,4 +1,4 @@
-"""The commands, as their users type them, without a host."""
+"""Tests the commands as users run them, without a host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.saved import FAILING, PRIVILEGED, saved
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
 POLICIES = policy.load()
-VERDICTS = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())  # of the demo
+VERDICTS = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())  # of the demo's evidence
 DEMO = Counter(VERDICTS.values())
 
 
@@ -42,8 +42,8 @@ def run(*argv: str, cwd: Path = ROOT, **environment: str) -> subprocess.Complete
     )
 
 
-def test_the_demo_ends_well_and_is_quick(tmp_path):
-    """The shipped evidence gives the recorded verdicts, in under three seconds of work, and says where the report is."""
+def test_the_demo_succeeds_and_is_fast(tmp_path):
+    """It gives the recorded verdicts in less than three seconds of CPU time, and prints the path of the report."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     done = run("sigsrv", "demo", "--report-dir", str(tmp_path))
@@ -56,8 +56,8 @@ def test_the_demo_ends_well_and_is_quick(tmp_path):
     assert max(len(line) for line in done.stdout.splitlines() if str(tmp_path) not in line) <= 92
 
 
-def test_the_demo_s_evidence_judged_as_a_scan_is_unknown(tmp_path):
-    """What the evidence lacks is error, and wins over the failures in the exit code."""
+def test_a_scan_of_the_demo_has_exit_status_3(tmp_path):
+    """Data missing from the evidence gives ``error``, which wins over the failures in the exit status."""
     done = run("sigsrv", "scan", "--evidence", "demo", "--report-dir", str(tmp_path))
 
     assert done.returncode == 3
@@ -67,8 +67,8 @@ def test_the_demo_s_evidence_judged_as_a_scan_is_unknown(tmp_path):
     assert "sudo: a password is required" in done.stdout
 
 
-def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
-    """A host that the site has and the evidence lacks is an error, never left out."""
+def test_a_host_without_evidence_is_an_error(tmp_path):
+    """A host of the site without evidence gives ``error`` for each policy. It is never left out."""
     site = tmp_path / "site.yaml"
     site.write_text(
         (ROOT / "src/sigsrv/demo/site.yaml")
@@ -101,18 +101,24 @@ def test_evidence_of_one_host_leaves_the_other_unknown(tmp_path):
         (["sigsrv", "scan", "--site", "/nowhere/site.yaml"], "no such site file"),
         (["sigsrv", "scan", "--evidence", "demo", "--hosts", "nobody"], "is not a host of site demo"),
         (["sigsrv", "scan", "--evidence", "demo", "--hosts", ""], "--hosts names no host"),
-        (["sigsrv", "scan", "--evidence", "demo", "--connection", "paramyko"], "is no connection of testinfra"),
+        (
+            ["sigsrv", "scan", "--evidence", "demo", "--connection", "paramyko"],
+            'testinfra has no connection "paramyko"',
+        ),
         (["sigsrv", "scan", "--evidence", "demo", "--ssh-config", "/nowhere"], "/nowhere: no such file"),
-        (["sigsrv", "scan", "--evidence", "demo", "--report-dir", "/proc/nowhere"], "name another folder"),
+        (
+            ["sigsrv", "scan", "--evidence", "demo", "--report-dir", "/proc/nowhere"],
+            "use another folder: --report-dir DIR",
+        ),
         (["sigsrv-remediate", "nonsense"], "is not a finding id"),
         (["sigsrv-remediate", "NET-100@a/b", "--site", "src/sigsrv/demo/site.yaml"], "there is no policy NET-100"),
-        (["sigsrv-remediate", "--report-dir", "/nowhere"], "there is no run yet"),
+        (["sigsrv-remediate", "--report-dir", "/nowhere"], "no run yet"),
         (["sigsrv"], "usage: sigsrv"),
         (["sigsrv", "scna"], "invalid choice"),
     ],
 )
-def test_a_mistake_of_use_is_one_line_and_a_hint(argv, message):
-    """Exit status 2, what is wrong and how to put it right, never a traceback."""
+def test_wrong_use_prints_an_error_and_a_hint(argv, message):
+    """Exit status 2, a message that says what is wrong and how to fix it, and no traceback."""
     done = run(*argv)
 
     assert done.returncode == 2
@@ -120,8 +126,8 @@ def test_a_mistake_of_use_is_one_line_and_a_hint(argv, message):
     assert "Traceback" not in done.stderr
 
 
-def test_remediation_alone_lists_what_scripts_put_right(tmp_path):
-    """From the latest run: each failure that has a script, with the command; and how many need a person."""
+def test_remediate_without_arguments_lists_the_scripted_fixes(tmp_path):
+    """It lists each failure of the latest run that has a script, with the command, and counts the others."""
     run("sigsrv", "demo", "--report-dir", str(tmp_path))
 
     done = run("sigsrv-remediate", "--report-dir", str(tmp_path))
@@ -135,8 +141,8 @@ def test_remediation_alone_lists_what_scripts_put_right(tmp_path):
     assert f"{DEMO['fail'] - len(scripted)} failures need a manual fix" in done.stdout
 
 
-def test_remediation_alone_shows_what_is_waived_apart(tmp_path):
-    """Who accepts it until when; it is put right where it is named, and named it shows its waiver and its script."""
+def test_remediate_lists_waived_findings_separately(tmp_path):
+    """The list shows who accepts a finding until when, and the command that fixes it by its id."""
     options = saved(tmp_path, PRIVILEGED)
     entry = {"policy": "INST-001", "host": "*", "resource": "default/*", "owner": "Ada Ops", "reason": "NFS"}
     content = {"version": 1, "waivers": [entry | {"until": "2027-01-17T12:00:00Z"}]}
@@ -151,8 +157,8 @@ def test_remediation_alone_shows_what_is_waived_apart(tmp_path):
     assert listed[1] == f"  sigsrv-remediate {FAILING}\n    waived by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n"
 
 
-def test_a_waived_finding_that_is_named_is_put_right_like_any_other(tmp_path, capsys, monkeypatch):
-    """--plan shows who accepts it until when, and the script."""
+def test_a_waived_finding_can_be_fixed_by_its_id(tmp_path, capsys, monkeypatch):
+    """``--plan`` shows who accepts it until when, and the script."""
     saved(tmp_path, PRIVILEGED)
     entry = {"policy": "INST-001", "host": "*", "resource": "default/*", "owner": "Ada Ops", "reason": "NFS"}
     entry |= {"until": "2027-01-17T12:00:00Z", "created": "2026-11-01T00:00:00Z"}
@@ -168,23 +174,23 @@ def test_a_waived_finding_that_is_named_is_put_right_like_any_other(tmp_path, ca
     assert "script:" in said
 
 
-def test_evidence_that_was_saved_sends_no_frames(tmp_path):
-    """--probe beside --evidence is wrong use: who asks for frames shall not take what was kept for an answer."""
+def test_probe_with_saved_evidence_is_wrong_use(tmp_path):
+    """Saved evidence can't answer a user who asks for new frames."""
     done = run("sigsrv", "scan", "--probe", "--evidence", "demo", "--report-dir", str(tmp_path))
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "sigsrv: error: --probe: evidence that was saved sends no frames\n"
-        "sigsrv: hint: leave out --probe, or --evidence\n"
+        "sigsrv: error: --probe can't be used with --evidence: it needs live hosts\n"
+        "sigsrv: hint: leave out one of them\n"
     )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_probes_tells_what_probe_runs_and_sudoers_allows_none_of_it():
-    """The scripts are valid for sh; the file for a read-only account says nothing of them."""
+def test_probes_prints_the_scripts_of_probe_and_sudoers_allows_none():
+    """The scripts are valid sh. The sudoers file for a read-only account does not allow them."""
     told, scripts = run("sigsrv", "probes"), run("sigsrv", "probes", "--probe").stdout
 
-    assert "With --probe, and only then, also three scripts, as root" in told.stdout
+    assert "Only with --probe, sigsrv also runs three scripts as root" in told.stdout
     assert "unshare -n sleep 70" in scripts
     assert subprocess.run(["sh", "-n"], input=scripts, text=True, check=False).returncode == 0
     allowed = run("sigsrv", "probes", "--sudoers", "audit").stdout
@@ -204,7 +210,7 @@ def test_probes_tells_what_probe_runs_and_sudoers_allows_none_of_it():
     ],
 )
 def test_help_ends_with_the_exit_statuses_and_fits_a_terminal(command):
-    """--help says what the command does, its options and its exit statuses, within 80 columns."""
+    """``--help`` shows what the command does, its options and its exit statuses, in 80 columns."""
     done = run(*command.split(), "--help", COLUMNS="80")
 
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""A drafted site file: what was found, nothing guessed, no weakness blessed, and no name of a host that leaves its line."""
+"""Tests drafted site files: they describe the current state, guess nothing and accept no weakness."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def evidences_of(change: Change | None = None) -> dict[str, Evidence]:
-    """The small two-host evidence of the policies' examples, each host with its name, changed."""
+    """Return the evidence of the example document, with a server name for each host, after a change."""
     content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["server"] = {**content[host]["server"], "environment": {"server_name": host}}
@@ -50,16 +50,16 @@ def entry(document: Document, section: str, name: str) -> Entry:
 
 
 def off(each: Entry) -> dict[str, Any]:
-    """What of an entry is commented out."""
-    return {field.key: field.value for field in each.fields if field.off}
+    """Return the commented-out fields of an entry."""
+    return {field.key: field.value for field in each.fields if field.commented}
 
 
 def notes(document: Document, section: str) -> str:
     return " ".join(note for s in document.sections if s.key == section for note in s.notes)
 
 
-def test_a_draft_is_a_site():
-    """What stands in it is what was found, and it loads."""
+def test_a_draft_loads_as_a_site_file():
+    """It contains the state of the hosts."""
     found = loaded(drafted())
 
     assert [(host.name, host.member) for host in found.hosts] == [("sigsrv", "sigsrv"), ("minisrv", "minisrv")]
@@ -73,15 +73,15 @@ def test_a_draft_is_a_site():
     assert [(entry.match, entry.kind) for entry in found.projects] == [("default", "system"), ("user-john", "user")]
 
 
-def test_what_stands_in_the_text_is_what_the_document_says():
-    """A reader of YAML finds what is not commented out, and no more."""
+def test_the_text_contains_exactly_the_data_of_the_document():
+    """A YAML reader gets the parts that are not commented out, and nothing else."""
     document = drafted()
 
     assert yaml.safe_load(text_of(document)) == document.data
 
 
 def test_the_thresholds_in_the_comment_are_the_defaults():
-    """Uncommented as they stand they change nothing."""
+    """Uncommenting them without a change has no effect."""
     lines = text_of(drafted()).splitlines()
     start = lines.index("# thresholds:")
     text = "\n".join(line.removeprefix("# ") for line in lines[start : lines.index("", start)])
@@ -91,8 +91,8 @@ def test_the_thresholds_in_the_comment_are_the_defaults():
     assert found.thresholds == site.Thresholds()
 
 
-def test_what_is_commented_out_is_right_once_it_is_uncommented():
-    """A proxy, a path of a host, a suggestion: without its two first characters each line is YAML that the schema allows."""
+def test_commented_lines_are_valid_when_uncommented():
+    """Without its first two characters, each line (a proxy, a host path, a suggestion) is YAML that the schema allows."""
 
     def change(content: dict[str, Any]) -> None:
         web = content["cluster"]["instances"]["web"]
@@ -118,16 +118,18 @@ def test_what_is_commented_out_is_right_once_it_is_uncommented():
 def _uncommented(section: Section) -> Section:
     if section.key == "projects":
         return section
-    entries = tuple(dataclasses.replace(e, off=False, content=_on(e.fields) or e.content) for e in section.entries)
+    entries = tuple(
+        dataclasses.replace(e, commented=False, content=_on(e.fields) or e.content) for e in section.entries
+    )
     return dataclasses.replace(section, entries=entries, fields=_on(section.fields))
 
 
 def _on(fields: tuple[Field, ...]) -> tuple[Field, ...]:
-    return tuple(dataclasses.replace(field, off=False) for field in fields)
+    return tuple(dataclasses.replace(field, commented=False) for field in fields)
 
 
-def test_an_allowing_default_action_is_left_out():
-    """It is written as it was found, commented out: so it is a finding until a person decides."""
+def test_an_allow_default_action_is_commented_out():
+    """The draft shows the current value as a comment, so it stays a finding until a person decides."""
     bridge = entry(drafted(), "bridges", "userbr0")
 
     assert "acl_default" not in bridge.data
@@ -135,7 +137,7 @@ def test_an_allowing_default_action_is_left_out():
 
 
 def _unnamed(content: dict[str, Any]) -> None:
-    """No network names the links that it is to take in."""
+    """Remove ``bridge.external_interfaces`` from all networks."""
     for place in ("cluster", "sigsrv", "minisrv"):
         for network in content[place]["networks"].values():
             network.get("config", {}).pop("bridge.external_interfaces", None)
@@ -148,18 +150,18 @@ def _vlan(host: str, **info: Any) -> Change:
     return change
 
 
-def test_a_bridge_whose_hosts_do_not_agree_is_commented_out():
-    """Nobody guesses which VLAN is the right one: both are told."""
+def test_a_bridge_is_commented_out_if_the_hosts_disagree_about_its_vlan():
+    """The draft does not guess the right VLAN; it lists both."""
     change = _vlan("minisrv", info_kind="vlan", info_data={"protocol": "802.1Q", "id": 25})
     bridge = entry(drafted(change), "bridges", "userbr0")
 
-    assert bridge.off
+    assert bridge.commented
     assert "sigsrv: user0 (VLAN 24 on trunk); minisrv: user0 (VLAN 25 on trunk)" in bridge.notes[0]
     assert bridge.data["vlan"]["id"] == "which VLAN id?"
 
 
-def test_a_link_without_a_vlan_id_is_asked_about():
-    """A veth carries some VLAN, and nobody on the host knows which."""
+def test_a_link_without_a_vlan_id_becomes_a_question():
+    """A veth carries some VLAN, but the host does not know which one."""
 
     def change(content: dict[str, Any]) -> None:
         for host in ("sigsrv", "minisrv"):
@@ -168,27 +170,27 @@ def test_a_link_without_a_vlan_id_is_asked_about():
     document = drafted(change)
     bridge = entry(document, "bridges", "userbr0")
 
-    assert (bridge.off, bridge.data["vlan"]["kinds"]) == (True, ["veth"])
+    assert (bridge.commented, bridge.data["vlan"]["kinds"]) == (True, ["veth"])
     assert "# " in text_of(document).split("name: userbr0")[0].splitlines()[-1]
     assert "userbr0" not in loaded(document).networks
     assert entry(document, "projects", "user-john").data["networks"] == []
-    assert "networks: []   # also userbr0: once it stands above" in text_of(document)
+    assert "networks: []   # also uses userbr0: add it here once it is defined above" in text_of(document)
 
 
-def test_another_parent_on_each_host_is_left_open():
-    """The VLAN is the same; on which link it is, a site file can't say for each host."""
+def test_a_different_parent_on_each_host_is_left_out():
+    """The VLAN is the same, but a site file can't name a parent link per host."""
 
     def change(content: dict[str, Any]) -> None:
         content["minisrv"]["links"]["user0"]["link"] = "sigsrvbr0"
 
     bridge = entry(drafted(change), "bridges", "userbr0")
 
-    assert (bridge.off, "parent" in bridge.data["vlan"]) == (False, False)
+    assert (bridge.commented, "parent" in bridge.data["vlan"]) == (False, False)
     assert "minisrv: user0 (VLAN 24 on sigsrvbr0)" in bridge.notes[0]
 
 
-def test_a_nic_of_an_instance_is_no_uplink():
-    """A bridge with nothing but instances in it is a network without a VLAN."""
+def test_a_nic_of_an_instance_is_not_an_uplink():
+    """A bridge that connects only instances is a network without a VLAN."""
 
     def change(content: dict[str, Any]) -> None:
         _unnamed(content)
@@ -203,8 +205,8 @@ def test_a_nic_of_an_instance_is_no_uplink():
     assert "lost its VLAN" in entry(document, "networks_extra", "userbr0").notes[0]
 
 
-def test_a_detached_vlan_is_shown_where_its_bridge_may_miss_it():
-    """A bridge that lost its VLAN on every host looks like one without: the free VLAN links stand beside it."""
+def test_a_detached_vlan_link_is_shown_at_a_bridge_without_a_vlan():
+    """A bridge that lost its VLAN on every host looks like a bridge without one, so the draft lists the unused VLAN links."""
 
     def change(content: dict[str, Any]) -> None:
         _unnamed(content)
@@ -214,8 +216,8 @@ def test_a_detached_vlan_is_shown_where_its_bridge_may_miss_it():
     assert "user0 (VLAN 24 on trunk)" in entry(drafted(change), "networks_extra", "userbr0").notes[1]
 
 
-def test_a_vlan_that_the_network_names_is_found_though_it_is_detached():
-    """bridge.external_interfaces says which link it is to be."""
+def test_a_detached_vlan_is_found_if_the_network_names_it():
+    """``bridge.external_interfaces`` names the link."""
 
     def change(content: dict[str, Any]) -> None:
         for host in ("sigsrv", "minisrv"):
@@ -225,8 +227,8 @@ def test_a_vlan_that_the_network_names_is_found_though_it_is_detached():
     assert entry(drafted(change), "bridges", "userbr0").data["vlan"]["id"] == 24
 
 
-def test_ipv6_is_not_blessed():
-    """What was found stands beside the default."""
+def test_a_draft_does_not_accept_ipv6():
+    """The found value is a comment next to the default."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["networks"]["userbr0"]["config"] |= {
@@ -242,8 +244,8 @@ def test_ipv6_is_not_blessed():
     assert "found fd42::1/64" in text_of(document)
 
 
-def test_a_pool_in_a_file_or_on_some_hosts_says_so():
-    """A file is a weakness: commented out. The hosts that have a pool are named where they are not all."""
+def test_a_pool_shows_a_loop_file_and_its_members():
+    """A loop file is a weakness, so it is commented out. A pool that only some hosts have lists these hosts."""
 
     def change(content: dict[str, Any]) -> None:
         content["minisrv"]["pools"] = {
@@ -261,8 +263,8 @@ def test_a_pool_in_a_file_or_on_some_hosts_says_so():
     assert entry(document, "pools", "iso").data["members"] == ["minisrv"]
 
 
-def test_an_acl_without_rules_keeps_the_default_that_it_does_not_meet():
-    """min_rules: 0 would bless it."""
+def test_an_acl_without_rules_stays_a_finding():
+    """``min_rules: 0`` would accept it."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["network_acls"]["system-base"]["ingress"] = []
@@ -284,8 +286,8 @@ def test_an_acl_without_rules_keeps_the_default_that_it_does_not_meet():
         ("[::]", None),
     ],
 )
-def test_an_api_that_listens_everywhere_is_left_out(address, listens):
-    """Where it listens is as found, but a wildcard never is."""
+def test_a_wildcard_api_address_is_left_out(address, listens):
+    """The draft contains the current addresses, but never a wildcard."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["server"]["config"] = {"cluster.https_address": ""}
@@ -294,11 +296,11 @@ def test_an_api_that_listens_everywhere_is_left_out(address, listens):
     document = drafted(change)
 
     assert loaded(document).auth.listen.get("minisrv") == (tuple(listens) if listens else None)
-    assert ("minisrv listens on every address" in notes(document, "auth")) is (listens is None)
+    assert ("minisrv listens on all addresses" in notes(document, "auth")) is (listens is None)
 
 
-def test_who_may_do_everything_is_asked_about():
-    """Unrestricted certificates and members of incus-admin are told, and allowed by nobody but a person."""
+def test_full_access_becomes_a_question():
+    """Unrestricted certificates and members of incus-admin are commented out. Only a person can allow them."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["certificates"]["scanner"]["restricted"] = False
@@ -307,8 +309,8 @@ def test_who_may_do_everything_is_asked_about():
     document = drafted(change)
     fields = {field.key: field for s in document.sections if s.key == "auth" for field in s.fields}
 
-    assert (fields["full_certificates"].value, fields["full_certificates"].off) == (["scanner"], True)
-    assert (fields["admins"].value, fields["admins"].off) == (["ops"], True)
+    assert (fields["full_certificates"].value, fields["full_certificates"].commented) == (["scanner"], True)
+    assert (fields["admins"].value, fields["admins"].commented) == (["ops"], True)
     assert (loaded(document).auth.full_certificates, loaded(document).auth.admins) == ((), ())
 
 
@@ -316,8 +318,8 @@ def test_who_may_do_everything_is_asked_about():
     ("sigsrv", "minisrv", "minimum", "track"),
     [("6.0.10", "6.0.4", "6.0.4", "lts"), ("7.0.1", "6.21", "6.21", "feature"), ("6.0.4", "unknown", "6.0.4", "lts")],
 )
-def test_the_oldest_version_that_runs_is_the_minimum(sigsrv, minisrv, minimum, track):
-    """Numbers, not text: 6.0.10 is newer than 6.0.4."""
+def test_the_oldest_running_version_is_the_minimum(sigsrv, minisrv, minimum, track):
+    """Versions are compared as numbers: 6.0.10 is newer than 6.0.4."""
 
     def change(content: dict[str, Any]) -> None:
         content["sigsrv"]["server"]["environment"]["server_version"] = sigsrv
@@ -326,11 +328,11 @@ def test_the_oldest_version_that_runs_is_the_minimum(sigsrv, minisrv, minimum, t
     document = drafted(change)
 
     assert loaded(document).incus == site.IncusSettings(minimum, track)
-    assert "not the same everywhere" in notes(document, "incus")
+    assert "versions differ" in notes(document, "incus")
 
 
-def test_a_host_that_is_away_is_named_and_the_others_are_drafted():
-    """Nothing of it is guessed; what the cluster knows of itself is there."""
+def test_an_unreachable_host_is_named_and_the_others_are_drafted():
+    """The draft guesses nothing about it, and contains what the cluster knows."""
 
     def change(content: dict[str, Any]) -> None:
         content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
@@ -343,8 +345,8 @@ def test_a_host_that_is_away_is_named_and_the_others_are_drafted():
     assert loaded(document).pools[0].members is None
 
 
-def test_a_view_of_a_part_drafts_nothing_from_it():
-    """A client that Incus does not trust sees empty lists: they are no empty site."""
+def test_an_untrusted_client_drafts_nothing_from_empty_lists():
+    """Incus gives empty lists to a client that it does not trust. They do not mean an empty site."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["server"]["auth"] = "untrusted"
@@ -362,8 +364,8 @@ def test_a_view_of_a_part_drafts_nothing_from_it():
     loaded(document)
 
 
-def test_two_names_of_one_machine_are_told():
-    """A member stands in a site file once: the second host says whose name it has."""
+def test_two_hosts_with_one_member_name_become_a_question():
+    """A site file has each member once. The second host gets a comment that names the first."""
 
     def change(content: dict[str, Any]) -> None:
         content["minisrv"]["server"]["environment"]["server_name"] = "sigsrv"
@@ -374,8 +376,8 @@ def test_two_names_of_one_machine_are_told():
     assert [host.member for host in loaded(document).hosts] == ["sigsrv", "minisrv"]
 
 
-def test_a_host_whose_name_is_another_host_s_member_waits_for_an_answer():
-    """The alias sigsrv leads to minisrv, and minisrv itself is away."""
+def test_a_host_with_the_member_name_of_another_host_is_commented_out():
+    """The ssh alias sigsrv leads to minisrv, and minisrv itself is unreachable."""
 
     def change(content: dict[str, Any]) -> None:
         content["sigsrv"]["server"]["environment"]["server_name"] = "minisrv"
@@ -384,8 +386,8 @@ def test_a_host_whose_name_is_another_host_s_member_waits_for_an_answer():
     assert [(host.name, host.member) for host in loaded(drafted(change)).hosts] == [("sigsrv", "minisrv")]
 
 
-def test_a_machine_without_a_cluster_has_no_member():
-    """Its own name is no member's name."""
+def test_a_standalone_host_has_no_member_name():
+    """Its server name is not a member name."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["server"]["environment"]["server_clustered"] = False
@@ -402,8 +404,8 @@ def a_finding(
     return Finding(policy_id, "a title", Severity.HIGH, host, resource, verdict, "expected", observed, **more)
 
 
-def test_a_finding_is_marked_at_its_entry_and_else_at_the_end():
-    """By the kind of resource that its policy examines; no policy is known by its id."""
+def test_a_finding_is_marked_at_its_entry_or_at_the_end():
+    """The kind of resource that the policy examines decides where; no policy id is special."""
     document = drafted()
     findings = [
         a_finding("NET-003", "minisrv", "userbr0", "holds 10.0.0.5/24\nevil: 1"),
@@ -421,22 +423,22 @@ def test_a_finding_is_marked_at_its_entry_and_else_at_the_end():
     assert lines[place + 1] == "  - name: userbr0"
     assert "# fails already: INST-001@sigsrv/default/web: privileged" in lines
     assert "# POOL-001@sigsrv/nvme: no answer" in lines
-    assert "# and 1 that follow from what could not be read" in lines
+    assert "# and 1 that depend on data that could not be read" in lines
     assert yaml.safe_load(text) == document.data
 
 
-def test_each_kind_that_has_entries_is_a_kind_that_policies_examine():
-    """The table of the marks names no kind that no policy has."""
+def test_policies_examine_each_kind_in_the_table_of_sections():
+    """The table contains no unused kind."""
     assert set(draft._SECTIONS) <= {each.examines for each in POLICIES.values()}
 
 
-def test_long_lists_stay_on_their_line():
-    """A flow sequence is never folded."""
+def test_long_lists_stay_on_one_line():
+    """A flow sequence is never wrapped."""
     assert "\n" not in flow({"a": ["x" * 100] * 50})
 
 
-def test_evidence_of_a_host_alone_that_failed(tmp_path):
-    """No host at all could be read: the draft has the hosts, and says why there is no more."""
+def test_a_draft_without_any_readable_host_contains_the_hosts(tmp_path):
+    """The draft says why it contains nothing else."""
     lost = Failure(FailureKind.UNREACHABLE, "no route")
     document = draft.draft(draft.facts_of({"a": Evidence("a", 0.0, failure=lost)}), ORIGIN)
 
@@ -445,8 +447,8 @@ def test_evidence_of_a_host_alone_that_failed(tmp_path):
     assert set(document.data) == {"version", "name", "hosts"}
 
 
-def test_options_of_the_command_line_are_kept_for_the_host(tmp_path):
-    """How a host is reached stands in the file where a site file can say it."""
+def test_connection_options_are_written_to_the_host(tmp_path):
+    """The draft contains those options that a site file supports."""
     options: Mapping[str, Mapping[str, object]] = {
         "sigsrv": {"address": "root@sigsrv", "sudo": True, "timeout_s": 30.0}
     }

@@ -1,4 +1,4 @@
-"""What hosts call things never leaves its place in a drafted site file, whatever it means in YAML."""
+"""Tests that no name from a host can break out of its place in a drafted site file."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ HOSTILE = st.text(max_size=40) | st.sampled_from(NAMES)
 
 
 @given(HOSTILE)
-def test_a_scalar_is_read_as_what_it_is(text):
-    """By YAML's old rules; on one line, and with nothing hidden in it."""
+def test_a_scalar_is_read_back_unchanged(text):
+    """It takes one line, contains no hidden character, and YAML 1.1 readers get the same text."""
     written = scalar(text)
 
     assert written.isprintable()
@@ -62,14 +62,14 @@ def test_a_scalar_is_read_as_what_it_is(text):
 @pytest.mark.parametrize(
     "text", ["1e3", "0o7", "0x1F", "1_000", "yes", "y", "NO", ".inf", "12:30", "2026-01-01", "6.0", "", "~"]
 )
-def test_a_text_that_some_reader_takes_for_another_type_is_quoted(text):
-    """YAML 1.1 and 1.2 differ in what is a number or a boolean."""
+def test_a_text_that_a_reader_could_take_for_another_type_is_quoted(text):
+    """YAML 1.1 and 1.2 have different rules for numbers and booleans."""
     assert scalar(text) == f'"{text}"'
 
 
 @given(HOSTILE)
 def test_a_comment_is_one_line(text):
-    """And shows what would otherwise steer a terminal."""
+    """It shows characters that control a terminal as escapes."""
     assert not any(is_hidden(each) for each in comment(text))
     assert comment(text).startswith("#")
 
@@ -78,7 +78,7 @@ KINDS = ("networks", "pools", "projects", "instances", "network_acls", "links", 
 
 
 def _named(kind: str, name: str) -> Change:
-    """A change that gives something of a kind another name, where a host tells of it."""
+    """Return a change that renames a resource of a kind everywhere in the document."""
     was = {
         "networks": "userbr0",
         "pools": "iso",
@@ -121,13 +121,13 @@ def _keeps_its_place(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_no_name_that_means_something_in_yaml_leaves_its_place(kind, name):
-    """The file loads, and says exactly what was drafted; what a site file can't say is commented out."""
+def test_no_name_with_yaml_syntax_breaks_out_of_its_place(kind, name):
+    """The file loads and contains exactly the drafted data. Values that a site file can't hold are commented out."""
     _keeps_its_place(kind, name)
 
 
 @settings(deadline=None, max_examples=60)
 @given(kind=st.sampled_from(KINDS), name=st.text(max_size=40))
-def test_no_name_at_all_leaves_its_place(kind, name):
-    """Whatever text it is."""
+def test_no_random_name_breaks_out_of_its_place(kind, name):
+    """Hypothesis generates the names."""
     _keeps_its_place(kind, name)

@@ -1,4 +1,4 @@
-"""Frames between throw-away namespaces, sent by a real kernel; what is left of them afterwards: nothing."""
+"""Tests frames between temporary namespaces on a real kernel, and that nothing remains afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORD = "0123456789abcdef"
 
 
 def port(number: int, bridge: str = "br0", candidates: tuple[str, ...] = (), six: bool = False) -> Port:
-    """A namespace whose names and addresses follow from its number."""
+    """Return a port whose names and addresses depend on its number."""
     return Port(
         bridge=bridge,
         number=1,
@@ -41,7 +41,7 @@ def port(number: int, bridge: str = "br0", candidates: tuple[str, ...] = (), six
 
 
 def answers(spaces: tuple[Space, ...], wanted: FramePlan, account: tuple[str, ...] = ()) -> dict[str, Answer]:
-    """What an exchange between some hosts made of the probe, by host."""
+    """Exchange frames between hosts; return the ``frames`` probe of each host."""
     with ExitStack() as stack:
         for each in spaces:
             stack.enter_context(SpaceSession(each, account=account))
@@ -50,15 +50,15 @@ def answers(spaces: tuple[Space, ...], wanted: FramePlan, account: tuple[str, ..
 
 
 def told(found: dict[str, Answer], bridge: str = "br0") -> list[Sent]:
-    """What was sent, as the facts have it."""
+    """Return the sent frames, as the facts show them."""
     facts = [FrameFacts(Evidence(name, 1.0, probes={"frames": answer})) for name, answer in found.items()]
     return list(exchanged([each.sent for each in facts], bridge))
 
 
 @needs_root
 @pytest.mark.parametrize("bridge", ["br0", "$(id>&2)", "-x';reboot\"", "a*?&|<\\"])
-def test_frames_of_every_size_pass_both_ways_and_nothing_is_left(bridge):
-    """Whatever the bridge is called: ARP shows the namespace of the other host, full packets come back, and all is as before."""
+def test_frames_of_every_size_pass_both_ways_and_nothing_remains(bridge):
+    """For any bridge name: ARP finds the namespace on the other host, full packets return, and the hosts are as before."""
     with two(bridge, mtu=1400) as spaces:
         before = [each.links() for each in spaces]
         wanted = FramePlan({"one": (port(1, bridge, six=True),), "other": (port(2, bridge, six=True),)})
@@ -81,10 +81,10 @@ def test_frames_of_every_size_pass_both_ways_and_nothing_is_left(bridge):
 
 
 @needs_root
-def test_a_wire_that_carries_nothing_shows_as_no_answer_to_arp():
-    """Both bridges have their port, up and with a carrier, and what comes in by one is dropped: that host sees no answer.
+def test_a_dead_wire_gives_no_answer_to_arp():
+    """Both bridges have a port with a carrier, but one port drops incoming frames: its host gets no answer.
 
-    The other one knows who asked for it, and gets no answer either.
+    The other host learns the MAC of the sender from the request, and gets no answer either.
     """
     with two("br0") as (one, other):
         rule = "table netdev lost { chain in { type filter hook ingress device wire0 priority 0; policy drop; }; }"
@@ -97,8 +97,8 @@ def test_a_wire_that_carries_nothing_shows_as_no_answer_to_arp():
 
 
 @needs_root
-def test_full_packets_that_are_lost_show_beside_small_ones_that_pass():
-    """What the links say of their MTU is one thing, what comes through another."""
+def test_lost_full_packets_are_distinct_from_passing_small_packets():
+    """The MTU of the links does not prove that full packets pass."""
     with two("br0") as (one, other):
         rule = "meta length > 1450 drop"
         chain = f"type filter hook ingress device wire0 priority 0; {rule};"
@@ -114,8 +114,8 @@ def test_full_packets_that_are_lost_show_beside_small_ones_that_pass():
 
 
 @needs_root
-def test_an_address_that_somebody_answers_for_is_left_alone():
-    """On whichever host the other station is; and where all that were tried are taken, that is told."""
+def test_an_address_that_answers_is_not_used():
+    """The other station may be on any host. If all candidates are taken, the result says so."""
     with two("br0") as (one, other):
         for space in (one, other):
             space.on("ip", "link", "add", "sta0", "type", "veth", "peer", "name", "sta1")
@@ -142,8 +142,8 @@ def test_an_address_that_somebody_answers_for_is_left_alone():
 
 
 @needs_root
-def test_a_link_that_is_there_is_never_taken():
-    """A name that somebody else has is refused, and that link stays as it was."""
+def test_an_existing_link_is_never_replaced():
+    """The script refuses a name that is in use, and the existing link stays unchanged."""
     with two("br0") as (one, other):
         one.on("ip", "link", "add", "sgp00000001", "type", "bridge")
         before = one.links()
@@ -156,8 +156,8 @@ def test_a_link_that_is_there_is_never_taken():
 
 
 @needs_root
-def test_a_bridge_keeps_its_own_mtu_and_address():
-    """Of a bridge that nobody set them for, they follow its ports: it gets the throw-away one with its own MTU, and a high address."""
+def test_a_bridge_keeps_its_mtu_and_mac():
+    """Without fixed values, both follow the ports, so the temporary port has the bridge's MTU and a high MAC."""
     with two("br0") as (one, other):
         one.on("ip", "link", "add", "plain", "type", "bridge")
         one.on("ip", "link", "add", "p0", "mtu", "2000", "type", "veth", "peer", "name", "p1")
@@ -179,8 +179,8 @@ def test_a_bridge_keeps_its_own_mtu_and_address():
 
 
 @needs_root
-def test_the_host_takes_all_away_by_itself_when_its_time_is_up():
-    """Nobody comes back: the process that holds a namespace ends, and with it the namespace, the link and the port."""
+def test_the_host_removes_everything_by_itself_after_the_timeout():
+    """If sigsrv does not return, the process that keeps a namespace ends, and with it namespace, link and port."""
     with two("br0") as (one, _):
         before = one.links()
         with SpaceSession(one) as session:
@@ -197,8 +197,8 @@ def test_the_host_takes_all_away_by_itself_when_its_time_is_up():
 
 
 @needs_root
-def test_what_is_not_this_scan_s_is_not_taken_away():
-    """The end of one scan leaves the namespaces of another."""
+def test_a_scan_removes_only_its_own_namespaces():
+    """The end of one scan does not touch the namespaces of another scan."""
     with two("br0") as (one, _), SpaceSession(one) as session:
         _run(session, frames_script.setup(WORD, 20, _rows([port(1)])))
         there = one.links()
@@ -211,8 +211,8 @@ def test_what_is_not_this_scan_s_is_not_taken_away():
 
 
 @needs_root
-def test_a_host_without_the_ping_of_iputils_says_so():
-    """Another program of the name would count otherwise; nothing was made, and the other host's namespace is gone too."""
+def test_a_host_without_ping_from_iputils_is_reported():
+    """Another ping counts differently. No namespace was created, and the one on the other host is removed too."""
     with two("br0") as (one, other):
         before = [one.links(), other.links()]
         ping = subprocess.run(
@@ -233,7 +233,7 @@ def test_a_host_without_the_ping_of_iputils_says_so():
 
 @needs_root
 def test_an_account_without_rights_is_denied():
-    """Without root, and without sudo or its permission, no namespace is made: an answer, and never a pass."""
+    """Without root or permission in sudo, no namespace is created. The result is an answer, never a pass."""
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     with two("br0") as (one, other):
         found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}), nobody)
@@ -242,8 +242,8 @@ def test_an_account_without_rights_is_denied():
         assert all("root" in answer.failure.reason for answer in found.values() if answer.failure)
 
 
-def test_a_host_that_nobody_logs_in_to_says_that_it_can_send_nothing():
-    """Over the API alone there is no session."""
+def test_a_host_with_only_the_api_sends_no_frames():
+    """The API gives no session, and the result says so."""
     found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}))["one"].probes["frames"]
 
     assert found.failure
@@ -251,8 +251,8 @@ def test_a_host_that_nobody_logs_in_to_says_that_it_can_send_nothing():
     assert "uses only the HTTPS API" in found.failure.reason
 
 
-def test_a_host_whose_time_was_used_up_says_that_and_not_that_nobody_logs_in():
-    """Its session was cut while it was read."""
+def test_a_host_that_ran_out_of_time_is_reported_as_such():
+    """Its session was cut during the scan. The message differs from that of a host without a login."""
     seen = Evidence("one", 1.0, probes={"link": Answer("ip -j link", 0, "[]")})
 
     found = frames.exchange({"one": seen}, FramePlan({"one": (port(1),)}))["one"].probes["frames"]
@@ -261,7 +261,7 @@ def test_a_host_whose_time_was_used_up_says_that_and_not_that_nobody_logs_in():
 
 
 class Saying(SpaceSession):
-    """A session that brings back what it was told to, in the frame of the script that it was given."""
+    """A session that returns a fixed answer in the frame of the script that it gets."""
 
     def __init__(self, setup: str, sent: str, teardown: str) -> None:
         super().__init__(Space("one", 1))
@@ -280,7 +280,7 @@ class Saying(SpaceSession):
 @pytest.mark.parametrize(
     ("setup", "sent", "reason"),
     [
-        ("port 0 ok 12 1500 10.9.0.66/24 no\n", "", "10.9.0.66"),  # an address that was not to be chosen
+        ("port 0 ok 12 1500 10.9.0.66/24 no\n", "", "10.9.0.66"),  # not a candidate address
         ("port 9 ok 12 1500 10.9.0.1/24 no\n", "", "port 9"),
         ("", "", "the host reported nothing about it"),
         ("refused unshare: unshare failed: Operation not permitted\n", "", "Operation not permitted"),
@@ -292,8 +292,8 @@ class Saying(SpaceSession):
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small ping: bad\nsaid 0 arp []\n", "no count of replies"),
     ],
 )
-def test_what_a_host_says_beside_the_point_is_an_error(setup, sent, reason):
-    """Whatever is missing, twice, or of something else: nothing is believed of it."""
+def test_an_invalid_answer_of_a_host_is_an_error(setup, sent, reason):
+    """If an answer has missing, duplicate or unrelated lines, none of it counts."""
     station = InstancePort("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
     with Saying(setup, sent, "left\n"):
         found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}, (station,)))
@@ -302,8 +302,8 @@ def test_what_a_host_says_beside_the_point_is_an_error(setup, sent, reason):
         FrameFacts(found["one"]).sent.on("br0")
 
 
-def test_what_came_back_in_a_tag_is_told_from_what_came_back_without():
-    """Small and full, with and without a tag: each is a line of its own, and none is taken for the beginning of another."""
+def test_tagged_and_untagged_replies_are_distinct():
+    """Small and full, with and without a tag: each has its own line, and no line is a prefix of another."""
     ports = (port(1), replace(port(2), number=2))
     setup = "".join(f"port {index} ok 12 1500 {each.candidates[0]} yes\n" for index, each in enumerate(ports))
     passed, lost = "3 packets transmitted, 3 received, x", "3 packets transmitted, 0 received, x"
@@ -320,8 +320,8 @@ def test_what_came_back_in_a_tag_is_told_from_what_came_back_without():
     assert json.loads(answer.stdout)["paths"][0]["tagged-full"] == lost
 
 
-def test_what_is_still_there_at_the_end_is_told():
-    """Whoever asked for frames gets no verdict by them, but the name of the link and when the host takes it away."""
+def test_a_link_that_could_not_be_removed_is_reported():
+    """The frames then give no verdict. The message names the link and says when the host removes it."""
     station = InstancePort("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
     sent = "said 0 small 3 packets transmitted, 0 received, x\nsaid 0 arp []\n"
     with Saying("port 0 ok 12 1500 10.9.0.1/24 no\n", sent, "left sgp00000001\n"):
@@ -334,7 +334,7 @@ def test_what_is_still_there_at_the_end_is_told():
 
 @given(st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=15))
 def test_no_name_is_ever_code(name):
-    """A bridge's name reaches the script as one word, whatever it is made of."""
+    """Any bridge name reaches the script as one word."""
     code = frames_script.setup(WORD, 5, _rows([port(1, name)]))
 
     (call,) = [line for line in code.split("wait\n")[0].split("\n}\n")[-1:] if line.startswith("port ")]
@@ -361,5 +361,5 @@ def _coded(text: str) -> str:
 
 
 def _facts_of(line: str) -> tuple[str, str]:
-    """The MTU and the MAC in a line of ``ip -o link``."""
+    """Return MTU and MAC from a line of ``ip -o link``."""
     return line.split(" mtu ")[1].split(" ")[0], line.split("link/ether ")[1].split(" ")[0]

@@ -1,4 +1,4 @@
-"""sigsrv init, as its user types it: a file or standard output, a summary, and an exit status."""
+"""Tests ``sigsrv init`` as a user runs it: file or standard output, summary, and exit status."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MARK = re.compile(r"^ *# fails already: (\S+): ", re.MULTILINE)
 
 
 def failing(site_file: Path, evidence_dir: str = "demo") -> set[str]:
-    """What a scan with a site file finds to fail."""
+    """Return the ids of the failures that a scan with a site file finds."""
     plan = prepare(Options(site=str(site_file), evidence=evidence_dir))
     run, _ = scan.scan(plan)
     return {finding.id for finding in run.findings if finding.verdict is Verdict.FAIL}
 
 
-def test_the_demo_s_evidence_gives_a_site_that_marks_exactly_what_fails(tmp_path, capsys):
-    """The file loads, a scan with it finds what it marks and no more, and the summary counts it."""
+def test_the_draft_of_the_demo_marks_exactly_the_failures(tmp_path, capsys):
+    """The file loads, a scan with it finds exactly the marked failures, and the summary counts them."""
     path = tmp_path / "site.yaml"
 
     status = main(["init", "--evidence", "demo", "--name", "mine", "--output", str(path)])
@@ -52,8 +52,8 @@ def test_the_demo_s_evidence_gives_a_site_that_marks_exactly_what_fails(tmp_path
     assert "Could not be read" not in text
 
 
-def test_what_could_not_be_read_is_told_in_the_file_and_by_the_exit_status(tmp_path):
-    """Evidence of a scan that never asked which ACLs there are."""
+def test_unreadable_data_is_named_in_the_file_and_gives_exit_status_3(tmp_path):
+    """The evidence has no answer about ACLs."""
     kept = evidence.load(data.DEMO / "evidence")
     for seen in kept.values():
         for asked in [each for each in seen.api if "network-acls" in each]:
@@ -65,12 +65,12 @@ def test_what_could_not_be_read_is_told_in_the_file_and_by_the_exit_status(tmp_p
     )
 
     assert status == 3
-    told = (tmp_path / "site.yaml").read_text().partition("# Could not be read, and is not in this file:\n")[2]
+    told = (tmp_path / "site.yaml").read_text().partition("# Could not be read, so it is not in this file:\n")[2]
     assert told.startswith("# - ACLs: "), told[:200]
 
 
-def test_without_a_file_it_goes_to_standard_output(capsysbinary):
-    """As UTF-8, and nothing else does."""
+def test_without_output_the_draft_goes_to_standard_output(capsysbinary):
+    """Standard output contains only the draft, as UTF-8."""
     main(["init", "--evidence", "demo", "--hosts", "sigsrv,minisrv"])
 
     said = capsysbinary.readouterr()
@@ -78,22 +78,22 @@ def test_without_a_file_it_goes_to_standard_output(capsysbinary):
     assert b"then: sigsrv scan --site FILE" in said.err
 
 
-def test_a_file_that_is_there_is_not_overwritten(tmp_path, capsys):
-    """Not without --force; a link that leads nowhere is there as well."""
+def test_an_existing_file_is_not_overwritten(tmp_path, capsys):
+    """``--force`` overwrites it. A dangling link counts as an existing file."""
     path, link = tmp_path / "site.yaml", tmp_path / "link.yaml"
     path.write_text("mine")
     link.symlink_to(tmp_path / "nowhere")
 
     for each in (path, link):
         assert main(["init", "--evidence", "demo", "--output", str(each)]) == 2
-        assert "is there already" in capsys.readouterr().err
+        assert "this file exists already" in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert main(["init", "--evidence", "demo", "--output", str(path), "--force"]) == 0
     assert path.read_text() != "mine"
 
 
-def test_a_file_that_came_meanwhile_is_not_overwritten(tmp_path):
-    """What was not there when the hosts were asked may be there at the end."""
+def test_a_file_created_during_the_run_is_not_overwritten(tmp_path):
+    """Another process can create the file while sigsrv reads the hosts."""
     path = tmp_path / "site.yaml"
     path.write_text("mine")
 
@@ -106,18 +106,18 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "--hosts names no host"),
-        (["--hosts", ","], "--hosts names no host"),
-        (["--hosts", "root@a"], '"root@a" can\'t be the name of a host'),
-        (["--hosts", "ftp://a"], "is no way to a host"),
+        ([], "no host given"),
+        (["--hosts", ","], "no host given"),
+        (["--hosts", "root@a"], '"root@a" is not a valid host name'),
+        (["--hosts", "ftp://a"], "is not a valid host"),
         (["--hosts", "a", "--output", "/nowhere/site.yaml"], "/nowhere: no such folder"),
-        (["--hosts", "a", "--name", " "], "--name: a site has a name"),
+        (["--hosts", "a", "--name", " "], "--name: the name must not be empty"),
         (["--hosts", "a", "--ssh-config", "/nowhere"], "no such file"),
         (["--evidence", "/nowhere"], "no such file"),
     ],
 )
-def test_wrong_use_is_told_before_a_host_is_asked(argv, message, capsys, monkeypatch):
-    """Exit status 2, one line."""
+def test_wrong_use_is_reported_before_any_host_is_contacted(argv, message, capsys, monkeypatch):
+    """Exit status 2 and a message of one line."""
     monkeypatch.setattr("sigsrv.scan.live.collect_all", lambda *_, **__: pytest.fail("a host was asked"))
 
     assert main(["init", *argv]) == 2
@@ -125,7 +125,7 @@ def test_wrong_use_is_told_before_a_host_is_asked(argv, message, capsys, monkeyp
 
 
 def live(monkeypatch, kept):
-    """Let the hosts answer with saved evidence; what was asked of them."""
+    """Make the hosts answer with saved evidence; return what was asked of each."""
     asked = {}
 
     def collect_all(targets, keep_open=False):
@@ -140,8 +140,8 @@ def live(monkeypatch, kept):
     return asked
 
 
-def test_what_the_command_line_says_of_the_way_is_in_the_file(tmp_path, monkeypatch):
-    """User, ssh configuration (relative where it lies beside the file), sudo and time; the rest is said in words."""
+def test_connection_options_are_written_to_the_file(tmp_path, monkeypatch):
+    """It contains user, ssh configuration (relative if near the file), sudo and timeout. Comments name the other options."""
     config = tmp_path / "sub" / "ssh_config"
     config.parent.mkdir()
     config.write_text("")
@@ -157,26 +157,26 @@ def test_what_the_command_line_says_of_the_way_is_in_the_file(tmp_path, monkeypa
         ("", str(config), True, 30.0),
     ]
     assert "ssh_config: sub/ssh_config" in path.read_text()
-    assert "sigsrv is reached at port 2222" in path.read_text()
-    assert "a site file does not hold --sudo-user" in path.read_text()
+    assert "sigsrv uses port 2222" in path.read_text()
+    assert "a site file can't contain --sudo-user" in path.read_text()
     target, member, probes = asked["sigsrv"]
     assert (target.address, target.port, member) == ("ops@sigsrv", 2222, "")
     assert "zpool-json" in probes
 
 
-def test_the_machine_itself_has_its_own_name(monkeypatch, capsysbinary):
-    """local:// alone is this machine."""
-    monkeypatch.setattr(init, "own_name", lambda: "minisrv")
+def test_local_uses_the_name_of_this_machine(monkeypatch, capsysbinary):
+    """``local://`` without a name means this machine."""
+    monkeypatch.setattr(init, "local_hostname", lambda: "minisrv")
     asked = live(monkeypatch, evidence.load(data.DEMO / "evidence"))
 
     main(["init", "--hosts", "local://"])
 
     assert asked["minisrv"][0].connection == "local"
-    assert b"members of the cluster that were not asked: sigsrv" in capsysbinary.readouterr().out
+    assert b"cluster members that were not scanned: sigsrv" in capsysbinary.readouterr().out
 
 
-def test_what_a_scan_with_the_drafted_site_would_not_ask_is_not_judged(tmp_path, monkeypatch):
-    """ZFS is asked about although nobody knows yet whether there is any; without a ZFS pool no scan would have."""
+def test_probes_that_the_drafted_site_does_not_need_are_not_judged(tmp_path, monkeypatch):
+    """init asks about ZFS before it knows whether a ZFS pool exists. A scan of a site without one does not ask."""
     kept = evidence.load(data.DEMO / "evidence")
     for seen in kept.values():
         for url, answer in seen.api.items():
@@ -193,8 +193,8 @@ def test_what_a_scan_with_the_drafted_site_would_not_ask_is_not_judged(tmp_path,
     assert not [probe for probe in judged["sigsrv"].probes if probe.startswith("zpool")]
 
 
-def test_a_host_that_is_away_is_told_and_the_other_is_drafted(tmp_path, monkeypatch, capsys):
-    """Exit status 3, and what the other knows."""
+def test_an_unreachable_host_is_reported_and_the_other_is_drafted(tmp_path, monkeypatch, capsys):
+    """Exit status 3, and the draft contains the facts of the other host."""
     path = tmp_path / "site.yaml"
     kept = evidence.load(data.DEMO / "evidence")
     live(monkeypatch, {"sigsrv": kept["sigsrv"]})
@@ -209,7 +209,7 @@ def test_a_host_that_is_away_is_told_and_the_other_is_drafted(tmp_path, monkeypa
 
 
 def test_help_fits_a_terminal(capsys, monkeypatch):
-    """Within 80 columns, with the exit statuses and an example."""
+    """It fits 80 columns and contains the exit statuses and an example."""
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit):
         main(["init", "--help"])

@@ -1,4 +1,4 @@
-"""Every kind of mistake in the files of the catalogue is told, with file and line."""
+"""Tests ``sigsrv policies lint``: it reports every kind of mistake, with file and line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_it(facts, site, require):
 
 @pytest.fixture
 def mine(tmp_path):
-    """A folder of one's own: a policy with a rule, and one with a check. Nothing is wrong with it."""
+    """Create an added folder without mistakes: one policy with a rule and one with a check."""
     for name, text in {"site/SITE-001.yaml": RULE, "site/SITE-002.yaml": CHECK, "checks/test_site.py": PYTHON}.items():
         path = tmp_path / "mine" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def mine(tmp_path):
 
 @pytest.fixture(autouse=True)
 def read_once(monkeypatch):
-    """The shipped files are read once for all tests that do not break them."""
+    """Read the shipped files only once for all tests that do not change them."""
     for name in ("_policies", "_checks"):
         whole = getattr(lint_module, name)
         monkeypatch.setattr(
@@ -87,15 +87,15 @@ def change(mine: Path, name: str, old: str, new: str) -> None:
 
 
 def told(folder: Path) -> list[str]:
-    """The mistakes, paths from the folder on; each has the number of a line."""
+    """Return the mistakes, with paths relative to the folder. Each must have a line number."""
     _, mistakes = lint([folder])
     found = [mistake.message.removeprefix(f"{folder}/") for mistake in mistakes]
     assert all(re.match(r"[^:]+:\d+: ", text) for text in found), found
     return found
 
 
-def test_nothing_is_wrong_with_a_folder_of_one_s_own(mine):
-    """What the other tests break is whole before."""
+def test_an_added_folder_without_mistakes_passes(mine):
+    """The other tests break this folder, so it must be correct first."""
     assert told(mine) == []
     assert lint([mine])[0] == len(policy.load()) + 2
 
@@ -118,19 +118,19 @@ def test_nothing_is_wrong_with_a_folder_of_one_s_own(mine):
         ("site/SITE-001.yaml", "observe: /", "observe: ", "SITE-001.yaml:8: observe: not a JSON Pointer"),
         ("site/SITE-001.yaml", "examines: project", "examines: projct", 'SITE-001.yaml:5: examines: "projct" is not allowed'),
         ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: set-images", "SITE-001.yaml:9: remediation: there is no remediation set-images"),  # noqa: E501
-        ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: attach-vlan", "SITE-001.yaml:9: remediation: attach-vlan does not say that it mends SITE-001"),  # noqa: E501
+        ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: attach-vlan", "SITE-001.yaml:9: remediation: attach-vlan does not list SITE-001 in mends"),  # noqa: E501
         ("site/SITE-001.yaml", "[CM-2]", "[CM-99]", "SITE-001.yaml:10: controls: nist-800-53r5 has no control CM-99"),
         ("site/SITE-002.yaml", "change: [{op: remove, path: /minisrv/links/trunk}], expect: {}", "expect: {}", 'SITE-002.yaml:10: examples.compliant[0]: "change" is missing'),  # noqa: E501
         ("site/SITE-002.yaml", "SITE-002@minisrv/a: fail", "SITE-002@minisrv/a: failed", '"failed" is not allowed'),
         ("checks/test_site.py", "SITE-002", "SITE-003", "checks/test_site.py:4: there is no policy SITE-003"),
-        ("checks/test_site.py", "SITE-002", "SITE-003", "SITE-002.yaml:1: id: it has neither a rule nor a check"),
-        ("checks/test_site.py", "SITE-002", "SITE-001", "SITE-001.yaml:6: rule: it has a rule and a check"),
+        ("checks/test_site.py", "SITE-002", "SITE-003", "SITE-002.yaml:1: id: the policy has neither a rule nor a check"),
+        ("checks/test_site.py", "SITE-002", "SITE-001", "SITE-001.yaml:6: rule: the policy has both a rule and a check"),
         ("checks/test_site.py", "def test_it", "def test it", "checks/test_site.py:5: can't be imported: SyntaxError"),
         ("checks/test_site.py", "\n\n@", "\nimport nothing_of_this_name\n\n@", "checks/test_site.py:3: can't be imported: ModuleNotFoundError"),  # noqa: E501
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_line(mine, name, old, new, message):
-    """Whatever is wrong with a file of one's own: where, what, and none is passed over because of another."""
+def test_a_mistake_is_reported_with_its_line(mine, name, old, new, message):
+    """Lint says where each mistake is and what is wrong. One mistake hides no other."""
     change(mine, name, old, new)
 
     found = told(mine)
@@ -138,15 +138,15 @@ def test_a_mistake_is_told_with_its_line(mine, name, old, new, message):
     assert any(message in text for text in found), found
 
 
-def test_a_rule_on_a_kind_that_no_fact_tells_is_told(mine, monkeypatch):
-    """It would be an error on every host: a check is needed, or a line in the table of kinds."""
+def test_a_rule_on_a_kind_without_facts_is_reported(mine, monkeypatch):
+    """It would give ``error`` on every host. The kind needs a check or an entry in the table of kinds."""
     monkeypatch.setattr(examined, "KINDS", examined.KINDS - {"project"})
 
     assert "site/SITE-001.yaml:5: examines: a rule can't examine project" in told(mine)
 
 
-def test_all_mistakes_are_told_at_once(mine):
-    """Not one after the other, each after the last was put right."""
+def test_all_mistakes_are_reported_at_once(mine):
+    """The user does not have to fix one mistake to see the next one."""
     change(mine, "site/SITE-001.yaml", "severity: low", "severity: hihg")
     change(mine, "site/SITE-001.yaml", "examines: project", "examines: projct")
     change(mine, "site/SITE-002.yaml", "severity: low", "severity: lw")
@@ -166,8 +166,8 @@ def test_all_mistakes_are_told_at_once(mine):
         ("checks", "the folder of checks"),
     ],
 )
-def test_a_family_that_means_something_else_is_refused(mine, family, why):
-    """pytest's own markers and the folders beside the families."""
+def test_a_reserved_name_is_refused_as_a_family(mine, family, why):
+    """pytest's markers, the severities and the other folders next to the families are reserved."""
     (mine / family).mkdir(exist_ok=True)
     (mine / family / f"{family.upper()}-001.yaml").write_text(RULE.replace("SITE-001", f"{family.upper()}-001"))
 
@@ -180,7 +180,7 @@ def test_a_family_that_means_something_else_is_refused(mine, family, why):
     "name", ["SITE-009.yaml", "site/SITE-009.yml", "policies/site/SITE-009.yaml", "site/more/SITE-009.yaml"]
 )
 def test_a_policy_in_the_wrong_place_is_refused(mine, name):
-    """A file that nobody would ever read holds nothing: that is told, by lint and by a scan."""
+    """sigsrv would never read such a file, so lint and scan both report it."""
     (mine / name).parent.mkdir(parents=True, exist_ok=True)
     (mine / name).write_text(RULE)
 
@@ -191,7 +191,7 @@ def test_a_policy_in_the_wrong_place_is_refused(mine, name):
 
 
 def test_a_policy_without_examples_is_refused(mine):
-    """By lint, and by whatever would judge it: no policy escapes its own tests."""
+    """Lint and every command that evaluates policies refuse it."""
     (mine / "site" / "SITE-001.yaml").write_text(RULE[: RULE.index("examples:")])
 
     assert 'site/SITE-001.yaml:1: "examples" is missing' in told(mine)
@@ -201,7 +201,7 @@ def test_a_policy_without_examples_is_refused(mine):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A copy of the shipped content, to break."""
+    """Create a copy of the shipped content for a test to break."""
     for name in ("policies", "checks", "remediations"):
         shutil.copytree(data.folder(name), tmp_path / "checkout" / name)
     monkeypatch.setattr(data, "_CHECKOUT", tmp_path / "checkout")
@@ -214,12 +214,12 @@ def checkout(tmp_path, monkeypatch):
     [
         ("mends: [NET-005]", "mends: [NET-005, NET-099]", "remediation.yaml:3: mends[1]: there is no policy NET-099"),
         ("mends: [NET-005]", "mends: [NET-005, NET-004]", "remediation.yaml:3: mends[1]: NET-004 does not name raise-links"),
-        ("mends: [NET-005]", "mends: [NET-004]", ": remediation: raise-links does not say that it mends NET-005"),
+        ("mends: [NET-005]", "mends: [NET-004]", ": remediation: raise-links does not list NET-005 in mends"),
         ("disruption: network", "disruption: netwrk", 'remediation.yaml:4: disruption: "netwrk" is not allowed'),
     ],
 )  # fmt: skip
-def test_a_remediation_that_mends_something_else_is_told(checkout, old, new, message):
-    """Both sides of a reference must be there: the policy's remediation, and what the remediation mends."""
+def test_a_remediation_and_its_policies_must_name_each_other(checkout, old, new, message):
+    """The policy names its remediation, and the remediation lists the policy in ``mends``."""
     path = checkout / "remediations" / "raise-links" / "remediation.yaml"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
@@ -229,8 +229,8 @@ def test_a_remediation_that_mends_something_else_is_told(checkout, old, new, mes
     assert any(message in text for text in found), found
 
 
-def test_a_remediation_that_is_gone_is_told(checkout):
-    """The policy that names it says so."""
+def test_a_missing_remediation_is_reported(checkout):
+    """Lint reports it at the policy that names it."""
     shutil.rmtree(checkout / "remediations" / "raise-links")
 
     assert ["there is no remediation raise-links" in mistake.message for mistake in lint()[1]] == [True]

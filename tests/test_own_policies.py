@@ -1,4 +1,4 @@
-"""A newcomer adds a policy as CONTRIBUTING says: one file with a rule, two with a check, and nothing else is edited."""
+"""Tests adding policies as CONTRIBUTING describes: one file for a rule, two for a check, and no other change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OWN = {
 
 @pytest.fixture
 def mine(tmp_path):
-    """The files of CONTRIBUTING, where it says that they go."""
+    """Create the files of CONTRIBUTING in the folders that it names."""
     return add(tmp_path / "mine", *RULE, *CHECK)
 
 
@@ -62,8 +62,8 @@ def own(found):
 
 
 @pytest.mark.parametrize("names", [RULE, CHECK], ids=["a rule, one file", "a check, two files"])
-def test_a_policy_is_added_by_its_files_alone(tmp_path, names):
-    """Lint and test find nothing wrong, and scan and pytest give its findings beside all the shipped ones."""
+def test_a_policy_needs_only_its_own_files(tmp_path, names):
+    """Lint and test pass, and scan and pytest give its findings together with all shipped ones."""
     folder = str(add(tmp_path / "mine", *names))
     expected = {key: verdict for key, verdict in OWN.items() if key.startswith(names[0][5:13].strip("/.y"))}
 
@@ -78,8 +78,8 @@ def test_a_policy_is_added_by_its_files_alone(tmp_path, names):
     assert found == shown == EXPECTED | expected, tests.stdout
 
 
-def test_contributing_s_commands_do_what_it_says(mine, monkeypatch):
-    """Each command of the chapter, typed beside the folder; pytest in the checkout."""
+def test_the_commands_of_contributing_work_as_described(mine, monkeypatch):
+    """The test runs each command of the chapter next to the folder, and pytest in the checkout."""
     block = next(block for block in re.findall(r"```sh\n(.*?)```", CONTRIBUTING, re.DOTALL) if "policies lint" in block)
     lines = [line.split("#")[0].split() for line in block.strip().splitlines()]
     statuses = {}
@@ -102,8 +102,8 @@ def test_contributing_s_commands_do_what_it_says(mine, monkeypatch):
     }
 
 
-def test_an_added_policy_replaces_the_shipped_one_of_its_id(tmp_path):
-    """A rule takes the place of a check, also where pytest runs the check's file; each finding is there once."""
+def test_an_added_policy_replaces_the_shipped_policy_with_the_same_id(tmp_path):
+    """A rule replaces a check, even if pytest runs the file with the check. Each finding occurs once."""
     folder = tmp_path / "mine"
     text = FILES["proj/PROJ-099.yaml"].replace("PROJ-099", "PROJ-002")
     (folder / "proj").mkdir(parents=True)
@@ -120,8 +120,8 @@ def test_an_added_policy_replaces_the_shipped_one_of_its_id(tmp_path):
     assert "test_project_has_its_own" not in tests.stdout
 
 
-def test_an_added_check_replaces_the_shipped_one(tmp_path):
-    """The policy's file and a file of checks of the shipped name: the added one is run, by scan and pytest alike."""
+def test_an_added_check_replaces_the_shipped_check(tmp_path):
+    """The added files have the names of the shipped ones. Scan and pytest both run the added check."""
     folder = tmp_path / "mine"
     (folder / "net").mkdir(parents=True)
     (folder / "checks").mkdir()
@@ -137,8 +137,8 @@ def test_an_added_check_replaces_the_shipped_one(tmp_path):
     assert found == shown == {"NET-001@sigsrv/mine": "pass", "NET-001@minisrv/mine": "pass"}
 
 
-def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path):
-    """What a check's module holds is its own folder's."""
+def test_files_with_the_same_name_in_two_folders_are_two_modules(tmp_path):
+    """Each check stays in the module of its own folder."""
     found = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -148,8 +148,8 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path):
     assert [getattr(sys.modules[check.__module__], check.__name__) for check in found] == found
 
 
-def test_several_folders_are_added_and_the_last_wins(mine, tmp_path):
-    """--policies is repeatable."""
+def test_the_last_of_several_added_folders_wins(mine, tmp_path):
+    """``--policies`` is repeatable."""
     second = add(tmp_path / "second", *RULE)
     path = second / RULE[0]
     path.write_text(path.read_text().replace("severity: low", "severity: critical"))
@@ -161,8 +161,8 @@ def test_several_folders_are_added_and_the_last_wins(mine, tmp_path):
     assert set(severities) == {*policy.load(), "PROJ-099", "SITE-001"}
 
 
-def test_an_own_family_selects_and_marks(mine, tmp_path):
-    """--family, pytest's -m and the user's own id work as for the shipped families."""
+def test_a_user_s_own_family_can_be_selected(mine, tmp_path):
+    """``--family``, pytest's ``-m`` and the policy id work as for the shipped families."""
     folder = f"--policies={mine}"
 
     assert {key[:8] for key in through_pytest(tmp_path / "a", folder, "--family=site")[1]} == {"SITE-001"}
@@ -170,8 +170,8 @@ def test_an_own_family_selects_and_marks(mine, tmp_path):
     assert "own" not in sigsrv("explain", "SITE-001", f"--policies={mine}").stderr
 
 
-def test_the_site_may_exempt_from_an_added_policy(mine, tmp_path):
-    """Its id is known to the site file then, and unknown without the folder."""
+def test_the_site_can_exempt_a_resource_from_an_added_policy(mine, tmp_path):
+    """The site file accepts the id with the folder, and refuses it without the folder."""
     site = tmp_path / "site.yaml"
     text = (ROOT / "src/sigsrv/demo/site.yaml").read_text()
     site.write_text(text + "  PROJ-099: [{match: user-alice, reason: its images are shared on purpose}]\n")
@@ -183,8 +183,8 @@ def test_the_site_may_exempt_from_an_added_policy(mine, tmp_path):
     assert (done.returncode, nothing) == (2, {})
 
 
-def test_the_demo_takes_further_policies(mine, tmp_path):
-    """They are in its report; its recorded verdicts are those of the shipped ones."""
+def test_the_demo_accepts_added_policies(mine, tmp_path):
+    """The report contains their findings. The recorded verdicts cover only the shipped policies."""
     done = sigsrv("demo", "--policies", str(mine), "--report-dir", str(tmp_path))
 
     assert not [line for line in done.stderr.splitlines() if "PROJ-099" in line or "SITE-001" in line]
@@ -205,7 +205,7 @@ def test_the_demo_takes_further_policies(mine, tmp_path):
     ],
 )
 def test_a_folder_without_any_policy_is_wrong_use(tmp_path, command_line):
-    """Whatever the command: no policies never means no findings."""
+    """For every command: a folder without policies must not look like a run without findings."""
     (tmp_path / "empty").mkdir()
 
     done = sigsrv(*command_line, "--policies", str(tmp_path / "empty"))
@@ -215,8 +215,8 @@ def test_a_folder_without_any_policy_is_wrong_use(tmp_path, command_line):
     assert "<family>/<ID>.yaml" in done.stderr
 
 
-def test_a_check_of_a_policy_that_there_is_not_is_wrong_use(mine, tmp_path):
-    """A mistyped id would leave its policy without a check, and the check without a use."""
+def test_a_check_of_an_unknown_policy_is_wrong_use(mine, tmp_path):
+    """With a mistyped id, the policy would have no check, and the check would never run."""
     path = mine / "checks" / "test_site.py"
     path.write_text(path.read_text().replace("SITE-001", "SITE-002"))
 
@@ -227,7 +227,7 @@ def test_a_check_of_a_policy_that_there_is_not_is_wrong_use(mine, tmp_path):
 
 
 def test_a_policy_without_its_check_is_an_error(mine, tmp_path):
-    """The second file forgotten: the policy is unknown on every host, never passed."""
+    """If the file with the check is missing, the policy gives ``error`` on every host, never ``pass``."""
     shutil.rmtree(mine / "checks")
 
     done, found = scanned(tmp_path, "--policies", str(mine), "--policy", "SITE-001")

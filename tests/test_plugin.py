@@ -1,4 +1,4 @@
-"""pytest checks, as its user runs it, on the shipped evidence: no host is needed."""
+"""Tests ``pytest checks`` as a user runs it, on the shipped evidence, without a host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.saved import FAILING, PRIVILEGED, saved
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "sigsrv.pytest_plugin.plugin"
-# No cache in the checkout; and what the tests alone need is not in a user's environment: it takes as long to load as the checks to run.
+# No cache in the checkout, and no plugins that only these tests need: a user does not have them, and they load slowly.
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:xdist", "-p", "no:xdist.looponfail")
 EXPECTED = json.loads((ROOT / "src" / "sigsrv" / "demo" / "expected.json").read_text())
 
@@ -34,7 +34,7 @@ def checks(tmp_path: Path, *more: str) -> tuple[subprocess.CompletedProcess[str]
 
 
 def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
-    """All verdicts are those recorded; a policy that fails or is unknown is a failing test, and pytest ends with 1."""
+    """All verdicts are as recorded. A failed or undetermined policy is a failing test, and pytest's exit status is 1."""
     done, found = checks(tmp_path)
 
     assert done.returncode == 1
@@ -54,14 +54,14 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
     [(["-k", "vlan_interface"], {"NET"}), (["-m", "acl"], {"ACL"}), (["-m", "high and proj"], {"PROJ"})],
 )
 def test_pytest_s_own_selection_works(tmp_path, select, families):
-    """-k takes names, -m families and severities; the report holds what was selected."""
+    """``-k`` takes names, ``-m`` takes families and severities. The report contains only the selection."""
     _, found = checks(tmp_path, *select)
 
     assert {finding["policy"].split("-")[0] for finding in found["findings"]} == families
 
 
-def test_a_part_of_the_catalogue_has_the_verdicts_of_the_whole(tmp_path):
-    """What follows from a finding that was not selected keeps its verdict."""
+def test_a_selection_does_not_change_verdicts(tmp_path):
+    """A finding keeps its verdict even if its root finding is not selected."""
     _, found = checks(tmp_path, "-k", "acl_default_action")
 
     assert {f["id"]: f["verdict"] for f in found["findings"]} == {
@@ -69,16 +69,16 @@ def test_a_part_of_the_catalogue_has_the_verdicts_of_the_whole(tmp_path):
     }
 
 
-def test_a_selection_of_nothing_is_no_success(tmp_path):
-    """-k that matches nothing ends with pytest's 5, and writes no report."""
+def test_an_empty_selection_is_not_a_success(tmp_path):
+    """If ``-k`` matches nothing, pytest's exit status is 5 and there is no report."""
     done, found = checks(tmp_path, "-k", "no_such_check")
 
     assert done.returncode == 5
     assert found == {}
 
 
-def test_a_host_that_is_away_is_no_success_though_no_test_of_it_fails(tmp_path):
-    """What is judged once for the cluster passes by what the other host tells."""
+def test_an_unreachable_host_fails_the_run_even_if_no_test_fails(tmp_path):
+    """A policy that is judged once for the cluster passes with the answers of the other host."""
     away = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route to host"}}
 
     done = run("checks", *saved(tmp_path, away), "--policy=ACL-002")
@@ -88,8 +88,8 @@ def test_a_host_that_is_away_is_no_success_though_no_test_of_it_fails(tmp_path):
     assert run("checks", *saved(tmp_path, name="well"), "--policy=ACL-002").returncode == 0
 
 
-def test_each_parameter_of_a_test_is_a_finding_of_its_own(tmp_path):
-    """What somebody accepts of one is not accepted of the other."""
+def test_each_parameter_of_a_test_is_a_separate_finding(tmp_path):
+    """A waiver of one parameter does not apply to the other."""
     (tmp_path / "test_mine.py").write_text(
         "import pytest\n\n\n@pytest.mark.parametrize('number', ['one', 'two-three'])\n"
         "def test_it(host, number):\n    assert number == 'one'\n"
@@ -115,15 +115,15 @@ def test_each_parameter_of_a_test_is_a_finding_of_its_own(tmp_path):
 
 
 def test_an_unknown_host_is_wrong_use(tmp_path):
-    """pytest's exit code for it is 4; the error names the nearest host."""
+    """The exit status is 4, and the error names the nearest host."""
     done, _ = checks(tmp_path, "--hosts=sigsvr")
 
     assert done.returncode == 4
     assert 'did you mean "sigsrv"?' in done.stdout + done.stderr
 
 
-def test_collecting_alone_asks_no_host(tmp_path):
-    """--collect-only lists the tests and scans nothing."""
+def test_collect_only_contacts_no_host(tmp_path):
+    """It lists the tests and scans nothing."""
     done = run(
         "checks",
         "--collect-only",
@@ -139,7 +139,7 @@ def test_collecting_alone_asks_no_host(tmp_path):
 
 
 def test_without_checks_the_plugin_does_nothing(tmp_path):
-    """Tests that have nothing to do with sigsrv need no site and get no report."""
+    """Unrelated tests need no site file and get no report."""
     (tmp_path / "test_x.py").write_text("def test_x():\n    pass\n")
 
     done = run("test_x.py", "-p", "no:cacheprovider", cwd=tmp_path)
@@ -149,8 +149,8 @@ def test_without_checks_the_plugin_does_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["test_x.py"]
 
 
-def test_a_check_of_one_s_own_replaces_the_shipped_one(tmp_path):
-    """A file with @policy is a check of that policy wherever it lies."""
+def test_a_user_s_own_check_replaces_the_shipped_check(tmp_path):
+    """A function with ``@policy`` is a check of that policy in any folder."""
     (tmp_path / "test_mine.py").write_text(
         "from sigsrv import policy\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
         "    require('mine', facts.name == 'sigsrv', expected='sigsrv', observed=facts.name)\n"
@@ -164,14 +164,14 @@ def test_a_check_of_one_s_own_replaces_the_shipped_one(tmp_path):
 
 
 def test_facts_outside_a_check_are_refused(tmp_path):
-    """A test that takes facts and is no check says how it becomes one."""
+    """A test that takes ``facts`` without ``@policy`` fails with a message that names ``@policy``."""
     (tmp_path / "test_mine.py").write_text("def test_mine(facts):\n    pass\n")
 
     assert "mark it with @policy" in run("test_mine.py", "--evidence=demo", cwd=tmp_path).stdout
 
 
-def test_a_host_s_text_does_not_steer_the_terminal(tmp_path):
-    """Control characters of a host are shown, not obeyed."""
+def test_control_characters_from_a_host_do_not_reach_the_terminal(tmp_path):
+    """The output shows them as escapes."""
     import shutil
 
     from sigsrv.collect import evidence
@@ -193,8 +193,8 @@ def test_a_host_s_text_does_not_steer_the_terminal(tmp_path):
     assert "\u202e" not in done.stdout
 
 
-def test_a_waived_failure_is_an_expected_one(tmp_path):
-    """Its test is xfail, the short summary says who accepts it and until when, and pytest ends with 0; --runxfail fails it."""
+def test_a_waived_failure_is_an_expected_failure(tmp_path):
+    """Its test is xfail, and the short summary says who accepts it until when. With ``--runxfail``, it fails."""
     options = waived(tmp_path, PRIVILEGED)
 
     done = run("checks", "-k", "privileged", *options)
@@ -211,8 +211,8 @@ def test_a_waived_failure_is_an_expected_one(tmp_path):
     assert [f["id"] for f in found["findings"] if f["verdict"] == "waived"] == [FAILING]
 
 
-def test_a_failure_beside_a_waived_one_fails_the_test(tmp_path):
-    """One test is one policy: what is not waived decides."""
+def test_one_failure_that_is_not_waived_fails_the_test(tmp_path):
+    """One test shows all findings of a policy."""
     options = waived(tmp_path, PRIVILEGED, PRIVILEGED | {"path": PRIVILEGED["path"].replace("/db/", "/web/")})
 
     done = run("checks", "-k", "privileged", *options)
@@ -222,18 +222,18 @@ def test_a_failure_beside_a_waived_one_fails_the_test(tmp_path):
     assert f"{FAILING}: " not in done.stdout
 
 
-def test_a_run_of_pytest_tells_of_its_waivers(tmp_path):
-    """What nothing needs any more is told where the run is summed up; -k changes nothing of that."""
+def test_a_pytest_run_reports_waivers_to_review(tmp_path):
+    """The summary lists a waiver that is no longer needed, with and without ``-k``."""
     options = waived(tmp_path)
 
     for select in ((), ("-k", "vlan")):
         done = run("checks", *select, *options)
         assert done.returncode == 0, done.stdout
-        assert "Waivers to look at: 1 no longer needed" in done.stdout
+        assert "Waivers to review: 1 no longer needed" in done.stdout
 
 
 def waived(folder: Path, *changes: dict) -> tuple[str, ...]:
-    """Options of a run on saved evidence with some changes; what PRIVILEGED makes fail is waived."""
+    """Return the options of a run on changed evidence, with a waiver of the failure that PRIVILEGED causes."""
     entry = {"policy": "INST-001", "host": "minisrv", "resource": "default/db", "owner": "Ada Ops", "reason": "NFS"}
     options = saved(folder, *changes)
     content = {"version": 1, "waivers": [entry | {"until": "2027-01-17T12:00:00Z"}]}
@@ -241,17 +241,17 @@ def waived(folder: Path, *changes: dict) -> tuple[str, ...]:
     return options
 
 
-def test_frames_and_saved_evidence_are_wrong_use(tmp_path):
-    """--probe asks hosts, --evidence asks none: pytest ends with 4 and runs nothing."""
+def test_probe_with_saved_evidence_is_wrong_use(tmp_path):
+    """``--probe`` needs hosts and ``--evidence`` uses none. The exit status is 4, and nothing runs."""
     done, found = checks(tmp_path, "--probe")
 
     assert done.returncode == 4
-    assert "--probe: evidence that was saved sends no frames" in done.stdout + done.stderr
+    assert "--probe can't be used with --evidence" in done.stdout + done.stderr
     assert found == {}
 
 
-def test_where_sigsrv_is_not_installed_pytest_says_so(monkeypatch):
-    """Instead of options and fixtures that nobody knows."""
+def test_pytest_says_so_if_sigsrv_is_not_installed(monkeypatch):
+    """Without this message, pytest would report unknown options and fixtures."""
     spec = importlib.util.spec_from_file_location("checkout_conftest", ROOT / "conftest.py")
     conftest = importlib.util.module_from_spec(spec)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -259,5 +259,5 @@ def test_where_sigsrv_is_not_installed_pytest_says_so(monkeypatch):
     spec.loader.exec_module(conftest)
 
     assert conftest.pytest_plugins == []
-    with pytest.raises(pytest.UsageError, match="sigsrv is not installed in this environment\nhint: make setup"):
+    with pytest.raises(pytest.UsageError, match="sigsrv is not installed in this environment\nhint: run make setup"):
         conftest.pytest_configure()

@@ -16,7 +16,7 @@ CHECKS = load_checks(data.folder("checks"))
 @pytest.mark.parametrize("policy_id", POLICIES)
 def test_examples_show_what_they_say(policy_id):
     """Every compliant and violating example of a policy changes exactly the verdicts that it names."""
-    assert examples.faults(POLICIES[policy_id], list(POLICIES.values()), CHECKS) == []
+    assert examples.mistakes(POLICIES[policy_id], list(POLICIES.values()), CHECKS) == []
 
 
 def test_small_evidence_complies_as_it_stands():

@@ -1,4 +1,4 @@
-"""Which namespaces are wanted, and which addresses they may get: none that anybody is known to have."""
+"""Tests the plan of ``--probe``: its namespaces, and addresses that no known machine uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NIC = {
 
 
 def state(*addresses: str) -> dict[str, Any]:
-    """An instance's state: what its guest has."""
+    """Return the state of an instance with some guest addresses."""
     listed = [{"family": "inet", "address": address} for address in addresses] + [
         {"family": "inet6", "address": "fe80::1"}
     ]
@@ -33,19 +33,19 @@ def state(*addresses: str) -> dict[str, Any]:
 def wanted(*changes: dict[str, Any]) -> FramePlan:
     content = jsonpatch.apply_patch(document.document(), changes)
     site, facts = document.facts_of(content)
-    return probing.wanted(site, facts)
+    return probing.plan_frames(site, facts)
 
 
 def subnet(address: str) -> list[dict[str, Any]]:
-    """The change that gives userbr0 another address on both hosts; "": none."""
+    """Return a change that gives userbr0 another address on both hosts; "": no address."""
     listed = (
         [{"family": "inet", "local": address.split("/")[0], "prefixlen": int(address.split("/")[1])}] if address else []
     )
     return [{"op": "replace", "path": f"/{host}/addresses/userbr0", "value": listed} for host in ("sigsrv", "minisrv")]
 
 
-def test_one_namespace_for_each_bridge_and_host_and_two_where_instances_are_isolated():
-    """Two on one host show what passes between two ports of it."""
+def test_each_bridge_gets_one_namespace_per_host_and_two_if_isolated():
+    """Two namespaces on one host show whether traffic passes between two ports of its bridge."""
     found = wanted().ports
 
     for host in ("sigsrv", "minisrv"):
@@ -57,8 +57,8 @@ def test_one_namespace_for_each_bridge_and_host_and_two_where_instances_are_isol
         assert [port.six for port in found[host]] == [False, True, True]
 
 
-def test_names_and_addresses_are_each_used_once():
-    """Of links, MACs and IP addresses, on all hosts together; the bridge's port has the highest address that is no group's."""
+def test_names_and_addresses_are_unique():
+    """Links, MACs and IP addresses are unique on all hosts together. Bridge ports have the highest local unicast MACs."""
     ports = [port for listed in wanted().ports.values() for port in listed]
 
     for values in (
@@ -73,8 +73,8 @@ def test_names_and_addresses_are_each_used_once():
     assert {ip_interface(port.tag).network for port in ports} == {ip_network("198.18.0.0/15")}
 
 
-def test_addresses_are_of_the_upper_half_of_the_bridge_s_own_subnet():
-    """Neither its network's nor its broadcast address."""
+def test_addresses_are_in_the_upper_half_of_the_bridge_s_subnet():
+    """The network address and the broadcast address are never used."""
     for _ in range(20):
         for port in wanted(*subnet("10.9.0.1/28")).ports["sigsrv"][1:]:
             assert port.candidates
@@ -84,7 +84,7 @@ def test_addresses_are_of_the_upper_half_of_the_bridge_s_own_subnet():
 
 
 def link(number: int) -> dict[str, Any]:
-    """An address of a host's own, on another link."""
+    """Return a change that gives a host an address on another link."""
     return {"family": "inet", "local": f"10.9.0.{number}", "prefixlen": 28}
 
 
@@ -93,16 +93,16 @@ OF_A_HOST = [{"op": "add", "path": "/minisrv/addresses/user0", "value": [link(nu
 
 
 @pytest.mark.parametrize("taken", [OF_AN_INSTANCE, OF_A_HOST])
-def test_what_somebody_is_known_to_have_is_not_tried(taken):
-    """Of seven addresses one is left; who gets none is not made, and that is told."""
+def test_known_addresses_are_not_used(taken):
+    """Only one of seven addresses is free. A namespace without an address is not created, and the result says so."""
     ports = [port for listed in wanted(*subnet("10.9.0.1/28"), *taken).ports.values() for port in listed]
     tried = [address for port in ports if port.bridge == "userbr0" for address in port.candidates]
 
     assert tried == ["10.9.0.14/28"]
 
 
-def test_an_address_that_a_nic_is_configured_with_is_not_tried():
-    """Its instance may be off, and come back."""
+def test_a_configured_address_of_a_nic_is_not_used():
+    """Its instance may be stopped now and start later."""
     nic = {**NIC, "value": {**NIC["value"], "ipv4.address": "10.9.0.6"}}  # type: ignore[dict-item]
     ports = [port for listed in wanted(*subnet("10.9.0.1/29"), nic).ports.values() for port in listed]
 
@@ -111,23 +111,23 @@ def test_an_address_that_a_nic_is_configured_with_is_not_tried():
 
 @pytest.mark.parametrize("address", ["", "10.9.0.1/32", "169.254.3.1/16"])
 def test_a_bridge_without_a_subnet_gets_link_local_addresses(address):
-    """Whatever there is instead of one: none, a single address, a network that is none."""
+    """The bridge may have no address, a single address, or an invalid network."""
     for port in wanted(*subnet(address)).ports["minisrv"][1:]:
         for each in port.candidates:
             assert ip_address(each.split("/")[0]) in ip_network("169.254.0.0/16")
 
 
-def test_the_last_256_link_local_addresses_are_nobody_s():
-    """RFC 3927 keeps them. Of those that may be tried 4096 are drawn, which would be some of them."""
-    drawn = list(probing._free(IPv4Network("169.254.0.0/16"), set()))
+def test_the_last_256_link_local_addresses_are_not_used():
+    """RFC 3927 reserves them. The test draws 4096 addresses, which would include some of them by chance."""
+    drawn = list(probing._free_addresses(IPv4Network("169.254.0.0/16"), set()))
 
     assert len(set(drawn)) == 4096
     assert max(drawn) < ip_address("169.254.255.0")
     assert min(drawn) >= ip_address("169.254.128.0")
 
 
-def test_a_bridge_that_is_not_there_or_not_told_of_gets_none():
-    """On that host; the other has nobody to send to then, unless its own two send to each other."""
+def test_a_missing_or_unreadable_bridge_gets_no_namespace():
+    """The other host then has no receiver, unless it has two namespaces of its own."""
     gone = {"op": "remove", "path": "/minisrv/links/sigsrvbr0"}
     refused = {"op": "add", "path": "/minisrv/failures/link", "value": {"kind": "denied", "reason": "refused"}}
 
@@ -136,8 +136,8 @@ def test_a_bridge_that_is_not_there_or_not_told_of_gets_none():
     assert wanted(refused).ports["minisrv"] == ()
 
 
-def test_running_instances_of_an_isolated_bridge_are_asked():
-    """By their addresses of its subnet, where they are; those of another network, or that do not run, are not."""
+def test_running_instances_on_an_isolated_bridge_are_contacted():
+    """The plan has their addresses in the bridge's subnet. It skips stopped instances and other networks."""
     assert wanted(NIC, state("172.24.0.9")).instance_ports == ()
     assert wanted(UP, state("172.24.0.9")).instance_ports == ()
     assert wanted(UP, NIC, state("10.1.1.1")).instance_ports == ()
@@ -147,8 +147,8 @@ def test_running_instances_of_an_isolated_bridge_are_asked():
     assert (station.mac, station.address) == ("10:66:6a:00:00:02", "172.24.0.9")
 
 
-def test_no_more_than_twenty_instances_of_a_host_are_asked():
-    """What is shown by twenty is shown."""
+def test_at_most_twenty_instances_per_host_are_contacted():
+    """Twenty instances are enough as a sample."""
     many = [
         {"op": "copy", "from": "/cluster/instances/db", "path": f"/cluster/instances/db{number}"}
         for number in range(30)
@@ -156,6 +156,6 @@ def test_no_more_than_twenty_instances_of_a_host_are_asked():
     assert len(wanted(UP, NIC, state("172.24.0.9"), *many).instance_ports) == 20
 
 
-def test_the_link_local_address_is_the_kernel_s():
-    """RFC 4291: the second lowest bit of the first octet is turned, ff:fe is put in the middle."""
+def test_the_link_local_address_follows_the_kernel_s_rule():
+    """RFC 4291: invert the second lowest bit of the first octet and insert ff:fe in the middle."""
     assert link_local("02:11:22:33:44:55") == "fe80::11:22ff:fe33:4455"

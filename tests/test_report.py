@@ -1,4 +1,4 @@
-"""The report as files; what a browser makes of it is in test_report_browser."""
+"""Tests the report files. test_report_browser tests the page in a browser."""
 
 from __future__ import annotations
 
@@ -78,25 +78,25 @@ def page(source) -> Page:
 
 
 def unread_of(page: Page) -> list[str]:
-    """What the table of hosts says could not be read, row by row."""
+    """Return the "Not read" cells of the table of hosts, top to bottom."""
     return [
         "".join(said) for tag, attributes, said in page.elements if tag == "td" and attributes.get("class") == "unread"
     ]
 
 
-def test_a_host_that_answered_every_probe_and_still_leaves_something_unknown_does_not_say_that_all_was_read():
-    """A refused command is an answer, too. What is unknown of another host is not this one's."""
+def test_a_host_with_an_undetermined_finding_is_not_shown_as_completely_read():
+    """A refused command counts as an answered probe. Undetermined findings of another host do not count here."""
     findings = [ok(host="sigsrv"), ok(host="minisrv", verdict=Verdict.ERROR)]
 
-    assert unread_of(page_of(findings)) == ["all was read", "what 1 finding needed"]
+    assert unread_of(page_of(findings)) == ["everything was read", "data for 1 finding"]
 
 
 def page_of(findings, hosts=OK_HOSTS) -> Page:
     return Page(html.render(make_run(findings, hosts), POLICIES, {}))
 
 
-def test_page_refers_to_nothing_outside(page, source):
-    """The page loads and links nothing but its own fragments: no address with a scheme or a host in it."""
+def test_page_links_and_loads_nothing_outside_itself(page, source):
+    """All links are fragments of the page. No URL has a scheme or a host."""
     links = [page.having(name) for name in ("href", "src", "srcset", "action", "data", "poster", "formaction")]
 
     assert all(link.startswith("#") for group in links for link in group)
@@ -104,7 +104,7 @@ def test_page_refers_to_nothing_outside(page, source):
 
 
 def test_policy_allows_exactly_the_style_and_script_of_the_page(page, source):
-    """The content security policy names the hashes of the one style and the one script, and nothing else."""
+    """The content security policy contains the hashes of the one style and the one script, and nothing else."""
     [policy] = [a["content"] for _, a, _ in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
 
@@ -116,7 +116,7 @@ def test_policy_allows_exactly_the_style_and_script_of_the_page(page, source):
 
 
 def test_hostile_text_is_shown_as_text(page, source):
-    """Markup from a host makes no element and no attribute; it is there to be read."""
+    """Markup from a host creates no element and no attribute. The page shows it as text."""
     assert [tag for tag, _, _ in page.elements].count("script") == 1
     assert not [name for _, a, _ in page.elements for name in a if name.startswith("on")]
     said = page.text(f"INST-004@minisrv/user-john/{'%3Cscript%3Ealert%281%29%3C/script%3E'}")
@@ -125,7 +125,7 @@ def test_hostile_text_is_shown_as_text(page, source):
 
 
 def test_hostile_host_and_title_stay_text_in_attributes():
-    """A name with quotes and brackets stays one value of one attribute wherever it is used."""
+    """A name with quotes and angle brackets stays one attribute value wherever the page uses it."""
     name = f"{SCRIPT_TAG}{ATTRIBUTE}\x1b"
     page = page_of([ok(host=name), ok(host=name, resource=name, verdict=FAIL)], [HostState(name, "ok", 1.0, 1, ())])
 
@@ -134,15 +134,15 @@ def test_hostile_host_and_title_stay_text_in_attributes():
     assert set(page.having("data-host")) == {name.replace("\x1b", "\\x1b")}
 
 
-def test_text_that_steers_the_display_is_spelled_out(page, source):
-    """Control characters, bidi overrides and lone surrogates of a host are visible and not in effect."""
+def test_characters_that_control_the_display_are_shown_as_escapes(page, source):
+    """Control characters, bidi overrides and lone surrogates from a host are visible and have no effect."""
     assert not STEERS.search(source)
     assert "tty\\x1b[2J\\x1b]0;owned\\x07\\u202egnp.exe\\u2066\\x00\\x85" in page.text("fail")
     html.render(make_run([ok(observed="\udcff")]), POLICIES, {}).encode()
 
 
 def test_scripts_keep_their_lines(page):
-    """A script is shown with its lines and tabs, so that what is read is what would run."""
+    """The page shows a script with its lines and tabs, exactly as it would run."""
     fix = FIXES["NET-001@minisrv/sigsrvbr0"]
     codes = page.of("code")
 
@@ -150,8 +150,8 @@ def test_scripts_keep_their_lines(page):
         assert shown.rstrip("\n") in codes
 
 
-def test_ids_are_unique_and_links_lead_somewhere(page):
-    """Each id is there once, and each link leads to an element of the page."""
+def test_ids_are_unique_and_every_link_has_a_target(page):
+    """Each id occurs once, and each link points to an element of the page."""
     ids = page.having("id")
 
     assert len(ids) == len(set(ids))
@@ -159,12 +159,12 @@ def test_ids_are_unique_and_links_lead_somewhere(page):
 
 
 def test_every_finding_is_there_once_under_its_own_id(page):
-    """A finding's anchor is its id, so that a link to it can be written by hand and holds in the next run."""
+    """The anchor of a finding is its id: people can write the link by hand, and it works in the next run too."""
     assert sorted(i for i in page.having("id") if i in {f.id for f in FINDINGS}) == sorted(f.id for f in FINDINGS)
 
 
-def test_failure_says_everything_that_a_person_needs(page):
-    """A failure shows what was expected and observed, why it matters, its controls and source, and the way out."""
+def test_failure_shows_why_it_matters_and_how_to_fix_it(page):
+    """A failure shows the expected and observed values, why it matters, its controls and source, and its fix."""
     policy, fix = POLICIES["NET-001"], FIXES["NET-001@minisrv/sigsrvbr0"]
     group = page.text("fail:NET-001@minisrv/sigsrvbr0")
 
@@ -176,8 +176,8 @@ def test_failure_says_everything_that_a_person_needs(page):
         assert " ".join(said.split()) in group
 
 
-def test_failure_that_needs_a_person_says_what_to_do(page):
-    """Where no script should put a finding right, the page says what a person must do and offers no command."""
+def test_failure_without_a_script_shows_the_manual_fix(page):
+    """If no script fixes a finding, the page shows the manual steps and offers no command."""
     group = page.text("fail:NET-002@sigsrv/userbr0")
 
     assert POLICIES["NET-002"].by_hand in group
@@ -185,14 +185,14 @@ def test_failure_that_needs_a_person_says_what_to_do(page):
 
 
 def test_remediation_without_a_rendered_script_still_has_its_command():
-    """A failure whose fix was not rendered shows the command all the same."""
+    """A failure shows its command even if its script was not rendered."""
     page = page_of([ok(verdict=FAIL)])
 
     assert "sigsrv-remediate INST-001@sigsrv/default/a" in page.text("fix:INST-001@sigsrv/default/a")
 
 
-def test_failures_come_worst_first_and_before_the_rest(page):
-    """Critical before low, failures before what is unknown, and passes last."""
+def test_failures_come_first_sorted_by_severity(page):
+    """Critical comes before low, failures come before undetermined findings, and passes come last."""
     order = {id: place for place, id in enumerate(page.having("id"))}
     failures = [f for f in FINDINGS if f.verdict is FAIL]
     severities = [f.severity for f in sorted(failures, key=lambda f: order[f.id])]
@@ -203,17 +203,17 @@ def test_failures_come_worst_first_and_before_the_rest(page):
     assert order["fail"] < order["error"] < order["waived"] < order["not-applicable"] < order["pass"]
 
 
-def test_what_follows_from_another_finding_links_to_it(page, source):
-    """Because leads to the root finding, and the root lists what follows from it."""
+def test_a_dependent_finding_links_to_its_root_finding(page, source):
+    """A dependent finding links to its root finding, and the root finding lists the findings that depend on it."""
     root = "NET-001@minisrv/sigsrvbr0"
 
-    assert f"because {root}" in page.text("NET-005@minisrv/sigsrvbr0")
-    assert "2 findings follow from this one" in page.text(root)
+    assert f"root finding: {root}" in page.text("NET-005@minisrv/sigsrvbr0")
+    assert "2 findings depend on this one" in page.text(root)
     assert f'href="#{root}"' in source[source.index('id="NET-005@minisrv/sigsrvbr0"') :]
 
 
-def test_root_that_is_not_in_the_run_is_no_dead_link():
-    """A finding of a partial scan may follow from one that was not looked at: it is named, not linked."""
+def test_root_finding_outside_the_run_is_not_a_dead_link():
+    """In a partial scan, a root finding may be missing from the run. The page then shows its id without a link."""
     page = page_of([ok(verdict=Verdict.ERROR, because="NET-001@other/br0")])
 
     assert "NET-001@other/br0 (not in this run)" in page.text("INST-001@sigsrv/default/a")
@@ -221,14 +221,14 @@ def test_root_that_is_not_in_the_run_is_no_dead_link():
 
 
 def test_finding_without_a_known_policy_is_shown():
-    """A user's own check has no policy file: its finding is shown with what it says itself."""
+    """A user's own check has no policy file. The page shows its finding with the text of the finding itself."""
     page = Page(html.render(make_run([ok(verdict=FAIL, observed="seen")], OK_HOSTS), {}, {}))
 
     assert "seen" in page.text("INST-001@sigsrv/default/a")
 
 
 def test_hosts_show_their_state_and_what_could_not_be_read(source):
-    """Each host has its state, time and probes; an unreachable one has its reason."""
+    """Each host has its state, time and probes; an unreachable host also has the reason."""
     [table] = re.findall('<table class="hosts">.*?</table>', source, re.S)
     said = " ".join(re.sub("<[^>]+>", " ", table).split())
 
@@ -237,7 +237,7 @@ def test_hosts_show_their_state_and_what_could_not_be_read(source):
 
 
 def test_matrix_counts_every_finding_once(source):
-    """The numbers of the table by host add up to the findings of the run."""
+    """The numbers in the table "Findings by host" add up to the number of findings in the run."""
     [table] = re.findall('<table class="matrix">.*?</table>', source, re.S)
 
     assert sum(map(int, re.findall(r">(\d+)</a>", table))) == len(FINDINGS)
@@ -246,7 +246,7 @@ def test_matrix_counts_every_finding_once(source):
 UNKNOWN = [
     ([ok(verdict=Verdict.ERROR)], OK_HOSTS, "1 could not be determined"),
     ([ok(), ok(resource="b", verdict=Verdict.ERROR)], OK_HOSTS, "1 could not be determined"),
-    ([ok()], [HostState("sigsrv", "partial", 1, 9, ("zpool",))], "Not determined: sigsrv was read in part"),
+    ([ok()], [HostState("sigsrv", "partial", 1, 9, ("zpool",))], "Not determined: sigsrv was only partly read"),
     ([ok()], [HostState("sigsrv", "unreachable", 1, 0, (), "no route")], "Not determined: sigsrv is unreachable"),
     ([], OK_HOSTS, "Nothing was examined"),
     ([], [], "Nothing was examined"),
@@ -255,12 +255,12 @@ UNKNOWN = [
 
 @pytest.mark.parametrize(("findings", "hosts", "said"), UNKNOWN)
 def test_unknown_is_never_compliant(findings, hosts, said):
-    """A run in which something could not be determined says so, and is nowhere called compliant or shown as a pass."""
+    """A run with an undetermined finding says so. No text calls it compliant or shows it as a pass."""
     run = make_run(findings, hosts)
     source = html.render(run, POLICIES, {})
 
     assert phrases.headline(run) == said
-    assert phrases.tone(run) is Verdict.ERROR
+    assert phrases.overall_verdict(run) is Verdict.ERROR
     assert f"sigsrv-infra: {said}" in text.summary(run)
     assert f'<h1><span class="symbol" aria-hidden="true">?</span> {said}</h1>' in source
     assert 'class="masthead pass"' not in source
@@ -269,30 +269,30 @@ def test_unknown_is_never_compliant(findings, hosts, said):
 
 
 def test_compliant_run_says_so():
-    """Where everything was read and nothing failed, the verdict is one word; and how much of that is waived."""
+    """If everything was read and nothing failed, the headline is "Compliant", with the number of waived findings if any."""
     run = make_run([ok(), ok(resource="b", verdict=Verdict.WAIVED)], OK_HOSTS)
 
     assert phrases.headline(make_run([ok()], OK_HOSTS)) == "Compliant"
     assert phrases.headline(run) == "Compliant, 1 waived"
-    assert phrases.tone(run) is PASS
+    assert phrases.overall_verdict(run) is PASS
     assert "No failures" in page_of(run.findings).text("fail")
 
 
 def test_headline_counts_failures_and_unknowns():
-    """The verdict sentence names both the failures and what is unknown."""
+    """The headline counts both the failures and the undetermined findings."""
     assert phrases.headline(make_run()) == "15 failures, 9 could not be determined"
     assert phrases.headline(make_run([ok(verdict=FAIL)], OK_HOSTS)) == "1 failure"
 
 
 def test_two_thousand_findings_stay_small():
-    """A big run is a page that a phone can open: about a kilobyte for a pass."""
+    """A phone can open the page of a big run: a pass takes about one kilobyte."""
     source = html.render(make_run([ok(resource=f"default/c{n}") for n in range(2000)], OK_HOSTS), POLICIES, {})
 
     assert len(source) < 2_000_000
 
 
-def test_files_are_written_private_and_whole(tmp_path):
-    """The folder is 0700, the files 0600, and no temporary file stays behind."""
+def test_files_are_written_private_and_complete(tmp_path):
+    """The folder has mode 0700, the files have 0600, and no temporary file remains."""
     path = publish.write(tmp_path / "a" / "run", make_run(), POLICIES, FIXES)
 
     assert path == tmp_path / "a" / "run" / "report.html"
@@ -302,7 +302,7 @@ def test_files_are_written_private_and_whole(tmp_path):
 
 
 def test_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
-    """A report that could not be written to its end leaves the one that was there, and nothing else."""
+    """If writing a report fails half-way, the old report stays unchanged, and no other file remains."""
     path = publish.write(tmp_path, make_run([ok()], OK_HOSTS), POLICIES, {})
     before = path.read_text()
     monkeypatch.setattr(publish.html, "render", lambda *_: "half \ud800")
@@ -315,7 +315,7 @@ def test_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
 
 
 def test_findings_json_is_the_run(tmp_path):
-    """findings.json holds the run as it is, in ASCII, with the keys of its schema, and equal for equal runs."""
+    """findings.json contains the run unchanged, in ASCII, with the keys of its schema. Equal runs give equal files."""
     raw = (publish.write(tmp_path, make_run(), POLICIES, FIXES).parent / "findings.json").read_bytes()
     told = json.loads(raw)
 
@@ -325,8 +325,8 @@ def test_findings_json_is_the_run(tmp_path):
     assert raw == (publish.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
 
 
-def test_a_waived_finding_shows_what_was_seen_and_who_accepts_it_why_until_when(page):
-    """The real state stays beside the name, the reason and the end; hostile text in them is text."""
+def test_a_waived_finding_shows_its_real_state_and_its_waiver(page):
+    """The page shows the observed state, the owner, the reason and the end. Hostile text in them stays text."""
     for id, waiver in ((use.findings[0], use.waiver) for use in USES[:2]):
         found = next(f for f in FINDINGS if f.id == id)
         said = page.text(id)
@@ -336,23 +336,23 @@ def test_a_waived_finding_shows_what_was_seen_and_who_accepts_it_why_until_when(
     assert "2026-08-29T21:59:59Z" in page.having("datetime", "time")
 
 
-def test_waivers_that_somebody_must_look_at_have_a_place_of_their_own(page):
-    """Those that end soon, have ended or are no longer needed, with what to do; one that is in force is not among them."""
-    said = page.text("to-look-at")
+def test_waivers_to_review_have_their_own_section(page):
+    """It lists waivers that end soon, expired, or are no longer needed, with what to do; not a waiver that is in force."""
+    said = page.text("to-review")
 
-    assert "INST-001@*/default/nfs ends in 9 days, on 2026-08-29 21:59:59 UTC; 1 finding fails then" in said
+    assert "INST-001@*/default/nfs ends in 9 days, on 2026-08-29 21:59:59 UTC; 1 finding fails after that" in said
     assert "expired on 2026-07-31 21:59:59 UTC; 1 finding fails again" in said
-    assert "POOL-001@sigsrv/hdd no longer needed: nothing that it matches fails; it can be removed" in said
+    assert "POOL-001@sigsrv/hdd no longer needed: no finding that it matches fails; remove it" in said
     assert "legacy-mail" not in said
-    assert "3 waivers to look at" in " ".join(page.of("p"))
+    assert "3 waivers to review" in " ".join(page.of("p"))
     assert "#INST-004@sigsrv/user-john/build" in page.having("href", "a")
 
 
-def test_a_page_without_such_waivers_says_nothing_of_them():
-    """No empty section, no link to it."""
+def test_a_page_without_waivers_to_review_has_no_such_section():
+    """The page has no empty section and no link to it."""
     source = html.render(make_run(waivers=USES[:1]), POLICIES, FIXES)
 
-    assert "Waivers to look at" not in source
+    assert "Waivers to review" not in source
     assert 'class="notice"' not in source
 
 
@@ -360,12 +360,12 @@ def test_a_page_without_such_waivers_says_nothing_of_them():
     ("state", "said"),
     [
         (WaiverState.EXPIRING, "ends in 9 days, on 2026-08-29 21:59:59 UTC"),
-        (WaiverState.EXPIRED, "expired on 2026-08-29 21:59:59 UTC; whether it is needed is not known"),
+        (WaiverState.EXPIRED, "expired on 2026-08-29 21:59:59 UTC; it is unknown whether it is still needed"),
     ],
 )
-def test_a_waiver_of_what_was_not_judged_claims_nothing(state, said):
-    """Where no failure is known, none is counted."""
+def test_a_waiver_without_judged_findings_counts_none(state, said):
+    """If no failure is known, the status counts none."""
     use = dataclasses.replace(USES[1], state=state, findings=())
 
-    assert phrases.fate(use, make_run()) == said
-    assert phrases.fate(use, dataclasses.replace(make_run(), finished="")) == said.replace("in 9 days, ", "")
+    assert phrases.waiver_status(use, make_run()) == said
+    assert phrases.waiver_status(use, dataclasses.replace(make_run(), finished="")) == said.replace("in 9 days, ", "")

@@ -1,4 +1,4 @@
-"""The report in a browser: what the script adds, what is there without it, on a desk, on a phone, in the dark."""
+"""Tests the report in a browser: with and without JavaScript, on large and small screens, in light and dark mode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ARGUMENTS = [
 ]
 ROOT = "NET-001@minisrv/sigsrvbr0"
 
-# Contrast of every element that has text of its own with what is painted behind it (WCAG 2.2, relative luminance).
+# Contrast between each element with its own text and the color behind it (WCAG 2.2, relative luminance).
 CONTRASTS = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgba = (color) => {
@@ -63,7 +63,7 @@ CONTRASTS = """() => {
 def browser():
     try:
         playwright = sync_playwright().start()
-    except Exception as cause:  # the driver is a program of its own, with a library that a small Debian lacks
+    except Exception as cause:  # the driver is a separate program and needs a library that a minimal Debian lacks
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"playwright's driver does not start ({cause}): apt-get install libatomic1")
@@ -80,28 +80,30 @@ def address(tmp_path_factory) -> str:
 
 @pytest.fixture
 def visit(browser):
-    """Opens a page; at the end nothing may have been reported: no script error, no violated content security policy."""
-    contexts, said = [], []
+    """Open a page. At the end, the test fails on any script error or content security policy violation."""
+    contexts, reported = [], []
 
     def open_page(address, **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         context.set_default_timeout(10_000)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url) if not request.is_navigation_request() else None)
+        page.on("console", lambda message: reported.append(message.text))
+        page.on("pageerror", lambda error: reported.append(str(error)))
+        page.on(
+            "request", lambda request: reported.append(request.url) if not request.is_navigation_request() else None
+        )
         page.goto(address)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert said == []
+    assert reported == []
 
 
 def shown(page) -> set[str]:
-    """The ids of the findings that the filter leaves."""
+    """Return the ids of the findings that the filter shows."""
     return set(page.eval_on_selector_all(".item:not([hidden])", "items => items.map(item => item.id)"))
 
 
@@ -114,7 +116,7 @@ def ids(wanted) -> set[str]:
 
 
 def test_everything_is_shown_at_first(visit, address):
-    """Nothing is filtered until somebody asks, and the number of findings is told."""
+    """Without a filter, the page shows all findings and their number."""
     page = visit(address)
 
     assert shown(page) == ids(lambda f: True)
@@ -133,7 +135,7 @@ def test_everything_is_shown_at_first(visit, address):
     ids=["host", "family", "severity", "verdict", "search"],
 )  # fmt: skip
 def test_filter_shows_what_matches_and_can_be_shared(visit, address, choose, wanted, query):
-    """Each filter leaves what matches, tells how many, and its view opens again from the address."""
+    """Each filter shows the matching findings and their number, and its URL opens the same view again."""
     page = visit(address)
 
     choose(page)
@@ -144,8 +146,8 @@ def test_filter_shows_what_matches_and_can_be_shared(visit, address, choose, wan
     assert shown(visit(page.url)) == ids(wanted)
 
 
-def test_filters_add_up(visit, address):
-    """Choices of one kind widen, choices of different kinds narrow."""
+def test_filters_combine(visit, address):
+    """Two values of one filter widen the selection; two different filters narrow it."""
     page = visit(address)
 
     page.get_by_role("checkbox", name="critical").check()
@@ -159,8 +161,8 @@ def test_filters_add_up(visit, address):
     assert urlsplit(page.url).query == ""
 
 
-def test_filter_opens_what_it_finds_in_a_fold(visit, address):
-    """Passes are folded; who asks for them sees them, and they fold again afterwards."""
+def test_filter_opens_folded_sections_with_matches(visit, address):
+    """Passes are folded. The filter for passes opens them, and they fold again afterwards."""
     page = visit(address)
     row = page.locator("[id='POOL-001@sigsrv/iso']")
     expect(row).not_to_be_visible()
@@ -171,8 +173,8 @@ def test_filter_opens_what_it_finds_in_a_fold(visit, address):
     expect(row).not_to_be_visible()
 
 
-def test_nothing_matches_is_said(visit, address):
-    """An empty view says so and offers the way back."""
+def test_an_empty_result_says_that_nothing_matches(visit, address):
+    """The page says that nothing matches and offers a button that shows all findings."""
     page = visit(f"{address}?q=no-such-thing")
 
     expect(page.get_by_text("Nothing matches.")).to_be_visible()
@@ -180,8 +182,8 @@ def test_nothing_matches_is_said(visit, address):
     assert shown(page) == ids(lambda f: True)
 
 
-def test_address_with_unknown_choices_shows_everything(visit, address):
-    """A link that names a host of another site hides nothing."""
+def test_url_with_unknown_filter_values_shows_everything(visit, address):
+    """A link with a host of another site hides nothing."""
     page = visit(f"{address}?host=elsewhere&verdict=nonsense#%ff")
 
     assert shown(page) == ids(lambda f: True)
@@ -189,7 +191,7 @@ def test_address_with_unknown_choices_shows_everything(visit, address):
 
 
 def test_number_in_the_table_filters(visit, address):
-    """A number of the table by host leads to just those findings."""
+    """A click on a number in the table shows exactly those findings."""
     page = visit(address)
 
     page.get_by_role("link", name="2 high on cluster").click()
@@ -198,7 +200,7 @@ def test_number_in_the_table_filters(visit, address):
 
 
 def test_failure_leads_to_its_remediation(visit, address):
-    """From a failure one step leads to its script, undo and permanent fix."""
+    """One click on a failure opens its script, undo and permanent fix."""
     page = visit(address)
     script = page.locator(f"[id='fix:{ROOT}'] pre").first
     expect(script).not_to_be_visible()
@@ -209,15 +211,15 @@ def test_failure_leads_to_its_remediation(visit, address):
     expect(script).to_contain_text("ip link set dev sigsrv0 master sigsrvbr0")
 
 
-def test_permalink_leads_to_a_finding_in_a_fold_and_past_a_filter(visit, address):
-    """A link to a finding shows it, also where it is folded away or filtered out."""
+def test_permalink_shows_a_folded_or_filtered_finding(visit, address):
+    """A link to a finding shows it, even if it is in a folded section or hidden by the filter."""
     for query in ("", "?host=minisrv&verdict=fail"):
         page = visit(f"{address}{query}#POOL-001@sigsrv/iso")
         expect(page.locator("[id='POOL-001@sigsrv/iso']")).to_be_in_viewport()
 
 
-def test_because_leads_to_the_root(visit, address):
-    """What follows from another finding leads to it."""
+def test_a_dependent_finding_leads_to_its_root_finding(visit, address):
+    """A click on the root finding's id scrolls to it."""
     page = visit(f"{address}#NET-005@minisrv/sigsrvbr0")
 
     page.locator("[id='NET-005@minisrv/sigsrvbr0']").get_by_role("link", name=ROOT).click()
@@ -226,7 +228,7 @@ def test_because_leads_to_the_root(visit, address):
 
 
 def test_command_is_copied(visit, address):
-    """The button copies the command as it must be typed, and says so."""
+    """The button copies the exact command and confirms it."""
     page = visit(address, permissions=["clipboard-read", "clipboard-write"])
 
     page.locator(f"[id='fix:{ROOT}']").get_by_role("button").click()
@@ -235,8 +237,8 @@ def test_command_is_copied(visit, address):
     assert page.evaluate("navigator.clipboard.readText()") == f"sigsrv-remediate {ROOT}"
 
 
-def test_everything_is_there_without_javascript(visit, address):
-    """Without JavaScript there are no dead controls, and what is folded opens by hand and by link."""
+def test_page_works_without_javascript(visit, address):
+    """Without JavaScript there are no dead controls, and folded sections open by click and by link."""
     page = visit(f"{address}#fix:{ROOT}", java_script_enabled=False)
 
     expect(page.locator(".filter")).not_to_be_visible()
@@ -251,7 +253,7 @@ def test_everything_is_there_without_javascript(visit, address):
 
 @pytest.mark.parametrize("width", [390, 320, 1280])
 def test_page_never_scrolls_sideways(visit, address, width):
-    """On a phone, with the longest names and all that folds open, the page is as wide as the screen."""
+    """With the longest names and all sections open, the page is as wide as the screen, on a phone too."""
     page = visit(address, viewport={"width": width, "height": 844})
     page.evaluate("document.querySelectorAll('details').forEach(box => box.open = true)")
 
@@ -263,7 +265,7 @@ def test_page_never_scrolls_sideways(visit, address, width):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast(visit, address, scheme):
-    """All text stands out from what is behind it at least as WCAG AA asks, in light and in dark."""
+    """All text has at least the contrast of WCAG AA, in light and dark mode."""
     page = visit(f"{address}?verdict=fail,pass", color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(box => box.open = true)")
 
@@ -273,8 +275,8 @@ def test_text_has_contrast(visit, address, scheme):
     assert [found for found in contrasts if found[0] < 4.5] == []
 
 
-def test_dark_is_dark(visit, address):
-    """The page follows the scheme of the system."""
+def test_page_is_dark_in_dark_mode(visit, address):
+    """The page follows the color scheme of the system."""
     page = visit(address, color_scheme="dark")
 
     color = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
@@ -282,7 +284,7 @@ def test_dark_is_dark(visit, address):
 
 
 def test_print_shows_the_details_of_failures_and_no_controls(visit, address):
-    """On paper the scripts of failures are there, and nothing that wants a mouse."""
+    """The printed page has the scripts of failures, and no control that needs a mouse."""
     page = visit(address)
     page.emulate_media(media="print")
 
@@ -292,7 +294,7 @@ def test_print_shows_the_details_of_failures_and_no_controls(visit, address):
 
 
 def test_filter_works_from_the_keyboard(visit, address):
-    """Tab reaches the filter, space chooses, and the focus is seen."""
+    """Tab reaches the filter, space toggles it, and the focus is visible."""
     page = visit(address)
     page.get_by_role("combobox", name="Family").focus()
 
@@ -304,8 +306,8 @@ def test_filter_works_from_the_keyboard(visit, address):
     assert page.evaluate(outline) == "solid"
 
 
-def test_two_thousand_findings_are_filtered_at_once(visit, tmp_path):
-    """A filter over 2,000 findings answers within the time of a keystroke."""
+def test_filtering_two_thousand_findings_is_fast(visit, tmp_path):
+    """A filter over 2,000 findings takes less than 500 ms."""
     many = [finding("INST-001", "sigsrv", f"default/c{n}", PASS, "unset", "unset") for n in range(2000)]
     page = visit(publish.write(tmp_path, make_run(many, OK_HOSTS), POLICIES, {}).as_uri())
 

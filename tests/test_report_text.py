@@ -1,4 +1,4 @@
-"""The report as text: of a terminal, of a mail that cron sends."""
+"""Tests the text report: for a terminal and for a cron mail."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tests.report_sample import FAIL, FINDINGS, LONG, OK_HOSTS, STEERING, STEERS
 
 @pytest.mark.parametrize("width", [80, 60, 120])
 def test_text_keeps_to_the_width(width):
-    """No line is wider than the terminal, but the ids and commands that must stay whole to be pasted."""
-    whole = {f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, phrases.command(f)))}
+    """No line is wider than the terminal, except ids and commands, which must stay whole for copy and paste."""
+    whole = {
+        f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, phrases.fix_command(f)))
+    }
     whole |= {f"      {use.waiver.source}" for use in USES}
 
     assert [
@@ -24,22 +26,22 @@ def test_text_keeps_to_the_width(width):
 
 
 def test_text_counts_wide_characters_as_two():
-    """Wide characters take two columns, so a line of them breaks in time."""
+    """A wide character takes two columns, so a line of wide characters wraps at half as many."""
     lines = text.summary(make_run([ok(verdict=FAIL, observed="漢" * 100)], OK_HOSTS), 40).splitlines()
 
     assert max(line.count("漢") for line in lines) == 16
 
 
-def test_text_lets_no_host_steer_the_terminal():
-    """What a host says reaches the terminal with its control characters spelled out."""
+def test_no_control_character_from_a_host_reaches_the_terminal():
+    """The summary shows control characters in host text as escapes."""
     said = text.summary(make_run([*FINDINGS, ok(host="a\x1b[31m\nb", resource=STEERING, verdict=FAIL)]))
 
     assert not STEERS.search(said)
     assert "tty\\x1b[2J\\x1b]0;owned\\x07\\u202egnp.exe" in said
 
 
-def test_text_has_colour_only_when_asked():
-    """Colour is for a terminal that wants it; it marks the verdict and nothing of a host."""
+def test_text_has_color_only_on_request():
+    """Only the headline has color, and only if the caller asks for it."""
     run = make_run()
 
     assert "\x1b" not in text.summary(run)
@@ -47,26 +49,26 @@ def test_text_has_colour_only_when_asked():
     assert re.sub("\x1b\\[[0-9;]*m", "", text.summary(run, color=True)) == text.summary(run)
 
 
-def test_text_lists_roots_worst_first_and_counts_what_follows():
-    """Failures by severity, then unknowns, then what is waived; what follows from a finding is counted there and not listed."""
+def test_text_lists_root_findings_by_severity_and_counts_dependent_findings():
+    """Failures come first, by severity, then undetermined, then waived findings. Dependent findings are only counted."""
     said = text.summary(make_run(waivers=()))
     ids = [line.strip() for line in said.splitlines() if re.fullmatch(r" {4}[A-Z]+-\d+@\S+", line)]
     order = [FAIL, Verdict.ERROR, Verdict.WAIVED]
     roots = [f for f in FINDINGS if f.verdict in order and not f.because]
 
     assert ids == [f.id for f in sorted(phrases.worst_first(roots), key=lambda f: order.index(f.verdict))]
-    assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings follow from it\n", said)
+    assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings depend on it\n", said)
 
 
-def test_text_counts_what_follows_from_a_finding_elsewhere():
-    """Unknowns whose root is not in the run are still counted, under the root's id."""
+def test_text_counts_findings_whose_root_finding_is_not_in_the_run():
+    """They are counted under the id of the root finding."""
     said = text.summary(make_run([ok(verdict=Verdict.ERROR, because="HOST-001@x/x")], OK_HOSTS))
 
-    assert "    1 finding follows from HOST-001@x/x\n" in said
+    assert "    1 finding depends on HOST-001@x/x\n" in said
 
 
 def test_text_says_why_a_host_is_unreachable_and_how_to_fix():
-    """A cron mail names each host's state with its reason, and the command to fix where there is one."""
+    """A cron mail has the state of each host with the reason, and the fix command of each finding that has one."""
     said = text.summary(make_run(), 200)
 
     assert "backup   unreachable, 3.1 s, 0 probes: ssh: connect to host backup port 22: No route to host" in said
@@ -74,35 +76,35 @@ def test_text_says_why_a_host_is_unreachable_and_how_to_fix():
     assert "sigsrv-remediate NET-002" not in said
 
 
-def test_text_cuts_what_is_endless():
-    """A megabyte of observation does not fill the mail; its size is told."""
+def test_text_cuts_long_observed_values():
+    """One megabyte of observed text does not fill the mail; the mail says how long it is."""
     said = text.summary(make_run([ok(verdict=FAIL, observed="x" * 1_000_000)], OK_HOSTS))
 
     assert len(said) < 3000
     assert "1,000,000 characters" in said.replace("\n", " ").replace("        ", "")
 
 
-def test_text_tells_what_is_waived_and_which_waivers_to_look_at():
-    """A cron mail has what was seen, who accepts it, and what ends; with the line of the file to edit."""
+def test_text_shows_waived_findings_and_waivers_to_review():
+    """A cron mail has the observed state, the owner and the end of each waiver, and the line of the file to edit."""
     said = text.summary(make_run(), 120)
 
     assert (
         "      observed: no limits.memory\n      waived: by Ada Ops until 2026-12-31 23:00:00 UTC: replaced by" in said
     )
-    assert "Waivers to look at: 1 expired, 1 ends soon, 1 no longer needed\n" in said
+    assert "Waivers to review: 1 expired, 1 ending soon, 1 no longer needed\n" in said
     assert "      policies/waivers.yaml:22\n" in said
 
 
-def test_a_quiet_run_says_its_verdict_and_its_waivers_or_nothing():
-    """What a cron job sees where all complies."""
-    assert text.quiet(make_run([ok()], OK_HOSTS, USES[:1])) == ""
-    assert text.quiet(make_run([ok()], OK_HOSTS, USES)).startswith(
-        "sigsrv-infra: Compliant\n\nWaivers to look at: 1 ex"
+def test_a_compliant_run_prints_nothing_unless_a_waiver_needs_a_review():
+    """A cron job of a compliant site sees this output."""
+    assert text.warnings_only(make_run([ok()], OK_HOSTS, USES[:1])) == ""
+    assert text.warnings_only(make_run([ok()], OK_HOSTS, USES)).startswith(
+        "sigsrv-infra: Compliant\n\nWaivers to review: 1 ex"
     )
 
 
-def test_every_hidden_character_is_found_though_most_texts_are_not_read_letter_by_letter():
-    """Of all characters that there are: none that is hidden is taken for printable."""
+def test_the_fast_test_for_plain_text_accepts_no_hidden_character():
+    """The test tries every Unicode character."""
     taken = [
         chr(code) for code in range(sys.maxunicode + 1) if phrases.is_plain(chr(code)) and phrases.is_hidden(chr(code))
     ]

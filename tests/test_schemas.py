@@ -227,7 +227,7 @@ def test_a_new_file_of_waivers_names_its_schema(tmp_path):
     path = tmp_path / "waivers.yaml"
     entry = {"policy": "NET-001", "host": "*", "resource": "br0", "owner": "me", "reason": "moving"}
 
-    waiver_file.put(
+    waiver_file.write(
         path, entry | {"until": "2030-01-02T00:00:00Z", "created": "2030-01-01T00:00:00Z"}, ["NET-001"], 365
     )
 

@@ -1,4 +1,4 @@
-"""A part of the catalogue: what is selected, what is left out, and that a selection of nothing is no success."""
+"""Tests selections: what they contain, what they leave out, and that an empty selection is not a success."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICIES = policy.load()
 
 
 def whole(options=()):
-    """The verdicts of all policies on the shipped evidence."""
+    """Return the verdicts of all policies on the shipped evidence."""
     plan = prepare(Options(evidence=DEMO, policies=tuple(options)))
     return {finding.id: finding.verdict.value for finding in scan.scan(plan)[0].findings}
 
@@ -32,7 +32,7 @@ EXPECTED = whole()
 
 
 def scanned(tmp_path, *options):
-    """What ``sigsrv scan`` of the shipped evidence ends with, prints, and writes."""
+    """Run ``sigsrv scan`` on the shipped evidence; return the process and its findings."""
     done = sigsrv("scan", "--evidence", "demo", "--report-dir", str(tmp_path), *options)
     path = tmp_path / "latest" / "findings.json"
     return done, json.loads(path.read_text()) if path.exists() else None
@@ -64,16 +64,16 @@ def verdicts(found):
         (Filters(), lambda p: True),
     ],
 )
-def test_each_option_narrows(wanted, chosen):
-    """A policy is selected if it fits all that was said; a severity means that one and worse."""
+def test_each_option_narrows_the_selection(wanted, chosen):
+    """A policy must match all options. A severity means this severity or higher."""
     selection = choose(wanted, POLICIES)
 
     assert selection.policies == {each.id for each in POLICIES.values() if chosen(each)}
     assert selection.text.endswith(f"({wanted.options})") is (len(selection.policies) < len(POLICIES))
 
 
-def test_the_user_s_profile_is_what_concerns_one_project():
-    """user-environment names exactly the policies about a project, its instances, volumes and isolation."""
+def test_the_profile_for_users_has_the_policies_about_one_project():
+    """``user-environment`` has exactly the policies about a project, its instances, volumes and isolation."""
     wanted = {f"INST-{number:03}" for number in range(1, 12)} | {f"ACL-{number:03}" for number in range(1, 6)}
     wanted |= {"PROJ-001", "PROJ-002", "PROJ-005", "PROJ-006", "VOL-001", "VOL-004"}
     others = {"INST-012", "INST-013", "ACL-006", "ACL-007", "PROJ-003", "PROJ-004", "PROJ-007", "VOL-002", "NET-001"}
@@ -82,8 +82,8 @@ def test_the_user_s_profile_is_what_concerns_one_project():
     assert choose(Filters(profile="user-environment"), every).policies == wanted
 
 
-def test_the_site_s_own_profiles_take_the_place_of_the_shipped_ones():
-    """Globs, a severity and projects; the shipped names are then unknown."""
+def test_the_site_s_profiles_replace_the_shipped_profiles():
+    """A profile has globs, a severity and projects. The names of the shipped profiles are then unknown."""
     own = (SiteProfile("night", ("NET-*", "POOL-*"), "critical", ("user-*",)),)
 
     selection = choose(Filters(profile="night"), POLICIES, own)
@@ -112,8 +112,8 @@ def test_the_site_s_own_profiles_take_the_place_of_the_shipped_ones():
         (Filters(policy="POOL-005", severity="critical"), "no policy is selected"),
     ],
 )
-def test_a_selection_of_nothing_is_wrong_use(wanted, message):
-    """Also where only one of several names fits nothing: it may be mistyped."""
+def test_an_empty_selection_is_wrong_use(wanted, message):
+    """One name out of several that matches nothing is also wrong use: it may be mistyped."""
     with pytest.raises(UsageError, match=message) as caught:
         choose(wanted, POLICIES)
 
@@ -125,8 +125,8 @@ def finding(policy_id, host, resource, verdict=Verdict.FAIL):
     return Finding(policy_id, each.title, each.severity, host, resource, verdict, "", "")
 
 
-def test_projects_leave_out_what_lies_in_others():
-    """Instances, projects, volumes and images of other projects; what is in none stays, and so does what could not be read."""
+def test_a_project_filter_removes_findings_of_other_projects():
+    """It removes projects, instances, volumes and images. Findings outside projects stay, and so do errors."""
     volume = dataclasses.replace(POLICIES["PROJ-001"], id="VOL-009", examines="volume")
     kept = [
         finding("INST-001", "sigsrv", "user-a/web"),
@@ -139,7 +139,7 @@ def test_projects_leave_out_what_lies_in_others():
         dataclasses.replace(finding("PROJ-001", "sigsrv", "nvme"), policy="VOL-009"),
         dataclasses.replace(
             finding("PROJ-001", "sigsrv", "default", Verdict.ERROR), policy="VOL-009"
-        ),  # a pool of that name
+        ),  # a pool with this name
         dataclasses.replace(finding("PROJ-001", "cluster", "user-a"), policy="VOL-009"),
         dataclasses.replace(finding("PROJ-001", "sigsrv", "user-a/web"), policy="VOL-009"),
     ]
@@ -157,8 +157,8 @@ def test_projects_leave_out_what_lies_in_others():
     assert select(selection, kept + left, policies, {"default", "user-a"}) == tuple(kept)
 
 
-def test_a_policy_that_examined_nothing_in_the_projects_says_so():
-    """It is not-applicable, and not silently absent."""
+def test_a_policy_without_resources_in_the_projects_is_not_applicable():
+    """It does not disappear from the run."""
     selection = choose(Filters(policy="INST-001", project="user-a"), POLICIES)
 
     (found,) = select(selection, [finding("INST-001", "sigsrv", "default/web")], POLICIES, {"user-a", "default"})
@@ -167,8 +167,8 @@ def test_a_policy_that_examined_nothing_in_the_projects_says_so():
     assert "no instance in user-a" in found.reason
 
 
-def test_a_project_that_there_is_not_is_wrong_use_unless_nobody_knows():
-    """Where the projects could not be read nothing is left out, so that the errors are seen."""
+def test_an_unknown_project_is_wrong_use_if_the_projects_are_known():
+    """If the projects could not be read, no finding is removed, so the errors stay visible."""
     selection = choose(Filters(project="user-x"), POLICIES)
     found = [finding("INST-001", "sigsrv", "default/web")]
 
@@ -185,8 +185,8 @@ def test_a_project_that_there_is_not_is_wrong_use_unless_nobody_knows():
         (["--family", "net,pool", "--severity", "critical"], critical("net", "pool")),
     ],
 )
-def test_scan_and_pytest_show_the_same_part_with_the_same_verdicts(tmp_path, options, starts):
-    """What is left out changes no verdict, and the run says what it is a part of."""
+def test_scan_and_pytest_show_the_same_selection_with_the_same_verdicts(tmp_path, options, starts):
+    """A selection changes no verdict, and the run says that it is a selection."""
     done, found = scanned(tmp_path / "a", "-v", *options)
     tests, shown = pytest_checks(tmp_path / "b", *options)
 
@@ -200,8 +200,8 @@ def test_scan_and_pytest_show_the_same_part_with_the_same_verdicts(tmp_path, opt
     assert "<dt>Selected</dt>" in (tmp_path / "a" / "latest" / "report.html").read_text()
 
 
-def test_a_whole_run_says_nothing_of_a_selection(tmp_path):
-    """Also where an option was given that selects everything."""
+def test_a_complete_run_mentions_no_selection(tmp_path):
+    """This includes a run with an option that selects everything."""
     done, found = scanned(tmp_path, "-v", "--profile", "strict")
 
     assert found["run"]["selected"] is None
@@ -210,17 +210,17 @@ def test_a_whole_run_says_nothing_of_a_selection(tmp_path):
     assert "<dt>Selected</dt>" not in (tmp_path / "latest" / "report.html").read_text()
 
 
-def test_a_part_that_complies_does_not_say_that_all_complies(tmp_path):
-    """The headline of a part names it as one."""
+def test_a_compliant_selection_is_not_called_a_compliant_site(tmp_path):
+    """The headline says that only the selection is compliant."""
     done, _ = scanned(tmp_path, "-v", "--policy", "POOL-001")
 
     assert done.returncode == 0
-    assert "demo: Compliant in what was selected" in done.stdout
+    assert "demo: Compliant in the selection" in done.stdout
 
 
 @pytest.mark.parametrize("select", [["-k", "vlan"], ["-m", "net and critical"], ["-k", "minisrv"]])
-def test_pytest_s_own_selection_is_told_as_well(tmp_path, select):
-    """-k and -m stand in the report as they were typed; a part of the hosts is a part, too."""
+def test_the_report_shows_pytest_s_own_selection(tmp_path, select):
+    """The report shows ``-k`` and ``-m`` as typed. A run of some hosts is a selection too."""
     done, found = pytest_checks(tmp_path, *select)
 
     assert f"of {len(POLICIES)} policies" in found["run"]["selected"]
@@ -229,8 +229,8 @@ def test_pytest_s_own_selection_is_told_as_well(tmp_path, select):
     assert ("not on every host" in found["run"]["selected"]) is (select[1] == "minisrv")
 
 
-def test_one_user_s_project(tmp_path):
-    """The profile for users with --project: nothing of another project is in the run."""
+def test_the_profile_for_users_with_one_project(tmp_path):
+    """With ``--project``, the run has no finding of another project."""
     done, found = scanned(tmp_path, "--profile", "user-environment", "--project", "user-alice")
 
     named = {
@@ -255,7 +255,7 @@ def test_one_user_s_project(tmp_path):
     ],
 )
 def test_a_wrong_selection_is_wrong_use(tmp_path, options):
-    """2, a hint, and no report."""
+    """Exit status 2, a hint, and no report."""
     done, found = scanned(tmp_path, *options)
 
     assert done.returncode == 2
@@ -264,8 +264,8 @@ def test_a_wrong_selection_is_wrong_use(tmp_path, options):
 
 
 @pytest.mark.parametrize("options", [["--policy", "NOPE-001"], ["--project", "nope"], ["--severity", "hihg"]])
-def test_a_wrong_selection_is_pytest_s_wrong_use(tmp_path, options):
-    """4, whether it is seen before the scan, after it, or by the parser of options."""
+def test_a_wrong_selection_is_wrong_use_in_pytest(tmp_path, options):
+    """Exit status 4, no matter whether the scan, the code before it or the option parser finds the mistake."""
     done, found = pytest_checks(tmp_path, *options)
 
     assert done.returncode == 4
@@ -274,7 +274,7 @@ def test_a_wrong_selection_is_pytest_s_wrong_use(tmp_path, options):
 
 
 def test_a_site_s_profile(tmp_path):
-    """Profiles of the site file, with its line where one fits no policy."""
+    """The site file defines profiles. A profile that matches no policy is reported with its line."""
     text = (ROOT / "src/sigsrv/demo/site.yaml").read_text()
     site = tmp_path / "site.yaml"
     site.write_text(text + "profiles:\n  - {name: bridges, policies: [NET-*], severity: critical}\n")
@@ -290,8 +290,8 @@ def test_a_site_s_profile(tmp_path):
     assert found is None
 
 
-def test_nothing_judged_is_no_success(tmp_path):
-    """A site without pools: the pools' policies are all not applicable, which proves nothing. sigsrv ends with 3, pytest with 5."""
+def test_a_run_without_a_judgement_is_not_a_success(tmp_path):
+    """For a site without pools, all pool policies are not applicable. The exit status is 3, and 5 for pytest."""
     text = (ROOT / "src/sigsrv/demo/site.yaml").read_text()
     site = tmp_path / "site.yaml"
     site.write_text("".join(line for line in text.splitlines(True) if "driver: " not in line and "pools:" not in line))
@@ -306,8 +306,8 @@ def test_nothing_judged_is_no_success(tmp_path):
     assert "Nothing was judged" in tests.stdout
 
 
-def test_what_proves_a_fix_is_everything(tmp_path):
-    """A plan's judgement is of all policies, whatever its selection: only the run is a part."""
+def test_judging_ignores_the_selection(tmp_path):
+    """Only the run is limited to the selection, so verifying a fix covers all policies."""
     plan = prepare(Options(evidence=DEMO, filters=Filters(policy="NET-001")))
 
     run, evidences = scan.scan(plan)
@@ -316,8 +316,8 @@ def test_what_proves_a_fix_is_everything(tmp_path):
     assert {f.id: str(f.verdict) for f in judging.judge(plan, evidences)} == EXPECTED
 
 
-def test_the_shipped_profiles_stand_in_the_schema_of_the_site():
-    """Their names are what the site's schema says."""
+def test_the_site_schema_names_the_shipped_profiles():
+    """The schema and the shipped profiles have the same names."""
     schema = json.loads((ROOT / "policies/schema/site.schema.json").read_text())
 
     assert ", ".join(profile.name for profile in shipped_profiles()) in schema["properties"]["profiles"]["description"]

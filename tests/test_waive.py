@@ -1,4 +1,4 @@
-"""``sigsrv waive`` and what scans make of its file, as users type it; and the file, which is theirs."""
+"""Tests ``sigsrv waive`` and how scans use the waiver file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENTRY = {
 
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch):
-    """Nothing of the user's own environment decides."""
+    """Keep the user's environment out of the tests."""
     for name in ("SIGSRV_SITE", "SUDO_USER"):
         monkeypatch.delenv(name, raising=False)
 
@@ -56,7 +56,7 @@ def scanned(capsys, options, *more) -> tuple[int, str, dict]:
 
 
 def write(folder: Path, **more: str) -> None:
-    """A file of one waiver, of the one that fails."""
+    """Write a waiver file with one waiver, of the finding that fails."""
     entry = ENTRY | {"until": END.isoformat()} | more
     (folder / "waivers.yaml").write_text(yaml.safe_dump({"version": 1, "waivers": [entry]}))
 
@@ -65,8 +65,8 @@ def verdicts(data: dict) -> dict[str, str]:
     return {finding["id"]: finding["verdict"] for finding in data["findings"]}
 
 
-def test_a_failure_is_waived_and_shown_with_its_real_state(capsys, tmp_path):
-    """Scan, waive, scan: it no longer fails, what was seen stays, and who, why and until when is told."""
+def test_a_waived_failure_is_shown_with_its_real_state(capsys, tmp_path):
+    """After ``waive``, a scan shows it as waived, with the observed state, the owner, the reason and the end."""
     options = saved(tmp_path, PRIVILEGED)
     status, _, before = scanned(capsys, options)
     assert (status, verdicts(before)[FAILING]) == (1, "fail")
@@ -94,15 +94,15 @@ def test_a_failure_is_waived_and_shown_with_its_real_state(capsys, tmp_path):
     ("days", "status", "verdict", "state", "said"),
     [
         (15, 0, "waived", "active", ""),
-        (14, 0, "waived", "expiring", "ends in 14 days, on 2026-12-02 11:06:40 UTC; 1 finding fails then"),
+        (14, 0, "waived", "expiring", "ends in 14 days, on 2026-12-02 11:06:40 UTC; 1 finding fails after that"),
         (1, 0, "waived", "expiring", "ends in 1 day, on"),
         (0.5, 0, "waived", "expiring", "ends in less than a day, on"),
         (0, 1, "fail", "expired", "expired on 2026-11-18 11:06:40 UTC; 1 finding fails again"),
         (-9, 1, "fail", "expired", "expired on 2026-11-09 11:06:40 UTC; 1 finding fails again"),
     ],
 )
-def test_a_run_warns_before_the_end_and_fails_from_it_on(capsys, tmp_path, days, status, verdict, state, said):
-    """By the evidence's own time; a scan that is otherwise quiet says so, and its exit code stays."""
+def test_a_run_warns_before_a_waiver_ends_and_fails_afterwards(capsys, tmp_path, days, status, verdict, state, said):
+    """The time of the evidence counts. The warning is printed even if the scan is compliant, and does not change its exit status."""
     options = saved(tmp_path, PRIVILEGED)
     until = datetime.fromtimestamp(AT, UTC) + timedelta(days=days)
     write(tmp_path, until=until.isoformat(), created="2026-02-01T00:00:00Z")
@@ -113,27 +113,27 @@ def test_a_run_warns_before_the_end_and_fails_from_it_on(capsys, tmp_path, days,
     assert said in " ".join(found[1].split())
     assert (found[1] == "") is (state == "active")
     if status == 0 and said:
-        assert found[1].startswith("example: Compliant, 1 waived\n\nWaivers to look at: 1 ends soon\n")
+        assert found[1].startswith("example: Compliant, 1 waived\n\nWaivers to review: 1 ending soon\n")
         assert "INST-001@minisrv/default/db" in found[1]
         assert f"report: {tmp_path}/out/latest/report.html" in found[1]
         assert max(map(len, found[1].replace(str(tmp_path), "").splitlines())) <= 80
 
 
-def test_a_waiver_that_is_no_longer_needed_is_told_to_a_quiet_scan(capsys, tmp_path):
-    """The cluster complies and the exit code is 0, and the line says where to remove it."""
+def test_a_compliant_scan_reports_a_waiver_that_is_no_longer_needed(capsys, tmp_path):
+    """The exit status is 0, and the output has the file and line of the waiver to remove."""
     options = saved(tmp_path)
     write(tmp_path)
 
     status, out, found = scanned(capsys, options)
 
     assert status == 0
-    assert "Waivers to look at: 1 no longer needed" in out
+    assert "Waivers to review: 1 no longer needed" in out
     assert f"      {tmp_path}/waivers.yaml:3\n" in out
     assert [use["state"] for use in found["waivers"]] == ["stale"]
 
 
-def test_with_a_part_of_the_hosts_nothing_is_called_stale_that_may_be_needed(capsys, tmp_path):
-    """The host of the waiver was not asked."""
+def test_a_scan_of_some_hosts_calls_no_waiver_of_other_hosts_stale(capsys, tmp_path):
+    """The host of the waiver was not scanned."""
     options = saved(tmp_path)
     write(tmp_path)
 
@@ -142,8 +142,8 @@ def test_with_a_part_of_the_hosts_nothing_is_called_stale_that_may_be_needed(cap
     assert (status, out, [use["state"] for use in found["waivers"]]) == (0, "", ["active"])
 
 
-def test_what_could_not_be_determined_stays_unknown(capsys, tmp_path):
-    """A host that is away is error, and the exit code 3, whatever is waived; the waiver is not stale."""
+def test_a_waiver_does_not_hide_an_error(capsys, tmp_path):
+    """An unreachable host gives ``error`` and exit status 3 despite the waiver, and the waiver is not stale."""
     away = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route to host"}}
     options = saved(tmp_path, PRIVILEGED, away)
     _, _, before = scanned(capsys, options)
@@ -157,8 +157,8 @@ def test_what_could_not_be_determined_stays_unknown(capsys, tmp_path):
     assert [use["state"] for use in found["waivers"]] == ["active"]
 
 
-def test_a_replay_gives_the_same_whatever_the_clock_says(capsys, tmp_path, monkeypatch):
-    """Verdicts, reasons and states of waivers are those of the evidence's time, ten years later too."""
+def test_a_replay_does_not_depend_on_the_clock(capsys, tmp_path, monkeypatch):
+    """Verdicts, reasons and states of waivers depend on the time of the evidence, even ten years later."""
     options = saved(tmp_path, PRIVILEGED)
     write(tmp_path)
     now = scanned(capsys, options)
@@ -168,8 +168,8 @@ def test_a_replay_gives_the_same_whatever_the_clock_says(capsys, tmp_path, monke
         assert (later[0], later[2]["findings"], later[2]["waivers"]) == (now[0], now[2]["findings"], now[2]["waivers"])
 
 
-def test_a_host_without_evidence_does_not_bring_the_clock_in(capsys, tmp_path, monkeypatch):
-    """A waiver is held against the evidence that there is."""
+def test_a_host_without_evidence_does_not_make_the_clock_count(capsys, tmp_path, monkeypatch):
+    """A waiver is compared with the time of the existing evidence."""
     options = saved(tmp_path, PRIVILEGED)
     write(tmp_path)
     index = tmp_path / "evidence" / "evidence.json"
@@ -184,8 +184,8 @@ def test_a_host_without_evidence_does_not_bring_the_clock_in(capsys, tmp_path, m
 
 
 @pytest.mark.parametrize(("host", "verdict"), [("sigsrv", "fail"), ("minisrv", "fail"), (None, "waived")])
-def test_the_newest_evidence_is_the_time_of_a_run(capsys, tmp_path, host, verdict):
-    """One host that was asked after the end is enough for it to have ended."""
+def test_the_newest_evidence_defines_the_time_of_a_run(capsys, tmp_path, host, verdict):
+    """A waiver has ended if one host was scanned after its end."""
     later = [{"op": "replace", "path": f"/{host}/collected", "value": AT + 7200}] if host else []
     options = saved(tmp_path, PRIVILEGED, *later)
     write(tmp_path, until=(datetime.fromtimestamp(AT, UTC) + timedelta(hours=1)).isoformat())
@@ -193,8 +193,8 @@ def test_the_newest_evidence_is_the_time_of_a_run(capsys, tmp_path, host, verdic
     assert verdicts(scanned(capsys, options)[2])[FAILING] == verdict
 
 
-def test_a_scan_of_hosts_holds_waivers_against_the_clock_before_it_asks_any(capsys, tmp_path, monkeypatch):
-    """Without created a year is counted from now; a waiver of tomorrow is none of today."""
+def test_a_live_scan_compares_waivers_with_the_clock_first(capsys, tmp_path, monkeypatch):
+    """Without ``created``, the limit of a year counts from now. A ``created`` in the future is refused before any host is contacted."""
     saved(tmp_path)
     monkeypatch.setattr("sigsrv.scan.scan.collect", lambda *_: pytest.fail("a host was asked"))
     where = ("scan", "--site", str(tmp_path / "site.yaml"), "--report-dir", str(tmp_path / "out"))
@@ -211,8 +211,8 @@ def test_a_scan_of_hosts_holds_waivers_against_the_clock_before_it_asks_any(caps
         assert (status, said in err) == (2, True)
 
 
-def test_what_was_selected_decides_nothing_about_what_is_stale(capsys, tmp_path):
-    """All is judged: a waiver of a policy that was left out of the run is told to be needed, or not."""
+def test_a_selection_does_not_change_which_waivers_are_stale(capsys, tmp_path):
+    """All policies are evaluated, so the state of a waiver is known even if its policy is not selected."""
     options = saved(tmp_path, PRIVILEGED)
     write(tmp_path)
     found = scanned(capsys, options, "--family", "net")
@@ -223,8 +223,8 @@ def test_what_was_selected_decides_nothing_about_what_is_stale(capsys, tmp_path)
     assert (found[0], found[2]["waivers"][0]["state"]) == (0, "stale")
 
 
-def test_the_option_wins_over_the_file_beside_the_site(capsys, tmp_path):
-    """--waivers FILE, for scan as for waive."""
+def test_the_waivers_option_wins_over_the_default_file(capsys, tmp_path):
+    """This applies to ``scan`` and ``waive``."""
     options = saved(tmp_path, PRIVILEGED)
     write(tmp_path)
     other = tmp_path / "other.yaml"
@@ -235,8 +235,8 @@ def test_the_option_wins_over_the_file_beside_the_site(capsys, tmp_path):
     assert scanned(capsys, options, "--waivers", str(other))[0] == 0
 
 
-def test_a_file_with_a_mistake_stops_a_scan_before_anything_is_asked(capsys, tmp_path):
-    """Exit 2 with file and line; also where the end is too far from the run's own time."""
+def test_an_invalid_waiver_file_stops_a_scan_before_it_contacts_hosts(capsys, tmp_path):
+    """Exit status 2 with file and line. An end that is too far from the time of the run is also a mistake."""
     options = saved(tmp_path, PRIVILEGED)
     (tmp_path / "waivers.yaml").write_text("version: 1\nwaivers:\n  - {policy: INST-1}\n")
     status, _, err = sigsrv(capsys, "scan", *options)
@@ -250,8 +250,8 @@ def test_a_file_with_a_mistake_stops_a_scan_before_anything_is_asked(capsys, tmp
     assert not (tmp_path / "out" / "latest").exists()
 
 
-def test_the_site_can_say_less_than_a_year(capsys, tmp_path):
-    """waivers.max_days binds the file and the command."""
+def test_the_site_can_shorten_the_maximum_of_a_year(capsys, tmp_path):
+    """``waivers.max_days`` applies to the file and to the command."""
     options = saved(tmp_path, PRIVILEGED, {"op": "add", "path": "/site/waivers", "value": {"max_days": 30}})
     scanned(capsys, options)
 
@@ -269,27 +269,32 @@ def test_the_site_can_say_less_than_a_year(capsys, tmp_path):
         (
             "INST-001@minisrv/default/dp",
             (),
-            "the latest, has no such finding",
+            " has no such finding",
             'did you mean "INST-001@minisrv/default/db"?',
         ),
-        ("INST-001@minisrv/zzz", (), "has no such finding", "--force waives it all the same"),
-        ("INST-999@minisrv/x", (), "has no such finding", "sigsrv scan; --force"),
+        ("INST-001@minisrv/zzz", (), "has no such finding", "to waive it anyway: --force"),
+        ("INST-999@minisrv/x", (), "has no such finding", "run sigsrv scan; to waive it anyway: --force"),
         ("INST-999@minisrv/x", ("--force",), "there is no policy INST-999", ""),
-        ("INST-001@sigsrv/default/web", (), "only a failure can be waived, and in run ", "sigsrv scan, where"),
-        ("INST-001@sigsrv/default/web", ("--replace",), "this is: pass", ""),
-        ("POOL-001@minisrv/minisrv", (), "this is: could not be determined (", ""),
-        (FAILING, ("--until", "2026-01-01"), '"2026-01-01" is past', "30d, 2026-12-31"),
+        (
+            "INST-001@sigsrv/default/web",
+            (),
+            "only a failure can be waived; its verdict in the latest run ",
+            "run sigsrv scan",
+        ),
+        ("INST-001@sigsrv/default/web", ("--replace",), ": pass\n", ""),
+        ("POOL-001@minisrv/minisrv", (), ": could not be determined (", ""),
+        (FAILING, ("--until", "2026-01-01"), '"2026-01-01" is in the past', "30d, 2026-12-31"),
         (FAILING, ("--until", "366d"), "366 days is too long: the maximum is 365", "at most 365d"),
         (FAILING, ("--until", "2099-01-01T00:00:00"), "has no time zone", "2099-01-01T00:00:00"),
-        (FAILING, ("--until", "tomorrow"), '"tomorrow" is no time', "30d"),
-        (FAILING, ("--until", "0d"), '"0d" is past', ""),
-        (FAILING, ("--reason", " "), "--reason: ' ' is nothing that a person can read", ""),
+        (FAILING, ("--until", "tomorrow"), '"tomorrow" is not a time', "30d"),
+        (FAILING, ("--until", "0d"), '"0d" is in the past', ""),
+        (FAILING, ("--reason", " "), "--reason: ' ' is empty or contains hidden characters", ""),
         (FAILING, ("--owner", "a\x1bb"), "--owner: ", ""),
-        (FAILING, ("--waivers", "/proc/nowhere/w.yaml"), "the waiver can't be written", ""),
+        (FAILING, ("--waivers", "/proc/nowhere/w.yaml"), "cannot write the waiver", ""),
     ],
 )
-def test_what_can_t_be_waived_is_refused_and_nothing_is_written(capsys, tmp_path, finding, more, message, hint):
-    """Exit 2, what is wrong and what to do; there is no file afterwards."""
+def test_an_invalid_waiver_is_refused_and_nothing_is_written(capsys, tmp_path, finding, more, message, hint):
+    """Exit status 2, a message with a hint, and no file."""
     broken = {
         "op": "add",
         "path": "/minisrv/failures/~11.0~1storage-pools?recursion=1",
@@ -305,8 +310,8 @@ def test_what_can_t_be_waived_is_refused_and_nothing_is_written(capsys, tmp_path
     assert not (tmp_path / "waivers.yaml").exists()
 
 
-def test_what_was_not_determined_can_t_be_forced_into_a_pass(capsys, tmp_path):
-    """--force writes a waiver of what the latest run does not know; an error stays an error."""
+def test_force_does_not_turn_an_error_into_a_pass(capsys, tmp_path):
+    """``--force`` writes a waiver without a check against the latest run. An error stays an error."""
     away = {"op": "replace", "path": "/minisrv/failure", "value": {"kind": "unreachable", "reason": "no route to host"}}
     options = saved(tmp_path, away)
     before = scanned(capsys, options)
@@ -317,36 +322,36 @@ def test_what_was_not_determined_can_t_be_forced_into_a_pass(capsys, tmp_path):
     assert (after[0], verdicts(after[2])) == (3, verdicts(before[2]))
 
 
-def test_a_name_that_looks_like_a_glob_is_written_as_itself(capsys, tmp_path):
-    """What is waived is one finding; what can't be seen is not written for somebody to read."""
+def test_a_name_that_looks_like_a_glob_is_escaped(capsys, tmp_path):
+    """The waiver matches exactly one finding. A name with hidden characters is refused."""
     saved(tmp_path)
 
     assert waive(capsys, tmp_path, "--force", finding="INST-001@minisrv/default/a%2A%5B1%5D")[0] == 0
     status, _, err = waive(capsys, tmp_path, "--force", finding="INST-001@minisrv/default/a%E2%80%AE")
 
-    assert (status, "has characters that can't be seen" in err) == (2, True)
+    assert (status, "contains hidden characters" in err) == (2, True)
     (found,) = waiver.load(tmp_path / "waivers.yaml", POLICIES, 365)
     assert found.resource == "default/a[*][[]1]"
 
 
-def test_a_run_of_another_site_is_no_ground_for_a_waiver(capsys, tmp_path):
-    """After the demo, the demo's finding does not go into one's own file."""
+def test_a_latest_run_of_another_site_is_refused(capsys, tmp_path):
+    """After ``sigsrv demo``, a finding of the demo does not get into the user's own file."""
     saved(tmp_path, PRIVILEGED)
     sigsrv(capsys, "demo", "--report-dir", str(tmp_path / "out"))
 
     status, _, err = waive(capsys, tmp_path)
 
-    assert (status, "the latest, is of site demo, and " in err) == (2, True)
+    assert (status, " is of site demo, but " in err) == (2, True)
 
 
-def test_a_second_waiver_of_a_finding_is_refused_unless_it_replaces(capsys, tmp_path):
-    """--replace writes owner, reason and time anew, in the same place."""
+def test_a_second_waiver_of_a_finding_needs_replace(capsys, tmp_path):
+    """``--replace`` overwrites owner, reason and end in the same place of the file."""
     scanned(capsys, saved(tmp_path, PRIVILEGED))
     waive(capsys, tmp_path, "--owner", "Ada", until="10d")
     first = (tmp_path / "waivers.yaml").read_text()
 
     status, _, err = waive(capsys, tmp_path, "--owner", "Bo", until="20d")
-    assert (status, "there is a waiver of INST-001@minisrv/default/db already, by Ada" in err) == (2, True)
+    assert (status, "Ada already waived INST-001@minisrv/default/db" in err) == (2, True)
     assert "--replace" in err
     assert (tmp_path / "waivers.yaml").read_text() == first
 
@@ -357,15 +362,15 @@ def test_a_second_waiver_of_a_finding_is_refused_unless_it_replaces(capsys, tmp_
     assert found.until - found.created == timedelta(days=20)
 
 
-def test_what_another_waiver_covers_is_refused_with_its_place(capsys, tmp_path):
-    """Somebody accepted it already: the file and line say where."""
+def test_a_finding_that_a_glob_already_waives_is_refused(capsys, tmp_path):
+    """The message has the file and line of the existing waiver."""
     options = saved(tmp_path, PRIVILEGED)
     write(tmp_path, resource="default/*", created="2026-11-01T00:00:00Z")
     scanned(capsys, options)
 
     status, _, err = waive(capsys, tmp_path)
 
-    assert (status, "is waived already, by Ada Ops until " in err) == (2, True)
+    assert (status, "already waived by Ada Ops until " in err) == (2, True)
     assert f"{tmp_path}/waivers.yaml:3" in err
     assert waive(capsys, tmp_path, "--replace")[0] == 0
     assert len(waiver.load(tmp_path / "waivers.yaml", POLICIES, 365)) == 2
@@ -386,29 +391,29 @@ NOW = datetime(2026, 11, 18, 12, 0, tzinfo=timezone(timedelta(hours=1)))
     ],
 )
 def test_until_takes_a_span_or_a_time_with_its_zone(text, wanted):
-    """From now on, or an instant as it was given."""
-    assert command.until(text, NOW).isoformat() == wanted
+    """A span counts from now; a time stays as given."""
+    assert command.parse_until(text, NOW).isoformat() == wanted
 
 
-def test_a_date_is_the_end_of_that_day_here(tmp_path):
-    """In the zone of this machine, summer time included; a day that exists nowhere is refused."""
+def test_a_date_means_the_end_of_that_day_in_local_time(tmp_path):
+    """Daylight saving time counts. A date that does not exist is refused."""
     code = (
-        "from datetime import *; from sigsrv.commands.waive import until; n = datetime(2026, 3, 1, tzinfo=timezone.utc)\n"
-        "print(until('2026-03-28', n).isoformat(), until('2026-03-29', n).isoformat())"
+        "from datetime import *; from sigsrv.commands.waive import parse_until; n = datetime(2026, 3, 1, tzinfo=timezone.utc)\n"
+        "print(parse_until('2026-03-28', n).isoformat(), parse_until('2026-03-29', n).isoformat())"
     )
     env = {**os.environ, "TZ": "Europe/Berlin"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
 
     assert done.stdout == "2026-03-28T23:59:59+01:00 2026-03-29T23:59:59+02:00\n"
-    with pytest.raises(UsageError, match="is no time"):
-        command.until("2026-02-30", NOW)
+    with pytest.raises(UsageError, match="is not a time"):
+        command.parse_until("2026-02-30", NOW)
 
 
 @pytest.mark.parametrize(
     ("gecos", "name", "wanted"), [("Ada Ops,Room 1,,", "ada", "Ada Ops"), ("", "ada", "ada"), (",,,", "ada", "ada")]
 )
-def test_the_owner_is_who_types(monkeypatch, gecos, name, wanted):
-    """The full name of the account, else its name; behind sudo, of who called it."""
+def test_the_default_owner_is_the_user(monkeypatch, gecos, name, wanted):
+    """It is the full name of the account, else the account name; under sudo, that of the caller."""
     import pwd
 
     account = pwd.struct_passwd((name, "x", 1, 1, gecos, "/", "/bin/sh"))

@@ -1,4 +1,4 @@
-"""Waivers: what is read from their file, which findings they are of, from when on they no longer count."""
+"""Tests waivers: reading the file, matching findings, and the time at which a waiver ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def decided(finding, *waivers, at=AT - DAY) -> Finding:
 
 
 def test_a_waiver_is_read_with_its_time_in_utc(tmp_path):
-    """Who, what, why, until when; and where it stands in the file."""
+    """It has owner, finding, reason, end, and its place in the file."""
     (found,) = load(tmp_path, HEAD + ENTRY)
 
     assert found.parts == ("INST-001", "sigsrv", "default/nfs")
@@ -64,8 +64,8 @@ def test_a_waiver_is_read_with_its_time_in_utc(tmp_path):
     assert found.source == f"{tmp_path}/waivers.yaml:3"
 
 
-def test_the_shipped_file_is_right_and_waives_nothing():
-    """The file of the checkout is an example in comments."""
+def test_the_shipped_file_is_valid_and_waives_nothing():
+    """The file in the checkout only has an example in comments."""
     path = data.folder("policies") / "waivers.yaml"
 
     assert waiver.load(path, POLICIES, 365) == ()
@@ -73,7 +73,7 @@ def test_the_shipped_file_is_right_and_waives_nothing():
 
 
 def test_the_example_in_the_shipped_file_is_a_waiver(tmp_path):
-    """Whoever takes the marks of the comment away has a file that loads."""
+    """The file loads after uncommenting the example."""
     lines = (data.folder("policies") / "waivers.yaml").read_text().splitlines()
     shown = [line[4:] for line in lines if line.startswith("#   ")]
 
@@ -83,13 +83,13 @@ def test_the_example_in_the_shipped_file_is_a_waiver(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["version: 1\n", "version: 1\nwaivers:\n", "version: 1\nwaivers: []\n"])
-def test_a_file_may_hold_no_waiver(tmp_path, text):
-    """A list whose last entry was taken out or commented out is no mistake."""
+def test_a_file_without_waivers_is_valid(tmp_path, text):
+    """A list whose last entry was removed or commented out is valid."""
     assert load(tmp_path, text) == ()
 
 
 def changed(**more: str) -> str:
-    """The entry with some of its values replaced, or taken out where that is empty."""
+    """Return the entry with some values replaced, or removed if the new value is empty."""
     lines = []
     for line in ENTRY.splitlines():
         key = line.strip("- ").split(":")[0]
@@ -131,8 +131,8 @@ def changed(**more: str) -> str:
         ("", 1, "None is not of type object", ""),
     ],
 )
-def test_each_mistake_is_told_with_file_and_line(tmp_path, text, line, message, hint):
-    """What is wrong, where it stands, and what is allowed."""
+def test_each_mistake_is_reported_with_file_and_line(tmp_path, text, line, message, hint):
+    """The message says what is wrong, where, and what is allowed."""
     with pytest.raises(UsageError) as caught:
         load(tmp_path, text)
 
@@ -145,21 +145,21 @@ def test_each_mistake_is_told_with_file_and_line(tmp_path, text, line, message, 
     "until",
     ["2026-12-31T22:59:59Z", "2026-12-31t22:59:59z", "2026-12-31 17:59:59-05:00", '"2027-01-01T04:29:59.0+05:30"'],
 )
-def test_equal_times_of_different_zones_are_one(tmp_path, until):
-    """Every form that RFC 3339 allows, in quotes or not, is the same instant."""
+def test_equal_times_in_different_zones_are_equal(tmp_path, until):
+    """Every form that RFC 3339 allows, quoted or not, gives the same time."""
     assert load(tmp_path, changed(until=until))[0].until == UNTIL
 
 
-def test_a_year_is_counted_from_created_and_the_site_may_say_less(tmp_path):
-    """To the second: max_days after created is allowed, a second more is not."""
+def test_the_limit_counts_from_created_and_the_site_can_shorten_it(tmp_path):
+    """An end ``max_days`` after ``created`` is allowed. One second later is not."""
     assert load(tmp_path, changed(until="2027-02-01T00:00:00Z"))
     assert load(tmp_path, changed(until="2026-03-03T00:00:00Z"), max_days=30)
     with pytest.raises(UsageError, match="31 days is too long: the maximum is 30"):
         load(tmp_path, changed(until="2026-03-03T00:00:01Z"), max_days=30)
 
 
-def test_without_created_a_year_is_counted_from_the_run(tmp_path):
-    """The same file is refused by a run that is more than max_days before the end, with its file and line."""
+def test_without_created_the_limit_counts_from_the_run(tmp_path):
+    """A run more than ``max_days`` before the end refuses the same file, with file and line."""
     waivers = load(tmp_path, changed(created=""))
 
     waiver.check_time(waivers, AT - 30 * DAY, 30)
@@ -167,8 +167,8 @@ def test_without_created_a_year_is_counted_from_the_run(tmp_path):
         waiver.check_time(waivers, AT - 30 * DAY - 1, 30)
 
 
-def test_created_is_not_in_the_future_of_a_run_of_now(tmp_path):
-    """A waiver can't buy time with a date of tomorrow; evidence of the past may be older than its waivers."""
+def test_a_live_run_refuses_created_in_the_future(tmp_path):
+    """A future date can't extend a waiver. Saved evidence may be older than its waivers."""
     waivers = load(tmp_path, HEAD + ENTRY)
     created = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
 
@@ -178,15 +178,15 @@ def test_created_is_not_in_the_future_of_a_run_of_now(tmp_path):
     waiver.check_time(waivers, created - 1000 * DAY, 365, live=False)
 
 
-def test_a_check_of_one_s_own_may_be_waived(tmp_path):
-    """pytest alone knows its id, so that it can't be held against the catalogue."""
+def test_a_user_s_own_check_can_be_waived(tmp_path):
+    """Only pytest knows its id, so the id is not compared with the catalogue."""
     assert load(tmp_path, changed(policy="test_clock.test_time_is_kept"))
     with pytest.raises(UsageError, match="there is no policy"):
         load(tmp_path, changed(policy="INST.001"))
 
 
-def test_the_file_is_the_option_s_else_beside_the_site(tmp_path):
-    """--waivers, else waivers.yaml in the folder of the site file, else none."""
+def test_the_file_is_the_option_or_next_to_the_site_file(tmp_path):
+    """``--waivers``, else waivers.yaml in the folder of the site file, else no file."""
     site, beside, other = (tmp_path / name for name in ("site.yaml", "waivers.yaml", "other.yaml"))
 
     assert waiver.find(None, site) is None
@@ -218,15 +218,15 @@ def test_the_file_is_the_option_s_else_beside_the_site(tmp_path):
         (("INST-001", "sigsrv*", "default%2Fnfs"), False),
     ],
 )
-def test_a_pattern_is_exact_or_a_glob_never_a_part(parts, is_of):
-    """Each part is held against the whole of the finding's, upper and lower case told apart."""
+def test_a_pattern_is_exact_or_a_glob_but_not_a_substring(parts, is_of):
+    """Each part must match the complete part of the finding, case-sensitively."""
     found = decided(a_finding(), a_waiver(*parts))
 
     assert (found.verdict is Verdict.WAIVED) is is_of
 
 
-def test_parts_are_matched_as_they_are_before_they_are_quoted():
-    """A resource with a blank is matched by that blank; its id has %20."""
+def test_patterns_match_unquoted_names():
+    """A resource with a space matches a pattern with a space; its id has %20."""
     finding = a_finding(resource="default/web 1")
 
     assert finding.id.endswith("/web%201")
@@ -236,16 +236,16 @@ def test_parts_are_matched_as_they_are_before_they_are_quoted():
 
 @settings(deadline=None)
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_an_escaped_name_matches_itself_alone(name, other):
-    """What ``sigsrv waive`` writes for a resource is of that resource and of no other."""
+def test_an_escaped_name_matches_only_itself(name, other):
+    """The pattern that ``sigsrv waive`` writes matches only this resource."""
     mine = a_waiver(resource=glob.escape(name))
 
     assert waiver.matches(mine, "INST-001", "sigsrv", name)
     assert waiver.matches(mine, "INST-001", "sigsrv", other) is (other == name or other == glob.escape(name))
 
 
-def test_a_waived_finding_keeps_what_was_seen():
-    """Only its verdict changes, and who accepts it is told."""
+def test_a_waived_finding_keeps_the_observed_state():
+    """Only the verdict changes, and the waiver is added."""
     before = a_finding(reason="as seen")
 
     after = decided(before, a_waiver())
@@ -260,8 +260,8 @@ def test_a_waived_finding_keeps_what_was_seen():
     assert before.as_dict()["waiver"] is None
 
 
-def test_an_expired_waiver_is_a_failure_again_to_the_second():
-    """Until the last moment it counts; at ``until`` it no longer does, and the reason says which one ended when."""
+def test_an_expired_waiver_is_a_failure_again():
+    """The waiver counts until the second before ``until``. From then on, the reason says which waiver ended when."""
     for before in (AT - 1, AT - 0.001):
         assert decided(a_finding(), a_waiver(), at=before).verdict is Verdict.WAIVED
     for after in (AT, AT + 1):
@@ -270,8 +270,8 @@ def test_an_expired_waiver_is_a_failure_again_to_the_second():
         assert found.reason == "as seen; the waiver by Ada Ops (waivers.yaml:3) expired on 2026-12-31 22:59:59 UTC"
 
 
-def test_of_several_waivers_the_one_that_lasts_longest_counts():
-    """One that has ended takes nothing from another that has not."""
+def test_the_waiver_with_the_latest_end_counts():
+    """An expired waiver does not affect one that is in force."""
     wide = a_waiver(resource="*", until=UNTIL - timedelta(days=60), owner="Bo")
 
     assert decided(a_finding(), wide, a_waiver()).waiver == a_waiver()
@@ -292,8 +292,8 @@ TIMES = st.sampled_from([AT - DAY, AT - 1, AT, AT + DAY, AT + 9 * DAY, AT + 99 *
 
 @settings(deadline=None)
 @given(FINDINGS, WAIVERS, TIMES)
-def test_nothing_but_a_failure_is_ever_changed(findings, waivers, at):
-    """An error stays an error whatever the file says, and what fails becomes waived or stays, never anything else."""
+def test_waivers_change_only_failures(findings, waivers, at):
+    """An error always stays an error. A failure becomes ``waived`` or stays a failure."""
     for before, after in zip(findings, waiver.apply(findings, waivers, at), strict=True):
         if before.verdict is not Verdict.FAIL:
             assert after == before
@@ -305,8 +305,8 @@ def test_nothing_but_a_failure_is_ever_changed(findings, waivers, at):
 
 @settings(deadline=None)
 @given(FINDINGS, WAIVERS, TIMES, TIMES)
-def test_what_has_ended_never_counts_again(findings, waivers, one, other):
-    """Later evidence is waived by no more than earlier; equal evidence is judged equally."""
+def test_an_expired_waiver_never_counts_again(findings, waivers, one, other):
+    """Later evidence never has more waived findings than earlier evidence. Equal evidence gives equal verdicts."""
     early, late = sorted((one, other))
     was = {f.id for f in waiver.apply(findings, waivers, early) if f.verdict is Verdict.WAIVED}
     then = {f.id for f in waiver.apply(findings, waivers, late) if f.verdict is Verdict.WAIVED}
@@ -326,15 +326,15 @@ def state(mine, *findings, at=AT - 30 * DAY, policies=("INST-001", "NET-001"), l
     return use.state
 
 
-def test_a_waiver_that_is_needed_is_active_then_expiring_then_expired():
-    """Fourteen days before its end a run begins to warn."""
+def test_a_needed_waiver_is_active_then_expiring_then_expired():
+    """A run warns from 14 days before the end."""
     states = {days: state(a_waiver(), a_finding(), at=AT - days * DAY) for days in (30, 14.001, 14, 1, 0, -1)}
 
     assert list(states.values()) == ["active", "active", "expiring", "expiring", "expired", "expired"]
 
 
 def test_a_use_names_the_failures_that_it_matches():
-    """Also those that fail again."""
+    """This includes findings that fail again."""
     mine = a_waiver(resource="*")
     findings = [a_finding(), a_finding(resource="b"), a_finding(Verdict.PASS, resource="c"), a_finding(host="minisrv")]
 
@@ -345,8 +345,8 @@ def test_a_use_names_the_failures_that_it_matches():
 
 
 @pytest.mark.parametrize("at", [AT - 30 * DAY, AT - DAY, AT + DAY])
-def test_a_waiver_that_is_no_longer_needed_is_stale_also_when_it_has_ended(at):
-    """What it is of passes, is not there any more, or is exempt: it can be removed."""
+def test_a_waiver_that_is_not_needed_is_stale_even_after_its_end(at):
+    """Its findings pass, no longer exist, or are exempt. The user can remove the waiver."""
     assert state(a_waiver(), PASSED, at=at) is WaiverState.STALE
     assert state(a_waiver(), a_finding(Verdict.NOT_APPLICABLE, reason="exempt"), at=at) is WaiverState.STALE
     assert state(a_waiver(resource="default/gone"), PASSED, at=at) is WaiverState.STALE
@@ -379,14 +379,14 @@ FOLLOWS = a_finding(Verdict.NOT_APPLICABLE, because="NET-001@sigsrv/br0")
         (a_waiver(policy="HOST-009"), [PASSED], {}),
     ],
 )
-def test_unknown_is_never_stale(mine, findings, more):
-    """An error, a host or policy that was not judged, what follows from another finding, a check of one's own: it may be needed."""
+def test_a_waiver_with_an_unknown_finding_is_not_stale(mine, findings, more):
+    """It may be needed: for an error, a host or policy that was not judged, a dependent finding, or a user's own check."""
     assert state(mine, *findings, **more) is WaiverState.ACTIVE
     assert state(mine, *findings, at=AT, **more) is WaiverState.EXPIRED
 
 
-def test_what_was_judged_is_stale_beside_what_is_not_known():
-    """The one finding that a waiver names passed: another's error does not matter; nor does another host's or policy's."""
+def test_an_unrelated_error_does_not_keep_a_waiver():
+    """The finding that the waiver names passed. Errors of other findings, hosts or policies don't matter."""
     assert state(a_waiver(), PASSED, UNKNOWN) is WaiverState.STALE
     assert state(a_waiver(), PASSED, left_out=["minisrv"]) is WaiverState.STALE
     away = a_finding(Verdict.ERROR, host="minisrv", resource="minisrv")
@@ -394,8 +394,8 @@ def test_what_was_judged_is_stale_beside_what_is_not_known():
     assert state(a_waiver(resource="*"), PASSED, a_finding(Verdict.ERROR, "NET-001")) is WaiverState.STALE
 
 
-def test_a_check_of_one_s_own_that_passed_needs_no_waiver():
-    """Where pytest ran it, it was judged."""
+def test_a_user_s_own_check_that_passed_needs_no_waiver():
+    """pytest ran the check, so it was judged."""
     own = "test_clock.test_time_is_kept"
 
     assert state(a_waiver(policy=own), PASSED, a_finding(Verdict.PASS, own)) is WaiverState.STALE
@@ -404,7 +404,7 @@ def test_a_check_of_one_s_own_that_passed_needs_no_waiver():
 @settings(deadline=None)
 @given(FINDINGS, WAIVERS, TIMES)
 def test_a_waiver_of_a_failure_is_never_stale(findings, waivers, at):
-    """Nothing that still fails, waived or not, is called no longer needed."""
+    """The waiver of a finding that still fails, waived or not, is never "no longer needed"."""
     judged = waiver.apply(findings, waivers, at)
     for use in waiver.review(waivers, judged, at, policies=("INST-001", "NET-001")):
         assert (use.state is WaiverState.STALE) <= (not use.findings)

@@ -1,4 +1,4 @@
-"""The file of waivers is the user's: an edit keeps all that is theirs, and loses nothing."""
+"""Tests editing the waiver file: an edit keeps everything that the user wrote."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def comments(text: str) -> list[str]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_user_s_file_keeps_its_comments_its_order_and_its_values(tmp_path, name):
-    """A waiver more is the only difference; twice in a row, and replaced."""
+    """The new waiver is the only difference, also after a second edit and after a replacement."""
     path = tmp_path / "waivers.yaml"
     path.write_bytes(FILES[name].encode())
     before = waiver.load(path, POLICIES, 365)
 
-    written = waiver_file.put(path, ENTRY, POLICIES, 365)
-    waiver_file.put(path, ENTRY | {"resource": "default/other"}, POLICIES, 365)
-    waiver_file.put(path, ENTRY | {"reason": "new # reason"}, POLICIES, 365, replace=True)
+    written = waiver_file.write(path, ENTRY, POLICIES, 365)
+    waiver_file.write(path, ENTRY | {"resource": "default/other"}, POLICIES, 365)
+    waiver_file.write(path, ENTRY | {"reason": "new # reason"}, POLICIES, 365, replace=True)
 
     text = path.read_bytes().decode()
     after = waiver.load(path, POLICIES, 365)
@@ -88,21 +88,21 @@ def test_a_user_s_file_keeps_its_comments_its_order_and_its_values(tmp_path, nam
     assert text.startswith("\ufeff") is (name == "mark")
 
 
-def test_the_shipped_file_takes_a_waiver_below_its_example(tmp_path):
-    """What a user sees who waives for the first time in a checkout."""
+def test_the_first_waiver_goes_below_the_example_in_the_shipped_file(tmp_path):
+    """A user in a checkout sees this after the first ``sigsrv waive``."""
     shipped = data.folder("policies") / "waivers.yaml"
     path = tmp_path / "waivers.yaml"
     path.write_text(shipped.read_text())
 
-    waiver_file.put(path, ENTRY, POLICIES, 365)
+    waiver_file.write(path, ENTRY, POLICIES, 365)
 
     entry = "\n".join(f"{'  - ' if key == 'policy' else '    '}{key}: {value}" for key, value in ENTRY.items())
     entry = entry.replace(ENTRY["reason"], f"'{ENTRY['reason']}'")
     assert path.read_text() == shipped.read_text().replace("waivers: []\n", f"waivers:\n{entry}\n")
 
 
-def test_a_file_keeps_its_rights_and_a_link_stays_a_link(tmp_path):
-    """Mode and owner are as they were; nothing else is left in the folder. A new file is as the umask has it."""
+def test_a_file_keeps_its_permissions_and_a_link_stays_a_link(tmp_path):
+    """Mode and owner stay, and no other file remains in the folder. A new file follows the umask."""
     real = tmp_path / "real.yaml"
     real.write_text("version: 1\n")
     real.chmod(0o640)
@@ -112,7 +112,7 @@ def test_a_file_keeps_its_rights_and_a_link_stays_a_link(tmp_path):
     link = tmp_path / "waivers.yaml"
     link.symlink_to("real.yaml")
 
-    waiver_file.put(link, ENTRY, POLICIES, 365)
+    waiver_file.write(link, ENTRY, POLICIES, 365)
 
     now = real.stat()
     assert (now.st_mode, now.st_uid, now.st_gid) == (was.st_mode, was.st_uid, was.st_gid)
@@ -121,7 +121,7 @@ def test_a_file_keeps_its_rights_and_a_link_stays_a_link(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"real.yaml", "waivers.yaml"}
     umask = os.umask(0o027)
     try:
-        waiver_file.put(tmp_path / "new.yaml", ENTRY, POLICIES, 365)
+        waiver_file.write(tmp_path / "new.yaml", ENTRY, POLICIES, 365)
     finally:
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / "new.yaml").stat().st_mode) == 0o640
@@ -137,13 +137,13 @@ def test_a_file_keeps_its_rights_and_a_link_stays_a_link(tmp_path):
         "version: 1\nwaivers: &a []\nwaiverz: *a\n",
     ],
 )
-def test_a_file_with_a_mistake_is_left_as_it_is(tmp_path, text):
-    """It is told with its line, and not one byte changes."""
+def test_an_invalid_file_is_not_changed(tmp_path, text):
+    """The error has the line of the mistake, and no byte of the file changes."""
     path = tmp_path / "waivers.yaml"
     path.write_text(text)
 
     with pytest.raises(UsageError, match=r"waivers\.yaml:\d"):
-        waiver_file.put(path, ENTRY, POLICIES, 365)
+        waiver_file.write(path, ENTRY, POLICIES, 365)
 
     assert path.read_text() == text
     assert list(tmp_path.iterdir()) == [path]
@@ -152,13 +152,13 @@ def test_a_file_with_a_mistake_is_left_as_it_is(tmp_path, text):
 @pytest.mark.parametrize(
     ("was", "becomes", "reason"),
     [
-        ("# the second", "", "the comment '# the second' would be lost"),
-        ("br1", "br2", "another waiver would be changed"),
-        ("yes-man", "no-man", "another waiver would be changed"),
+        ("# the second", "", "the edit would lose the comment '# the second'"),
+        ("br1", "br2", "the edit would change another waiver"),
+        ("yes-man", "no-man", "the edit would change another waiver"),
     ],
 )
-def test_an_edit_that_would_lose_something_is_not_made(tmp_path, monkeypatch, was, becomes, reason):
-    """The file is as it was, and the hint is the entry to add by hand."""
+def test_an_edit_that_would_lose_something_is_refused(tmp_path, monkeypatch, was, becomes, reason):
+    """The file stays unchanged, and the hint has the entry to add by hand."""
     path = tmp_path / "waivers.yaml"
     path.write_text(FILES["comments everywhere"])
     dump = waiver_file.YAML.dump
@@ -170,8 +170,8 @@ def test_an_edit_that_would_lose_something_is_not_made(tmp_path, monkeypatch, wa
 
     monkeypatch.setattr(waiver_file.YAML, "dump", spoiled)
 
-    with pytest.raises(UsageError, match="can't be edited without loss") as caught:
-        waiver_file.put(path, ENTRY, POLICIES, 365)
+    with pytest.raises(UsageError, match="cannot edit this file without loss") as caught:
+        waiver_file.write(path, ENTRY, POLICIES, 365)
 
     assert reason in caught.value.message
     assert yaml.safe_load(caught.value.hint.removeprefix("add it by hand: "))[0]["owner"] == "Ada Ops"
@@ -179,11 +179,11 @@ def test_an_edit_that_would_lose_something_is_not_made(tmp_path, monkeypatch, wa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_two_who_write_at_the_same_time_lose_nothing(tmp_path):
-    """Each of ten waivers is there afterwards."""
+def test_parallel_writers_lose_no_waiver(tmp_path):
+    """All ten waivers are in the file afterwards."""
     path = tmp_path / "waivers.yaml"
     writers = [
-        threading.Thread(target=waiver_file.put, args=(path, ENTRY | {"resource": f"default/c{n}"}, POLICIES, 365))
+        threading.Thread(target=waiver_file.write, args=(path, ENTRY | {"resource": f"default/c{n}"}, POLICIES, 365))
         for n in range(10)
     ]
     for writer in writers:
@@ -200,12 +200,12 @@ SPOKEN = VISIBLE.map(lambda text: " ".join(text.split())).filter(bool)
 
 @settings(deadline=None, max_examples=40)
 @given(VISIBLE, SPOKEN, SPOKEN)
-def test_whatever_is_written_is_read_again(tmp_path_factory, resource, owner, reason):
-    """Names and reasons that YAML would read as something else (no, 1:30, ~, 0x1F, - a) come back as they were."""
+def test_every_written_text_is_read_back_unchanged(tmp_path_factory, resource, owner, reason):
+    """This includes text that YAML could read as another type (no, 1:30, ~, 0x1F, - a)."""
     path = tmp_path_factory.mktemp("waive") / "waivers.yaml"
     entry = ENTRY | {"resource": resource, "owner": owner, "reason": reason}
 
-    found = waiver_file.put(path, entry, POLICIES, 365)
+    found = waiver_file.write(path, entry, POLICIES, 365)
 
     assert (found.resource, found.owner, found.reason) == (resource, owner, reason)
 
@@ -213,8 +213,8 @@ def test_whatever_is_written_is_read_again(tmp_path_factory, resource, owner, re
 @pytest.mark.parametrize(
     "text", ["no", "On", "~", "null", "1:30", "0x1F", "012", "1_000", ".inf", "=", "2026-01-01", "- a", "{", "%x"]
 )
-def test_what_yaml_would_take_for_something_else_is_put_in_quotes(tmp_path, text):
-    """By the rules of YAML 1.1 as by those of 1.2."""
-    found = waiver_file.put(tmp_path / "w.yaml", ENTRY | {"owner": text, "reason": text}, POLICIES, 365)
+def test_text_that_yaml_could_read_as_another_type_is_quoted(tmp_path, text):
+    """The rules of YAML 1.1 and 1.2 both count."""
+    found = waiver_file.write(tmp_path / "w.yaml", ENTRY | {"owner": text, "reason": text}, POLICIES, 365)
 
     assert (found.owner, found.reason) == (text, text)

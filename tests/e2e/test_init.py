@@ -70,7 +70,9 @@ def test_answered_draft_has_no_finding_for_its_questions(lab, tmp_path):
         assert f"interface: {interface}, id: {number}" in answered
     text = text.replace(bridges, answered + "\n")
     for network in ("incusbr0, sigsrvbr0", "userbr0"):
-        text = text.replace(f"networks: []   # also {network}: once it stands above", f"networks: [{network}]")
+        text = text.replace(
+            f"networks: []   # also uses {network}: add it here once it is defined above", f"networks: [{network}]"
+        )
     path.write_text(text)
 
     remaining = failing(path)
@@ -96,7 +98,7 @@ def test_unreachable_host_is_left_out_of_the_draft(lab, tmp_path):
 
     assert done.returncode == 3
     assert "not read: nowhere.invalid: " in done.stderr
-    assert "members of the cluster that were not asked: minisrv" in path.read_text()
+    assert "cluster members that were not scanned: minisrv" in path.read_text()
 
 
 def test_account_without_rights_drafts_no_lists(lab, tmp_path):

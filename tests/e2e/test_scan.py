@@ -94,7 +94,7 @@ def test_two_scans_never_overlap(lab, tmp_path):
         holder.wait()
 
     assert done.returncode == 3
-    assert "another scan is at work" in done.stderr
+    assert "another scan is using" in done.stderr
 
 
 def test_scans_of_the_same_state_have_equal_findings(lab):

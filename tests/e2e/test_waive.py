@@ -70,7 +70,7 @@ def test_life_of_a_waiver(detached, tmp_path):
 
     status, out, verdict, _ = scanned()
     assert (status, verdict) == (0, "pass")
-    assert "Waivers to look at: 1 no longer needed" in out
+    assert "Waivers to review: 1 no longer needed" in out
     assert {key: found["verdict"] for key, found in findings(tmp_path / "out").items()} == clean()
     assert Path(file).read_text().count("policy:") == 1
 

@@ -1,4 +1,4 @@
-"""What whoever writes policies runs without a host: lint, the policies' own examples, and ``sigsrv policies try``.
+"""Tools for policy authors that need no host: lint, the policies' examples, and ``sigsrv policies try``.
 
-The example document is here too. Nothing here runs in a scan.
+The example document is here too. Nothing in this package runs in a scan.
 """

@@ -1,6 +1,6 @@
-"""Cases: "what would it say if ...". A change to the example document, and the verdicts that are right for it.
+"""Cases for ``sigsrv policies try``: a change to the example document, and the correct verdicts for it.
 
-A file holds YAML documents ``{name, kind, change, right, why, source}``; docs/cases.md has the form.
+A file contains YAML documents ``{name, kind, change, right, why, source}``; docs/cases.md describes the format.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from sigsrv.authoring.document import Small, changed, facts_of, mistake
+from sigsrv.authoring.document import SiteFacts, facts_of, patched, schema_error
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.judge.evaluate import evaluate_one
 from sigsrv.model import yamlfile
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import parse_finding_id
 
-NOTHING = "no finding"  # what a case says, and is told, where a finding is not there
-UNDECIDED = frozenset({"opinion", "gap"})  # kinds whose verdicts nobody has agreed on: reported, never a failure
+NO_FINDING = "no finding"  # the verdict of a finding that does not exist, in cases and in results
+UNDECIDED = frozenset({"opinion", "gap"})  # kinds whose verdicts are not agreed on: reported, never a failure
 
 
 @dataclass(frozen=True)
 class Case:
-    """change: a JSON Patch (RFC 6902); right: finding id -> verdict, or ``no finding``. place: ``FILE:LINE``."""
+    """One case.
+
+    change: a JSON Patch (RFC 6902). right: finding id -> verdict, or ``no finding``. place: ``FILE:LINE``.
+    """
 
     name: str
     kind: str
@@ -37,7 +40,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """found: each finding id of the case with its verdict now, or ``no finding``. problem: why it could not be judged; "" where it was."""
+    """The result of a case.
+
+    found: finding id -> current verdict, or ``no finding``. problem: why the case could not be judged; "" if it was.
+    """
 
     case: Case
     found: Mapping[str, str] = field(default_factory=dict)
@@ -45,8 +51,8 @@ class Result:
 
     @property
     def wrong(self) -> dict[str, tuple[str, str]]:
-        """What differs: finding id -> (verdict now, verdict that is right)."""
-        pairs = {key: (self.found.get(key, NOTHING), right) for key, right in self.case.right.items()}
+        """Return the differences: finding id -> (current verdict, correct verdict)."""
+        pairs = {key: (self.found.get(key, NO_FINDING), right) for key, right in self.case.right.items()}
         return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
     @property
@@ -55,12 +61,12 @@ class Result:
 
     @property
     def fails(self) -> bool:
-        """Whether it is wrong, and of a kind that is agreed on."""
+        """Return whether the case is wrong and its kind is agreed on."""
         return not self.is_right and self.case.kind not in UNDECIDED
 
 
 def read(path: Path) -> list[Case]:
-    """The cases of a file. Raises UsageError: file, line, what is wrong; or that no case is in it."""
+    """Read the cases of a file. Raises UsageError with file, line and mistake, or if the file contains no case."""
     found = []
     for each in yamlfile.load_all(path):
         if each.data is None:
@@ -74,28 +80,33 @@ def read(path: Path) -> list[Case]:
         content = each.data
         found.append(Case(content["name"], content["kind"], content["change"], content["right"], each.where()))
     if not found:
-        raise UsageError(f"{path}: no case in it", "a case is a YAML document {name, kind, change, right, why, source}")
+        raise UsageError(
+            f"{path}: no case in this file", "a case is a YAML document {name, kind, change, right, why, source}"
+        )
     return found
 
 
 def judge(case: Case, catalogue: Catalogue) -> Result:
-    """What the policies that a case names say of the changed document."""
+    """Judge the changed document with the policies that a case names."""
     try:
-        content = changed(case.change)
+        content = patched(case.change)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as cause:
-        return Result(case, problem=f"the change can't be made: {cause}")
-    if found := mistake(content):
-        return Result(case, problem=f"the changed document is not of its form: {found}")
+        return Result(case, problem=f"cannot apply the change: {cause}")
+    if found := schema_error(content):
+        return Result(case, problem=f"the changed document does not match its schema: {found}")
     try:
         small = facts_of(content)
     except (KeyError, TypeError, ValueError, AttributeError, UsageError) as cause:
-        return Result(case, problem=f"the changed document can't be read: {type(cause).__name__}: {cause}")
+        return Result(case, problem=f"cannot read the changed document: {type(cause).__name__}: {cause}")
     verdicts = dict(_verdicts(case, catalogue, small))
-    return Result(case, {key: verdicts.get(key, NOTHING) for key in case.right})
+    return Result(case, {key: verdicts.get(key, NO_FINDING) for key in case.right})
 
 
-def _verdicts(case: Case, catalogue: Catalogue, small: Small) -> Iterator[tuple[str, str]]:
-    """The verdicts of the policies that a case names, which are those of the whole catalogue: a verdict depends on no others."""
+def _verdicts(case: Case, catalogue: Catalogue, small: SiteFacts) -> Iterator[tuple[str, str]]:
+    """Yield the verdicts of the policies that a case names.
+
+    They equal the verdicts of the whole catalogue: a verdict depends only on its policy and the policies of its root findings.
+    """
     for policy in sorted({parse_finding_id(key)[0] for key in case.right}):
         if policy in catalogue.policies:
             for finding in evaluate_one(catalogue.policies[policy], catalogue.policies, catalogue.checks, *small):

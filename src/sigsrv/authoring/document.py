@@ -1,4 +1,4 @@
-"""The small two-host evidence that examples and cases change."""
+"""The example document: small evidence of two hosts, which examples and cases change."""
 
 from __future__ import annotations
 
@@ -45,21 +45,24 @@ _WARNING: Mapping[str, Any] = {
 
 @cache
 def _document() -> str:
-    """As JSON: it is read once, and an alias is a copy, so that a change on one host stays there."""
+    """Read the document as JSON, once per process. In JSON, YAML aliases become copies, so a change stays on its host."""
     text = (data.folder("policies") / "examples.yaml").read_text(encoding="utf-8")
     return json.dumps(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506
 
 
 def document() -> dict[str, Any]:
-    """The evidence that examples change: ``site``, ``cluster`` and one entry for each host. Each call gives another copy."""
+    """Return a new copy of the example document: ``site``, ``cluster`` and one entry per host."""
     found = json.loads(_document())
     assert isinstance(found, dict)
     return found
 
 
-def changed(change: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A copy of the document with a change (JSON Patch). Raises as jsonpatch does, TypeError and ValueError too, where it can't be made."""
-    own = copy.deepcopy(change)  # what a patch adds becomes part of the document
+def patched(change: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a copy of the document with a change (JSON Patch) applied.
+
+    Raises the errors of jsonpatch, TypeError or ValueError if the change can't be applied.
+    """
+    own = copy.deepcopy(change)  # the patched document shares objects with the patch
     found = jsonpatch.apply_patch(document(), own, in_place=True)
     assert isinstance(found, dict)
     return found
@@ -70,19 +73,19 @@ def _validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(yamlfile.schema("examples"))
 
 
-def mistake(content: Mapping[str, Any]) -> str:
-    """Where a document, after a change, is not of its form, and what is wrong there; "" where it is."""
+def schema_error(content: Mapping[str, Any]) -> str:
+    """Return where a changed document breaks its schema, and how; "" if it is valid."""
     found = next(iter(sorted(_validator().iter_errors(content), key=lambda each: each.json_path)), None)
     if found is None:
         hosts = [host["name"] for host in content["site"]["hosts"]]
         return next(
-            (f"/{host}: the site has this host, and the document does not" for host in hosts if host not in content), ""
+            (f"/{host}: this host is in the site, but not in the document" for host in hosts if host not in content), ""
         )
     return f"/{'/'.join(str(part) for part in found.absolute_path)}: {found.message[:200]}"
 
 
 def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
-    """A host's evidence from the document: what its probes and its daemon would have answered."""
+    """Build the evidence of a host from the document: the answers of its probes and its daemon."""
     mine, cluster = content[host], content["cluster"]
     links = [_link(name, row) for name, row in mine["links"].items()]
     addresses = [{"ifname": name, "addr_info": mine["addresses"].get(name, [])} for name in mine["links"]]
@@ -97,12 +100,12 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         ),
         "zpool-list": Answer("zpool list -Hp", 0, "".join(_listed(name, row) for name, row in mine["usage"].items())),
     }
-    probes |= {"nft": _ruleset(mine["nft"]), "fdb": _instance_ports(mine["fdb"])}
+    probes |= {"nft": _ruleset(mine["nft"]), "fdb": _fdb_output(mine["fdb"])}
     if mine["frames"]:
-        probes["frames"] = Answer("frames", 0, json.dumps(_frames(content, host)))
-    probes |= {name: _answer(name, told) for name, told in mine["probes"].items()}
+        probes["frames"] = Answer("frames", 0, json.dumps(_frames_output(content, host)))
+    probes |= {name: _answer(name, content) for name, content in mine["probes"].items()}
     api = {
-        address: ApiAnswer(200, _named({**cluster[section], **mine["lists"].get(section, {})}))
+        address: ApiAnswer(200, _as_list({**cluster[section], **mine["lists"].get(section, {})}))
         for address, section in _LISTS.items()
     }
     own = _merged({"environment": {"server_name": host}}, mine["server"])
@@ -130,15 +133,15 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     return Evidence(host, mine["collected"], 0.0, lost, {} if lost else probes, {} if lost else api, times)
 
 
-def _answer(name: str, told: Any) -> Answer:
-    """What a probe answered: its text, a JSON value, or ``{rc, stdout, stderr}`` of a command that failed."""
-    if isinstance(told, Mapping) and "rc" in told:
-        return Answer(name, told["rc"], told.get("stdout", ""), told.get("stderr", ""))
-    return Answer(name, 0, told if isinstance(told, str) else json.dumps(told))
+def _answer(name: str, content: Any) -> Answer:
+    """Build the answer of a probe from its text, a JSON value, or ``{rc, stdout, stderr}`` of a failed command."""
+    if isinstance(content, Mapping) and "rc" in content:
+        return Answer(name, content["rc"], content.get("stdout", ""), content.get("stderr", ""))
+    return Answer(name, 0, content if isinstance(content, str) else json.dumps(content))
 
 
 def _ruleset(chains: Mapping[str, Mapping[str, Any]]) -> Answer:
-    """What nft lists: tables, then their chains, then the rules of these."""
+    """Build the output of nft: tables, then their chains, then the rules of the chains."""
     keys = {name: dict(zip(("family", "table", "name"), name.split(" "), strict=True)) for name in chains}
     tables = dict.fromkeys((key["family"], key["table"]) for key in keys.values())
     rows: list[dict[str, Any]] = [{"metainfo": {"json_schema_version": 1}}]
@@ -152,17 +155,19 @@ def _ruleset(chains: Mapping[str, Mapping[str, Any]]) -> Answer:
     return Answer("nft -j list ruleset", 0, json.dumps({"nftables": rows}))
 
 
-def _instance_ports(fdb_entries: Mapping[str, Mapping[str, str]]) -> Answer:
-    """What bridge lists: an address of a link's own, and what was learned."""
+def _fdb_output(fdb_entries: Mapping[str, Mapping[str, str]]) -> Answer:
+    """Build the output of bridge(8): one address of a link itself, then the learned addresses."""
     own = {"mac": "33:33:00:00:00:01", "ifname": "trunk", "flags": ["self"], "state": "permanent"}
     rows = [{"mac": mac, "flags": [], "state": "", **row} for mac, row in fdb_entries.items()]
     return Answer("bridge -j fdb show", 0, json.dumps([own, *rows]))
 
 
-def _frames(content: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """What was sent from a host, as ``collect.frames`` keeps it, from ``"BRIDGE PORT": {"HOST PORT or NIC": {KIND: replies of 3}}``.
+def _frames_output(content: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """Build the ``frames`` evidence of a host, in the format of ``collect.frames``.
 
-    Where nothing else is said the right MAC answers to ARP; ``arp`` is another one, or null. A text is why a namespace was not made.
+    The document has ``"BRIDGE PORT": {"HOST PORT" or "HOST NIC": {KIND: replies out of 3}}``. By default, the correct MAC
+    answers ARP; ``arp`` is a different MAC, or null for no answer. A text in place of the mapping is the reason why the
+    namespace was not created.
     """
     names = [each["name"] for each in content["site"]["hosts"]]
     ports, paths = [], []
@@ -190,7 +195,7 @@ def _frames(content: Mapping[str, Any], host: str) -> dict[str, Any]:
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A mapping with another laid over it, mappings within as well."""
+    """Merge two mappings recursively; ``over`` wins."""
     found = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
@@ -199,7 +204,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _link(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``ip -j -d link show``. A link that has a master is a port of a bridge, and forwards."""
+    """Build a row of ``ip -j -d link show``. A link with a master is a bridge port in state forwarding."""
     found = {"ifname": name, **_LINK, **row}
     if "master" in row:
         port = {"info_slave_kind": "bridge", "info_slave_data": {"state": "forwarding"}}
@@ -208,7 +213,7 @@ def _link(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(name: str, row: Mapping[str, str]) -> str:
-    """A line of ``zpool list -Hp``."""
+    """Build a line of ``zpool list -Hp``."""
     columns = (name, "1000", "400", "600", "-", "-", row["frag"], row["cap"], "1.00", "ONLINE", "-")
     return "\t".join(columns) + "\n"
 
@@ -217,15 +222,15 @@ def _failure(row: Mapping[str, str]) -> Failure:
     return Failure(FailureKind(row["kind"]), row["reason"])
 
 
-def _named(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _as_list(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"name": name, **row} for name, row in rows.items()]
 
 
-Small = tuple[Site, Mapping[str, HostFacts]]  # the document as a scan sees it
+SiteFacts = tuple[Site, Mapping[str, HostFacts]]  # a document as a scan sees it: its site, and facts by host
 
 
-def facts_of(content: Mapping[str, Any]) -> Small:
-    """The site of the document, and the facts of its hosts."""
+def facts_of(content: Mapping[str, Any]) -> SiteFacts:
+    """Return the site of a document and the facts of its hosts."""
     desired = site_file.parse(content["site"])
     return desired, {
         each.name: HostFacts(each.name, each.member, evidence_of(content, each.name)) for each in desired.hosts
@@ -233,10 +238,10 @@ def facts_of(content: Mapping[str, Any]) -> Small:
 
 
 @cache
-def unchanged() -> Small:
+def example_facts() -> SiteFacts:
     return facts_of(document())
 
 
 def findings(content: Mapping[str, Any], policies: Sequence[Policy], checks: Mapping[str, Check]) -> dict[str, Finding]:
-    """What some policies find in the document, by id."""
+    """Evaluate policies on a document; return the findings by id."""
     return {finding.id: finding for finding in evaluate(policies, checks, *facts_of(content))}

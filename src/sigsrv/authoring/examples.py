@@ -1,7 +1,8 @@
-"""Each policy's own tests. They need no host, and run in milliseconds.
+"""The policies' examples. They need no host and run in milliseconds.
 
-A rule's example is the facts of one resource. A Python policy's example is a change (JSON Patch, RFC 6902) to the small two-host
-evidence of ``policies/examples.yaml``, and the findings whose verdict it must change: ``{name, change, expect: {id: verdict}}``.
+The example of a policy with a rule is the facts of one resource. The example of a policy with a check is a change (JSON Patch,
+RFC 6902) to the example document ``policies/examples.yaml``, and the verdicts that it must change:
+``{name, change, expect: {id: verdict}}``.
 """
 
 from __future__ import annotations
@@ -11,30 +12,30 @@ from typing import Any
 
 import jsonpatch
 
-from sigsrv.authoring.document import Small, changed, facts_of, unchanged
+from sigsrv.authoring.document import SiteFacts, example_facts, facts_of, patched
 from sigsrv.judge.evaluate import evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
 from sigsrv.model.policy import Policy
 
 
-def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
-    """What is wrong with the examples of a policy, a line each; none where all of them show what they say.
+def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
+    """Return the mistakes in the examples of a policy, one line each.
 
-    policies: the whole catalogue, for a verdict may be left to another policy.
+    policies: the whole catalogue, because ``because`` may point to another policy.
     """
     if policy.rule is not None:
-        return _rule_faults(policy)
+        return _rule_mistakes(policy)
     catalogue = {each.id: each for each in policies}
 
-    def verdicts(small: Small) -> dict[str, str]:
+    def verdicts(small: SiteFacts) -> dict[str, str]:
         return {found.id: str(found.verdict) for found in evaluate_one(policy, catalogue, checks, *small)}
 
-    was = verdicts(unchanged())
+    was = verdicts(example_facts())
     found = []
     for kind, index, example in each_example(policy):
         name = f"{policy.id}: {kind}[{index}] ({example['name']})"
         try:
-            now = verdicts(facts_of(changed(example["change"])))
+            now = verdicts(facts_of(patched(example["change"])))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
             found.append(f"{name}: {type(cause).__name__}: {cause}")
             continue
@@ -49,17 +50,17 @@ def faults(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Chec
 
 
 def each_example(policy: Policy) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-    """The examples of a policy, each with its kind (``compliant`` or ``violating``) and its place there."""
+    """Yield the examples of a policy, each with its kind (``compliant`` or ``violating``) and its index in that kind."""
     for kind in ("compliant", "violating"):
         for index, example in enumerate(policy.examples[kind]):
             yield kind, index, example
 
 
-def _rule_faults(policy: Policy) -> list[str]:
+def _rule_mistakes(policy: Policy) -> list[str]:
     found = []
     for kind, index, resource in each_example(policy):
         concerned = matches(policy, resource)
-        complies = not concerned or holds(policy, resource)  # what the policy does not concern complies
+        complies = not concerned or holds(policy, resource)  # a resource that the policy does not apply to is compliant
         if complies is not (kind == "compliant"):
             found.append(f"{policy.id}: {kind}[{index}] is not {kind}")
     return found

@@ -1,6 +1,6 @@
-"""What is wrong with the files of the catalogue, each mistake with its file and line.
+"""Finds mistakes in the files of the catalogue, each with file and line.
 
-It reads files only: whether the examples show what they say is told by ``examples``.
+Lint only reads the files. ``examples`` runs the policies' examples.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sigsrv.model.remediation import Remediation
 
 
 def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
-    """How many policies there are, in the shipped folder and in further ones, and every mistake in them and what belongs to them.
+    """Return the number of policies (shipped and added), and every mistake in them, their checks and their remediations.
 
     Raises UsageError for a folder without any policy.
     """
@@ -31,22 +31,27 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
         own, unread = _checks(folder)
         found += [*broken, *unread]
         found += [
-            _error(here[key], "rule", f"it has a rule and a check ({check_location(check)}); one of them decides")
+            _error(
+                here[key],
+                "rule",
+                f"the policy has both a rule and a check ({check_location(check)})",
+                "keep one of them",
+            )
             for key, check in own.items()
             if key in here and here[key].rule is not None
         ]
         policies |= here
         checks |= own
     if found:
-        return len(policies), found  # a file that can't be read would make others wrong that refer to it
-    found += _checks_of_nothing(policies, checks)
+        return len(policies), found  # a file that can't be read causes further mistakes in the files that refer to it
+    found += _checks_without_policy(policies, checks)
     try:
         remediations = remediation.load()
     except UsageError as cause:
         return len(policies), [*found, cause]
     for each in policies.values():
-        found += _faults(each, checks, remediations)
-    return len(policies), [*found, *_mends_nothing(policies, remediations)]
+        found += _policy_mistakes(each, checks, remediations)
+    return len(policies), [*found, *_unmatched_mends(policies, remediations)]
 
 
 def _policies(folder: Path) -> tuple[dict[str, Policy], list[UsageError]]:
@@ -77,19 +82,21 @@ def _error(of: Policy, key: str, message: str, hint: str = "") -> UsageError:
     return yamlfile.load(of.path).error((key,), message, hint)
 
 
-def _checks_of_nothing(policies: Mapping[str, Policy], checks: Mapping[str, Check]) -> Iterator[UsageError]:
+def _checks_without_policy(policies: Mapping[str, Policy], checks: Mapping[str, Check]) -> Iterator[UsageError]:
     for key, check in checks.items():
         if key not in policies:
             yield UsageError(f"{check_location(check)}: there is no policy {key}", nearest(key, policies))
 
 
-def _faults(each: Policy, checks: Mapping[str, Check], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
-    """What is wrong with one policy beside the others."""
+def _policy_mistakes(
+    each: Policy, checks: Mapping[str, Check], remediations: Mapping[str, Remediation]
+) -> Iterator[UsageError]:
+    """Yield the mistakes in how one policy fits the rest of the catalogue."""
     if each.rule is None and each.id not in checks:
-        hint = f'@policy("{each.id}") in {checks_folder(each.path.parents[1])}/test_{each.family}.py'
-        yield _error(each, "id", "it has neither a rule nor a check", hint)
+        hint = f'add @policy("{each.id}") in {checks_folder(each.path.parents[1])}/test_{each.family}.py'
+        yield _error(each, "id", "the policy has neither a rule nor a check", hint)
     if each.rule is not None and each.examines not in examined.KINDS:
-        hint = f"a rule can examine {', '.join(sorted(examined.KINDS))}; anything else needs a check"
+        hint = f"a rule can examine {', '.join(sorted(examined.KINDS))}; other kinds need a check"
         yield _error(each, "examines", f"a rule can't examine {each.examines}", hint)
     for framework, control in controls.unknown(each):
         yield _error(each, "controls", controls.explain(framework, control))
@@ -101,12 +108,15 @@ def _faults(each: Policy, checks: Mapping[str, Check], remediations: Mapping[str
     elif each.id not in remediations[each.remediation].mends:
         path = remediations[each.remediation].folder / "remediation.yaml"
         yield _error(
-            each, "remediation", f"{each.remediation} does not say that it mends {each.id}", f"mends: in {path}"
+            each, "remediation", f"{each.remediation} does not list {each.id} in mends", f"add it to mends: in {path}"
         )
 
 
-def _mends_nothing(policies: Mapping[str, Policy], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
-    """What remediations say to mend, and no policy knows of. An added policy may have its own way in place of the shipped one."""
+def _unmatched_mends(policies: Mapping[str, Policy], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
+    """Yield the entries of ``mends`` that no policy matches.
+
+    An added policy may replace a shipped one and have another remediation: that is no mistake.
+    """
     for each in remediations.values():
         document = yamlfile.load(each.folder / "remediation.yaml")
         for index, key in enumerate(each.mends):

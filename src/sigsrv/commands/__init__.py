@@ -1,4 +1,4 @@
-"""The commands ``sigsrv`` and ``sigsrv-remediate``: arguments in, calls, output and exit status.
+"""The commands ``sigsrv`` and ``sigsrv-remediate``: they parse arguments, call the packages below, print and set the exit status.
 
-Each subcommand is a file, loaded when it is called. Nothing here decides a verdict or changes a host.
+Each subcommand is a file that is imported when the user calls it. This package decides no verdict and changes no host.
 """

@@ -1,4 +1,4 @@
-"""``sigsrv demo``: judges the shipped evidence of a real two-host cluster; needs no host."""
+"""``sigsrv demo``: judge the shipped evidence of a real two-host cluster, without any host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from sigsrv.commands.options import add_policies
+from sigsrv.commands.options import REPORT_DIR, add_policies
 from sigsrv.commands.scan import show
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS
 from sigsrv.model import data
@@ -18,18 +18,22 @@ from sigsrv.scan.plan import prepare
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Judges the shipped evidence of a real two-host cluster as a scan would, and\nwrites the report. Needs no host."
+        "Scan the shipped evidence of a real two-host cluster and write the report. Needs\n"
+        "no host. The cluster has faults on purpose."
     )
-    parser.epilog = "exit status: 0 the verdicts are those recorded with the evidence, 1 they differ"
+    parser.epilog = (
+        "exit status: 0 the verdicts are as recorded, 1 some verdicts differ, 2 wrong use\n"
+        "example: sigsrv demo --report-dir /tmp/report"
+    )
     add_policies(parser)
-    parser.add_argument("--report-dir", metavar="DIR", help="where runs are written")
+    parser.add_argument("--report-dir", metavar="DIR", help=REPORT_DIR)
     parser.set_defaults(call=_demo)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    """Judge the shipped evidence; hold the verdicts against those that were recorded with it."""
+    """Judge the shipped evidence and compare the verdicts with the recorded ones."""
     plan = prepare(Options(evidence=DEMO, policies=tuple(arguments.policies)))
     run, _ = scan.scan(plan)
     path = publish.publish(run, plan.policies, Path(arguments.report_dir) if arguments.report_dir else None)
@@ -39,8 +43,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     found = {finding.id: finding.verdict.value for finding in shipped}
     differing = sorted(key for key in recorded.keys() | found.keys() if recorded.get(key) != found.get(key))
     for key in differing:
-        print(f"sigsrv: error: {key}: recorded {recorded.get(key)}, found {found.get(key)}", file=sys.stderr)
+        print(f"sigsrv: error: {key}: expected {recorded.get(key)}, got {found.get(key)}", file=sys.stderr)
     if differing:
         return FINDINGS
-    print(f"demo: the {len(found)} verdicts are those recorded with the evidence; its faults are there on purpose")
+    print(f"demo: all {len(found)} verdicts are as recorded; the failures are there on purpose")
     return COMPLIANT

@@ -1,4 +1,4 @@
-"""``sigsrv explain``: one policy, as a person reads it."""
+"""``sigsrv explain``: show one policy in full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sigsrv.commands.options import add_policies
-from sigsrv.commands.terminal import COMPLIANT, color, near, width
+from sigsrv.commands.terminal import COMPLIANT, color, relative_path, width
 from sigsrv.judge import catalogue
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.model import remediation
@@ -17,33 +17,32 @@ from sigsrv.report import phrases, policies
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Explains a policy: why it must hold, how it is looked at, what misleads, how it\n"
-        "is fixed, and where it comes from."
+        "Explain one policy: why it matters, how it is checked, its traps, how to fix it,\nand its sources."
     )
-    parser.epilog = "exit status: 0 explained, 2 wrong use\nexample: sigsrv explain NET-001"
-    parser.add_argument("id", metavar="ID", help="the policy's id; that of a finding does as well")
+    parser.epilog = "exit status: 0 shown, 2 wrong use\nexample: sigsrv explain NET-001"
+    parser.add_argument("id", metavar="ID", help="the id of a policy or of a finding")
     add_policies(parser)
     parser.set_defaults(call=_explain)
 
 
 def _explain(arguments: argparse.Namespace) -> int:
     found = catalogue.load(arguments.policies)
-    wanted = arguments.id.partition("@")[0].upper()  # the id of a finding does as well
+    wanted = arguments.id.partition("@")[0].upper()  # the id of a finding also works
     if wanted not in found.policies:
         raise UsageError(f"there is no policy {phrases.visible(wanted)}", nearest(wanted, found.policies))
     each = found.policies[wanted]
     named = remediation.load().get(each.remediation) if each.remediation else None
-    shown = replace(each, path=Path(near(str(each.path))))
-    print(policies.explanation(shown, named, _looked(found, each), width(), color()), end="")
+    shown = replace(each, path=Path(relative_path(str(each.path))))
+    print(policies.explanation(shown, named, _check_text(found, each), width(), color()), end="")
     return COMPLIANT
 
 
-def _looked(found: Catalogue, policy: Policy) -> str:
-    """How a check looks at a policy: what it says of itself, and where it stands."""
+def _check_text(found: Catalogue, policy: Policy) -> str:
+    """Return the docstring and the place of the check of a policy."""
     check = found.checks.get(policy.id)
     if check is None:
-        return "By nothing yet: it has neither a rule nor a check."
-    said = " ".join((check.__doc__ or "").split())
-    return f"{said} ({near(catalogue.check_location(check))})".strip()
+        return "Not checked yet: the policy has neither a rule nor a check."
+    description = " ".join((check.__doc__ or "").split())
+    return f"{description} ({relative_path(catalogue.check_location(check))})".strip()

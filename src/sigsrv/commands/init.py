@@ -1,6 +1,6 @@
-"""``sigsrv init``, which drafts a site file from live hosts.
+"""``sigsrv init``: draft a site file from live hosts.
 
-It asks the hosts as a scan does, and changes nothing on them.
+It reads the hosts like a scan and changes nothing on them.
 """
 
 from __future__ import annotations
@@ -27,38 +27,36 @@ from sigsrv.model.site import Site, SiteHost, SitePool
 from sigsrv.report import phrases
 from sigsrv.scan import collecting, judging
 from sigsrv.scan.options import Options
-from sigsrv.scan.plan import HostAddress, Plan, named, own_name, planned
+from sigsrv.scan.plan import HostAddress, Plan, local_hostname, parse_hosts, plan_for
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPILOG = """\
-exit status: 0 drafted, 2 wrong use, 3 drafted without what could not be read
+exit status: 0 drafted, 2 wrong use, 3 drafted, but some data could not be read
 example: sigsrv init --hosts sigsrv,minisrv --output policies/site.yaml"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Asks hosts as a scan does, changes nothing there, and drafts the site file: what\n"
-        "was found, for a person to correct. What is a weakness is commented out, and\n"
-        "what fails already is marked."
+        "Draft a site file from live hosts. Reads the hosts like a scan and changes\n"
+        "nothing on them. The draft shows the current state: correct it before you scan.\n"
+        "Weaknesses are commented out, and failures are marked."
     )
     parser.epilog = _EPILOG
     parser.add_argument(
         "--hosts",
         metavar="HOST,...",
-        help="the hosts, by what ssh takes for them; or ssh://[USER@]NAME[:PORT], local://[NAME]",
+        help="hosts, by their ssh names; or ssh://[USER@]NAME[:PORT], local://[NAME]",
     )
-    parser.add_argument("--name", metavar="NAME", default="site", help="the name of the site; default: site")
-    parser.add_argument("--output", metavar="FILE", help="write it there, not to standard output")
-    parser.add_argument("--force", action="store_true", help="overwrite that file")
+    parser.add_argument("--name", metavar="NAME", default="site", help="name of the site; default: site")
+    parser.add_argument("--output", metavar="FILE", help="write to FILE, not to standard output")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing FILE")
     add_policies(parser)
     add_login(parser)
     parser.add_argument(
-        "--evidence", metavar="DIR", help='draft from saved evidence instead of hosts; "demo": the shipped one'
+        "--evidence", metavar="DIR", help='draft from saved evidence instead of hosts; "demo": the shipped evidence'
     )
-    parser.add_argument(
-        "--unverified", action="store_true", help="take evidence although it was changed since it was saved"
-    )
+    parser.add_argument("--unverified", action="store_true", help="accept evidence that was changed after it was saved")
     parser.set_defaults(call=_init)
 
 
@@ -84,52 +82,52 @@ def _init(arguments: argparse.Namespace) -> int:
 
 
 def _check(name: str, output: Path | None, force: bool) -> None:
-    """Refuse what would fail in the end, before a host is asked."""
+    """Refuse wrong options before any host is contacted."""
     if not name.strip():
-        raise UsageError("--name: a site has a name")
+        raise UsageError("--name: the name must not be empty")
     if output is None:
         return
     if not output.parent.is_dir():
         raise UsageError(f"--output: {output.parent}: no such folder")
     if os.path.lexists(output) and not force:
-        raise UsageError(f"--output: {output}: is there already", "--force overwrites it")
+        raise UsageError(f"--output: {output}: this file exists already", "overwrite it: --force")
 
 
 def _plan(options: Options) -> Plan:
-    """What a scan of the hosts would be, if there were a site. Raises UsageError."""
-    reached: Mapping[str, HostAddress] = named(options.hosts, own_name)
-    if not reached and options.evidence:
-        reached = {host: HostAddress() for host in collecting.saved(options)}
-    if not reached:
-        raise UsageError("--hosts names no host", "sigsrv init --hosts HOST,HOST")
-    for host in reached:
+    """Return a scan plan for hosts without a site file. Raises UsageError."""
+    addresses: Mapping[str, HostAddress] = parse_hosts(options.hosts, local_hostname)
+    if not addresses and options.evidence:
+        addresses = {host: HostAddress() for host in collecting.load_saved(options)}
+    if not addresses:
+        raise UsageError("no host given", "sigsrv init --hosts HOST,HOST")
+    for host in addresses:
         if not _NAME.fullmatch(host):
-            raise UsageError(f'--hosts: "{host}" can\'t be the name of a host in a site file', "ssh://USER@NAME:PORT")
-    # Nothing is known yet: no member's name, and whatever a site could have is asked for.
-    hosts = tuple(SiteHost(host, member="") for host in reached)
+            raise UsageError(f'--hosts: "{host}" is not a valid host name', "write ssh://USER@NAME:PORT")
+    # No member name is known yet, and the plan asks for everything that a site could have.
+    hosts = tuple(SiteHost(host, member="") for host in addresses)
     unknown = Site("unknown", hosts, pools=(SitePool("any", "zfs"),))
-    return planned(options, catalogue.load(options.policies), unknown, reached)
+    return plan_for(options, catalogue.load(options.policies), unknown, addresses)
 
 
 def _origin(name: str, plan: Plan, evidences: Mapping[str, Evidence], output: Path | None) -> draft.Origin:
     options = {host.name: _way(host.name, plan, output) for host in plan.hosts}
-    ports = [f"{host} is reached at port {way.port}" for host, way in plan.reached.items() if way.port]
-    notes = [f"{', '.join(ports)}: a site file has no port, put it into your ssh configuration"] if ports else []
+    ports = [f"{host} uses port {way.port}" for host, way in plan.addresses.items() if way.port]
+    notes = [f"{', '.join(ports)}: a site file can't contain ports, use your ssh configuration"] if ports else []
     given = (
         ("--ssh-identity-file", plan.options.identity_file),
         ("--connection", plan.options.connection),
         ("--sudo-user", plan.options.sudo_user),
     )
     if named := [option for option, value in given if value]:
-        notes.append(f"a site file does not hold {', '.join(named)}: give that to each command")
+        notes.append(f"a site file can't contain {', '.join(named)}: pass it to each command")
     at = timestamp(max(seen.collected for seen in evidences.values()))
     return draft.Origin(name, at, options, tuple(notes))
 
 
 def _way(host: str, plan: Plan, output: Path | None) -> dict[str, object]:
-    """What of the command line a site file can say of the way to a host."""
+    """Return the connection options of a host that a site file can contain."""
     options, found = plan.options, dict[str, object]()
-    if user := plan.reached[host].user:
+    if user := plan.addresses[host].user:
         found["address"] = f"{user}@{host}"
     if options.ssh_config:
         config = Path(options.ssh_config).resolve()
@@ -144,8 +142,10 @@ def _way(host: str, plan: Plan, output: Path | None) -> dict[str, object]:
 
 
 def _judged(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
-    """What a scan with the drafted site would find: of the evidence, only what that scan asks for."""
-    asked = {host.name: {probe.id for probe in select(collecting.wants(plan.site, host.name))} for host in plan.hosts}
+    """Judge like a scan with the drafted site, on the probes that such a scan runs."""
+    asked = {
+        host.name: {probe.id for probe in select(collecting.probe_options(plan.site, host.name))} for host in plan.hosts
+    }
     kept = {
         name: replace(seen, probes={key: answer for key, answer in seen.probes.items() if key in asked[name]})
         for name, seen in evidences.items()
@@ -156,7 +156,7 @@ def _judged(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...
 
 def _write(text: str, output: Path | None, force: bool) -> None:
     if output is None:
-        sys.stdout.buffer.write(text.encode())  # YAML is UTF-8, whatever the terminal's encoding is
+        sys.stdout.buffer.write(text.encode())  # YAML is UTF-8, independent of the terminal
         return
     try:
         data.write_private(output, text, replace=force)
@@ -165,12 +165,12 @@ def _write(text: str, output: Path | None, force: bool) -> None:
 
 
 def _summary(document: Document, findings: tuple[Finding, ...], output: Path | None) -> None:
-    """What a person does next, beside the file."""
+    """Print the summary and the next step to standard error."""
     failed = sum(finding.verdict is Verdict.FAIL for finding in findings)
     unknown = sum(finding.verdict is Verdict.ERROR for finding in findings)
     lines = [f"not read: {line}" for line in document.unread]
     lines += [
-        f"{phrases.count(document.written, 'entry', 'entries')} drafted, {document.waiting} more wait for your answer",
+        f"{phrases.count(document.written, 'entry', 'entries')} drafted, {document.commented} commented out for you to decide",
         f"{phrases.count(failed, 'finding fails', 'findings fail')} already, {unknown} could not be determined",
         f"next: correct {output or 'it'}, then: sigsrv scan --site {output or 'FILE'}",
     ]

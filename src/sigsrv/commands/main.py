@@ -1,4 +1,4 @@
-"""The command ``sigsrv``: a table of its subcommands. Each is a file, imported when it is called."""
+"""The command ``sigsrv``: the table of its subcommands. Each one is a file that is imported when it is called."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from sigsrv.commands.subcommands import add_subcommands
 from sigsrv.commands.terminal import SCAN_STATUS, run_command
 
 _COMMANDS = {
-    "scan": "scan the hosts and write the report; quiet where all is well",
-    "pytest": "the same as pytest tests, one for each policy and host",
-    "init": "draft a site file from what live hosts tell",
-    "waive": "accept a failure of the latest run, for a reason, until a time",
-    "policies": "the policies: list, lint, test, try and docs",
-    "explain": "one policy: why, how it is looked at, how it is fixed",
-    "probes": "what a scan runs on a host, exactly; or the sudoers file for it",
-    "demo": "judge the shipped evidence of a real cluster; needs no host",
+    "scan": "scan the hosts and write the report; silent if compliant",
+    "pytest": "run the policies as pytest tests, one per policy and host",
+    "init": "draft a site file from live hosts",
+    "waive": "accept a failure of the latest run for a limited time",
+    "policies": "list, lint, test, try or document the policies",
+    "explain": "explain one policy: reason, check and fix",
+    "probes": "print what a scan runs on a host, or a sudoers file for it",
+    "demo": "scan the shipped evidence of a real cluster; needs no host",
 }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sigsrv",
-        description="Looks at the hosts of an Incus cluster and tells what does not hold.\nChanges nothing on a host.",
-        epilog=f"{SCAN_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv\nto put a finding right: sigsrv-remediate",
+        description="Check the hosts of an Incus cluster against policies and report what fails.\nChanges nothing on a host.",
+        epilog=f"{SCAN_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv\nto fix a finding: sigsrv-remediate",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sigsrv {__version__}")
@@ -35,14 +35,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command ``sigsrv``. Returns the exit status."""
+    """Run the command ``sigsrv``. Return the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     return run_command("sigsrv", lambda: _call(words))
 
 
 def _call(words: Sequence[str]) -> int:
-    if words[:1] == ["pytest"] and words[1:2] not in (["-h"], ["--help"]):  # its arguments are pytest's own
-        from sigsrv.commands import pytest  # it imports pytest itself
+    if words[:1] == ["pytest"] and words[1:2] not in (["-h"], ["--help"]):  # pytest parses its arguments
+        from sigsrv.commands import pytest  # imports pytest, so only here
 
         return pytest.run(words[1:])
     arguments = _parser().parse_args(words)

@@ -1,4 +1,4 @@
-"""The options that commands share: which site, which policies, and how hosts are reached."""
+"""Options that several commands share: site, policies, selection, and how to reach hosts."""
 
 from __future__ import annotations
 
@@ -9,46 +9,50 @@ from sigsrv.judge.selecting import OPTIONS, Filters
 from sigsrv.model.finding import Severity
 from sigsrv.scan.options import Options
 
+REPORT_DIR = "folder for the reports; default: reports/out in a checkout, else runs/ in the state directory"
+
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
-    """The options that say which site, and how its hosts are reached."""
+    """Add the options for the site, and for reaching its hosts."""
     parser.add_argument(
         "--site",
         metavar="FILE",
-        help="the site file; else $SIGSRV_SITE, then policies/site.yaml of the checkout, then /etc/sigsrv/site.yaml",
+        help="site file; default: $SIGSRV_SITE, policies/site.yaml of the checkout, /etc/sigsrv/site.yaml",
     )
     add_policies(parser)
-    parser.add_argument("--waivers", metavar="FILE", help="the file of waivers; else waivers.yaml beside the site file")
+    parser.add_argument("--waivers", metavar="FILE", help="waiver file; default: waivers.yaml next to the site file")
     add_login(parser)
 
 
 def add_login(parser: argparse.ArgumentParser) -> None:
-    """The options that say how hosts are reached."""
-    parser.add_argument("--ssh-config", metavar="FILE", help="OpenSSH configuration; else the site's, else your own")
-    parser.add_argument("--ssh-identity-file", metavar="FILE", help="the key to log in with")
+    """Add the options for reaching hosts."""
     parser.add_argument(
-        "--connection", metavar="NAME", help="ssh (the default), local, or another backend of testinfra"
+        "--ssh-config", metavar="FILE", help="OpenSSH configuration; default: the site's, else your own"
     )
-    parser.add_argument("--sudo", action="store_true", help="run what is run on a host under sudo")
-    parser.add_argument("--sudo-user", metavar="USER", help="the account that sudo changes to; default: root")
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds for each host; default: the site's, 15")
+    parser.add_argument("--ssh-identity-file", metavar="FILE", help="private key for the login")
+    parser.add_argument("--connection", metavar="NAME", help="ssh (default), local, or another testinfra backend")
+    parser.add_argument("--sudo", action="store_true", help="run the commands on hosts under sudo")
+    parser.add_argument("--sudo-user", metavar="USER", help="target account of sudo; default: root")
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="seconds per host; default: the site's value, else 15"
+    )
 
 
 def add_policies(parser: argparse.ArgumentParser) -> None:
-    """The option that adds folders of policies."""
+    """Add the option for more folders of policies."""
     parser.add_argument(
         "--policies",
         metavar="DIR",
         action="append",
         default=[],
-        help="a folder of further policies, <family>/<ID>.yaml, and their checks, checks/test_*.py; repeatable",
+        help="more policies: a folder with <family>/<ID>.yaml and checks/test_*.py; repeatable",
     )
 
 
 def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
-    """The options that select a part of the catalogue."""
+    """Add the options that select a part of the catalogue. without: options to leave out."""
     group = parser.add_argument_group(
-        "selecting", None if without else "all is judged; what is not selected is left out"
+        "selecting", None if without else "all policies are evaluated; the report contains only the selection"
     )
     for name, metavar, text in OPTIONS:
         if name not in without:
@@ -57,12 +61,12 @@ def add_selecting(parser: argparse.ArgumentParser, without: Sequence[str] = ()) 
 
 
 def filters_of(arguments: argparse.Namespace) -> Filters:
-    """What was selected by a command's arguments."""
+    """Return the selection from the arguments of a command."""
     return Filters(**{name: vars(arguments).get(name) for name, _, _ in OPTIONS})
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """The options of a scan, from a command's arguments."""
+    """Return the options of a scan from the arguments of a command."""
     given = vars(arguments)
     return Options(
         hosts=given.get("hosts"),

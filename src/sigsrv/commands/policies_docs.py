@@ -1,4 +1,4 @@
-"""``sigsrv policies docs``: the catalogue as a page of Markdown."""
+"""``sigsrv policies docs``: print the catalogue as a Markdown page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sigsrv.report import policies
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
-    parser.description = "Prints the catalogue as a page of Markdown, by family."
+    """Add the description, the options and the epilog of the subcommand."""
+    parser.description = "Print the catalogue as a Markdown page, by family."
     parser.epilog = "exit status: 0 printed, 2 wrong use\nexample: sigsrv policies docs > policies.md"
     add_policies(parser)
     parser.set_defaults(call=_docs)
@@ -21,5 +21,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _docs(arguments: argparse.Namespace) -> int:
     found = list(catalogue.load(arguments.policies).policies.values())
-    print(policies.page(found, remediation.load()), end="")
+    print(policies.markdown_page(found, remediation.load()), end="")
     return COMPLIANT

@@ -1,4 +1,4 @@
-"""``sigsrv policies lint``: every mistake in the files of the policies, with file and line."""
+"""``sigsrv policies lint``: find mistakes in the files of policies, checks and remediations."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from sigsrv.authoring import lint
 from sigsrv.commands.options import add_policies
-from sigsrv.commands.terminal import COMPLIANT, FINDINGS, near
+from sigsrv.commands.terminal import COMPLIANT, FINDINGS, relative_path
 from sigsrv.report import phrases
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Reads the files of policies, checks and remediations and tells every mistake\n"
-        "with file and line: what the schema refuses, what refers to nothing, what is\nmissing."
+        "Read the files of policies, checks and remediations, and report every mistake\n"
+        "with file and line: schema errors, broken references and missing parts."
     )
     parser.epilog = (
-        "exit status: 0 nothing is wrong, 1 mistakes, 2 wrong use\n"
+        "exit status: 0 no mistakes, 1 mistakes, 2 wrong use\n"
         "example: sigsrv policies lint --policies /etc/sigsrv/policies"
     )
     add_policies(parser)
@@ -29,8 +29,8 @@ def _lint(arguments: argparse.Namespace) -> int:
     number, mistakes = lint.lint([Path(folder) for folder in arguments.policies])
     for mistake in mistakes:
         hint = f" ({mistake.hint})" if mistake.hint else ""
-        print(phrases.visible(f"{near(mistake.message)}{hint}"))
+        print(phrases.visible(f"{relative_path(mistake.message)}{hint}"))
     if mistakes:
         return FINDINGS
-    print(f"{phrases.count(number, 'policy', 'policies')}: nothing is wrong with the files")
+    print(f"{phrases.count(number, 'policy', 'policies')}: no mistakes")
     return COMPLIANT

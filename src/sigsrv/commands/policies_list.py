@@ -1,4 +1,4 @@
-"""``sigsrv policies list``: a line for each policy."""
+"""``sigsrv policies list``: list the policies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sigsrv.report import policy_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
-    parser.description = "Lists the policies by family: id, severity, what holds, and whether a script\nputs it right."
+    """Add the description, the options and the epilog of the subcommand."""
+    parser.description = "List the policies by family: id, severity, title, and whether a script fixes it."
     parser.epilog = "exit status: 0 listed, 2 wrong use\nexample: sigsrv policies list --family net,acl --severity high"
-    parser.add_argument("--format", choices=["table", "json"], default="table", help="table (the default) or json")
-    parser.add_argument("--site", metavar="FILE", help="the site file whose profiles are known, found as by scan")
+    parser.add_argument("--format", choices=["table", "json"], default="table", help="table (default) or json")
+    parser.add_argument("--site", metavar="FILE", help="site file with profiles; default: as for scan")
     add_policies(parser)
     add_selecting(parser, without=("project",))
     parser.set_defaults(call=_list)
@@ -39,7 +39,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _selected(arguments: argparse.Namespace, found: Mapping[str, Policy]) -> list[Policy]:
-    """The policies that the options select. Only a profile needs the site, for it may be the site's own."""
+    """Return the selected policies. Only ``--profile`` needs the site file, which may define profiles."""
     profiles: tuple[SiteProfile, ...] = ()
     if arguments.profile is not None and (path := _site_file(arguments.site)):
         profiles = site_file.load(path, found).profiles
@@ -48,7 +48,7 @@ def _selected(arguments: argparse.Namespace, found: Mapping[str, Policy]) -> lis
 
 
 def _site_file(option: str | None) -> Path | None:
-    """The site file; None where none was named and none is there: then the shipped profiles are known."""
+    """Return the site file; None if none is named and none exists. Then the shipped profiles apply."""
     try:
         return site_file.find(option)
     except UsageError:

@@ -1,4 +1,4 @@
-"""``sigsrv policies test``: the policies' own examples."""
+"""``sigsrv policies test``: run the examples of the policies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from sigsrv.report import phrases
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
-    parser.description = "Judges the examples of policies: each must give the verdicts that it says."
+    """Add the description, the options and the epilog of the subcommand."""
+    parser.description = "Run the examples of the policies: each must give the verdicts that it declares."
     parser.epilog = (
-        "exit status: 0 all show what they say, 1 some do not, 2 wrong use\n"
-        "example: sigsrv policies test NET-001 'POOL-*'"
+        "exit status: 0 all examples pass, 1 some fail, 2 wrong use\nexample: sigsrv policies test NET-001 'POOL-*'"
     )
-    parser.add_argument("ids", nargs="*", metavar="ID", help="only these policies, globs too; default: all")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="only these policies; globs allowed; default: all")
     add_policies(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="print a line for each policy")
     parser.set_defaults(call=_test)
@@ -31,21 +30,21 @@ def _test(arguments: argparse.Namespace) -> int:
     globs = [glob.upper() for glob in arguments.ids] or ["*"]
     chosen = selecting.matching("policies test", globs, found.policies)
     every = list(found.policies.values())
-    faults: list[str] = []
+    mistakes: list[str] = []
     number = 0
     for policy_id in sorted(chosen):
         each = found.policies[policy_id]
-        wrong = examples.faults(each, every, found.checks)
+        wrong = examples.mistakes(each, every, found.checks)
         here = len(list(examples.each_example(each)))
         number += here
-        faults += wrong
+        mistakes += wrong
         if arguments.verbose:
-            print(f"{policy_id}  {here:>3} examples  {f'{len(wrong)} wrong' if wrong else 'ok'}")
-    for fault in faults:
-        print(phrases.visible(fault))
-    said = f"{phrases.count(len(chosen), 'policy', 'policies')}, {phrases.count(number, 'example')}"
-    if faults:
-        print(f"{said}: {len(faults)} wrong")
+            print(f"{policy_id}  {here:>3} examples  {f'{len(wrong)} failed' if wrong else 'ok'}")
+    for mistake in mistakes:
+        print(phrases.visible(mistake))
+    totals = f"{phrases.count(len(chosen), 'policy', 'policies')}, {phrases.count(number, 'example')}"
+    if mistakes:
+        print(f"{totals}: {len(mistakes)} failed")
         return FINDINGS
-    print(f"{said}: all show what they say ({time.monotonic() - began:.1f} s)")
+    print(f"{totals}: all pass ({time.monotonic() - began:.1f} s)")
     return COMPLIANT

@@ -1,4 +1,4 @@
-"""``sigsrv policies try``: what would the policies say if, for changes and verdicts of one's own."""
+"""``sigsrv policies try``: judge a user's own cases."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import Any
 from sigsrv.authoring import cases
 from sigsrv.authoring.cases import Result
 from sigsrv.commands.options import add_policies
-from sigsrv.commands.terminal import COMPLIANT, FINDINGS, near
+from sigsrv.commands.terminal import COMPLIANT, FINDINGS, relative_path
 from sigsrv.judge import catalogue
 from sigsrv.report import phrases
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Tells what the policies say if something is otherwise. A file holds YAML\n"
-        "documents {name, kind, change, right, why, source}: a JSON Patch on the example\n"
-        "document (policies/examples.yaml) and the verdicts that are right. Prints what\n"
-        "differs and, last, counts by kind. A case of kind opinion or gap never fails.\n"
-        "docs/cases.md has the form of both."
+        "Judge your own cases. A file contains YAML documents {name, kind, change, right,\n"
+        "why, source}: change is a JSON Patch on the example document\n"
+        "(policies/examples.yaml), right are the correct verdicts. Prints the\n"
+        "differences, then counts by kind. Cases of kind opinion or gap never fail.\n"
+        "docs/cases.md describes the format of cases and of the example document."
     )
     parser.epilog = (
-        "exit status: 0 all verdicts are right, 1 some differ, 2 wrong use\n"
+        "exit status: 0 all verdicts are correct, 1 some differ, 2 wrong use\n"
         "example: sigsrv policies try my-cases/*.yaml --policies mine"
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a file of cases")
-    parser.add_argument("--json", action="store_true", help="all results, for machines")
-    parser.add_argument("-q", "--quiet", action="store_true", help="only the counts")
+    parser.add_argument("--json", action="store_true", help="print all results as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only the counts")
     add_policies(parser)
     parser.set_defaults(call=_try)
 
@@ -53,7 +53,7 @@ def _try(arguments: argparse.Namespace) -> int:
 
 def _show(result: Result) -> None:
     case = result.case
-    print(phrases.visible(f"{near(case.place)}: {case.name} [{case.kind}]"))
+    print(phrases.visible(f"{relative_path(case.place)}: {case.name} [{case.kind}]"))
     if result.problem:
         print(phrases.visible(f"    {result.problem}"))
     for key, (now, right) in result.wrong.items():
@@ -61,7 +61,7 @@ def _show(result: Result) -> None:
 
 
 def _kinds(results: Sequence[Result]) -> dict[str, Counter[bool]]:
-    """How many of each kind are right and wrong; kinds in the order of their names."""
+    """Count the correct and wrong cases of each kind, sorted by kind."""
     found: dict[str, Counter[bool]] = {kind: Counter() for kind in sorted({result.case.kind for result in results})}
     for result in results:
         found[result.case.kind][result.is_right] += 1

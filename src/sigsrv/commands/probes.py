@@ -1,4 +1,4 @@
-"""``sigsrv probes``: what a scan runs on a host, exactly; or the sudoers file for it."""
+"""``sigsrv probes``: print what a scan runs on a host, or a sudoers file for it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sigsrv.scan.plan import prepare
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Prints what a scan of the site runs on a host and asks of its Incus daemon; or,\n"
-        "for an account without rights of its own, the sudoers file that allows exactly\nthat."
+        "Print the commands that a scan runs on a host and its requests to the Incus\n"
+        "daemon; or a sudoers file that allows an unprivileged account exactly these."
     )
     parser.epilog = "exit status: 0 printed, 2 wrong use\nexample: sigsrv probes --sudoers audit"
-    parser.add_argument("--site", metavar="FILE", help="the site file, found as by scan")
+    parser.add_argument("--site", metavar="FILE", help="site file; default: as for scan")
     add_policies(parser)
-    parser.add_argument("--sudoers", metavar="USER", help="print the sudoers file for this account")
+    parser.add_argument("--sudoers", metavar="USER", help="print a sudoers file for this account")
     parser.add_argument(
-        "--incus", metavar="PATH", default="/usr/bin/incus", help="the client on the hosts; default: /usr/bin/incus"
+        "--incus", metavar="PATH", default="/usr/bin/incus", help="Incus client on the hosts; default: /usr/bin/incus"
     )
     parser.add_argument("--probe", action="store_true", help="print the scripts that a scan with --probe runs as root")
     parser.set_defaults(call=_probes)
 
 
 def _probes(arguments: argparse.Namespace) -> int:
-    """What a scan runs on a host; as a table, or as a sudoers file."""
+    """Print the table, the scripts of ``--probe``, or the sudoers file."""
     if arguments.probe:
         print(privileges.scripts(), end="")
         return COMPLIANT

@@ -1,4 +1,4 @@
-"""``sigsrv pytest``: what ``pytest checks`` is in a checkout, wherever sigsrv is installed."""
+"""``sigsrv pytest``: the same as ``pytest checks`` in a checkout, for an installed sigsrv."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ PLUGIN = "sigsrv.pytest_plugin.plugin"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description; its arguments never come here."""
+    """Add the description of the subcommand. pytest parses its arguments."""
     parser.usage = "sigsrv pytest [ARGUMENT ...]"
     parser.description = (
-        "Runs the policies as pytest tests, one for each policy and host: what\n"
-        '"pytest checks" is in a checkout. All arguments are pytest\'s, with those that\n'
-        "sigsrv adds. Without a path the checks that came with sigsrv run, and those of\n"
-        "--policies. To see all arguments: sigsrv pytest -q --help"
+        'Run the policies as pytest tests, one per policy and host, like "pytest checks"\n'
+        "in a checkout. Takes all arguments of pytest, and those that sigsrv adds.\n"
+        "Without a path, it runs the shipped checks and those of --policies.\n"
+        "To see all arguments: sigsrv pytest -q --help"
     )
     parser.epilog = (
-        "exit status: 0 compliant, 1 findings, or something unknown, 4 wrong use,\n"
-        "  5 nothing selected, or nothing judged; others as pytest's\n"
+        "exit status: 0 compliant, 1 findings or something undetermined, 4 wrong use,\n"
+        "  5 nothing selected or nothing judged; others as for pytest\n"
         "example: sigsrv pytest --hosts=sigsrv,minisrv -m critical"
     )
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run pytest with sigsrv's plugin. Returns its exit status."""
+    """Run pytest with sigsrv's plugin. Return its exit status."""
     return int(pytest.main(["-p", PLUGIN, "--shipped-checks", *arguments]))

@@ -67,7 +67,7 @@ def listing(latest: Mapping[str, Any], report: str) -> None:
     if not scripted:
         say(f"no script fixes a finding of run {run['id']} of {run['site']}")
     else:
-        say(f"run {run['id']} of {run['site']}, {phrases.moment(run['finished'])}")
+        say(f"run {run['id']} of {run['site']}, {phrases.readable_time(run['finished'])}")
         say("scripts can fix these findings:")
         for finding in scripted:
             say()
@@ -81,7 +81,7 @@ def listing(latest: Mapping[str, Any], report: str) -> None:
         say()
         say(f"  {COMMAND} {finding['id']}")
         waiver = finding["waiver"]
-        paragraph(f"waived by {waiver['owner']} until {phrases.moment(waiver['until'])}: {waiver['reason']}")
+        paragraph(f"waived by {waiver['owner']} until {phrases.readable_time(waiver['until'])}: {waiver['reason']}")
     if rest := len(failures) - len(scripted):
         say()
         say(f"{phrases.count(rest, 'failure needs', 'failures need')} a manual fix: see {report}")
@@ -108,14 +108,14 @@ def triage(chosen: Triage, unknown: Iterable[Finding], policies: Mapping[str, Po
         _now_then(finding)
         field("by hand", policies[finding.policy].by_hand)
     for finding in chosen.waived:
-        say(f"{finding.id}: skipped, {phrases.waived(finding)}")
+        say(f"{finding.id}: skipped, {phrases.waived_text(finding)}")
 
 
 def _now_then(finding: Finding) -> None:
     field("now", finding.observed or finding.reason)
     field("then", finding.expected)
     if finding.waiver:
-        field("waived", phrases.acceptance(finding.waiver))
+        field("waived", phrases.waiver_text(finding.waiver))
 
 
 def safety(fix: Fix, timer: RollbackTimer, confirm_s: float) -> str:
@@ -227,4 +227,4 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
 
 
 def _time(seconds: float) -> str:
-    return phrases.moment(rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)))
+    return phrases.readable_time(rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)))

@@ -1,4 +1,7 @@
-"""``sigsrv scan``: asks the hosts and writes the report. Prints only where something does not hold, so that cron is quiet."""
+"""``sigsrv scan``: scan the hosts and write the report.
+
+It prints only problems, so cron sends no mail about a compliant site.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sigsrv.commands.options import add_connection, add_selecting, options_of
+from sigsrv.commands.options import REPORT_DIR, add_connection, add_selecting, options_of
 from sigsrv.commands.terminal import SCAN_STATUS, UNKNOWN, color
 from sigsrv.model import data
 from sigsrv.model.errors import UsageError
@@ -21,37 +24,36 @@ from sigsrv.scan.plan import prepare
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Looks at the hosts and writes the report. Changes nothing on a host, unless\n"
-        "--probe is given: that makes namespaces with a port in each bridge, as root, and\n"
-        "takes them away again, as the host does by itself if we are killed.\n"
-        "Quiet where all complies and no waiver needs a look, so that cron mails only\nwhat matters."
+        "Scan the hosts and write the report. Prints nothing if the site is compliant and\n"
+        "no waiver needs a review, so cron sends mail only about problems.\n"
+        "Changes nothing on a host, except with --probe: it creates namespaces with a\n"
+        "port in each bridge, as root, and removes them afterwards. If sigsrv is killed,\n"
+        "the host removes them by itself."
     )
     parser.epilog = f"{SCAN_STATUS}\nexample: sigsrv scan --hosts sigsrv,minisrv"
     parser.add_argument("--hosts", metavar="HOST,...", help="hosts of the site; default: all")
     add_connection(parser)
     add_selecting(parser)
     parser.add_argument(
-        "--evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped one'
+        "--evidence", metavar="DIR", help='judge saved evidence instead of hosts; "demo": the shipped evidence'
     )
-    parser.add_argument(
-        "--unverified", action="store_true", help="judge evidence although it was changed since it was saved"
-    )
-    parser.add_argument("--save", metavar="DIR", help="keep the evidence there, for --evidence")
+    parser.add_argument("--unverified", action="store_true", help="accept evidence that was changed after it was saved")
+    parser.add_argument("--save", metavar="DIR", help="save the evidence in DIR, for --evidence")
     parser.add_argument(
         "--probe",
         action="store_true",
-        help="also send frames between throw-away namespaces of the hosts (XHOST-004, ACL-006); needs root there",
+        help="also send frames between temporary namespaces on the hosts (XHOST-004, ACL-006); needs root there",
     )
-    parser.add_argument("--report-dir", metavar="DIR", help="where runs are written")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print the summary in any case")
+    parser.add_argument("--report-dir", metavar="DIR", help=REPORT_DIR)
+    parser.add_argument("-v", "--verbose", action="store_true", help="always print the summary")
     parser.set_defaults(call=_scan)
 
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold the lock of an output folder. Raises BlockingIOError where another scan holds it; it is freed however we end."""
+    """Lock an output folder. Raises BlockingIOError if another scan has the lock. The kernel frees it if this process dies."""
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (out / ".lock").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,18 +71,18 @@ def _scan(arguments: argparse.Namespace) -> int:
             run, _ = scan.scan(plan)
             path = publish.publish(run, plan.policies, out)
     except BlockingIOError:
-        print(f"sigsrv: error: another scan is at work on {out}; nothing was scanned", file=sys.stderr)
+        print(f"sigsrv: error: another scan is using {out}; nothing was scanned", file=sys.stderr)
         return UNKNOWN
     except OSError as cause:
-        raise UsageError(f"{out}: {cause.strerror}", "name another folder with --report-dir") from cause
+        raise UsageError(f"{out}: {cause.strerror}", "use another folder: --report-dir DIR") from cause
     if run.exit_code or arguments.verbose:
         show(run, path)
     elif run.warnings:
-        print(f"{text.quiet(run)}\nreport: {path}")
+        print(f"{text.warnings_only(run)}\nreport: {path}")
     return run.exit_code
 
 
 def show(run: Run, path: Path) -> None:
-    """Print the summary of a run, and where its report is."""
+    """Print the summary of a run and the path of its report."""
     print(text.summary(run, color=color()), end="")
     print(f"\nreport: {path}")

@@ -1,4 +1,4 @@
-"""Subcommands that cost nothing until they are called: each is a file, imported when its arguments are parsed."""
+"""Subcommands that are imported only when they are called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class _Subcommand(argparse.ArgumentParser):
-    """A parser that gets its description and options, by its file's ``configure``, when it is about to parse."""
+    """A parser that calls ``configure`` of the subcommand's file just before it parses."""
 
     file = ""
 
@@ -19,7 +19,7 @@ class _Subcommand(argparse.ArgumentParser):
 
 
 def add_subcommands(parser: argparse.ArgumentParser, summaries: Mapping[str, str], prefix: str = "") -> None:
-    """Give a parser its subcommands. summaries: name -> what it does, in a line; the file is ``prefix`` and that name."""
+    """Add subcommands to a parser. summaries: name -> one line of help. The file name is ``prefix`` and the name."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Subcommand)
     for name, summary in summaries.items():
         command = commands.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,4 +1,4 @@
-"""``sigsrv waive``. A failure of the latest run is accepted: by whom, why, until when; written into the file of waivers."""
+"""``sigsrv waive``: accept a failure of the latest run. Writes owner, reason and end to the waiver file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sigsrv.commands.options import add_policies
+from sigsrv.commands.options import REPORT_DIR, add_policies
 from sigsrv.commands.terminal import COMPLIANT
 from sigsrv.judge import catalogue
 from sigsrv.model import site, site_file, waiver
@@ -22,13 +22,13 @@ from sigsrv.model.finding import Verdict, finding_id, parse_finding_id
 from sigsrv.report import phrases, publish
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_TIMES = "30d, 2026-12-31, or 2026-12-31T18:00:00+01:00"
+_TIMES = "write 30d, 2026-12-31 or 2026-12-31T18:00:00+01:00"
 
 
-def until(text: str, now: datetime) -> datetime:
-    """The time that a user means: from now on (``12h``, ``30d``, ``4w``), the end of a day here, or a time with its zone.
+def parse_until(text: str, now: datetime) -> datetime:
+    """Parse ``--until``: a span from now (``12h``, ``30d``, ``4w``), a date (its end, local time), or a time with a time zone.
 
-    Raises UsageError for any other text, and for what is past.
+    Raises UsageError for any other text, and for a time in the past.
     """
     if span := re.fullmatch(r"(\d{1,4})([hdw])", text, re.ASCII):
         found = now + int(span[1]) * _UNITS[span[2]]
@@ -39,10 +39,10 @@ def until(text: str, now: datetime) -> datetime:
         if found.tzinfo is None:
             zoned = _here(found)
             raise UsageError(
-                f'--until: "{text}" has no time zone', f"{zoned.isoformat(timespec='seconds')} is that time here"
+                f'--until: "{text}" has no time zone', f"in local time: {zoned.isoformat(timespec='seconds')}"
             )
     if found <= now:
-        raise UsageError(f'--until: "{text}" is past', _TIMES)
+        raise UsageError(f'--until: "{text}" is in the past', _TIMES)
     return found.replace(microsecond=0)
 
 
@@ -50,19 +50,19 @@ def _parsed(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper())
     except ValueError as cause:
-        raise UsageError(f'--until: "{text}" is no time', _TIMES) from cause
+        raise UsageError(f'--until: "{text}" is not a time', _TIMES) from cause
 
 
 def _here(when: datetime) -> datetime:
-    """A time without a zone in the zone of this machine."""
+    """Add this machine's time zone to a time without one."""
     try:
         return when.astimezone()
     except (OverflowError, ValueError) as cause:
-        raise UsageError(f"--until: {when.isoformat()} is no time of the calendar", _TIMES) from cause
+        raise UsageError(f"--until: {when.isoformat()} is out of range", _TIMES) from cause
 
 
 def default_owner() -> str:
-    """The name of who types: of the one behind sudo, too. Raises UsageError where this machine does not know it."""
+    """Return the user's name, also under sudo. Raises UsageError if this machine does not know it."""
     try:
         account = pwd.getpwnam(os.environ["SUDO_USER"]) if "SUDO_USER" in os.environ else pwd.getpwuid(os.getuid())
         return account.pw_gecos.partition(",")[0].strip() or account.pw_name
@@ -70,51 +70,51 @@ def default_owner() -> str:
         try:
             return getpass.getuser()
         except (KeyError, OSError) as cause:
-            raise UsageError("this machine does not know your name", "--owner NAME") from cause
+            raise UsageError("this machine does not know your name", "use --owner NAME") from cause
 
 
 def _check(finding: str, latest: Mapping[str, Any], desired: site.Site, replace: bool) -> None:
-    """Refuse what can't be waived. Raises UsageError: not in the latest run, or no failure there."""
+    """Raise UsageError if a finding can't be waived: it is not in the latest run, or it is not a failure there."""
     run = latest["run"]
     if run["site"] != desired.name:
         raise UsageError(
-            f"run {run['id']}, the latest, is of site {run['site']}, and {desired.path} is site {desired.name}",
-            "sigsrv scan, or the site file of that run with --site",
+            f"the latest run {run['id']} is of site {run['site']}, but {desired.path} is site {desired.name}",
+            "run sigsrv scan, or use --site with the site file of that run",
         )
     by_id = {row["id"]: row for row in latest["findings"]}
     row = by_id.get(finding)
     if row is None:
         alike = [key for key in by_id if key.startswith(f"{finding.partition('@')[0]}@")]
-        hint = nearest(finding, alike) if alike else "sigsrv scan"
+        hint = nearest(finding, alike) if alike else "run sigsrv scan"
         raise UsageError(
-            f"{finding}: run {run['id']}, the latest, has no such finding", f"{hint}; --force waives it all the same"
+            f"{finding}: the latest run {run['id']} has no such finding", f"{hint}; to waive it anyway: --force"
         )
     if row["verdict"] == Verdict.WAIVED and not replace:
         given = row["waiver"]
         raise UsageError(
-            f"{finding}: is waived already, by {given['owner']} until {phrases.moment(given['until'])} ({given['source']})",
-            "--replace writes a waiver of this finding in the place of the one it has, if any",
+            f"{finding}: already waived by {given['owner']} until {phrases.readable_time(given['until'])} ({given['source']})",
+            "to replace the waiver of exactly this finding, or to add one: --replace",
         )
     if row["verdict"] not in (Verdict.FAIL, Verdict.WAIVED):
         label = phrases.LABELS[Verdict(row["verdict"])]
         reason = f" ({row['reason']})" if row["reason"] else ""
         raise UsageError(
-            f"{finding}: only a failure can be waived, and in run {run['id']}, the latest, this is: {label}{reason}",
-            "sigsrv scan, where that has changed",
+            f"{finding}: only a failure can be waived; its verdict in the latest run {run['id']}: {label}{reason}",
+            "if that has changed, run sigsrv scan",
         )
 
 
 def _exact(text: str) -> str:
-    """The pattern of one text alone. Raises UsageError where a person could not read in the file what it is."""
+    """Return a glob that matches only this text. Raises UsageError if the text has hidden characters."""
     if any(phrases.is_hidden(char) for char in text):
         raise UsageError(
-            f"{text!r}: has characters that can't be seen", "write a waiver by hand, with ? for each of them"
+            f"{text!r}: contains hidden characters", "write the waiver by hand, with ? for each hidden character"
         )
     return glob.escape(text)
 
 
 def _waive(arguments: argparse.Namespace) -> int:
-    from sigsrv.commands import waiver_file  # only here: a scan need not load the editor
+    from sigsrv.commands import waiver_file  # imported here, so a scan does not load the YAML editor
 
     policies = catalogue.load(arguments.policies).policies
     desired = site_file.load(site_file.find(arguments.site), policies)
@@ -128,47 +128,49 @@ def _waive(arguments: argparse.Namespace) -> int:
     elif parts[0] not in policies:
         raise UsageError(f"{finding}: there is no policy {parts[0]}", nearest(parts[0], policies))
     now = datetime.now().astimezone().replace(microsecond=0)
-    end = until(arguments.until, now)
+    end = parse_until(arguments.until, now)
     if mistake := waiver.duration_error(end, now, desired.waivers_max_days):
-        raise UsageError(f"--until: {mistake}", f"at most {desired.waivers_max_days}d")
+        raise UsageError(f"--until: {mistake}", f"use at most {desired.waivers_max_days}d")
     entry = dict(zip(("policy", "host", "resource"), map(_exact, parts), strict=True))
     for option, text in (("owner", arguments.owner or default_owner()), ("reason", arguments.reason)):
         entry[option] = " ".join(text.split())
         if not entry[option] or any(phrases.is_hidden(char) for char in entry[option]):
-            raise UsageError(f"--{option}: {text!r} is nothing that a person can read")
+            raise UsageError(f"--{option}: {text!r} is empty or contains hidden characters")
     entry |= {"until": end.isoformat(), "created": now.isoformat()}
-    written = waiver_file.put(path, entry, policies, desired.waivers_max_days, arguments.replace)
-    print(phrases.visible(f"{finding}: waived {phrases.acceptance(written)}"))
-    print(phrases.visible(f"{written.source}: from the next scan on it is shown so"))
+    written = waiver_file.write(path, entry, policies, desired.waivers_max_days, arguments.replace)
+    print(phrases.visible(f"{finding}: waived {phrases.waiver_text(written)}"))
+    print(phrases.visible(f"{written.source}: the next scan shows it as waived"))
     return COMPLIANT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Give the subcommand its description and its options."""
+    """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Accepts a failure of the latest run: writes who, why and until when into the\n"
-        "file of waivers. Scans then show it as waived, with its real state; from that\n"
-        "time on it fails again. What could not be determined can't be waived."
+        "Accept a failure of the latest run: write who accepts it, why and until when to\n"
+        "the waiver file. Scans then show it as waived, with its real state, and as a\n"
+        "failure again after that time. An undetermined finding can't be waived."
     )
     parser.epilog = (
-        "exit status: 0 written, 2 wrong use; nothing was written\n"
+        "exit status: 0 written, 2 wrong use (nothing was written)\n"
         'example: sigsrv waive INST-001@sigsrv/default/nfs --reason "NFS" --until 30d'
     )
-    parser.add_argument("finding", help="the finding's id, as the report has it")
+    parser.add_argument("finding", help="id of the finding, from the report")
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why it is accepted")
     parser.add_argument(
         "--until",
         required=True,
         metavar="TIME",
-        help="when it ends: 12h, 30d, 4w; a date (the end of that day here); or a date-time with its zone",
+        help="end: 12h, 30d, 4w; a date (end of that day, local time); or a time with time zone",
     )
     parser.add_argument("--owner", metavar="NAME", help="who accepts it; default: your name on this machine")
+    parser.add_argument("--replace", action="store_true", help="replace the waiver of this finding, if any")
     parser.add_argument(
-        "--replace", action="store_true", help="in the place of the waiver that the finding has, if any"
+        "--force", action="store_true", help="waive it even if the latest run does not have this finding"
     )
-    parser.add_argument("--force", action="store_true", help="also where the latest run does not have the finding")
-    parser.add_argument("--site", metavar="FILE", help="the site file, found as by scan")
+    parser.add_argument("--site", metavar="FILE", help="site file; default: as for scan")
     add_policies(parser)
-    parser.add_argument("--waivers", metavar="FILE", help="the file to write; else waivers.yaml beside the site file")
-    parser.add_argument("--report-dir", metavar="DIR", help="where runs were written")
+    parser.add_argument(
+        "--waivers", metavar="FILE", help="waiver file to write; default: waivers.yaml next to the site file"
+    )
+    parser.add_argument("--report-dir", metavar="DIR", help=REPORT_DIR)
     parser.set_defaults(call=_waive)

@@ -1,4 +1,4 @@
-"""A waiver is written into the file of waivers, which is a user's: comments and order stay, and it is never lost."""
+"""Writes a waiver to the waiver file. The file belongs to the user: its comments and order stay, and it is never lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Waiver
 
 _NEW = """\
-# Failures that a named person accepts, for a reason, until a time: they are shown as waived, and fail again afterwards.
+# Failures that a named person accepts, for a reason, until a time. Reports show them as waived; afterwards they fail again.
 version: 1
 waivers: []
 """
@@ -38,22 +38,23 @@ _BOM = "\ufeff"
 
 
 class _Resolver(VersionedResolver):
-    """A time stays the text that the user wrote."""
+    """A YAML resolver that keeps times as text, exactly as the user wrote them."""
 
     def add_version_implicit_resolver(self, version: Any, tag: Any, regexp: Any, first: Any) -> None:
         if tag != "tag:yaml.org,2002:timestamp":
             super().add_version_implicit_resolver(version, tag, regexp, first)
 
 
-def put(
+def write(
     path: Path, entry: Mapping[str, str], policies: Collection[str], max_days: int, replace: bool = False
 ) -> Waiver:
-    """Write a waiver into a file, which is made where there is none; returns it as it is read again.
+    """Write a waiver to a file, which is created if it is missing; return the waiver as read back from the file.
 
-    entry: the keys of a waiver, in their order. replace: take it instead of the one of the same findings, where there is one;
-    without it that is a UsageError. Raises UsageError too where the file is no good, or can't be written: then it is as it was.
+    entry: the keys of a waiver, in order. replace: replace an existing waiver of the same policy, host and resource.
+    Raises UsageError if such a waiver exists and ``replace`` is false, or if the file is invalid or not writable. Then the
+    file stays unchanged.
     """
-    path = Path(os.path.realpath(path))  # the file behind a link is written, not the link
+    path = Path(os.path.realpath(path))  # write the target of a symbolic link, not the link
     parts = tuple(entry[part] for part in _PARTS)
     try:
         with _locked(path.parent):
@@ -61,24 +62,24 @@ def put(
             twin = next((each for each in before if each.parts == parts), None)
             if twin and not replace:
                 raise UsageError(
-                    f"{twin.source}: there is a waiver of {twin.target} already, by {twin.owner}",
-                    "--replace writes this one in its place",
+                    f"{twin.source}: {twin.owner} already waived {twin.target}",
+                    "to replace that waiver: --replace",
                 )
             source = (
                 path.read_bytes().decode("utf-8") if path.exists() else data.modeline("waivers", path.parent) + _NEW
             )
-            with _beside(path) as new:
+            with _replacement(path) as new:
                 with new.open("wb") as file:
                     file.write(_edited(path, source, entry).encode("utf-8"))
                     file.flush()
                     os.fsync(file.fileno())
                 after = waiver.load(new, policies, max_days)
                 if _others(before, parts) != _others(after, parts) or len(after) != len(before) + (twin is None):
-                    raise _refused(path, "another waiver would be changed", entry)
+                    raise _refused(path, "the edit would change another waiver", entry)
                 new.replace(path)
             return next(each for each in waiver.load(path, policies, max_days) if each.parts == parts)
     except OSError as cause:
-        raise UsageError(f"{cause.filename or path}: the waiver can't be written: {cause.strerror}") from cause
+        raise UsageError(f"{cause.filename or path}: cannot write the waiver: {cause.strerror}") from cause
 
 
 def _others(waivers: Collection[Waiver], parts: tuple[str, ...]) -> list[Waiver]:
@@ -87,14 +88,14 @@ def _others(waivers: Collection[Waiver], parts: tuple[str, ...]) -> list[Waiver]
 
 def _refused(path: Path, reason: str, entry: Mapping[str, str]) -> UsageError:
     return UsageError(
-        f"{path}: can't be edited without loss: {reason}",
+        f"{path}: cannot edit this file without loss: {reason}",
         f"add it by hand: - {json.dumps(entry, ensure_ascii=False)}",
     )
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, so that of two who write at the same time neither loses what the other wrote."""
+    """Lock a folder, so that two processes that write at the same time don't overwrite each other's waivers."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -104,7 +105,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _edited(path: Path, source: str, entry: Mapping[str, str]) -> str:
-    """The text of the file with a waiver more, or with another one. Raises UsageError where ruamel.yaml can't keep the rest."""
+    """Return the file's text with the waiver added or replaced. Raises UsageError if ruamel.yaml can't keep the rest."""
     bom, text = (_BOM, source[1:]) if source.startswith(_BOM) else ("", source)
     newline = "\r\n" if "\r\n" in text else "\n"
     text = text.replace("\r\n", "\n")
@@ -112,7 +113,7 @@ def _edited(path: Path, source: str, entry: Mapping[str, str]) -> str:
         editor = YAML()
         editor.Resolver = _Resolver
         editor.preserve_quotes = True
-        editor.width = 2**16  # no line is broken that was not
+        editor.width = 2**16  # never wrap a line
         _, indent, dash = load_yaml_guess_indent(text)
         editor.indent(mapping=2, sequence=indent or 4, offset=2 if dash is None else dash)
         document = editor.load(text)
@@ -123,7 +124,7 @@ def _edited(path: Path, source: str, entry: Mapping[str, str]) -> str:
         raise _refused(path, f"{type(cause).__name__}", entry) from cause
     edited = out.getvalue()
     if lost := Counter(_comments(text)) - Counter(_comments(edited)):
-        raise _refused(path, f"the comment {next(iter(lost))!r} would be lost", entry)
+        raise _refused(path, f"the edit would lose the comment {next(iter(lost))!r}", entry)
     return bom + edited.replace("\n", newline)
 
 
@@ -141,14 +142,14 @@ def _put(document: Any, entry: Mapping[str, str]) -> None:
 
 
 def _scalar(text: str) -> str:
-    """A text that every reader of YAML takes for one: in quotes where one of YAML 1.1 would take it for something else."""
+    """Return a text that every YAML reader reads as text: quoted if a YAML 1.1 reader could read another type."""
     resolver: Any = yaml.SafeLoader("")
     plain = resolver.resolve(yaml.ScalarNode, text, (True, False))
     return text if plain.endswith((":str", ":timestamp")) else DoubleQuotedScalarString(text)
 
 
 def _comments(text: str) -> list[str]:
-    """The comments of a document: what is left of its lines once its values are taken out."""
+    """Return the comments of a document: what remains of its lines without the values."""
     left = list(text)
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         if isinstance(token, yaml.ScalarToken):
@@ -157,8 +158,11 @@ def _comments(text: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A new file that can take the place of another in one step, with its owner and rights; gone where it did not."""
+def _replacement(path: Path) -> Iterator[Path]:
+    """Create a temporary file next to ``path`` with the same owner and permissions, for an atomic replacement.
+
+    It is deleted unless the caller moved it.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     new = Path(name)

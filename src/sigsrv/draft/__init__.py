@@ -1,4 +1,4 @@
-"""Facts -> a site file for a person to correct (``sigsrv init``).
+"""Facts -> a drafted site file, which a person corrects (``sigsrv init``).
 
-What was found, never what is right. Loading a site file is not here, but in ``model``.
+A draft describes the current state, never the desired one. ``model`` loads site files.
 """

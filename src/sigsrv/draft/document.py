@@ -1,7 +1,7 @@
-"""A site file that is being drafted: what stands in it, what a person must know beside it, and its text.
+"""The document of a drafted site file: its content, its comments and its text.
 
-Names come from hosts: they are hostile text. A scalar is written on one line, quoted where any reader of YAML (1.1 or 1.2) could take it
-for something else; a comment is one line without a hidden character. So no name can end its line, its entry or its comment.
+Names come from hosts, so they are hostile text. A scalar takes one line, and is quoted if a reader of YAML 1.1 or 1.2 could read
+it as another type. A comment is one line without hidden characters. So no name can break out of its line, entry or comment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from sigsrv.report import phrases
 
 _COMMENT_CHARACTERS = 200
-_FLOW_CHARACTERS = 100  # an entry without comments that is no longer than this stands on one line
+_FLOW_CHARACTERS = 100  # an entry without comments takes one line up to this length
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+-]*|\d+\.\d+\.\d+(\.\d+)?(/\d+)?", re.ASCII)
 _OTHER_TYPES = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 _ESCAPES = {'"': '\\"', "\\": "\\\\"}
@@ -22,22 +22,28 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\"}
 
 @dataclass(frozen=True)
 class Field:
-    """A key with its value. off: written as a comment, for a person decides whether it is right. note: said beside it."""
+    """A key and its value.
+
+    commented: written as a comment, because a person must decide. note: comment on the same line.
+    """
 
     key: str
     value: Any
     note: str = ""
-    off: bool = False
+    commented: bool = False
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a section that is a list: a mapping of fields, or one name. names: those that a finding may have for it."""
+    """An entry of a list section: a mapping of fields, or one name.
+
+    names: the names that findings use for it. notes: comment lines above it.
+    """
 
     names: tuple[str, ...]
     content: tuple[Field, ...] | str
     notes: tuple[str, ...] = ()
-    off: bool = False
+    commented: bool = False
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -45,13 +51,13 @@ class Entry:
 
     @property
     def data(self) -> Any:
-        """What of it is not commented out."""
+        """Return the part that is not commented out."""
         return self.content if isinstance(self.content, str) else _data(self.content)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A key at the top of the file: entries where it is a list, fields where it is a mapping, else a value; none: comments only."""
+    """A top-level key: a list (entries), a mapping (fields) or a scalar (value). With none of them: only comments."""
 
     key: str
     notes: tuple[str, ...] = ()
@@ -61,46 +67,46 @@ class Section:
 
     @property
     def data(self) -> Any:
-        """What of it is not commented out; None where that is nothing."""
+        """Return the part that is not commented out; None if there is none."""
         if self.value is not None:
             return self.value
-        return [entry.data for entry in self.entries if not entry.off] or _data(self.fields) or None
+        return [entry.data for entry in self.entries if not entry.commented] or _data(self.fields) or None
 
 
 def _data(fields: Iterable[Field]) -> dict[str, Any]:
-    return {field.key: field.value for field in fields if not field.off}
+    return {field.key: field.value for field in fields if not field.commented}
 
 
-Marks = Mapping[tuple[str, str], Sequence[str]]  # what is said of an entry, by its section's key and its first name
+Marks = Mapping[tuple[str, str], Sequence[str]]  # comments of an entry, by section key and first name of the entry
 
 
 @dataclass(frozen=True)
 class Document:
-    """A draft. unread: what of it could not be read, a line each."""
+    """A draft. unread: facts that could not be read, one line each."""
 
     sections: tuple[Section, ...]
     unread: tuple[str, ...] = ()
 
     @property
     def data(self) -> dict[str, Any]:
-        """What a reader of YAML finds in the text."""
+        """Return what a YAML reader gets from the text."""
         return {section.key: section.data for section in self.sections if section.data is not None}
 
     @property
     def written(self) -> int:
-        """How many entries stand in it."""
-        return sum(not entry.off for section in self.sections for entry in section.entries)
+        """Return the number of entries that are not commented out."""
+        return sum(not entry.commented for section in self.sections for entry in section.entries)
 
     @property
-    def waiting(self) -> int:
-        """How many entries and keys are commented out."""
+    def commented(self) -> int:
+        """Return the number of entries and keys that are commented out."""
         entries = [entry for section in self.sections for entry in section.entries]
         fields = [field for section in self.sections for field in section.fields]
-        fields += [field for entry in entries if not entry.off for field in entry.fields]
-        return sum(entry.off for entry in entries) + sum(field.off for field in fields)
+        fields += [field for entry in entries if not entry.commented for field in entry.fields]
+        return sum(entry.commented for entry in entries) + sum(field.commented for field in fields)
 
     def text(self, head: Iterable[str], marks: Marks, tail: Iterable[str]) -> str:
-        """The file. head, tail: lines of comment above and below."""
+        """Return the text of the file. head, tail: comment lines above and below."""
         lines = [comment(line) for line in head]
         for section in self.sections:
             if rows := list(_section(section, marks)):
@@ -111,13 +117,13 @@ class Document:
 
 
 def comment(text: str) -> str:
-    """A line of comment that host text can't leave."""
+    """Return a comment line that host text can't break out of."""
     shown = phrases.visible(text)
     return f"# {shown if len(shown) <= _COMMENT_CHARACTERS else shown[: _COMMENT_CHARACTERS - 1] + '…'}".rstrip()
 
 
 def scalar(value: str | float | bool) -> str:
-    r"""A scalar on one line, which every reader takes for what it is.
+    r"""Return a scalar on one line, which every YAML reader reads with the right type.
 
     >>> scalar("userbr0"), scalar("yes"), scalar("a: b # c\n- d"), scalar(20), scalar(True)
     ('userbr0', '"yes"', '"a: b # c\\n- d"', '20', 'true')
@@ -132,7 +138,7 @@ def scalar(value: str | float | bool) -> str:
 
 
 def _character(character: str) -> str:
-    """A character between YAML's double quotes: what does not show by its number."""
+    """Return a character for a double-quoted YAML scalar; hidden characters become numeric escapes."""
     if character in _ESCAPES:
         return _ESCAPES[character]
     if character.isprintable():
@@ -142,7 +148,7 @@ def _character(character: str) -> str:
 
 
 def flow(value: Any) -> str:
-    """A value on one line."""
+    """Return a value in flow style, on one line."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{scalar(key)}: {flow(item)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple):
@@ -161,23 +167,23 @@ def _section(section: Section, marks: Marks) -> Iterator[str]:
     yield _line(f"{section.key}:", all_off)
     for entry in section.entries:
         yield from ("  " + comment(line) for line in (*entry.notes, *marks.get((section.key, entry.names[0]), ())))
-        for line, off in _entry(entry):
-            yield _line(f"  {line}", entry.off or off)
+        for line, commented in _entry(entry):
+            yield _line(f"  {line}", entry.commented or commented)
     for field in section.fields:
-        yield _line(f"  {_field(field)}", field.off)
+        yield _line(f"  {_field(field)}", field.commented)
 
 
 def _entry(entry: Entry) -> Iterator[tuple[str, bool]]:
-    """The lines of an entry, each with whether it is commented out."""
+    """Yield the lines of an entry, each with whether it is commented out."""
     if isinstance(entry.content, str):
         yield f"- {scalar(entry.content)}", False
         return
     whole = flow(_data(entry.content))
-    if len(whole) <= _FLOW_CHARACTERS and not any(field.note or field.off for field in entry.content):
+    if len(whole) <= _FLOW_CHARACTERS and not any(field.note or field.commented for field in entry.content):
         yield f"- {whole}", False
         return
     for index, field in enumerate(entry.content):
-        yield f"{'  ' if index else '- '}{_field(field)}", field.off
+        yield f"{'  ' if index else '- '}{_field(field)}", field.commented
 
 
 def _field(field: Field) -> str:
@@ -185,6 +191,6 @@ def _field(field: Field) -> str:
     return f"{scalar(field.key)}: {flow(field.value)}{note}"
 
 
-def _line(text: str, off: bool) -> str:
-    """A line, or that line as a comment: without its first two characters it is the line again."""
-    return f"# {text}" if off else text
+def _line(text: str, commented: bool) -> str:
+    """Return a line, commented out on request. Removing the first two characters uncomments it."""
+    return f"# {text}" if commented else text

@@ -1,4 +1,4 @@
-"""Bridges with their VLANs, other networks, and ACLs, as the hosts have them."""
+"""Drafts bridges with their VLANs, other networks, and ACLs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, ip_interface
 
 from sigsrv.draft.document import Entry, Field, Section
-from sigsrv.draft.found import Found, fitting
+from sigsrv.draft.facts import DraftFacts, schema_checked
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.network import Link
 from sigsrv.facts.resources import Network
 from sigsrv.model.values import split_list
 
-_KINDS = ("vlan", "veth", "vxlan", "gretap")  # those that a site file knows
+_KINDS = ("vlan", "veth", "vxlan", "gretap")  # the kinds that a site file accepts
 _WAYS = ("ingress", "egress")
 _STANDARD_MTU = "1500"
 
 
 @dataclass(frozen=True)
 class Uplink:
-    """A link that carries a bridge to the other hosts, or seems to. vlan_id: None of a kind that has none."""
+    """A link that connects, or seems to connect, a bridge to the other hosts. vlan_id: None if the kind has no VLAN id."""
 
     interface: str
     kind: str
@@ -32,29 +32,29 @@ class Uplink:
         return f"{self.interface} ({what}{f' on {self.parent}' if self.parent else ''})"
 
 
-def sections(found: Found) -> tuple[Section, Section]:
-    """``bridges`` and ``networks_extra``."""
+def sections(facts: DraftFacts) -> tuple[Section, Section]:
+    """Draft ``bridges`` and ``networks_extra``."""
     bridges, others = [], []
-    for network in found.networks:
-        uplinks = _uplinks(found, network.name) if network.type == "bridge" else {}
+    for network in facts.networks:
+        uplinks = _uplinks(facts, network.name) if network.type == "bridge" else {}
         if any(uplinks.values()):
             bridges.append(_bridge(network, uplinks))
         else:
-            others.append(_other(found, network))
-    extra = fitting(Section("networks_extra", entries=tuple(others)))
-    return fitting(Section("bridges", entries=tuple(bridges))), extra
+            others.append(_other(facts, network))
+    extra = schema_checked(Section("networks_extra", entries=tuple(others)))
+    return schema_checked(Section("bridges", entries=tuple(bridges))), extra
 
 
-def _uplinks(found: Found, bridge: str) -> dict[str, tuple[Uplink, ...]]:
-    """What may be the VLAN of a bridge, on each host that told of its links."""
-    return found.of_hosts(f"the VLAN of {bridge}", lambda host: _on_host(host, bridge, _nics(found, host.name)))
+def _uplinks(facts: DraftFacts, bridge: str) -> dict[str, tuple[Uplink, ...]]:
+    """Return the possible VLAN links of a bridge, by host, for each host with readable links."""
+    return facts.from_hosts(f"the VLAN of {bridge}", lambda host: _on_host(host, bridge, _nics(facts, host.name)))
 
 
-def _nics(found: Found, host: str) -> set[str] | None:
-    """The links of a host that instances' NICs are; None where an instance there could not be read."""
+def _nics(facts: DraftFacts, host: str) -> set[str] | None:
+    """Return the host-side links of the NICs of a host's instances; None if an instance could not be read."""
     nics = {
         value
-        for instance, at in found.instances
+        for instance, at in facts.instances
         if at == host
         for key, value in [
             *((key, value) for key, value in instance.config.items() if key.startswith("volatile.")),
@@ -66,11 +66,11 @@ def _nics(found: Found, host: str) -> set[str] | None:
         ]
         if key.endswith(".host_name")
     }
-    return None if found.missed("instances") else nics
+    return None if facts.has_unread("instances") else nics
 
 
 def _on_host(host: HostFacts, bridge: str, nics: Collection[str] | None) -> tuple[Uplink, ...]:
-    """The bridge's VLAN links; else what its network names; else ports of another kind that are no instance's."""
+    """Return the VLAN links of a bridge; else the links that its network names; else other ports that no instance uses."""
     links = host.network.links
     ports = [link for link in links.values() if link.master == bridge and link.kind in _KINDS]
     network = host.incus.network_at(bridge, host.member)
@@ -87,7 +87,7 @@ def _uplink(link: Link) -> Uplink:
 
 
 def _bridge(network: Network, uplinks: Mapping[str, tuple[Uplink, ...]]) -> Entry:
-    """An entry; commented out where the hosts don't agree what the VLAN is, or nobody can tell its id."""
+    """Draft a bridge. It is commented out if the hosts disagree about its VLAN, or the VLAN id is unknown."""
     seen = [uplink for row in uplinks.values() for uplink in row]
     same = {(uplink.interface, uplink.kind, uplink.vlan_id) for uplink in seen}
     parents = {uplink.parent for uplink in seen}
@@ -96,16 +96,16 @@ def _bridge(network: Network, uplinks: Mapping[str, tuple[Uplink, ...]]) -> Entr
     vlan: dict[str, object] = {"interface": first.interface, "id": first.vlan_id, "kinds": [first.kind]}
     if len(parents) == 1 and first.parent and first.vlan_id is not None:
         vlan["parent"] = first.parent
-    off = len(same) > 1 or not alone or first.vlan_id is None
-    if off:
+    commented = len(same) > 1 or not alone or first.vlan_id is None
+    if commented:
         vlan["id"] = "which VLAN id?"
     if len(same) > 1 or not alone or len(parents) > 1:
         here = "; ".join(f"{host}: {', '.join(map(str, row)) or 'none'}" for host, row in uplinks.items())
-        notes.append(f"the hosts do not agree what its VLAN is: {here}")
+        notes.append(f"the hosts disagree about its VLAN: {here}")
     elif first.vlan_id is None:
-        notes.append(f"its uplink {first} has no VLAN id of its own: which VLAN does it carry?")
+        notes.append(f"its uplink {first} has no VLAN id: which VLAN does it carry?")
     fields = (Field("name", network.name), Field("vlan", vlan), *_addressing(network), *_acls(network))
-    return Entry((network.name,), fields, tuple(notes), off)
+    return Entry((network.name,), fields, tuple(notes), commented)
 
 
 def _addressing(network: Network) -> list[Field]:
@@ -121,36 +121,41 @@ def _addressing(network: Network) -> list[Field]:
         fields.append(Field("mtu", int(mtu)))
     wanted = {key: config[key] for key in ("ipv4.nat",) if config.get(key)} | {"ipv6.address": "none"}
     ipv6 = config.get("ipv6.address", "none")
-    note = "" if ipv6 == "none" else f"found {ipv6}: put that here if IPv6 is meant to be there"
+    note = "" if ipv6 == "none" else f"found {ipv6}: write that here if IPv6 is intended"
     return [*fields, Field("config", wanted, note)]
 
 
 def _acls(network: Network) -> list[Field]:
     acls = split_list(network.config.get("security.acls"))
     if not acls:
-        return [Field("acls", ["which ACLs must it carry?"], "it carries none: all traffic passes", off=True)]
+        return [
+            Field("acls", ["which ACLs must it carry?"], "this network has no ACL: all traffic passes", commented=True)
+        ]
     fields = [Field("acls", list(acls))]
     actions = {way: network.config.get(f"security.acls.default.{way}.action", "reject") for way in _WAYS}
     loose = {way: action for way, action in actions.items() if action not in ("reject", "drop")}
     if loose:
-        note = "as found: what no rule names passes. Only if that is your choice"
-        fields.append(Field("acl_default", loose, note, off=True))
+        note = "found: traffic that matches no rule passes. Uncomment only if this is intended"
+        fields.append(Field("acl_default", loose, note, commented=True))
     return fields
 
 
-def _other(found: Found, network: Network) -> Entry:
-    """A managed network that no VLAN was found for."""
+def _other(facts: DraftFacts, network: Network) -> Entry:
+    """Draft a managed network without a VLAN."""
     if network.type != "bridge":
         return Entry((network.name,), network.name, (f"of type {network.type}",))
-    told = found.of_hosts(f"the links of {network.name}", lambda host: host.network.links)
-    if not told:
+    links_by_host = facts.from_hosts(f"the links of {network.name}", lambda host: host.network.links)
+    if not links_by_host:
         return Entry(
-            (network.name,), network.name, ("no host told whether it has a VLAN: a bridge of the site?",), off=True
+            (network.name,),
+            network.name,
+            ("no host could say whether it has a VLAN: is it a bridge of the site?",),
+            commented=True,
         )
-    free = sorted({str(_uplink(link)) for links in told.values() for link in links.values() if _is_free(link)})
-    notes = ["no host has a VLAN in it. If it is a bridge of the site that lost its VLAN, it belongs into bridges"]
+    free = sorted({str(_uplink(link)) for links in links_by_host.values() for link in links.values() if _is_free(link)})
+    notes = ["no host has a VLAN on it. If it is a bridge of the site that lost its VLAN, move it to bridges"]
     if free:
-        notes.append(f"VLAN links that are in no bridge: {', '.join(free)}")
+        notes.append(f"VLAN links without a bridge: {', '.join(free)}")
     return Entry((network.name,), network.name, tuple(notes))
 
 
@@ -158,9 +163,9 @@ def _is_free(link: Link) -> bool:
     return link.kind == "vlan" and link.master is None
 
 
-def acls(found: Found) -> Section:
-    """``acls``: each with the rules that take effect now. One without any keeps the default, which it does not meet."""
-    rows = found.listed("ACLs", lambda cluster: cluster.incus.network_acls)
+def acls(facts: DraftFacts) -> Section:
+    """Draft ``acls``, each with its number of enabled rules. An ACL without any keeps the default minimum, so it fails."""
+    rows = facts.rows_of("ACLs", lambda cluster: cluster.incus.network_acls)
     entries = []
     for row in {(row.project, row.name): row for row in rows}.values():
         fields = [Field("name", row.name)]
@@ -168,7 +173,7 @@ def acls(found: Found) -> Section:
             fields.append(Field("project", row.project))
         if row.enabled:
             fields.append(Field("min_rules", row.enabled))
-        notes = [] if row.enabled else ["no rule of it takes effect"]
-        notes += [f"{row.disabled} of its rules disabled, and not counted"] if row.disabled and row.enabled else []
+        notes = [] if row.enabled else ["it has no enabled rule"]
+        notes += [f"{row.disabled} disabled rules, not counted"] if row.disabled and row.enabled else []
         entries.append(Entry((f"{row.project}/{row.name}",), tuple(fields), tuple(notes)))
-    return fitting(Section("acls", entries=tuple(entries)))
+    return schema_checked(Section("acls", entries=tuple(entries)))

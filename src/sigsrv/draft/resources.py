@@ -1,4 +1,4 @@
-"""Pools, projects with what they use, and what of instances a site file may allow."""
+"""Drafts pools, projects with the resources they use, and what instances may do."""
 
 from __future__ import annotations
 
@@ -7,53 +7,55 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 
 from sigsrv.draft.document import Entry, Field, Section
-from sigsrv.draft.found import Found, fitting
+from sigsrv.draft.facts import DraftFacts, schema_checked
 from sigsrv.facts.resources import Pool, Project
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import boolean, split_list
 
-_FILE = ".img"  # the ending of the file that Incus makes where a pool is told no device
+_FILE = ".img"  # suffix of the file that Incus creates for a pool without a device
 _ACCESS = "restricted.networks.access"
 
 
-def pools(found: Found) -> Section:
-    """``pools``: each with its driver, the ZFS pool below it and, where they are not all, the hosts that have it."""
-    rows = found.listed("pools", lambda cluster: cluster.incus.pools)
-    entries = tuple(_pool(found, row) for row in {row.name: row for row in rows}.values())
-    return fitting(Section("pools", entries=entries))
+def pools(facts: DraftFacts) -> Section:
+    """Draft ``pools``, each with its driver, its ZFS pool and, if not all hosts have it, its members."""
+    rows = facts.rows_of("pools", lambda cluster: cluster.incus.pools)
+    entries = tuple(_pool(facts, row) for row in {row.name: row for row in rows}.values())
+    return schema_checked(Section("pools", entries=entries))
 
 
-def _pool(found: Found, pool: Pool) -> Entry:
-    there = found.of_hosts(f"pool {pool.name}", lambda host: host.incus.pool_at(pool.name, host.member))
+def _pool(facts: DraftFacts, pool: Pool) -> Entry:
+    there = facts.from_hosts(f"pool {pool.name}", lambda host: host.incus.pool_at(pool.name, host.member))
     configs = {name: here.config for name, here in there.items() if here}
     fields = [Field("name", pool.name), Field("driver", pool.driver)]
     zpools = {config["zfs.pool_name"] for config in configs.values() if config.get("zfs.pool_name")}
     if len(zpools) == 1 and "/" not in (zpool := zpools.pop()):
         fields.append(Field("zpool", zpool))
-    members = [name for name, host in found.hosts.items() if not pool.locations or host.member in pool.locations]
-    if pool.locations and len(members) < len(found.hosts):
+    members = [name for name, host in facts.hosts.items() if not pool.locations or host.member in pool.locations]
+    if pool.locations and len(members) < len(facts.hosts):
         fields.append(Field("members", members))
     files = [name for name, config in configs.items() if config.get("source", "").endswith(_FILE)]
     if files:
-        fields.append(Field("loop_ok", True, f"it is a file on {', '.join(files)}: only if that is meant", off=True))
+        fields.append(
+            Field("loop_ok", True, f"it is a file on {', '.join(files)}: uncomment only if intended", commented=True)
+        )
     return Entry((pool.name,), tuple(fields))
 
 
-def projects(found: Found, networks: Iterable[str], storage: Iterable[str]) -> Section:
-    """``projects``, each with the networks and pools that it uses now. networks, storage: those that the draft has."""
-    rows = found.listed("projects", lambda cluster: cluster.incus.projects)
+def projects(facts: DraftFacts, networks: Iterable[str], storage: Iterable[str]) -> Section:
+    """Draft ``projects``, each with the networks and pools that it uses now. networks, storage: those in the draft."""
+    rows = facts.rows_of("projects", lambda cluster: cluster.incus.projects)
     known = {"networks": tuple(networks), "pools": tuple(storage)}
-    used = _used(found)
+    used = _used(facts)
     for row in rows:
         used.setdefault(row.name, {}).setdefault("networks", set()).update(split_list(row.config.get(_ACCESS)))
     entries = [_project(row, used.get(row.name, {}), known) for row in {row.name: row for row in rows}.values()]
     entries.sort(key=lambda entry: entry.names != ("default",))
     if entries:
         rest = (Field("match", "*"), Field("kind", "user"))
-        notes = ("projects that come later: without such an entry each of them is a finding",)
-        entries.append(Entry(("*",), rest, notes, off=True))
-    note = "networks and pools: those in use or allowed now. Take out what a project must not use"
-    return fitting(Section("projects", (note,) if entries else (), tuple(entries)))
+        notes = ("for later projects: without such an entry, each new project is a finding",)
+        entries.append(Entry(("*",), rest, notes, commented=True))
+    note = "networks and pools: those in use or allowed now. Remove those that a project must not use"
+    return schema_checked(Section("projects", (note,) if entries else (), tuple(entries)))
 
 
 def _project(project: Project, used: Mapping[str, set[str]], known: Mapping[str, tuple[str, ...]]) -> Entry:
@@ -62,16 +64,16 @@ def _project(project: Project, used: Mapping[str, set[str]], known: Mapping[str,
     for key, names in known.items():
         mine = used.get(key, set())
         strange = ", ".join(sorted(mine - set(names)))
-        note = f"also {strange}: once it stands above" if strange else ""
+        note = f"also uses {strange}: add it here once it is defined above" if strange else ""
         fields.append(Field(key, [name for name in names if name in mine], note))
     return Entry((project.name,), tuple(fields), () if kind == "system" else ("system or user?",))
 
 
-def _used(found: Found) -> dict[str, dict[str, set[str]]]:
-    """By project the networks and pools that devices of its instances and profiles name."""
+def _used(facts: DraftFacts) -> dict[str, dict[str, set[str]]]:
+    """Return the networks and pools that the devices of instances and profiles name, by project."""
     used: dict[str, dict[str, set[str]]] = {}
-    holders = [(instance.project, instance.expanded_devices) for instance, _ in found.instances]
-    profiles = found.listed("profiles", lambda cluster: cluster.incus.profiles)
+    holders = [(instance.project, instance.expanded_devices) for instance, _ in facts.instances]
+    profiles = facts.rows_of("profiles", lambda cluster: cluster.incus.profiles)
     holders += [(profile.project, profile.devices) for profile in profiles]
     for project, devices in holders:
         mine = used.setdefault(project, {"networks": set(), "pools": set()})
@@ -83,8 +85,8 @@ def _used(found: Found) -> dict[str, dict[str, set[str]]]:
     return used
 
 
-def proxies(found: Found) -> Section:
-    """``proxies``: every proxy device, commented out: a person decides which may be."""
+def proxies(facts: DraftFacts) -> Section:
+    """Draft ``proxies``: every proxy device, commented out, because a person decides which are allowed."""
     entries = [
         Entry(
             (instance,),
@@ -93,17 +95,17 @@ def proxies(found: Found) -> Section:
                 Field("listen", glob.escape(device.get("listen", ""))),
                 Field("connect", glob.escape(device.get("connect", ""))),
             ),
-            off=True,
+            commented=True,
         )
-        for instance, device in _devices(found, "proxy")
+        for instance, device in _devices(facts, "proxy")
     ]
-    return Section("proxies", ("as found; uncomment those that may be",) if entries else (), tuple(entries))
+    return Section("proxies", ("found now; uncomment those that are allowed",) if entries else (), tuple(entries))
 
 
-def host_paths(found: Found) -> Section:
-    """``host_paths``: every path of a host in an instance, commented out."""
+def host_paths(facts: DraftFacts) -> Section:
+    """Draft ``host_paths``: every host path that an instance mounts, commented out."""
     entries = []
-    for instance, device in _devices(found, "disk"):
+    for instance, device in _devices(facts, "disk"):
         source = device.get("source", "")
         if not device.get("pool") and source.startswith("/"):
             fields = [
@@ -112,29 +114,29 @@ def host_paths(found: Found) -> Section:
             ]
             if device.get("readonly", "").lower() in ("true", "1", "yes", "on"):
                 fields.append(Field("readonly", True))
-            entries.append(Entry((instance,), tuple(fields), off=True))
-    note = "paths of a host that an instance mounts now; uncomment those that may be"
+            entries.append(Entry((instance,), tuple(fields), commented=True))
+    note = "host paths that instances mount now; uncomment those that are allowed"
     return Section("host_paths", (note,) if entries else (), tuple(entries))
 
 
-def _devices(found: Found, kind: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for instance, _ in found.instances:
+def _devices(facts: DraftFacts, kind: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for instance, _ in facts.instances:
         for device in instance.expanded_devices.values():
             if device.get("type") == kind:
                 yield instance.resource, device
 
 
-def critical(found: Found) -> Section:
-    """``critical``: instances that start with their host, commented out: a suggestion."""
+def critical(facts: DraftFacts) -> Section:
+    """Draft ``critical``: instances that start with their host, commented out, as a suggestion."""
     names = []
-    for instance, _ in found.instances:
+    for instance, _ in facts.instances:
         try:
             starts = boolean(instance.expanded_config.get("boot.autostart"), False, instance.resource)
         except EvidenceError as cause:
-            found.miss(f"boot.autostart of {instance.resource}", cause)
+            facts.add_unread(f"boot.autostart of {instance.resource}", cause)
             continue
         if starts:
             names.append(glob.escape(instance.resource))
-    note = "instances that must run, start by themselves and be protected. These start with their host now"
-    entries = tuple(Entry((name,), name, off=True) for name in names)
+    note = "instances that must run, start with their host and be protected. These start with their host now"
+    entries = tuple(Entry((name,), name, commented=True) for name in names)
     return Section("critical", (note,) if names else (), entries)

@@ -1,4 +1,4 @@
-"""``pytest checks``: one test shows one policy on one host, or on the cluster.
+"""The pytest plugin behind ``pytest checks``: one test shows one policy on one host, or on the cluster.
 
-pytest's side of a scan alone. It is loaded where it is asked for, by conftest.py or ``sigsrv pytest``, never by itself.
+conftest.py or ``sigsrv pytest`` loads the plugin. Other pytest runs do not load it.
 """

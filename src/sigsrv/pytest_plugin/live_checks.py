@@ -1,7 +1,7 @@
-"""Testinfra tests of the user's own, which look at a host through the session that the scan opened.
+"""Live checks: a user's own testinfra tests, which use the session that the scan opened.
 
-A test that takes testinfra's ``host`` and lies in a folder of checks is one. Its outcome is a finding: passed is ``pass``, a
-failed assert ``fail``, anything else that went wrong ``error``.
+A live check is a test in a folder of checks that takes testinfra's ``host`` fixture. Its outcome is a finding: a passed test
+gives ``pass``, a failed assertion ``fail``, a skipped test ``not-applicable``, any other exception ``error``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from sigsrv.model.policy import Policy
 _PREFIX = f"{SessionBackend.NAME}://"
 
 
-def is_ours(path: Path, config: pytest.Config) -> bool:
-    """Whether a testinfra test belongs to a scan: it lies among the checks, or a site was named. Others are testinfra's alone."""
+def belongs_to_scan(path: Path, config: pytest.Config) -> bool:
+    """Return whether a testinfra test is a live check: it is in a folder of checks, or the user named a site.
+
+    All other tests run under testinfra alone.
+    """
     if config.getoption("sigsrv_site") or os.environ.get("SIGSRV_SITE"):
         return True
     added = [checks_folder(Path(folder)).resolve() for folder in config.getoption("sigsrv_policies")]
@@ -33,7 +36,7 @@ def is_ours(path: Path, config: pytest.Config) -> bool:
 
 @contextlib.contextmanager
 def through_sessions(config: pytest.Config, hosts: Sequence[str]) -> Iterator[None]:
-    """While testinfra makes its hosts of ``--hosts``, let these be the hosts, each by the scan's own session."""
+    """Replace ``--hosts`` while testinfra creates its hosts, so that each host uses the scan's session."""
     register_backend()
     option = config.option
     before = option.hosts, option.connection
@@ -45,8 +48,8 @@ def through_sessions(config: pytest.Config, hosts: Sequence[str]) -> Iterator[No
 
 
 @contextlib.contextmanager
-def no_hosts(metafunc: pytest.Metafunc) -> Iterator[None]:
-    """Keep testinfra from making hosts for a test that can't be run anyway."""
+def without_hosts(metafunc: pytest.Metafunc) -> Iterator[None]:
+    """Keep testinfra from creating hosts for a test that can't run."""
     names = metafunc.fixturenames
     present = "_testinfra_host" in names
     if present:
@@ -59,7 +62,7 @@ def no_hosts(metafunc: pytest.Metafunc) -> Iterator[None]:
 
 
 def host_of(item: pytest.Item) -> str | None:
-    """The host that a live check looks at; None where the test is none."""
+    """Return the host of a live check; None for any other test."""
     callspec = getattr(item, "callspec", None)
     host = callspec.params.get("_testinfra_host") if callspec else None
     backend = getattr(host, "backend", None)
@@ -67,12 +70,12 @@ def host_of(item: pytest.Item) -> str | None:
 
 
 def _id(item: pytest.Item) -> str:
-    """The id that stands for a live check: file and function, as pytest has them."""
+    """Return the policy id of a live check: ``FILE.FUNCTION`` with pytest's names."""
     return f"{item.path.stem}.{getattr(item, 'originalname', item.name)}"
 
 
 def _parameters(item: pytest.Item) -> str:
-    """What a parametrized test is about: its parameters as pytest writes them, without the host that testinfra adds; "" of any other."""
+    """Return pytest's text for the parameters of a test, without testinfra's host; "" if there are none."""
     callspec = getattr(item, "callspec", None)
     if callspec is None or not set(callspec.params) - {"_testinfra_host"}:
         return ""
@@ -82,7 +85,10 @@ def _parameters(item: pytest.Item) -> str:
 
 
 def policy_for(item: pytest.Item) -> Policy:
-    """What a live check stands for: its docstring is title and reason, a marker of a severity its severity (else medium)."""
+    """Return a policy for a live check.
+
+    The docstring gives title and reason. A marker with the name of a severity gives the severity (default: medium).
+    """
     function = getattr(item, "function", None)
     text = inspect.getdoc(function) or getattr(item, "originalname", item.name).removeprefix("test_").replace("_", " ")
     marked = [severity for severity in Severity if item.get_closest_marker(severity.value)]
@@ -98,7 +104,7 @@ def policy_for(item: pytest.Item) -> Policy:
         observe="",
         traps="",
         remediation=None,
-        by_hand="Whoever wrote the check knows what it wants.",
+        by_hand="Ask the author of this check.",
         controls={},
         source=(f"{item.path.name}",),
         path=item.path,
@@ -106,17 +112,17 @@ def policy_for(item: pytest.Item) -> Policy:
 
 
 def finding_for(item: pytest.Item, host: str, call: pytest.CallInfo[None], report: pytest.TestReport) -> Finding | None:
-    """The finding of a live check; None for the phases of a test that say nothing of it."""
+    """Return the finding of a live check; None for a setup or teardown phase that passed."""
     if report.when != "call" and report.outcome == "passed":
         return None
     policy = policy_for(item)
     observed, reason = "", ""
     if report.outcome == "passed":
-        verdict, observed = Verdict.PASS, "it holds"
+        verdict, observed = Verdict.PASS, "the test passed"
     elif report.outcome == "skipped":
         verdict, reason = Verdict.NOT_APPLICABLE, str(call.excinfo.value) if call.excinfo else "skipped"
     elif report.when == "call" and call.excinfo and call.excinfo.errisinstance((AssertionError, pytest.fail.Exception)):
-        verdict, observed = Verdict.FAIL, str(call.excinfo.value).split("\n", 1)[0] or "the assertion does not hold"
+        verdict, observed = Verdict.FAIL, str(call.excinfo.value).split("\n", 1)[0] or "the assertion failed"
     else:
         cause = call.excinfo.value if call.excinfo else None
         verdict, reason = Verdict.ERROR, f"{type(cause).__name__}: {cause}".split("\n", 1)[0]

@@ -1,7 +1,7 @@
-"""``pytest checks``. One test shows one policy on one host, or once on the cluster.
+"""The hooks of the pytest plugin. One test shows one policy on one host, or once on the cluster.
 
-It scans once, before the first check runs, and shows what was found; without a check among the tests it does nothing. pytest's
-exit codes stay as they are: 1 for fail and error, 4 wrong use.
+The plugin scans once, before the first check runs, and each test shows its findings. If pytest collects no check, the plugin
+does nothing. It keeps pytest's exit statuses: 1 for fail and error, 4 for wrong use, 5 if nothing was judged.
 """
 
 from __future__ import annotations
@@ -31,44 +31,47 @@ _REPORT = pytest.StashKey[tuple[Run, Path]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("sigsrv", "compliance of Incus hosts (the hosts are --hosts, see testinfra)")
+    group = parser.getgroup("sigsrv", "compliance of Incus hosts (--hosts selects the hosts, see testinfra)")
     group.addoption(
         "--site",
         dest="sigsrv_site",
         metavar="FILE",
-        help="the site file; else $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml",
+        help="site file; default: $SIGSRV_SITE, policies/site.yaml, /etc/sigsrv/site.yaml",
     )
     group.addoption(
         "--waivers",
         dest="sigsrv_waivers",
         metavar="FILE",
-        help="the file of waivers; else waivers.yaml beside the site file",
+        help="waiver file; default: waivers.yaml next to the site file",
     )
     group.addoption(
         "--evidence",
         dest="sigsrv_evidence",
         metavar="DIR",
-        help='judge saved evidence instead of hosts; "demo": the shipped one',
+        help='judge saved evidence instead of hosts; "demo": the shipped evidence',
     )
     group.addoption(
-        "--unverified", dest="sigsrv_unverified", action="store_true", help="judge evidence that was changed"
+        "--unverified",
+        dest="sigsrv_unverified",
+        action="store_true",
+        help="accept evidence that was changed after it was saved",
     )
     group.addoption(
         "--probe",
         dest="sigsrv_probe",
         action="store_true",
-        help="also send frames between throw-away namespaces of the hosts, as root there; they are taken away again",
+        help="also send frames between temporary namespaces on the hosts; needs root there; removes the namespaces again",
     )
-    group.addoption("--save", dest="sigsrv_save", metavar="DIR", help="keep the evidence there, for --evidence")
+    group.addoption("--save", dest="sigsrv_save", metavar="DIR", help="save the evidence in DIR, for --evidence")
     group.addoption(
-        "--report-dir", dest="sigsrv_out", metavar="DIR", help="where runs are written; default: reports/out"
+        "--report-dir", dest="sigsrv_out", metavar="DIR", help="folder for the reports; default: reports/out"
     )
     group.addoption(
         "--timeout-s",
         dest="sigsrv_timeout",
         type=float,
         metavar="S",
-        help="seconds for each host; default: the site's, 15",
+        help="seconds per host; default: the site's value, else 15",
     )
     group.addoption(
         "--policies",
@@ -76,22 +79,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         action="append",
         default=[],
-        help="a folder of further policies, <family>/<ID>.yaml, and their checks, checks/test_*.py; repeatable",
+        help="more policies: a folder with <family>/<ID>.yaml and checks/test_*.py; repeatable",
     )
     group.addoption(
         "--shipped-checks",
         dest="sigsrv_shipped",
         action="store_true",
-        help="without a path, run the checks that came with sigsrv, from wherever it is installed (sigsrv pytest)",
+        help="without a path, run the checks that are shipped with sigsrv (set by sigsrv pytest)",
     )
-    for name, metavar, said in OPTIONS:
+    for name, metavar, help_text in OPTIONS:
         choices = [each.value for each in Severity] if name == "severity" else None
-        group.addoption(f"--{name}", dest=f"sigsrv_{name}", metavar=metavar, choices=choices, help=said)
+        group.addoption(f"--{name}", dest=f"sigsrv_{name}", metavar=metavar, choices=choices, help=help_text)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """With ``--shipped-checks`` and no path, the path is that of the shipped checks."""
+    """Use the folder of the shipped checks for ``--shipped-checks`` without a path."""
     known = early_config.known_args_namespace
     if known.sigsrv_shipped and not known.file_or_dir:
         known.file_or_dir = [str(data.folder("checks"))]
@@ -99,11 +102,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where the shipped checks are run, those of added folders are as well."""
+    """Run the checks of added folders together with the shipped checks."""
     shipped = data.folder("checks")
     if not config.getoption("sigsrv_policies") or shipped not in [Path(argument).resolve() for argument in config.args]:
         return
-    config.option.importmode = "importlib"  # each folder may have a test_net.py
+    config.option.importmode = "importlib"  # two folders may have a test_net.py each
     folders = [catalogue.checks_folder(Path(given)) for given in config.getoption("sigsrv_policies")]
     config.args += [str(each) for each in folders if each.is_dir() and str(each) not in config.args]
 
@@ -116,11 +119,11 @@ def _scanner(config: pytest.Config) -> Scanner:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any]:
-    """One test for each policy and host; a test of the user's that takes testinfra's ``host`` gets our sessions as hosts."""
+    """Create one test per policy and host. A live check gets the scan's sessions as testinfra hosts."""
     config = metafunc.config
     policy_id = policy_of(metafunc.function)
     rules = hasattr(metafunc.function, "sigsrv_rules")
-    live = "_testinfra_host" in metafunc.fixturenames and live_checks.is_ours(metafunc.definition.path, config)
+    live = "_testinfra_host" in metafunc.fixturenames and live_checks.belongs_to_scan(metafunc.definition.path, config)
     if not (policy_id or rules or live):
         return (yield)
     try:
@@ -131,10 +134,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
         if policy_id and policy_id not in plan.policies:
             raise UsageError(f"{metafunc.definition.nodeid}: there is no policy {policy_id}")
     except UsageError as cause:
-        # Told at the end of the collection: here it would be the error of one file, with exit code 2.
+        # Reported at the end of the collection. An exception here would be an error of one file, with exit status 2.
         config.stash[_WRONG_USE] = cause
         metafunc.parametrize("_testinfra_host" if live else "facts", [])
-        with live_checks.no_hosts(metafunc):
+        with live_checks.without_hosts(metafunc):
             return (yield)
     if live:
         with live_checks.through_sessions(config, [host.name for host in plan.hosts]):
@@ -157,7 +160,7 @@ def _scope_of(item: pytest.Item) -> Scope | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what was not selected, and a check whose policy an added folder replaced by one with a rule."""
+    """Remove tests outside the selection, and checks whose policy an added folder replaced with a rule."""
     if _SCANNER not in config.stash or _WRONG_USE in config.stash:
         return
     selection = config.stash[_SCANNER].plan.selection
@@ -187,13 +190,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         scanner.has_live_checks = bool(live) and scanner.plan.options.evidence is None
         scanner.live = {policy.id: policy for policy in map(live_checks.policy_for, live)}
         _ = scanner.findings
-        _tell_expected(config, scanner.plan)
+        _report_xfails(config, scanner.plan)
     except UsageError as cause:
         raise pytest.UsageError(phrases.visible(str(cause), keep="\n")) from None
 
 
-def _tell_expected(config: pytest.Config, plan: Plan) -> None:
-    """Let the short summary tell of what is waived (an expected failure), unless the user said what it is to tell of."""
+def _report_xfails(config: pytest.Config, plan: Plan) -> None:
+    """List waived findings (expected failures) in pytest's short summary, unless the user chose what it lists (``-r``)."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if plan.waivers and reporter and config.option.reportchars == "fE":  # pytest's default
         reporter.reportchars += "x"
@@ -201,23 +204,26 @@ def _tell_expected(config: pytest.Config, plan: Plan) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Show what the policy found in this scope; the check itself ran when the facts were judged."""
+    """Show the findings of a policy in this scope. The check itself ran earlier, when the scan judged the facts."""
     scope = _scope_of(pyfuncitem)
     if scope is None:
         return None
     scanner = _scanner(pyfuncitem.config)
-    found = [finding for finding in scanner.findings if scope.holds(finding)]
+    found = [finding for finding in scanner.findings if scope.matches(finding)]
     scanner.shown += found
     scanner.shown_scopes.add(scope.key)
     wrong = [finding for finding in found if finding.verdict in (Verdict.FAIL, Verdict.ERROR)]
     if wrong or not found:
         pytest.fail(
-            "\n".join(_told(finding) for finding in wrong) or f"{scope.policy.id} found nothing on {scope.name}",
+            "\n".join(_failure_text(finding) for finding in wrong)
+            or f"{scope.policy.id} gave no finding on {scope.name}",
             pytrace=False,
         )
-    if accepted := [phrases.visible(phrases.waived(finding)) for finding in found if finding.verdict is Verdict.WAIVED]:
+    if accepted := [
+        phrases.visible(phrases.waived_text(finding)) for finding in found if finding.verdict is Verdict.WAIVED
+    ]:
         pytest.xfail("; ".join(accepted))
-        pytest.fail("\n".join(accepted), pytrace=False)  # with --runxfail the line above does nothing
+        pytest.fail("\n".join(accepted), pytrace=False)  # --runxfail turns the line above off
     if all(finding.verdict is Verdict.NOT_APPLICABLE for finding in found):
         pytest.skip("; ".join(dict.fromkeys(phrases.visible(finding.reason) for finding in found)))
     return True
@@ -225,7 +231,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """What a live check of the user's found is a finding too."""
+    """Record the outcome of a live check as a finding."""
     report = yield
     if host := live_checks.host_of(item):
         finding = live_checks.finding_for(item, host, call, report)
@@ -234,12 +240,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             (finding,) = judging.waive(scanner.plan, scanner.evidences, [finding])
             scanner.shown.append(finding)
             if finding.verdict is Verdict.WAIVED and not item.config.option.runxfail:
-                report.outcome, report.wasxfail = "skipped", phrases.visible(phrases.waived(finding))
+                report.outcome, report.wasxfail = "skipped", phrases.visible(phrases.waived_text(finding))
     return report
 
 
-def _told(finding: Finding) -> str:
-    """A finding in the words of a test's failure."""
+def _failure_text(finding: Finding) -> str:
+    """Return the failure message of a finding."""
     lines = [f"{finding.id}: {phrases.LABELS[finding.verdict]}: {finding.title}"]
     parts = (
         ("expected", finding.expected),
@@ -249,27 +255,29 @@ def _told(finding: Finding) -> str:
     )
     lines += [f"  {name}: {phrases.visible(value)}" for name, value in parts if value]
     if finding.remediation:
-        lines.append(f"  {phrases.command(finding)}")
+        lines.append(f"  {phrases.fix_command(finding)}")
     return "\n".join(lines)
 
 
 @pytest.fixture
 def facts(request: pytest.FixtureRequest) -> Any:
-    """The facts of the host, or of the cluster, that a check of a policy looks at."""
+    """Return the facts of the host or of the cluster for a check."""
     if not isinstance(getattr(request, "param", None), Scope):
-        pytest.fail('a test that takes "facts" is the check of a policy: mark it with @policy("ID")', pytrace=False)
+        pytest.fail(
+            'a test that takes "facts" must be the check of a policy: mark it with @policy("ID")', pytrace=False
+        )
     return request.param
 
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest) -> Any:
-    """The site: the desired topology."""
+    """Return the site: the desired topology."""
     return _scanner(request.config).plan.site
 
 
 @pytest.fixture
 def require() -> None:
-    """What a check records its findings with; the engine hands it over when it judges the facts."""
+    """Stand in for the recorder of findings. The engine passes the real one to a check when it judges the facts."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -287,7 +295,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         raise pytest.UsageError(str(cause)) from None
     config.stash[_REPORT] = (run, path)
     if session.exitstatus == pytest.ExitCode.OK and run.exit_code:
-        # all was skipped, so nothing was proven; or a host that no test failed for was not read as a whole
+        # Either every test was skipped, or a host without a failing test was only partly read: this is no proof.
         unproven = pytest.ExitCode.TESTS_FAILED if run.is_judged else pytest.ExitCode.NO_TESTS_COLLECTED
         session.exitstatus = unproven
 
@@ -302,7 +310,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"  selected: {phrases.visible(run.selected)}")
     for host in run.hosts:
         why = f": {phrases.visible(host.reason)}" if host.reason else ""
-        terminalreporter.write_line(f"  {host.name} {phrases.state_words(host)}, {host.seconds:.1f} s{why}")
+        terminalreporter.write_line(f"  {host.name} {phrases.state_text(host)}, {host.seconds:.1f} s{why}")
     for line in text.waivers(run):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"report: {path}")

@@ -1,4 +1,4 @@
-"""The one scan of a pytest session, and what of it each test shows."""
+"""The single scan of a pytest session, and the part of it that each test shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CLUSTER = "cluster"
 
 @dataclass(frozen=True)
 class Scope:
-    """What one test shows: a policy on a host; host None: on the cluster."""
+    """What one test shows: a policy on a host. host None: the policy on the cluster."""
 
     policy: Policy
     host: str | None
@@ -37,18 +37,18 @@ class Scope:
     def key(self) -> tuple[str, str | None]:
         return self.policy.id, self.host
 
-    def holds(self, finding: Finding) -> bool:
-        """Whether a finding belongs to this test."""
+    def matches(self, finding: Finding) -> bool:
+        """Return whether this test shows a finding."""
         return finding.policy == self.policy.id and (self.host is None or finding.host == self.host)
 
 
 class Scanner:
-    """The one scan of a pytest session."""
+    """The single scan of a pytest session."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         found = catalogue.load(config.getoption("sigsrv_policies"))
-        self.checks = dict(found.checks)  # to which those of tests of the user's own are added
+        self.checks = dict(found.checks)  # the plugin adds the checks that pytest collects
         self._catalogue = Catalogue(found.policies, self.checks)
         self.shown: list[Finding] = []
         self.shown_scopes: set[tuple[str, str | None]] = set()
@@ -86,7 +86,7 @@ class Scanner:
         return collecting.collect(self.plan, keep_open=self.has_live_checks)
 
     def catalogue(self) -> dict[str, Policy]:
-        """The policies, and those that a user's own live checks stand for."""
+        """Return all policies, including one for each live check."""
         return {**self.plan.policies, **self.live}
 
     @cached_property
@@ -98,17 +98,17 @@ class Scanner:
         return judging.selected(self.plan, self.evidences, self.judged)
 
     def run(self) -> Run:
-        """The run of what was shown: with ``-k`` and the like a part of the catalogue."""
+        """Return the run of the findings that tests have shown: with ``-k`` and similar options, a part of the catalogue."""
         judged = list({finding.id: finding for finding in (*self.judged, *self.shown)}.values())
         found = scan.run_of(self.plan, self.evidences, self.shown, self.started, judged)
         return replace(found, selected=self._selected())
 
     def scopes(self, policy: Policy) -> list[Scope]:
-        """What the tests of a policy show."""
+        """Return the scopes of a policy; each one is a test."""
         return [Scope(policy, host) for host in ([h.name for h in self.plan.hosts] if policy.on_hosts else [None])]
 
     def _selected(self) -> str:
-        """What a part of the catalogue was shown, in words; "" where all."""
+        """Describe which part of the catalogue the tests have shown; "" if all."""
         every = [scope for policy in self.plan.policies.values() for scope in self.scopes(policy)]
         shown = [scope for scope in every if scope.key in self.shown_scopes]
         if len(shown) == len(every) and not self.plan.selection.projects:
@@ -116,7 +116,7 @@ class Scanner:
         names = {scope.policy.id for scope in shown}
         everywhere = all(scope.key in self.shown_scopes for scope in every if scope.policy.id in names)
         typed = (("-k", self._config.option.keyword), ("-m", self._config.option.markexpr))
-        said = [f"{name} {shlex.quote(value)}" for name, value in typed if value]
-        why = " ".join(part for part in (self.plan.selection.options, *said) if part)
+        options = [f"{name} {shlex.quote(value)}" for name, value in typed if value]
+        why = " ".join(part for part in (self.plan.selection.options, *options) if part)
         what = f"{len(names)} of {len(self.plan.policies)} policies{'' if everywhere else ', not on every host'}"
         return f"{what} ({why})" if why else what

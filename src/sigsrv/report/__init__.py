@@ -1,4 +1,4 @@
-"""A run -> what people and programs read: HTML, JSON, the terminal; and the catalogue as text.
+"""Run -> HTML, JSON and terminal output. Catalogue -> text and Markdown.
 
-Everything that comes from a host is hostile text here. Nothing here judges.
+All text from a host is hostile: it is escaped before it is shown. This package decides no verdict.
 """

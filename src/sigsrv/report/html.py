@@ -1,7 +1,7 @@
-"""A run as one self-contained page, from the templates in ``reports/``.
+"""The HTML report of a run: one self-contained page from the templates in ``reports/``.
 
-Everything that comes from a host is hostile: whatever the template prints is escaped and has its control characters spelled out,
-by default; the page's own content security policy allows no style or script but its own.
+Text from hosts is hostile. By default, the template engine escapes everything that a template prints and shows control
+characters as escapes. The page's content security policy allows only the page's own style and script.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from sigsrv.report import phrases
 
 @dataclass(frozen=True)
 class Group:
-    """Findings of one policy. policy: None where the finding's check has no policy file that is known here."""
+    """The findings of one policy.
+
+    policy: None if no policy file exists for the check, for example for a user's own testinfra test.
+    """
 
     id: str
     title: str
@@ -37,7 +40,7 @@ class Group:
 
 
 def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -> str:
-    """The report of a run: one page without any reference to the outside."""
+    """Return the HTML page of a run. It loads nothing from outside the page. fixes: by finding id."""
     environment = _environment()
     style, script = (
         (data.folder("reports") / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
@@ -51,7 +54,7 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         style_hash=_hash(style),
         script_hash=_hash(script),
         headline=phrases.headline(run),
-        tone=phrases.tone(run),
+        tone=phrases.overall_verdict(run),
         duration=_duration(run),
         verdicts=phrases.VERDICTS,
         labels=phrases.LABELS,
@@ -59,13 +62,13 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         by_verdict=by_verdict,
         failures=_groups(by_verdict[Verdict.FAIL], policies),
         errors=_groups((f for f in errors if not f.because), policies),
-        following=_by_root(f for f in errors if f.because),
-        consequences=phrases.consequences(run),
+        dependent_errors=_by_root(f for f in errors if f.because),
+        findings_by_root=phrases.findings_by_root(run),
         families=sorted({family_of(f.policy) for f in run.findings}),
         hosts=_hosts(run),
         matrix=_matrix(run),
         read_all=bool(run.findings) and all(host.state == "ok" for host in run.hosts),
-        warned=phrases.warned(run),
+        waiver_counts=phrases.waiver_counts(run),
         ids=frozenset(f.id for f in run.findings),
         fixes=fixes,
     )
@@ -86,21 +89,31 @@ def _environment() -> jinja2.Environment:
         "prose": _prose,
         "anchor": _anchor,
         "family": family_of,
-        "moment": phrases.moment,
+        "readable_time": phrases.readable_time,
         "rfc3339": rfc3339,
         "worst_first": phrases.worst_first,
     }
-    environment.globals |= {"count": phrases.count, "command": phrases.command, "fate": phrases.fate}
+    environment.globals |= {
+        "count": phrases.count,
+        "fix_command": phrases.fix_command,
+        "waiver_status": phrases.waiver_status,
+    }
     return environment
 
 
 def _finalize(value: Any) -> Any:
-    """What is printed anywhere, also in an attribute: escaped by autoescape, control characters spelled out here."""
+    """Show control characters as escapes in everything that a template prints, attributes included.
+
+    Autoescape escapes the HTML.
+    """
     return phrases.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _text(value: str, keep: str = "") -> Markup:
-    """Host text for an element: as ``_finalize``, and what was spelled out is marked as such."""
+    """Return host text for an element: like ``_finalize``, and the escapes are marked as hidden characters.
+
+    keep: characters that stay as they are.
+    """
     if phrases.is_plain(value, keep):
         return escape(value)
     marked = Markup('<span class="hidden-character">{}</span>')
@@ -111,19 +124,22 @@ def _text(value: str, keep: str = "") -> Markup:
 
 
 def _code(value: str) -> Markup:
-    """A script: lines and tabs stay."""
+    """Return a script as host text that keeps its newlines and tabs."""
     return _text(value.rstrip("\n"), keep="\n\t")
 
 
 def _prose(value: str) -> Markup:
-    """Text of a policy, which has paragraphs."""
+    """Return text of a policy as HTML paragraphs; an empty line separates two paragraphs."""
     return Markup("").join(
         Markup("<p>{}</p>").format(_text(" ".join(part.split()))) for part in value.split("\n\n") if part.strip()
     )
 
 
 def _anchor(finding: str) -> str:
-    """The id of a finding as the id of an element, the same in every run; a browser looks a fragment up as it is."""
+    """Return the HTML element id of a finding: the same in every run.
+
+    The percent signs of the finding id stay: a browser compares a URL fragment with an element id as it is.
+    """
     return quote(finding, safe="@/._:-%")
 
 
@@ -153,12 +169,12 @@ def _by_root(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 
 def _hosts(run: Run) -> list[str]:
-    """The hosts of the run in its order, then whatever else findings are about (the cluster)."""
+    """Return the hosts of the run in its order, then the other scopes that findings name (``cluster``)."""
     return list(dict.fromkeys([host.name for host in run.hosts] + sorted({f.host for f in run.findings})))
 
 
 def _matrix(run: Run) -> dict[str, dict[str, int]]:
-    """For each host the number of failures by severity and of findings by each other verdict."""
+    """Count, for each host, the failures by severity and the other findings by verdict."""
     columns = [severity.value for severity in Severity] + [v.value for v in phrases.VERDICTS if v is not Verdict.FAIL]
     matrix = {host: dict.fromkeys(columns, 0) for host in _hosts(run)}
     for finding in run.findings:

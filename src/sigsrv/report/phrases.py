@@ -1,4 +1,4 @@
-"""What every report says in the same way: the verdict sentence, the order of findings, host text made harmless."""
+"""Text that all reports share: the headline, the order of findings, and host text made harmless."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def is_hidden(character: str) -> bool:
-    """Whether a character would steer what shows it, or show nothing, instead of being read."""
+    """Return whether a character is invisible or controls the display (a control or bidi character, for example)."""
     return unicodedata.category(character) in _HIDDEN
 
 
 def escaped(character: str) -> str:
-    r"""A hidden character as Python spells it: ``\x1b``, ``\n``, ``\u202e``."""
+    r"""Return the Python escape of a hidden character: ``\x1b``, ``\n``, ``\u202e``."""
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def is_plain(text: str, keep: str = "") -> bool:
-    """Whether all of a text is printable: nearly all of it is, and need not be read letter by letter.
+    """Return whether a text has no hidden character, apart from those in ``keep``.
 
-    What is hidden is of the Unicode categories C and Z, none of which ``str.isprintable`` lets pass but the blank.
+    This test is fast, and nearly all text passes it. All hidden characters are in the Unicode categories C and Z;
+    ``str.isprintable`` accepts none of these except the space.
     """
     return text.translate(dict.fromkeys(map(ord, keep))).isprintable()
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""Host text with each hidden character spelled out. keep: those that may stay (``"\n\t"`` in a script).
+    r"""Return host text with each hidden character as an escape. keep: characters that stay (``"\n\t"`` in a script).
 
     >>> visible("web\x1b[31m\u202e1")
     'web\\x1b[31m\\u202e1'
@@ -52,19 +53,22 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun: ``1 failure``, ``3 failures``."""
+    """Return a number with its noun: ``1 failure``, ``3 failures``."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def tone(run: Run) -> Verdict:
-    """What a run comes to, as one verdict: fail, else error, else pass. Unknown is never pass."""
+def overall_verdict(run: Run) -> Verdict:
+    """Return the verdict of a whole run: fail, else error, else pass. Unknown is never pass."""
     if run.summary["fail"]:
         return Verdict.FAIL
     return Verdict.ERROR if run.exit_code else Verdict.PASS
 
 
 def headline(run: Run) -> str:
-    """The verdict of a run in one sentence. "Compliant" only where everything was read and nothing failed."""
+    """Return the result of a run in one sentence.
+
+    It says "Compliant" only if all hosts were read completely and nothing failed.
+    """
     parts = []
     if failures := run.summary["fail"]:
         parts.append(count(failures, "failure"))
@@ -75,26 +79,26 @@ def headline(run: Run) -> str:
     if not run.findings:
         return "Nothing was examined"
     if not run.is_judged:
-        return "Nothing was judged: all is not applicable"
-    if unread := [f"{host.name} {state_words(host)}" for host in run.hosts if host.state != "ok"]:
+        return "Nothing was judged: every finding is not applicable"
+    if unread := [f"{host.name} {state_text(host)}" for host in run.hosts if host.state != "ok"]:
         return f"Not determined: {', '.join(unread)}"
-    verdict = "Compliant in what was selected" if run.selected else "Compliant"
+    verdict = "Compliant in the selection" if run.selected else "Compliant"
     return f"{verdict}, {run.summary['waived']:,} waived" if run.summary["waived"] else verdict
 
 
-def state_words(host: HostState) -> str:
-    """How the collection on a host went, as the end of a sentence."""
-    said = {"ok": "was read", "partial": "was read in part", "unreachable": "is unreachable"}
-    return said.get(host.state, host.state)
+def state_text(host: HostState) -> str:
+    """Return how the collection on a host ended, as the rest of a sentence: ``was read``."""
+    texts = {"ok": "was read", "partial": "was only partly read", "unreachable": "is unreachable"}
+    return texts.get(host.state, host.state)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings by severity, then policy, then id."""
+    """Sort findings by severity (critical first), then policy, then id."""
     return sorted(findings, key=lambda finding: (_WORST_FIRST[finding.severity], finding.policy, finding.id))
 
 
-def consequences(run: Run) -> dict[str, list[Finding]]:
-    """The findings that merely follow from another, by the id of that other."""
+def findings_by_root(run: Run) -> dict[str, list[Finding]]:
+    """Return the findings that have a root finding, by the id of that root finding."""
     found: dict[str, list[Finding]] = {}
     for finding in run.findings:
         if finding.because:
@@ -102,8 +106,8 @@ def consequences(run: Run) -> dict[str, list[Finding]]:
     return found
 
 
-def moment(text: str) -> str:
-    """An RFC 3339 time as it is read: ``2026-08-20 14:03:07 UTC``; anything else as it is."""
+def readable_time(text: str) -> str:
+    """Return an RFC 3339 time as ``2026-08-20 14:03:07 UTC``; any other text unchanged."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
@@ -113,32 +117,32 @@ def moment(text: str) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def waived(finding: Finding) -> str:
-    """Who accepts a finding, until when and why; "" where nobody does."""
-    return f"waived {acceptance(finding.waiver)}" if finding.waiver else ""
+def waived_text(finding: Finding) -> str:
+    """Return who accepts a finding, until when and why; "" if it is not waived."""
+    return f"waived {waiver_text(finding.waiver)}" if finding.waiver else ""
 
 
-def acceptance(waiver: Waiver) -> str:
-    """``by OWNER until TIME: REASON``."""
-    return f"by {waiver.owner} until {moment(rfc3339(waiver.until))}: {waiver.reason}"
+def waiver_text(waiver: Waiver) -> str:
+    """Return ``by OWNER until TIME: REASON``."""
+    return f"by {waiver.owner} until {readable_time(rfc3339(waiver.until))}: {waiver.reason}"
 
 
-def warned(run: Run) -> str:
-    """How many waivers somebody must look at, by what became of them."""
+def waiver_counts(run: Run) -> str:
+    """Count the waivers that need a review: ``1 expired, 2 ending soon``."""
     number = {state: sum(use.state is state for use in run.warnings) for state in WaiverState}
-    said = {WaiverState.EXPIRED: "expired", WaiverState.EXPIRING: "ends soon", WaiverState.STALE: "no longer needed"}
-    return ", ".join(f"{number[state]:,} {text}" for state, text in said.items() if number[state])
+    texts = {WaiverState.EXPIRED: "expired", WaiverState.EXPIRING: "ending soon", WaiverState.STALE: "no longer needed"}
+    return ", ".join(f"{number[state]:,} {text}" for state, text in texts.items() if number[state])
 
 
-def fate(use: WaiverUse, run: Run) -> str:
-    """What became of a waiver in a run, and what is to be done about it."""
-    until = moment(rfc3339(use.waiver.until))
+def waiver_status(use: WaiverUse, run: Run) -> str:
+    """Return the state of a waiver in a run, and what to do about it."""
+    until = readable_time(rfc3339(use.waiver.until))
     failing = count(len(use.findings), "finding fails", "findings fail") if use.findings else ""
     if use.state is WaiverState.STALE:
-        return "no longer needed: nothing that it matches fails; it can be removed"
+        return "no longer needed: no finding that it matches fails; remove it"
     if use.state is WaiverState.EXPIRED:
-        return f"expired on {until}; {f'{failing} again' if failing else 'whether it is needed is not known'}"
-    then = f"; {failing} then" if failing else ""
+        return f"expired on {until}; {f'{failing} again' if failing else 'it is unknown whether it is still needed'}"
+    then = f"; {failing} after that" if failing else ""
     try:
         days = (use.waiver.until - datetime.fromisoformat(run.finished)).days
     except (ValueError, TypeError):
@@ -147,6 +151,6 @@ def fate(use: WaiverUse, run: Run) -> str:
     return f"ends {left}, on {until}{then}"
 
 
-def command(finding: Finding) -> str:
-    """What to type to put a finding right; its id needs no quoting."""
+def fix_command(finding: Finding) -> str:
+    """Return the command that fixes a finding. A finding id needs no quoting in a shell."""
     return f"sigsrv-remediate {finding.id}"

@@ -1,6 +1,6 @@
-"""The catalogue as a person reads it: one policy explained, a page of Markdown.
+"""The catalogue for people: the explanation of one policy, and all policies as a Markdown page.
 
-Texts of policies are written by whoever writes policies; they are wrapped, and their control characters spelled out.
+Users write policies too, so policy text is wrapped and its control characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -18,57 +18,61 @@ from sigsrv.model.fix import PERMANENT
 from sigsrv.model.policy import Policy
 from sigsrv.model.remediation import Remediation
 from sigsrv.report import phrases
-from sigsrv.report.policy_table import BOLD, FAMILIES, about, by_family, painted
+from sigsrv.report.policy_table import BOLD, FAMILIES, by_family, family_label, styled
 
-# What a kind of resource is in a sentence, and what a finding's id names it.
+# For each kind of resource: its name in a sentence, and its part of a finding id.
 RESOURCES: Mapping[str, tuple[str, str]] = {
     "host": ("each host", "HOST/HOST"),
     "bridge": ("each bridge on each host", "HOST/BRIDGE"),
     "pool": ("each storage pool on each host", "HOST/POOL"),
     "filesystem": ("each file system of each host", "HOST/MOUNT"),
-    "hosts": ("what the hosts of the site share, one against the other", "cluster/NAME"),
+    "hosts": ("what all hosts of the site must have in common", "cluster/NAME"),
     "cluster": ("the cluster", "cluster/cluster"),
     "member": ("each member of the cluster", "cluster/MEMBER"),
     "network": ("each network", "cluster/NETWORK"),
     "acl": ("each ACL", "cluster/PROJECT/ACL"),
     "volume": ("each custom volume", "HOST/POOL/PROJECT/VOLUME"),
-    "certificate": ("each certificate that is trusted", "cluster/FINGERPRINT"),
+    "certificate": ("each trusted certificate", "cluster/FINGERPRINT"),
     "image": ("each image", "cluster/PROJECT/FINGERPRINT"),
     "project": ("each project", "cluster/PROJECT"),
     "instance": ("each instance", "HOST/PROJECT/INSTANCE"),
-    "warning": ("each kind of warning and member", "cluster/TYPE/LOCATION"),
+    "warning": ("each warning type on each member", "cluster/TYPE/LOCATION"),
 }
 _FRAMEWORKS = {"nist-800-53r5": "NIST SP 800-53 r5", "cis-v8": "CIS Controls v8"}
 
 
 def explanation(
-    policy: Policy, remediation: Remediation | None, looked: str, width: int = 80, color: bool = False
+    policy: Policy, remediation: Remediation | None, check_text: str, width: int = 80, color: bool = False
 ) -> str:
-    """One policy in full. looked: how a check looks at it, and where that stands; of a rule the rule itself is shown."""
+    """Return the full text of one policy.
+
+    check_text: what the check does and where it is defined; a policy with a rule shows its rule instead.
+    width: columns.
+    """
     each, form = RESOURCES[policy.examines]
-    scope = f"{policy.severity.value}; family {about(policy.family)}; examines {each}"
+    scope = f"{policy.severity.value}; family {family_label(policy.family)}; examines {each}"
     lines = textwrap.wrap(f"{policy.id}: {phrases.visible(policy.title)}", width)
-    lines = [painted(line, BOLD, color) for line in lines] + textwrap.wrap(scope, width)
-    finding = f"A finding's id is {policy.id}@{form}."
+    lines = [styled(line, BOLD, color) for line in lines] + textwrap.wrap(scope, width)
+    finding = f"Finding id: {policy.id}@{form}"
     parts = [
         ("Why", [policy.why]),
-        ("How it is looked at", [*_looked(policy, looked), finding]),
-        ("What misleads", policy.traps.split("\n\n") if policy.traps else []),
-        ("How it is fixed", _fixed(policy, remediation)),
+        ("How it is checked", [*_decided_by(policy, check_text), finding]),
+        ("Traps", policy.traps.split("\n\n") if policy.traps else []),
+        ("How to fix it", _fix_text(policy, remediation)),
         ("Controls", [_controls(policy)]),
         ("Source", ["; ".join(policy.source)]),
         ("File", [_examples(policy), str(policy.path)]),
     ]
     for title, paragraphs in parts:
         if paragraphs:
-            lines += ["", painted(title, BOLD, color)]
+            lines += ["", styled(title, BOLD, color)]
             for paragraph in paragraphs:
                 lines += _paragraph(paragraph, width)
     return "\n".join(lines) + "\n"
 
 
 def _paragraph(text: str, width: int) -> list[str]:
-    """Wrapped prose; a text with lines of its own (a rule) keeps them."""
+    """Wrap a text; a text of several lines (a rule) keeps its lines."""
     shown = phrases.visible(text, keep="\n")
     if "\n" in shown.strip():
         return textwrap.indent(shown.rstrip("\n"), "    ").splitlines()
@@ -77,12 +81,12 @@ def _paragraph(text: str, width: int) -> list[str]:
     )
 
 
-def _looked(policy: Policy, looked: str) -> list[str]:
+def _decided_by(policy: Policy, check_text: str) -> list[str]:
     if policy.rule is None:
-        return [looked]
-    found = [f"Its facts must keep this rule (JSON Schema), in words: {policy.expected}.", _yaml(policy.rule)]
+        return [check_text]
+    found = [f"The facts must match this rule (JSON Schema). In words: {policy.expected}.", _yaml(policy.rule)]
     if policy.match:
-        found += ["The rule concerns only:", _yaml(policy.match)]
+        found += ["The rule applies only to resources that match:", _yaml(policy.match)]
     return found
 
 
@@ -91,16 +95,16 @@ def _yaml(schema: Mapping[str, Any]) -> str:
     return text if "\n" in text.strip() else f"{text}\n\n"
 
 
-def _fixed(policy: Policy, remediation: Remediation | None) -> list[str]:
+def _fix_text(policy: Policy, remediation: Remediation | None) -> list[str]:
     if remediation is None:
-        return [f"By hand. {policy.by_hand}"]
+        return [f"By hand: {policy.by_hand}"]
     _, form = RESOURCES[policy.examines]
     lasting = [name for name, file in PERMANENT.items() if (remediation.folder / file).is_file()]
     return [
         f"{remediation.title} ({remediation.name}).",
         f"Disrupts ({remediation.disruption}): {remediation.disrupts}",
         f"Undo: {remediation.undo}",
-        *([f"With it comes a fix that lasts, for {' and '.join(lasting)}."] if lasting else []),
+        *([f"It also gives a permanent fix, for {' and '.join(lasting)}."] if lasting else []),
         f"sigsrv-remediate {policy.id}@{form}",
     ]
 
@@ -115,29 +119,31 @@ def _examples(policy: Policy) -> str:
     return f"{compliant} compliant and {violating} violating examples: sigsrv policies test {policy.id}"
 
 
-def page(policies: Sequence[Policy], remediations: Mapping[str, Remediation]) -> str:
-    """The catalogue as a page of Markdown, by family."""
+def markdown_page(policies: Sequence[Policy], remediations: Mapping[str, Remediation]) -> str:
+    """Return the catalogue as a Markdown page, by family."""
     lines = [
         "# The policies",
         "",
-        "Written by `make docs` from the policies' own files; `sigsrv explain ID` tells more of each.",
+        "`make docs` generates this page from the policy files. `sigsrv explain ID` shows more about one policy.",
         "",
     ]
-    lines += [counts(policies)]
+    lines += [markdown_counts(policies)]
     for family, members in by_family(policies):
-        lines += ["", f"## {about(family)}"]
+        lines += ["", f"## {family_label(family)}"]
         for each in members:
             lines += ["", *_section(each, remediations)]
     return "\n".join(lines) + "\n"
 
 
-def counts(policies: Sequence[Policy], page: str = "") -> str:
-    """A table of Markdown: how many policies each family has, by severity, and how many a script puts right.
+def markdown_counts(policies: Sequence[Policy], page: str = "") -> str:
+    """Return a Markdown table: the number of policies of each family, by severity, and how many have a script that fixes them.
 
-    page: where the page of the policies is, as seen from the document that has the table.
+    page: path of the page of policies, relative to the document that shows the table.
     """
-    head = ["family", "about", *(severity.value for severity in Severity), "all", "by script"]
-    rows = [(f"[{f}]({page}#{_anchor(about(f))})", FAMILIES.get(f, ""), found) for f, found in by_family(policies)]
+    head = ["family", "about", *(severity.value for severity in Severity), "all", "fixed by script"]
+    rows = [
+        (f"[{f}]({page}#{_anchor(family_label(f))})", FAMILIES.get(f, ""), found) for f, found in by_family(policies)
+    ]
     rows.append(("all", "", list(policies)))
     lines = [_row(head), _row(["---"] * 2 + ["---:"] * (len(head) - 2))]
     for family, text, members in rows:
@@ -150,12 +156,12 @@ def counts(policies: Sequence[Policy], page: str = "") -> str:
 
 
 def _anchor(heading: str) -> str:
-    """A heading as a fragment, as GitHub and GitLab make it."""
+    """Return the fragment that GitHub and GitLab make of a heading."""
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 def _prose(text: str) -> str:
-    """Text of a policy as Markdown that shows it as it is."""
+    """Escape policy text for Markdown."""
     return re.sub(r"([\\`*<\[|])", r"\\\1", " ".join(text.split()))
 
 
@@ -172,7 +178,7 @@ def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterato
     yield _prose(policy.why)
     if policy.traps:
         yield ""
-        yield f"*What misleads:* {_prose(policy.traps)}"
+        yield f"*Traps:* {_prose(policy.traps)}"
     yield ""
     if policy.remediation:
         named = remediations[policy.remediation]
@@ -180,7 +186,7 @@ def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterato
     else:
         yield f"*Fixed by hand:* {_prose(policy.by_hand)}"
     yield ""
-    said = [f"*Controls:* {_controls(policy)}", f"*Source:* {_prose('; '.join(policy.source))}"]
+    links = [f"*Controls:* {_controls(policy)}", f"*Source:* {_prose('; '.join(policy.source))}"]
     if data.folder("policies") in policy.path.parents:
-        said.append(f"[file](../policies/{policy.family}/{policy.id}.yaml)")
-    yield " · ".join(said)
+        links.append(f"[file](../policies/{policy.family}/{policy.id}.yaml)")
+    yield " · ".join(links)

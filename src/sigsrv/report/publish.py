@@ -1,4 +1,4 @@
-"""A run becomes a folder of reports, and ``latest`` points to it."""
+"""Writes the reports of a run to a folder of its own and points ``latest`` to it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ LATEST = "latest"
 
 
 def fixes_of(run: Run) -> dict[str, Fix]:
-    """The scripted fix of each failure that has one, by the finding's id; what is waived is not offered."""
+    """Return the scripted fix of each failure that has one, by finding id. Waived findings get none."""
     remediations = remediation.load()
     reachable = [host.name for host in run.hosts if host.state != "unreachable"]
     somewhere = reachable[0] if reachable else run.hosts[0].name
     fixes = {}
     for finding in (each for each in run.findings if each.verdict is Verdict.FAIL):
-        with suppress(UsageError):  # a check of one's own that gives no values: the finding stands, without a script
+        with suppress(UsageError):  # a user's own check may give no values: its finding stays, without a script
             if fix := fix_for(finding, remediations, somewhere):
                 fixes[finding.id] = fix
     return fixes
 
 
 def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -> Path:
-    """Write ``findings.json`` and ``report.html`` into a folder and return the path of the latter.
+    """Write ``findings.json`` and ``report.html`` to a folder; return the path of ``report.html``.
 
-    fixes: by finding id. What a scan saw is private: a folder that is made here is 0700, the files are 0600. Each file
-    is there whole or not at all.
+    fixes: by finding id. Scan results are private: a new folder gets mode 0700, the files get 0600. Each file is
+    written completely or not at all.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = html.render(run, policies, fixes)
@@ -48,9 +48,9 @@ def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping
 
 
 def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
-    """Write the reports of a run to ``out/<run>/`` and point ``out/latest`` to it. Returns the path of the HTML report.
+    """Write the reports of a run to ``out/<run>/`` and point ``out/latest`` to it. Return the path of the HTML report.
 
-    Raises UsageError where that can't be written.
+    Raises UsageError if the reports can't be written.
     """
     root = out or data.output_folder()
     try:
@@ -63,20 +63,20 @@ def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -
         link.replace(root / LATEST)
     except OSError as cause:
         raise UsageError(
-            f"{root}: the report can't be written: {cause.strerror}", "name another folder with --report-dir"
+            f"{root}: cannot write the report: {cause.strerror}", "use another folder: --report-dir DIR"
         ) from cause
     return root / LATEST / path.name
 
 
 def latest_findings(out: Path | None = None) -> dict[str, Any]:
-    """``findings.json`` of the latest run. Raises UsageError where there is none."""
+    """Read ``findings.json`` of the latest run. Raises UsageError if there is none, or if it is not readable."""
     path = (out or data.output_folder()) / LATEST / "findings.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
-        raise UsageError(f"{path}: there is no run yet", "sigsrv scan") from cause
+        raise UsageError(f"{path}: no run yet", "run a scan first: sigsrv scan") from cause
     except (OSError, ValueError) as cause:
-        raise UsageError(f"{path}: can't be read: {cause}") from cause
+        raise UsageError(f"{path}: cannot read it: {cause}") from cause
     if not isinstance(found, dict) or not isinstance(found.get("findings"), list):
-        raise UsageError(f"{path}: not the findings of a run")
+        raise UsageError(f"{path}: this file does not hold the findings of a run")
     return found

@@ -1,6 +1,6 @@
-"""A run as a terminal or a cron mail shows it.
+"""The summary of a run for a terminal or a cron mail.
 
-No control character of a host reaches the terminal; a command is never broken, so that it can be pasted.
+No control character from a host reaches the terminal. Commands are not wrapped, so they can be copied and pasted.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _SECTIONS = (
     (Verdict.WAIVED, "Waived"),
 )
 _INDENT = "      "
-_SHOWN = 600  # characters of what was observed; the rest is in the HTML report
+_SHOWN = 600  # characters of one observed value; the HTML report shows all of it
 
 
 def summary(run: Run, width: int = 80, color: bool = False) -> str:
-    """What a run found: the verdict, the hosts, each failure, each thing that could not be determined, what is waived.
+    """Return the summary: headline, hosts, failures, undetermined findings, waived findings, and waivers to review.
 
-    What merely follows from another finding is counted at that finding.
+    A finding that has a root finding is only counted, at its root finding. width: columns.
     """
-    tone = phrases.tone(run)
+    tone = phrases.overall_verdict(run)
     lines = list(_wrap(f"{run.site}: {phrases.headline(run)}", width))
     if color:
         lines = [f"\x1b[1;{_COLORS[tone]}m{line}\x1b[0m" for line in lines]
@@ -37,27 +37,27 @@ def summary(run: Run, width: int = 80, color: bool = False) -> str:
     column = max((_columns(phrases.visible(host.name)) for host in run.hosts), default=0)
     for host in run.hosts:
         lines += _host(host, column, width)
-    following = phrases.consequences(run)
+    dependents = phrases.findings_by_root(run)
     for verdict, title in _SECTIONS:
-        lines += _section(title, [f for f in run.findings if f.verdict is verdict], following, width)
+        lines += _section(title, [f for f in run.findings if f.verdict is verdict], dependents, width)
     return "\n".join([*lines, *waivers(run, width)]) + "\n"
 
 
 def waivers(run: Run, width: int = 80) -> list[str]:
-    """The waivers that somebody must look at, as lines after an empty one; no line where there is none."""
+    """Return the waivers to review, as lines that begin with an empty line; no line if there are none."""
     if not run.warnings:
         return []
-    lines = ["", *_wrap(f"Waivers to look at: {phrases.warned(run)}", width)]
+    lines = ["", *_wrap(f"Waivers to review: {phrases.waiver_counts(run)}", width)]
     for use in run.warnings:
         lines += _wrap(use.waiver.target, width, "    ", _INDENT)
-        lines += _wrap(phrases.fate(use, run), width, _INDENT, _INDENT + "  ")
+        lines += _wrap(phrases.waiver_status(use, run), width, _INDENT, _INDENT + "  ")
         lines += _wrap(f"by {use.waiver.owner}: {use.waiver.reason}", width, _INDENT, _INDENT + "  ")
         lines.append(f"{_INDENT}{phrases.visible(use.waiver.source)}")
     return lines
 
 
-def quiet(run: Run, width: int = 80) -> str:
-    """What a run says where all complies: nothing, unless somebody must look at a waiver."""
+def warnings_only(run: Run, width: int = 80) -> str:
+    """Return the output of a compliant run: empty, unless a waiver needs a review."""
     return "\n".join([f"{run.site}: {phrases.headline(run)}", *waivers(run, width)]) + "\n" if run.warnings else ""
 
 
@@ -65,21 +65,21 @@ def _counts(run: Run) -> str:
     summary = run.summary
     counts = ", ".join(f"{summary[v.value]:,} {phrases.LABELS[v]}" for v in phrases.VERDICTS if summary[v.value])
     found = phrases.count(len(run.findings), "finding")
-    return f"{found}: {counts or 'none'}; run {run.id}, {phrases.moment(run.finished)}"
+    return f"{found}: {counts or 'none'}; run {run.id}, {phrases.readable_time(run.finished)}"
 
 
 def _host(host: HostState, column: int, width: int) -> Iterator[str]:
     name = phrases.visible(host.name)
-    said = f"{host.state}, {host.seconds:.1f} s, {phrases.count(host.probes, 'probe')}"
+    state = f"{host.state}, {host.seconds:.1f} s, {phrases.count(host.probes, 'probe')}"
     if host.failed_probes:
-        said += f", failed: {', '.join(host.failed_probes)}"
+        state += f", failed: {', '.join(host.failed_probes)}"
     if host.reason:
-        said += f": {host.reason}"
+        state += f": {host.reason}"
     start = f"  {name}{' ' * (column - _columns(name))}  "
-    yield from _wrap(said, width, start, " " * min(_columns(start), width // 3))
+    yield from _wrap(state, width, start, " " * min(_columns(start), width // 3))
 
 
-def _section(title: str, findings: list[Finding], following: dict[str, list[Finding]], width: int) -> Iterator[str]:
+def _section(title: str, findings: list[Finding], dependents: dict[str, list[Finding]], width: int) -> Iterator[str]:
     if not findings:
         return
     yield from ("", f"{title} ({len(findings):,})")
@@ -89,40 +89,40 @@ def _section(title: str, findings: list[Finding], following: dict[str, list[Find
         if finding.severity is not severity:
             severity = finding.severity
             yield f"  {severity.value}"
-        yield from _finding(finding, len(following.get(finding.id, [])), width)
+        yield from _finding(finding, len(dependents.get(finding.id, [])), width)
     listed = {finding.id for finding in roots}
     elsewhere: dict[str, int] = {}
     for finding in findings:
         if finding.because and finding.because not in listed:
             elsewhere[finding.because] = elsewhere.get(finding.because, 0) + 1
     for root, number in sorted(elsewhere.items()):
-        yield from _wrap(f"{phrases.count(number, 'finding follows', 'findings follow')} from {root}", width, "    ")
+        yield from _wrap(f"{phrases.count(number, 'finding depends', 'findings depend')} on {root}", width, "    ")
 
 
-def _finding(finding: Finding, followers: int, width: int) -> Iterator[str]:
+def _finding(finding: Finding, dependents: int, width: int) -> Iterator[str]:
     yield f"    {phrases.visible(finding.id)}"
     yield from _wrap(finding.title, width, _INDENT)
-    said = [("observed", finding.observed)] if finding.observed else []
+    parts = [("observed", finding.observed)] if finding.observed else []
     if finding.reason:
-        said.append(("reason", finding.reason))
+        parts.append(("reason", finding.reason))
     if finding.waiver:
-        said.append(("waived", phrases.acceptance(finding.waiver)))
-    for label, text in said:
+        parts.append(("waived", phrases.waiver_text(finding.waiver)))
+    for label, text in parts:
         text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ... ({len(text):,} characters)"
         yield from _wrap(f"{label}: {text}", width, _INDENT, _INDENT + "  ")
-    if followers:
-        yield from _wrap(f"{phrases.count(followers, 'finding follows', 'findings follow')} from it", width, _INDENT)
+    if dependents:
+        yield from _wrap(f"{phrases.count(dependents, 'finding depends', 'findings depend')} on it", width, _INDENT)
     if finding.remediation and finding.verdict is Verdict.FAIL:
-        yield f"{_INDENT}{phrases.visible(phrases.command(finding))}"
+        yield f"{_INDENT}{phrases.visible(phrases.fix_command(finding))}"
 
 
 def _columns(text: str) -> int:
-    """The columns of a terminal that a text takes."""
+    """Return the number of terminal columns that a text takes."""
     return sum(0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
 
 def _wrap(text: str, width: int, first: str = "", rest: str | None = None) -> Iterator[str]:
-    """Host text as lines of at most that many columns; a word that is too long for a line is broken."""
+    """Wrap host text to at most ``width`` columns; a word that is longer than a line is broken."""
     rest = first if rest is None else rest
     line, used, empty = first, _columns(first), True
     for word in _pieces(phrases.visible(text).split(" "), max(width - max(_columns(first), _columns(rest)), 2)):

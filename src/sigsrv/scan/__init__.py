@@ -1,4 +1,4 @@
-"""A site -> a run: what is asked for is checked, evidence is collected, judged, waived, selected and made a run.
+"""Site -> run: plan, collect evidence, judge it, apply waivers, select findings.
 
-It puts the layers below together. How a run is shown is not here, but in ``report``.
+This package connects the layers below it. It does not show the run: ``report`` does.
 """

@@ -1,4 +1,4 @@
-"""Evidence -> findings: judged by all policies, then waived, then selected."""
+"""Evidence -> findings: evaluate all policies, then apply waivers, then select."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from sigsrv.scan.plan import Plan
 
 
 def facts_of(plan: Plan, evidences: Mapping[str, Evidence]) -> dict[str, HostFacts]:
-    """The facts of the plan's hosts, in the order of the site."""
+    """Return the facts of the hosts of a plan, in the order of the site."""
     return {host.name: HostFacts(host.name, host.member, evidences[host.name]) for host in plan.hosts}
 
 
 def judge(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
-    """The findings of all policies, whatever was selected: what is proven of a fix is proven of everything.
+    """Return the findings of all policies, with waivers applied.
 
-    What somebody accepts is ``waived``.
+    The selection has no effect here, so verifying a fix always covers all policies.
     """
     return waive(plan, evidences, evaluate(plan.policies.values(), plan.checks, plan.site, facts_of(plan, evidences)))
 
 
 def waive(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings with those ``waived`` that a waiver of the plan accepts at the time of the evidence."""
-    return waiver.apply(findings, plan.waivers, time_of(evidences))
+    """Mark findings as ``waived`` if a waiver of the plan accepts them at the time of the evidence."""
+    return waiver.apply(findings, plan.waivers, evidence_time(evidences))
 
 
-def time_of(evidences: Mapping[str, Evidence]) -> float:
-    """The time of some evidence, in seconds since the epoch: when the newest of it was collected."""
+def evidence_time(evidences: Mapping[str, Evidence]) -> float:
+    """Return when the newest evidence was collected, in seconds since the epoch."""
     return max(each.collected for each in evidences.values())
 
 
 def selected(plan: Plan, evidences: Mapping[str, Evidence], findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings of what was selected. Raises UsageError where a project was named that there is not."""
+    """Return the selected findings. Raises UsageError if ``--project`` matches no project."""
     return selecting.select(plan.selection, findings, plan.policies, _projects(plan, evidences))
 
 
 def _projects(plan: Plan, evidences: Mapping[str, Evidence]) -> set[str] | None:
-    """The names of all projects; None where they could not be read."""
+    """Return the names of all projects; None if they could not be read."""
     names: set[str] = set()
     for cluster in clusters(facts_of(plan, evidences)):
         try:

@@ -1,4 +1,4 @@
-"""The evidence of live hosts: how each is reached, what is asked there, and frames where that was wanted."""
+"""Collects evidence from live hosts and, with ``--probe``, sends frames between them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from sigsrv.scan.plan import HostAddress, Plan
 
 
 def target(host: SiteHost, plan: Plan) -> Target:
-    """How a host is reached: what the user says wins over the site file."""
+    """Return how to reach a host. Command line options win over the site file."""
     options = plan.options
-    named = plan.reached.get(host.name, HostAddress())
-    connection = named.connection or options.connection or "ssh"
+    given = plan.addresses.get(host.name, HostAddress())
+    connection = given.connection or options.connection or "ssh"
     address = host.address or host.name
-    if named.user:
-        address = f"{named.user}@{address.rpartition('@')[2]}"
+    if given.user:
+        address = f"{given.user}@{address.rpartition('@')[2]}"
     return Target(
         name=host.name,
         address=address,
-        port=named.port,
+        port=given.port,
         connection="ssh" if connection in ("openssh", "safe-ssh") else connection,
         ssh_config=options.ssh_config or host.ssh_config,
         identity_file=options.identity_file,
@@ -39,7 +39,7 @@ def target(host: SiteHost, plan: Plan) -> Target:
 
 
 def collect(plan: Plan, probes: Mapping[str, Sequence[Probe]], keep_open: bool) -> dict[str, Evidence]:
-    """Ask all hosts of the plan at the same time; with ``--probe`` frames are sent between them afterwards.
+    """Collect evidence from all hosts of the plan at the same time; with ``--probe``, send frames between them afterwards.
 
     probes: by host. keep_open: leave the sessions open for a user's own checks.
     """
@@ -49,9 +49,9 @@ def collect(plan: Plan, probes: Mapping[str, Sequence[Probe]], keep_open: bool) 
 
 
 def _probed(plan: Plan, found: dict[str, Evidence], keep_open: bool) -> dict[str, Evidence]:
-    """The evidence with what throw-away namespaces told of each other, through the sessions that are open."""
+    """Send frames between temporary namespaces over the open sessions; return the evidence with the results."""
     try:
-        wanted = probing.wanted(plan.site, facts_of(plan, found))
+        wanted = probing.plan_frames(plan.site, facts_of(plan, found))
         return frames.exchange(found, wanted)
     except BaseException:
         keep_open = False

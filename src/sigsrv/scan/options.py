@@ -1,4 +1,4 @@
-"""What a user may say about a scan."""
+"""The options of a scan."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may say about a scan; None: what the site says. evidence: a folder, or ``demo`` for the shipped one.
+    """The options of a scan. None: use the setting of the site.
 
-    hosts: comma-separated, each ``NAME``, ``ssh://[USER@]NAME[:PORT]`` or ``local://[NAME]``; connection: as testinfra's, for those
-    without a scheme. save: a folder to keep the evidence in. unverified: take evidence that was changed since it was saved.
-    policies: folders beside the shipped one. wanted: the part of the catalogue that the run is to have. waivers: their file.
-    probe: send frames between throw-away namespaces of the hosts, too; this alone changes something there, and takes it away.
+    hosts: comma-separated, each ``NAME``, ``ssh://[USER@]NAME[:PORT]`` or ``local://[NAME]``.
+    connection: a testinfra connection, for hosts without a scheme.
+    evidence: a folder of saved evidence, or ``demo`` for the shipped evidence.
+    unverified: accept evidence that was changed after it was saved.
+    save: a folder to save the evidence in.
+    policies: folders of policies in addition to the shipped ones.
+    filters: the part of the catalogue that the run contains.
+    waivers: the waiver file.
+    probe: also send frames between temporary namespaces on the hosts. Only this option changes anything on a host,
+    and sigsrv removes the namespaces again.
     """
 
     hosts: str | None = None

@@ -1,4 +1,4 @@
-"""What a scan is to do, read and checked before the first host is asked."""
+"""The plan of a scan. It is read and checked before sigsrv contacts the first host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sigsrv.scan.options import DEMO, Options
 
 @dataclass(frozen=True)
 class HostAddress:
-    """How a host was named on the command line. connection: ``ssh``, ``local``, another of testinfra's; None: as ever."""
+    """A host as the command line gives it. connection: ``ssh``, ``local`` or another testinfra backend; None: the default."""
 
     connection: str | None = None
     user: str = ""
@@ -33,11 +33,11 @@ class HostAddress:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a scan needs, read and found in order before the first host is asked. reached: by the host's name."""
+    """Everything that a scan needs, already checked. addresses: by host name; empty: all hosts of the site."""
 
     site: Site
     hosts: tuple[SiteHost, ...]
-    reached: Mapping[str, HostAddress]
+    addresses: Mapping[str, HostAddress]
     catalogue: Catalogue
     selection: Selection
     options: Options
@@ -53,12 +53,12 @@ class Plan:
 
 
 def prepare(options: Options, found: Catalogue | None = None) -> Plan:
-    """Read policies, checks, site and waivers. found: the catalogue, where it was read before.
+    """Read policies, checks, site file and waivers. found: the catalogue, if the caller has already read it.
 
-    Raises UsageError; then nothing was scanned.
+    Raises UsageError before anything is scanned.
     """
     if options.probe and options.evidence is not None:
-        raise UsageError("--probe: evidence that was saved sends no frames", "leave out --probe, or --evidence")
+        raise UsageError("--probe can't be used with --evidence: it needs live hosts", "leave out one of them")
     content = found or catalogue.load(options.policies)
     demo = options.evidence == DEMO
     path = data.DEMO / "site.yaml" if demo and options.site is None else site_file.find(options.site)
@@ -67,38 +67,38 @@ def prepare(options: Options, found: Catalogue | None = None) -> Plan:
     waivers = waiver.load(accepted, content.policies, desired.waivers_max_days) if accepted else ()
     if options.evidence is None:
         waiver.check_time(waivers, time.time(), desired.waivers_max_days)
-    return planned(options, content, desired, named(options.hosts, partial(_this_host, desired)), waivers)
+    return plan_for(options, content, desired, parse_hosts(options.hosts, partial(_this_host, desired)), waivers)
 
 
-def planned(
+def plan_for(
     options: Options,
     content: Catalogue,
     desired: Site,
-    reached: Mapping[str, HostAddress],
+    addresses: Mapping[str, HostAddress],
     waivers: tuple[Waiver, ...] = (),
 ) -> Plan:
-    """The plan for a site, which there need be no file of. reached: as ``named`` has it. Raises UsageError."""
+    """Return the plan for a site, which may exist without a file. addresses: from ``parse_hosts``. Raises UsageError."""
     if options.connection:
         _check_connection(options.connection)
     for option, file in (("--ssh-config", options.ssh_config), ("--ssh-identity-file", options.identity_file)):
         if file and not Path(file).is_file():
             raise UsageError(f"{option}: {file}: no such file")
     selection = selecting.choose(options.filters, content.policies, desired.profiles)
-    hosts = desired.select(",".join(reached) if reached else options.hosts)
-    return Plan(desired, hosts, reached, content, selection, options, waivers)
+    hosts = desired.select(",".join(addresses) if addresses else options.hosts)
+    return Plan(desired, hosts, addresses, content, selection, options, waivers)
 
 
 def _check_connection(name: str) -> None:
-    from testinfra.backend import BACKENDS  # only who names one waits for the import
+    from testinfra.backend import BACKENDS  # a slow import, needed only with --connection
 
     if name not in (*BACKENDS, "openssh"):
-        raise UsageError(f'--connection: "{name}" is no connection of testinfra', nearest(name, BACKENDS))
+        raise UsageError(f'--connection: testinfra has no connection "{name}"', nearest(name, BACKENDS))
 
 
-def named(hosts: str | None, this_host: Callable[[], str]) -> dict[str, HostAddress]:
-    """How each host of ``--hosts`` is to be reached, by its name. this_host: the name of the machine itself, for ``local://``.
+def parse_hosts(hosts: str | None, this_host: Callable[[], str]) -> dict[str, HostAddress]:
+    """Parse ``--hosts``; return how to reach each host, by name. this_host: returns the name of this machine, for ``local://``.
 
-    Raises UsageError for another scheme than ssh and local.
+    Raises UsageError for any scheme other than ssh and local.
     """
     found = {}
     for spec in (part.strip() for part in (hosts or "").split(",") if part.strip()):
@@ -112,24 +112,28 @@ def named(hosts: str | None, this_host: Callable[[], str]) -> dict[str, HostAddr
         ):
             found[match[2]] = HostAddress("ssh", match[1] or "", int(match[3]) if match[3] else None)
         else:
-            hint = "NAME, ssh://[USER@]NAME[:PORT] or local://[NAME]"
-            raise UsageError(f'--hosts: "{spec}" is no way to a host', hint)
+            hint = "write NAME, ssh://[USER@]NAME[:PORT] or local://[NAME]"
+            raise UsageError(f'--hosts: "{spec}" is not a valid host', hint)
     return found
 
 
-def own_name() -> str:
-    """The name of this machine, without its domain."""
+def local_hostname() -> str:
+    """Return the host name of this machine, without the domain."""
     return socket.gethostname().partition(".")[0]
 
 
 def _this_host(desired: Site) -> str:
-    """The host of the site that this machine is."""
+    """Return the host of the site that is this machine: the one with its name, or the only host of the site.
+
+    Raises UsageError if there is no such host.
+    """
     names = [host.name for host in desired.hosts]
-    own = own_name()
+    own = local_hostname()
     if own in names:
         return own
     if len(names) == 1:
         return names[0]
     raise UsageError(
-        f"--hosts: this machine ({own}) is no host of site {desired.name}", f"local://NAME, one of {', '.join(names)}"
+        f"--hosts: this machine ({own}) is not a host of site {desired.name}",
+        f"name the host: local://NAME, one of {', '.join(names)}",
     )

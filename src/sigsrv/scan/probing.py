@@ -1,6 +1,7 @@
-"""What ``--probe`` makes and sends where: the namespaces of each host, and addresses that nobody is known to have.
+"""Plans ``--probe``: the namespaces on each host, and IP addresses that no known machine uses.
 
-What can't be told of a host is left out here: it is ``error`` where the frames are judged, for nothing was made there.
+If facts of a host can't be read, this module skips them. The host then gets no namespace, and the policies that judge
+frames give ``error`` for it.
 """
 
 from __future__ import annotations
@@ -18,27 +19,26 @@ from sigsrv.judge.site_resources import nics_on
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import Site, SiteBridge
 
-CANDIDATES = 3  # addresses that each namespace may choose from
-STATIONS = 20  # instances of each host that are asked, at most, on each bridge
+CANDIDATES = 3  # candidate addresses of each namespace
+MAX_INSTANCES = 20  # instances to contact per host and bridge, at most
 _NO_SUBNET = IPv4Network("169.254.0.0/16")
-_TAGGED = IPv4Network(
-    "198.18.0.0/15"
-)  # for tests between networks (RFC 2544); within a tag of our own nobody else has one
-_LEAST = 2  # namespaces on a bridge: one alone has nobody to send to
+# Reserved for tests between networks (RFC 2544). Inside a VLAN tag of our own, no other machine uses it.
+_TAGGED = IPv4Network("198.18.0.0/15")
+_MIN_NAMESPACES = 2  # namespaces on a bridge: a single one has no receiver
 _RANDOM = secrets.SystemRandom()
 
 
-def wanted(site: Site, facts: Mapping[str, HostFacts]) -> FramePlan:
-    """The namespaces of each host, one on each bridge of the site that is there, two where its instances are to be isolated."""
+def plan_frames(site: Site, facts: Mapping[str, HostFacts]) -> FramePlan:
+    """Plan one namespace on each existing bridge of the site on each host, and two if the bridge must isolate its instances."""
     found: dict[str, list[Port]] = {host: [] for host in facts}
     instance_ports: list[InstancePort] = []
     for bridge in site.bridges:
-        on = [host for host in facts.values() if _is_there(host, bridge)]
+        on = [host for host in facts.values() if _has_bridge(host, bridge)]
         number = 2 if bridge.isolate else 1
-        if number * len(on) < _LEAST:
+        if number * len(on) < _MIN_NAMESPACES:
             continue
-        subnet, taken = _subnet(on, bridge), _taken(facts, bridge)
-        free = _free(subnet, taken)
+        subnet, taken = _subnet(on, bridge), _used_addresses(facts, bridge)
+        free = _free_addresses(subnet, taken)
         tag_id = 1 + _RANDOM.randrange(4094)
         tags = _RANDOM.sample(range(2, _TAGGED.num_addresses - 2), number * len(on))
         for host in on:
@@ -55,7 +55,8 @@ def wanted(site: Site, facts: Mapping[str, HostFacts]) -> FramePlan:
 
 def _port(bridge: SiteBridge, number: int, candidates: tuple[str, ...], tag: str, tag_id: int) -> Port:
     link = f"{PREFIX}{secrets.token_hex(4)}"
-    # The highest first octet that is local and no group's: a bridge whose address nobody set takes the lowest of its ports.
+    # fe is the highest first octet of a local unicast MAC. A bridge without a fixed MAC takes the lowest MAC of its ports,
+    # so this port does not change the bridge's MAC.
     return Port(bridge.name, number, candidates, tag, tag_id, bridge.isolate, link, _mac("fe"), _mac("02"))
 
 
@@ -63,14 +64,14 @@ def _mac(first: str) -> str:
     return ":".join([first, *(f"{octet:02x}" for octet in secrets.token_bytes(5))])
 
 
-def _is_there(host: HostFacts, bridge: SiteBridge) -> bool:
+def _has_bridge(host: HostFacts, bridge: SiteBridge) -> bool:
     with suppress(EvidenceError):
         return host.network.bridge(bridge.name) is not None
     return False
 
 
 def _subnet(on: list[HostFacts], bridge: SiteBridge) -> IPv4Network:
-    """The bridge's own IPv4 network, as the first host that has it; the link-local one where none has."""
+    """Return the bridge's IPv4 network from the first host that has one; else the link-local network."""
     for host in on:
         with suppress(EvidenceError):
             for address in host.network.addresses.get(bridge.name, ()):
@@ -80,17 +81,17 @@ def _subnet(on: list[HostFacts], bridge: SiteBridge) -> IPv4Network:
     return _NO_SUBNET
 
 
-def _taken(facts: Mapping[str, HostFacts], bridge: SiteBridge) -> set[IPv4Address]:
-    """The addresses that somebody is known to have: the hosts, and instances, running or as they are configured."""
-    said: list[str] = [bridge.gateway or ""]
+def _used_addresses(facts: Mapping[str, HostFacts], bridge: SiteBridge) -> set[IPv4Address]:
+    """Return the known IPv4 addresses: of the hosts, and of instances (running and configured addresses)."""
+    known: list[str] = [bridge.gateway or ""]
     for host in facts.values():
         with suppress(EvidenceError):
-            said += [str(each.ip) for listed in host.network.addresses.values() for each in listed]
+            known += [str(each.ip) for listed in host.network.addresses.values() for each in listed]
         for instance in _instances(host):
-            said += [address for listed in instance.addresses.values() for address in listed]
-            said += [nic.get("ipv4.address", "") for _, nic in nics_on(instance, bridge.name)]
+            known += [address for listed in instance.addresses.values() for address in listed]
+            known += [nic.get("ipv4.address", "") for _, nic in nics_on(instance, bridge.name)]
     found = set()
-    for each in said:
+    for each in known:
         with suppress(ValueError):
             address = ip_address(each.partition("/")[0])
             if isinstance(address, IPv4Address):
@@ -98,10 +99,10 @@ def _taken(facts: Mapping[str, HostFacts], bridge: SiteBridge) -> set[IPv4Addres
     return found
 
 
-def _free(subnet: IPv4Network, taken: set[IPv4Address]) -> Iterator[IPv4Address]:
-    """Addresses of the upper half of a network that nobody is known to have, in no order, each once."""
+def _free_addresses(subnet: IPv4Network, taken: set[IPv4Address]) -> Iterator[IPv4Address]:
+    """Yield unused addresses from the upper half of a network, in random order, each once."""
     first, last = subnet.num_addresses // 2, subnet.num_addresses - 2
-    if subnet == _NO_SUBNET:  # RFC 3927 keeps the first and the last 256
+    if subnet == _NO_SUBNET:  # RFC 3927 reserves the first and the last 256 addresses
         last -= 256
     numbers = _RANDOM.sample(range(first, last + 1), min(max(0, last - first + 1), 4096))
     yield from (subnet[number] for number in numbers if subnet[number] not in taken)
@@ -114,7 +115,7 @@ def _instances(host: HostFacts) -> list[Instance]:
 
 
 def _instance_ports(on: list[HostFacts], bridge: SiteBridge, subnet: IPv4Network) -> Iterator[InstancePort]:
-    """The NICs of running instances that have an address of the bridge's network, as each host's own daemon has them."""
+    """Yield the NICs of running instances with an address in the bridge's network, from the daemon of their own host."""
     for host in on:
         found = []
         for instance in _instances(host):
@@ -128,4 +129,4 @@ def _instance_ports(on: list[HostFacts], bridge: SiteBridge, subnet: IPv4Network
                             found.append(
                                 InstancePort(bridge.name, host.name, f"{instance.resource}/{name}", mac, address)
                             )
-        yield from sorted(found, key=lambda each: each.name)[:STATIONS]
+        yield from sorted(found, key=lambda each: each.name)[:MAX_INSTANCES]

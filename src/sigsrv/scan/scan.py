@@ -1,4 +1,7 @@
-"""A site's hosts -> evidence -> facts -> findings -> a run. Changes nothing on a host, but for what ``--probe`` makes and takes away."""
+"""Hosts -> evidence -> facts -> findings -> run.
+
+A scan changes nothing on a host, except the temporary namespaces of ``--probe``.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import select
 from sigsrv.model import waiver
 from sigsrv.model.finding import Finding, HostState, Run, WaiverUse, new_run_id, ordered, timestamp
-from sigsrv.scan.collecting import collect, wants
-from sigsrv.scan.judging import judge, selected, time_of
+from sigsrv.scan.collecting import collect, probe_options
+from sigsrv.scan.judging import evidence_time, judge, selected
 from sigsrv.scan.plan import Plan
 
-_NAMED = 6  # how many of the probes that evidence lacks are named
+_MAX_LISTED = 6  # missing probes that a host's reason lists, at most
 
 
 def _review(plan: Plan, evidences: Mapping[str, Evidence], judged: Sequence[Finding]) -> tuple[WaiverUse, ...]:
     left_out = {host.name for host in plan.site.hosts} - {host.name for host in plan.hosts}
-    return waiver.review(plan.waivers, judged, time_of(evidences), policies=plan.policies, left_out=left_out)
+    return waiver.review(plan.waivers, judged, evidence_time(evidences), policies=plan.policies, left_out=left_out)
 
 
 def run_of(
@@ -30,9 +33,10 @@ def run_of(
     started: float,
     judged: Sequence[Finding],
 ) -> Run:
-    """The run of some findings. started: seconds since the epoch; judged: all that was found, whether it is in the run or not.
+    """Return the run of some findings.
 
-    Of saved evidence the run has the evidence's own time: what a reader wants to know is when the hosts were so.
+    started: seconds since the epoch. judged: all findings, also those outside the selection.
+    A run of saved evidence has the time of the evidence, because that is when the hosts were in this state.
     """
     began, ended = started, time.time()
     if plan.options.evidence:
@@ -51,24 +55,26 @@ def run_of(
     )
 
 
-def _lacking(plan: Plan, collected: Evidence) -> list[str]:
-    """What a scan of the site asks a host today, and saved evidence of it does not hold."""
-    probes = [probe.id for probe in select(wants(plan.site, collected.host)) if probe.id not in collected.probes]
+def _missing_evidence(plan: Plan, collected: Evidence) -> list[str]:
+    """Return the probes and URLs that a scan needs today and that the saved evidence of a host lacks."""
+    probes = [
+        probe.id for probe in select(probe_options(plan.site, collected.host)) if probe.id not in collected.probes
+    ]
     return [*probes, *(address for address in (urls.SERVER, *urls.WANTED) if address not in collected.api)]
 
 
 def _state(plan: Plan, collected: Evidence) -> HostState:
-    failed, lacking = collected.failed, _lacking(plan, collected)
+    failed, missing = collected.failed, _missing_evidence(plan, collected)
     state = "unreachable" if collected.failure else "partial" if failed else "ok"
-    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-    reason = f"this evidence has nothing of {', '.join(lacking[:_NAMED])}{more}" if lacking else ""
+    more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
+    reason = f"this evidence lacks {', '.join(missing[:_MAX_LISTED])}{more}" if missing else ""
     reason = collected.failure.reason if collected.failure else reason
     asked = len(collected.probes) + len(collected.api)
     return HostState(collected.host, state, collected.seconds, asked, failed, reason)
 
 
 def scan(plan: Plan) -> tuple[Run, dict[str, Evidence]]:
-    """Collect and judge: the run and what it stands on."""
+    """Collect and judge; return the run and the evidence behind it."""
     started = time.time()
     evidences = collect(plan)
     judged = judge(plan, evidences)

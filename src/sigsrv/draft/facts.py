@@ -1,0 +1,117 @@
+"""The facts of all hosts for a draft. Unreadable facts are recorded, and the draft continues with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import jsonschema
+
+from sigsrv.draft.document import Entry, Field, Section
+from sigsrv.facts.clusters import ClusterFacts, clusters
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.incus import Instance
+from sigsrv.facts.resources import Network
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.yamlfile import schema
+
+T = TypeVar("T")
+
+
+@dataclass
+class DraftFacts:
+    """The facts of the hosts, by name. unread: facts that could not be read so far, one line each."""
+
+    hosts: dict[str, HostFacts]
+    unread: list[str] = field(default_factory=list)
+
+    @cached_property
+    def clusters(self) -> tuple[ClusterFacts, ...]:
+        return clusters(self.hosts)
+
+    def add_unread(self, what: str, cause: EvidenceError | str) -> None:
+        """Record once that something could not be read."""
+        line = f"{what}: {cause.reason if isinstance(cause, EvidenceError) else cause}"
+        if line not in self.unread:
+            self.unread.append(line)
+
+    def has_unread(self, what: str) -> bool:
+        """Return whether any part of it could not be read."""
+        return any(line.startswith(f"{what}: ") for line in self.unread)
+
+    def from_clusters(self, what: str, view: Callable[[ClusterFacts], T]) -> list[T]:
+        """Return a view of each cluster and of each standalone host; record and skip those that can't be read."""
+        views = []
+        for cluster in self.clusters:
+            try:
+                views.append(view(cluster))
+            except EvidenceError as cause:
+                self.add_unread(what, cause)
+        return views
+
+    def from_hosts(self, what: str, view: Callable[[HostFacts], T]) -> dict[str, T]:
+        """Return a view of each reachable host, by name; record and skip those that can't be read."""
+        views = {}
+        for name, host in self.hosts.items():
+            if host.unreachable is None:
+                try:
+                    views[name] = view(host)
+                except EvidenceError as cause:
+                    self.add_unread(what, cause)
+        return views
+
+    def rows_of(self, what: str, view: Callable[[ClusterFacts], Iterable[T]]) -> list[T]:
+        """Return the rows of a view of all clusters, as one list."""
+        return [row for rows in self.from_clusters(what, view) for row in rows]
+
+    @cached_property
+    def networks(self) -> list[Network]:
+        """Return the managed networks, each name once."""
+        rows = self.rows_of("networks", lambda cluster: cluster.incus.networks)
+        return list({row.name: row for row in rows if row.managed}.values())
+
+    @cached_property
+    def instances(self) -> list[tuple[Instance, str]]:
+        """Return each readable instance with the name of its host."""
+        return self.rows_of(
+            "instances", lambda cluster: cluster.instances.each(lambda _, cause: self.add_unread("instances", cause))
+        )
+
+
+def schema_checked(section: Section) -> Section:
+    """Comment out, with the reason, each entry and key of a section that the site file's schema does not allow."""
+    allowed: dict[str, Any] = schema("site")["properties"][section.key]
+    return replace(
+        section,
+        entries=tuple(_entry(each, allowed["items"]) for each in section.entries),
+        fields=tuple(_field(each, allowed["properties"][each.key]) for each in section.fields),
+    )
+
+
+def _entry(entry: Entry, allowed: Any) -> Entry:
+    problem = None if entry.commented else _problem(entry.data, allowed)
+    return replace(entry, notes=(*entry.notes, problem), commented=True) if problem else entry
+
+
+def _field(each: Field, allowed: Any) -> Field:
+    problem = None if each.commented else _problem(each.value, allowed)
+    return replace(each, note=problem, commented=True) if problem else each
+
+
+def _problem(value: Any, allowed: Any) -> str | None:
+    """Return why a site file can't contain a value; None if it can."""
+    if not _is_text(value):
+        return "a file can't hold this name: it is not valid Unicode"
+    error = next(iter(jsonschema.Draft202012Validator(allowed).iter_errors(value)), None)
+    return f"a site file can't hold this value: {error.message}" if error else None
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether all strings in a value can be written as UTF-8. JSON can contain lone surrogates, which can't."""
+    if isinstance(value, dict):
+        return all(_is_text(each) for each in (*value, *value.values()))
+    if isinstance(value, list):
+        return all(map(_is_text, value))
+    return not isinstance(value, str) or value.isprintable() or not any("\ud800" <= each <= "\udfff" for each in value)
