@@ -5,8 +5,8 @@ from functools import reduce
 from operator import or_
 
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
+from sigsrv.facts.acl_rule import AclRule
 from sigsrv.facts.ranges import Addresses, addresses, is_every_port, merged, no_set, packets, ports
-from sigsrv.facts.resources import AclRule
 from sigsrv.judge.site_resources import acls_in_use, acls_of, each_network_with_acls, missing_acls
 
 _DIRECTIONS = ("ingress", "egress")

@@ -1,12 +1,13 @@
-"""Generates docs/policies.md and the README's table of policies from the files of the catalogue."""
+"""Generates docs/policies.md and the README's table of policies from the files of the catalogue, and docs/facts.md from the code."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from sigsrv.authoring.fact_tree import Demo
 from sigsrv.model import policy, remediation
-from sigsrv.report import policies
+from sigsrv.report import facts, policies
 
 ROOT = Path(__file__).resolve().parents[1]
 _TABLE = re.compile(r"(<!-- counts: make docs -->\n).*?(<!-- /counts -->)", re.DOTALL)
@@ -21,6 +22,7 @@ def documents() -> dict[Path, str]:
     )
     return {
         ROOT / "docs" / "policies.md": policies.markdown_page(found, remediation.load()),
+        ROOT / "docs" / "facts.md": facts.markdown_page(Demo().tables()),
         ROOT / "README.md": counted,
     }
 

@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 POLICIES = policy.load()
 
 
-@pytest.mark.parametrize("name", ["docs/policies.md", "README.md"])
+@pytest.mark.parametrize("name", ["docs/policies.md", "docs/facts.md", "README.md"])
 def test_a_generated_part_is_as_it_would_be_generated(name):
     """What documents say of the catalogue is its files' own words; make docs writes it."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
@@ -71,6 +71,7 @@ def test_the_page_of_findings_json_names_each_of_its_keys():
         "docs/cases.md",
         "docs/decisions.md",
         "docs/policies.md",
+        "docs/facts.md",
         "docs/findings.md",
         "docs/glossary.md",
         "docs/remediation.md",

@@ -169,7 +169,9 @@ def test_a_rule_for_all_of_a_family_before_an_acl_is_told():
 
     rows = [TABLE, *({"chain": chain} for chain in chains)]
     assert ruleset(document(*rows, *rules)).missing_of_acls("a") == ()
-    assert ruleset(document(*rows, before, *rules)).missing_of_acls("a") == ("aclfwd.a has a rule for every packet",)
+    assert ruleset(document(*rows, before, *rules)).missing_of_acls("a") == (
+        "aclfwd.a has another rule that matches every packet",
+    )
 
 
 def test_a_host_without_any_rule_is_a_complete_answer():

@@ -105,7 +105,7 @@ def test_a_namespace_with_something_else_in_it_is_an_error(port):
 
 def test_a_namespace_that_is_there_twice_is_an_error():
     """Whose frames were they?"""
-    with pytest.raises(EvidenceError, match="there twice"):
+    with pytest.raises(EvidenceError, match="listed twice"):
         frames(json.dumps({"ports": [PORT, PORT], "paths": []}), "one")
 
 
@@ -136,7 +136,9 @@ def test_each_namespace_has_sent_to_each_other_one():
 
     assert [each.here for each in exchanged(both, "br0")] == ["one", "other"]
     for text in (json.dumps({"ports": [PORT], "paths": []}), json.dumps({"ports": [PORT], "paths": [there, there]})):
-        with pytest.raises(EvidenceError, match="other: it is not told whether a frame from it reaches one on br0"):
+        with pytest.raises(
+            EvidenceError, match="other: the evidence does not say whether a frame from it reaches one on br0"
+        ):
             exchanged([both[0], frames(text, "other")], "br0")
     with pytest.raises(EvidenceError, match="one: no frame was sent on br1"):
         exchanged(both, "br1")

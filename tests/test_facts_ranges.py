@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sigsrv.facts.acl_rule import AclRule
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -22,7 +23,6 @@ from sigsrv.facts.ranges import (
     packets,
     ports,
 )
-from sigsrv.facts.resources import AclRule
 from sigsrv.model.errors import EvidenceError
 
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: tuple(sorted(pair))), max_size=6)
@@ -100,7 +100,7 @@ def test_ports_are_read_in_every_form():
         False,
     ]
     for text in ("http", "-1", "80-", "81-80", "65536", "1-2-3"):
-        with pytest.raises(EvidenceError, match="no port"):
+        with pytest.raises(EvidenceError, match="not a port"):
             ports(text)
 
 

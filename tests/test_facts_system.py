@@ -25,7 +25,7 @@ def test_the_recorded_service_is_active_and_no_target_wants_it(recorded, host):
 
 def test_a_unit_that_was_not_asked_for_is_unknown(recorded):
     """Nothing is invented for a unit that the evidence lacks."""
-    with pytest.raises(EvidenceError, match=r"nothing was asked of incus\.socket") as caught:
+    with pytest.raises(EvidenceError, match=r"did not ask for the unit incus\.socket") as caught:
         of(stdout=recorded("units/sigsrv.txt")).unit("incus.socket")
 
     assert caught.value.kind is FailureKind.ABSENT

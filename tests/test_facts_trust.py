@@ -202,7 +202,7 @@ TOKEN = {
         ({}, "client laptop"),
         ({"metadata": {"serverName": "server3"}}, "member server3"),
         ({"metadata": None, "resources": {"images": ["/1.0/images/x"]}}, "access to images"),
-        ({"metadata": None, "resources": None}, "no purpose told"),
+        ({"metadata": None, "resources": None}, "no purpose given"),
     ],
 )
 def test_an_open_token_says_what_it_is_for(more, purpose):

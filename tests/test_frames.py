@@ -288,8 +288,8 @@ class Saying(SpaceSession):
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 9 small what\n", "not an answer to a frame"),
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "rubbish\n", "not an answer to a frame"),
         ("port 0 ok 12 1500 10.9.0.1/24 no\n", "", "'small' is missing"),
-        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 gone\n", "the namespace was gone"),
-        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small ping: bad\nsaid 0 arp []\n", "no count of replies"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 gone\n", "the namespace disappeared"),
+        ("port 0 ok 12 1500 10.9.0.1/24 no\n", "said 0 small ping: bad\nsaid 0 arp []\n", "not a count of replies"),
     ],
 )
 def test_an_invalid_answer_of_a_host_is_an_error(setup, sent, reason):

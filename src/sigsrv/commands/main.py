@@ -17,6 +17,7 @@ _COMMANDS = {
     "waive": "accept a failure of the latest run for a limited time",
     "policies": "list, lint, test, try or document the policies",
     "explain": "explain one policy: reason, check and fix",
+    "facts": "print what checks can look at, with values from saved evidence",
     "probes": "print what a scan runs on a host, or a sudoers file for it",
     "demo": "scan the shipped evidence of a real cluster; needs no host",
 }

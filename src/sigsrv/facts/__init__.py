@@ -1,4 +1,4 @@
-"""Evidence -> facts: typed views of the links, pools, instances and the rest of one host, or of a cluster.
+"""Evidence -> facts: typed views of the links, pools, instances and more of one host or of a cluster.
 
-Pure functions of saved answers. Nothing here knows what the site wants: that is ``judge``.
+Pure functions of saved answers. They do not know what the site wants: that is ``judge``.
 """

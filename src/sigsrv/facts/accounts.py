@@ -1,4 +1,4 @@
-"""The accounts and groups of one host, and who may write to the socket of Incus.
+"""The accounts and groups of one host, and who may write to Incus's unix socket.
 
 Source: getent(1), passwd(5), group(5), stat(1), ls(1).
 """
@@ -15,72 +15,87 @@ from sigsrv.collect.probes import SOCKET
 from sigsrv.facts.parsing import command_failed, output, parsing, probe
 from sigsrv.model.errors import EvidenceError, FailureKind
 
-_NO_SUCH_KEY = 2  # getent's status
+_NO_SUCH_KEY = 2  # exit status of getent
 
 
 @dataclass(frozen=True)
 class Group:
-    """members: the accounts that the group itself lists; those that have it as their own group are not among them."""
+    """A group of the host."""
 
     name: str
+    """The group's name."""
     gid: int
+    """The group's number."""
     members: tuple[str, ...]
+    """The accounts that the group lists. Accounts with this primary group are not listed here."""
 
 
 @dataclass(frozen=True)
 class Socket:
-    """Who may use a socket. mode: permission bits; owner, group: names, ``UNKNOWN`` where the host has none."""
+    """The permissions of a unix socket."""
 
     mode: int
+    """The permission bits, as a number: 0o660 is 432."""
     owner: str
+    """The owner's name; ``UNKNOWN`` if the host has no name for the number."""
     group: str
+    """The group's name; ``UNKNOWN`` if the host has no name for the number."""
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Who is in a group. listed: by the group; primary: by having it as their own group. Both sorted, without root."""
+    """The accounts in a group."""
 
     listed: tuple[str, ...]
+    """The accounts that the group lists, sorted, without root."""
     primary: tuple[str, ...]
+    """The accounts with this primary group, sorted, without root."""
 
     @property
     def all(self) -> tuple[str, ...]:
+        """Return all accounts in the group, sorted, without root."""
         return tuple(sorted({*self.listed, *self.primary}))
 
 
 def groups(document: str, host: str = "") -> tuple[Group, ...]:
-    """The groups of ``getent group``. Raises EvidenceError where a line is none, or where there is not one."""
+    """Return the groups in the output of ``getent group``.
+
+    Raises EvidenceError if a line is malformed or there is no group.
+    """
     with parsing("getent group", host):
         found = []
         for line in document.splitlines():
             name, _, gid, members = line.split(":")
             found.append(Group(_named(name), int(gid), tuple(word for word in members.split(",") if word)))
         if not found:
-            raise ValueError("no group at all")
+            raise ValueError("no group in the answer")
         return tuple(found)
 
 
 def own_groups(document: str, host: str = "") -> Mapping[str, int]:
-    """The number of each account's own group, by name, of ``getent passwd``. Raises EvidenceError as ``groups``."""
+    """Return the number of each account's primary group, by account, from the output of ``getent passwd``.
+
+    Raises EvidenceError if a line is malformed or there is no account.
+    """
     with parsing("getent passwd", host):
         found = {}
         for line in document.splitlines():
             name, _, _, gid, _, _, _ = line.split(":")
             found[_named(name)] = int(gid)
         if not found:
-            raise ValueError("no account at all")
+            raise ValueError("no account in the answer")
         return found
 
 
 def socket(document: str, host: str = "") -> Socket:
-    """The socket of ``stat -c '%a %U %G'``. Raises EvidenceError where it is anything else."""
+    """Return the permissions in the output of ``stat -c '%a %U %G'``. Raises EvidenceError if it is malformed."""
     with parsing("stat", host):
         mode, owner, group = document.split()
         return Socket(int(mode, 8), owner, group)
 
 
 def has_acl(document: str, host: str = "") -> bool:
-    """Whether a POSIX ACL lets others to the socket, of ``ls -ld``. Raises EvidenceError where it is anything else."""
+    """Return whether the socket has a POSIX ACL, from the output of ``ls -ld``. Raises EvidenceError if it is malformed."""
     with parsing("ls", host):
         found = re.fullmatch(rf"s[-rwxsStT]{{9}}([.+]?) .* {re.escape(SOCKET)}\n?", document)
         if found is None:
@@ -96,13 +111,14 @@ def _named(name: str) -> str:
 
 @dataclass(frozen=True)
 class AccountFacts:
-    """What one host tells of its accounts."""
+    """Accounts and groups of one host, and access to Incus's unix socket."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
-        """Those that are listed, and Incus's own as it is told by its name: a directory may not list its groups."""
+        """Return the groups that getent lists, and Incus's group as looked up by name: a directory service may not list its groups."""
         listed = groups(output(self.evidence, "groups"), self.evidence.host)
         answer = probe(self.evidence, "admin-group")
         if answer.rc == _NO_SUCH_KEY and not answer.stdout:
@@ -116,26 +132,26 @@ class AccountFacts:
         return own_groups(output(self.evidence, "passwd"), self.evidence.host)
 
     def members(self, group: str) -> Membership:
-        """Who is in a group of that name, by whatever way; nobody where there is none. Groups of one number are one group."""
+        """Return the accounts in a group; an empty membership if there is no such group. Groups with the same number are one group."""
         numbers = {each.gid for each in self._groups if each.name == group}
         listed = {name for each in self._groups if each.gid in numbers for name in each.members}
         primary = {name for name, gid in self._own_groups.items() if gid in numbers}
         return Membership(tuple(sorted(listed - {"root"})), tuple(sorted(primary - {"root"})))
 
     def knows(self, group: str) -> bool:
-        """Whether any answer names a group: of another who is in it is not known."""
+        """Return whether getent reported this group. If not, its members are unknown."""
         return any(each.name == group for each in self._groups)
 
     @cached_property
     def socket(self) -> Socket:
-        """The socket of Incus. Raises EvidenceError, of kind DOWN where there is none: the daemon is not there."""
+        """Return the permissions of Incus's unix socket. Raises EvidenceError of kind DOWN if there is no socket: no daemon runs."""
         answer = probe(self.evidence, "socket-mode")
         host = self.evidence.host
         if answer.rc != 0 and "No such file" in answer.stderr:
-            raise EvidenceError(f"{host}: there is no socket of Incus", FailureKind.DOWN, host)
+            raise EvidenceError(f"{host}: Incus's unix socket does not exist", FailureKind.DOWN, host)
         return socket(output(self.evidence, "socket-mode"), host)
 
     @cached_property
     def socket_has_acl(self) -> bool:
-        """Whether others than its mode tells may use the socket."""
+        """Return whether a POSIX ACL gives more accounts access to Incus's unix socket than its mode shows."""
         return has_acl(output(self.evidence, "socket-acl"), self.evidence.host)

@@ -1,6 +1,6 @@
-"""The files in the site's folder of backups, and the file system that it is on.
+"""The files in the site's backup folder, and the file system of that folder.
 
-A file's name is hostile text: it is held against patterns, never made a path.
+A file's name is hostile text: checks compare it with patterns and never use it as a path.
 """
 
 from __future__ import annotations
@@ -16,35 +16,42 @@ from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsin
 
 @dataclass(frozen=True)
 class BackupFile:
-    """name: without its folder; changed: seconds since the epoch; size: bytes."""
+    """A file in the backup folder or below it."""
 
     name: str
+    """The file's name without its folder."""
     changed: float
+    """When the file was last changed, in seconds since the epoch."""
     size: int
+    """The file's size in bytes."""
 
 
 @dataclass(frozen=True)
 class MountPoint:
-    """The file system that the folder is on. source: a device, or a dataset of ZFS; target: where it is mounted."""
+    """The mounted file system that contains a folder."""
 
     source: str
+    """The device or ZFS dataset. findmnt writes ``tank[/folder]`` if only a folder of it is mounted."""
     fstype: str
+    """The type of the file system, for example ``ext4`` or ``zfs``."""
     target: str
+    """The mount point."""
 
     @property
     def zpool(self) -> str | None:
-        """The ZFS pool below it; None where it is none. Of a folder that is mounted from a dataset findmnt writes ``tank[/folder]``."""
+        """Return the name of the ZFS pool; None if the file system is not ZFS."""
         return re.split(r"[/\[]", self.source, maxsplit=1)[0] if self.fstype == "zfs" else None
 
 
 def files(document: str, folder: str, host: str = "") -> tuple[BackupFile, ...]:
-    """The files below a folder. document: of each its time, size and path, ended by a NUL: ``1795000000.5 20 /srv/a.tar.gz``.
+    """Return the files below a folder.
 
-    Raises EvidenceError where it is anything else, or was cut off. Source: find(1), -printf.
+    document: for each file its time, size and path, with a NUL at the end: ``1795000000.5 20 /srv/a.tar.gz``. Raises EvidenceError
+    if it is malformed or was cut off. Source: find(1), -printf.
     """
     with parsing("find", host):
         if document and not document.endswith("\0"):
-            raise ValueError("its last record is not whole")
+            raise ValueError("the last record is incomplete")
         return tuple(_files(document.split("\0")[:-1], folder.rstrip("/") + "/"))
 
 
@@ -52,14 +59,15 @@ def _files(records: Iterable[str], folder: str) -> Iterable[BackupFile]:
     for record in records:
         match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ([0-9]+) (/.*)", record, re.DOTALL)
         if match is None or not match[3].startswith(folder):
-            raise ValueError(f"{record[:60]!r} is no file of {folder}")
+            raise ValueError(f"{record[:60]!r} is not a file below {folder}")
         yield BackupFile(match[3].rpartition("/")[2], float(match[1]), int(match[2]))
 
 
 def place(document: str, host: str = "") -> MountPoint:
-    """The file system of a folder. document: ``findmnt -J -o SOURCE,FSTYPE,TARGET -T FOLDER``. Raises EvidenceError.
+    """Return the file system of a folder.
 
-    Of file systems that are mounted one over the other findmnt names the one on top last. Source: findmnt(8).
+    document: the output of ``findmnt -J -o SOURCE,FSTYPE,TARGET -T FOLDER``. If file systems are mounted over each other, findmnt
+    lists the top one last. Raises EvidenceError if the document is malformed. Source: findmnt(8).
     """
     with parsing("findmnt", host):
         row = rows(mapping(parsed(document), "findmnt")["filesystems"], "filesystems")[-1]
@@ -68,14 +76,15 @@ def place(document: str, host: str = "") -> MountPoint:
 
 @dataclass(frozen=True)
 class BackupFacts:
-    """What the host that holds the backups tells of them."""
+    """The backups on the host that stores them."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     def files(self, folder: str) -> tuple[BackupFile, ...]:
-        """The files below the folder, the newest first; none, where there is no such folder.
+        """Return the files below a folder, newest first; empty if the folder does not exist.
 
-        Raises EvidenceError, also where a part is unreadable.
+        Raises EvidenceError, also if a part of the folder is unreadable.
         """
         if folder not in self._files:
             found = files(self._listed(folder), folder, self.evidence.host)
@@ -96,5 +105,5 @@ class BackupFacts:
 
     @cached_property
     def place(self) -> MountPoint:
-        """The file system that the folder is on. Raises EvidenceError."""
+        """Return the file system of the backup folder. Raises EvidenceError."""
         return place(output(self.evidence, "backups-on"), self.evidence.host)

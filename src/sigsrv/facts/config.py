@@ -1,6 +1,6 @@
-"""Which configuration keys are booleans, by kind of resource, and their defaults.
+"""The boolean configuration keys of each kind of resource, with their defaults.
 
-Incus stores strings; a boolean may be written in many ways, and an unset key is its default. Source: Incus,
+Incus stores strings. A boolean has several spellings, and an unset key has its default. Source: Incus,
 shared/util/boolean.go; doc/config_options.txt (types and defaults).
 """
 
@@ -14,7 +14,7 @@ from sigsrv.facts.parsing import string
 from sigsrv.model.values import boolean
 
 OFFLINE_AFTER = "cluster.offline_threshold"
-OFFLINE_AFTER_S = 20  # where nobody set it
+OFFLINE_AFTER_S = 20  # the default of this key
 
 INSTANCE_BOOLEANS: Mapping[str, bool] = {
     "security.csm": False,
@@ -26,7 +26,7 @@ INSTANCE_BOOLEANS: Mapping[str, bool] = {
     "security.protection.delete": False,
     "security.protection.shift": False,
     "security.secureboot": True,
-    "security.syscalls.blacklist_default": True,  # the older name of deny_default
+    "security.syscalls.blacklist_default": True,  # older name of deny_default
     "security.syscalls.deny_compat": False,
     "security.syscalls.deny_default": True,
     **dict.fromkeys(INTERCEPTION, False),
@@ -72,9 +72,9 @@ SERVER_BOOLEANS: Mapping[str, bool] = {
 
 
 def normalised(config: Mapping[str, Any], booleans: Mapping[str, bool], where: str) -> dict[str, str]:
-    """A configuration with each of ``booleans`` (key -> default) as "true" or "false", the unset ones too.
+    """Return a configuration in which each key of ``booleans`` (key -> default) is "true" or "false", also the unset ones.
 
-    Raises ValueError where a value is no text, EvidenceError where a boolean is none.
+    Raises ValueError if a value is not text, EvidenceError if the value of a boolean key is not a boolean.
     """
     found = {key: string(value, f"{where}: {key}") for key, value in config.items()}
     for key, default in booleans.items():

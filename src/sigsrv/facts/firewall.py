@@ -1,6 +1,6 @@
-"""The rules that one host's kernel filters with, and whether it filters what a bridge passes on.
+"""The firewall rules in one host's kernel, and whether the kernel filters bridged packets.
 
-Only nftables is read: what old xtables hold nft does not show. Source: libnftables-json(5).
+Only nftables is read. nft does not show the rules of legacy xtables. Source: libnftables-json(5).
 """
 
 from __future__ import annotations
@@ -17,84 +17,101 @@ Statement = Mapping[str, Any]
 Key = tuple[str, str, str]  # family, table, chain
 
 _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
-_COUNTED = frozenset({"counter", "last"})  # they hold what has passed so far, not what is wanted
-_FAMILIES = ("IPv4", "IPv6")  # as the probe bridge-nf asks for them
-_XT_VERDICTS = frozenset({"accept", "drop", "reject"})  # targets of iptables, which stand in an ``xt`` of nft's answer
-_PROTOCOLS = {"IPv4": ("ip", "ipv4"), "IPv6": ("ip6", "ipv6")}  # of a family, and its name in nfproto
-_LEAST_RULES = 3  # what is established, and the default action for egress and for ingress
-# The base chains that Incus makes for the ACLs of a network: where they are hooked, and by which side they lead to the rules.
+_COUNTED = frozenset({"counter", "last"})  # they count what has passed; they don't select or decide
+_FAMILIES = ("IPv4", "IPv6")  # in the order of the probe bridge-nf
+_XT_VERDICTS = frozenset({"accept", "drop", "reject"})  # targets of iptables; nft shows them in an ``xt``
+_PROTOCOLS = {"IPv4": ("ip", "ipv4"), "IPv6": ("ip6", "ipv6")}  # the name, and the name in nfproto
+_LEAST_RULES = 3  # established connections, the default action for egress, and the one for ingress
+# The base chains that Incus creates for the ACLs of a network: their hook, and the interface keys that jump to the ACL's rules.
 _ACL_HOOKS = {
     "aclin": ("input", ("iifname",)),
     "aclout": ("output", ("oifname",)),
     "aclfwd": ("forward", ("iifname", "oifname")),
 }
-_SILENT = frozenset({"log", "mangle", "notrack", "dup"})  # they let everything on to the next statement
+_SILENT = frozenset({"log", "mangle", "notrack", "dup"})  # every packet continues with the next statement
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. expr: its statements in order, as nft has them in JSON, without counters; two rules are equal where these are."""
+    """An nftables rule. Two rules are equal if their statements are equal."""
 
     expr: tuple[Statement, ...]
+    """The rule's statements in order, in nft's JSON, without counters."""
 
     @property
     def verdict(self) -> str | None:
-        """What becomes of a packet that meets it: ``accept``, ``drop``, ``reject``, ``jump`` ...; None where it goes on."""
+        """Return what happens to a matching packet: ``accept``, ``drop``, ``reject``, ``jump`` ...; None if the next rule decides."""
         return next((found for found in map(_verdict, self.expr) if found), None)
 
     @property
     def target(self) -> str | None:
-        """The chain that it jumps or goes to."""
+        """Return the chain that the rule jumps or goes to; None if it does neither."""
         found = next((statement[key] for statement in self.expr for key in ("jump", "goto") if key in statement), None)
         return None if found is None else str(found["target"])
 
     @property
     def conditions(self) -> tuple[Statement, ...]:
-        """The statements that not every packet gets past: not its verdict, a log, a mark or a comment. None: it is for every packet."""
+        """Return the statements that restrict which packets match; empty if every packet matches.
+
+        The verdict, logs, marks and comments restrict nothing, so they are left out.
+        """
         free = [_verdict(each) or set(each) & _SILENT or _xt(each) == ("match", "comment") for each in self.expr]
         return tuple(each for each, passes in zip(self.expr, free, strict=True) if not passes)
 
     def is_for_all(self, family: str) -> bool:
-        """Whether it is for every packet of a family, ``IPv4`` or ``IPv6``, that begins a connection."""
+        """Return whether every packet of a family (``IPv4`` or ``IPv6``) that starts a connection matches."""
         return all(_all_meet(each, family) for each in self.conditions)
 
     @property
     def for_new(self) -> Rule:
-        """The rule as a packet meets it that begins a connection: of a map of verdicts by the state (NixOS has one) the one for ``new``."""
+        """Return the rule as it applies to a packet that starts a connection.
+
+        A map of verdicts by connection state (NixOS uses one) is replaced with the verdict for ``new``.
+        """
         return Rule(tuple(_of_new(each) for each in self.expr))
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One chain. type, hook, prio and policy (``accept`` or ``drop``) are those of a base chain; None of any other."""
+    """An nftables chain. Only a base chain has a type, a hook, a priority and a policy."""
 
     family: str
+    """The family of its table, for example ``inet``, ``ip``, ``ip6`` or ``bridge``."""
     table: str
+    """The name of its table."""
     name: str
+    """The chain's name."""
     rules: tuple[Rule, ...]
+    """The rules in the order in which the kernel evaluates them."""
     type: str | None = None
+    """The type of a base chain, for example ``filter`` or ``nat``; None for a chain without a hook."""
     hook: str | None = None
+    """The hook of a base chain, for example ``input`` or ``forward``; None for a chain without a hook."""
     prio: int | None = None
+    """The priority of a base chain, a lower number first; None for a chain without a hook."""
     policy: str | None = None
+    """What a base chain does with a packet that no rule decides: ``accept`` or ``drop``; None for a chain without a hook."""
 
 
 @dataclass(frozen=True)
 class Ruleset:
-    """All that nftables filters with. tables: (family, name); chains: in the order of nft. Dormant tables are left out."""
+    """All active nftables rules of a host. Dormant tables are left out."""
 
     tables: tuple[tuple[str, str], ...]
+    """The tables, each as (family, name), in nft's order."""
     chains: tuple[Chain, ...]
+    """The chains of all tables, in nft's order."""
 
     def chain(self, family: str, table: str, name: str) -> Chain | None:
-        """A chain; None where there is none of that name."""
+        """Return a chain; None if it does not exist."""
         return self._by_key.get((family, table, name))
 
     def hooked(self, hook: str) -> tuple[Chain, ...]:
-        """The base chains of a hook, in the order of nft."""
+        """Return the base chains of a hook, in nft's order."""
         return tuple(chain for chain in self.chains if chain.hook == hook)
 
     def missing_of_acls(self, network: str) -> tuple[str, ...]:
-        """What is not there of the chains that Incus makes for the ACLs of a network, in words; none where all is.
+        """Return what is missing from the chains that Incus creates for the ACLs of a network, in words; empty if all is present.
 
         Source: Incus, internal/server/firewall/drivers/drivers_nftables_templates.go.
         """
@@ -104,23 +121,23 @@ class Ruleset:
         if own is None:
             missing.append(f"no chain {rules}")
         elif len(own.rules) < _LEAST_RULES:
-            missing.append(f"{rules} has {len(own.rules)} rules, of {_LEAST_RULES} at least")
+            missing.append(f"{rules} has {len(own.rules)} rules instead of at least {_LEAST_RULES}")
         for prefix, (hook, keys) in _ACL_HOOKS.items():
             chain = self.chain("inet", "incus", f"{prefix}.{network}")
             if chain is None:
                 missing.append(f"no chain {prefix}.{network}")
                 continue
             if chain.hook != hook:
-                missing.append(f"{chain.name} is not at {hook}")
+                missing.append(f"{chain.name} is not at hook {hook}")
             missing += [
-                f"{chain.name} does not lead to {rules} by {key}"
+                f"{chain.name} does not jump to {rules} by {key}"
                 for key in keys
                 if ((on_interface(key, network),), "jump", rules)
                 not in [(rule.conditions, rule.verdict, rule.target) for rule in chain.rules]
             ]
             others = [rule for rule in chain.rules if rule.verdict and rule.target != rules]
             if any(rule.is_for_all(family) for rule in others for family in _FAMILIES):
-                missing.append(f"{chain.name} has a rule for every packet")
+                missing.append(f"{chain.name} has another rule that matches every packet")
         return tuple(missing)
 
     @cached_property
@@ -129,7 +146,7 @@ class Ruleset:
 
 
 def on_interface(key: str, name: str) -> Statement:
-    """The condition that a packet came in by, or goes out by, a link. key: ``iifname`` or ``oifname``."""
+    """Return the condition that a packet came in (key ``iifname``) or goes out (key ``oifname``) through a link."""
     return {"match": {"op": "==", "left": {"meta": {"key": key}}, "right": name}}
 
 
@@ -145,7 +162,7 @@ def _of_new(statement: Statement) -> Statement:
     if not isinstance(told, Mapping) or told.get("key") != {"ct": {"key": "state"}}:
         return statement
     data = told.get("data")
-    pairs = data.get("set") if isinstance(data, Mapping) else None  # else the name of a map, which stands elsewhere
+    pairs = data.get("set") if isinstance(data, Mapping) else None  # else: the name of a map that is defined elsewhere
     for pair in pairs if isinstance(pairs, list) else []:
         if isinstance(pair, list) and len(pair) == 2 and pair[0] == "new" and isinstance(pair[1], Mapping):
             return pair[1]
@@ -153,19 +170,22 @@ def _of_new(statement: Statement) -> Statement:
 
 
 def _xt(statement: Statement) -> tuple[str, str]:
-    """The type and the name of an extension of iptables; "" of any other statement, and where an old nft tells neither."""
+    """Return the type and the name of an iptables extension; "" for any other statement, or if an old nft reports neither."""
     told = statement.get("xt")
     return (str(told.get("type")), str(told.get("name"))) if isinstance(told, Mapping) else ("", "")
 
 
 def _all_meet(statement: Statement, family: str) -> bool:
-    """Whether each packet of a family that begins a connection meets a condition: on its family, on an address of all, on that state."""
+    """Return whether every packet of a family that starts a connection meets a condition.
+
+    Such a condition asks for the family itself, for any address (prefix length 0), or for the state ``new``.
+    """
     match = statement.get("match")
     if not isinstance(match, Mapping):
         return False
     left, right = match.get("left"), match.get("right")
     found = right.get("set") if isinstance(right, Mapping) and "set" in right else right
-    # "in" is any of some flags; "==" of a list would be all of them at once
+    # "in" matches any of the flags; "==" with a list would require all of them at once
     if match.get("op") not in ("in", "==") or (match["op"] == "==" and isinstance(right, list)):
         return False
     values = found if isinstance(found, list) else [found]
@@ -181,14 +201,15 @@ def _all_meet(statement: Statement, family: str) -> bool:
 
 
 def ruleset(document: str, host: str = "") -> Ruleset:
-    """The rules of one host. document: the probe ``nft`` (``nft -j list ruleset``).
+    """Return the rules of one host.
 
-    No table at all is a complete answer; one without nft's own first row is none. Raises EvidenceError.
+    document: the output of the probe ``nft`` (``nft -j list ruleset``). An answer without a table is complete. Raises EvidenceError
+    if the answer is malformed, also if nft's first row (``metainfo``) is missing.
     """
     with parsing("nft list ruleset", host):
         listed = rows(mapping(parsed(document), "answer")["nftables"], "nftables")
         if not listed or "metainfo" not in listed[0]:
-            raise ValueError("nftables: does not begin with metainfo")
+            raise ValueError("nftables: the first row is not metainfo")
         tables: list[tuple[str, str]] = []
         dormant: set[tuple[str, str]] = set()
         chains: dict[Key, Mapping[str, Any]] = {}
@@ -199,12 +220,12 @@ def ruleset(document: str, host: str = "") -> Ruleset:
             kind, value = next(iter(row.items()))
             if kind == "table":
                 tables.append(_names(mapping(value, kind), "family", "name"))
-                if "dormant" in (value.get("flags") or ()):  # a text, or a list of them
+                if "dormant" in (value.get("flags") or ()):  # a string, or a list of strings
                     dormant.add(tables[-1])
             elif kind == "chain":
                 key = _key(mapping(value, kind), "name")
                 if key in chains or key[:2] not in tables:
-                    raise ValueError(f"chain {' '.join(key)}: there twice, or in no table")
+                    raise ValueError(f"chain {' '.join(key)}: listed twice, or in no table")
                 chains[key], rules[key] = value, []
             elif kind == "rule":
                 rules[_key(mapping(value, kind), "chain")].append(_rule(value))
@@ -239,18 +260,19 @@ def _chain(key: Key, row: Mapping[str, Any], rules: list[Rule]) -> Chain:
 
 @dataclass(frozen=True)
 class FirewallFacts:
-    """What one host tells of what it filters."""
+    """The firewall rules of one host."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @cached_property
     def rules(self) -> Ruleset:
-        """All rules of nftables. Raises EvidenceError, also where the account may not read them."""
+        """Return all active nftables rules. Raises EvidenceError, also if the account may not read them."""
         return ruleset(output(self.evidence, "nft"), self.evidence.host)
 
     @cached_property
     def filters_bridged(self) -> frozenset[str]:
-        """What a bridge passes on and still meets the rules: ``IPv4``, ``IPv6``; neither where br_netfilter is not loaded."""
+        """Return the families (``IPv4``, ``IPv6``) whose bridged packets pass through the firewall; empty without br_netfilter."""
         answer = probe(self.evidence, "bridge-nf")
         if answer.rc != 0:
             if answer.stderr.lower().count("no such file") == len(_FAMILIES) and not answer.stdout:

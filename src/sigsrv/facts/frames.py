@@ -1,6 +1,6 @@
-"""What throw-away namespaces of the hosts saw of each other and of instances, with ``--probe``.
+"""The frames that a scan with ``--probe`` sends between temporary namespaces of the hosts, and to instances.
 
-Evidence without the probe is of a scan without ``--probe``: it says nothing of frames.
+Evidence without the probe ``frames`` comes from a scan without ``--probe`` and says nothing about frames.
 """
 
 from __future__ import annotations
@@ -24,65 +24,80 @@ _UNSEEN = frozenset({"FAILED", "INCOMPLETE"})  # a neighbour that did not answer
 
 @dataclass(frozen=True)
 class Replies:
-    """What ping counted: how many it sent, and how many replies there were. Something passes where there was one at least."""
+    """The counts of one ping."""
 
     sent: int
+    """How many packets ping sent; at least 1."""
     received: int
+    """How many replies ping received."""
 
     @property
     def passed(self) -> bool:
+        """Return whether at least one reply came."""
         return self.received > 0
 
 
 @dataclass(frozen=True)
 class Port:
-    """A throw-away namespace on a bridge. number: 1, 2 ... of its bridge and host.
-
-    refused: why it could not be made, None where it was; address: its IPv4 address, "" where it was not made.
-    """
+    """A temporary namespace with a port in a bridge."""
 
     bridge: str
+    """The bridge's name."""
     number: int
+    """The namespace's number on its bridge and host: 1, 2 ..."""
     address: str
+    """The namespace's IPv4 address; empty if it could not be created."""
     refused: str | None
+    """Why the namespace could not be created; None if it was created."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """What was sent from a namespace to another one, or to an instance, on the same bridge.
-
-    host: the other side's; peer: the other namespace's number, None for an instance; instance: PROJECT/INSTANCE/NIC, "" for a namespace.
-    mac: the other side's own; seen: the one that answered for its address by ARP, None where none did. size: bytes of a full packet, 0
-    where none was to be sent. small, six: replies to IPv4 and to IPv6; tagged: to IPv4 within an 802.1ad tag, which no ACL looks into;
-    full, tagged_full: to packets of full size. None: not sent.
-    """
+    """What a namespace sent to another namespace, or to an instance, on the same bridge."""
 
     bridge: str
+    """The bridge's name."""
     port: int
+    """The number of the namespace that sent."""
     host: str
+    """The host of the target."""
     peer: int | None
+    """The number of the target namespace; None if the target is an instance."""
     instance: str
+    """The target as ``PROJECT/INSTANCE/NIC``; empty if the target is a namespace."""
     address: str
+    """The target's IPv4 address."""
     mac: str
+    """The target's own MAC address, in lower case."""
     seen: str | None
+    """The MAC address that answered ARP for the target's address, in lower case; None if none answered."""
     size: int
+    """The bytes of a full-size packet; 0 if no full-size packet is sent."""
     small: Replies
+    """The replies to small IPv4 packets."""
     full: Replies | None
+    """The replies to full-size IPv4 packets; None if none were sent."""
     tagged: Replies | None
+    """The replies to small IPv4 packets inside an 802.1ad tag, which no ACL inspects; None if none were sent."""
     tagged_full: Replies | None
+    """The replies to full-size IPv4 packets inside an 802.1ad tag; None if none were sent."""
     six: Replies | None
+    """The replies to IPv6 packets; None if none were sent."""
 
 
 @dataclass(frozen=True)
 class Frames:
-    """All that was sent from one host."""
+    """Everything that was sent from one host."""
 
     host: str
+    """The host's name."""
     ports: tuple[Port, ...]
+    """The temporary namespaces of the host, also those that could not be created."""
     paths: tuple[Path, ...]
+    """What each namespace sent, one entry per target."""
 
     def on(self, bridge: str) -> tuple[Port, ...]:
-        """The namespaces on a bridge. Raises EvidenceError where one could not be made there, or none was to be."""
+        """Return the namespaces on a bridge. Raises EvidenceError if one could not be created or none was planned there."""
         mine = tuple(port for port in self.ports if port.bridge == bridge)
         for port in mine:
             if port.refused is not None:
@@ -94,17 +109,20 @@ class Frames:
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent on one bridge, and from where. here, source: the host, and the address of the namespace there."""
+    """What was sent on one bridge, with its sender."""
 
     here: str
+    """The host of the sender."""
     source: str
+    """The IPv4 address of the namespace that sent."""
     path: Path
+    """The target and the replies."""
 
 
 def exchanged(hosts: Iterable[Frames], bridge: str) -> tuple[Sent, ...]:
-    """All that was sent on a bridge, by the hosts in their order.
+    """Return everything that was sent on a bridge, in the order of the hosts.
 
-    Raises EvidenceError where something is missing: from each namespace something was sent to each other one.
+    Raises EvidenceError if something is missing: each namespace sends to each other namespace.
     """
     every = tuple(hosts)
     ends = {(each.host, port.number): port for each in every for port in each.on(bridge)}
@@ -118,16 +136,16 @@ def exchanged(hosts: Iterable[Frames], bridge: str) -> tuple[Sent, ...]:
     for here in ends:
         for there in ends:
             if here != there and sent[(*here, *there)] != 1:
-                reason = f"{here[0]}: it is not told whether a frame from it reaches {there[0]} on {bridge}"
+                reason = f"{here[0]}: the evidence does not say whether a frame from it reaches {there[0]} on {bridge}"
                 raise EvidenceError(reason, host=here[0])
     return tuple(found)
 
 
 def frames(document: str, host: str) -> Frames:
-    """What was sent from one host. document: the probe ``frames``, a JSON document as ``collect.frames`` keeps it.
+    """Return what was sent from one host.
 
-    Raises EvidenceError for anything else: also for a line that does not say what ping counted, and for a namespace that went away
-    meanwhile.
+    document: the output of the probe ``frames``, a JSON document that ``collect.frames`` writes. Raises EvidenceError if it is
+    malformed, if a line lacks ping's counts, or if a namespace disappeared before it sent.
     """
     with parsing("frames", host):
         told = mapping(parsed(document), "answer")
@@ -135,9 +153,9 @@ def frames(document: str, host: str) -> Frames:
         paths = tuple(_path(row) for row in rows(told["paths"], "paths"))
         made = {(port.bridge, port.number) for port in ports if port.refused is None}
         if len({(port.bridge, port.number) for port in ports}) < len(ports):
-            raise ValueError("ports: one is there twice")
+            raise ValueError("ports: one is listed twice")
         if any((path.bridge, path.port) not in made for path in paths):
-            raise ValueError("paths: from a namespace that was not made")
+            raise ValueError("paths: from a namespace that was not created")
         return Frames(host, ports, paths)
 
 
@@ -155,14 +173,14 @@ def _path(row: Mapping[str, Any]) -> Path:
     bridge, host, address = (text(row[key], key) for key in ("bridge", "host", "address"))
     where = f"{bridge}: to {address} on {host}"
     if "gone" in row:
-        raise ValueError(f"{where}: the namespace was gone before it sent")
+        raise ValueError(f"{where}: the namespace disappeared before it sent")
     instance = text(row["instance"], f"{where}: instance") if "instance" in row else ""
     peer = None if instance else integer(row["peer"], f"{where}: peer")
     replies = {kind: _replies(row[kind], f"{where}: {kind}") for kind in _KINDS if kind in row}
     small, tagged = replies["small"], replies.get("tagged")
     for answered, kind in ((small, "full"), (tagged, "tagged-full")):
         if answered and answered.passed and not instance and kind not in replies:
-            raise ValueError(f"{where}: nothing is told of {kind}")
+            raise ValueError(f"{where}: no replies of kind {kind}")
     return Path(
         bridge=bridge,
         port=integer(row["port"], f"{where}: port"),
@@ -182,10 +200,10 @@ def _path(row: Mapping[str, Any]) -> Path:
 
 
 def _replies(line: Any, where: str) -> Replies:
-    """The line in which ping counts. Source: ping(8) of iputils."""
+    """Read ping's line of counts. Source: ping(8) of iputils."""
     said = re.match(r"(\d{1,6}) packets transmitted, (\d{1,6}) received[,\s]", text(line, where))
     if said is None:
-        raise ValueError(f"{where}: {line[:100]!r} is no count of replies")
+        raise ValueError(f"{where}: {line[:100]!r} is not a count of replies")
     found = Replies(int(said[1]), int(said[2]))
     if not 0 < found.sent >= found.received:
         raise ValueError(f"{where}: {found.received} replies to {found.sent}")
@@ -193,12 +211,15 @@ def _replies(line: Any, where: str) -> Replies:
 
 
 def _seen(document: Any, address: str, where: str) -> str | None:
-    """The MAC that answered for an address. document: ``ip -j neigh show``, a JSON array; empty where nobody was asked."""
+    """Return the MAC address that answered for an address.
+
+    document: the output of ``ip -j neigh show``, a JSON array; empty if no address was resolved.
+    """
     found = None
     for row in rows(parsed(text(document, f"{where}: arp")), f"{where}: arp"):
         state = row["state"]
         if row["dst"] != address or not isinstance(state, list):
-            raise ValueError(f"{where}: arp: of another address, or without a state")
+            raise ValueError(f"{where}: arp: another address, or no state")
         if "lladdr" in row and not _UNSEEN & set(state):
             found = text(row["lladdr"], f"{where}: lladdr").lower()
     return found
@@ -206,18 +227,19 @@ def _seen(document: Any, address: str, where: str) -> str | None:
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """What one host tells of frames that were sent from it."""
+    """The frames that were sent from one host."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @property
     def were_sent(self) -> bool:
-        """Whether it was to send some: the scan was one with ``--probe``."""
+        """Return whether this host had to send frames: the scan ran with ``--probe``."""
         return self.evidence.probes.get(ID) is not None
 
     @cached_property
     def sent(self) -> Frames:
-        """All that was sent. Raises EvidenceError, also where this host alone was not asked to."""
+        """Return everything that was sent. Raises EvidenceError, also if this host had to send nothing."""
         host, answer = self.evidence.host, self.evidence.probes.get(ID)
         if answer is None:
             raise EvidenceError(f"{host}: this evidence has no probe {ID}", FailureKind.ABSENT, host)

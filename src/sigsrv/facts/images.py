@@ -1,4 +1,4 @@
-"""The images that a daemon keeps.
+"""The images in a daemon's image store.
 
 Source: Incus REST API, doc/rest-api.yaml (Image).
 """
@@ -15,30 +15,37 @@ from sigsrv.facts.trust import short
 
 @dataclass(frozen=True)
 class Image:
-    """An image of a project. Times are seconds since the epoch, None where they are not known.
-
-    created: when its publisher built it; uploaded: when it came here. server: where its updates come from, None for one that was made
-    here or copied without updates.
-    """
+    """An image of a project."""
 
     fingerprint: str
+    """The image's SHA-256, in hexadecimal."""
     project: str
+    """The project that has the image."""
     description: str
+    """The publisher's description; empty if there is none."""
     created: float | None
+    """When its publisher built the image, in seconds since the epoch; None if Incus does not know."""
     uploaded: float | None
+    """When this server got the image, in seconds since the epoch; None if Incus does not know."""
     last_used: float | None
+    """When an instance was last created from it, in seconds since the epoch; None if Incus does not know or it was never used."""
     cached: bool
+    """Whether Incus itself downloaded the image to create an instance, and may delete it again."""
     auto_update: bool
+    """Whether Incus updates the image automatically."""
     public: bool
+    """Whether clients without a trusted certificate may download the image."""
     server: str | None
+    """The address of the server that the updates come from; None for an image made here or copied without updates."""
 
     @property
     def resource(self) -> str:
+        """Return the image's name in findings: ``PROJECT/FINGERPRINT``, with the first 12 digits of the fingerprint."""
         return f"{self.project}/{short(self.fingerprint)}"
 
 
 def image(row: Mapping[str, Any]) -> Image:
-    """An image from its row. Raises KeyError or ValueError where something is missing or of another shape."""
+    """Read an image from its row. Raises KeyError or ValueError if a key is missing or has another type."""
     fingerprint = text(row["fingerprint"], "fingerprint")
     where = f"image {short(fingerprint)}"
     source = row.get("update_source")

@@ -1,4 +1,4 @@
-"""What systemd's journal of one host has of Incus, and the units that have failed."""
+"""Incus's entries in one host's systemd journal, and the failed units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sigsrv.collect.evidence import Answer, Evidence
 from sigsrv.facts.parsing import command_failed, mapping, parsed, parsing, probe, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 
-# incusd writes its own level in the text; to the journal all of it is information.
+# incusd writes its level in the message; every entry has the journal's priority "info".
 _LEVEL = re.compile(r"\blevel=\"?(error|fatal|panic)\b")
 _ERR = 3  # syslog(3): emerg 0, alert 1, crit 2, err 3
 _NOTHING = "-- No entries --"
@@ -20,20 +20,24 @@ _NOTHING = "-- No entries --"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the journal. priority: as in syslog(3), None where it has none."""
+    """An entry of the journal."""
 
     priority: int | None
+    """The priority as in syslog(3), 0 (emergency) to 7 (debug); None if the entry has none."""
     message: str
+    """The text; empty if the entry has none."""
 
     @property
     def is_error(self) -> bool:
+        """Return whether the priority is error or more severe, or incusd's own level in the text is error, fatal or panic."""
         return (self.priority is not None and self.priority <= _ERR) or bool(_LEVEL.search(self.message))
 
 
 def entries(document: str, host: str = "") -> tuple[Entry, ...]:
-    """document: ``journalctl -o json``, an object a line; nothing where there is no entry. Source: systemd's JOURNAL_EXPORT_FORMATS.
+    """Return the entries of a journal.
 
-    Raises EvidenceError where a line is anything else.
+    document: the output of ``journalctl -o json``: one object per line, empty if there is no entry. Raises EvidenceError if a line
+    is malformed. Source: systemd's JOURNAL_EXPORT_FORMATS.
     """
     with parsing("journalctl", host):
         return tuple(_entry(parsed(line)) for line in document.splitlines() if line and line != _NOTHING)
@@ -50,7 +54,10 @@ def _entry(row: Any) -> Entry:
 
 
 def _message(value: Any) -> str:
-    """A text; a list of bytes where it is not UTF-8; a list of either where an entry has several. null: left out as too long."""
+    """Read a MESSAGE: text; a list of bytes if it is not UTF-8; a list of either if the entry has several.
+
+    journalctl writes null instead of a text that is too long; that raises ValueError.
+    """
     if isinstance(value, str):
         return value
     if not isinstance(value, list) or not value:
@@ -61,25 +68,30 @@ def _message(value: Any) -> str:
 
 
 def failed_units(document: str, host: str = "") -> tuple[str, ...]:
-    """Their names. document: ``systemctl list-units --failed --plain --no-legend``: a line a unit, none where none failed."""
+    """Return the names of the failed units.
+
+    document: the output of ``systemctl list-units --failed --plain --no-legend``: one line per unit, empty if none failed.
+    Raises EvidenceError if a line is malformed.
+    """
     with parsing("systemctl list-units --failed", host):
         found = []
         for line in document.splitlines():
             columns = line.split()
             if len(columns) < 4 or columns[2] != "failed" or "." not in columns[0]:
-                raise ValueError(f"not a unit that failed: {line[:80]!r}")
+                raise ValueError(f"not a failed unit: {line[:80]!r}")
             found.append(columns[0])
         return tuple(found)
 
 
 @dataclass(frozen=True)
 class JournalFacts:
-    """What one host's systemd has on record. Each view raises EvidenceError where it could not be read."""
+    """The systemd journal and the failed units of one host. Each fact raises EvidenceError if it can't be read."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     def _answer(self, name: str) -> Answer:
-        """What journalctl answered. What it tells beside that is that it may not see all: then nothing is known."""
+        """Return journalctl's answer. Its error output means that it can't read everything, so the answer is refused then."""
         answer = probe(self.evidence, name)
         if answer.rc != 0:
             raise command_failed(self.evidence.host, name, answer)
@@ -90,25 +102,26 @@ class JournalFacts:
 
     @cached_property
     def newest(self) -> float:
-        """When the newest entry of the whole journal was written, in seconds since the epoch, by the host's clock.
+        """Return when the newest entry of the whole journal was written, in seconds since the epoch, by the host's clock.
 
-        Raises EvidenceError where there is none: a journal that is not kept has no errors either.
+        Raises EvidenceError if the journal is empty: a journal that is not kept contains no errors either.
         """
         host = self.evidence.host
         with parsing("journalctl -n 1", host):
             lines = self._answer("journal-newest").stdout.splitlines()
             if len(lines) != 1 or lines == [_NOTHING]:
-                raise ValueError("the journal is empty: nothing is kept, or it was not found")
+                raise ValueError("the journal is empty: the host keeps none, or journalctl did not find it")
             row: Mapping[str, Any] = mapping(parsed(lines[0]), "entry")
             return int(text(row["__REALTIME_TIMESTAMP"], "__REALTIME_TIMESTAMP")) / 1e6
 
     @cached_property
     def of_incus(self) -> tuple[Entry, ...]:
-        """The entries of incus.service, of the hours that the site names."""
+        """Return the entries of incus.service within the hours that the site file sets (``journal_hours``)."""
         return entries(self._answer("journal").stdout, self.evidence.host)
 
     @cached_property
     def failed_units(self) -> tuple[str, ...]:
+        """Return the names of the failed systemd units."""
         answer = probe(self.evidence, "failed-units")
         if answer.rc != 0:
             raise command_failed(self.evidence.host, "failed-units", answer)

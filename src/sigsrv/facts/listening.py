@@ -1,4 +1,4 @@
-"""The TCP sockets of one host that wait for connections.
+"""The listening TCP sockets of one host, and the addresses in Incus's configuration.
 
 Source: ss(8), ``ss -Hltn``.
 """
@@ -12,28 +12,31 @@ from ipaddress import IPv6Address, ip_address
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import output, parsing
 
-_ANY = "*"  # as ss writes it: IPv6 and IPv4 alike
-_WILDCARDS = frozenset({_ANY, "", "0", "0.0.0.0", "::"})  # noqa: S104  what is looked for; a resolver takes "0" for 0.0.0.0
+_ANY = "*"  # in ss: any address, of IPv4 and IPv6
+_WILDCARDS = frozenset({_ANY, "", "0", "0.0.0.0", "::"})  # noqa: S104  we only look for it; a resolver reads "0" as 0.0.0.0
 _ENDPOINT = re.compile(r"(?:\[(?P<ipv6>[^\]\s]+)\]|(?P<host>[^:\[\]\s]*))(?::(?P<port>[0-9]{1,5}))?")
 _LOCAL = re.compile(r"(?P<address>\*|\[[^\]]+\]|[^:\[\]]+)(?:%(?P<link>\S+))?:(?P<port>[0-9]+)")
 
 
 @dataclass(frozen=True)
 class Listener:
-    """address: ``*`` for any of both families, else an IP address as Python writes it; link: the interface it is bound to, or ""."""
+    """A listening TCP socket."""
 
     address: str
+    """The IP address that it listens on, in Python's spelling; ``*`` for any address of IPv4 and IPv6."""
     port: int
+    """The TCP port."""
     link: str = ""
+    """The interface that it is bound to; empty if it is bound to none."""
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it takes connections to any address of the host (of one interface, where it is bound to that)."""
+        """Return whether it accepts connections to any address of the host, or of the interface that it is bound to."""
         return self.address in _WILDCARDS
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it takes connections of the host itself only."""
+        """Return whether it accepts connections only from the host itself."""
         return not self.is_wildcard and ip_address(self.address).is_loopback
 
     def __str__(self) -> str:
@@ -42,18 +45,21 @@ class Listener:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An address that is set somewhere. host: an IP address as Python writes it, a name in lower case, or "" for any address."""
+    """An address and a port from a configuration."""
 
     host: str
+    """An IP address in Python's spelling, or a name in lower case; empty for any address."""
     port: int
+    """The port."""
 
     @property
     def is_wildcard(self) -> bool:
+        """Return whether it means any address of the host."""
         return self.host in _WILDCARDS
 
     @property
     def is_name(self) -> bool:
-        """Whether somebody must resolve it first."""
+        """Return whether the host is a name that must be resolved."""
         try:
             return self.host != "" and not ip_address(self.host)
         except ValueError:
@@ -64,9 +70,9 @@ class Endpoint:
 
 
 def endpoint(value: str, port: int) -> Endpoint:
-    """An address as Incus takes it: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT``, or an address alone. port: where it names none.
+    """Read an address as Incus accepts it: ``ADDRESS:PORT``, ``[IPV6]:PORT``, ``:PORT``, or an address alone.
 
-    Raises EvidenceError where it is none of that.
+    port: the port to use if the value names none. Raises EvidenceError if the value is malformed.
     """
     found = _ENDPOINT.fullmatch(value.strip())
     with parsing("address", ""):
@@ -85,7 +91,7 @@ def endpoint(value: str, port: int) -> Endpoint:
 
 
 def _written(address: str) -> str:
-    """An IP address in one form. Raises ValueError where it is none."""
+    """Return an IP address in its normal form. Raises ValueError if it is not an IP address."""
     found = ip_address(address)
     return str(found.ipv4_mapped or found) if isinstance(found, IPv6Address) else str(found)
 
@@ -95,9 +101,9 @@ def _joined(host: str, port: int) -> str:
 
 
 def listeners(document: str, host: str = "") -> tuple[Listener, ...]:
-    """The sockets of ``ss -Hltn``, in its order; none where it printed nothing, for a host may have none.
+    """Return the sockets in the output of ``ss -Hltn``, in its order. Empty output is valid: a host may have no such socket.
 
-    Raises EvidenceError where a line is none of a listening socket.
+    Raises EvidenceError if a line is not a listening socket.
     """
     with parsing("ss", host):
         return tuple(_listener(line) for line in document.splitlines())
@@ -106,19 +112,19 @@ def listeners(document: str, host: str = "") -> tuple[Listener, ...]:
 def _listener(line: str) -> Listener:
     columns = line.split()
     if len(columns) < 5 or columns[0] != "LISTEN":
-        raise ValueError(f"{line[:80]!r} is no listening socket")
+        raise ValueError(f"{line[:80]!r} is not a listening socket")
     found = _LOCAL.fullmatch(columns[3])
     if found is None:
-        raise ValueError(f"{columns[3]!r} is no address and port")
-    address, _, link = found["address"].strip("[]").partition("%")  # a link may stand within the brackets
+        raise ValueError(f"{columns[3]!r} is not an address and a port")
+    address, _, link = found["address"].strip("[]").partition("%")  # the link may be inside the brackets
     port = int(found["port"])
     if not 0 < port < 65536:
-        raise ValueError(f"{port} is no port")
+        raise ValueError(f"{port} is not a port")
     if address != _ANY:
         address = _written(address)
     return Listener(address, port, found["link"] or link)
 
 
 def of_host(evidence: Evidence) -> tuple[Listener, ...]:
-    """The listening sockets of a host. Raises EvidenceError where ss gave no answer."""
+    """Return the listening sockets of a host. Raises EvidenceError if the probe failed."""
     return listeners(output(evidence, "listen"), evidence.host)

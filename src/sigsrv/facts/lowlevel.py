@@ -1,6 +1,6 @@
-"""The configuration keys of instances that reach below what keeps a guest apart from its host.
+"""The configuration keys of instances that bypass the isolation between a guest and its host.
 
-What a server does not know none of its instances has, so that the lists hold the keys of all versions. Source: Incus,
+The lists contain the keys of all Incus versions: an instance cannot have a key that its server does not know. Source: Incus,
 doc/config_options.txt ("raw", "security"); internal/server/project/permissions.go.
 """
 
@@ -18,7 +18,7 @@ RAW: Mapping[str, tuple[str, ...]] = {
         "security.idmap.base",
         "security.idmap.size",
         "security.syscalls.allow",
-        "security.syscalls.whitelist",  # its older name
+        "security.syscalls.whitelist",  # older name of security.syscalls.allow
     ),
     "virtual-machine": (
         "raw.apparmor",
@@ -30,16 +30,16 @@ RAW: Mapping[str, tuple[str, ...]] = {
         "raw.qemu.scriptlet",
     ),
 }
-"""By type of instance: what hands text past Incus to what runs the guest, or lets it choose its own ids and modules."""
+"""By type of instance: keys that pass text directly to LXC or QEMU, or that choose the guest's ids and kernel modules."""
 
 BPFFS = "security.bpffs."
-"""What the keys of a container's own BPF file system begin with."""
+"""The prefix of the keys for a container's own BPF file system."""
 
 INTERCEPT = "security.syscalls.intercept."
 INTERCEPTION = tuple(
     INTERCEPT + call for call in ("bpf", "bpf.devices", "mknod", "mount", "sched_setscheduler", "setxattr", "sysinfo")
 )
-"""Booleans: the system calls of a container that the daemon, who is root, makes in its stead."""
+"""Boolean keys: the system calls that the daemon, which is root, makes for a container."""
 
 INTERCEPTION_LISTS = (f"{INTERCEPT}mount.allowed", f"{INTERCEPT}mount.fuse")
-"""Texts: the file systems that an intercepted mount may mount."""
+"""Text keys: the file systems that an intercepted mount may mount."""

@@ -1,4 +1,4 @@
-"""One host as a machine: memory, load, file systems, clock, confinement, sshd, the name of its system."""
+"""One host as a machine: memory, load, file systems, clock, AppArmor, sshd, operating system."""
 
 from __future__ import annotations
 
@@ -13,79 +13,97 @@ from sigsrv.facts.parsing import command_failed, output, parsing, probe, text
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 NO_SYSTEMD = "not been booted with systemd"
-# File systems that are memory, another one seen again, or a read-only image, which is full by nature.
+# File systems in memory, views of another file system, and read-only images, which are always full.
 _LEFT_OUT = frozenset(
     {"tmpfs", "devtmpfs", "ramfs", "overlay", "squashfs", "erofs", "iso9660", "efivarfs", "fuse.lxcfs"}
 )
-# Instances' own file systems: the pools are judged as pools.
+# Instances' own file systems: other policies check the storage pools.
 _INSTANCES = "/var/lib/incus/"
-# A ZFS dataset that has nearly as much left as the one with the most has no limit of its own: both have the pool's.
+# A ZFS dataset with nearly as much free space as the dataset with the most has no limit of its own: both share the pool's space.
 _SHARED = 0.99
 _DF_HEADER = re.compile(r"Filesystem +Type +1B-blocks +Used +Avail +Inodes +IUsed +Mounted on")
 _DF_ROW = re.compile(r"(\S.*?) +(\S+) +(\d+|-) +(\d+|-) +(-?\d+|-) +(\d+|-) +(\d+|-) (/.*)")
 _DF_REFUSED = re.compile(r"df: (.+): ([^:]+)")
-# A derivative (Linux Mint) has a name of its own for its release, and names beside it the one whose packages it takes.
+# A derivative (Linux Mint) has its own codename, and also names the release that its packages come from.
 _CODENAMES = ("UBUNTU_CODENAME", "DEBIAN_CODENAME", "VERSION_CODENAME")
 _SSHD_WANTED = ("permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Of the whole host, in bytes. available: what a new program could have without swapping, as the kernel reckons."""
+    """The memory of the whole host."""
 
     total: int
+    """The host's memory in bytes."""
     available: int
+    """The bytes that a new program could use without swapping, as the kernel estimates."""
 
 
 @dataclass(frozen=True)
 class Filesystem:
-    """One mounted file system; sizes in bytes. inodes: how many there are, 0 where they are made as needed."""
+    """A mounted file system."""
 
     source: str
+    """The device or ZFS dataset, as df shows it."""
     kind: str
+    """The type of the file system, for example ``ext4`` or ``zfs``."""
     used: int
+    """The used bytes; for a ZFS pool, of all its datasets without a limit of their own."""
     available: int
+    """The bytes that are available to users."""
     inodes: int
+    """The number of inodes; 0 if the file system creates them as needed."""
     inodes_used: int
+    """The number of used inodes; 0 if the file system creates them as needed."""
     target: str
+    """The mount point."""
 
     @property
     def zpool(self) -> str | None:
+        """Return the name of the ZFS pool; None if the file system is not ZFS."""
         return self.source.partition("/")[0] if self.kind == "zfs" else None
 
 
 @dataclass(frozen=True)
 class Skew:
-    """How far the host's clock is ahead of the collector's, in seconds: somewhere between least and most."""
+    """How far the host's clock is ahead of the collector's clock."""
 
     least: float
+    """The lower bound in seconds; negative if the host's clock may be behind."""
     most: float
+    """The upper bound in seconds; negative if the host's clock is behind."""
 
     @property
     def nearest(self) -> float:
-        """The smallest deviation that fits, without its sign."""
+        """Return the smallest possible deviation in seconds, without a sign."""
         return 0.0 if self.least <= 0 <= self.most else min(abs(self.least), abs(self.most))
 
     @property
     def width(self) -> float:
+        """Return the seconds between the two bounds."""
         return self.most - self.least
 
 
 @dataclass(frozen=True)
 class OsRelease:
-    """Which system it is. like: the systems that it descends from; codename: of the release that it takes packages from, "" of none."""
+    """The operating system of a host."""
 
     id: str
+    """The system's id, for example ``debian``, ``ubuntu`` or ``nixos``."""
     like: tuple[str, ...]
+    """The ids of the systems that it is derived from; empty if there are none."""
     name: str
+    """The name for people, for example ``Debian GNU/Linux 12 (bookworm)``."""
     codename: str
+    """The codename of the release that the packages come from; empty if there is none."""
 
     def is_any(self, *names: str) -> bool:
+        """Return whether the system has one of these ids or is derived from one of them."""
         return bool({self.id, *self.like} & set(names))
 
 
 def memory(document: str, host: str = "") -> Memory:
-    """document: ``/proc/meminfo``. Raises EvidenceError where it is anything else. Source: proc_meminfo(5)."""
+    """Return the memory in a ``/proc/meminfo``. Raises EvidenceError if it is malformed. Source: proc_meminfo(5)."""
     with parsing("/proc/meminfo", host):
         rows = dict(line.split(":", 1) for line in document.splitlines() if line)
         found = Memory(_kib(rows["MemTotal"]), _kib(rows["MemAvailable"]))
@@ -97,19 +115,22 @@ def memory(document: str, host: str = "") -> Memory:
 def _kib(value: str) -> int:
     match = re.fullmatch(r" *(\d+) kB", value)
     if match is None:
-        raise ValueError(f"{value[:40]!r} is no size in kB")
+        raise ValueError(f"{value[:40]!r} is not a size in kB")
     return int(match[1]) * 1024
 
 
 def arc_reclaimable(document: str, host: str = "") -> int:
-    """Bytes of ZFS's cache that it gives back when memory is asked for. document: the kstat ``arcstats``. Raises EvidenceError."""
+    """Return the bytes of ZFS's cache (ARC) that ZFS frees on demand.
+
+    document: the kstat ``arcstats``. Raises EvidenceError if it is malformed.
+    """
     with parsing("arcstats", host):
         rows = {columns[0]: columns[2] for line in document.splitlines() if len(columns := line.split()) == 3}
         return max(0, int(rows["size"]) - int(rows["c_min"]))
 
 
 def load15(document: str, host: str = "") -> float:
-    """Processes that ran or waited, in the mean of 15 minutes. document: ``/proc/loadavg``. Raises EvidenceError."""
+    """Return the load average of 15 minutes in a ``/proc/loadavg``. Raises EvidenceError if it is malformed."""
     with parsing("/proc/loadavg", host):
         match = re.fullmatch(r"\d+\.\d+ \d+\.\d+ (\d+\.\d+) \d+/\d+ \d+\n?", document)
         if match is None:
@@ -118,9 +139,10 @@ def load15(document: str, host: str = "") -> float:
 
 
 def filesystems(document: str, host: str = "") -> tuple[Filesystem, ...]:
-    """Every row of ``df -l -B1 --output=...``. A target may hold blanks; df writes ? for what would break a line.
+    """Return every row of ``df -l -B1 --output=...``.
 
-    Raises EvidenceError where it is anything else: no host is without a root file system. Source: df(1).
+    A mount point may contain spaces; df writes ? for characters that would break a line. Raises EvidenceError if the document is
+    malformed or lacks the root file system, which every host has. Source: df(1).
     """
     with parsing("df", host):
         header, *lines = document.splitlines() or [""]
@@ -146,9 +168,10 @@ def _row(line: str) -> Filesystem:
 
 
 def judged(rows: Sequence[Filesystem]) -> tuple[Filesystem, ...]:
-    """Those of ``rows`` that are the host's own, each storage once: a device that is mounted twice, a ZFS pool with its datasets.
+    """Return the file systems of the host itself among ``rows``, each storage once.
 
-    A pool's used bytes are those of all its datasets; a dataset that has less left than the pool is one by itself.
+    A device that is mounted twice counts once, and so does a ZFS pool with its datasets. A pool's used bytes are the sum of its
+    datasets. A dataset with less free space than its pool has its own limit and counts separately.
     """
     own = [row for row in rows if row.kind not in _LEFT_OUT and not row.target.startswith(_INSTANCES)]
     own.sort(key=lambda row: (len(row.target), row.target))
@@ -172,9 +195,9 @@ def _with_used(row: Filesystem, used: int) -> Filesystem:
 
 
 def refused(stderr: str, host: str = "") -> Mapping[str, str]:
-    """The mount points that df could not look at, each with the reason; those of instances and of users' sessions left out.
+    """Return the mount points that df could not read, each with the reason. Instances' and users' session mounts are left out.
 
-    Raises EvidenceError where it complains of anything else.
+    stderr: the error output of df. Raises EvidenceError if it contains any other message.
     """
     with parsing("df", host):
         found = {}
@@ -188,10 +211,10 @@ def refused(stderr: str, host: str = "") -> Mapping[str, str]:
 
 
 def skew(begin: str, end: str, probed: tuple[float, float], host: str = "") -> Skew:
-    """How far the host's clock is from the collector's.
+    """Return how far the host's clock is ahead of the collector's clock.
 
-    begin, end: ``date +%s.%N`` on the host, before and after all other probes; probed: the collector's clock around both. Raises
-    EvidenceError where they are no times, or one of the clocks was set meanwhile.
+    begin, end: ``date +%s.%N`` on the host, before and after all other probes. probed: the collector's clock before and after both.
+    Raises EvidenceError if they are not times, or if one of the clocks was set in between.
     """
     with parsing("date", host):
         first, last = _seconds(begin), _seconds(end)
@@ -203,18 +226,18 @@ def skew(begin: str, end: str, probed: tuple[float, float], host: str = "") -> S
 
 def _seconds(value: str) -> float:
     if not re.fullmatch(r"\d{9,11}\.\d{9}\n?", value):
-        raise ValueError(f"{value[:40]!r} is no time")
+        raise ValueError(f"{value[:40]!r} is not a time")
     return float(value)
 
 
 def os_release(document: str, host: str = "") -> OsRelease:
-    """document: ``/etc/os-release``. Raises EvidenceError where it names no ID, or a line is cut off. Source: os-release(5)."""
+    """Return the system in an ``/etc/os-release``. Raises EvidenceError if ID is missing or a line is cut off. Source: os-release(5)."""
     with parsing("/etc/os-release", host):
         rows = {}
         for line in document.splitlines():
             key, mark, value = line.partition("=")
             if not mark and line.strip() and not line.startswith("#"):
-                raise ValueError(f"{line[:40]!r} sets nothing")
+                raise ValueError(f"{line[:40]!r} is not an assignment")
             if re.fullmatch(r"[A-Z0-9_]+", key):
                 rows[key] = " ".join(shlex.split(value))
         name = text(rows["ID"], "ID")
@@ -223,7 +246,10 @@ def os_release(document: str, host: str = "") -> OsRelease:
 
 
 def sshd_settings(document: str, host: str = "") -> Mapping[str, str]:
-    """What sshd would do about passwords, by its own keywords. document: ``sshd -T``. Raises EvidenceError where one is missing."""
+    """Return sshd's settings for passwords and root logins, by sshd's keywords.
+
+    document: the output of ``sshd -T``. Raises EvidenceError if a keyword is missing.
+    """
     with parsing("sshd -T", host):
         rows: dict[str, str] = {}
         for line in document.splitlines():
@@ -233,7 +259,7 @@ def sshd_settings(document: str, host: str = "") -> Mapping[str, str]:
 
 
 def properties(document: str, what: str, host: str = "") -> Mapping[str, str]:
-    """Lines ``Key=value``, as systemd's programs print them. Raises EvidenceError where there is none."""
+    """Return the values in lines ``Key=value``, as systemd's programs print them. Raises EvidenceError if there is no such line."""
     with parsing(what, host):
         rows = dict(line.split("=", 1) for line in document.splitlines() if line)
         if not rows:
@@ -243,9 +269,10 @@ def properties(document: str, what: str, host: str = "") -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """What one host tells of itself as a machine. Each view raises EvidenceError where it could not be read."""
+    """One host as a machine. Each fact raises EvidenceError if it can't be read."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @property
     def _host(self) -> str:
@@ -253,11 +280,12 @@ class MachineFacts:
 
     @cached_property
     def memory(self) -> Memory:
+        """Return the memory of the host."""
         return memory(output(self.evidence, "meminfo"), self._host)
 
     @cached_property
     def arc_reclaimable(self) -> int:
-        """Bytes of ZFS's cache that it would give back; 0 where the kernel has no ZFS."""
+        """Return the bytes of ZFS's cache (ARC) that ZFS frees on demand; 0 if the kernel has no ZFS."""
         answer = probe(self.evidence, "arcstats")
         if answer.rc == 1 and "No such file" in answer.stderr:
             return 0
@@ -265,10 +293,12 @@ class MachineFacts:
 
     @cached_property
     def load15(self) -> float:
+        """Return the load average of 15 minutes: how many processes ran or waited."""
         return load15(output(self.evidence, "loadavg"), self._host)
 
     @cached_property
     def cpus(self) -> int:
+        """Return the number of CPUs that are online."""
         with parsing("getconf", self._host):
             found = int(output(self.evidence, "cpus"))
             if found < 1:
@@ -277,7 +307,7 @@ class MachineFacts:
 
     @cached_property
     def filesystems(self) -> tuple[Filesystem, ...]:
-        """The host's own file systems, each once; those that df could look at."""
+        """Return the file systems of the host itself, each storage once, without those that df could not read."""
         answer = probe(self.evidence, "filesystems")
         if not answer.stdout or answer.rc not in (0, 1) or (answer.rc == 1) is not bool(answer.stderr):
             raise command_failed(self._host, "filesystems", answer)
@@ -285,12 +315,12 @@ class MachineFacts:
 
     @cached_property
     def unread_filesystems(self) -> Mapping[str, str]:
-        """Mount points that df could not look at, each with the reason."""
+        """Return the mount points that df could not read, each with the reason."""
         return refused(probe(self.evidence, "filesystems").stderr, self._host)
 
     @cached_property
     def skew(self) -> Skew:
-        """Raises EvidenceError also where the evidence does not say when it was collected."""
+        """Return how far the host's clock is ahead. Raises EvidenceError also if the evidence has no time of its probes."""
         begin, end = output(self.evidence, "clock-begin"), output(self.evidence, "clock-end")
         if self.evidence.probed is None:
             reason = f"{self._host}: this evidence does not say when its probes began and ended"
@@ -299,7 +329,7 @@ class MachineFacts:
 
     @cached_property
     def synchronized(self) -> bool | None:
-        """Whether the kernel knows its clock to be kept right; None on a host that systemd does not run."""
+        """Return whether the kernel's clock is synchronized; None on a host without systemd."""
         answer = probe(self.evidence, "time-sync")
         if answer.rc != 0 and NO_SYSTEMD in answer.stderr:
             return None
@@ -308,7 +338,7 @@ class MachineFacts:
 
     @cached_property
     def apparmor(self) -> bool:
-        """Whether the kernel's AppArmor is on. A kernel without the parameter has none."""
+        """Return whether AppArmor is enabled in the kernel; false also for a kernel without AppArmor."""
         answer = probe(self.evidence, "apparmor")
         if answer.rc == 1 and "No such file" in answer.stderr:
             return False
@@ -316,17 +346,18 @@ class MachineFacts:
 
     @cached_property
     def dmesg_restricted(self) -> bool:
-        """Whether the kernel's messages, with its addresses, are kept from those who are not root."""
+        """Return whether only root may read the kernel's messages, which contain kernel addresses."""
         return self._flag(output(self.evidence, "dmesg-restrict").strip(), "1", "0", "kernel.dmesg_restrict")
 
     @cached_property
     def sshd(self) -> Mapping[str, Mapping[str, str]]:
-        """sshd's settings: as they stand for anybody, and as root would meet them."""
+        """Return sshd's settings by keyword: under ``""`` those for any user, under ``"for root: "`` those for root."""
         asked = {"": "sshd", "for root: ": "sshd-root"}
         return {who: sshd_settings(output(self.evidence, name), self._host) for who, name in asked.items()}
 
     @cached_property
     def os(self) -> OsRelease:
+        """Return the operating system of the host."""
         return os_release(output(self.evidence, "os-release"), self._host)
 
     def _flag(self, value: str, yes: str, no: str, what: str) -> bool:

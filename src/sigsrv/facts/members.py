@@ -1,7 +1,7 @@
-"""What the cluster tells of itself: its members and its warnings, each from its row in an answer.
+"""The members and warnings of a cluster, each read from its row in an API answer.
 
-A function that takes a row raises KeyError, TypeError or ValueError where something is missing or of another shape; ``incus``
-makes that an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
+A function that takes a row raises KeyError, TypeError or ValueError if a key is missing or has another type; ``incus`` turns that
+into an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
 """
 
 from __future__ import annotations
@@ -19,47 +19,54 @@ _AWAY_ON_PURPOSE = frozenset({"Evacuated", "Evacuating", "Restoring"})
 
 @dataclass(frozen=True)
 class Member:
-    """A cluster member, as the daemon asked sees it. status: ``Online``, ``Offline``, ``Evacuated``, ``Blocked``.
-
-    roles: ``database`` has a vote in the database, ``database-leader`` leads it, ``database-standby`` has a copy.
-    """
+    """A cluster member, as the daemon that answered sees it."""
 
     name: str
+    """The member's name in the cluster."""
     status: str
+    """The status that Incus shows, for example ``Online``, ``Offline``, ``Evacuated`` or ``Blocked``."""
     message: str
+    """What Incus says about the status."""
     roles: tuple[str, ...]
+    """The roles: ``database`` has a vote in the database, ``database-leader`` leads it, ``database-standby`` has a copy."""
     config: Config
+    """The member's configuration keys, as written."""
 
     @property
     def is_evacuated(self) -> bool:
-        """Whether it is out of service on purpose: Incus has stopped its networks, and its instances or moved them."""
+        """Return whether the member is out of service on purpose: Incus stopped its networks, and stopped or moved its instances."""
         return self.status in _AWAY_ON_PURPOSE
 
 
 @dataclass(frozen=True)
 class Warning:
-    """A warning of Incus. status: ``new``, ``acknowledged``, ``resolved``. last_seen: seconds since the epoch, None: not known.
-
-    location: the member that has seen it; "" for none of them, ``none`` on a server that is in no cluster.
-    """
+    """A warning of Incus."""
 
     type: str
+    """The type in Incus's words."""
     status: str
+    """``new``, ``acknowledged`` or ``resolved``."""
     location: str
+    """The member that saw the problem; empty if no member did, ``none`` on a server in no cluster."""
     entity_url: str
+    """The API path of the resource that the warning is about; empty if there is none."""
     message: str
+    """The text of the last occurrence."""
     severity: str
+    """The severity in Incus's words, for example ``low``, ``moderate`` or ``high``."""
     count: int
+    """How many times the problem occurred."""
     last_seen: float | None
+    """When the problem last occurred, in seconds since the epoch; None if Incus does not know."""
 
     @property
     def pool(self) -> str | None:
-        """The storage pool that it is about; None where it does not name one."""
+        """Return the storage pool that the warning is about; None if it is not about a pool."""
         return self._entity("storage-pools")
 
     @property
     def network(self) -> str | None:
-        """The network that it is about, of project default; None where it does not name one."""
+        """Return the network of project default that the warning is about; None if it is not about one."""
         of_default = parse_qs(urlsplit(self.entity_url).query).get("project", ["default"]) == ["default"]
         return self._entity("networks") if of_default else None
 
@@ -69,7 +76,7 @@ class Warning:
 
 
 def member(row: Mapping[str, Any]) -> Member:
-    """A cluster member from its row."""
+    """Read a cluster member from its row."""
     name = text(row["server_name"], "server_name")
     return Member(
         name=name,
@@ -81,7 +88,7 @@ def member(row: Mapping[str, Any]) -> Member:
 
 
 def warning(row: Mapping[str, Any]) -> Warning:
-    """A warning from its row."""
+    """Read a warning from its row."""
     kind = text(row["type"], "type")
     return Warning(
         type=kind,

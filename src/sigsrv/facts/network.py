@@ -1,4 +1,4 @@
-"""The links of one host, bridges with their ports among them, and their addresses."""
+"""The network links of one host, with their addresses, bridges and learned MAC addresses."""
 
 from __future__ import annotations
 
@@ -16,31 +16,36 @@ from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows
 
 @dataclass(frozen=True)
 class Link:
-    """One network link. kind: the kernel's (``vlan``, ``bridge``, ``veth`` ...), "" for hardware; master and parent: names.
-
-    vlan_id: of a VLAN its id, of a VXLAN its VNI; vlan_protocol: of a VLAN, ``802.1Q`` or ``802.1ad``.
-    port_state: of a port of a bridge, the kernel's word (``forwarding``, ``disabled``, ``blocking`` ...); None for any other link.
-    gone_at: of a throw-away link of a scan with ``--probe``, when the host will have taken it away, in seconds since the epoch.
-    """
+    """A network link."""
 
     name: str
+    """The link's name."""
     kind: str
-    mtu: int  # bytes
+    """The kernel's kind, for example ``vlan``, ``bridge`` or ``veth``; empty for hardware."""
+    mtu: int
+    """The largest packet in bytes."""
     flags: frozenset[str]
+    """The kernel's flags, for example ``UP`` (administratively up) and ``LOWER_UP`` (has a carrier)."""
     master: str | None
+    """The bridge, bond or VRF that the link is a port of; None if there is none."""
     parent: str | None
+    """The link below, for example the one that carries a VLAN interface; None if there is none."""
     vlan_id: int | None = None
+    """The VLAN id of a VLAN interface, or the VNI of a VXLAN; None for any other link."""
     vlan_protocol: str | None = None
+    """``802.1Q`` or ``802.1ad`` for a VLAN interface; None for any other link."""
     port_state: str | None = None
+    """The kernel's state of a bridge port, for example ``forwarding`` or ``blocking``; None if it is not a bridge port."""
     gone_at: int | None = None
+    """When the host removes a temporary link of a scan with ``--probe``, in seconds since the epoch; None for any other link."""
 
     def carries(self, vlan_id: int) -> bool:
-        """Whether it is that VLAN by 802.1Q, or a VXLAN of that number."""
+        """Return whether the link is the 802.1Q VLAN with this id, or the VXLAN with this VNI."""
         return self.vlan_id == vlan_id and (self.kind != "vlan" or self.vlan_protocol == "802.1Q")
 
     @property
     def tag(self) -> str:
-        """What it carries, in words; "" where it is of a kind without an id."""
+        """Return the VLAN or VXLAN that the link carries, for example ``802.1Q VLAN 10``; empty for any other link."""
         if self.vlan_id is None:
             return ""
         return f"VXLAN {self.vlan_id}" if self.kind == "vxlan" else f"{self.vlan_protocol} VLAN {self.vlan_id}"
@@ -48,17 +53,21 @@ class Link:
 
 @dataclass(frozen=True)
 class Address:
-    """One IP address of a link, with the length of its prefix in bits."""
+    """An IP address of a link."""
 
     ip: IPv4Address | IPv6Address
+    """The address."""
     prefix: int
+    """The length of the network prefix in bits."""
 
     def __str__(self) -> str:
         return f"{self.ip}/{self.prefix}"
 
     @property
     def is_global_unicast(self) -> bool:
-        """As Incus asks before it takes a link into a bridge: private ranges count as global, link-local ones do not.
+        """Return whether Incus counts the address as global: private ranges are global, link-local addresses are not.
+
+        Incus asks this before it adds a link to a bridge.
 
         Source: Go, net.IP.IsGlobalUnicast; ipaddress's own is_global excludes private ranges.
         """
@@ -68,32 +77,38 @@ class Address:
 
 @dataclass(frozen=True)
 class Bridge:
-    """One bridge. ports: the names of the links that have it as master."""
+    """A bridge."""
 
     name: str
-    mtu: int  # bytes
+    """The bridge's name."""
+    mtu: int
+    """The largest packet in bytes."""
     ports: frozenset[str]
+    """The names of the links that are ports of the bridge; empty if it has no port."""
 
 
 @dataclass(frozen=True)
 class FdbEntry:
-    """A station that a bridge has seen by one of its ports. mac: in lower case; it is forgotten after some minutes of silence."""
+    """A MAC address that a bridge learned on one of its ports. The bridge forgets it after some minutes without traffic."""
 
     mac: str
+    """The MAC address, in lower case."""
     port: str
+    """The port that the bridge learned it on."""
     bridge: str
+    """The bridge's name."""
 
 
 def fdb_entries(document: str, host: str = "") -> tuple[FdbEntry, ...]:
-    """The stations that the bridges of one host have learned; addresses of the host's own links are none.
+    """Return the MAC addresses that the bridges of one host learned, without those of the host's own links.
 
-    document: the probe ``fdb`` (``bridge -j fdb show``): a JSON array. Each link has addresses of its own there, so an empty one
-    raises EvidenceError. Source: bridge(8).
+    document: the output of the probe ``fdb`` (``bridge -j fdb show``): a JSON array. Raises EvidenceError if it is malformed, also
+    if it is empty: the addresses of the host's own links are always listed. Source: bridge(8).
     """
     with parsing("bridge fdb", host):
         listed = rows(parsed(document), "fdb")
         if not listed:
-            raise ValueError("empty: not even the addresses of the links themselves")
+            raise ValueError("empty: the addresses of the host's own links are missing")
         found = []
         for row in listed:
             mac, port, state = text(row["mac"], "mac").lower(), text(row["ifname"], "ifname"), row["state"]
@@ -105,10 +120,10 @@ def fdb_entries(document: str, host: str = "") -> tuple[FdbEntry, ...]:
 
 
 def links(document: str, host: str = "") -> dict[str, Link]:
-    """The links of one host, by name.
+    """Return the links of one host, by name.
 
-    document: the probe ``link`` (``ip -j -d link show``): a JSON array that holds at least ``lo``; anything else raises
-    EvidenceError, for a host without links does not exist. Source: ip-link(8).
+    document: the output of the probe ``link`` (``ip -j -d link show``): a JSON array. Raises EvidenceError if it is malformed, also
+    if it lacks ``lo``, which every host has. Source: ip-link(8).
     """
     with parsing("ip link", host):
         found = {}
@@ -144,16 +159,19 @@ def links(document: str, host: str = "") -> dict[str, Link]:
 
 
 def _gone_at(name: str, kind: str, alias: Any) -> int | None:
-    """When a link that a scan made is gone, which its alias says. Any other link has no such name, kind and alias."""
+    """Return when a temporary link of a scan disappears, from its alias; None for any other link.
+
+    Only a link of such a scan has this name, kind and alias.
+    """
     said = re.fullmatch(rf"{re.escape(ALIAS)} (\d{{1,11}})", alias) if isinstance(alias, str) else None
     return int(said[1]) if said and kind == "veth" and re.fullmatch(rf"{PREFIX}[0-9a-f]{{8}}", name) else None
 
 
 def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:
-    """The addresses of one host, by link; a link without any is there, with an empty tuple.
+    """Return the addresses of one host, by link; an empty tuple for a link without addresses.
 
-    document: the probe ``addr`` (``ip -j -d addr show``): a JSON array that holds at least ``lo``; anything else raises
-    EvidenceError, for a host without links does not exist. Source: ip-address(8).
+    document: the output of the probe ``addr`` (``ip -j -d addr show``): a JSON array. Raises EvidenceError if it is malformed, also
+    if it lacks ``lo``, which every host has. Source: ip-address(8).
     """
     with parsing("ip addr", host):
         found = {}
@@ -172,27 +190,28 @@ def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What one host tells of its network."""
+    """The network links of one host."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @cached_property
     def links(self) -> Mapping[str, Link]:
-        """All links, by name. Raises EvidenceError."""
+        """Return the network links by name. Raises EvidenceError."""
         return links(output(self.evidence, "link"), self.evidence.host)
 
     @cached_property
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:
-        """The addresses of each link, by its name. Raises EvidenceError."""
+        """Return the IP addresses of each network link, by the link's name. Raises EvidenceError."""
         return addresses(output(self.evidence, "addr"), self.evidence.host)
 
     @cached_property
     def fdb_entries(self) -> tuple[FdbEntry, ...]:
-        """What the bridges have learned, by no order. Raises EvidenceError."""
+        """Return the MAC addresses that the bridges learned, in no order. Raises EvidenceError."""
         return fdb_entries(output(self.evidence, "fdb"), self.evidence.host)
 
     def bridge(self, name: str) -> Bridge | None:
-        """A bridge with its ports; None where there is no link of that name, or it is no bridge. Raises EvidenceError."""
+        """Return a bridge with its ports; None if the link does not exist or is not a bridge. Raises EvidenceError."""
         link = self.links.get(name)
         if link is None or link.kind != "bridge":
             return None

@@ -1,4 +1,4 @@
-"""The packages that Incus is installed from, and which of two versions is the newer.
+"""The installed packages of Incus, and the order of Debian package versions.
 
 Source: dpkg-query(1); deb-version(7).
 """
@@ -16,26 +16,29 @@ _NOT_THERE = "no packages found matching"
 
 
 def installed(document: str, host: str = "") -> Mapping[str, str]:
-    """Versions by package, of ``dpkg-query`` (name, version, state, parted by tabs); what is not installed is left out.
+    """Return the version of each installed package, by name.
 
-    Raises EvidenceError where a line is anything else.
+    document: the output of ``dpkg-query``: name, version and state, separated by tabs. Raises EvidenceError if a line is malformed.
     """
     with parsing("dpkg-query", host):
         found = {}
         for line in document.splitlines():
             name, version, state = line.split("\t")
             if len(state) < 2:
-                raise ValueError(f"{name}: {state!r} is no state of a package")
-            if state[1] == "n" or state[1] == "c":  # not installed; its configuration is left
+                raise ValueError(f"{name}: {state!r} is not a state of a package")
+            if state[1] == "n" or state[1] == "c":  # not installed, or only its configuration is left
                 continue
             if not version:
-                raise ValueError(f"{name}: installed, without a version")
+                raise ValueError(f"{name}: installed, but without a version")
             found[name] = version
         return found
 
 
 def of_host(evidence: Evidence) -> Mapping[str, str]:
-    """The packages of a host. dpkg-query ends with 1 where it knows one of the names not at all: that one is not installed."""
+    """Return the packages of a host.
+
+    dpkg-query exits with 1 if it does not know one of the names; that package is not installed.
+    """
     answer = probe(evidence, "packages")
     complaints = [line for line in answer.stderr.splitlines() if line.strip()]
     if answer.rc != 0 and not (answer.rc == 1 and complaints and all(_NOT_THERE in line for line in complaints)):
@@ -44,7 +47,7 @@ def of_host(evidence: Evidence) -> Mapping[str, str]:
 
 
 def is_older(version: str, than: str) -> bool:
-    """Whether a version of a Debian package comes before another one.
+    """Return whether a version of a Debian package is older than another one.
 
     >>> is_older("6.0.4-2~bpo12+1", "6.0.4-2"), is_older("6.0.10-1", "6.0.4-2")
     (True, False)
@@ -59,7 +62,7 @@ def is_older(version: str, than: str) -> bool:
 
 
 def _parts(version: str) -> tuple[str, str, str]:
-    """Epoch, upstream version and revision."""
+    """Split a version into epoch, upstream version and revision."""
     epoch, colon, rest = version.partition(":")
     if not colon:
         epoch, rest = "0", version
@@ -68,7 +71,10 @@ def _parts(version: str) -> tuple[str, str, str]:
 
 
 def _compared(left: str, right: str) -> int:
-    """-1, 0 or 1: words and numbers by turns. In a word ``~`` comes before its end, that before letters, those before signs."""
+    """Return -1, 0 or 1. Compares words and numbers alternately.
+
+    Within a word, ``~`` sorts before the end of the word, the end before letters, and letters before other characters.
+    """
     pairs = zip_longest(_by_turns(left), _by_turns(right), fillvalue=("", 0))
     for (my_word, my_number), (other_word, other_number) in pairs:
         mine, other = _weights(my_word), _weights(other_word)

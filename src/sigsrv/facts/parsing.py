@@ -1,4 +1,4 @@
-"""Evidence read strictly. What is missing or of another shape is an EvidenceError, never an empty answer."""
+"""Reads evidence strictly: a missing key or another type raises EvidenceError and is never read as an empty answer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sigsrv.model.errors import EvidenceError, FailureKind
 
 
 def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
-    """A failure of the collection as the error of a fact. command: what a person can run on the host, to see it there."""
+    """Return the EvidenceError for a failure of the collection. command: a command that shows the problem on the host."""
     again = failure.kind in (FailureKind.TIMEOUT, FailureKind.TOO_LARGE, FailureKind.MISSING, FailureKind.GARBLED)
     hint = f"; to see it: ssh {host} {command}" if command and again else ""
     return EvidenceError(failure.reason + hint, failure.kind, host)
 
 
 def probe(evidence: Evidence, name: str) -> Answer:
-    """What a probe answered. Raises EvidenceError where it did not answer, or was never run."""
+    """Return the answer of a probe. Raises EvidenceError if the probe failed or did not run."""
     if evidence.failure:
         raise refuse(evidence.failure, evidence.host)
     answer = evidence.probes.get(name)
@@ -32,7 +32,7 @@ def probe(evidence: Evidence, name: str) -> Answer:
 
 
 def output(evidence: Evidence, name: str) -> str:
-    """The standard output of a probe that succeeded. Raises EvidenceError where it ended with another status than 0."""
+    """Return the standard output of a probe. Raises EvidenceError if the probe failed, did not run, or its exit status is not 0."""
     answer = probe(evidence, name)
     if answer.rc != 0:
         raise command_failed(evidence.host, name, answer)
@@ -40,7 +40,7 @@ def output(evidence: Evidence, name: str) -> str:
 
 
 def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
-    """The error of a probe's command that ended with a status of its own."""
+    """Return the EvidenceError for a probe whose command returned an unexpected exit status."""
     said = " ".join(answer.stderr.split())[:160]
     denied = any(word in said.lower() for word in ("permission denied", "not permitted", "password is required"))
     kind = FailureKind.DENIED if denied else FailureKind.GARBLED
@@ -49,7 +49,7 @@ def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
 
 
 def api(evidence: Evidence, url: str) -> Any:
-    """The ``metadata`` that the host's daemon answered to a URL. Raises EvidenceError where there is none."""
+    """Return the ``metadata`` of the daemon's answer to a URL. Raises EvidenceError if there is no answer."""
     if evidence.failure:
         raise refuse(evidence.failure, evidence.host)
     answer = evidence.api.get(url)
@@ -61,63 +61,63 @@ def api(evidence: Evidence, url: str) -> Any:
 
 
 def rows(value: Any, what: str) -> list[Mapping[str, Any]]:
-    """A list of objects. Raises ValueError where it is anything else."""
+    """Return a list of objects. Raises ValueError if the value is anything else."""
     if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
         raise ValueError(f"{what}: not a list of objects")
     return value
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """An object. Raises ValueError where it is anything else."""
+    """Return an object. Raises ValueError if the value is anything else."""
     if not isinstance(value, Mapping):
         raise ValueError(f"{what}: not an object")
     return value
 
 
 def text(value: Any, what: str) -> str:
-    """A text that is not empty. Raises ValueError where it is anything else."""
+    """Return a string that is not empty. Raises ValueError if the value is anything else."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{what}: not a text")
     return value
 
 
 def string(value: Any, what: str) -> str:
-    """A text, which may be empty. Raises ValueError where it is anything else."""
+    """Return a string, which may be empty. Raises ValueError if the value is anything else."""
     if not isinstance(value, str):
         raise ValueError(f"{what}: not a text")
     return value
 
 
 def integer(value: Any, what: str) -> int:
-    """A whole number. Raises ValueError where it is anything else."""
+    """Return an integer. Raises ValueError if the value is anything else."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{what}: {str(value)[:40]!r} is no whole number")
+        raise ValueError(f"{what}: {str(value)[:40]!r} is not an integer")
     return value
 
 
 def moment(value: Any, what: str) -> float | None:
-    """A time as Incus writes it (RFC 3339), in seconds since the epoch; None for Go's zero time: it is not known.
+    """Return a time that Incus writes (RFC 3339), in seconds since the epoch; None for Go's zero time, which means unknown.
 
-    Raises ValueError where it is no time.
+    Raises ValueError if the value is not a time.
     """
     try:
         found = datetime.fromisoformat(text(value, what))
     except ValueError as cause:
-        raise ValueError(f"{what}: {value!r} is no time") from cause
+        raise ValueError(f"{what}: {value!r} is not a time") from cause
     if found.tzinfo is None:
         raise ValueError(f"{what}: {value!r} has no time zone")
     return None if found.year == 1 else found.timestamp()
 
 
 def boolean_of(value: Any, what: str) -> bool:
-    """A boolean of JSON. Raises ValueError where it is anything else."""
+    """Return a JSON boolean. Raises ValueError if the value is anything else."""
     if not isinstance(value, bool):
         raise ValueError(f"{what}: not a boolean")
     return value
 
 
 def texts(value: Any, what: str) -> tuple[str, ...]:
-    """A list of texts; Go writes an empty one as ``null`` as well. Raises ValueError where it is anything else."""
+    """Return a list of strings that are not empty. Go may write an empty list as ``null``. Raises ValueError if it is malformed."""
     if value is None:
         return ()
     if not isinstance(value, list):
@@ -127,7 +127,7 @@ def texts(value: Any, what: str) -> tuple[str, ...]:
 
 @contextmanager
 def parsing(what: str, host: str) -> Iterator[None]:
-    """Turn what goes wrong while evidence is read into an EvidenceError that names the place."""
+    """Turn an error in the block into an EvidenceError that names the host and what was read."""
     try:
         yield
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as cause:
@@ -136,7 +136,7 @@ def parsing(what: str, host: str) -> Iterator[None]:
 
 
 def parsed(document: str) -> Any:
-    """JSON. Raises ValueError, also for what Python's parser takes beyond the standard (NaN)."""
+    """Parse JSON. Raises ValueError, also for values that Python's parser accepts against the standard (NaN)."""
     return json.loads(document, parse_constant=_no_constant)
 
 

@@ -1,7 +1,7 @@
-"""The addresses, ports and packets that a rule of an ACL speaks of, as sets that can be compared.
+"""The addresses, ports and packets that an ACL rule matches, as sets that can be compared.
 
-IPv4 and IPv6 are kept apart. A word that is no address (a selector such as @internal, the name of another ACL) stands for nobody
-knows whom: it is never "any", and covers only itself. Source: Incus, doc/howto/network_acls.md (rule properties).
+IPv4 and IPv6 are separate. A word that is not an address (a selector such as @internal, the name of another ACL) stands for unknown
+addresses: it is never "any", and it covers only itself. Source: Incus, doc/howto/network_acls.md (rule properties).
 """
 
 from __future__ import annotations
@@ -11,32 +11,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from sigsrv.facts.resources import AclRule
+from sigsrv.facts.acl_rule import AclRule
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
-Span = tuple[int, int]  # the first and the last of it
+Span = tuple[int, int]  # the first and the last address or port
 _BITS = {4: 32, 6: 128}
 _PORTS = ((0, 65535),)
-# What a packet to one host may be sent to: 1.0.0.0 to 223.255.255.255 without the loopback, 2000::/3.
+# The routed unicast addresses: 1.0.0.0 to 223.255.255.255 without the loopback network, and 2000::/3.
 _ROUTED = {4: ((1 << 24, (127 << 24) - 1), (128 << 24, (224 << 24) - 1)), 6: ((1 << 125, (1 << 126) - 1),)}
 _FAMILY_OF = {"icmp4": 4, "icmp6": 6}
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """A set of addresses. v4, v6: spans in order, none touching another; unknown: the words that are no addresses."""
+    """A set of addresses."""
 
     v4: tuple[Span, ...] = ()
+    """The IPv4 addresses as spans (first, last) of numbers, in order; no two spans overlap or touch."""
     v6: tuple[Span, ...] = ()
+    """The IPv6 addresses as spans (first, last) of numbers, in order; no two spans overlap or touch."""
     unknown: frozenset[str] = frozenset()
+    """The words that are not addresses, for example ``@internal`` or the name of another ACL."""
 
     def of(self, family: int) -> tuple[Span, ...]:
+        """Return the spans of a family: 4 or 6."""
         return self.v4 if family == 4 else self.v6
 
     @property
     def is_any(self) -> bool:
-        """Whether it has every address that is routed of one family at least."""
+        """Return whether the set contains every routed unicast address of at least one family."""
         return any(covers(self.of(family), routed) for family, routed in _ROUTED.items())
 
     def __or__(self, other: Addresses) -> Addresses:
@@ -51,7 +55,7 @@ ANY = Addresses(_all(4), _all(6))
 
 
 def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans in order; those that overlap or touch made one."""
+    """Return the spans in order, with spans that overlap or touch joined."""
     found: list[Span] = []
     for first, last in sorted(spans):
         if found and first <= found[-1][1] + 1:
@@ -62,18 +66,18 @@ def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def covers(outer: tuple[Span, ...], inner: tuple[Span, ...]) -> bool:
-    """Whether all of ``inner`` lies in ``outer``; both as ``merged`` gives them."""
+    """Return whether ``outer`` contains all of ``inner``. Both are results of ``merged``."""
     return all(any(first <= low and high <= last for first, last in outer) for low, high in inner)
 
 
 def common(one: tuple[Span, ...], other: tuple[Span, ...]) -> tuple[Span, ...]:
-    """What lies in both."""
+    """Return the spans that are in both."""
     found = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
     return merged((low, high) for low, high in found if low <= high)
 
 
 def addresses(text: str) -> Addresses:
-    """The addresses of a list: CIDR, single ones, ranges ``a-b``; any, where it is empty."""
+    """Return the addresses in a list of CIDR prefixes, single addresses and ranges ``a-b``; any address if the list is empty."""
     if not text.strip():
         return ANY
     spans: dict[int, list[Span]] = {4: [], 6: []}
@@ -88,19 +92,19 @@ def addresses(text: str) -> Addresses:
 
 
 def _span(word: str) -> tuple[int, Span]:
-    """The family and the span of a word. Raises ValueError where it is no address."""
+    """Return the family and the span of a word. Raises ValueError if it is not an address."""
     first, dash, last = word.partition("-")
     if not dash:
         network = ip_network(word, strict=False)
         return network.version, (int(network.network_address), int(network.broadcast_address))
     low, high = ip_address(first.strip()), ip_address(last.strip())
     if low.version != high.version or int(low) > int(high):
-        raise ValueError(f"{word}: no range")
+        raise ValueError(f"{word}: not a range")
     return low.version, (int(low), int(high))
 
 
 def ports(text: str) -> tuple[Span, ...]:
-    """The ports of a list of ports and ranges ``a-b``; all, where it is empty. Raises EvidenceError where it is none."""
+    """Return the ports in a list of ports and ranges ``a-b``; all ports if it is empty. Raises EvidenceError if it is malformed."""
     if not text.strip():
         return _PORTS
     found = []
@@ -108,30 +112,36 @@ def ports(text: str) -> tuple[Span, ...]:
         match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", word)
         span = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not span[0] <= span[1] <= _PORTS[0][1]:
-            raise EvidenceError(f"{word!r} is no port, and no range of ports")
+            raise EvidenceError(f"{word!r} is not a port or a range of ports")
         found.append(span)
     return merged(found)
 
 
 def is_every_port(spans: tuple[Span, ...]) -> bool:
-    """Whether every port is in it. Port 0 carries nothing."""
+    """Return whether the spans contain every port. Port 0 does not count: no packet uses it."""
     return covers(spans, ((1, 65535),))
 
 
 @dataclass(frozen=True)
 class Packets:
-    """The packets that a rule speaks of. protocol: "" is any; source and destination: of the families that it can match."""
+    """The packets that an ACL rule matches."""
 
     source: Addresses
+    """The source addresses."""
     destination: Addresses
+    """The destination addresses."""
     protocol: str
+    """The protocol; empty for any."""
     source_ports: tuple[Span, ...]
+    """The source ports as spans (first, last), in order."""
     destination_ports: tuple[Span, ...]
-    icmp: tuple[str, str]  # type and code; "" is any
+    """The destination ports as spans (first, last), in order."""
+    icmp: tuple[str, str]
+    """The ICMP type and code; an empty string for any."""
 
     @property
     def families(self) -> tuple[int, ...]:
-        """The families of which it can match something: both sides must have it, and the protocol exist there."""
+        """Return the families (4, 6) that the rule can match: both sides have addresses of it, and the protocol exists there."""
         return tuple(
             family
             for family in (4, 6)
@@ -141,7 +151,7 @@ class Packets:
         )
 
     def within(self, both: Addresses) -> Packets:
-        """Those of them that go from one of some addresses to another of these."""
+        """Return the packets whose source and destination are both in a set of addresses."""
 
         def clipped(side: Addresses) -> Addresses:
             return Addresses(common(side.v4, both.v4), common(side.v6, both.v6))
@@ -156,7 +166,7 @@ class Packets:
         )
 
     def ports_with(self, others: Iterable[Packets]) -> tuple[Span, ...]:
-        """The ports to which these packets may go by this rule, or by one of some others that speak of the same ends, and more."""
+        """Return the destination ports of this rule and of those others that match at least the same sources and destinations."""
         alike = [
             other.destination_ports
             for other in others
@@ -168,7 +178,7 @@ class Packets:
         return merged(span for spans in (self.destination_ports, *alike) for span in spans)
 
     def covers(self, other: Packets) -> bool:
-        """Whether each packet of ``other`` is one of these as well."""
+        """Return whether the set contains every packet of ``other``."""
         sides = ((self.source, other.source), (self.destination, other.destination))
         return (
             self.protocol in ("", other.protocol)
@@ -179,7 +189,7 @@ class Packets:
         )
 
     def meets(self, other: Packets) -> bool:
-        """Whether some packet may be one of both."""
+        """Return whether some packet may be in both sets."""
         return (
             (self.protocol == other.protocol or "" in (self.protocol, other.protocol))
             and any(
@@ -194,13 +204,16 @@ class Packets:
 
 
 def _covers(mine: Addresses, theirs: Addresses, families: tuple[int, ...]) -> bool:
-    """Whether one side of a rule has all of the other rule's. Whoever an unknown word stands for, only any or the same word has him."""
+    """Return whether one side of a rule contains that side of another rule.
+
+    An unknown word is contained only in any address, or in a side with the same word.
+    """
     named = theirs.unknown <= mine.unknown or mine == ANY
     return named and all(covers(mine.of(family), theirs.of(family)) for family in families)
 
 
 def joined(speaking: Iterable[Packets]) -> list[Packets]:
-    """The same packets, in fewer: those that differ in their source alone, or in their destination alone, are one."""
+    """Return the same packets in fewer sets: sets that differ only in their source, or only in their destination, are joined."""
     found: list[Packets] = []
     for side, other in (("source", "destination"), ("destination", "source")):
         groups: dict[tuple[object, ...], Packets] = {}
@@ -213,17 +226,17 @@ def joined(speaking: Iterable[Packets]) -> list[Packets]:
 
 
 def no_set(rule: AclRule) -> None:
-    """Raises EvidenceError where a rule that allows names a set of addresses (``$NAME``): whoever is in it is not read.
+    """Raises EvidenceError if a rule that allows packets names an address set (``$NAME``): sigsrv does not read address sets.
 
     Source: Incus, doc/howto/network_address_sets.md (Incus 6.0 has none).
     """
     named = [word for word in split_list(f"{rule.source},{rule.destination}") if word.startswith("$")]
     if named and rule.allows:
-        raise EvidenceError(f"{rule}: who is in the address set {named[0]} is not read")
+        raise EvidenceError(f"{rule}: sigsrv does not read the address set {named[0]}")
 
 
 def packets(rule: AclRule) -> Packets:
-    """The packets that a rule speaks of. Raises EvidenceError where its ports are none."""
+    """Return the packets that a rule matches. Raises EvidenceError if its ports are malformed."""
     return Packets(
         addresses(rule.source),
         addresses(rule.destination),

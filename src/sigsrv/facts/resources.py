@@ -1,7 +1,7 @@
-"""What Incus has, each kind from its row in an answer: instances, networks, ACLs, pools.
+"""The resources of Incus, each read from its row in an API answer: instances, networks, ACLs, pools.
 
-Values of configuration are normalised as Incus parses them. A function that takes a row raises KeyError, TypeError or ValueError
-where something is missing or of another shape; ``incus`` makes that an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
+Configuration values are normalised as Incus parses them. A function that takes a row raises KeyError, TypeError or ValueError if a
+key is missing or has another type; ``incus`` turns that into an EvidenceError. Source: Incus REST API, doc/rest-api.yaml.
 """
 
 from __future__ import annotations
@@ -10,212 +10,221 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sigsrv.facts.acl_rule import AclRule, acl_rule
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
 from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
 
 Config = Mapping[str, str]
 _WAYS = ("ingress", "egress")
-_EFFECTIVE = frozenset({"enabled", "logged"})
-_STATES = _EFFECTIVE | {"disabled"}
-_ACTIONS = frozenset({"allow", "allow-stateless", "reject", "drop"})
 
 
 @dataclass(frozen=True)
 class Server:
-    """The daemon itself. trusted: whether it showed us everything, or a filtered view.
-
-    firewall: what it filters with, ``nftables`` or ``xtables``; zfs: the version of the ZFS that it can use, None where it can use
-    none. What it does not say is "".
-    """
+    """An Incus daemon."""
 
     trusted: bool
+    """Whether the daemon trusts this client; if not, its answers are a filtered view."""
     clustered: bool
+    """Whether the daemon is a member of a cluster."""
     name: str
+    """The member's name, or the server's name outside a cluster; empty if the daemon does not report it."""
     version: str
+    """The version of Incus."""
     firewall: str
+    """The firewall driver: ``nftables`` or ``xtables``; empty if the daemon does not report it."""
     kernel: str
+    """The release of the running kernel; empty if the daemon does not report it."""
     os: str
+    """The name of the operating system; empty if the daemon does not report it."""
     os_version: str
+    """The version of the operating system; empty if the daemon does not report it."""
     zfs: str | None
+    """The version of the ZFS driver; None if the daemon can't use ZFS, empty if it does not report its drivers."""
 
 
 @dataclass(frozen=True)
 class Project:
+    """A project of Incus."""
+
     name: str
+    """The project's name."""
     config: Config
+    """The configuration, with its booleans filled in as ``true`` or ``false``."""
 
 
 @dataclass(frozen=True)
 class Profile:
+    """A profile of a project."""
+
     name: str
+    """The profile's name."""
     project: str
+    """The project that has the profile."""
     config: Config
+    """The configuration keys, as written."""
     devices: Mapping[str, Config]
+    """The devices by name, each with its keys as written."""
 
 
 @dataclass(frozen=True)
 class InstanceUsage:
-    """What an instance uses of its host, as its member saw it."""
+    """What a container uses of its host, as its member reported it."""
 
-    memory_bytes: int  # the most since it was started, where its kernel counts that; else now
+    memory_bytes: int
+    """The most memory in bytes since the container started; the memory now if the kernel counts no maximum."""
     processes: int
+    """The number of processes."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance of any project. config, devices: its own, as written; expanded_*: with its profiles, booleans filled in.
-
-    snapshots: when each was taken, in seconds since the epoch, None among them where Incus does not know; None in all where
-    the answer had no snapshots in it. usage: None of a virtual machine, and where nobody told. addresses: its IPv4 addresses as its
-    guest has them, by the MAC of the NIC in lower case; none where nobody told.
-    """
+    """An instance of any project."""
 
     name: str
+    """The instance's name."""
     project: str
+    """The instance's project."""
     location: str
-    type: str  # container or virtual-machine
-    status: str  # Running, Ready (its guest said so), Stopped, Frozen, Error (its member did not answer) ...
+    """The member that the instance is on; ``none`` on a server in no cluster."""
+    type: str
+    """``container`` or ``virtual-machine``."""
+    status: str
+    """``Running``, ``Ready`` (reported by the guest), ``Stopped``, ``Frozen``, ``Error`` (its member did not answer), ``Unknown`` ..."""
     config: Config
+    """The instance's own configuration keys, as written, without those of its profiles."""
     expanded_config: Config
+    """The configuration with that of the profiles, and its booleans filled in as ``true`` or ``false``."""
     expanded_devices: Mapping[str, Config]
+    """The devices by name, with those of the profiles, and their booleans filled in as ``true`` or ``false``."""
     devices: Mapping[str, Config]
+    """The instance's own devices by name, as written, without those of its profiles."""
     profiles: tuple[str, ...]
+    """The names of the profiles, in the order in which Incus applies them: a later one wins."""
     snapshots: tuple[float | None, ...] | None
+    """When each snapshot was taken, in seconds since the epoch (None: unknown to Incus); None if the answer has no snapshots."""
     usage: InstanceUsage | None
+    """The memory and processes of a container; None for a virtual machine, or if its member did not report them."""
     addresses: Mapping[str, tuple[str, ...]]
+    """The IPv4 addresses inside the guest, by MAC address in lower case (loopback: empty); empty if its member reported none."""
 
     @property
     def resource(self) -> str:
+        """Return the instance's name in findings: ``PROJECT/NAME``."""
         return f"{self.project}/{self.name}"
 
 
 @dataclass(frozen=True)
 class UnreadInstance:
-    """An instance that is known by name only: the member that it is on did not answer the daemon that was asked."""
+    """An instance of which only the name is known: its member did not answer the daemon that listed it."""
 
     name: str
+    """The instance's name."""
     project: str
+    """The instance's project."""
     location: str
+    """The member that the instance is on."""
 
     @property
     def resource(self) -> str:
+        """Return the instance's name in findings: ``PROJECT/NAME``."""
         return f"{self.project}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network, of the cluster or as one member has it. locations: the members that have it; of an unmanaged one, none.
-
-    config: of a managed bridge, with its booleans filled in.
-    """
+    """A network, as the cluster or as one member has it."""
 
     name: str
+    """The network's name."""
     managed: bool
+    """Whether Incus manages the network; false for a link of the host that Incus only lists."""
     type: str
-    status: str  # Created, Pending, Errored, Unknown, Unavailable; "" of an unmanaged one
+    """The type of network, for example ``bridge`` or ``physical``."""
+    status: str
+    """``Created``, ``Pending``, ``Errored``, ``Unknown`` or ``Unavailable``; empty for an unmanaged network."""
     locations: tuple[str, ...]
+    """The members that have the network; empty for an unmanaged network."""
     config: Config
-
-
-@dataclass(frozen=True)
-class AclRule:
-    """A rule of an ACL, as written; what is "" is any. state: ``enabled``, ``logged`` (enabled, and told in the log), ``disabled``."""
-
-    direction: str  # ingress or egress
-    action: str  # allow, allow-stateless, reject or drop
-    state: str
-    source: str = ""
-    destination: str = ""
-    protocol: str = ""
-    source_port: str = ""
-    destination_port: str = ""
-    icmp_type: str = ""
-    icmp_code: str = ""
-
-    @property
-    def takes_effect(self) -> bool:
-        return self.state in _EFFECTIVE
-
-    @property
-    def allows(self) -> bool:
-        return self.action.startswith("allow")
-
-    @property
-    def peer(self) -> str:
-        """The other side: where it comes from for ingress, where it goes to for egress."""
-        return self.source if self.direction == "ingress" else self.destination
-
-    def __str__(self) -> str:
-        words = [self.direction, self.action]
-        parts = {"from": self.source, "to": self.destination, "protocol": self.protocol}
-        parts |= {"from port": self.source_port, "port": self.destination_port}
-        parts |= {"type": self.icmp_type, "code": self.icmp_code}
-        return " ".join([*words, *(f"{name} {value}" for name, value in parts.items() if value)])
+    """The configuration; for a managed bridge with its booleans filled in as ``true`` or ``false``."""
 
 
 @dataclass(frozen=True)
 class NetworkAcl:
-    """An ACL. rules: those of both directions, the disabled ones too. Their order means nothing."""
+    """A network ACL."""
 
     name: str
+    """The ACL's name."""
     project: str
+    """The project that has the ACL."""
     rules: tuple[AclRule, ...]
+    """The rules of both directions, also the disabled ones. Their order has no meaning."""
 
     @property
     def enabled(self) -> int:
-        """How many rules take effect."""
+        """Return how many rules take effect."""
         return sum(rule.takes_effect for rule in self.rules)
 
     @property
     def disabled(self) -> int:
+        """Return how many rules are disabled."""
         return len(self.rules) - self.enabled
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A storage pool, of the cluster or as one member has it. locations: the members that have it."""
+    """A storage pool, as the cluster or as one member has it."""
 
     name: str
+    """The pool's name in Incus."""
     driver: str
+    """The storage driver, for example ``zfs``, ``btrfs`` or ``dir``."""
     status: str
+    """``Created``, ``Pending``, ``Errored``, ``Unknown`` or ``Unavailable``."""
     locations: tuple[str, ...]
+    """The members that have the pool."""
     config: Config
+    """The configuration keys, as written; keys of a single member only if the pool is read from that member."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """What a storage pool holds of one kind: bytes, or inodes. total is 0 where the kind does not exist."""
+    """The bytes or the inodes of a storage pool."""
 
     total: int
+    """How many there are; 0 if the pool does not count them."""
     used: int
+    """How many are used."""
 
     @property
     def free(self) -> int:
+        """Return how many are free."""
         return self.total - self.used
 
 
 @dataclass(frozen=True)
 class PoolResources:
-    """What is used and free of a pool on one member. space: bytes; inodes: their number, none on zfs and btrfs."""
+    """The used and free space of a pool on one member."""
 
     space: Space
+    """The space in bytes."""
     inodes: Space
+    """The inodes; their total is 0 on zfs and btrfs."""
 
 
 def config_of(value: Any, what: str) -> dict[str, str]:
-    """A configuration, or a device. Incus writes all values as text. What may not see it is shown ``null`` instead."""
+    """Read a configuration or a device. Incus writes all values as text. A client without access gets ``null``: ValueError."""
     return {key: string(item, f"{what}: {key}") for key, item in mapping(value, what).items()}
 
 
 def devices_of(value: Any, what: str) -> dict[str, dict[str, str]]:
-    """Devices by name."""
+    """Read devices, by name."""
     return {str(name): config_of(device, f"{what} {name}") for name, device in mapping(value, what).items()}
 
 
 def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
-    """An instance from its row. Raises also EvidenceError, where a boolean is none.
+    """Read an instance from its row. Raises EvidenceError too, if the value of a boolean key is not a boolean.
 
-    Of a member that is away Incus lists the instances with status Error and ``null`` for all of their configuration.
+    For a member that does not answer, Incus lists its instances with status Error and ``null`` instead of their configuration.
     """
     name = text(row["name"], "name")
     where = f"instance {row['project']}/{name}"
@@ -226,7 +235,7 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
     return Instance(
         name=name,
         project=text(row["project"], f"{where}: project"),
-        location=text(row["location"], f"{where}: location"),  # none, where there is no cluster
+        location=text(row["location"], f"{where}: location"),  # "none" outside a cluster
         type=text(row["type"], f"{where}: type"),
         status=text(row["status"], f"{where}: status"),
         config=config_of(row["config"], f"{where}: config"),
@@ -246,7 +255,7 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
 
 
 def _snapshots(row: Mapping[str, Any], where: str) -> tuple[float | None, ...] | None:
-    """When each snapshot of an instance was taken. Incus writes ``null`` for none; only ``recursion=2`` tells of them."""
+    """Read when each snapshot was taken. Incus writes ``null`` if there is none. Only an answer to ``recursion=2`` has them."""
     if "snapshots" not in row:
         return None
     listed = rows(row["snapshots"] or [], f"{where}: snapshots")
@@ -254,7 +263,7 @@ def _snapshots(row: Mapping[str, Any], where: str) -> tuple[float | None, ...] |
 
 
 def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
-    """What a container used when it was looked at: only ``recursion=2`` tells, and not of a member that is away."""
+    """Read what a container uses. Only an answer to ``recursion=2`` has it, and only for a member that answers."""
     if row["type"] != "container" or row.get("state") is None:
         return None
     state = mapping(row["state"], what)
@@ -262,12 +271,15 @@ def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
     numbers = (memory.get("usage", 0), memory.get("usage_peak", 0), state["processes"])
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{what}: {number!r} is no count")
-    return None if min(numbers) < 0 else InstanceUsage(max(numbers[:2]), numbers[2])  # -1: its cgroup did not tell
+            raise ValueError(f"{what}: {number!r} is not a count")
+    return None if min(numbers) < 0 else InstanceUsage(max(numbers[:2]), numbers[2])  # -1: the cgroup has no value
 
 
 def _addresses(row: Mapping[str, Any], what: str) -> dict[str, tuple[str, ...]]:
-    """The IPv4 addresses of an instance that runs, by MAC. Only ``recursion=2`` tells; ``null`` of one that is stopped."""
+    """Read the IPv4 addresses of a running instance, by MAC address.
+
+    Only an answer to ``recursion=2`` has them; it has ``null`` for a stopped instance.
+    """
     state = mapping(row.get("state") or {}, what)
     found = {}
     for name, link in mapping(state.get("network") or {}, f"{what}: network").items():
@@ -278,13 +290,13 @@ def _addresses(row: Mapping[str, Any], what: str) -> dict[str, tuple[str, ...]]:
 
 
 def project(row: Mapping[str, Any]) -> Project:
-    """A project from its row; its booleans are filled in. Raises as ``instance``."""
+    """Read a project from its row, with its booleans filled in. Raises as ``instance``."""
     name = text(row["name"], "name")
     return Project(name, normalised(mapping(row["config"], name), PROJECT_BOOLEANS, f"project {name}"))
 
 
 def network(row: Mapping[str, Any]) -> Network:
-    """A network from its row, of the list or of one member."""
+    """Read a network from its row in the list, or in one member's answer."""
     name = text(row["name"], "name")
     if not isinstance(row["managed"], bool):
         raise ValueError(f"network {name}: managed: not a boolean")
@@ -298,48 +310,31 @@ def network(row: Mapping[str, Any]) -> Network:
 
 
 def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
-    """The members that have something. A daemon that is in no cluster may answer ``null``."""
+    """Read the members that have a resource. A daemon in no cluster may answer ``null``."""
     return texts(row["locations"], f"{what}: locations")
 
 
 def network_acl(row: Mapping[str, Any]) -> NetworkAcl:
-    """An ACL from its row. Source: Incus, shared/api/network_acl.go."""
+    """Read an ACL from its row. Source: Incus, shared/api/network_acl.go."""
     name = text(row["name"], "name")
-    rules = tuple(_acl_rule(each, way, f"ACL {name}") for way in _WAYS for each in rows(row[way], f"ACL {name}: {way}"))
+    rules = tuple(acl_rule(each, way, f"ACL {name}") for way in _WAYS for each in rows(row[way], f"ACL {name}: {way}"))
     return NetworkAcl(name, text(row["project"], f"ACL {name}: project"), rules)
 
 
-def _acl_rule(row: Mapping[str, Any], direction: str, where: str) -> AclRule:
-    """A rule from its row. Incus leaves out what is empty; what this does not know would narrow the rule, or widen it."""
-    rule = AclRule(
-        direction,
-        text(row["action"], f"{where}: action"),
-        text(row["state"], f"{where}: state"),
-        **{
-            key: string(value, f"{where}: {key}").strip()
-            for key, value in row.items()
-            if key not in ("action", "state", "description")
-        },
-    )
-    if rule.state not in _STATES or rule.action not in _ACTIONS:
-        raise ValueError(f"{where}: {rule.state!r} is no state, or {rule.action!r} no action of a rule")
-    return rule
-
-
 def space(value: Any, what: str) -> Space:
-    """What a pool holds of one kind. ``used`` is left out of the answer where it is 0."""
+    """Read the bytes or inodes of a pool. Incus leaves ``used`` out if it is 0."""
     row = mapping(value, what)
     total, used = row["total"], row.get("used", 0)
     for number in (total, used):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ValueError(f"{what}: {number!r} is no count")
+            raise ValueError(f"{what}: {number!r} is not a count")
     if used > total:
         raise ValueError(f"{what}: {used} used of {total}")
     return Space(total, used)
 
 
 def pool(row: Mapping[str, Any]) -> Pool:
-    """A pool from its row, of the list or of one member."""
+    """Read a pool from its row in the list, or in one member's answer."""
     name = text(row["name"], "name")
     driver, status = text(row["driver"], "driver"), text(row["status"], "status")
     return Pool(name, driver, status, _locations(row, f"pool {name}"), config_of(row["config"], f"pool {name}: config"))

@@ -1,7 +1,7 @@
-"""What the restrictions of a project forbid, as Incus decides it.
+"""What the restrictions of a project forbid, by the same rules as Incus.
 
-Incus looks at this when something is edited, and refuses the edit; what was there before the restriction it leaves alone.
-Restrictions that a version of Incus does not know none of its projects has. Source: Incus,
+Incus checks a restriction only when a resource is edited, and then refuses the edit. It leaves alone what existed before the
+restriction. A project cannot have a restriction that its Incus version does not know. Source: Incus,
 internal/server/project/permissions.go; doc/config_options.txt ("project-restricted").
 """
 
@@ -18,7 +18,7 @@ from sigsrv.model.values import boolean, split_list
 Config = Mapping[str, str]
 Ranges = tuple[tuple[int, int], ...]
 
-_DEFAULTS: Mapping[str, str] = {  # of those that concern what an instance is
+_DEFAULTS: Mapping[str, str] = {  # of the restrictions that concern an instance's configuration
     "restricted.containers.interception": "block",
     "restricted.containers.lowlevel": "block",
     "restricted.containers.nesting": "block",
@@ -39,13 +39,13 @@ _DEFAULTS: Mapping[str, str] = {  # of those that concern what an instance is
 _DEVICES = frozenset({"gpu", "infiniband", "pci", "proxy", "unix-block", "unix-char", "unix-hotplug", "usb"})
 _CONFIG_DRIVES = ("cloud-init:config", "agent:config")
 _INTERCEPTION = (
-    frozenset(  # what restricted.containers.interception=allow allows; all other keys of the kind are low-level
+    frozenset(  # restricted.containers.interception=allow allows these; all other interception keys are low-level
         INTERCEPT + name for name in ("bpf", "bpf.devices", "mknod", "mount", "mount.fuse", "setxattr", "sysinfo")
     )
 )
 _ANY = frozenset({"boot.host_shutdown_action", "boot.host_shutdown_timeout", "limits.memory.oom_priority"})
 _SELINUX = frozenset(f"security.selinux.{name}" for name in ("domain", "label_rootfs", "level", "type"))
-_APART = frozenset({"raw.idmap", "security.syscalls.allow"})  # judged by itself; not restricted
+_APART = frozenset({"raw.idmap", "security.syscalls.allow"})  # has its own check below; is not restricted
 _LOW_LEVEL: Mapping[str, frozenset[str]] = {
     "container": _ANY
     | _SELINUX
@@ -56,19 +56,19 @@ _LOW_LEVEL: Mapping[str, frozenset[str]] = {
 
 
 def restriction(project: Config, key: str) -> str:
-    """A restriction of a project, with Incus's default where it is unset."""
+    """Return the value of a restriction in a project; Incus's default if it is unset."""
     return project.get(key) or _DEFAULTS.get(key, "")
 
 
 def forbidden(project: Config, kind: str, config: Config, devices: Mapping[str, Config]) -> tuple[str, ...]:
-    """What of an instance or a profile a restricted project forbids: a line each, none where all of it is allowed.
+    """Return what a restricted project forbids in an instance or a profile, one line each; empty if it allows everything.
 
-    kind: ``container``, ``virtual-machine`` or ``profile``, which must do for both. config: the keys that are written, of an
-    instance those of its profiles among them; devices: likewise, by name. Raises EvidenceError where a boolean is none, and of an
-    instance of another kind.
+    kind: ``container``, ``virtual-machine`` or ``profile``; a profile must satisfy the restrictions for both. config: the keys that
+    are set, for an instance also by its profiles; devices: likewise, by name. Raises EvidenceError if the value of a boolean key is
+    not a boolean, or if the kind is another one.
     """
     if kind not in (*_LOW_LEVEL, "profile"):
-        raise EvidenceError(f"{kind!r} is no kind of instance")
+        raise EvidenceError(f"{kind!r} is not a kind of instance")
     found = [*_forbidden_keys(project, kind, config)]
     for name, device in sorted(devices.items()):
         found += [f"{name}: {why}" for why in _forbidden_device(project, device)]
@@ -81,7 +81,7 @@ def _forbidden_keys(project: Config, kind: str, config: Config) -> Iterator[str]
     for key, value in sorted(config.items()):
         if key == "raw.idmap":
             if blocked and not _within(value, project):
-                yield "raw.idmap maps ids outside of restricted.idmap.uid and restricted.idmap.gid"
+                yield "raw.idmap maps ids outside restricted.idmap.uid and restricted.idmap.gid"
         elif any(_is_low_level(each, key) for each in blocked):
             yield f"{key} is set"
     if "container" in kinds:
@@ -132,7 +132,7 @@ def _forbidden_nic(project: Config, device: Config) -> Iterator[str]:
     if allowed == "block":
         yield "a NIC"
     elif not network and allowed != "allow":
-        yield f"a NIC on {parent or 'nothing'}, which is no managed network"
+        yield f"a NIC on {parent or 'no parent'}, which is not a managed network"
     elif access and (network or parent) not in ("", *access):
         own = bool(network) and boolean(project.get("features.networks"), False, "features.networks")
         if not own:
@@ -150,33 +150,33 @@ def _forbidden_disk(project: Config, device: Config) -> Iterator[str]:
     if allowed == "block":
         yield "a disk"
     elif not pool and (allowed != "allow" or not _is_below(source, project)):
-        yield f"a disk of {source or 'nothing'}, which is in no pool"
+        yield f"a disk with source {source or 'unset'}, which is not in a pool"
 
 
 def _is_below(source: str, project: Config) -> bool:
-    """Whether a path of the host is in one of restricted.devices.disk.paths; without that key every path is."""
+    """Return whether a path of the host is below one of restricted.devices.disk.paths. Without that key, every path is."""
     paths = project.get("restricted.devices.disk.paths", "")
     return not paths or any(_cleaned(source).startswith(_cleaned(each)) for each in paths.split(","))
 
 
 def _cleaned(path: str) -> str:
-    """A path as Incus compares it, with a slash at its end. That of / is //, which no path but / itself begins with."""
+    """Return a path as Incus compares it, with a slash at the end. For / that is //, and only / itself starts with //."""
     return re.sub("^/+", "/", posixpath.normpath(path)) + "/"
 
 
 def ranges(value: str) -> Ranges:
-    """Ranges of ids, ``1000,2000-2999``: first and last of each. Raises EvidenceError where it is anything else."""
+    """Return the first and last id of each range in ``1000,2000-2999``. Raises EvidenceError if the text is malformed."""
     found = []
     for word in split_list(value):
         match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", word)
         if match is None:
-            raise EvidenceError(f"{word!r} is no range of ids")
+            raise EvidenceError(f"{word!r} is not a range of ids")
         found.append((int(match[1]), int(match[2] or match[1])))
     return tuple(found)
 
 
 def _within(mapped: str, project: Config) -> bool:
-    """Whether each line of a raw.idmap maps host ids that the project allows. A line that can't be read is not."""
+    """Return whether each line of a raw.idmap maps host ids that the project allows. A malformed line is not allowed."""
     allowed = {key: ranges(project.get(f"restricted.idmap.{key}", "")) for key in ("uid", "gid")}
     for line in filter(None, mapped.split("\n")):
         match = re.fullmatch(r"(both|uid|gid) ([0-9]+)(?:-([0-9]+))? [0-9]+(?:-[0-9]+)?", line)

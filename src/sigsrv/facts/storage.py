@@ -1,6 +1,6 @@
 """The ZFS pools of one host, from ``zpool status`` and ``zpool list``.
 
-The Incus API says nothing of a pool's health, nor of its scrubs and fragmentation.
+The Incus API does not report a pool's health, scrubs or fragmentation.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sigsrv.model.errors import EvidenceError, FailureKind
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
-# zpool's text dates a scan in the host's local time and does not name the zone. It is read as UTC; the instant is then known to
-# the distance of the farthest zone, UTC+14, and a scan carries that doubt with it instead of a guess at the zone.
+# zpool's text output gives the time of a scan in the host's local time and does not name the time zone. We read it as UTC.
+# The true time may differ by the largest UTC offset (UTC+14); the scan records that as ``doubt_s`` instead of guessing the zone.
 _ZONES_S = 14 * 3600
 _SCANS = (
     (re.compile(r"(scrub) repaired .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
@@ -33,65 +33,81 @@ _SCANS = (
 
 @dataclass(frozen=True)
 class Vdev:
-    """A device of a pool, or a group of them. Errors: counts since the last clear; None for a spare, which has none."""
+    """A device of a ZFS pool, or a group of devices."""
 
     name: str
+    """The name that zpool shows: a device, a path, or a group such as ``mirror-0``."""
     state: str
+    """The state that zpool shows, for example ``ONLINE``, ``DEGRADED`` or ``FAULTED``."""
     read_errors: int | None
+    """The number of read errors since the last ``zpool clear``; None for a spare."""
     write_errors: int | None
+    """The number of write errors since the last ``zpool clear``; None for a spare."""
     checksum_errors: int | None
+    """The number of checksum errors since the last ``zpool clear``; None for a spare."""
 
     @property
     def errors(self) -> int:
+        """Return the sum of read, write and checksum errors; 0 for a spare."""
         return (self.read_errors or 0) + (self.write_errors or 0) + (self.checksum_errors or 0)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The last scan of a pool; ZFS keeps no more than that one.
-
-    function: ``SCRUB``, ``RESILVER`` ...; state: ``FINISHED``, ``SCANNING``, ``PAUSED``, ``CANCELED`` ...; errors: that it could not
-    repair; ended: seconds since the epoch, None while it is not over; doubt_s: how far from that the true end may be, either way.
-    """
+    """The last scan of a ZFS pool. ZFS remembers only one."""
 
     function: str
+    """The kind of scan, for example ``SCRUB`` or ``RESILVER``."""
     state: str
+    """The state of the scan, for example ``FINISHED``, ``SCANNING``, ``PAUSED`` or ``CANCELED``."""
     errors: int
+    """The number of errors that the scan could not repair."""
     ended: float | None
+    """When the scan ended, in seconds since the epoch; None while it has not ended."""
     doubt_s: int = 0
+    """How many seconds the true end may differ from ``ended``, in either direction."""
 
 
 @dataclass(frozen=True)
 class ZpoolUsage:
-    """How full a ZFS pool is, in percent. None where zpool itself shows ``-``: it does not know."""
+    """How full and how fragmented a ZFS pool is."""
 
     name: str
+    """The pool's name in ZFS."""
     capacity: int | None
+    """The used space in percent; None if zpool shows ``-``."""
     fragmentation: int | None
+    """The fragmentation of the free space in percent; None if zpool shows ``-``."""
 
 
 @dataclass(frozen=True)
 class ZPool:
-    """A ZFS pool. data_errors: files and objects with errors that could not be repaired. scan: None where there never was one."""
+    """A ZFS pool."""
 
     name: str
+    """The pool's name in ZFS."""
     state: str
+    """The state that zpool shows, for example ``ONLINE`` or ``DEGRADED``."""
     data_errors: int
+    """The number of files and objects with errors that ZFS could not repair."""
     vdevs: tuple[Vdev, ...]
+    """All devices and groups of devices in the pool, spares included."""
     scan: Scan | None
+    """The last scrub or resilver; None if there was none."""
 
     @property
     def resilvering(self) -> bool:
+        """Return whether a resilver runs now."""
         return self.scan is not None and (self.scan.function, self.scan.state) == ("RESILVER", "SCANNING")
 
 
 def _count(value: Any) -> int:
-    """A counter: a number, or zpool's text of it, rounded to a unit (``1.02K``)."""
+    """Return a counter: zpool prints a number, or text rounded to a unit (``1.02K``)."""
     if isinstance(value, bool) or value is None:
-        raise ValueError(f"{value!r} is no counter")
+        raise ValueError(f"{value!r} is not a counter")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", str(value))
     if match is None:
-        raise ValueError(f"{value!r} is no counter")
+        raise ValueError(f"{value!r} is not a counter")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -104,9 +120,10 @@ def _vdevs(tree: Mapping[str, Any], spare: bool) -> Iterator[Vdev]:
 
 
 def from_json(document: str, host: str = "") -> dict[str, ZPool]:
-    """Pools by name. document: ``zpool status -j`` of OpenZFS 2.3 or later. Raises EvidenceError where it is anything else.
+    """Return the pools by name.
 
-    No pool imported is an empty ``pools``; that is an answer. Source: zpool-status(8).
+    document: the output of ``zpool status -j`` (OpenZFS 2.3 or later). Raises EvidenceError if it is malformed.
+    If no pool is imported, ``pools`` is empty: that is a valid answer. Source: zpool-status(8).
     """
     with parsing("zpool status -j", host):
         found = {}
@@ -134,7 +151,10 @@ def _scan(stats: Mapping[str, Any]) -> Scan | None:
 
 
 def from_text(document: str, host: str = "") -> dict[str, ZPool]:
-    """Pools by name. document: ``zpool status`` of an OpenZFS without ``-j``. Raises EvidenceError where it is anything else."""
+    """Return the pools by name.
+
+    document: the output of ``zpool status`` from an OpenZFS without ``-j``. Raises EvidenceError if it is malformed.
+    """
     with parsing("zpool status", host):
         if document.strip() == "no pools available":
             return {}
@@ -147,7 +167,7 @@ def from_text(document: str, host: str = "") -> dict[str, ZPool]:
                 count = 0
             elif match := re.match(r"(\d+) data errors", errors):
                 count = int(match[1])
-            elif errors.startswith("Permanent errors"):  # with -v: a list, one error a line
+            elif errors.startswith("Permanent errors"):  # with -v: a list, one error per line
                 count = max(1, len(re.findall(r"(?m)^\s{8,}\S", block.split("errors:", 1)[1])))
             else:
                 raise ValueError(f"{name}: errors: {errors[:60]!r}")
@@ -179,10 +199,11 @@ def _text_scan(block: str) -> Scan | None:
 
 
 def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
-    """How full each pool is, by its name. document: ``zpool list -Hp``: a line a pool, eleven columns parted by tabs.
+    """Return the usage of each pool, by name.
 
-    Raises EvidenceError where it is anything else. Where no pool is imported zpool prints nothing here, as a probe that was cut off
-    does: whether a pool is imported is for ``zpool status`` to say. Source: zpool-list(8).
+    document: the output of ``zpool list -Hp``: one line per pool, eleven columns separated by tabs. Raises EvidenceError if it is
+    malformed or empty. Empty output is ambiguous: either no pool is imported, or the probe was cut off. ``zpool status`` says
+    which pools are imported. Source: zpool-list(8).
     """
     with parsing("zpool list", host):
         found = {}
@@ -193,7 +214,7 @@ def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
             name = text(columns[0], "name")
             found[name] = ZpoolUsage(name, _percent(columns[7]), _percent(columns[6]))
         if not found:
-            raise ValueError("no pool in it")
+            raise ValueError("no pool in the answer")
         return found
 
 
@@ -201,7 +222,7 @@ def _percent(value: str) -> int | None:
     if value == "-":
         return None
     if not value.isascii() or not value.isdigit():
-        raise ValueError(f"{value!r} is no percentage")
+        raise ValueError(f"{value!r} is not a percentage")
     return int(value)
 
 
@@ -221,10 +242,10 @@ def _text_vdevs(block: str) -> Iterator[Vdev]:
 
 
 def creations(document: str, host: str = "") -> dict[str, int]:
-    """When each pool was made, by name: seconds since the epoch, of its root dataset.
+    """Return when each pool was created, by name: the creation time of its root dataset, in seconds since the epoch.
 
-    document: ``zfs list -Hp -d 0 -o name,creation``: a line for each pool, two columns with a tab between. Raises EvidenceError.
-    Source: zfs-list(8).
+    document: the output of ``zfs list -Hp -d 0 -o name,creation``: one line per pool, two columns separated by a tab.
+    Raises EvidenceError if it is malformed or names no pool. Source: zfs-list(8).
     """
     with parsing("zfs list", host):
         found = {}
@@ -239,13 +260,17 @@ def creations(document: str, host: str = "") -> dict[str, int]:
 
 @dataclass(frozen=True)
 class StorageFacts:
-    """What one host tells of its ZFS pools."""
+    """The ZFS pools of one host."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @cached_property
     def zpools(self) -> Mapping[str, ZPool]:
-        """Imported pools, by ZFS name: from the JSON form, else from the text. Raises EvidenceError."""
+        """Return the imported ZFS pools by name.
+
+        Reads ``zpool status -j``, or plain ``zpool status`` if zpool does not know ``-j``. Raises EvidenceError.
+        """
         host = self.evidence.host
         answer = probe(self.evidence, "zpool-json")
         if answer.rc == 0:
@@ -255,7 +280,7 @@ class StorageFacts:
         return from_text(output(self.evidence, "zpool-text"), host)
 
     def created(self, name: str) -> int:
-        """When a pool was made, in seconds since the epoch. Raises EvidenceError, also where the pool is not in the answer."""
+        """Return when a pool was created, in seconds since the epoch. Raises EvidenceError, also if the answer lacks the pool."""
         host = self.evidence.host
         found = creations(output(self.evidence, "zfs-created"), host)
         if name not in found:
@@ -263,7 +288,7 @@ class StorageFacts:
         return found[name]
 
     def zpool(self, name: str) -> ZPool | None:
-        """A pool; None where it is not imported. Raises EvidenceError."""
+        """Return a pool by its ZFS name; None if it is not imported. Raises EvidenceError."""
         if not name:
             raise EvidenceError(f"{self.evidence.host}: no ZFS pool name", FailureKind.GARBLED, self.evidence.host)
         return self.zpools.get(name)
@@ -273,7 +298,7 @@ class StorageFacts:
         return usages(output(self.evidence, "zpool-list"), self.evidence.host)
 
     def usage(self, name: str) -> ZpoolUsage:
-        """How full an imported pool is. Raises EvidenceError, also where the list has no such pool."""
+        """Return how full an imported pool is. Raises EvidenceError, also if the answer lacks the pool."""
         found = self._usages.get(name)
         if found is None:
             host = self.evidence.host

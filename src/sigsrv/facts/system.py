@@ -1,4 +1,4 @@
-"""The services of one host."""
+"""The systemd units of one host."""
 
 from __future__ import annotations
 
@@ -15,33 +15,41 @@ _NEEDED = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit as systemd has it; the states are systemd's words. wanted_by: all units of WantedBy and RequiredBy."""
+    """A systemd unit; the states are systemd's own words."""
 
     name: str
+    """The unit's name with its suffix, for example ``incus.service``."""
     load: str
+    """systemd's LoadState, for example ``loaded``, ``not-found`` or ``masked``."""
     active: str
+    """systemd's ActiveState, for example ``active``, ``inactive`` or ``failed``."""
     sub: str
+    """systemd's SubState, for example ``running``, ``exited`` or ``dead``."""
     file_state: str
+    """systemd's UnitFileState, for example ``enabled``, ``disabled`` or ``static``; empty if there is no unit file."""
     result: str
+    """systemd's Result of the last run, for example ``success`` or ``exit-code``; empty if systemd reports none."""
     wanted_by: frozenset[str]
+    """The units in WantedBy and RequiredBy."""
 
     @property
     def starts_at_boot(self) -> bool:
-        """Whether a target pulls it in. That another service does proves nothing: nothing may pull in that one."""
+        """Return whether a target pulls the unit in. Another service is not enough: that service may itself not start."""
         return any(name.endswith(".target") for name in self.wanted_by)
 
 
 def units(document: str, host: str = "") -> dict[str, Unit]:
-    """Units by name. document: ``systemctl show`` of several units, parted by empty lines. Source: systemctl(1).
+    """Return the units by name.
 
-    Raises EvidenceError where a block lacks one of the properties that a verdict needs.
+    document: the output of ``systemctl show`` for several units, separated by empty lines. Raises EvidenceError if a block lacks
+    a property that a verdict needs. Source: systemctl(1).
     """
     with parsing("systemctl show", host):
         found = {}
         for block in document.strip().split("\n\n"):
             values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
             name = values["Id"]
-            # a socket or an unloaded unit has no SubState of its own kind, but systemd prints all of these for each
+            # systemd prints all of these properties for each unit, also for a socket or a unit that is not loaded
             load, active, sub, file_state, result = (
                 values[key] if key != "Result" else values.get("Result", "") for key in _NEEDED
             )
@@ -52,13 +60,14 @@ def units(document: str, host: str = "") -> dict[str, Unit]:
 
 @dataclass(frozen=True)
 class SystemFacts:
-    """What one host tells of its services."""
+    """The systemd units of one host."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @cached_property
     def has_systemd(self) -> bool:
-        """Whether systemd runs the host, as systemctl says. Raises EvidenceError where it can't be told."""
+        """Return whether systemd is the host's init system, according to systemctl. Raises EvidenceError if that is unknown."""
         answer = probe(self.evidence, "units")
         if answer.rc == 0:
             return True
@@ -71,10 +80,10 @@ class SystemFacts:
         return units(probe(self.evidence, "units").stdout, self.evidence.host)
 
     def unit(self, name: str) -> Unit:
-        """A unit, loaded or not. Raises EvidenceError where the evidence has nothing of it, or the host has no systemd."""
+        """Return a unit, loaded or not. Raises EvidenceError if the scan did not ask for it or the host has no systemd."""
         host = self.evidence.host
         if not self.has_systemd:
             raise EvidenceError(f"{host}: not booted with systemd", FailureKind.ABSENT, host)
         if name not in self._units:
-            raise EvidenceError(f"{host}: nothing was asked of {name}", FailureKind.ABSENT, host)
+            raise EvidenceError(f"{host}: the scan did not ask for the unit {name}", FailureKind.ABSENT, host)
         return self._units[name]

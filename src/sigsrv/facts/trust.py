@@ -1,4 +1,4 @@
-"""Who may speak to a daemon: the entries of its trust store, and the certificates (X.509) themselves.
+"""The trust store of a daemon: its entries, and the X.509 certificates themselves.
 
 Source: Incus REST API, doc/rest-api.yaml (Certificate); RFC 5280.
 """
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 
 from sigsrv.facts.parsing import boolean_of, parsing, string, text, texts
 
-_SHORT = 12  # of a fingerprint, as Incus's own lists show it
+_SHORT = 12  # digits of a fingerprint, as many as Incus's own lists show
 _EDWARDS = {
     pyca.SignatureAlgorithmOID.ED25519: "Ed25519",
     pyca.SignatureAlgorithmOID.ED448: "Ed448",
@@ -25,55 +25,61 @@ _EDWARDS = {
 
 @dataclass(frozen=True)
 class X509:
-    """A certificate. fingerprint: SHA-256 in hexadecimal; not_before, not_after: seconds since the epoch.
-
-    key: ``ECDSA``, ``RSA``, ``DSA``, ``Ed25519`` or ``Ed448``; bits: its size; signature: the hash that the issuer signed, in lower case
-    (``sha256``), or the name of a scheme that brings its own (``Ed25519``).
-    """
+    """An X.509 certificate."""
 
     fingerprint: str
+    """The certificate's SHA-256, in hexadecimal."""
     not_before: float
+    """When the certificate becomes valid, in seconds since the epoch."""
     not_after: float
+    """When the certificate expires, in seconds since the epoch."""
     key: str
+    """The type of the public key: ``ECDSA``, ``RSA``, ``DSA``, ``Ed25519`` or ``Ed448``."""
     bits: int
+    """The size of the public key in bits."""
     signature: str
+    """The hash of the issuer's signature in lower case (``sha256``), or a scheme with its own hash (``Ed25519``)."""
 
 
 @dataclass(frozen=True)
 class TrustEntry:
-    """An entry of the trust store. type: ``client``, ``server`` (a member of the cluster) or ``metrics``. pem: as Incus has it.
-
-    projects: of a restricted one, those that it may use.
-    """
+    """An entry of the trust store."""
 
     fingerprint: str
+    """The fingerprint that Incus lists: SHA-256, in hexadecimal, in lower case."""
     name: str
+    """The entry's name; empty if it has none."""
     type: str
+    """``client``, ``server`` (a member of the cluster) or ``metrics``."""
     restricted: bool
+    """Whether the client may use only the projects in ``projects``."""
     projects: tuple[str, ...]
+    """The projects that a restricted client may use."""
     pem: str
+    """The certificate in PEM, as Incus stores it."""
 
     @property
     def resource(self) -> str:
+        """Return the entry's name in findings: the first 12 digits of the fingerprint."""
         return short(self.fingerprint)
 
     @property
     def certificate(self) -> X509:
-        """The certificate itself. Raises EvidenceError where it can't be read, or has another fingerprint."""
+        """Return the certificate itself. Raises EvidenceError if it is unreadable or has another fingerprint."""
         with parsing(f"certificate {self.name}", ""):
             found = x509(self.pem, "PEM")
             if found.fingerprint != self.fingerprint:
-                raise ValueError(f"it has the fingerprint {found.fingerprint}, not {self.fingerprint}")
+                raise ValueError(f"its fingerprint is {found.fingerprint}, not {self.fingerprint}")
             return found
 
 
 def short(fingerprint: str) -> str:
-    """The beginning of a fingerprint, which stands for it."""
+    """Return the first 12 digits of a fingerprint, which findings show instead of all."""
     return fingerprint[:_SHORT]
 
 
 def trust_entry(row: Mapping[str, Any]) -> TrustEntry:
-    """An entry from its row. Raises KeyError or ValueError where something is missing or of another shape."""
+    """Read an entry from its row. Raises KeyError or ValueError if a key is missing or has another type."""
     fingerprint = _fingerprint(row["fingerprint"])
     return TrustEntry(
         fingerprint=fingerprint,
@@ -88,18 +94,18 @@ def trust_entry(row: Mapping[str, Any]) -> TrustEntry:
 def _fingerprint(value: Any) -> str:
     found = text(value, "fingerprint").lower()
     if len(found) != 64 or not set(found) <= set("0123456789abcdef"):
-        raise ValueError(f"fingerprint: {found[:80]!r} is no SHA-256")
+        raise ValueError(f"fingerprint: {found[:80]!r} is not a SHA-256")
     return found
 
 
 def x509(pem: Any, what: str) -> X509:
-    """A certificate from its PEM. Raises ValueError where it is none, or has a key of a kind that is not known here."""
+    """Read a certificate from its PEM. Raises ValueError if it is malformed or its type of key is not supported."""
     try:
         found = pyca.load_pem_x509_certificate(text(pem, what).encode())
         key, bits = _key(found.public_key())
         signature = _signature(found)
     except (ValueError, UnsupportedAlgorithm) as cause:
-        raise ValueError(f"{what}: not a certificate that can be read: {' '.join(str(cause).split())[:120]}") from cause
+        raise ValueError(f"{what}: not a readable certificate: {' '.join(str(cause).split())[:120]}") from cause
     return X509(
         fingerprint=found.fingerprint(hashes.SHA256()).hex(),
         not_before=found.not_valid_before_utc.timestamp(),
@@ -121,7 +127,7 @@ def _key(key: object) -> tuple[str, int]:
         return "Ed25519", 256
     if isinstance(key, ed448.Ed448PublicKey):
         return "Ed448", 448
-    raise ValueError(f"a key of the kind {type(key).__name__}")
+    raise ValueError(f"a key of type {type(key).__name__} is not supported")
 
 
 def _signature(found: pyca.Certificate) -> str:
@@ -130,5 +136,5 @@ def _signature(found: pyca.Certificate) -> str:
         return scheme
     algorithm = found.signature_hash_algorithm
     if algorithm is None:
-        raise ValueError(f"a signature of the kind {found.signature_algorithm_oid.dotted_string}")
+        raise ValueError(f"a signature of type {found.signature_algorithm_oid.dotted_string} is not supported")
     return algorithm.name

@@ -1,4 +1,4 @@
-"""What one host knows of updates, and whether it waits for a reboot."""
+"""The pending updates of one host, its kernels, and whether it needs a reboot."""
 
 from __future__ import annotations
 
@@ -24,57 +24,71 @@ _DEBIAN_BUILD = re.compile(r"\bDebian (\S+) \(")  # in uname -v: the version of 
 
 @dataclass(frozen=True)
 class Release:
-    """An archive of packages as it was last fetched. made: when the archive says that it was made, in seconds since the epoch."""
+    """A package archive of apt, as the host last fetched it."""
 
     file: str
+    """The name of apt's release file in /var/lib/apt/lists."""
     label: str
+    """The archive's Label, for example ``Debian`` or ``Debian-Security``; empty if it has none."""
     suite: str
+    """The archive's Suite, for example ``stable`` or ``noble-security``; empty if it has none."""
     codename: str
+    """The archive's Codename, for example ``bookworm``; empty if it has none."""
     made: float
+    """When the archive was built according to its Date, in seconds since the epoch."""
 
     @property
     def is_security(self) -> bool:
+        """Return whether the archive contains security updates."""
         return self.label == "Debian-Security" or any(n.endswith("-security") for n in (self.suite, self.codename))
 
     def secures(self, release: str) -> bool:
-        """Whether it is the archive for security of a release: Debian says so by its codename, Ubuntu by its suite."""
+        """Return whether this is the security archive of a release. Debian marks it in the codename, Ubuntu in the suite."""
         return f"{release}-security" in (self.suite, self.codename)
 
 
 @dataclass(frozen=True)
 class Update:
-    """A package that would be installed. archives: where that version is, as apt writes it (``LABEL:VERSION/SUITE``)."""
+    """A package that apt would install or upgrade."""
 
     package: str
+    """The package's name."""
     version: str
+    """The version that apt would install."""
     archives: tuple[str, ...]
+    """The archives with that version, as apt writes them: ``LABEL:VERSION/SUITE``."""
 
     @property
     def is_security(self) -> bool:
+        """Return whether a security archive has this version."""
         return any(a.startswith("Debian-Security:") or a.endswith("-security") for a in self.archives)
 
 
 @dataclass(frozen=True)
 class Updates:
-    """What apt would do. kept: packages that it would not touch; whether their updates are for security it does not say."""
+    """What ``apt-get dist-upgrade`` would do."""
 
     pending: tuple[Update, ...]
+    """The packages that apt would install or upgrade."""
     kept: tuple[str, ...]
+    """The packages that apt keeps back. apt does not say whether their updates are security updates."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel by its release. kind: its flavour (``cloud-amd64``), for one kind never replaces another."""
+    """A kernel."""
 
     release: str
+    """The kernel's release, as in ``uname -r``: ``6.1.0-18-cloud-amd64``."""
 
     @property
     def kind(self) -> str:
+        """Return the kernel's flavour, for example ``-cloud-amd64``. A kernel never replaces one of another flavour."""
         return self._parts[1]
 
     @property
     def order(self) -> tuple[int, ...]:
-        """What sorts the kernels of one kind."""
+        """Return the numbers of the release, which sort the kernels of one flavour."""
         return tuple(int(digits) for digits in re.findall(r"\d+", self._parts[0]))
 
     @property
@@ -85,42 +99,51 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Boot:
-    """The running kernel, and those that could be booted. wanted: a package asked for a reboot.
-
-    built_from, package: versions of the running kernel's package, as it was built and as it is installed; "" where they are not told.
-    """
+    """The running kernel and the installed kernels."""
 
     running: Kernel
+    """The running kernel."""
     installed: tuple[Kernel, ...]
+    """The kernels in /boot."""
     wanted: bool
+    """Whether a package asks for a reboot (/run/reboot-required exists)."""
     built_from: str
+    """The version of the package that the running kernel was built from; empty if unknown."""
     package: str
+    """The version of the running kernel's package that is installed now; empty if unknown."""
 
     @property
     def newest(self) -> Kernel | None:
-        """The newest installed one of the running one's kind; None where no such one is installed."""
+        """Return the newest installed kernel with the flavour of the running kernel; None if there is none."""
         return max((k for k in self.installed if k.kind == self.running.kind), key=lambda k: k.order, default=None)
 
 
 @dataclass(frozen=True)
 class NixSystem:
-    """A NixOS host. switched: when its profile was last changed; nixpkgs: the day of its package set, None where its version has none.
-
-    Both in seconds since the epoch. booted, current: the kernel that runs, and the one of the running system. running: the
-    running system; next: the system that is booted next, and its specialisations, of which a person may choose one.
-    """
+    """The versions of a NixOS host."""
 
     version: str
+    """The NixOS version, for example ``25.05.20260102.abcdef0``."""
     switched: float
+    """When the system profile last changed, in seconds since the epoch."""
     nixpkgs: float | None
+    """The day of the package set, in seconds since the epoch; None if the version contains no day."""
     booted: str
+    """The store path of the running kernel."""
     current: str
+    """The store path of the current system's kernel."""
     running: str
+    """The store path of the running system."""
     next: tuple[str, ...]
+    """The store paths of the system that boots next, and of its specialisations, which a person may choose at boot."""
 
 
 def releases(document: str, host: str = "") -> tuple[Release, ...]:
-    """document: lines ``FILE:KEY: VALUE`` of apt's release files; none where nothing was ever fetched. Raises EvidenceError."""
+    """Return the package archives.
+
+    document: lines ``FILE:KEY: VALUE`` of apt's release files; empty if apt never fetched anything. Raises EvidenceError if a line
+    is malformed.
+    """
     with parsing("apt's release files", host):
         found: dict[str, dict[str, str]] = {}
         for line in document.splitlines():
@@ -133,18 +156,21 @@ def releases(document: str, host: str = "") -> tuple[Release, ...]:
 
 def _release(file: str, rows: Mapping[str, str]) -> Release:
     made = parsedate_to_datetime(rows["Date"])
-    if made.tzinfo is None:  # "-0000", which says nothing of the zone; apt itself allows no other than UTC
+    if made.tzinfo is None:  # "-0000" names no time zone; apt itself allows only UTC
         made = made.replace(tzinfo=UTC)
     names = (rows.get("Label", ""), rows.get("Suite", ""), rows.get("Codename", ""))
     return Release(file, *names, made.timestamp())
 
 
 def updates(document: str, host: str = "") -> Updates:
-    """document: what ``apt-get -s dist-upgrade`` prints. Raises EvidenceError where it did not come to its end. Source: apt-get(8)."""
+    """Return what apt would do.
+
+    document: the output of ``apt-get -s dist-upgrade``. Raises EvidenceError if it is malformed or cut off. Source: apt-get(8).
+    """
     with parsing("apt-get -s dist-upgrade", host):
         summary = _SUMMARY.search(document)
         if summary is None:
-            raise ValueError("no summary in it")
+            raise ValueError("no summary in the answer")
         found = []
         for line in document.splitlines():
             if line.startswith("Inst"):
@@ -159,9 +185,10 @@ def updates(document: str, host: str = "") -> Updates:
 
 
 def boot(document: str, host: str = "") -> Boot:
-    """document: ``uname -r``, ``uname -v``, then paths of what asks for a reboot and of kernels, then the package's version, if any.
+    """Return the running kernel and the installed kernels.
 
-    Raises EvidenceError where it is anything else.
+    document: ``uname -r``, ``uname -v``, then the paths of /run/reboot-required and of kernels, then the version of the kernel's
+    package, if any. Raises EvidenceError if it is malformed.
     """
     with parsing("the kernels", host):
         running, build, *rest = document.splitlines()
@@ -183,42 +210,50 @@ def boot(document: str, host: str = "") -> Boot:
 
 
 def nixos(document: str, host: str = "") -> NixSystem:
-    """document: ``nixos-version --json``, the profile's time of change, the kernels booted and current, the systems of the profile
-    and running, and the profile's specialisations. Raises EvidenceError."""
+    """Return the versions of a NixOS host.
+
+    document: ``nixos-version --json``, when the profile changed, the kernels booted and current, the systems of the profile and
+    running, and the profile's specialisations. Raises EvidenceError if it is malformed.
+    """
     with parsing("nixos-version", host):
         lines = document.splitlines()
         end = next(number for number, line in enumerate([*lines, "0"]) if line.isdecimal())
         version = text(mapping(parsed("\n".join(lines[:end])), "answer")["nixosVersion"], "nixosVersion")
         switched, booted, current, profile, running, *others = lines[end:]
         if not all(path.startswith("/nix/store/") for path in (booted, current, profile, running, *others)):
-            raise ValueError(f"{', '.join(path[:60] for path in lines[end + 1 :])}: not all in the store")
+            raise ValueError(f"{', '.join(path[:60] for path in lines[end + 1 :])}: not all are in the Nix store")
         return NixSystem(version, float(int(switched)), _day(version), booted, current, running, (profile, *others))
 
 
 def _day(version: str) -> float | None:
-    """The day in a version like ``25.05.20260102.abcdef0``."""
+    """Return the day in a version like ``25.05.20260102.abcdef0``, in seconds since the epoch; None if there is none."""
     match = re.search(r"\.(20\d{6})(?:\.|$)", version)
     return datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC).timestamp() if match else None
 
 
 @dataclass(frozen=True)
 class UpdateFacts:
-    """What one host tells of its updates. Each view raises EvidenceError where it could not be read."""
+    """The updates and kernels of one host. Each fact raises EvidenceError if it can't be read."""
 
     evidence: Evidence
+    """The evidence of the host."""
 
     @cached_property
     def releases(self) -> tuple[Release, ...]:
+        """Return the package archives of apt, as the host last fetched them; empty if it never fetched any."""
         return releases(output(self.evidence, "apt-releases"), self.evidence.host)
 
     @cached_property
     def updates(self) -> Updates:
+        """Return the updates that apt would install, by the archives that the host last fetched."""
         return updates(output(self.evidence, "apt-upgrade"), self.evidence.host)
 
     @cached_property
     def boot(self) -> Boot:
+        """Return the running kernel, the installed kernels, and whether a package asks for a reboot."""
         return boot(output(self.evidence, "reboot"), self.evidence.host)
 
     @cached_property
     def nixos(self) -> NixSystem:
+        """Return the versions of a NixOS host."""
         return nixos(output(self.evidence, "nixos"), self.evidence.host)

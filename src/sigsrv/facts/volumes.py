@@ -1,8 +1,8 @@
-"""The custom volumes of the storage pools, with their snapshots and who uses them.
+"""The custom volumes of the storage pools, with their snapshots and users.
 
-What Incus lists as ``used_by`` is not the whole truth: instances that have a volume from a profile are not in it, and in a list
-of all projects a profile is looked up as if its project were the one that was asked. Source: Incus REST API, doc/rest-api.yaml
-(StorageVolume); doc/config_options.txt (storage_volume).
+Incus's list ``used_by`` is incomplete: it lacks instances that get a volume from a profile. In a list of all projects Incus also
+looks a profile up as if it were in the project of the request. Source: Incus REST API, doc/rest-api.yaml (StorageVolume);
+doc/config_options.txt (storage_volume).
 """
 
 from __future__ import annotations
@@ -25,38 +25,47 @@ _USERS = ("instances", "profiles")
 
 @dataclass(frozen=True)
 class VolumeUser:
-    """What uses a volume. kind: ``instances``, ``profiles``, or ``other`` with the whole address as its name."""
+    """A resource that uses a volume."""
 
     kind: str
+    """``instances``, ``profiles`` or ``other``."""
     project: str
+    """The project of the instance or profile; empty for kind ``other``."""
     name: str
+    """The name of the instance or profile; the whole API path for kind ``other``."""
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A custom volume. location: its member; "" where the pool is of the whole cluster, or there is none.
-
-    created, snapshots: when it was made, and each of them taken, in seconds since the epoch; None where Incus does not know.
-    used_by: as Incus lists it (see above).
-    """
+    """A custom volume."""
 
     pool: str
+    """The storage pool that contains the volume."""
     project: str
+    """The project that owns the volume."""
     name: str
+    """The volume's name."""
     location: str
+    """The member that has the volume; empty if all members share the pool or the server is in no cluster."""
     content_type: str
+    """``filesystem``, ``block`` or ``iso``."""
     created: float | None
+    """When the volume was created, in seconds since the epoch; None if Incus does not know."""
     config: Mapping[str, str]
+    """The configuration, with its booleans filled in as ``true`` or ``false``."""
     used_by: tuple[VolumeUser, ...]
+    """The users that Incus lists. The list is incomplete: ``ClusterFacts.users`` returns all users."""
     snapshots: tuple[float | None, ...]
+    """When each snapshot was taken, in seconds since the epoch; None in place of a time that Incus does not know."""
 
     @property
     def resource(self) -> str:
+        """Return the volume's name in findings: ``POOL/PROJECT/NAME``."""
         return f"{self.pool}/{self.project}/{self.name}"
 
 
 def attached(devices: Mapping[str, Mapping[str, str]]) -> frozenset[tuple[str, str]]:
-    """The custom volumes that devices attach, as pool and name; a source may go on with a path within the volume."""
+    """Return the custom volumes that devices attach, as (pool, name). A source may continue with a path inside the volume."""
     return frozenset(
         (device["pool"], device["source"].partition("/")[0])
         for device in devices.values()
@@ -65,10 +74,10 @@ def attached(devices: Mapping[str, Mapping[str, str]]) -> frozenset[tuple[str, s
 
 
 def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volume, ...]:
-    """The custom volumes among the rows of a pool's volumes; snapshots are rows of their own, ``VOLUME/SNAPSHOT``.
+    """Return the custom volumes among the rows of a pool's volumes. Snapshots have rows of their own, named ``VOLUME/SNAPSHOT``.
 
-    Raises KeyError, TypeError or ValueError where something is missing or of another shape, also a snapshot of no volume;
-    EvidenceError where a boolean is none.
+    Raises KeyError, TypeError or ValueError if a key is missing or has another type, or if a snapshot has no volume. Raises
+    EvidenceError if the value of a boolean key is not a boolean.
     """
     custom = [row for row in listed if text(row["type"], "type") == "custom"]
     taken: dict[tuple[str, str, str], list[float | None]] = {}
@@ -78,12 +87,12 @@ def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volu
             taken[_key(row)].append(moment(row["created_at"], f"snapshot {row['name']}: created_at"))
     found = tuple(_volume(pool, row, taken[_key(row)]) for row in custom if "/" not in row["name"])
     if orphans := set(taken) - {(each.location, each.project, each.name) for each in found}:
-        raise ValueError(f"a snapshot of no volume: {sorted(orphans)[0][2]}")
+        raise ValueError(f"a snapshot without a volume: {sorted(orphans)[0][2]}")
     return found
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What tells a volume of a pool from the others: volumes of one name may be on several members."""
+    """Return what identifies a volume in its pool: location, project and name. Several members may have volumes of one name."""
     name = text(row["name"], "name").partition("/")[0]
     location = string(row["location"], f"volume {name}: location")
     return "" if location == "none" else location, text(row["project"], f"volume {name}: project"), name
@@ -106,7 +115,7 @@ def _volume(pool: str, row: Mapping[str, Any], snapshots: Iterable[float | None]
 
 
 def _use(address: str) -> VolumeUser:
-    """Who an address of ``used_by`` names: ``/1.0/instances/web?project=user-john``; without a project it is default."""
+    """Read an entry of ``used_by``: ``/1.0/instances/web?project=user-john``. Without a project it means project default."""
     parts = urlsplit(address)
     segments = parts.path.split("/")
     if len(segments) < 4 or segments[2] not in _USERS:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
+from sigsrv.facts.acl_rule import AclRule
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -22,7 +23,7 @@ from sigsrv.facts.ranges import (
     packets,
     ports,
 )
-from sigsrv.facts.resources import AclRule, Config, NetworkAcl
+from sigsrv.facts.resources import Config, NetworkAcl
 from sigsrv.judge.site_resources import acls_of
 from sigsrv.model.site import SiteBridge
 
