@@ -22,8 +22,7 @@ def shown() -> set[str]:
 
 def unshown() -> dict[str, str]:
     """The policies that no fault shows, with the reason."""
-    lines = [line for path in FAULTS.glob("unshown/*.txt") for line in path.read_text().splitlines()]
-    return dict(line.split("\t") for line in lines)
+    return {path.stem: path.read_text().strip() for path in FAULTS.glob("unshown/*.txt")}
 
 
 def test_each_policy_has_a_fault_or_a_reason_why_none_shows_it():
@@ -57,5 +56,5 @@ def test_each_fault_has_a_case_or_a_test_of_its_own_on_a_lab_that_can_have_it():
 
 
 def test_each_reason_says_what_the_lab_lacks():
-    """A line is an id, a tab and a sentence."""
+    """The reason is a sentence."""
     assert [line for line, why in unshown().items() if len(why) < 15] == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sigsrv.authoring import document, examples, lint
+from sigsrv.authoring import examples, lint
 from sigsrv.judge.checks import load_checks
 from sigsrv.model import data, policy
-from sigsrv.model.finding import Verdict
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -21,9 +22,20 @@ def test_examples_show_what_they_say(policy_id):
 
 def test_small_evidence_complies_as_it_stands():
     """The evidence that examples change has no fault of its own: each difference is the example's."""
-    found = document.findings(document.document(), list(POLICIES.values()), CHECKS)
+    assert examples.fails_as_it_stands(list(POLICIES.values()), CHECKS) == []
 
-    assert {finding.verdict for finding in found.values()} == {Verdict.PASS, Verdict.NOT_APPLICABLE}
+
+def test_a_policy_that_the_example_document_violates_is_reported():
+    """Each violating example would differ by more than its change."""
+    policies = {**POLICIES, "PROJ-001": replace(POLICIES["PROJ-001"], rule={"required": ["nowhere"]}, match=None)}
+
+    lines = examples.fails_as_it_stands(list(policies.values()), CHECKS)
+
+    assert [line.split(", but ")[1] for line in lines] == [
+        "PROJ-001@cluster/default is fail: restricted is false",
+        "PROJ-001@cluster/user-john is fail: restricted is true",
+    ]
+    assert all("policies/examples.yaml" in line for line in lines)
 
 
 def test_nothing_is_wrong_with_the_files():

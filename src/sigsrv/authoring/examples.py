@@ -13,8 +13,9 @@ from typing import Any
 import jsonpatch
 
 from sigsrv.authoring.document import SiteFacts, example_facts, facts_of, patched
-from sigsrv.judge.evaluate import evaluate_one, holds, matches
+from sigsrv.judge.evaluate import evaluate, evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
+from sigsrv.model.finding import Verdict
 from sigsrv.model.policy import Policy
 
 
@@ -47,6 +48,20 @@ def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Ch
         if violates is not (kind == "violating"):
             found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
     return found
+
+
+def fails_as_it_stands(policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
+    """Return a line for each finding that fails or is unknown on the example document as it stands.
+
+    All shipped policies must pass it, so that each difference is that of an example.
+    """
+    site, hosts = example_facts()
+    return [
+        f"{finding.policy}: the example document (policies/examples.yaml) must comply with it, "
+        f"but {finding.id} is {finding.verdict}: {finding.observed or finding.reason}"
+        for finding in evaluate(policies, checks, site, hosts)
+        if finding.verdict in (Verdict.FAIL, Verdict.ERROR)
+    ]
 
 
 def each_example(policy: Policy) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
