@@ -55,6 +55,7 @@ def test_the_face_for_authors_of_checks_is_what_the_engine_uses():
     from sigsrv.facts.clusters import ClusterFacts
     from sigsrv.facts.hosts import HostFacts
     from sigsrv.judge.require import Require, policy
+    from sigsrv.judge.site_resources import each_bridge, each_network, each_vlan_interface
     from sigsrv.model.finding import finding_id
     from sigsrv.model.site import Site
 
@@ -63,6 +64,9 @@ def test_the_face_for_authors_of_checks_is_what_the_engine_uses():
         "HostFacts": HostFacts,
         "Require": Require,
         "Site": Site,
+        "each_bridge": each_bridge,
+        "each_network": each_network,
+        "each_vlan_interface": each_vlan_interface,
         "finding_id": finding_id,
         "policy": policy,
     }
