@@ -47,8 +47,8 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
         elif not addresses:
             by_hand.append(f"auth.listen of the site file has no address for {facts.name}")
         else:
-            member, settle = _own_member(facts), _settle_s(config)
-            settings.append(server_setting(key, addresses[0][1], member, settle if member else ""))
+            member, wait_s = _own_member(facts), _wait_s(config)
+            settings.append(server_setting(key, addresses[0][1], member, wait_s if member else ""))
     for socket in facts.listeners:
         on_port = [found for found in configured.values() if found.port == socket.port]
         if on_port and socket.is_wildcard and not any(found.is_wildcard for found in on_port):
@@ -64,7 +64,7 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
     )
 
 
-def _settle_s(config: Config) -> str:
+def _wait_s(config: Config) -> str:
     """Return for how many seconds no member may be Offline after an address was changed.
 
     A lost member shows as Offline after the threshold. Heartbeats are half of the threshold apart.

@@ -34,12 +34,12 @@ def test_database_roles_and_cluster_thresholds_match_the_site_file(
     healing_s = seconds(config.get(_HEALING_AFTER), 0, _HEALING_AFTER)
     refused, settings = list(faults), []
     if offline_s != wanted.offline_threshold:
-        settle = ""
+        wait_s = ""
         if offline_s > wanted.offline_threshold:
             # Members stay Offline until the first heartbeat at the new, shorter interval.
-            settle = str(max(wanted.offline_threshold, offline_s // 2) + _SPREAD_S)
+            wait_s = str(max(wanted.offline_threshold, offline_s // 2) + _SPREAD_S)
             refused += _reasons_not_to_lower(offline_s, bool(healing_s or wanted.healing_threshold))
-        settings.append(server_setting(OFFLINE_AFTER, str(wanted.offline_threshold), settle=settle))
+        settings.append(server_setting(OFFLINE_AFTER, str(wanted.offline_threshold), wait_s=wait_s))
     if healing_s != wanted.healing_threshold:
         settings.append(server_setting(_HEALING_AFTER, str(wanted.healing_threshold)))
     observed = (

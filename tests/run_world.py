@@ -29,7 +29,7 @@ from tests.test_remediate_safety_checks import facts
 
 YAML = """\
 title: Write the expected content into the file
-mends: [NET-001]
+fixes: [NET-001]
 disruption: network
 changes: bridge
 survives_reboot: false

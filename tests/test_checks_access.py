@@ -29,8 +29,8 @@ def configured(host=None, **keys):
     return content
 
 
-def setting(key, value, member="", settle=""):
-    return {"key": key, "value": value, "member": member, "settle": settle}
+def setting(key, value, member="", wait_s=""):
+    return {"key": key, "value": value, "member": member, "wait_s": wait_s}
 
 
 def test_the_api_is_told_to_listen_where_the_site_says():
@@ -182,7 +182,7 @@ def test_a_socket_of_a_group_that_no_answer_names_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("offline", "healing", "settle", "refused"),
+    ("offline", "healing", "wait_s", "refused"),
     [
         ("120", None, "63", ""),
         ("30", None, "23", ""),
@@ -192,13 +192,13 @@ def test_a_socket_of_a_group_that_no_answer_names_is_unknown():
         ("120", "600", "63", "lower cluster.offline_threshold only while"),
     ],
 )
-def test_a_threshold_is_lowered_with_patience(offline, healing, settle, refused):
+def test_a_threshold_is_lowered_with_patience(offline, healing, wait_s, refused):
     """Members are Offline between the next heartbeats: the script waits, or a person; and healing would evacuate them."""
     keys = {"cluster__offline_threshold": offline} | ({"cluster__healing_threshold": healing} if healing else {})
 
     fix = judged(configured(**keys))["CLUS-003@cluster/cluster"].fix
 
-    assert fix["settings"][0] == setting("cluster.offline_threshold", "20", settle=settle)
+    assert fix["settings"][0] == setting("cluster.offline_threshold", "20", wait_s=wait_s)
     assert fix["refused"].startswith(refused)
     assert bool(fix["refused"]) is bool(refused)
 

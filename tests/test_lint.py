@@ -118,7 +118,7 @@ def test_an_added_folder_without_mistakes_passes(mine):
         ("site/SITE-001.yaml", "observe: /", "observe: ", "SITE-001.yaml:8: observe: not a JSON Pointer"),
         ("site/SITE-001.yaml", "examines: project", "examines: projct", 'SITE-001.yaml:5: examines: "projct" is not allowed'),
         ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: set-images", "SITE-001.yaml:9: remediation: there is no remediation set-images"),  # noqa: E501
-        ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: attach-vlan", "SITE-001.yaml:9: remediation: attach-vlan does not list SITE-001 in mends"),  # noqa: E501
+        ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: attach-vlan", "SITE-001.yaml:9: remediation: attach-vlan does not list SITE-001 in fixes"),  # noqa: E501
         ("site/SITE-001.yaml", "[CM-2]", "[CM-99]", "SITE-001.yaml:10: controls: nist-800-53r5 has no control CM-99"),
         ("site/SITE-002.yaml", "change: [{op: remove, path: /minisrv/links/trunk}], expect: {}", "expect: {}", 'SITE-002.yaml:10: examples.compliant[0]: "change" is missing'),  # noqa: E501
         ("site/SITE-002.yaml", "SITE-002@minisrv/a: fail", "SITE-002@minisrv/a: failed", '"failed" is not allowed'),
@@ -212,14 +212,14 @@ def checkout(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("mends: [NET-005]", "mends: [NET-005, NET-099]", "remediation.yaml:3: mends[1]: there is no policy NET-099"),
-        ("mends: [NET-005]", "mends: [NET-005, NET-004]", "remediation.yaml:3: mends[1]: NET-004 does not name raise-links"),
-        ("mends: [NET-005]", "mends: [NET-004]", ": remediation: raise-links does not list NET-005 in mends"),
+        ("fixes: [NET-005]", "fixes: [NET-005, NET-099]", "remediation.yaml:3: fixes[1]: there is no policy NET-099"),
+        ("fixes: [NET-005]", "fixes: [NET-005, NET-004]", "remediation.yaml:3: fixes[1]: NET-004 does not name raise-links"),
+        ("fixes: [NET-005]", "fixes: [NET-004]", ": remediation: raise-links does not list NET-005 in fixes"),
         ("disruption: network", "disruption: netwrk", 'remediation.yaml:4: disruption: "netwrk" is not allowed'),
     ],
 )  # fmt: skip
 def test_a_remediation_and_its_policies_must_name_each_other(checkout, old, new, message):
-    """The policy names its remediation, and the remediation lists the policy in ``mends``."""
+    """The policy names its remediation, and the remediation lists the policy in ``fixes``."""
     path = checkout / "remediations" / "raise-links" / "remediation.yaml"
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))

@@ -46,8 +46,8 @@ VALUES = {
         {"name": "restricted.containers.nesting", "value": "block"},
     ],
     "settings": [
-        {"key": "core.debug_address", "value": "", "member": "minisrv", "settle": ""},
-        {"key": "cluster.offline_threshold", "value": "20", "member": "", "settle": "0"},
+        {"key": "core.debug_address", "value": "", "member": "minisrv", "wait_s": ""},
+        {"key": "cluster.offline_threshold", "value": "20", "member": "", "wait_s": "0"},
     ],
     "refused": "",
     "member": "minisrv",
@@ -204,7 +204,7 @@ def test_policies_and_remediations_name_each_other(name):
     """A remediation lists the policies that it fixes, and each of these policies names that remediation."""
     policies = policy.load()
 
-    assert {policies[fixed].remediation for fixed in REMEDIATIONS[name].mends} == {name}
+    assert {policies[fixed].remediation for fixed in REMEDIATIONS[name].fixes} == {name}
 
 
 def test_value_that_the_check_did_not_provide_is_an_error():

@@ -29,7 +29,7 @@ case "$*" in
   "restart incus.service") echo "restarted" >>"$HERE/done"; : >"$HERE/listens" ;;
 esac
 """
-SETTING = {"key": "core.https_address", "value": "10.0.2.15:8443", "member": "minisrv", "settle": ""}
+SETTING = {"key": "core.https_address", "value": "10.0.2.15:8443", "member": "minisrv", "wait_s": ""}
 VALUES = {"settings": [SETTING], "refused": ""}
 
 
@@ -106,7 +106,7 @@ def test_daemon_without_a_unit_needs_a_manual_restart(host):
 
 def test_permanent_fix_has_a_resource_for_each_key():
     """Resource names are HCL words, and values are quoted only once."""
-    other = {"key": "core.debug_address", "value": "", "member": "minisrv", "settle": ""}
+    other = {"key": "core.debug_address", "value": "", "member": "minisrv", "wait_s": ""}
     template = data.folder("remediations") / "set-server-config" / "permanent.tf.j2"
 
     text = render(template, {"settings": [SETTING, other], "refused": ""})

@@ -105,22 +105,22 @@ def _policy_mistakes(
     if each.remediation not in remediations:
         hint = nearest(each.remediation, remediations)
         yield _error(each, "remediation", f"there is no remediation {each.remediation}", hint)
-    elif each.id not in remediations[each.remediation].mends:
+    elif each.id not in remediations[each.remediation].fixes:
         path = remediations[each.remediation].folder / "remediation.yaml"
         yield _error(
-            each, "remediation", f"{each.remediation} does not list {each.id} in mends", f"add it to mends: in {path}"
+            each, "remediation", f"{each.remediation} does not list {each.id} in fixes", f"add it to fixes: in {path}"
         )
 
 
 def _unmatched_mends(policies: Mapping[str, Policy], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
-    """Yield the entries of ``mends`` that no policy matches.
+    """Yield the entries of ``fixes`` that no policy matches.
 
     An added policy may replace a shipped one and have another remediation: that is no mistake.
     """
     for each in remediations.values():
         document = yamlfile.load(each.folder / "remediation.yaml")
-        for index, key in enumerate(each.mends):
+        for index, key in enumerate(each.fixes):
             if key not in policies:
-                yield document.error(("mends", index), f"there is no policy {key}", nearest(key, policies))
+                yield document.error(("fixes", index), f"there is no policy {key}", nearest(key, policies))
             elif policies[key].remediation != each.name and data.folder("policies") in policies[key].path.parents:
-                yield document.error(("mends", index), f"{key} does not name {each.name} as its remediation")
+                yield document.error(("fixes", index), f"{key} does not name {each.name} as its remediation")

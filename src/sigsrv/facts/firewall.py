@@ -158,10 +158,10 @@ def _verdict(statement: Statement) -> str | None:
 
 
 def _of_new(statement: Statement) -> Statement:
-    told = statement.get("vmap")
-    if not isinstance(told, Mapping) or told.get("key") != {"ct": {"key": "state"}}:
+    operand = statement.get("vmap")
+    if not isinstance(operand, Mapping) or operand.get("key") != {"ct": {"key": "state"}}:
         return statement
-    data = told.get("data")
+    data = operand.get("data")
     pairs = data.get("set") if isinstance(data, Mapping) else None  # else: the name of a map that is defined elsewhere
     for pair in pairs if isinstance(pairs, list) else []:
         if isinstance(pair, list) and len(pair) == 2 and pair[0] == "new" and isinstance(pair[1], Mapping):
@@ -171,8 +171,8 @@ def _of_new(statement: Statement) -> Statement:
 
 def _xt(statement: Statement) -> tuple[str, str]:
     """Return the type and the name of an iptables extension; "" for any other statement, or if an old nft reports neither."""
-    told = statement.get("xt")
-    return (str(told.get("type")), str(told.get("name"))) if isinstance(told, Mapping) else ("", "")
+    operand = statement.get("xt")
+    return (str(operand.get("type")), str(operand.get("name"))) if isinstance(operand, Mapping) else ("", "")
 
 
 def _all_meet(statement: Statement, family: str) -> bool:

@@ -148,9 +148,9 @@ def frames(document: str, host: str) -> Frames:
     malformed, if a line lacks ping's counts, or if a namespace disappeared before it sent.
     """
     with parsing("frames", host):
-        told = mapping(parsed(document), "answer")
-        ports = tuple(_port(row) for row in rows(told["ports"], "ports"))
-        paths = tuple(_path(row) for row in rows(told["paths"], "paths"))
+        answer = mapping(parsed(document), "answer")
+        ports = tuple(_port(row) for row in rows(answer["ports"], "ports"))
+        paths = tuple(_path(row) for row in rows(answer["paths"], "paths"))
         made = {(port.bridge, port.number) for port in ports if port.refused is None}
         if len({(port.bridge, port.number) for port in ports}) < len(ports):
             raise ValueError("ports: one is listed twice")

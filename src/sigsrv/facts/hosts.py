@@ -53,8 +53,8 @@ class HostFacts:
     def no_probe_answered(self) -> Failure | None:
         """Return why no probe answered although the login worked; None if one answered, or if none was to be run."""
         failures = [answer.failure for answer in self.evidence.probes.values()]
-        told = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
-        return told[0] if told and len(told) == len(failures) else None
+        failed = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
+        return failed[0] if failed and len(failed) == len(failures) else None
 
     @cached_property
     def network(self) -> NetworkFacts:

@@ -31,8 +31,8 @@ def _bridges(facts: HostFacts) -> Iterable[Resource]:
 
 def _hosts(facts: HostFacts) -> Iterable[Resource]:
     daemon = facts.incus
-    told = {"server": as_json(daemon.server), "config": as_json(daemon.config)}
-    yield facts.name, facts.name, {"name": facts.name, "member": facts.member, **told}
+    daemon_facts = {"server": as_json(daemon.server), "config": as_json(daemon.config)}
+    yield facts.name, facts.name, {"name": facts.name, "member": facts.member, **daemon_facts}
 
 
 def _clusters(facts: ClusterFacts, _: Require) -> Iterable[Resource]:

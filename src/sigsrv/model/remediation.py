@@ -28,7 +28,7 @@ class Remediation:
 
     name: str
     title: str
-    mends: tuple[str, ...]
+    fixes: tuple[str, ...]
     changes: str
     disruption: str  # none, instance, network or service
     disrupts: str  # one sentence
@@ -51,7 +51,7 @@ def load(folder: Path | None = None) -> dict[str, Remediation]:
                 raise UsageError(f"{path.parent / script}: no such file")
         content = {"parameters": {}, **document.data}
         found[path.parent.name] = Remediation(
-            name=path.parent.name, folder=path.parent, **{**content, "mends": tuple(content["mends"])}
+            name=path.parent.name, folder=path.parent, **{**content, "fixes": tuple(content["fixes"])}
         )
     if not found:
         raise UsageError(f"{root}: no remediation found", "a remediation is a folder with a remediation.yaml")
