@@ -45,7 +45,7 @@ class Space:
         return [line.partition(":")[0] + line.split(":")[1] for line in self.on("ip", "-o", "link").splitlines()]
 
     def holders(self) -> list[str]:
-        """The processes there that hold a throw-away namespace: with its own mounts, for others' may run on this machine."""
+        """The processes there that hold a temporary namespace: with its own mounts, for others' may run on this machine."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What throw-away namespaces saw, as facts: nothing that is missing or of another shape reads as a frame that passed."""
+"""What temporary namespaces saw, as facts: nothing that is missing or of another shape reads as a frame that passed."""
 
 from __future__ import annotations
 

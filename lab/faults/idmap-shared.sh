@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: INST-007
-# does: gives the host's container in project restricted the ID map that other containers share, for good: it empties the key that the profile sets
+# does: gives the host's container in project restricted the ID map that other containers share permanently: it empties the key that the profile sets
 
 isolated() { incus_at "$1" config "$2" --project restricted "$(tenant_of "$1")" security.idmap.isolated"${3:-}"; }
 base_of() { incus_at "$1" config get --project restricted "$(tenant_of "$1")" volatile.idmap.base; }

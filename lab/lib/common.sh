@@ -67,7 +67,7 @@ need_root() {
 
 need_up() { is_up || fail 3 "the lab is not up" "$LAB/lab${OPTION:+ $OPTION} up"; }
 
-# After a reboot another process may have the same pid. The start time tells them apart.
+# After a reboot another process may have the same pid. The start time distinguishes them.
 start_time() { # PID
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1

@@ -124,7 +124,7 @@ def _example(values: Iterable[Any]) -> tuple[bool, str]:
 
 
 class Demo:
-    """The facts of the demo's hosts and of their cluster, made anew for each fact: a cache would hide what a fact reads."""
+    """Creates the facts of the demo's hosts and of their cluster again for each fact: a cache would hide what a fact reads."""
 
     def __init__(self, hosts: Mapping[str, tuple[str, Evidence]] | None = None) -> None:
         self._hosts = demo_hosts() if hosts is None else hosts

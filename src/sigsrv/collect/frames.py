@@ -1,4 +1,4 @@
-"""Sends frames between throw-away namespaces of the hosts, over the open sessions. Implements the probe ``frames``.
+"""Sends frames between temporary namespaces of the hosts, over the open sessions. Implements the probe ``frames``.
 
 Three phases run on all hosts at the same time: create the namespaces, send frames, remove the namespaces. The last phase
 always runs. Each host's evidence contains a JSON document with the requests and the lines that the host printed:
@@ -25,7 +25,7 @@ from sigsrv.collect.running import run_probes
 from sigsrv.collect.session import OPEN, ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 
-COMMAND = "frames between throw-away namespaces"
+COMMAND = "frames between temporary namespaces"
 PHASE_S = 30  # timeout of each of the three phases, unless the host's timeout is longer
 _IP_ICMP = 28  # bytes of the IPv4 and ICMP headers in a packet of ping
 _TAG = 4  # bytes of a VLAN tag
@@ -82,7 +82,7 @@ class FramePlan:
 
 
 @dataclass(frozen=True)
-class ThrowawayNamespace:
+class TemporaryNamespace:
     """An existing namespace. address: with prefix. mtu: of its bridge, in bytes. tagged: it has a link for tagged frames."""
 
     host: str
@@ -163,7 +163,7 @@ class _HostExchange:
         self._failure: Failure | None = None
         self._port_failures: dict[int, str] = {}
         self._paths: list[dict[str, Any]] = []
-        self.made: list[ThrowawayNamespace] = []
+        self.made: list[TemporaryNamespace] = []
 
     @property
     def life_s(self) -> int:
@@ -209,13 +209,13 @@ class _HostExchange:
                 if port is None or match[4] not in port.candidates:
                     raise PhaseFailed(Failure(FailureKind.GARBLED, f"{self._name}: {line[:100]!r}"))
                 self.made.append(
-                    ThrowawayNamespace(self._name, port, int(match[2]), int(match[3]), match[4], match[5] == "yes")
+                    TemporaryNamespace(self._name, port, int(match[2]), int(match[3]), match[4], match[5] == "yes")
                 )
         for index, port in enumerate(self._ports):
             if index not in self._port_failures and not any(each.port is port for each in self.made):
                 self._port_failures[index] = _NOT_REPORTED
 
-    def send(self, made: Iterable[ThrowawayNamespace]) -> None:
+    def send(self, made: Iterable[TemporaryNamespace]) -> None:
         """Send from each namespace to every other namespace on its bridge, and to instances."""
         others, rows = list(made), []
         for one in self.made:
@@ -230,7 +230,7 @@ class _HostExchange:
             calls = [(str(number), *row) for number, row in enumerate(rows)]
             self._guarded(lambda: self._read_sent(self._run("send", scripts.send(self._word, calls))))
 
-    def _to_port(self, one: ThrowawayNamespace, other: ThrowawayNamespace) -> tuple[str, ...]:
+    def _to_port(self, one: TemporaryNamespace, other: TemporaryNamespace) -> tuple[str, ...]:
         size = min(one.mtu, other.mtu)
         path = {"host": other.host, "peer": other.port.number, "mac": other.port.mac, "address": other.ip, "size": size}
         self._paths.append({"bridge": one.port.bridge, "port": one.port.number, **path})
@@ -239,7 +239,7 @@ class _HostExchange:
         six = link_local(other.port.mac) if one.port.six and other.port.six else ""
         return str(one.pid), other.ip, str(content), tagged, str(content - _TAG), six
 
-    def _to_instance_port(self, one: ThrowawayNamespace, station: InstancePort) -> tuple[str, ...]:
+    def _to_instance_port(self, one: TemporaryNamespace, station: InstancePort) -> tuple[str, ...]:
         path = {"host": station.host, "instance": station.name, "mac": station.mac, "address": station.address}
         self._paths.append({"bridge": one.port.bridge, "port": one.port.number, **path})
         return str(one.pid), station.address, "", "", "", ""

@@ -1,4 +1,4 @@
-"""Builds the ``sh`` scripts that create throw-away namespaces on a host, send frames from them, and remove them.
+"""Builds the ``sh`` scripts that create temporary namespaces on a host, send frames from them, and remove them.
 
 This module quotes every value that it puts into a script.
 

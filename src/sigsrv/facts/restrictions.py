@@ -64,7 +64,7 @@ def forbidden(project: Config, kind: str, config: Config, devices: Mapping[str, 
     """Return what a restricted project forbids in an instance or a profile, one line each; empty if it allows everything.
 
     kind: ``container``, ``virtual-machine`` or ``profile``; a profile must satisfy the restrictions for both. config: the keys that
-    are set, for an instance also by its profiles; devices: likewise, by name. Raises EvidenceError if the value of a boolean key is
+    are set, for an instance also by its profiles; devices: the same, by name. Raises EvidenceError if the value of a boolean key is
     not a boolean, or if the kind is another one.
     """
     if kind not in (*_LOW_LEVEL, "profile"):

@@ -45,7 +45,7 @@ class InstanceKeys:
     ) -> None:
         """Record ``pass`` if no key is wrong and there is no other fault, else ``fail``.
 
-        instance: The instance whose keys the check looked at.
+        instance: The instance whose keys the check has read.
         host: The name of the host that the instance is on.
         wrong: Each wrong key with the value that the fix sets. The value "" means that the fix unsets the key.
         expected: What the policy expects.

@@ -35,7 +35,7 @@ class EndState(StrEnum):
 
     VERIFIED = "verified"
     UNDONE = "undone"  # rolled back: the host is as it was before
-    REFUSED = "refused"  # the script refused before it changed anything; rolled back all the same
+    REFUSED = "refused"  # the script refused before it changed anything; still rolled back
     UNKNOWN = "unknown"  # neither the new nor the old state could be verified
 
 
