@@ -200,8 +200,8 @@ def described(text: str) -> str:
     Left out are ``Return``, the sources, and the plain remark that a fact raises EvidenceError, which is true for all of them.
     """
     parts = [" ".join(part.split()) for part in text.split("\n\n")]
-    said = " ".join(part for part in parts if not part.startswith("Source:"))
-    said = re.sub(r"\s*Source: .*$", "", said)
-    said = re.sub(r"\s*Raises EvidenceError\.", "", said).replace("``", "`")
-    said, returns = re.subn(r"^Return ", "", said)
-    return said[:1].upper() + said[1:] if returns else said
+    sentence = " ".join(part for part in parts if not part.startswith("Source:"))
+    sentence = re.sub(r"\s*Source: .*$", "", sentence)
+    sentence = re.sub(r"\s*Raises EvidenceError\.", "", sentence).replace("``", "`")
+    sentence, returns = re.subn(r"^Return ", "", sentence)
+    return sentence[:1].upper() + sentence[1:] if returns else sentence

@@ -279,7 +279,7 @@ class FirewallFacts:
                 return frozenset()
             raise command_failed(self.evidence.host, "bridge-nf", answer)
         with parsing("bridge-nf-call-iptables", self.evidence.host):
-            said = answer.stdout.split()
-            if len(said) != len(_FAMILIES) or not set(said) <= {"0", "1"}:
+            reported = answer.stdout.split()
+            if len(reported) != len(_FAMILIES) or not set(reported) <= {"0", "1"}:
                 raise ValueError(f"{answer.stdout!r} is not 0 or 1 for each of {', '.join(_FAMILIES)}")
-            return frozenset(family for family, word in zip(_FAMILIES, said, strict=True) if word == "1")
+            return frozenset(family for family, word in zip(_FAMILIES, reported, strict=True) if word == "1")

@@ -201,10 +201,10 @@ def _path(row: Mapping[str, Any]) -> Path:
 
 def _replies(line: Any, where: str) -> Replies:
     """Read ping's line of counts. Source: ping(8) of iputils."""
-    said = re.match(r"(\d{1,6}) packets transmitted, (\d{1,6}) received[,\s]", text(line, where))
-    if said is None:
+    reported = re.match(r"(\d{1,6}) packets transmitted, (\d{1,6}) received[,\s]", text(line, where))
+    if reported is None:
         raise ValueError(f"{where}: {line[:100]!r} is not a count of replies")
-    found = Replies(int(said[1]), int(said[2]))
+    found = Replies(int(reported[1]), int(reported[2]))
     if not 0 < found.sent >= found.received:
         raise ValueError(f"{where}: {found.received} replies to {found.sent}")
     return found

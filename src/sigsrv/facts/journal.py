@@ -96,8 +96,8 @@ class JournalFacts:
         if answer.rc != 0:
             raise command_failed(self.evidence.host, name, answer)
         if answer.stderr:
-            said = " ".join(answer.stderr.split())[:160]
-            raise EvidenceError(f"{self.evidence.host}: journalctl: {said}", FailureKind.DENIED, self.evidence.host)
+            reported = " ".join(answer.stderr.split())[:160]
+            raise EvidenceError(f"{self.evidence.host}: journalctl: {reported}", FailureKind.DENIED, self.evidence.host)
         return answer
 
     @cached_property

@@ -333,8 +333,8 @@ class MachineFacts:
         answer = probe(self.evidence, "time-sync")
         if answer.rc != 0 and NO_SYSTEMD in answer.stderr:
             return None
-        said = properties(output(self.evidence, "time-sync"), "timedatectl", self._host)
-        return self._flag(said.get("NTPSynchronized", ""), "yes", "no", "timedatectl: NTPSynchronized")
+        reported = properties(output(self.evidence, "time-sync"), "timedatectl", self._host)
+        return self._flag(reported.get("NTPSynchronized", ""), "yes", "no", "timedatectl: NTPSynchronized")
 
     @cached_property
     def apparmor(self) -> bool:

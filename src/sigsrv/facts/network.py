@@ -163,8 +163,8 @@ def _gone_at(name: str, kind: str, alias: Any) -> int | None:
 
     Only a link of such a scan has this name, kind and alias.
     """
-    said = re.fullmatch(rf"{re.escape(ALIAS)} (\d{{1,11}})", alias) if isinstance(alias, str) else None
-    return int(said[1]) if said and kind == "veth" and re.fullmatch(rf"{PREFIX}[0-9a-f]{{8}}", name) else None
+    reported = re.fullmatch(rf"{re.escape(ALIAS)} (\d{{1,11}})", alias) if isinstance(alias, str) else None
+    return int(reported[1]) if reported and kind == "veth" and re.fullmatch(rf"{PREFIX}[0-9a-f]{{8}}", name) else None
 
 
 def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:

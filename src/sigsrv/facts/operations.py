@@ -55,11 +55,11 @@ def _token(row: Mapping[str, Any]) -> Token:
 
 def _purpose(row: Mapping[str, Any]) -> str:
     """Return what Incus says about a token: a client's name, the name of a member that may join, or the resources it opens."""
-    said = row["metadata"] if isinstance(row["metadata"], Mapping) else {}
-    request = said.get("request")
+    reported = row["metadata"] if isinstance(row["metadata"], Mapping) else {}
+    request = reported.get("request")
     if isinstance(request, Mapping) and request.get("name"):
         return f"client {request['name']}"
-    if said.get("serverName"):
-        return f"member {said['serverName']}"
+    if reported.get("serverName"):
+        return f"member {reported['serverName']}"
     touched = row["resources"] if isinstance(row["resources"], Mapping) else {}
     return f"access to {', '.join(sorted(touched))}" if touched else "no purpose given"

@@ -41,10 +41,10 @@ def output(evidence: Evidence, name: str) -> str:
 
 def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
     """Return the EvidenceError for a probe whose command returned an unexpected exit status."""
-    said = " ".join(answer.stderr.split())[:160]
-    denied = any(word in said.lower() for word in ("permission denied", "not permitted", "password is required"))
+    reported = " ".join(answer.stderr.split())[:160]
+    denied = any(word in reported.lower() for word in ("permission denied", "not permitted", "password is required"))
     kind = FailureKind.DENIED if denied else FailureKind.GARBLED
-    reason = f"{host}: probe {name} ended with {answer.rc}: {said}; to see it: ssh {host} {answer.command}"
+    reason = f"{host}: probe {name} ended with {answer.rc}: {reported}; to see it: ssh {host} {answer.command}"
     return EvidenceError(reason, kind, host)
 
 

@@ -190,11 +190,11 @@ def _text_scan(block: str) -> Scan | None:
         return None
     for pattern, state in _SCANS:
         if match := pattern.fullmatch(line[1].strip()):
-            said = match.groupdict()
+            reported = match.groupdict()
             ended = None
-            if "on" in said:
-                ended = datetime.strptime(said["on"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
-            return Scan(match[1].upper(), state, int(said.get("errors", 0)), ended, _ZONES_S)
+            if "on" in reported:
+                ended = datetime.strptime(reported["on"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
+            return Scan(match[1].upper(), state, int(reported.get("errors", 0)), ended, _ZONES_S)
     raise ValueError(f"scan: {line[1][:60]!r}")
 
 

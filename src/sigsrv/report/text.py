@@ -91,11 +91,11 @@ def _section(title: str, findings: list[Finding], dependents: dict[str, list[Fin
             yield f"  {severity.value}"
         yield from _finding(finding, len(dependents.get(finding.id, [])), width)
     listed = {finding.id for finding in roots}
-    elsewhere: dict[str, int] = {}
+    dependents: dict[str, int] = {}
     for finding in findings:
         if finding.because and finding.because not in listed:
-            elsewhere[finding.because] = elsewhere.get(finding.because, 0) + 1
-    for root, number in sorted(elsewhere.items()):
+            dependents[finding.because] = dependents.get(finding.because, 0) + 1
+    for root, number in sorted(dependents.items()):
         yield from _wrap(f"{phrases.count(number, 'finding depends', 'findings depend')} on {root}", width, "    ")
 
 
