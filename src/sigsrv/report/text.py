@@ -91,11 +91,11 @@ def _section(title: str, findings: list[Finding], dependents: dict[str, list[Fin
             yield f"  {severity.value}"
         yield from _finding(finding, len(dependents.get(finding.id, [])), width)
     listed = {finding.id for finding in roots}
-    dependents: dict[str, int] = {}
+    unlisted_roots: dict[str, int] = {}
     for finding in findings:
         if finding.because and finding.because not in listed:
-            dependents[finding.because] = dependents.get(finding.because, 0) + 1
-    for root, number in sorted(dependents.items()):
+            unlisted_roots[finding.because] = unlisted_roots.get(finding.because, 0) + 1
+    for root, number in sorted(unlisted_roots.items()):
         yield from _wrap(f"{phrases.count(number, 'finding depends', 'findings depend')} on {root}", width, "    ")
 
 
