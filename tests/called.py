@@ -1,4 +1,4 @@
-"""The command ``sigsrv`` within this process: as its user types it, without the second that a process of its own takes to start."""
+"""Runs the command ``sigsrv`` in this process, as a user types it. A separate process would take a second to start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def sigsrv(*argv: str, cwd: Path = ROOT, **environment: str) -> CompletedProcess[str]:
-    """Run ``sigsrv ARGV`` in a folder. Signals, environment and folder are afterwards what they were."""
+    """Run ``sigsrv ARGV`` in a folder. Afterwards, signal handlers, environment and current folder are as before."""
     out, err = io.StringIO(), io.StringIO()
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SIGSRV")} | environment
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -28,7 +28,7 @@ def sigsrv(*argv: str, cwd: Path = ROOT, **environment: str) -> CompletedProcess
             contextlib.redirect_stderr(err),
         ):
             status = main.main(argv)
-    except SystemExit as cause:  # argparse's way to end
+    except SystemExit as cause:  # argparse exits this way
         status = int(cause.code or 0)
     finally:
         for number, handler in handlers.items():

@@ -1,4 +1,4 @@
-"""What the tests share."""
+"""Provides options, fixtures and the distribution to workers for all tests."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which lab tests/e2e is run on."""
+    """Add the options that choose the lab of tests/e2e and how it runs the faults."""
     parser.addoption(
         "--lab",
         choices=["ns", "vm"],
         default="ns",
-        help="the lab that tests/e2e is run on: namespaces (default) or virtual machines",
+        help="the lab for tests/e2e: namespaces (default) or virtual machines",
     )
     parser.addoption(
         "--every-fault",
         action="store_true",
-        help="with --lab=vm: try each fault alone, and undo each remediation (a day); else several at a time",
+        help="with --lab=vm: run each fault alone, and undo each fix (takes a day); default: several faults at a time",
     )
 
 
 class Scheduling(LoadScopeScheduling):
-    """Which tests stay together on a worker of pytest-xdist: of the lab each file, and each group of faults; of a smoke test all of them.
+    """Decides which tests pytest-xdist runs on the same worker.
 
-    What a test leaves behind on a lab is what the next one finds. (``--dist loadgroup`` of pytest-xdist 3.8 groups nothing with pytest 9.)
+    Tests of a lab find the lab in the state that the test before left. In tests/e2e, each file stays together; a file with groups of
+    faults is split by group. All smoke tests stay together. (``--dist loadgroup`` of pytest-xdist 3.8 groups nothing with pytest 9.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -43,7 +44,7 @@ class Scheduling(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """With ``--dist loadscope`` tests are handed out as ``Scheduling`` says."""
+    """Use ``Scheduling`` if pytest runs with ``--dist loadscope``."""
     return Scheduling(config, log) if config.option.dist == "loadscope" else None
 
 
@@ -52,19 +53,22 @@ RECORDED = Path(__file__).parent / "evidence"
 
 @pytest.fixture
 def recorded() -> Callable[[str], str]:
-    """The text of a recorded output, by its path below tests/evidence."""
+    """Return a function that reads a recorded output. Its argument is the path below tests/evidence."""
     return lambda name: (RECORDED / name).read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state directory for each test: none reads or writes the journal of whoever runs it, or counts what another put right."""
+    """Give each test its own state directory, so it does not use the user's journal or the fixes of another test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
 
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Programs that the test starts get Ctrl-C, also where the shell of `make test` ignores it (in the background, under nohup)."""
+    """Make Ctrl-C reach programs that the test starts.
+
+    The shell of ``make test`` may ignore it: in the background, or with nohup.
+    """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

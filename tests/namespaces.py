@@ -1,4 +1,7 @@
-"""Hosts for what needs a real kernel and no Incus: network namespaces of this machine with bridges in them, and a wire between two."""
+"""Provides hosts for tests that need a real kernel but no Incus.
+
+A host is a network namespace of this machine, with a bridge and a veth link to another host.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ TOOLS = ("ip", "nsenter", "unshare", "ping", "nft")
 MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or bool(MISSING),
-    reason=f"needs root on Linux, and {', '.join(MISSING) or 'no more'}",
+    reason=f"needs root on Linux{''.join(f', and {tool}' for tool in MISSING)}",
 )
 
 
 @dataclass(frozen=True)
 class Space:
-    """A host: the process that holds its namespaces."""
+    """A host: a process with its own network and mount namespace."""
 
     name: str
     pid: int
 
     def on(self, *argv: str, check: bool = True) -> str:
-        """Run a command there; its output."""
+        """Run a command on the host and return its output."""
         done = subprocess.run(
             ["nsenter", "-t", str(self.pid), "-n", "-m", *argv], capture_output=True, text=True, check=False
         )
@@ -41,11 +44,14 @@ class Space:
         return done.stdout
 
     def links(self) -> list[str]:
-        """Its links, each with its number: one that was made in between shows in the numbers of those made later."""
+        """Return the links with their numbers. A link that was created and removed leaves a gap in the numbers."""
         return [line.partition(":")[0] + line.split(":")[1] for line in self.on("ip", "-o", "link").splitlines()]
 
     def holders(self) -> list[str]:
-        """The processes there that hold a temporary namespace: with its own mounts, for others' may run on this machine."""
+        """Return the processes on the host that keep a temporary namespace of a probe open.
+
+        Only those with the host's mount namespace count: this machine may run probes of other tests.
+        """
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -56,12 +62,12 @@ class Space:
         return found
 
     def forwards(self, port: str) -> None:
-        """Wait until a port of a bridge forwards: it is noticed that it has a carrier, a second later perhaps."""
+        """Wait until a port of a bridge forwards. The kernel notices the carrier up to a second later."""
         self.on("timeout", "9", "sh", "-c", f"until grep -qx 3 /sys/class/net/{port}/brport/state; do sleep 0.05; done")
 
 
 class SpaceSession(LocalSession):
-    """The session of such a host."""
+    """A session on such a host."""
 
     def __init__(self, space: Space, timeout_s: float = 15.0, account: tuple[str, ...] = ()) -> None:
         super().__init__(Target(space.name, connection="local", timeout_s=timeout_s))
@@ -73,7 +79,7 @@ class SpaceSession(LocalSession):
 
 @contextmanager
 def space(name: str) -> Iterator[Space]:
-    """A host without links; it is gone afterwards, with all that is in it."""
+    """Provide a host without links. At the end, the host and everything in it is removed."""
     held = "mount -t sysfs sysfs /sys && echo ready && exec sleep 600"
     with subprocess.Popen(["unshare", "-n", "-m", "sh", "-c", held], stdout=subprocess.PIPE) as holder:
         try:
@@ -86,7 +92,7 @@ def space(name: str) -> Iterator[Space]:
 
 @contextmanager
 def two(bridge: str, mtu: int = 1500) -> Iterator[tuple[Space, Space]]:
-    """Two hosts with a bridge each, and the wire ``wire0`` between these."""
+    """Provide two hosts with a bridge each, and a veth link ``wire0`` between the bridges."""
     with space("one") as one, space("other") as other:
         one.on("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire0", "netns", str(other.pid))
         for each in (one, other):

@@ -1,6 +1,6 @@
-"""The tests in parts: what ``make test``, ``make test-lab`` and ``make test-all`` run.
+"""Runs the tests in parts, for ``make test``, ``make test-lab`` and ``make test-all``.
 
-Each part is a run of pytest of its own, with its own result, and takes less than an hour. CONTRIBUTING.md says what is proven where.
+Each part is a separate run of pytest with its own result, and takes less than an hour. CONTRIBUTING.md lists what each part proves.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 E2E = Path("tests/e2e")
-WORKERS = 3  # most tests wait: for a timer of a host, a time limit, a daemon
-LABS = 2  # that are up at the same time, each in a network namespace of its own
+WORKERS = 3  # more than cores: most tests wait for a timer, a timeout or a daemon
+LABS = 2  # labs that run at the same time, each in its own network namespace
 
 
 @dataclass(frozen=True)
 class Part:
-    """what: in a line; minutes: on two cores, once set up; runs: the arguments of pytest, run by run; root: it needs root."""
+    """A part of the tests.
+
+    what: description in one line. minutes: duration on two cores after setup. runs: arguments of pytest, for each run. root: needs root.
+    """
 
     what: str
     minutes: int
@@ -33,7 +36,7 @@ def _e2e(*files: str) -> tuple[str, ...]:
     return tuple(str(E2E / f"test_{name}.py") for name in files)
 
 
-_BY_ITSELF = ("lab", "wheel_install")  # counts what is on this machine; needs its network
+_BY_ITSELF = ("lab", "wheel_install")  # the first counts the processes of this machine, the second needs its network
 _TOGETHER = ("-n", str(LABS), "--dist", "loadscope", "--no-loadscope-reorder")
 _QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadscope", "-m")
 _VM = ("--lab=vm",)
@@ -45,32 +48,32 @@ PARTS = {
         15,
         (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _e2e(*_BY_ITSELF)), *_TOGETHER)),
     ),
-    "faults-alone": Part("namespaces: each fault by itself", 10, ((*_e2e("faults"), "--every-fault"),)),
-    "remediations-alone": Part("namespaces: each remediation by itself", 45, ((*_e2e("pairs"), "--every-fault"),)),
+    "faults-alone": Part("namespaces: each fault alone", 10, ((*_e2e("faults"), "--every-fault"),)),
+    "remediations-alone": Part("namespaces: each remediation alone", 45, ((*_e2e("pairs"), "--every-fault"),)),
     "vm-scan": Part(
-        "VMs: scans, ways to a host, the draft of a site",
+        "VMs: scans, transports, sigsrv init",
         45,
         ((*_e2e("vm_lab", "scan", "transports", "init", "secrets", "connectivity"), *_VM),),
     ),
     "vm-faults": Part("VMs: faults, in groups", 50, ((*_e2e("faults", "faults_together"), *_VM),)),
     "vm-frames": Part("VMs: frames, ACLs, outages", 55, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
     "vm-remediate": Part(
-        "VMs: the command, transactions, power cuts",
+        "VMs: sigsrv-remediate, transactions, power cuts",
         50,
         ((*_e2e("remediate", "transaction", "power"), *_VM),),
     ),
     "vm-remediations-1": Part(
-        "VMs: remediations of servers, accounts, projects",
+        "VMs: fixes of servers, accounts, projects",
         35,
         ((*_e2e("pairs_together"), *_VM, "-k", "server"),),
     ),
     "vm-remediations-2": Part(
-        "VMs: remediations of networks and links",
+        "VMs: fixes of networks and links",
         40,
         ((*_e2e("pairs_together"), *_VM, "-k", "networks or links"),),
     ),
     "vm-remediations-3": Part(
-        "VMs: remediations of instances and profiles",
+        "VMs: fixes of instances and profiles",
         40,
         ((*_e2e("pairs_together"), *_VM, "-k", "instances or profiles"),),
     ),
@@ -78,9 +81,9 @@ PARTS = {
 
 
 def run(name: str) -> tuple[int, float]:
-    """Run a part. Returns the first exit status that is not 0, and the seconds that it took."""
+    """Run a part. Returns the first exit status that is not 0, and the duration in seconds."""
     began, status = time.monotonic(), 0
-    if os.geteuid() == 0:  # now: where a test's lab is, no package can be fetched. Where it can't be, the lab says why
+    if os.geteuid() == 0:  # in time: inside a test's lab no package can be downloaded. The lab reports why if it fails
         subprocess.run(["lab/lab", "install"], cwd=ROOT, check=False)
     for arguments in PARTS[name].runs:
         if name == "quick" and os.geteuid() != 0:
@@ -91,33 +94,35 @@ def run(name: str) -> tuple[int, float]:
 
 
 def left_out(names: list[str]) -> str:
-    """What was not run, how long it takes, and the command."""
+    """Return the parts that did not run, with duration and command."""
     others = {name: part for name, part in PARTS.items() if name not in names}
     lines = ["", "not run:"] if others else []
     if names == ["quick"] and os.geteuid() != 0:
-        lines.append("  smoke         1 min   the lab's smoke test, which needs root: sudo make test")
+        lines.append(
+            f"  {'smoke':<19} {1:>3} min  the smoke test of the lab; needs root\n  {'':<19}          sudo make test"
+        )
     for name, part in others.items():
         command = "make test-lab" if name == "lab" else f"make test-part PART={name}"
         lines += [f"  {name:<19} {part.minutes:>3} min  {part.what}", f"  {'':<19}          {command}"]
-    return "\n".join([*lines, "all of it: make test-all"] if others else lines)
+    return "\n".join([*lines, "all parts: make test-all"] if others else lines)
 
 
 def main() -> int:
-    """Run the parts that are named; all, where none is. Returns the exit status: 0 passed, 1 something failed, 2 wrong use."""
+    """Run the named parts, or all if none is named. Returns the exit status: 0 passed, 1 a test failed, 2 wrong use."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", help=", ".join(PARTS))
     names = parser.parse_args().part or list(PARTS)
     if unknown := [name for name in names if name not in PARTS]:
-        parser.error(f"no such part: {unknown[0]}; there are {', '.join(PARTS)}")
+        parser.error(f"no such part: {unknown[0]}; the parts are {', '.join(PARTS)}")
     if os.geteuid() != 0 and (roots := [name for name in names if PARTS[name].root]):
-        parser.error(f"{roots[0]} needs root: the lab is made of namespaces or virtual machines")
+        parser.error(f"{roots[0]} needs root, because the lab creates namespaces or virtual machines")
     results = {}
     for name in names:
         print(f"part {name}: {PARTS[name].what}", flush=True)
         results[name] = run(name)
     print()
     for name, (status, seconds) in results.items():
-        print(f"{name}: {'passed' if status == 0 else f'failed, pytest ended with {status}'} in {seconds:.0f} s")
+        print(f"{name}: {'passed' if status == 0 else f'failed (pytest exit status {status})'} in {seconds:.0f} s")
     print(left_out(names))
     return int(any(status for status, _ in results.values()))
 

@@ -1,7 +1,7 @@
-"""Write what follows from policies, checks and saved evidence. Run by ``make record``; a person reviews the difference.
+"""Writes the files that are derived from policies, checks and saved evidence. ``make record`` runs this.
 
-It writes the expected verdicts of the demo, the lists that a scan of each clean lab must give, and the generated documents. It needs no
-lab: ``lab/record-clean`` and ``lab/record-demo`` save the evidence.
+They are the expected verdicts of the demo, the expected verdicts of a scan of each clean lab, and the generated documents. A person
+reviews the changes. No lab is needed: ``lab/record-clean`` and ``lab/record-demo`` save the evidence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def demo_verdicts() -> dict[str, str]:
 def clean_verdicts(kind: str) -> dict[str, str]:
     """Return the verdict of each finding on the saved evidence of a clean lab, by finding id. kind: ``ns`` or ``vm``.
 
-    Names that each lab makes for itself, such as the fingerprint of its image, are replaced by the words of ``names.json``.
+    Names that differ in each lab, such as the fingerprint of its image, are replaced by the words in ``names.json``.
     """
     folder = EVIDENCE / kind
     found = json.dumps(_verdicts(Options(site=str(folder / "site.yaml"), evidence=str(folder))))
@@ -44,7 +44,7 @@ def _verdicts(options: Options) -> dict[str, str]:
 
 
 def files() -> dict[Path, str]:
-    """Return the content of each file that is derived, by its path."""
+    """Return the content of each derived file, by path."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec
     assert spec.loader
@@ -56,7 +56,7 @@ def files() -> dict[Path, str]:
     missing = sorted(ns.keys() - vm.keys())
     if missing:
         raise SystemExit(
-            f"make: error: the lab of virtual machines has no finding {missing[0]}; record both labs again"
+            f"make: error: finding {missing[0]} is missing in the evidence of the vm lab\nhint: record both labs again: lab/record-clean"
         )
     families: dict[str, dict[str, str]] = {}
     for key, verdict in ns.items():
@@ -72,7 +72,7 @@ def _json(verdicts: Mapping[str, str]) -> str:
 
 
 def changes(path: Path, text: str) -> list[str]:
-    """Return what is new in a file of verdicts, a line each; one line for any other file that changes."""
+    """Return the changes of a file of verdicts, one line for each. Any other file that changes gives one line."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     if old == text:
         return []
@@ -81,26 +81,24 @@ def changes(path: Path, text: str) -> list[str]:
         return [f"{name}: changed"]
     was, now = json.loads(old or "{}"), json.loads(text)
     return [
-        f"{name}: {key}: {was.get(key, 'not there')} -> {now.get(key, 'gone')}"
+        f"{name}: {key}: {was.get(key, 'missing')} -> {now.get(key, 'removed')}"
         for key in sorted(was.keys() | now.keys())
         if was.get(key) != now.get(key)
     ]
 
 
 def main() -> None:
-    """Write each derived file, and print what changes."""
+    """Write each derived file, and print the changes."""
     lines = []
     for path, text in files().items():
         lines += changes(path, text)
         path.write_text(text, encoding="utf-8")
-    print("\n".join(lines) or "nothing changes")
+    print("\n".join(lines) or "no changes")
     if lines:
-        print(f"{len(lines)} changes. Review them (git diff): is each verdict right?")
+        print(f"{len(lines)} changes. Review each verdict: git diff")
     unread = [line for line in lines if line.endswith("-> error")]
     if unread:
-        print(
-            "A new probe is not in the saved evidence: bring up each lab, run lab/record-clean, then make record again."
-        )
+        print("The saved evidence lacks a new probe: start each lab, run lab/record-clean, then make record again.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Answers of a daemon that break off, come too slowly or are not what they should be: each costs itself alone."""
+"""Tests API answers that are cut off, too slow or invalid: only that answer fails."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from sigsrv.model.errors import FailureKind
 ENVIRONMENT = {"server_clustered": False, "server_name": "a"}
 SERVER = {"type": "sync", "status_code": 200, "metadata": {"auth": "trusted", "environment": ENVIRONMENT}}
 HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
-WELL = json.dumps({"type": "sync", "status_code": 200, "metadata": []}).encode()
+EMPTY_LIST = json.dumps({"type": "sync", "status_code": 200, "metadata": []}).encode()
 
 
 class Daemon(threading.Thread):
-    """Answers on a socket: of the networks as it is told, of all else well. way: ``well``, ``cut``, ``stall``, ``drip`` or ``deep``."""
+    """Answers API requests on a socket. Requests for networks get the bad answer, all others get a good one.
+
+    way: ``well``, ``cut``, ``stall``, ``drip`` or ``deep``.
+    """
 
     def __init__(self, path: str, way: str) -> None:
         super().__init__(daemon=True)
@@ -48,7 +51,7 @@ class Daemon(threading.Thread):
                 self.answer(call, line.split()[1].decode())
 
     def answer(self, call: socket.socket, url: str) -> None:
-        body = json.dumps(SERVER).encode() if url.split("?")[0] == urls.SERVER else WELL
+        body = json.dumps(SERVER).encode() if url.split("?")[0] == urls.SERVER else EMPTY_LIST
         if not url.startswith("/1.0/networks") or self.way == "well":
             call.sendall(HEAD.format(size=len(body)).encode() + body)
         elif self.way == "deep":
@@ -63,7 +66,7 @@ class Daemon(threading.Thread):
             time.sleep(2 if self.way == "stall" else 0)
 
 
-def refused() -> Failure:
+def daemon_is_down() -> Failure:
     return Failure(FailureKind.DOWN, "nothing answers")
 
 
@@ -76,13 +79,13 @@ def refused() -> Failure:
         ("deep", FailureKind.GARBLED),
     ],
 )
-def test_an_answer_that_does_not_come_to_its_end_costs_itself_alone(tmp_path, way, kind):
-    """It neither ends the collection nor holds it up: a byte now and then is no answer in time."""
+def test_incomplete_answer_fails_alone(tmp_path, way, kind):
+    """It neither stops nor delays the other answers. A server that sends one byte at a time gets no extra time."""
     path = str(tmp_path / "s")
     daemon = Daemon(path, way)
     began = time.monotonic()
 
-    answers = api.collect_api([lambda s: over_socket(path, s)], "a", began + 20, refused, 0.5)
+    answers = api.collect_api([lambda s: over_socket(path, s)], "a", began + 20, daemon_is_down, 0.5)
 
     daemon.server.close()
     failed = {url: answer.failure.kind for url, answer in answers.items() if answer.failure}

@@ -1,4 +1,4 @@
-"""Checks of HOST: what a finding says."""
+"""Tests the checks of HOST: the texts of findings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def observed(content, policy_id):
     return found[f"{policy_id}@minisrv/minisrv"].observed
 
 
-def test_a_missing_archive_for_security_is_named_by_the_release():
-    """That of the release before is told as well: it is what the source still names."""
+def test_missing_security_archive_is_named_by_release():
+    """The sources still name the archive of the release before. It does not count."""
     content = document.document()
     content["minisrv"]["probes"]["apt-releases"] = "".join(
         f"/var/lib/apt/lists/x_InRelease:{field}\n"
@@ -32,8 +32,8 @@ def test_a_missing_archive_for_security_is_named_by_the_release():
     assert observed(content, "HOST-010") == "apt has no list of a security archive of trixie"
 
 
-def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
-    """By their paths in the store, which name the versions."""
+def test_system_for_the_next_boot_is_shown_with_the_running_one():
+    """The finding shows their paths in the Nix store, which contain the versions."""
     content = document.document()
     content["minisrv"]["probes"] |= {
         "os-release": "ID=nixos\n",
@@ -47,7 +47,7 @@ def test_a_system_that_waits_for_its_boot_is_told_with_the_one_that_runs():
 
 
 def nixos(for_new):
-    """The rule with which NixOS parts packets by the state of their connection, as nft 1.0.6 prints it."""
+    """Return the rule of the NixOS firewall that branches by connection state, as nft 1.0.6 prints it."""
     verdicts = [
         ["invalid", {"drop": None}],
         ["established", {"accept": None}],
@@ -80,8 +80,8 @@ def nixos(for_new):
         ([nixos({"drop": None})], "inet host input refuses the rest"),
     ],
 )
-def test_the_family_that_a_rule_lets_in_is_named(rules, said):
-    """A rule for all addresses of one family leaves the other to the policy."""
+def test_address_family_that_a_rule_accepts_is_named(rules, said):
+    """If a rule accepts all addresses of one family, the chain policy still decides about the other."""
     content = document.document()
     content["minisrv"]["nft"][INPUT]["rules"] = rules
     content["minisrv"]["nft"]["inet host allow"] = {"rules": [[{"accept": None}]]}

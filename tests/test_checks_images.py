@@ -1,4 +1,4 @@
-"""Checks of images: what a finding says of where updates are switched off."""
+"""Tests the checks of IMG: the finding names the place where updates are disabled."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CHECKS = load_checks(data.folder("checks"))
         ("0", "-1", "in the project default (images.auto_update_interval is -1)"),
     ],
 )
-def test_where_updates_are_switched_off_is_named(server, project, place):
-    """What the project says wins over what the server says, so that one of them must be put right."""
+def test_place_where_updates_are_disabled_is_named(server, project, place):
+    """The value of the project overrides the value of the server. The finding names the one to fix."""
     content = document.document()
     content["cluster"]["server"]["config"]["images.auto_update_interval"] = server
     content["cluster"]["projects"]["default"]["config"]["images.auto_update_interval"] = project

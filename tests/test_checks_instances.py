@@ -1,4 +1,4 @@
-"""Checks of instances: what a remediation is told, what a finding says, and hosts that are not looked at or in no cluster."""
+"""Tests the checks of INST: the values of fixes, the texts of findings, unselected hosts and standalone hosts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ INSTANCES = [each for each in POLICIES.values() if each.id.startswith("INST")]
 WEB = "sigsrv/default/web"
 
 
-def judged(content, hosts=("sigsrv", "minisrv")):
+def findings_of(content, hosts=("sigsrv", "minisrv")):
     desired, facts = document.facts_of(content)
     return {found.id: found for found in evaluate(INSTANCES, CHECKS, desired, {name: facts[name] for name in hosts})}
 
 
 def with_keys(keys, name="web", own=True, profile=None):
-    """The example's evidence with keys of an instance, its own or its profile's."""
+    """Return the example evidence with keys of an instance, set on the instance (own) or in its profile."""
     content = document.document()
     row = content["cluster"]["instances"][name]
     row["expanded_config"] |= keys
@@ -32,9 +32,9 @@ def with_keys(keys, name="web", own=True, profile=None):
     return content
 
 
-def test_a_key_of_a_profile_is_overridden_on_the_instance():
-    """The finding says whose it is; a value on the instance wins, and needs no restart where it is live."""
-    found = judged(with_keys({"security.nesting": "true"}, own=False, profile="svc"))[f"INST-002@{WEB}"]
+def test_key_from_a_profile_is_overridden_on_the_instance():
+    """The finding names the profile. The value on the instance overrides it. A live key needs no restart."""
+    found = findings_of(with_keys({"security.nesting": "true"}, own=False, profile="svc"))[f"INST-002@{WEB}"]
 
     assert found.observed == "security.nesting is true (from profile svc)"
     assert found.fix["set"] == ["security.nesting=false"]
@@ -42,68 +42,70 @@ def test_a_key_of_a_profile_is_overridden_on_the_instance():
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_text_of_a_profile_is_a_persons_to_take_away(own):
-    """No value on the instance takes it away; its own one would show the profile's when it is gone."""
-    found = judged(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}, own=own, profile="svc"))[f"INST-003@{WEB}"]
+def test_text_key_from_a_profile_is_left_to_a_person(own):
+    """No value on the instance can remove it. Unsetting a value on the instance would expose the value of the profile."""
+    found = findings_of(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}, own=own, profile="svc"))[
+        f"INST-003@{WEB}"
+    ]
 
     assert found.fix["refuse"] == "raw.lxc comes from profile svc: remove it there"
 
 
-def test_a_text_of_the_instance_is_taken_away_with_a_restart():
-    """Such a key takes effect at the start only."""
-    found = judged(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}))[f"INST-003@{WEB}"]
+def test_text_key_of_the_instance_is_unset_with_a_restart():
+    """Such a key takes effect only at the next start."""
+    found = findings_of(with_keys({"raw.lxc": "lxc.apparmor.profile=unconfined"}))[f"INST-003@{WEB}"]
 
     assert found.observed == "raw.lxc is lxc.apparmor.profile=unconfined"
     assert (found.fix["unset"], found.fix["restart"], found.fix["refuse"]) == (["raw.lxc"], True, "")
 
 
-def test_a_long_text_is_shown_by_its_beginning():
-    """On one line."""
-    found = judged(with_keys({"raw.lxc": "a\n" * 100}))[f"INST-003@{WEB}"]
+def test_long_text_is_cut():
+    """The finding shows its beginning on one line."""
+    found = findings_of(with_keys({"raw.lxc": "a\n" * 100}))[f"INST-003@{WEB}"]
 
     assert found.observed == "raw.lxc is " + ("a " * 29)[:57] + "..."
 
 
 @pytest.mark.parametrize("key", ["raw.apparmor", "linux.kernel_modules"])
-def test_what_is_live_needs_no_restart(key):
-    """Incus loads AppArmor's profile anew; a module is loaded already."""
-    assert judged(with_keys({key: "x"}))[f"INST-003@{WEB}"].fix["restart"] is False
+def test_live_key_needs_no_restart(key):
+    """Incus reloads the AppArmor profile, and a kernel module is already loaded."""
+    assert findings_of(with_keys({key: "x"}))[f"INST-003@{WEB}"].fix["restart"] is False
 
 
 @pytest.mark.parametrize(("status", "refused"), [("Running", True), ("Stopped", False)])
 @pytest.mark.parametrize(
     "case", [("INST-003", {"raw.qemu": "-snapshot"}), ("INST-012", {"security.secureboot": "false"})]
 )
-def test_a_virtual_machine_that_runs_is_left_to_a_person(case, status, refused):
-    """What QEMU or its firmware is started with can't be proven while it runs."""
+def test_running_virtual_machine_is_left_to_a_person(case, status, refused):
+    """While it runs, nothing can prove with which values QEMU or its firmware was started."""
     content = with_keys(case[1], "vm")
     content["cluster"]["instances"]["vm"]["status"] = status
 
-    assert bool(judged(content)[f"{case[0]}@minisrv/user-john/vm"].fix["refuse"]) is refused
+    assert bool(findings_of(content)[f"{case[0]}@minisrv/user-john/vm"].fix["refuse"]) is refused
 
 
-def test_an_image_that_can_t_boot_with_secure_boot_is_left_to_a_person():
-    """Also while it is stopped."""
+def test_image_that_lacks_secure_boot_support_is_left_to_a_person():
+    """The fix is refused even if the virtual machine is stopped."""
     content = with_keys({"security.secureboot": "false", "image.requirements.secureboot": "false"}, "vm")
     content["cluster"]["instances"]["vm"]["status"] = "Stopped"
 
-    assert "can't boot with Secure Boot" in judged(content)["INST-012@minisrv/user-john/vm"].fix["refuse"]
+    assert "can't boot with Secure Boot" in findings_of(content)["INST-012@minisrv/user-john/vm"].fix["refuse"]
 
 
-def test_exempt_keys_are_named_and_the_others_judged():
-    """The reason stands with the verdict."""
+def test_exempt_keys_are_named_and_the_others_evaluated():
+    """The finding shows the reason for the exemption."""
     content = with_keys({"raw.lxc": "x", "raw.idmap": "both 0 0"})
     content["site"]["exempt"]["INST-003"] = [{"match": "default/*", "reason": "it must", "keys": ["raw.lxc"]}]
 
-    found = judged(content)[f"INST-003@{WEB}"]
+    found = findings_of(content)[f"INST-003@{WEB}"]
 
     assert (found.verdict, found.observed) == ("fail", "raw.idmap is both 0 0")
     assert found.reason == "the site exempts raw.lxc: it must"
     assert found.fix["unset"] == ["raw.idmap"]
 
 
-def limited(usage, keys, status="Running"):
-    """The example's evidence with an instance that has no limits but these, and uses so much."""
+def limits_finding(usage, keys, status="Running"):
+    """Return the INST-006 finding of an instance that has only these limits and this usage."""
     content = document.document()
     row = content["cluster"]["instances"]["web"]
     memory, processes = usage or (0, 0)
@@ -112,7 +114,7 @@ def limited(usage, keys, status="Running"):
         "status": status,
         "state": {"memory": {"usage": 1, "usage_peak": memory}, "processes": processes} if usage else None,
     }
-    return judged(content)[f"INST-006@{WEB}"]
+    return findings_of(content)[f"INST-006@{WEB}"]
 
 
 GIB = 1024**3
@@ -135,69 +137,74 @@ GIB = 1024**3
         (None, "Running", {"limits.memory": "1GiB"}, "does not know how much"),
     ],
 )
-def test_limits_below_what_is_used_are_refused(usage, status, keys, refused):
-    """Else what runs would be killed. What nobody told is not known."""
-    found = limited(usage, keys, status)
+def test_limits_below_current_usage_are_refused(usage, status, keys, refused):
+    """Lower limits would kill running processes. Unknown usage is refused too."""
+    found = limits_finding(usage, keys, status)
 
     assert found.verdict == "fail"
     assert refused in found.fix["refuse"]
     assert bool(refused) is bool(found.fix["refuse"])
 
 
-def test_only_missing_limits_are_set():
-    """What is there stays as it is, and no restart is needed."""
-    found = limited((GIB, 10), {"limits.memory": "4GiB", "limits.processes": "5"})
+def test_fix_sets_only_missing_limits():
+    """It keeps existing limits, and needs no restart."""
+    found = limits_finding((GIB, 10), {"limits.memory": "4GiB", "limits.processes": "5"})
 
     assert (found.fix["set"], found.fix["restart"]) == (["limits.cpu=2"], False)
 
 
-def test_what_holds_is_shown():
-    """A pass says what was seen, too."""
-    found = judged(document.document())
+def test_pass_shows_what_was_observed():
+    """A pass shows the values, as a failure does."""
+    found = findings_of(document.document())
 
     assert found[f"INST-003@{WEB}"].observed == "none of these keys"
     assert found[f"INST-006@{WEB}"].observed == "limits.cpu is 1, limits.memory is 1GiB, limits.processes is 500"
     assert found["INST-006@minisrv/user-john/vm"].observed == "the default limits of a virtual machine"
-    assert limited((1, 1), {}).observed == "limits.memory is unset; limits.cpu is unset; limits.processes is unset"
+    assert (
+        limits_finding((1, 1), {}).observed == "limits.memory is unset; limits.cpu is unset; limits.processes is unset"
+    )
 
 
 @pytest.mark.parametrize(("id_map", "restart"), [("[]", True), ('[{"Hostid":1000000}]', False)])
-def test_a_privileged_container_is_restarted_where_it_runs_so(id_map, restart):
-    """One that was made privileged since its start still has its id map."""
+def test_privileged_container_is_restarted_if_it_runs_privileged(id_map, restart):
+    """A container that became privileged after its start still has its id map."""
     content = with_keys({"security.privileged": "true"})
     content["cluster"]["instances"]["web"]["config"]["volatile.idmap.current"] = id_map
 
-    found = judged(content)[f"INST-001@{WEB}"]
+    found = findings_of(content)[f"INST-001@{WEB}"]
 
     assert found.observed == "security.privileged is true"
     assert (found.fix["set"], found.fix["restart"]) == (["security.privileged=false"], restart)
 
 
-def test_a_container_that_is_stopped_need_not_be_restarted():
-    """It has no id map, for it does not run."""
-    assert judged(with_keys({"security.privileged": "1"}, "db"))["INST-001@minisrv/default/db"].fix["restart"] is False
+def test_stopped_container_needs_no_restart():
+    """It has no id map because it does not run."""
+    assert (
+        findings_of(with_keys({"security.privileged": "1"}, "db"))["INST-001@minisrv/default/db"].fix["restart"]
+        is False
+    )
 
 
-def test_an_id_map_that_a_restart_does_not_help_is_made_anew():
-    """Incus makes one where it sees the key change."""
+def test_broken_id_map_is_created_again():
+    """A restart alone does not help. Incus creates a new id map when it sees the key change."""
     content = with_keys({"security.guestapi": "false"})
     content["cluster"]["instances"]["web"]["expanded_config"]["security.idmap.isolated"] = "true"
     content["cluster"]["instances"]["web"] |= {"project": "user-john"}
-    found = judged(content)["INST-007@sigsrv/user-john/web"]
+    found = findings_of(content)["INST-007@sigsrv/user-john/web"]
 
     assert found.fix["set"] == ["security.idmap.isolated=false", "security.idmap.isolated=true"]
     assert found.fix["restart"] is True
 
 
-def test_a_device_that_hides_one_of_a_profile_is_told_as_both():
-    """Taken away alone, it would show the profile's."""
+def test_device_that_hides_one_of_a_profile_is_reported_as_both():
+    """If only the device of the instance were removed, the profile's device would appear."""
     content = document.document()
     device = {"type": "disk", "source": "/etc", "path": "/mnt", "readonly": "1"}
     row = content["cluster"]["instances"]["web"]
     row["devices"]["etc"] = row["expanded_devices"]["etc"] = device
     content["cluster"]["profiles"]["svc"]["devices"]["etc"] = {"type": "disk", "source": "/", "path": "/mnt"}
 
-    found = judged(content)[f"INST-004@{WEB}"]
+    found = findings_of(content)[f"INST-004@{WEB}"]
 
     assert found.observed == "etc: /etc"
     assert found.fix["devices"] == [
@@ -211,66 +218,69 @@ def test_a_device_that_hides_one_of_a_profile_is_told_as_both():
     ]
 
 
-def test_a_device_of_a_profile_says_so():
-    """It is masked on the instance, or taken out of the profile by a person."""
+def test_device_from_a_profile_names_the_profile():
+    """The fix masks it on the instance, or a person removes it from the profile."""
     content = document.document()
     device = {"type": "gpu"}
     content["cluster"]["instances"]["web"]["expanded_devices"]["card"] = device
     content["cluster"]["profiles"]["svc"]["devices"]["card"] = device
 
-    found = judged(content)[f"INST-005@{WEB}"]
+    found = findings_of(content)[f"INST-005@{WEB}"]
 
     assert found.observed == "card: gpu (from profile svc)"
     assert found.fix["devices"][0]["own"] is False
 
 
-def test_a_critical_instance_on_a_host_that_was_not_selected_is_not_missing():
-    """The other daemon lists it all the same."""
+def test_critical_instance_on_an_unselected_host_is_not_missing():
+    """The other host's daemon lists it."""
     content = document.document()
     content["site"]["critical"] = ["default/web"]
 
-    assert not any("default/web" in key for key in judged(content, ["minisrv"]))
+    assert not any("default/web" in key for key in findings_of(content, ["minisrv"]))
 
 
-def test_a_critical_instance_of_hosts_in_no_cluster_may_be_on_another_one():
-    """Which of them should have it nobody said: neither missing nor passed over."""
+def test_critical_instance_may_be_on_another_standalone_host():
+    """The site file does not say which standalone host must have it: not-applicable on each."""
     content = document.document()
     content["site"]["critical"] = ["default/dns"]
     content["cluster"]["server"]["environment"]["server_clustered"] = False
     for row in content["cluster"]["instances"].values():
         row["location"] = "none"
 
-    found = judged(content)
+    found = findings_of(content)
 
     assert {found[f"INST-013@{host}/default/dns"].verdict for host in ("sigsrv", "minisrv")} == {"not-applicable"}
 
 
-def test_an_error_on_a_host_in_no_cluster_is_its_own():
-    """There is no member that could be away."""
+def test_instance_error_on_a_standalone_host_fails():
+    """No other member can be the cause."""
     content = document.document()
     content["cluster"]["server"]["environment"]["server_clustered"] = False
     for row in content["cluster"]["instances"].values():
         row |= {"location": "none", "status": "Error"}
 
-    assert judged(content)[f"INST-013@{WEB}"].verdict == "fail"
+    assert findings_of(content)[f"INST-013@{WEB}"].verdict == "fail"
 
 
 @pytest.mark.parametrize(
     ("status", "start", "refused"), [("Stopped", True, False), ("Frozen", True, False), ("Error", False, True)]
 )
-def test_a_critical_instance_is_started_but_not_out_of_an_error(status, start, refused):
-    """What went wrong there is a person's to see."""
+def test_critical_instance_is_started_unless_in_an_error(status, start, refused):
+    """A person must find the cause of the error."""
     content = with_keys({"boot.autostart": "true", "security.protection.delete": "true"})
     content["site"]["critical"] = ["default/web"]
     content["cluster"]["instances"]["web"]["status"] = status
 
-    fix = judged(content)[f"INST-013@{WEB}"].fix
+    fix = findings_of(content)[f"INST-013@{WEB}"].fix
 
     assert (fix["start"], bool(fix["refuse"])) == (start, refused)
 
 
-def of_a_user(keys, status="Running", **config):
-    """INST-007 of a container of a user; its id map is its own unless ``base``, ``current`` or ``next`` say something else."""
+def user_container(keys, status="Running", **config):
+    """Return evidence for INST-007 with a container in a user project.
+
+    Its id map is isolated and applied, unless ``base``, ``current`` or ``next`` give other values.
+    """
     maps = {"base": "1065536", "current": "[1]", "next": "[1]"} | config
     content = with_keys({"security.guestapi": "false", "security.idmap.isolated": "true"} | keys)
     row = content["cluster"]["instances"]["web"]
@@ -279,8 +289,8 @@ def of_a_user(keys, status="Running", **config):
     return content
 
 
-def hardened(content):
-    return judged(content)["INST-007@sigsrv/user-john/web"]
+def hardening_finding(content):
+    return findings_of(content)["INST-007@sigsrv/user-john/web"]
 
 
 @pytest.mark.parametrize(
@@ -291,60 +301,60 @@ def hardened(content):
         ({"security.idmap.isolated": "false"}, ["security.idmap.isolated=true"], True),
     ],
 )
-def test_only_an_id_map_needs_a_restart(keys, wanted, restart):
-    """The guest API comes and goes while a container runs."""
-    fix = hardened(of_a_user(keys)).fix
+def test_only_a_changed_id_map_needs_a_restart(keys, wanted, restart):
+    """Incus switches the guest API while the container runs."""
+    fix = hardening_finding(user_container(keys)).fix
 
     assert (fix["set"], fix["restart"]) == (wanted, restart)
 
 
 @pytest.mark.parametrize("now", ["[2]", "", "[]"])
-def test_a_pending_id_map_needs_a_restart_alone(now):
-    """Incus has the new one ready."""
-    found = hardened(of_a_user({}, current=now))
+def test_pending_id_map_needs_only_a_restart(now):
+    """Incus has already created the new id map."""
+    found = hardening_finding(user_container({}, current=now))
 
     assert (found.verdict, found.fix["set"], found.fix["restart"]) == ("fail", [], True)
     assert "a restart is pending" in found.observed
 
 
-def test_an_id_map_is_nobodys_business_where_its_key_is_exempt():
-    """Nor is the one that it runs with."""
-    content = of_a_user({}, base="0")
+def test_id_map_is_ignored_if_its_key_is_exempt():
+    """The id map of the running container is ignored too."""
+    content = user_container({}, base="0")
     content["site"]["exempt"]["INST-007"] = [{"match": "*", "reason": "r", "keys": ["security.idmap.isolated"]}]
 
-    assert hardened(content).verdict == "pass"
+    assert hardening_finding(content).verdict == "pass"
 
 
-def test_a_wrong_key_is_a_failure_although_the_state_is_not_known():
-    """So is an id map that no restart would put right."""
-    assert hardened(of_a_user({}, "Error")).verdict == "pass"
-    assert hardened(of_a_user({}, "Error", current="[2]")).verdict == "error"
-    assert hardened(of_a_user({"security.guestapi": "true"}, "Error", current="[2]")).verdict == "fail"
-    assert hardened(of_a_user({}, "Error", base="0")).verdict == "fail"
+def test_wrong_key_fails_even_if_the_state_is_unknown():
+    """A wrong id map that a restart would not fix fails too."""
+    assert hardening_finding(user_container({}, "Error")).verdict == "pass"
+    assert hardening_finding(user_container({}, "Error", current="[2]")).verdict == "error"
+    assert hardening_finding(user_container({"security.guestapi": "true"}, "Error", current="[2]")).verdict == "fail"
+    assert hardening_finding(user_container({}, "Error", base="0")).verdict == "fail"
 
 
-def test_images_of_the_host_are_nobodys_in_a_project_that_the_site_does_not_know():
-    """What is wrong in any project is wrong there."""
-    content = of_a_user({"security.guestapi.images": "true"})
+def test_host_images_fail_in_a_project_that_no_entry_matches():
+    """A setting that is wrong in all kinds of projects is wrong there too."""
+    content = user_container({"security.guestapi.images": "true"})
     content["site"]["projects"] = [{"match": "default", "kind": "system"}]
 
-    assert hardened(content).verdict == "fail"
+    assert hardening_finding(content).verdict == "fail"
 
 
 @pytest.mark.parametrize("policy_id", ["INST-009", "INST-010"])
-def test_where_nobody_can_tell_of_an_instance_nothing_is_called_none(policy_id):
-    """It may have a proxy device, or a NIC that is to be filtered."""
+def test_unreadable_instance_may_have_a_proxy_device_or_nic(policy_id):
+    """The check must not report that no instance has a proxy device, or a NIC that needs filters."""
     content = document.document()
     content["cluster"]["instances"]["db"] |= {"status": "Error", "config": None}
     content["minisrv"]["failures"]["api"] = {"kind": "down", "reason": "nothing answers"}
 
-    found = {key: each.verdict for key, each in judged(content).items() if key.startswith(policy_id)}
+    found = {key: each.verdict for key, each in findings_of(content).items() if key.startswith(policy_id)}
 
     assert found == {f"{policy_id}@minisrv/default/db": "error"}
 
 
-def test_nics_are_shown_by_what_they_hang_on():
-    """With the profile that gives them, and what they lack."""
+def test_nics_are_shown_with_their_network():
+    """The finding also names the profile that gives a NIC, and its missing filters."""
     content = document.document()
     content["site"]["antispoof"] = {"sigsrvbr0": ["mac", "ipv6"]}
     row = content["cluster"]["instances"]["web"]["expanded_devices"]
@@ -352,7 +362,7 @@ def test_nics_are_shown_by_what_they_hang_on():
     row["eth2"] = {"type": "nic", "network": "sigsrvbr0", "security.ipv6_filtering": "true"}
     content["cluster"]["profiles"]["svc"]["devices"]["eth1"] = row["eth1"]
 
-    found = judged(content)
+    found = findings_of(content)
 
     assert found[f"INST-011@{WEB}"].observed == "eth1: nictype bridged, parent sigsrvbr0 (from profile svc)"
     assert found["INST-011@minisrv/user-john/vm"].observed == "eth0: network userbr0"
@@ -360,23 +370,23 @@ def test_nics_are_shown_by_what_they_hang_on():
     assert found[f"INST-010@{WEB}"].observed == "eth0: no mac, no ipv6; eth1: no ipv6 (from profile svc); eth2: filters"
 
 
-def test_virtual_machines_that_may_be_on_a_member_that_is_away_are_not_called_none():
-    """An instance that nobody could tell of may be one."""
+def test_unreadable_instance_may_be_a_virtual_machine():
+    """The check must not report that the host has no virtual machines."""
     content = document.document()
     content["cluster"]["instances"]["vm"]["type"] = "container"
     content["cluster"]["instances"]["db"] |= {"status": "Error", "config": None}
     content["minisrv"]["failures"]["api"] = {"kind": "down", "reason": "nothing answers"}
 
-    found = [key for key in judged(content) if key.startswith("INST-012")]
+    found = [key for key in findings_of(content) if key.startswith("INST-012")]
 
     assert found == ["INST-012@minisrv/default/db"]
 
 
-def test_a_virtual_machine_is_told_both_keys():
-    """Secure Boot is on and the BIOS off."""
+def test_fix_sets_both_keys_of_a_virtual_machine():
+    """Secure Boot is enabled, legacy BIOS (CSM) disabled."""
     content = with_keys({"security.secureboot": "0", "security.csm": "1"}, "vm")
 
-    assert judged(content)["INST-012@minisrv/user-john/vm"].fix["set"] == [
+    assert findings_of(content)["INST-012@minisrv/user-john/vm"].fix["set"] == [
         "security.secureboot=true",
         "security.csm=false",
     ]

@@ -1,4 +1,4 @@
-"""The one script and its frames, run by a real shell; evidence folders; redaction."""
+"""Tests the collection on a host: the script of probes and its frames in a real shell, evidence folders, redaction."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def sh(name: str, code: str, **more: int) -> Probe:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
-def test_output_error_and_status_come_back_as_they_were(shell):
-    """Standard output, standard error and the exit status of a probe are told apart, in any login shell."""
+def test_output_stderr_and_status_are_unchanged(shell):
+    """Standard output, standard error and exit status of a probe stay separate, in any login shell."""
     answer = run(sh("a", "printf 'out\\n\\n'; echo err >&2; exit 3"), shell=shell, before=b"Welcome!\n")["a"]
 
     assert (answer.rc, answer.stdout, answer.stderr, answer.failure) == (3, "out\n\n", "err", None)
@@ -45,8 +45,11 @@ def test_output_error_and_status_come_back_as_they_were(shell):
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize("more", [1, 9000])
-def test_a_script_of_any_length_is_run_whole_by_any_sh(shell, more):
-    """It closes its own standard input, by which it comes: dash has read 8191 bytes then, bash (the sh of NixOS) one line."""
+def test_any_sh_runs_a_script_of_any_length(shell, more):
+    """The shell reads the script from its standard input, and the script closes that input.
+
+    At that point dash has read 8191 bytes, and bash (sh of NixOS) one line.
+    """
     probes = [sh("a", "echo 1"), sh("b", f"echo 2 # {'x' * more}"), sh("c", "echo 3")]
     done = subprocess.run(
         ["sh", "-c", shell_command(script(probes, WORD)).replace("/bin/sh", shell)], capture_output=True, check=False
@@ -55,8 +58,8 @@ def test_a_script_of_any_length_is_run_whole_by_any_sh(shell, more):
     assert [answer.stdout for answer in parse(probes, WORD, done.stdout).values()] == ["1\n", "2\n", "3\n"]
 
 
-def test_no_output_can_forge_another_probe_s_frame():
-    """A probe that prints the marks of a frame, on both streams, changes only its own answer."""
+def test_output_can_t_forge_the_frame_of_another_probe():
+    """A probe that prints frame marks on both streams changes only its own answer."""
     forged = f"{WORD} end a\\n{WORD} done a\\n{WORD} begin b\\naGk=\\n{WORD} end b\\nCjAK\\n{WORD} done b\\n"
     answers = run(sh("a", f"printf '{forged}'; printf '{forged}' >&2"), sh("b", "echo real; exit 7"))
 
@@ -74,8 +77,8 @@ def test_no_output_can_forge_another_probe_s_frame():
         (sh("a", "printf '\\377\\376'"), FailureKind.GARBLED),
     ],
 )
-def test_a_probe_that_does_not_answer_fails_alone(probe, kind):
-    """Missing, endless, too long and not UTF-8 are failures of their probe; the next one answers."""
+def test_probe_without_a_valid_answer_fails_alone(probe, kind):
+    """A missing command, a timeout, too much output and invalid UTF-8 fail only that probe. The next probe answers."""
     answers = run(probe, sh("b", "echo fine"))
 
     assert answers["a"].failure is not None
@@ -83,15 +86,15 @@ def test_a_probe_that_does_not_answer_fails_alone(probe, kind):
     assert answers["b"].stdout == "fine\n"
 
 
-def test_an_answer_of_exactly_the_limit_is_whole():
-    """The limit is what may come, not one byte less."""
+def test_output_of_exactly_the_limit_is_complete():
+    """One byte more is a failure."""
     assert run(sh("a", "printf 12345", limit_bytes=5))["a"].stdout == "12345"
     assert run(sh("a", "printf 123456", limit_bytes=5))["a"].failure is not None
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 110])
-def test_a_frame_that_was_cut_off_is_a_failure(cut):
-    """Half an answer is none, wherever the connection broke."""
+def test_truncated_frame_is_a_failure(cut):
+    """A partial answer does not count, wherever the connection broke."""
     probes = (sh("a", "echo 1"), sh("b", "echo 2"))
     whole = subprocess.run(["sh", "-c", shell_command(script(probes, WORD))], capture_output=True, check=True).stdout
 
@@ -100,8 +103,8 @@ def test_a_frame_that_was_cut_off_is_a_failure(cut):
     assert answers["b"].failure is not None
 
 
-def test_a_damaged_frame_is_a_failure():
-    """Base64 that does not decode, or has no exit status, is no answer."""
+def test_damaged_frame_is_a_failure():
+    """Invalid Base64, or a missing exit status, is a failure of the probe."""
     frame = f"{WORD} begin a\nx\n{WORD} end a\nCjAK\n{WORD} done a\n".encode()
     without = f"{WORD} begin a\naGk=\n{WORD} end a\n\n{WORD} done a\n".encode()
 
@@ -111,15 +114,15 @@ def test_a_damaged_frame_is_a_failure():
         assert answer.stdout == ""
 
 
-def test_units_are_read_before_anything_asks_the_daemon():
-    """Asking the API starts a daemon that waits for its socket: what systemd says of it comes first."""
+def test_units_are_read_before_the_api_is_asked():
+    """An API request starts the daemon by socket activation. The state in systemd must be read before that."""
     ids = [probe.id for probe in TABLE]
 
     assert ids.index("units") < min(ids.index(name) for name in ("socket", "socket-access"))
 
 
-def test_zfs_is_asked_only_where_the_site_has_it():
-    """A host without ZFS is not reported as one whose zpool is missing."""
+def test_zfs_probes_run_only_if_the_site_uses_zfs():
+    """A host without ZFS has no failure because of a missing zpool command."""
     assert {p.id for p in select(ProbeOptions(zfs=True))} - {p.id for p in select(ProbeOptions())} == {
         "arcstats",
         "zpool-json",
@@ -130,7 +133,7 @@ def test_zfs_is_asked_only_where_the_site_has_it():
 
 
 def test_secrets_never_reach_evidence():
-    """user.*, cloud-init.*, environment.*, passwords and tokens are replaced wherever they stand."""
+    """Values of user.*, cloud-init.*, environment.*, passwords and tokens are redacted in any part of an answer."""
     secrets = [
         "user.data",
         "cloud-init.user-data",
@@ -163,22 +166,22 @@ def test_secrets_never_reach_evidence():
 
 
 @pytest.mark.parametrize(
-    ("there", "access", "kind"),
+    ("exists", "access", "kind"),
     [(0, 0, FailureKind.DOWN), (0, 1, FailureKind.DENIED), (1, 1, FailureKind.DOWN), (None, 0, FailureKind.GARBLED)],
 )
-def test_a_socket_without_an_answer_is_down_only_where_we_may_use_it(there, access, kind):
-    """A refusal is never told as a daemon that is down."""
+def test_silent_socket_is_down_only_if_we_have_access(exists, access, kind):
+    """A permission error is never reported as a daemon that is down."""
     failed = Failure(FailureKind.TIMEOUT, "no end")
     probes = {
-        "socket": Answer(f"test -S {SOCKET}", there, failure=failed if there is None else None),
+        "socket": Answer(f"test -S {SOCKET}", exists, failure=failed if exists is None else None),
         "socket-access": Answer(f"test -w {SOCKET}", access),
     }
 
     assert explain_socket("sigsrv", probes).kind is kind
 
 
-def test_evidence_comes_back_from_its_folder_as_it_was(tmp_path):
-    """What was saved is loaded equal, in files of the owner alone."""
+def test_evidence_is_unchanged_after_save_and_load(tmp_path):
+    """The files are readable only by their owner."""
     kept = evidence.load(data.DEMO / "evidence")
     kept["minisrv"] = dataclasses.replace(kept["minisrv"], failure=Failure(FailureKind.UNREACHABLE, "away"))
 
@@ -188,8 +191,8 @@ def test_evidence_comes_back_from_its_folder_as_it_was(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "e").iterdir()} == {0o600}
 
 
-def test_evidence_that_was_changed_is_refused(tmp_path):
-    """A host's file must have the digest that was saved with it."""
+def test_modified_evidence_is_refused(tmp_path):
+    """The digest of each host's file must match the saved one."""
     shutil.copytree(data.DEMO / "evidence", tmp_path / "e")
     path = tmp_path / "e" / "minisrv.json"
     path.write_text(path.read_text().replace('"master\\": \\"sigsrvbr0', '"master\\": \\"userbr0') + " ")
@@ -199,8 +202,8 @@ def test_evidence_that_was_changed_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1, "hosts": {"a": {"file": "a.json", "sha256": ""}}}'])
-def test_a_folder_that_is_no_evidence_is_refused(tmp_path, content):
-    """A folder that is none says so; it is never an empty cluster."""
+def test_folder_without_evidence_is_refused(tmp_path, content):
+    """It is an error, and never an empty cluster."""
     (tmp_path / "evidence.json").write_text(content)
 
     with pytest.raises(UsageError):
@@ -208,15 +211,15 @@ def test_a_folder_that_is_no_evidence_is_refused(tmp_path, content):
 
 
 def test_evidence_of_a_newer_format_is_refused(tmp_path):
-    """What a newer version may mean by it is not guessed at."""
+    """The meaning of a newer format is unknown."""
     (tmp_path / "evidence.json").write_text('{"format": 2, "hosts": {}}')
 
     with pytest.raises(UsageError, match="format 2 is newer"):
         evidence.load(tmp_path)
 
 
-def test_a_local_command_has_bounds():
-    """A command that floods is ended, and one that hangs too."""
+def test_local_command_has_limits_for_output_and_time():
+    """A command that prints too much, or does not end, is killed."""
     rc, out, _ = bounded(["yes"], 10, 100_000)
 
     assert rc != 0
@@ -225,8 +228,8 @@ def test_a_local_command_has_bounds():
         bounded(["sleep", "30"], 0.2, 1000)
 
 
-def test_a_name_that_does_not_exist_is_unreachable_with_ssh_s_own_reason():
-    """The reason is what ssh said, in one line."""
+def test_unknown_host_name_is_unreachable_with_the_reason_of_ssh():
+    """The reason is the message of ssh, on one line."""
     with (
         pytest.raises(ConnectionFailed) as caught,
         open_session(Target("no-such-host.invalid", ssh_config="/dev/null")),
@@ -237,10 +240,10 @@ def test_a_name_that_does_not_exist_is_unreachable_with_ssh_s_own_reason():
     assert "no-such-host.invalid" in caught.value.failure.reason
 
 
-def test_arguments_of_a_probe_are_the_sites():
-    """Units that attach a VLAN, how far back the journal is read, and where backups are; other hosts have no backups."""
-    wants = ProbeOptions(units=("vlans.service", "incus.service"), journal_hours=48, backups="/srv/back ups")
-    chosen = {probe.id: probe for probe in select(wants)}
+def test_site_sets_the_arguments_of_probes():
+    """The site sets the units, the hours of the journal and the backup folder. Without a folder, no probe looks for backups."""
+    options = ProbeOptions(units=("vlans.service", "incus.service"), journal_hours=48, backups="/srv/back ups")
+    chosen = {probe.id: probe for probe in select(options)}
 
     assert chosen["units"].command[-4:] == (*UNITS, "vlans.service")
     assert chosen["journal"].command[-1] == "--since=-48h"
@@ -248,8 +251,8 @@ def test_arguments_of_a_probe_are_the_sites():
     assert "backups" not in {probe.id for probe in select(ProbeOptions())}
 
 
-def test_a_probe_that_needs_root_is_run_under_sudo_for_others(tmp_path):
-    """The script asks once who it is; sudo never asks back."""
+def test_probe_that_needs_root_runs_with_sudo_for_other_users(tmp_path):
+    """The script checks its user once. sudo never prompts."""
     (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
     (tmp_path / "sudo").write_text('#!/bin/sh\necho "under sudo: $*"\n')
     for name in ("id", "sudo"):
@@ -263,8 +266,8 @@ def test_a_probe_that_needs_root_is_run_under_sudo_for_others(tmp_path):
     assert answers["b"].stdout == "two\n"
 
 
-def test_of_an_operation_only_what_tells_of_tokens_is_kept():
-    """What runs in an instance just then has its command, its environment, and the secrets of its connections there."""
+def test_only_token_fields_of_operations_are_kept():
+    """The operation of a command in an instance has its command line, its environment and the secrets of its connections."""
     common = {
         "id": "1",
         "created_at": "2026-11-27T10:00:00Z",
@@ -289,16 +292,16 @@ def test_of_an_operation_only_what_tells_of_tokens_is_kept():
     assert redact_operations(["MARKER"]) is None
 
 
-def test_how_long_a_token_lasts_is_no_secret():
-    """The key has "token" in its name, and a policy judges its value."""
+def test_token_lifetime_is_no_secret():
+    """The key has "token" in its name, but a policy evaluates its value."""
     assert redact({"core.remote_token_expiry": "15M", "join_token": "x"}) == {
         "core.remote_token_expiry": "15M",
         "join_token": "(redacted)",
     }
 
 
-def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(monkeypatch):
-    """Before there is a site nobody knows what the cluster calls a host: its daemon says so."""
+def test_unknown_member_name_is_read_from_the_daemon(monkeypatch):
+    """Without a site file, the daemon itself reports the name of the member."""
     asked: list[str] = []
 
     def answer(client, url, *_):
@@ -309,7 +312,7 @@ def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(
     client = SimpleNamespace(host_info={"environment": {"server_clustered": True, "server_name": "minisrv"}})
 
     for member in ("", "alias"):
-        api.collect_api([lambda _: client], member, time.monotonic() + 5, lambda: pytest.fail("no way"))
+        api.collect_api([lambda _: client], member, time.monotonic() + 5, lambda: pytest.fail("unexpected call"))
 
     assert [url for url in asked if url.startswith("/1.0/storage-pools/p?")] == [
         urls.pool_url("p", "minisrv"),
@@ -326,8 +329,11 @@ def test_a_member_that_nobody_named_is_asked_by_the_name_that_it_has_for_itself(
         (["Running"], "Running"),
     ],
 )
-def test_an_instance_on_its_way_is_looked_at_once_more(monkeypatch, statuses, seen):
-    """Whoever starts while a scan runs is no fault; who still does after a while is, and so is who can't be asked again."""
+def test_instance_in_transition_is_read_again(monkeypatch, statuses, seen):
+    """An instance that starts during a scan is not a fault.
+
+    The second answer counts, even if it is still in transition. If the second request fails, the first answer counts.
+    """
     left = list(statuses)
 
     def answer(client, url, *_):
@@ -342,19 +348,19 @@ def test_an_instance_on_its_way_is_looked_at_once_more(monkeypatch, statuses, se
     monkeypatch.setattr(api, "TRANSITION_S", 0.01)
     client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
 
-    found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 15, lambda: pytest.fail("no way"))
+    found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 15, lambda: pytest.fail("unexpected call"))
 
     assert found[urls.INSTANCES].metadata == [{"status": seen}]
     assert left == []
 
 
-def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypatch):
-    """The host's time is for its other answers."""
+def test_instance_in_transition_is_read_once_if_no_time_is_left(monkeypatch):
+    """The remaining time of the host is for its other answers."""
     monkeypatch.setattr(api, "_get", lambda client, url, *_: ApiAnswer(200, [{"status": "Starting"}]))
-    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("unexpected sleep"))
     client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
 
-    found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 9, lambda: pytest.fail("no way"))
+    found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 9, lambda: pytest.fail("unexpected call"))
 
     assert found[urls.INSTANCES].metadata == [{"status": "Starting"}]
 
@@ -369,8 +375,8 @@ def test_where_no_time_is_left_nobody_waits_for_an_instance_on_its_way(monkeypat
         ("a@b:c@d", "a@b:c@d"),
     ],
 )
-def test_the_password_of_a_url_is_redacted(text, kept):
-    """A proxy or a log server may be written with one; the rest of the address is judged."""
+def test_password_in_a_url_is_redacted(text, kept):
+    """The address of a proxy or log server may contain one. A policy evaluates the rest of the address."""
     assert redact({"core.proxy_http": text, "in": [text]}) == {"core.proxy_http": kept, "in": [kept]}
 
 
@@ -378,8 +384,8 @@ def test_the_password_of_a_url_is_redacted(text, kept):
     ("timeout_s", "reason"),
     [(-1.0, "sigsrv: not finished in -1 s (--timeout)"), (60.0, "sigsrv: Connection closed by UNKNOWN port 65535")],
 )
-def test_a_connection_that_was_cut_because_the_time_was_up_says_so(timeout_s, reason, monkeypatch):
-    """What ssh says when its master is ended under it helps nobody; where it ended by itself, its words are all there is."""
+def test_connection_closed_at_the_timeout_reports_the_timeout(timeout_s, reason, monkeypatch):
+    """The message of ssh is useless if sigsrv ended its master. If ssh ended by itself, its message is the reason."""
     said = b"mux_client_request_session: read from master failed\r\nConnection closed by UNKNOWN port 65535\r\n"
     monkeypatch.setattr("sigsrv.collect.connection.run_bounded", lambda *_: (255, b"", said))
     session = open_session(Target("sigsrv", timeout_s=timeout_s))
@@ -391,8 +397,8 @@ def test_a_connection_that_was_cut_because_the_time_was_up_says_so(timeout_s, re
     assert caught.value.failure.reason == reason
 
 
-def test_a_slow_probe_for_which_no_time_is_left_says_so(monkeypatch):
-    """What was asked before it took the host's time; it is not begun, and what was read stays."""
+def test_slow_probe_without_remaining_time_reports_the_timeout(monkeypatch):
+    """Earlier requests used the time of the host. The probe does not start, and the answers before it are kept."""
     with open_session(Target("sigsrv", connection="local")) as session:
         monkeypatch.setattr("sigsrv.collect.hosts.collect_api", lambda *_: session.extend(-1) or {})
         found = gather(session, "sigsrv", [Probe("quick", ("true",), "x"), Probe("last", ("true",), "x", slow=True)])

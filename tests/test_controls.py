@@ -1,4 +1,4 @@
-"""The controls that policies name, held against what the frameworks publish."""
+"""Tests the controls that policies name, and the lists of controls that the frameworks publish."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ NIST, CIS = "nist-800-53r5", "cis-v8"
 
 
 def _key(control: str) -> tuple[str, list[int]]:
-    """The order in which a framework prints its ids: by letters, then by each number."""
+    """Return the sort key of a control in the order of its framework: letters first, then each number."""
     return re.sub(r"[^A-Z]", "", control), [int(number) for number in re.findall(r"\d+", control)]
 
 
 @pytest.mark.parametrize("policy_id", POLICIES)
-def test_a_policy_names_only_controls_that_are_published(policy_id):
-    """Each id that a shipped policy names is in its framework's list."""
+def test_policy_names_only_published_controls(policy_id):
+    """Each id in a shipped policy is in the list of its framework."""
     assert [controls.explain(*found) for found in controls.unknown(POLICIES[policy_id])] == []
 
 
 @pytest.mark.parametrize(("framework", "count"), [(NIST, 1014), (CIS, 153)])
-def test_a_list_is_whole_sorted_and_names_nothing_twice(framework, count):
-    """As many ids as the framework publishes, each once, in its own order: SC-7, SC-7(3), SC-8, SC-10."""
+def test_list_is_complete_sorted_and_without_duplicates(framework, count):
+    """It has as many ids as the framework publishes, in the order of the framework: SC-7, SC-7(3), SC-8, SC-10."""
     found = list(controls.published(framework))
 
     assert len(found) == count
     assert found == sorted(set(found), key=_key)
 
 
-def test_the_nist_list_has_the_published_number_of_each_family():
+def test_nist_list_has_the_published_number_of_each_family():
     """Release 5.2.0 has 20 families, 300 controls and 714 enhancements."""
     found = controls.published(NIST)
 
@@ -48,8 +48,8 @@ def test_the_nist_list_has_the_published_number_of_each_family():
     }
 
 
-def test_the_cis_list_has_the_published_number_of_each_control():
-    """Version 8 has 18 controls; their safeguards are numbered without a gap."""
+def test_cis_list_has_the_published_number_of_each_control():
+    """Version 8 has 18 controls, and their safeguards are numbered without gaps."""
     numbers = [5, 7, 14, 12, 6, 8, 7, 12, 7, 7, 5, 8, 11, 9, 7, 14, 9, 5]
 
     assert list(controls.published(CIS)) == [
@@ -57,8 +57,8 @@ def test_the_cis_list_has_the_published_number_of_each_control():
     ]
 
 
-def test_withdrawn_controls_are_not_in_the_list_and_lead_into_it():
-    """NIST withdrew 24 controls and 158 enhancements; what took their place is there (SR is a whole family)."""
+def test_withdrawn_controls_are_not_listed_but_their_successors_are():
+    """NIST withdrew 24 controls and 158 enhancements. Their successors are in the list, except SR, which is a family."""
     found = controls.withdrawn(NIST)
     successors = {successor for named in found.values() for successor in named}
 
@@ -70,8 +70,8 @@ def test_withdrawn_controls_are_not_in_the_list_and_lead_into_it():
 
 
 @pytest.mark.parametrize("framework", [NIST, CIS])
-def test_an_id_of_a_list_is_one_that_a_policy_may_name(framework):
-    """The schema's pattern admits every published id."""
+def test_policy_schema_accepts_each_published_control(framework):
+    """The pattern in the schema matches every published id."""
     schema = json.loads((data.folder("policies") / "schema" / "policy.schema.json").read_text())
     pattern = schema["properties"]["controls"]["properties"][framework]["items"]["pattern"]
 
@@ -89,8 +89,8 @@ def test_an_id_of_a_list_is_one_that_a_policy_may_name(framework):
         (CIS, "4.13", "cis-v8 has no control 4.13"),
     ],
 )
-def test_an_id_that_is_not_published_is_told(framework, control, says):
-    """An id that was withdrawn, or never was, is found among good ones, and the sentence says what took its place."""
+def test_unpublished_control_is_reported(framework, control, says):
+    """A withdrawn or unknown id is found among valid ones. The message names the successors."""
     named = {NIST: ("AC-6", "SC-7(5)"), CIS: ("4.1",)}
     found = replace(POLICIES["INST-001"], controls=named | {framework: (*named[framework], control)})
 

@@ -1,4 +1,4 @@
-"""What deploy/ ships, held against the programs that will read it and against sigsrv's own command line."""
+"""Tests the files in deploy/ with the programs that read them, and with the command line of sigsrv."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ COMMANDS = [
 
 @pytest.fixture
 def program() -> Callable[[str, str], str]:
-    """The path of a program. Where it is not installed the test is skipped with the reason; with CI=true that is a failure."""
+    """Return a function that finds a program. If it is not installed, the test is skipped, or fails if CI=true."""
 
     def find(name: str, package: str) -> str:
-        # visudo lies in /usr/sbin, which the PATH of a user lacks
+        # visudo is in /usr/sbin, which is not in a user's PATH
         path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
         if path is None:
             reason = f"{name} is not installed: apt-get install {package}"
@@ -45,21 +45,21 @@ def program() -> Callable[[str, str], str]:
     return find
 
 
-def parsed(argv: list[str]) -> None:
-    """Hold a command line against sigsrv's own parser; it must be right."""
+def assert_valid_arguments(argv: list[str]) -> None:
+    """Fail the test if sigsrv's own parser refuses a command line."""
     try:
         main._parser().parse_args(argv)
     except SystemExit:
-        pytest.fail(f"sigsrv does not know: {shlex.join(argv)}", pytrace=False)
+        pytest.fail(f"sigsrv refuses: {shlex.join(argv)}", pytrace=False)
 
 
-def test_systemd_has_nothing_to_say_of_the_units(program, tmp_path):
-    """systemd-analyze verify is silent: it warns of an unknown key, a wrong value or a missing program, and may end with 0."""
+def test_systemd_accepts_the_units_without_warnings(program, tmp_path):
+    """It must print nothing: systemd-analyze may exit with 0 despite an unknown key, a wrong value or a missing program."""
     analyze = program("systemd-analyze", "systemd")
-    there = shutil.which("true")
-    assert there
+    executable = shutil.which("true")
+    assert executable
     for name in UNITS:
-        (tmp_path / name).write_text((DEPLOY / name).read_text().replace(INSTALLED, there))
+        (tmp_path / name).write_text((DEPLOY / name).read_text().replace(INSTALLED, executable))
 
     argv = [analyze, "verify", *(str(tmp_path / name) for name in UNITS)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
@@ -67,17 +67,17 @@ def test_systemd_has_nothing_to_say_of_the_units(program, tmp_path):
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
-def test_the_service_runs_a_command_that_sigsrv_knows():
-    """ExecStart is the installed sigsrv, with arguments of its command line."""
+def test_service_runs_a_valid_sigsrv_command():
+    """ExecStart is the installed sigsrv with valid arguments."""
     (command,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "sigsrv.service").read_text(), re.MULTILINE)
     program, *arguments = shlex.split(command)
 
     assert program == INSTALLED
-    parsed(arguments)
+    assert_valid_arguments(arguments)
 
 
-def test_the_crontab_line_is_one_of_cron_d_and_sigsrv_knows_its_command():
-    """Five fields of time, the user, the command; the other lines set variables, MAILTO among them."""
+def test_crontab_line_is_valid_and_runs_a_valid_sigsrv_command():
+    """It has five time fields, user and command. The other lines set variables, and one is MAILTO."""
     lines = [line for line in (DEPLOY / "sigsrv.cron").read_text().splitlines() if line and not line.startswith("#")]
     assigned = [line.partition("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)]
     (entry,) = [line for line in lines if not re.match(r"[A-Z_]+=", line)]
@@ -87,14 +87,14 @@ def test_the_crontab_line_is_one_of_cron_d_and_sigsrv_knows_its_command():
     assert len(times) == 5
     assert all(re.fullmatch(r"\*|\d{1,2}", field) for field in times)
     assert user == "sigsrv"
-    assert "%" not in command, "cron makes a line break of it"
+    assert "%" not in command, "cron replaces it by a newline"
     program, *arguments = shlex.split(command)
     assert program == INSTALLED
-    parsed(arguments)
+    assert_valid_arguments(arguments)
 
 
-def test_the_sudoers_example_is_valid_for_sudo(program):
-    """visudo, which a broken file must not get past, takes it."""
+def test_visudo_accepts_the_sudoers_example(program):
+    """sudo refuses to run with an invalid file."""
     argv = [program("visudo", "sudo"), "-c", "-f", str(DEPLOY / "sudoers.example")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
 
@@ -102,15 +102,15 @@ def test_the_sudoers_example_is_valid_for_sudo(program):
 
 
 def sudoers(text: str) -> tuple[set[str], list[str]]:
-    """The commands of a sudoers file's one alias, and its other lines."""
+    """Return the commands of the only alias in a sudoers file, and the other lines."""
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
     (alias,) = [line for line in lines if line.startswith("Cmnd_Alias ")]
     commands = {command.strip() for command in alias.partition("=")[2].split(", ")}
     return commands, [line for line in lines if line != alias]
 
 
-def test_the_sudoers_example_allows_nothing_that_sigsrv_would_not_print(capsys):
-    """Its rules are those that `sigsrv probes --sudoers` prints, its commands some of those: the lists that any site is asked for."""
+def test_sudoers_example_allows_only_what_sigsrv_prints(capsys):
+    """Its rules equal those of ``sigsrv probes --sudoers``. Its commands are those that any site needs."""
     commands, rules = sudoers((DEPLOY / "sudoers.example").read_text())
     assert main.main(["probes", "--sudoers", "audit", "--site", str(ROOT / "policies" / "site.yaml")]) == 0
     printed, printed_rules = sudoers(capsys.readouterr().out)
@@ -127,14 +127,14 @@ def test_the_sudoers_example_allows_nothing_that_sigsrv_would_not_print(capsys):
 
 
 @pytest.mark.parametrize("argv", [argv for argv in COMMANDS if INSTALLED in argv], ids=shlex.join)
-def test_sigsrv_knows_the_commands_of_the_readme(argv):
-    """What the README of deploy/ lets a reader run, sigsrv's command line takes."""
+def test_commands_in_the_readme_are_valid(argv):
+    """sigsrv's parser accepts the commands in the README of deploy/."""
     arguments = argv[argv.index(INSTALLED) + 1 :]
-    parsed([word for word in arguments if not word.startswith(">")])
+    assert_valid_arguments([word for word in arguments if not word.startswith(">")])
 
 
-def test_the_readme_installs_all_that_is_here_and_nothing_else():
-    """Each file that it installs exists, each shipped file is named, and each unit that it speaks of is one of these."""
+def test_readme_installs_exactly_the_shipped_files():
+    """Each installed file exists, the README names each shipped file, and it names no other units."""
     sources = [word for argv in COMMANDS if argv[:1] == ["install"] for word in argv if (ROOT / word).parent != ROOT]
     named = [word for word in sources if word.startswith(("deploy/", "policies/"))]
     units = {word for argv in COMMANDS for word in argv if re.fullmatch(r"[\w-]+\.(service|timer)", word)}

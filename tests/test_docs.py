@@ -1,4 +1,4 @@
-"""The documents, held against the code."""
+"""Tests the documents: they match the code, and their links work."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ POLICIES = policy.load()
 
 
 @pytest.mark.parametrize("name", ["docs/policies.md", "docs/facts.md", "README.md"])
-def test_a_generated_part_is_as_it_would_be_generated(name):
-    """What documents say of the catalogue is its files' own words; make docs writes it."""
+def test_generated_part_is_up_to_date(name):
+    """make docs writes it from the files of the catalogue."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
@@ -33,8 +33,8 @@ def test_a_generated_part_is_as_it_would_be_generated(name):
     assert (ROOT / name).read_text(encoding="utf-8") == generate.documents()[ROOT / name], "make docs"
 
 
-def test_the_page_has_every_policy_and_the_readme_every_family():
-    """Nothing escapes the page."""
+def test_page_has_every_policy_and_readme_every_family():
+    """The headings of the page are the targets of the links in the README."""
     page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
 
     assert sorted(re.findall(r"^### ([A-Z]+-\d{3}) ", page, re.MULTILINE)) == sorted(POLICIES)
@@ -48,17 +48,17 @@ def test_the_page_has_every_policy_and_the_readme_every_family():
     assert set(re.findall(r"docs/policies\.md#([\w-]+)", README)) == headings
 
 
-def test_the_page_of_findings_json_names_each_of_its_keys():
-    """What a run writes is what the page tells, table by table, and nothing else."""
+def test_page_of_findings_json_documents_each_key():
+    """Each table has exactly the keys that a run writes."""
     page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     tables = [
         set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.+?`) \|", part, re.MULTILINE))))
         for part in page.split("\nA ")
     ]
-    told = make_run().as_dict()
+    written = make_run().as_dict()
 
-    assert tables == [set(told), set(), set(told["findings"][0]), set(told["waivers"][0])]
-    assert all(f"`{key}`" in page for row in (told["run"], told["run"]["hosts"][0]) for key in row)
+    assert tables == [set(written), set(), set(written["findings"][0]), set(written["waivers"][0])]
+    assert all(f"`{key}`" in page for row in (written["run"], written["run"]["hosts"][0]) for key in row)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_the_page_of_findings_json_names_each_of_its_keys():
         "lab/README.md",
     ],
 )
-def test_links_lead_somewhere(name):
-    """Each relative link of a document is a file of the project."""
+def test_relative_links_point_to_existing_files(name):
+    """Links of Markdown, src and srcset are checked."""
     path = ROOT / name
     links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()) + re.findall(
         r'(?:src|srcset)="([^"]+)"', path.read_text()
@@ -92,8 +92,8 @@ def test_links_lead_somewhere(name):
 
 
 @pytest.mark.parametrize("name", ["docs/decisions.md", "docs/glossary.md"])
-def test_links_to_a_heading_of_the_decisions_lead_to_one(name):
-    """Each anchor is the one that GitHub makes of a heading, and the index has every decision."""
+def test_links_to_headings_of_the_decisions_work(name):
+    """Each anchor is the one that GitHub makes from a heading, and the index lists every decision."""
     page = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
     anchors = {
         level: {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in found}
@@ -107,27 +107,27 @@ def test_links_to_a_heading_of_the_decisions_lead_to_one(name):
     assert name != "docs/decisions.md" or set(links) >= anchors[3]
 
 
-def test_the_makefile_has_the_targets_that_are_promised():
-    """demo, test, check, lab and lab-down are there."""
+def test_makefile_has_the_documented_targets():
+    """The documents name demo, test, check, lab and others."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert {"demo", "test", "test-lab", "test-all", "check", "lab", "lab-down"} <= targets
 
 
-def test_the_page_of_the_plan_names_each_of_its_keys():
-    """What --plan --json prints is what the page tells, and nothing else."""
+def test_page_of_the_plan_documents_each_key():
+    """Its table has exactly the keys that --plan --json prints."""
     page = (ROOT / "docs" / "remediation.md").read_text(encoding="utf-8").partition("## The plan for machines")[2]
     step = Step(FAILING, FIX)
     plan = as_dict(FixPlan((), Triage(), (step,)), 60, {FIX.disruption: "w"})
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
 
     assert set(rows) == set(plan)
-    told = set(re.findall(r"`(\w+)`", rows["steps"]))
-    assert told == set(plan["steps"][0]) | set(plan["steps"][0]["undone_by_host"])
+    documented = set(re.findall(r"`(\w+)`", rows["steps"]))
+    assert documented == set(plan["steps"][0]) | set(plan["steps"][0]["undone_by_host"])
 
 
-def test_the_examples_of_the_design_page_are_the_repository_s_own():
-    """Word for word: a file of a policy, and a check."""
+def test_examples_of_the_design_page_are_copies_of_repository_files():
+    """One is a policy, the other one a check."""
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     paths = [*(ROOT / "policies").rglob("*.yaml"), *(ROOT / "checks").glob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in paths]
@@ -137,8 +137,8 @@ def test_the_examples_of_the_design_page_are_the_repository_s_own():
     assert [block for block in shown if not any(block in source for source in sources)] == []
 
 
-def test_the_case_of_the_page_of_cases_is_right():
-    """What a stranger copies first is judged as the page says."""
+def test_example_in_the_page_of_cases_is_right():
+    """Readers copy this case first. Its verdicts must be what it states."""
     page = (ROOT / "docs" / "cases.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     content = yaml.safe_load(block)
@@ -148,20 +148,20 @@ def test_the_case_of_the_page_of_cases_is_right():
     assert judge(case, catalogue.load()).is_right
 
 
-def test_contributing_names_every_part_of_the_tests():
-    """And the minutes that the table of parts has."""
+def test_contributing_lists_every_part_of_the_tests():
+    """Its table also has the minutes of each part."""
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## What is proven where")[2]
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
-    told = {}
+    documented = {}
     for names, _, minutes in rows:
         if parts := _parts(names):
-            told |= dict(zip(parts, re.findall(r"\d+", minutes), strict=True))
+            documented |= dict(zip(parts, re.findall(r"\d+", minutes), strict=True))
 
-    assert told == {name: str(part.minutes) for name, part in PARTS.items()}
+    assert documented == {name: str(part.minutes) for name, part in PARTS.items()}
 
 
 def _parts(cell: str) -> list[str]:
-    """The names of parts in a cell of the table; ``-2`` is short for the last name with another number."""
+    """Return the names of parts in a table cell. ``-2`` is short for the previous name with another number."""
     found: list[str] = []
     for name in re.findall(r"`([a-z0-9-]+)`", cell):
         found.append(f"{found[-1][:-2]}{name}" if name.startswith("-") else name)

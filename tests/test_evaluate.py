@@ -1,4 +1,4 @@
-"""How findings are made of policies and facts, and what is never a pass."""
+"""Tests how findings are made from policies and facts, and what must never be a pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
 
 
-def judged(checks, content=None, policy_id="NET-001"):
+def findings_of(checks, content=None, policy_id="NET-001"):
     content = content or document.document()
     desired = site_file.parse(content["site"])
     hosts = {
@@ -32,76 +32,76 @@ def a_finding(verdict=Verdict.PASS, **more):
     return Finding("NET-001", "title", Severity.HIGH, "sigsrv", "br0", verdict, "", "", **more)
 
 
-def test_a_check_that_breaks_is_an_error_and_not_a_pass():
-    """A bug of a check says so on each host, and hides nothing that it recorded before."""
+def test_check_that_raises_is_an_error():
+    """Each host gets an error that shows the exception. Findings that the check recorded before are kept."""
 
     def check(facts, desired, require):
         require("known", False, expected="x", observed="y")
         raise ZeroDivisionError("oops")
 
-    found = judged({"NET-001": check})
+    found = findings_of({"NET-001": check})
 
     assert found["NET-001@sigsrv/sigsrv"].verdict is Verdict.ERROR
     assert "ZeroDivisionError: oops" in found["NET-001@sigsrv/sigsrv"].reason
     assert found["NET-001@sigsrv/known"].verdict is Verdict.FAIL
 
 
-def test_a_check_that_examines_nothing_is_not_applicable_and_says_so():
-    """An empty list never makes a green pass."""
-    found = judged({"NET-001": lambda facts, desired, require: None})
+def test_check_that_examines_nothing_is_not_applicable():
+    """The reason says so. An empty list never becomes a pass."""
+    found = findings_of({"NET-001": lambda facts, desired, require: None})
 
     assert {f.verdict for f in found.values()} == {Verdict.NOT_APPLICABLE}
     assert "nothing to examine" in found["NET-001@sigsrv/sigsrv"].reason
 
 
-def test_a_policy_without_a_check_is_an_error():
-    """A policy that nobody looks at is unknown."""
-    assert {f.verdict for f in judged({}).values()} == {Verdict.ERROR}
+def test_policy_without_a_check_is_an_error():
+    """Without a check, nothing evaluates the policy."""
+    assert {f.verdict for f in findings_of({}).values()} == {Verdict.ERROR}
 
 
-def test_a_plain_assert_is_a_finding_on_the_host():
-    """Its message is what was observed."""
+def test_plain_assert_is_a_failure_on_the_host():
+    """The finding shows the message of the assert."""
 
     def check(facts, desired, require):
         assert facts.name == "sigsrv", "this is not sigsrv"
 
-    found = judged({"NET-001": check})
+    found = findings_of({"NET-001": check})
 
     assert found["NET-001@minisrv/minisrv"].verdict is Verdict.FAIL
     assert "this is not sigsrv" in found["NET-001@minisrv/minisrv"].observed
 
 
-def test_two_verdicts_of_one_resource_are_an_error():
-    """A check that contradicts itself is believed in neither."""
+def test_two_verdicts_for_one_resource_are_an_error():
+    """The check contradicts itself, so neither verdict counts."""
 
     def check(facts, desired, require):
         require("br0", False, expected="x", observed="y")
         require("br0", True, expected="x", observed="y")
 
-    assert judged({"NET-001": check})["NET-001@sigsrv/br0"].verdict is Verdict.ERROR
+    assert findings_of({"NET-001": check})["NET-001@sigsrv/br0"].verdict is Verdict.ERROR
 
 
-def test_what_can_t_be_told_after_a_verdict_of_the_same_resource_is_unknown_and_why():
-    """It is no contradiction: the reason is what could not be looked at."""
+def test_evidence_error_after_a_verdict_makes_that_verdict_an_error():
+    """This is no contradiction. The reason names the evidence that could not be read."""
 
     def check(facts, desired, require):
         require(facts.name, True, expected="x", observed="x")
         raise EvidenceError("nft is refused", host=facts.name)
 
-    found = judged({"NET-001": check})["NET-001@sigsrv/sigsrv"]
+    found = findings_of({"NET-001": check})["NET-001@sigsrv/sigsrv"]
 
     assert (found.verdict, found.reason, found.remediation) == (Verdict.ERROR, "nft is refused", None)
 
 
-def test_what_is_known_of_one_resource_stands_beside_what_is_not_of_another():
-    """An error within ``about`` is the error of that resource alone."""
+def test_error_of_one_resource_leaves_another_unchanged():
+    """An error inside ``about`` affects only that resource."""
 
     def check(facts, desired, require):
         with require.about("lost"):
             raise EvidenceError("no answer", FailureKind.DOWN, facts.name)
         require("seen", True, expected="x", observed="x")
 
-    found = judged({"NET-001": check})
+    found = findings_of({"NET-001": check})
 
     assert found["NET-001@sigsrv/lost"].verdict is Verdict.ERROR
     assert found["NET-001@sigsrv/lost"].because == "HOST-002@sigsrv/sigsrv"
@@ -109,41 +109,41 @@ def test_what_is_known_of_one_resource_stands_beside_what_is_not_of_another():
 
 
 @pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_hosts and key != "HOST-001"])
-def test_a_host_that_is_away_has_one_error_for_each_policy(policy_id):
-    """No policy passes on a host that could not be read; each names the root finding. The other host is judged in full."""
-    before = judged(CHECKS, policy_id=policy_id)
+def test_unreachable_host_has_one_error_for_each_policy(policy_id):
+    """No policy passes on that host, and each names the root finding. The other host's findings are unchanged."""
+    before = findings_of(CHECKS, policy_id=policy_id)
     content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
-    found = judged(CHECKS, content, policy_id)
+    found = findings_of(CHECKS, content, policy_id)
 
-    away = [finding for finding in found.values() if finding.host == "minisrv"]
-    assert [(f.id, f.verdict, f.because) for f in away] == [
+    unreachable = [finding for finding in found.values() if finding.host == "minisrv"]
+    assert [(f.id, f.verdict, f.because) for f in unreachable] == [
         (f"{policy_id}@minisrv/minisrv", Verdict.ERROR, "HOST-001@minisrv/minisrv")
     ]
     assert [f for f in found.values() if f.host == "sigsrv"] == [f for f in before.values() if f.host == "sigsrv"]
 
 
 @pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_hosts and key != "HOST-001"])
-def test_an_alias_that_leads_to_another_host_tells_nothing_of_this_one(policy_id):
-    """Whatever complies there is the other host's: one failure at the members of the cluster, and each policy of the host unknown."""
+def test_alias_of_another_host_is_an_error_in_each_policy(policy_id):
+    """The facts are those of the other host. CLUS-006 fails, and each policy of this host is an error."""
     content = document.document()
     content["minisrv"]["server"] = {"environment": {"server_name": "sigsrv"}}
 
-    found = {key: each for key, each in judged(CHECKS, content, policy_id).items() if "@minisrv/" in key}
+    found = {key: each for key, each in findings_of(CHECKS, content, policy_id).items() if "@minisrv/" in key}
 
     assert {each.verdict for each in found.values()} == {Verdict.ERROR}
     assert {each.because for each in found.values()} == {"CLUS-006@cluster/minisrv"}
-    assert judged(CHECKS, content, "CLUS-006")["CLUS-006@cluster/minisrv"].verdict is Verdict.FAIL
+    assert findings_of(CHECKS, content, "CLUS-006")["CLUS-006@cluster/minisrv"].verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("policy_id", [key for key, each in POLICIES.items() if each.on_site])
-def test_hosts_of_which_one_is_another_are_not_compared(policy_id):
-    """A host is always the same as itself."""
+def test_hosts_are_not_compared_if_one_is_another(policy_id):
+    """A host always equals itself, so the comparison would pass."""
     content = document.document()
     content["minisrv"]["server"] = {"environment": {"server_name": "sigsrv"}}
 
-    found = judged(CHECKS, content, policy_id).values()
+    found = findings_of(CHECKS, content, policy_id).values()
 
     assert [(each.verdict, each.because) for each in found] == [(Verdict.ERROR, "CLUS-006@cluster/minisrv")]
 
@@ -155,32 +155,32 @@ def test_hosts_of_which_one_is_another_are_not_compared(policy_id):
         ("ACL-002", {"network_acls": {"user-isolate": {"project": "default", "ingress": [], "egress": []}}}),
     ],
 )
-def test_a_daemon_of_another_cluster_is_not_asked_for_what_this_one_has(policy_id, lists):
-    """The first host's alias leads there: what it lists is not what the site's cluster has."""
+def test_daemon_of_another_cluster_is_not_asked(policy_id, lists):
+    """The first host's alias connects to another cluster. Its lists are not those of the site's cluster."""
     content = document.document()
     content["sigsrv"]["server"] = {"environment": {"server_name": "elsewhere"}}
     content["sigsrv"]["lists"] = lists
 
-    found = judged(CHECKS, content, policy_id)
+    found = findings_of(CHECKS, content, policy_id)
 
     assert {key: each.verdict for key, each in found.items()} == {
-        key: each.verdict for key, each in judged(CHECKS, document.document(), policy_id).items()
+        key: each.verdict for key, each in findings_of(CHECKS, document.document(), policy_id).items()
     }
 
 
 @pytest.mark.parametrize("policy_id", ["NET-007", "VOL-002"])
-def test_what_a_policy_of_the_cluster_asks_of_each_host_is_asked_of_that_host(policy_id):
-    """What the probes of another host tell is not believed there either."""
+def test_cluster_policy_ignores_probes_of_another_host(policy_id):
+    """A cluster policy that needs probes of each host gets an error for an alias of another host."""
     content = document.document()
     content["sigsrv"]["server"] = {"environment": {"server_name": "minisrv"}}
 
-    found = judged(CHECKS, content, policy_id).values()
+    found = findings_of(CHECKS, content, policy_id).values()
 
     assert "CLUS-006@cluster/sigsrv" in {each.because for each in found if each.verdict is Verdict.ERROR}
 
 
-def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
-    """A host that could not be read is error whatever a check would say of it."""
+def test_check_without_facts_does_not_pass_on_an_unreachable_host():
+    """An unreachable host is an error, whatever the check records."""
 
     def check(facts, desired, require):
         require("br0", True, expected="x", observed="x")
@@ -188,7 +188,7 @@ def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
     content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
-    found = judged({"NET-001": check}, content)
+    found = findings_of({"NET-001": check}, content)
 
     assert {key: f.verdict for key, f in found.items()} == {
         "NET-001@sigsrv/br0": Verdict.PASS,
@@ -197,13 +197,13 @@ def test_a_check_that_looks_at_no_fact_does_not_pass_on_a_host_that_is_away():
 
 
 @pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
-def test_no_policy_passes_where_nothing_could_be_read(policy_id):
-    """With no host reachable, every policy is unknown."""
+def test_no_policy_passes_if_nothing_was_read(policy_id):
+    """If no host is reachable, each policy is an error."""
     content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
-    assert {finding.verdict for finding in judged(CHECKS, content, policy_id).values()} == {Verdict.ERROR}
+    assert {finding.verdict for finding in findings_of(CHECKS, content, policy_id).values()} == {Verdict.ERROR}
 
 
 COMPARED = [key for key, each in POLICIES.items() if each.on_site]
@@ -213,28 +213,28 @@ COMPARED = [key for key, each in POLICIES.items() if each.on_site]
 @pytest.mark.parametrize(
     ("host", "reason"), [("sigsrv", "only minisrv was selected"), ("minisrv", "only sigsrv was selected")]
 )
-def test_one_host_alone_is_compared_with_none(policy_id, host, reason):
-    """Where only one host of the site was selected there is nothing to compare: said so, and no pass."""
+def test_single_selected_host_is_not_compared(policy_id, host, reason):
+    """Nothing can be compared: the verdict is not-applicable, and the reason names the selected host."""
     content = document.document()
     small, hosts = document.facts_of(content)
-    left = {name: facts for name, facts in hosts.items() if name != host}
+    selected = {name: facts for name, facts in hosts.items() if name != host}
 
-    (found,) = on_site(POLICIES[policy_id], CHECKS[policy_id], small, left)
+    (found,) = on_site(POLICIES[policy_id], CHECKS[policy_id], small, selected)
 
     assert (found.id, found.verdict) == (f"{policy_id}@cluster/cluster", Verdict.NOT_APPLICABLE)
     assert reason in found.reason
 
 
 @pytest.mark.parametrize("policy_id", COMPARED)
-def test_a_host_that_is_away_leaves_nothing_to_compare(policy_id):
-    """One error, because of the way to that host; a site of one host has nothing to compare at all."""
+def test_unreachable_host_is_not_compared(policy_id):
+    """There is one error, and it points to HOST-001 of that host. A site with a single host is not-applicable."""
     content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
-    (found,) = judged(CHECKS, content, policy_id).values()
+    (found,) = findings_of(CHECKS, content, policy_id).values()
     assert (found.verdict, found.because) == (Verdict.ERROR, "HOST-001@minisrv/minisrv")
 
     content["site"] |= {"hosts": [{"name": "sigsrv"}], "auth": {}}
-    (found,) = judged(CHECKS, content, policy_id).values()
+    (found,) = findings_of(CHECKS, content, policy_id).values()
     assert (found.verdict, found.reason) == (Verdict.NOT_APPLICABLE, "the site has one host")
 
 
@@ -242,13 +242,13 @@ def test_a_host_that_is_away_leaves_nothing_to_compare(policy_id):
 @pytest.mark.parametrize(
     "policy_id", [key for key in POLICIES if not key.startswith(("NET", "HOST", "AUTH-004", "XHOST-001"))]
 )
-def test_no_policy_on_incus_passes_where_its_api_gave_no_answer(policy_id, kind):
-    """An account without rights, a daemon that is down or slow: not one pass on what it would have told."""
+def test_no_incus_policy_passes_without_an_api_answer(policy_id, kind):
+    """The account may lack rights, or the daemon may be down or slow. No policy passes without its answers."""
     content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"]["api"] = {"kind": kind, "reason": "no answer"}
 
-    found = {finding.verdict for finding in judged(CHECKS, content, policy_id).values()}
+    found = {finding.verdict for finding in findings_of(CHECKS, content, policy_id).values()}
 
     assert Verdict.ERROR in found or policy_id == "CLUS-001"
     assert Verdict.PASS not in found
@@ -256,79 +256,79 @@ def test_no_policy_on_incus_passes_where_its_api_gave_no_answer(policy_id, kind)
 
 @pytest.mark.parametrize("policy_id", POLICIES)
 @pytest.mark.parametrize("section", ["bridges", "pools", "projects"])
-def test_an_empty_site_makes_no_fault_and_no_lie(policy_id, section):
-    """Without a section of the site its policies have nothing to examine, and say that."""
+def test_missing_site_section_gives_no_new_pass(policy_id, section):
+    """Policies about a missing section of the site file have nothing to examine."""
     content = document.document()
     del content["site"][section]
-    before = judged(CHECKS, policy_id=policy_id)
+    before = findings_of(CHECKS, policy_id=policy_id)
 
-    found = judged(CHECKS, content, policy_id)
+    found = findings_of(CHECKS, content, policy_id)
 
     assert found
     assert all(f.verdict is not Verdict.PASS or before.get(key) for key, f in found.items())
 
 
-def test_an_exemption_is_not_applicable_and_says_why():
-    """What the site allows for good is no failure, and no pass."""
+def test_exemption_is_not_applicable_with_its_reason():
+    """An exemption is neither a failure nor a pass."""
     content = document.document()
     content["site"]["exempt"] = {"NET-001": [{"match": "sigsrv*", "reason": "it is a laboratory"}]}
     content["minisrv"]["links"]["sigsrv0"]["master"] = "userbr0"
 
-    found = judged(CHECKS, content)
+    found = findings_of(CHECKS, content)
 
     assert found["NET-001@minisrv/sigsrvbr0"].verdict is Verdict.NOT_APPLICABLE
     assert "it is a laboratory" in found["NET-001@minisrv/sigsrvbr0"].reason
 
 
-def test_an_exemption_never_hides_what_could_not_be_read():
-    """Unknown stays unknown, whatever the site exempts."""
+def test_exemption_never_hides_an_error():
+    """Unreadable evidence stays an error, even if the site file exempts it."""
     content = document.document()
     content["site"]["exempt"] = {"NET-001": [{"match": "*", "reason": "it is a laboratory"}]}
     content["minisrv"]["failures"]["link"] = {"kind": "timeout", "reason": "no end"}
 
-    assert judged(CHECKS, content)["NET-001@minisrv/minisrv"].verdict is Verdict.ERROR
+    assert findings_of(CHECKS, content)["NET-001@minisrv/minisrv"].verdict is Verdict.ERROR
 
 
-def test_an_excuse_without_a_judge_is_an_error():
-    """not-applicable because of a finding that nobody made, or that passed, would be a hole."""
-    left = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
+def test_not_applicable_without_a_failing_root_finding_is_an_error():
+    """A root finding that is missing, or that passed, would hide the problem."""
+    dependent = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
     root = dataclasses.replace(a_finding(Verdict.FAIL), policy="NET-004")
 
-    assert [f.verdict for f in with_roots_checked([left])] == [Verdict.ERROR]
-    assert [f.verdict for f in with_roots_checked([left, dataclasses.replace(root, verdict=Verdict.PASS)])] == [
+    assert [f.verdict for f in with_roots_checked([dependent])] == [Verdict.ERROR]
+    assert [f.verdict for f in with_roots_checked([dependent, dataclasses.replace(root, verdict=Verdict.PASS)])] == [
         Verdict.ERROR,
         Verdict.PASS,
     ]
-    assert [f.verdict for f in with_roots_checked([left, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
+    assert [f.verdict for f in with_roots_checked([dependent, root])] == [Verdict.NOT_APPLICABLE, Verdict.FAIL]
 
 
 @pytest.mark.parametrize(
     ("root", "verdict"),
     [
         ({"reason": "there is nothing of that kind"}, Verdict.ERROR),
-        ({"reason": "it is left to another", "because": "HOST-001@sigsrv/sigsrv"}, Verdict.NOT_APPLICABLE),
+        ({"reason": "another policy reports it", "because": "HOST-001@sigsrv/sigsrv"}, Verdict.NOT_APPLICABLE),
         ({"reason": "the site exempts it: a laboratory"}, Verdict.NOT_APPLICABLE),
     ],
-    ids=["nothing to judge", "an excuse of its own", "exempted"],
+    ids=["nothing to examine", "not-applicable because of another", "exempted"],
 )
-def test_an_excuse_by_what_finds_nothing_to_judge_is_an_error(root, verdict):
-    """Both would be not applicable, each for the other's sake, and nobody would tell."""
-    left = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
+def test_root_finding_that_had_nothing_to_examine_is_an_error(root, verdict):
+    """Both findings would be not-applicable because of each other, and no finding would report the problem."""
+    dependent = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE, because="NET-004@sigsrv/br0"), policy="NET-002")
     other = dataclasses.replace(a_finding(Verdict.NOT_APPLICABLE), policy="NET-004", **root)
 
-    assert with_roots_checked([left, other])[0].verdict is verdict
+    assert with_roots_checked([dependent, other])[0].verdict is verdict
 
 
 def test_equal_facts_give_equal_findings():
-    """The same evidence, twice and in another order of its rows, gives the same findings."""
+    """The same evidence gives the same findings, also if its rows are in another order."""
     content = document.document()
-    turned = copy.deepcopy(content)
+    reordered = copy.deepcopy(content)
     for host in ("sigsrv", "minisrv"):
-        turned[host]["links"] = dict(reversed(turned[host]["links"].items()))
-    turned["cluster"]["instances"] = dict(reversed(turned["cluster"]["instances"].items()))
+        reordered[host]["links"] = dict(reversed(reordered[host]["links"].items()))
+    reordered["cluster"]["instances"] = dict(reversed(reordered["cluster"]["instances"].items()))
 
     for policy_id in POLICIES:
-        assert judged(CHECKS, content, policy_id) == judged(CHECKS, turned, policy_id)
+        assert findings_of(CHECKS, content, policy_id) == findings_of(CHECKS, reordered, policy_id)
 
 
 @pytest.mark.parametrize(
@@ -340,21 +340,21 @@ def test_equal_facts_give_equal_findings():
         ("~;'\"\n<é", "INST-001@h/%7E%3B%27%22%0A%3C%C3%A9"),
     ],
 )
-def test_a_finding_s_id_can_be_pasted_into_a_shell(resource, text):
-    """All but letters, digits and ._:- is percent-encoded, and comes back as it was."""
+def test_finding_id_is_safe_in_a_shell(resource, text):
+    """All characters except letters, digits and ._:- are percent-encoded. Parsing restores them."""
     assert finding_id("INST-001", "h", resource) == text
     assert parse_finding_id(text) == ("INST-001", "h", resource)
 
 
 @pytest.mark.parametrize("text", ["", "NET-001", "NET-001@", "NET-001@host", "NET-001@host/", "@host/x", "a/b@c"])
-def test_what_is_no_finding_s_id_is_refused(text):
-    """A mistyped id is a mistake of use, with an example of a right one."""
+def test_invalid_finding_id_is_refused(text):
+    """A mistyped id is wrong use, and the message shows a valid one."""
     with pytest.raises(UsageError, match="is not a finding id"):
         parse_finding_id(text)
 
 
-def test_unknown_wins_over_failures_in_the_exit_code():
-    """0 compliant, 1 findings, 3 unknown; a run without findings, or where all is not applicable, is no success."""
+def test_errors_outrank_failures_in_the_exit_code():
+    """0 compliant, 1 failures, 3 errors. A run with no findings, or only not-applicable ones, is no success."""
 
     def run(*verdicts, hosts=()):
         findings = tuple(dataclasses.replace(a_finding(v), resource=str(i)) for i, v in enumerate(verdicts))

@@ -1,4 +1,4 @@
-"""What a rule examines: each kind of resource, and what of it is never a pass."""
+"""Tests the kinds of resources that a rule can examine, and what must never be a pass."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ KINDS = SCHEMA["properties"]["examines"]["enum"]
 
 
 def rule_on(kind, rule):
-    """A rule policy on a kind of resource."""
+    """Return a policy with a rule for a kind of resource."""
     return dataclasses.replace(
         POLICIES["PROJ-001"], id="SITE-001", examines=kind, match={}, rule=rule, expected="something", observe="/name"
     )
 
 
-def judged(kind, content=None, rule=None):
+def verdicts_of(kind, content=None, rule=None):
     desired, hosts = document.facts_of(content or document.document())
     return {f.id: f.verdict for f in evaluate([rule_on(kind, rule or {})], {}, desired, hosts)}
 
@@ -49,22 +49,22 @@ def judged(kind, content=None, rule=None):
         ("instance", {"SITE-001@sigsrv/default/web", "SITE-001@minisrv/default/db", "SITE-001@minisrv/user-john/vm"}),
     ],
 )
-def test_a_rule_examines_each_resource_of_its_kind(kind, ids):
-    """One finding for each resource, on the host that it is on or on the cluster; its facts are what the rule sees."""
-    assert judged(kind) == dict.fromkeys(ids, Verdict.PASS)
-    assert set(judged(kind, rule={"required": ["no such fact"]}).values()) == {Verdict.FAIL}
+def test_rule_examines_each_resource_of_its_kind(kind, ids):
+    """Each resource has one finding, on its host or on the cluster. The rule gets the facts of the resource."""
+    assert verdicts_of(kind) == dict.fromkeys(ids, Verdict.PASS)
+    assert set(verdicts_of(kind, rule={"required": ["no such fact"]}).values()) == {Verdict.FAIL}
 
 
-def test_every_kind_is_known_to_schema_and_engine_alike():
-    """What the tables have the schema allows, and it is examined where the policy says."""
+def test_schema_and_engine_have_the_same_kinds():
+    """The engine examines each kind where the policy says: on hosts or on the cluster."""
     assert set(KINDS) >= examined.KINDS | policy.ON_HOSTS
     assert set(examined.ON_A_HOST) <= policy.ON_HOSTS
     assert not set(examined.ON_A_CLUSTER) & policy.ON_HOSTS
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_rule_on_what_no_fact_tells_is_an_error(kind):
-    """A kind that no rule can examine, or whose facts are missing on every host, is never a pass."""
+def test_rule_on_missing_facts_is_an_error(kind):
+    """A kind that rules can't examine, or whose facts no host has, is never a pass."""
     content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"] = {
@@ -72,33 +72,33 @@ def test_a_rule_on_what_no_fact_tells_is_an_error(kind):
             "link": {"kind": "denied", "reason": "refused"},
         }
 
-    assert set(judged(kind, content).values()) == {Verdict.ERROR}
+    assert set(verdicts_of(kind, content).values()) == {Verdict.ERROR}
     if kind not in examined.KINDS:
-        assert set(judged(kind).values()) == {Verdict.ERROR}
+        assert set(verdicts_of(kind).values()) == {Verdict.ERROR}
 
 
-def test_a_cluster_that_shows_no_member_is_an_error():
-    """An empty list of members is no cluster of none: something is hidden."""
+def test_cluster_without_members_is_an_error():
+    """A cluster always has members, so an empty list is incomplete."""
     content = document.document()
     content["cluster"]["members"] = {}
 
-    assert judged("member", content) == {"SITE-001@cluster/cluster": Verdict.ERROR}
+    assert verdicts_of("member", content) == {"SITE-001@cluster/cluster": Verdict.ERROR}
 
 
-def test_a_host_in_no_cluster_has_no_members_to_examine():
+def test_standalone_host_has_no_members_to_examine():
     """A policy that examined no resource is not-applicable."""
     content = document.document()
     content["cluster"]["server"]["environment"]["server_clustered"] = False
 
-    assert judged("member", content) == {
+    assert verdicts_of("member", content) == {
         "SITE-001@sigsrv/sigsrv": Verdict.NOT_APPLICABLE,
         "SITE-001@minisrv/minisrv": Verdict.NOT_APPLICABLE,
     }
 
 
 @pytest.mark.parametrize("policy_id", POLICIES)
-def test_one_policy_alone_has_the_verdicts_of_the_whole_catalogue(policy_id):
-    """Also where a verdict is left to another policy's finding, which is then judged too."""
+def test_single_policy_gives_the_verdicts_of_the_whole_catalogue(policy_id):
+    """This includes verdicts that point to another policy's finding: that policy is evaluated too."""
     for break_it in (
         lambda content: None,
         lambda content: content["minisrv"]["links"].clear() or content["minisrv"]["links"].update(lo={}),

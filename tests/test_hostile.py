@@ -1,4 +1,4 @@
-"""Everything that comes from a host is hostile text: it is shown, and quoted, and never obeyed."""
+"""Tests that text from a host is treated as hostile: sigsrv shows and quotes it, and never executes it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ NETWORK = "$(reboot)"
 
 @pytest.fixture
 def published(tmp_path) -> tuple[Plan, dict, str]:
-    """The demo's evidence with an instance and a network that an attacker named; its plan, findings by id, and page."""
-    kept = evidence.load(data.DEMO / "evidence")
-    for seen in kept.values():
+    """Provide the plan, the findings by id and the page for the demo's evidence with malicious names."""
+    saved = evidence.load(data.DEMO / "evidence")
+    for seen in saved.values():
         for row in seen.api["/1.0/instances?recursion=2&all-projects=true"].metadata:
             if row["name"] == "svc-a":
                 row["description"] = SCRIPT
@@ -37,7 +37,7 @@ def published(tmp_path) -> tuple[Plan, dict, str]:
         for row in seen.api["/1.0/projects?recursion=1"].metadata:
             if row["name"] == "restricted":
                 row["name"] = SCRIPT.replace("/", "")
-    evidence.save(tmp_path / "e", "run", kept)
+    evidence.save(tmp_path / "e", "run", saved)
     site = yaml.safe_load((data.DEMO / "site.yaml").read_text())
     site["bridges"][1]["name"] = NETWORK
     site["projects"][0]["networks"] = [NETWORK]
@@ -49,10 +49,10 @@ def published(tmp_path) -> tuple[Plan, dict, str]:
     return plan, {"findings": found, "fixes": publish.fixes_of(run)}, page.read_text()
 
 
-def test_a_script_in_a_name_is_text_in_the_report(published):
-    """A script element in what a host tells never becomes one of the page."""
-    _, told, page = published
-    shown = [f for f in told["findings"].values() if "alert(1)" in f["observed"] + f["resource"]]
+def test_script_in_a_name_is_text_in_the_report(published):
+    """A script element in host data never becomes an element of the page."""
+    _, result, page = published
+    shown = [f for f in result["findings"].values() if "alert(1)" in f["observed"] + f["resource"]]
 
     assert {f["policy"] for f in shown} >= {"INST-004", "PROJ-001"}
     assert SCRIPT not in page
@@ -60,10 +60,10 @@ def test_a_script_in_a_name_is_text_in_the_report(published):
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_a_command_in_a_network_s_name_is_quoted_in_its_script(published):
-    """A network that is called $(reboot) stays one quoted word, in script and undo, and percent-encoded in the id."""
-    _, told, page = published
-    fix = told["fixes"]["ACL-001@cluster/%24%28reboot%29"]
+def test_command_in_a_network_name_is_quoted_in_the_fix(published):
+    """The name $(reboot) stays one quoted word in script and undo, and is percent-encoded in the id."""
+    _, result, page = published
+    fix = result["fixes"]["ACL-001@cluster/%24%28reboot%29"]
 
     assert f"network='{NETWORK}'\n" in fix.script
     assert f"network='{NETWORK}'\n" in fix.undo
@@ -72,8 +72,8 @@ def test_a_command_in_a_network_s_name_is_quoted_in_its_script(published):
     assert "sigsrv-remediate ACL-001@cluster/%24%28reboot%29" in page
 
 
-def test_the_report_of_hostile_evidence_needs_no_checkout(published, tmp_path):
-    """The page is one file: moved elsewhere it is as whole as before."""
+def test_report_of_hostile_evidence_is_a_single_file(published, tmp_path):
+    """It works in any folder and needs no checkout."""
     _, _, page = published
     moved = Path(shutil.move(tmp_path / "out" / "latest" / "report.html", tmp_path / "moved.html"))
 

@@ -1,4 +1,7 @@
-"""What a command imports: who asks for a version does not wait for an HTTP library. Counted in modules, which no machine is slow at."""
+"""Tests what a command imports: --version must not wait for an HTTP library.
+
+The tests count modules, not time, so a slow machine does not matter.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ASKS_HOSTS = {"pylxd", "testinfra", "requests", "urllib3", "pytest", "ruamel"}
+USED_FOR_SCANS = {"pylxd", "testinfra", "requests", "urllib3", "pytest", "ruamel"}
 CODE = """\
 import contextlib, io, json, sys
 from {module} import main
@@ -21,7 +24,7 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def imported(module: str, *arguments: str, cwd: Path) -> set[str]:
-    """The modules that a process has imported when a command is over."""
+    """Return the modules that a process has imported at the end of a command."""
     code = CODE.format(module=module, arguments=list(arguments))
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("SIGSRV", "COV"))}
     done = subprocess.run(
@@ -33,24 +36,24 @@ def imported(module: str, *arguments: str, cwd: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "most", "never"),
     [
-        (("--version",), 150, ASKS_HOSTS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
-        (("--help",), 150, ASKS_HOSTS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
-        (("policies", "list"), 270, ASKS_HOSTS | {"jinja2", "cryptography", "jsonpatch", "sigsrv.facts"}),
-        (("explain", "NET-001"), 420, ASKS_HOSTS | {"jsonpatch"}),
-        (("demo", "--report-dir", "out"), 430, ASKS_HOSTS | {"jsonpatch"}),
+        (("--version",), 150, USED_FOR_SCANS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
+        (("--help",), 150, USED_FOR_SCANS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
+        (("policies", "list"), 270, USED_FOR_SCANS | {"jinja2", "cryptography", "jsonpatch", "sigsrv.facts"}),
+        (("explain", "NET-001"), 420, USED_FOR_SCANS | {"jsonpatch"}),
+        (("demo", "--report-dir", "out"), 430, USED_FOR_SCANS | {"jsonpatch"}),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )
-def test_a_command_imports_no_more_than_it_needs(tmp_path, arguments, most, never):
-    """A bound on their number, and none of those that take long and serve another command."""
+def test_command_imports_no_more_than_it_needs(tmp_path, arguments, most, never):
+    """Their number is limited. Slow modules that other commands need are not imported."""
     found = imported("sigsrv.commands.main", *arguments, cwd=tmp_path)
 
     assert never & found == set()
     assert len(found) <= most
 
 
-def test_the_face_for_authors_of_checks_is_what_the_engine_uses():
-    """The same objects, and each name of it is there."""
+def test_interface_for_check_authors_is_that_of_the_engine():
+    """Each public name exists, and is the same object as in the engine."""
     import sigsrv
     from sigsrv.facts.clusters import ClusterFacts
     from sigsrv.facts.hosts import HostFacts
@@ -76,8 +79,8 @@ def test_the_face_for_authors_of_checks_is_what_the_engine_uses():
         exec("from sigsrv import nothing")
 
 
-def test_another_project_s_pytest_run_imports_nothing_of_ours(tmp_path):
-    """The environment has sigsrv, and its tests have nothing to do with it: no module, no option, no line of output."""
+def test_pytest_run_of_another_project_imports_nothing_of_sigsrv(tmp_path):
+    """sigsrv is installed in the environment, but adds no module, no option and no output."""
     (tmp_path / "test_theirs.py").write_text(
         "import sys\n\n\ndef test_theirs(pytestconfig):\n"
         "    assert [name for name in sys.modules if name.partition('.')[0] == 'sigsrv'] == []\n"
@@ -92,8 +95,8 @@ def test_another_project_s_pytest_run_imports_nothing_of_ours(tmp_path):
     assert "sigsrv" not in done.stdout
 
 
-def test_sigsrv_pytest_runs_the_shipped_checks_from_anywhere(tmp_path):
-    """What ``pytest checks`` is in a checkout: the same verdicts; other arguments are pytest's."""
+def test_sigsrv_pytest_runs_the_shipped_checks_in_any_folder(tmp_path):
+    """It gives the same verdicts as ``pytest checks`` in a checkout, and passes other arguments to pytest."""
     command = [Path(sys.executable).parent / "sigsrv", "pytest", "-q", "-p", "no:cacheprovider", "--evidence=demo"]
     command += ["--report-dir=out", "-m", "critical"]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "SIGSRV"))}

@@ -1,4 +1,4 @@
-"""The layers of the design page, held against the imports of the code: folders in order, and no circle within one."""
+"""Tests that imports follow the layers of the design page: folders in order, and no circular imports."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__in
 
 
 def _order() -> dict[str, int]:
-    """The height of each folder, from the design page's line ``model → collect → ...``; those between commas are of one height."""
+    """Return the level of each folder, from the line ``model → collect → ...`` in the design page.
+
+    Folders that a comma separates have the same level.
+    """
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^ {4}(model → .+)$", page, re.MULTILINE)
-    return {name: height for height, names in enumerate(line.split(" → ")) for name in names.split(", ")}
+    return {name: level for level, names in enumerate(line.split(" → ")) for name in names.split(", ")}
 
 
 def _imported(path: Path) -> set[str]:
-    """The modules of the package that a file imports, as ``folder.module``; a folder alone where no module is named."""
+    """Return the modules of the package that a file imports, as ``folder.module``, or the folder if no module is named."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sigsrv."):
@@ -34,14 +37,14 @@ def _imported(path: Path) -> set[str]:
     return found
 
 
-def test_the_page_names_each_folder_once():
-    """The order is that of all folders, and of no other."""
+def test_design_page_names_each_folder_once():
+    """Its order has all folders of the package, and no others."""
     assert sorted(_order()) == FOLDERS
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_imports_only_from_those_before_it(folder):
-    """No import goes up, or sideways."""
+def test_folder_imports_only_from_lower_levels(folder):
+    """No folder imports from a higher level, or from another folder of its level."""
     order = _order()
     wrong = {
         f"{path.name}: {module}"
@@ -53,16 +56,16 @@ def test_a_folder_imports_only_from_those_before_it(folder):
     assert wrong == set()
 
 
-def test_no_files_import_each_other_in_a_circle():
-    """Each file can be read when those that it imports were read."""
+def test_files_have_no_circular_imports():
+    """Each file can be read after those that it imports."""
     graph = {f"{path.parent.name}.{path.stem}": _imported(path) for path in FILES}
 
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_folder_says_what_lives_there_and_what_does_not(folder):
-    """Its ``__init__`` is that text, and nothing else: whoever imports one file pays for no other."""
+def test_folder_describes_its_content(folder):
+    """``__init__`` has only a docstring, which also says what does not belong there. Importing a module loads no other."""
     (text,) = ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8")).body
     lines = ast.get_docstring(ast.Module([text], [])).splitlines()
 
@@ -71,6 +74,6 @@ def test_a_folder_says_what_lives_there_and_what_does_not(folder):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_is_no_longer_than_a_person_reads(path):
-    """A file past 400 lines has a second subject in it."""
+def test_module_is_short_enough_to_read(path):
+    """A file of more than 400 lines covers a second subject."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

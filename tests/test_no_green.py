@@ -1,4 +1,4 @@
-"""No green without proof: whatever is empty, missing or refused is no success."""
+"""Tests that nothing passes without proof: empty, missing or refused evidence is no success."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKS = load_checks(data.folder("checks"))
 REFUSED = {"kind": "denied", "reason": "refused"}
 
 
-def judged(content):
+def findings_of(content):
     return evaluate(POLICIES.values(), CHECKS, *document.facts_of(content))
 
 
@@ -29,40 +29,40 @@ def exit_code(findings):
 
 
 @pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
-def test_a_policy_whose_facts_are_all_refused_is_an_error(policy_id):
-    """The hosts answer and tell nothing: no policy passes, and none is merely not applicable."""
+def test_policy_whose_facts_are_all_refused_is_an_error(policy_id):
+    """The hosts answer, but refuse all data. Such a policy is neither a pass nor not-applicable."""
     content = document.document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"] = {probe.id: REFUSED for probe in TABLE} | {"api": REFUSED}
 
-    found = [finding for finding in judged(content) if finding.policy == policy_id]
+    found = [finding for finding in findings_of(content) if finding.policy == policy_id]
 
     assert {finding.verdict for finding in found} == {Verdict.ERROR}
 
 
-def test_a_cluster_that_shows_no_project_is_an_error():
-    """Project default can't be missing: a list without it is a part of the truth."""
+def test_cluster_without_projects_is_an_error():
+    """Project default always exists, so a list without it is incomplete."""
     content = document.document()
     content["cluster"]["projects"] = {}
 
-    found = {finding.verdict for finding in judged(content) if policy.family_of(finding.policy) == "proj"}
+    found = {finding.verdict for finding in findings_of(content) if policy.family_of(finding.policy) == "proj"}
 
     assert Verdict.ERROR in found
     assert Verdict.PASS not in found
 
 
-def test_an_empty_cluster_is_not_applicable_or_a_failure_and_never_a_pass():
-    """Without instances, networks, ACLs and pools nothing about them passes; each policy still says something."""
+def test_empty_cluster_never_passes():
+    """Without instances, networks, ACLs and pools, no finding about them passes. Each policy still has a finding."""
     content = document.document()
     for section in ("instances", "networks", "network_acls", "pools", "volumes", "images", "certificates"):
         content["cluster"][section] = {}
     content["site"] |= {"bridges": [], "acls": [], "pools": []}
     examined = ("instance", "network", "acl", "pool", "bridge", "volume", "image")
 
-    found = judged(content)
+    found = findings_of(content)
 
     assert {finding.policy for finding in found} == set(POLICIES)
-    projects = content["cluster"]["projects"]  # which some of these policies judge as well
+    projects = content["cluster"]["projects"]  # some of these policies evaluate projects too
     about = [f for f in found if POLICIES[f.policy].examines in examined and f.resource not in projects]
     assert about
     assert {finding.verdict for finding in about} <= {Verdict.NOT_APPLICABLE, Verdict.ERROR, Verdict.FAIL}
@@ -70,8 +70,8 @@ def test_an_empty_cluster_is_not_applicable_or_a_failure_and_never_a_pass():
     assert exit_code(finding for finding in about if finding.verdict is Verdict.NOT_APPLICABLE) == 3
 
 
-def test_no_host_at_all_is_no_success(tmp_path):
-    """A site without hosts is refused; without findings a run ends with 3."""
+def test_no_hosts_is_no_success(tmp_path):
+    """A site file without hosts is refused. A run without findings exits with 3."""
     path = tmp_path / "site.yaml"
     path.write_text("version: 1\nname: empty\nhosts: []\n")
 
@@ -83,8 +83,8 @@ def test_no_host_at_all_is_no_success(tmp_path):
 
 
 @pytest.mark.parametrize("hosts", ["", ",", " , "])
-def test_a_list_of_hosts_that_names_none_is_wrong_use(tmp_path, hosts):
-    """For sigsrv and for pytest: nothing was scanned."""
+def test_empty_list_of_hosts_is_wrong_use(tmp_path, hosts):
+    """sigsrv and pytest scan nothing and refuse it."""
     done = sigsrv("scan", "--evidence", "demo", "--hosts", hosts, "--report-dir", str(tmp_path))
     tests = pytest_run("checks", "--evidence=demo", f"--hosts={hosts}", f"--report-dir={tmp_path}")
 
@@ -92,8 +92,8 @@ def test_a_list_of_hosts_that_names_none_is_wrong_use(tmp_path, hosts):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_evidence_without_any_host_is_no_success(tmp_path):
-    """Saved evidence of nothing: wrong use, or unknown; never 0."""
+def test_evidence_folder_without_hosts_is_no_success(tmp_path):
+    """It is wrong use or an error, and never exit status 0."""
     (tmp_path / "evidence").mkdir()
 
     done = sigsrv(
@@ -109,6 +109,6 @@ def test_a_folder_of_evidence_without_any_host_is_no_success(tmp_path):
     assert done.returncode in (2, 3)
 
 
-def test_a_checks_folder_without_checks_is_no_success(tmp_path):
-    """pytest says that it found nothing to do."""
+def test_checks_folder_without_checks_is_no_success(tmp_path):
+    """pytest reports that it collected no tests."""
     assert pytest_run(str(tmp_path), "--evidence=demo").returncode == 5

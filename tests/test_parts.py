@@ -1,4 +1,4 @@
-"""The parts that the tests are run in: nothing is in none of them, and whoever runs one is told what was left out."""
+"""Tests the parts in which the tests run: each test is in a part, and a run lists the parts that it left out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.parts import PARTS
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_every_file_of_the_lab_s_tests_is_in_a_part_on_each_lab():
-    """The part ``lab`` has all for namespaces; for virtual machines each file is named once, but where a part has groups of one."""
-    only_in_namespaces = {"test_pairs.py"}  # each by itself: for virtual machines that is a day
+def test_every_lab_test_file_is_in_a_part_for_each_lab():
+    """Part ``lab`` has all files for namespaces. For VMs, each file is in one part. Groups of a file may be in several."""
+    only_in_namespaces = {"test_pairs.py"}  # runs each alone, which would take a day for virtual machines
     for path in (ROOT / "tests" / "e2e").glob("test_*.py"):
         if '\npytestmark = pytest.mark.lab("ns")' in path.read_text():
             only_in_namespaces.add(path.name)
@@ -32,18 +32,18 @@ def test_every_file_of_the_lab_s_tests_is_in_a_part_on_each_lab():
     assert "tests/e2e" in PARTS["lab"].runs[1]
 
 
-def test_no_part_takes_an_hour():
-    """Each can be run, and fails, by itself."""
+def test_each_part_takes_less_than_an_hour():
+    """Each part runs, and fails, separately."""
     assert all(part.minutes < 60 for part in PARTS.values())
     assert PARTS["quick"].minutes <= 5
     assert PARTS["lab"].minutes <= 15
 
 
 @pytest.mark.parametrize(
-    ("user", "smoke"), [(0, "not lab or smoke"), (1000, "not lab")], ids=["as root", "without rights"]
+    ("user", "smoke"), [(0, "not lab or smoke"), (1000, "not lab")], ids=["as root", "as another user"]
 )
-def test_the_quick_part_has_the_smoke_test_where_it_can_be_had(monkeypatch, capsys, user, smoke):
-    """And ends with what it left out, how long that takes, and the command."""
+def test_quick_part_has_the_smoke_test_only_as_root(monkeypatch, capsys, user, smoke):
+    """Its output ends with the parts that did not run, each with its duration and command."""
     runs = []
     monkeypatch.setattr(parts.os, "geteuid", lambda: user)
     monkeypatch.setattr(
@@ -53,21 +53,21 @@ def test_the_quick_part_has_the_smoke_test_where_it_can_be_had(monkeypatch, caps
 
     status = parts.main()
 
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert status == 0
     assert smoke in runs[-1]
     assert (["lab/lab", "install"] in runs) is (user == 0)
-    assert "quick: passed in " in told
-    assert "  lab                  15 min  the namespace lab" in told
-    assert "make test-lab\n" in told
-    assert "make test-part PART=vm-faults\n" in told
-    assert told.endswith("all of it: make test-all\n")
-    assert ("sudo make test" in told) is (user != 0)
-    assert max(map(len, told.splitlines())) <= 80
+    assert "quick: passed in " in output
+    assert "  lab                  15 min  the namespace lab" in output
+    assert "make test-lab\n" in output
+    assert "make test-part PART=vm-faults\n" in output
+    assert output.endswith("all parts: make test-all\n")
+    assert ("sudo make test" in output) is (user != 0)
+    assert max(map(len, output.splitlines())) <= 80
 
 
-def test_a_run_that_fails_is_told_and_the_others_are_run(monkeypatch, capsys):
-    """Its exit status is that of pytest, the part's 1."""
+def test_failed_run_is_reported_and_the_others_still_run(monkeypatch, capsys):
+    """The output shows the exit status of pytest. The part exits with 1."""
     ends = iter([1, 0])
     monkeypatch.setattr(parts.os, "geteuid", lambda: 0)
     monkeypatch.setattr(
@@ -78,21 +78,21 @@ def test_a_run_that_fails_is_told_and_the_others_are_run(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["parts.py", "lab"])
 
     assert parts.main() == 1
-    assert "lab: failed, pytest ended with 1 in 0 s" in capsys.readouterr().out
+    assert "lab: failed (pytest exit status 1) in 0 s" in capsys.readouterr().out
     assert next(ends, None) is None
 
 
 @pytest.mark.parametrize(
-    ("words", "user", "said"), [(["nothing"], 0, "no such part: nothing"), (["lab"], 1000, "lab needs root")]
+    ("arguments", "user", "message"), [(["nothing"], 0, "no such part: nothing"), (["lab"], 1000, "lab needs root")]
 )
-def test_wrong_use_is_told(monkeypatch, capsys, words, user, said):
-    """Nothing is run, and the exit status is 2."""
+def test_wrong_use_is_reported(monkeypatch, capsys, arguments, user, message):
+    """Nothing runs, and the exit status is 2."""
     monkeypatch.setattr(parts.os, "geteuid", lambda: user)
-    monkeypatch.setattr(parts.subprocess, "run", lambda *_, **__: pytest.fail("it ran"))
-    monkeypatch.setattr(sys, "argv", ["parts.py", *words])
+    monkeypatch.setattr(parts.subprocess, "run", lambda *_, **__: pytest.fail("unexpected run"))
+    monkeypatch.setattr(sys, "argv", ["parts.py", *arguments])
 
     with pytest.raises(SystemExit) as end:
         parts.main()
 
     assert end.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Each shipped policy, held against its own examples."""
+"""Tests each shipped policy with its own examples."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ CHECKS = load_checks(data.folder("checks"))
 
 
 @pytest.mark.parametrize("policy_id", POLICIES)
-def test_examples_show_what_they_say(policy_id):
-    """Every compliant and violating example of a policy changes exactly the verdicts that it names."""
+def test_examples_give_the_stated_verdicts(policy_id):
+    """Each compliant and violating example changes exactly the verdicts that it names."""
     assert examples.mistakes(POLICIES[policy_id], list(POLICIES.values()), CHECKS) == []
 
 
-def test_small_evidence_complies_as_it_stands():
-    """The evidence that examples change has no fault of its own: each difference is the example's."""
+def test_unchanged_example_evidence_complies():
+    """The evidence that examples change has no fault, so each difference comes from the example."""
     assert examples.fails_as_it_stands(list(POLICIES.values()), CHECKS) == []
 
 
-def test_a_policy_that_the_example_document_violates_is_reported():
-    """Each violating example would differ by more than its change."""
+def test_policy_that_the_example_document_violates_is_reported():
+    """Otherwise each violating example would differ by more than its change."""
     policies = {**POLICIES, "PROJ-001": replace(POLICIES["PROJ-001"], rule={"required": ["nowhere"]})}
 
     lines = examples.fails_as_it_stands(list(policies.values()), CHECKS)
@@ -37,17 +37,17 @@ def test_a_policy_that_the_example_document_violates_is_reported():
     assert all("policies/examples.yaml" in line for line in lines)
 
 
-def test_nothing_is_wrong_with_the_files():
-    """Schema, ids, a rule or a check and never both, remediations that name the policy back: what ``sigsrv policies lint`` tells."""
+def test_lint_finds_no_mistakes():
+    """``sigsrv policies lint`` checks schema and ids, exactly one of rule and check, and the policies that remediations name."""
     assert [str(mistake) for mistake in lint.lint()[1]] == []
 
 
 def test_every_check_has_its_policy():
-    """A check of a policy that does not exist would never be run."""
+    """A check for an unknown policy would never run."""
     assert set(CHECKS) <= set(POLICIES)
 
 
 @pytest.mark.parametrize("policy_id", POLICIES)
-def test_a_fix_is_a_script_or_a_sentence(policy_id):
-    """Whoever reads a failure is told what to do."""
+def test_policy_has_either_a_script_or_instructions(policy_id):
+    """A reader of a failure must learn how to fix it."""
     assert bool(POLICIES[policy_id].remediation) is not bool(POLICIES[policy_id].by_hand)

@@ -34,7 +34,7 @@ def host():
     with space("host") as found:
         for words in ("link add br0 type bridge", "link add v0 type veth peer name far0", "link set far0 up"):
             found.on("ip", *words.split())
-        # Without this, an address is tentative for a second
+        # Without this, duplicate address detection keeps an address tentative for a second
         found.on("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/v0/accept_dad")
         for link in ("br0", "v0"):
             found.on("ip", "link", "set", link, "up")
@@ -42,7 +42,14 @@ def host():
         found.on("timeout", "9", "sh", "-c", "until ip -6 route show dev v0 | grep -q ^fe80; do sleep 0.05; done")
         for address in ADDRESSES:
             found.on("ip", "addr", "add", *address.split(), "dev", "v0")
+        wait_until_no_address_is_tentative(found)
         yield found
+
+
+def wait_until_no_address_is_tentative(host: Space) -> None:
+    """Wait until the kernel has accepted each IPv6 address. It does so in the background, later if the machine is busy."""
+    tentative = "ip -6 -o addr show dev v0 tentative"
+    host.on("timeout", "30", "sh", "-c", f'while [ -n "$({tentative})" ]; do sleep 0.05; done')
 
 
 def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any], path: str = "") -> str:
@@ -57,7 +64,11 @@ def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any
 
 
 def seen(host: Space) -> dict[str, list[str]]:
-    """Return the addresses, routes, state and master of the link, without times that count down."""
+    """Return the addresses, routes, state and master of the link, without times that count down.
+
+    Addresses that were just added are no longer tentative.
+    """
+    wait_until_no_address_is_tentative(host)
     asked = {
         "addresses": "ip -o addr show dev v0",
         "routes": "ip route show dev v0",

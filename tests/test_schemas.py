@@ -1,4 +1,4 @@
-"""What an editor shows of the YAML files: each parameter described, each default said, and what is said is what is done."""
+"""Tests the schemas of the YAML files, which editors show: each parameter has a description and its real default."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("case", "examples", "policy", "profiles", "remediation", "site", "waivers")
 MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 
-# What a default means that is no value: the value that the code has for it, the name of the entry left aside.
+# Defaults that are words, and the values that they stand for in the code. A test below handles the word "name".
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "none": (None, (), {}, ""),
     "all": (None, (), ("*",)),
@@ -33,19 +33,19 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "your own": (None,),
     "baseline, strict, user-environment": ((),),
 }
-# Where the code has another name for a parameter.
-ELSEWHERE = {
+# Parameters that have another name in the code.
+NAMES_IN_CODE = {
     "instance_limits.required": "instance_limits",
     "images.servers": "image_servers",
     "probes.connectivity": "connectivity",
     "waivers.max_days": "waivers_max_days",
 }
-# Defaults that depend on something: each has a test of its own below.
-TOLD_APART = {"projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"}
+# Defaults that depend on another value. Separate tests below check them.
+CONDITIONAL = {"projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"}
 API = {"url": "https://h:8443", "client_cert": "c", "client_key": "k", "server_cert": "s"}
-LEAST: Mapping[str, Any] = {
+MINIMAL_SITE: Mapping[str, Any] = {
     "version": 1,
-    "name": "least",
+    "name": "minimal",
     "hosts": [{"name": "h"}, {"name": "g", "api": API}],
     "profiles": [{"name": "p"}],
     "bridges": [{"name": "b", "vlan": {"interface": "v", "id": 5}}],
@@ -60,7 +60,7 @@ LEAST: Mapping[str, Any] = {
 
 
 def parameters(node: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Each parameter of a schema: where it is, what is said of it, and whether it may be left out."""
+    """Yield each parameter of a schema: its path, its definition, and whether it is optional."""
     for name, each in node.get("properties", {}).items():
         path = f"{place}.{name}".lstrip(".")
         yield path, each, name not in node.get("required", ())
@@ -81,13 +81,13 @@ def schema(kind: str) -> dict[str, Any]:
 ALL = [(kind, *each) for kind in KINDS for each in parameters(schema(kind))]
 DEFAULTS = [
     (path, match[1])
-    for kind, path, said, _ in ALL
-    if kind == "site" and (match := re.search(r"default: (.+)$", said.get("description", "")))
+    for kind, path, definition, _ in ALL
+    if kind == "site" and (match := re.search(r"default: (.+)$", definition.get("description", "")))
 ]
 
 
-def test_every_kind_of_yaml_has_a_schema():
-    """And the schemas are valid ones."""
+def test_every_kind_of_yaml_file_has_a_schema():
+    """Each schema is a valid one."""
     assert sorted(path.name for path in data.schema("site").parent.iterdir()) == [
         f"{kind}.schema.json" for kind in KINDS
     ]
@@ -96,35 +96,37 @@ def test_every_kind_of_yaml_has_a_schema():
         assert len(schema(kind)["title"]) > 8
 
 
-@pytest.mark.parametrize(("kind", "path", "said", "_"), ALL, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_parameter_is_described(kind, path, said, _):
-    """In words that begin like a sentence in the middle, as all others do."""
-    text = said.get("description", "")
+@pytest.mark.parametrize(
+    ("kind", "path", "definition", "_"), ALL, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_parameter_has_a_description(kind, path, definition, _):
+    """No description ends with a full stop."""
+    text = definition.get("description", "")
 
     assert len(text) > 8, f"{kind}: {path}"
     assert not text.endswith("."), f"{kind}: {path}"
 
 
 @pytest.mark.parametrize(
-    ("kind", "path", "said"),
-    [(kind, path, said) for kind, path, said, optional in ALL if optional],
+    ("kind", "path", "definition"),
+    [(kind, path, definition) for kind, path, definition, optional in ALL if optional],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_may_be_left_out_has_its_default_said(kind, path, said):
-    """A group whose parameters each have one needs none."""
-    group = list(parameters(said)) if said.get("type") == "object" else []
+def test_optional_parameter_states_its_default(kind, path, definition):
+    """A group needs no default if all its parameters have one."""
+    group = list(parameters(definition)) if definition.get("type") == "object" else []
 
     if group and all(optional for _, _, optional in group):
         return
-    assert re.search(r"(^|; )default: [^;]+(; for system none)?$", said["description"]), f"{kind}: {path}"
+    assert re.search(r"(^|; )default: [^;]+(; for system none)?$", definition["description"]), f"{kind}: {path}"
 
 
 @pytest.mark.parametrize(("path", "text"), DEFAULTS, ids=[path for path, _ in DEFAULTS])
-def test_the_default_that_is_said_is_the_one_that_is_meant(path, text):
-    """A site that says the least has, for each parameter, what the schema says."""
-    if path in TOLD_APART or path in LEAST or path.startswith("projects.features."):
+def test_stated_default_is_the_real_one(path, text):
+    """A minimal site file gives each parameter the default that the schema states."""
+    if path in CONDITIONAL or path in MINIMAL_SITE or path.startswith("projects.features."):
         return
-    value = value_of(site_file.parse(LEAST), path)
+    value = value_of(site_file.parse(MINIMAL_SITE), path)
 
     if text == "name":
         assert value in ("h", "")
@@ -136,8 +138,8 @@ def test_the_default_that_is_said_is_the_one_that_is_meant(path, text):
 
 
 def value_of(found: Any, path: str) -> Any:
-    """What the code has for a parameter: of a list that of its first entry, of an API that of the host that has one."""
-    for name in ELSEWHERE.get(path, path).split("."):
+    """Return the value of a parameter in the code: of a list its first entry, of an API the host that has one."""
+    for name in NAMES_IN_CODE.get(path, path).split("."):
         if isinstance(found, Mapping):
             found = next(iter(found.values()))
         if isinstance(found, tuple):
@@ -146,36 +148,36 @@ def value_of(found: Any, path: str) -> Any:
     return found
 
 
-def test_the_defaults_are_read_from_the_schema():
-    """Enough of them that none of the tests above runs empty."""
+def test_defaults_are_read_from_the_schema():
+    """There are enough defaults, so the tests above do not run without any."""
     assert len(DEFAULTS) > 60
     assert sum(text not in WORDS for _, text in DEFAULTS) > 35
 
 
-def test_a_whole_section_that_is_left_out_is_none():
-    """Bridges, pools and the other lists."""
-    least = site_file.parse({key: LEAST[key] for key in ("version", "name", "hosts")})
+def test_missing_section_is_empty():
+    """This applies to bridges, pools and the other lists."""
+    site = site_file.parse({key: MINIMAL_SITE[key] for key in ("version", "name", "hosts")})
 
     for path, text in DEFAULTS:
-        if path in LEAST and text == "none":
-            assert getattr(least, path) in WORDS["none"], path
+        if path in MINIMAL_SITE and text == "none":
+            assert getattr(site, path) in WORDS["none"], path
 
 
-def test_what_depends_on_the_kind_of_a_project():
-    """Limits that must be set are those of users; features are the same for both."""
-    system, user = site_file.parse(LEAST).projects
-    said = dict(DEFAULTS)
+def test_defaults_that_depend_on_the_kind_of_a_project():
+    """Only user projects have required limits. Both kinds have the same features."""
+    system, user = site_file.parse(MINIMAL_SITE).projects
+    defaults = dict(DEFAULTS)
 
     names = ", ".join(user.limits)
-    assert said["projects.limits"] == f"for kind user {names}; for system none"
+    assert defaults["projects.limits"] == f"for kind user {names}; for system none"
     assert system.limits == ()
-    assert system.features == user.features == yaml.safe_load(said["projects.features"])
-    assert {said[f"projects.features.{key}"] for key in user.features} == {"not checked"}
+    assert system.features == user.features == yaml.safe_load(defaults["projects.features"])
+    assert {defaults[f"projects.features.{key}"] for key in user.features} == {"not checked"}
 
 
-def test_an_acl_default_that_is_not_said_is_nothing_allowed():
-    """The policy takes reject for it."""
-    assert site_file.parse(LEAST).bridges[0].acl_default == {}
+def test_missing_acl_default_is_reject():
+    """The policy treats a missing value as reject."""
+    assert site_file.parse(MINIMAL_SITE).bridges[0].acl_default == {}
     assert dict(DEFAULTS)["bridges.acl_default.ingress"] == dict(DEFAULTS)["bridges.acl_default.egress"] == "reject"
 
 
@@ -191,7 +193,7 @@ FILES = [
 
 
 def schema_of(path: Path) -> Path:
-    """The schema that an editor takes for a file, by its first line."""
+    """Return the schema that the first line of a file names for editors."""
     match = MODELINE.match(path.read_text(encoding="utf-8"))
     assert match, f"{path}: its first line names no schema"
     parts = urlsplit(match[1])
@@ -199,14 +201,14 @@ def schema_of(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("path", "kind"), FILES, ids=[str(path.relative_to(ROOT)) for path, _ in FILES])
-def test_an_editor_finds_the_schema_of_each_file(path, kind):
-    """The first line of each file names the schema of its kind."""
+def test_first_line_of_each_file_names_its_schema(path, kind):
+    """An editor finds the schema there."""
     assert schema_of(path) == data.schema(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_first_line_of_a_new_file_names_its_schema(kind, tmp_path):
-    """Relative to a file in the checkout, so that the checkout may move; else by its whole path."""
+def test_first_line_of_a_new_file_names_its_schema(kind, tmp_path):
+    """In a checkout the path is relative, so the checkout can be moved. Elsewhere it is absolute."""
     for folder in (ROOT / "policies", ROOT, ROOT / "lab"):
         address = MODELINE.fullmatch(data.modeline(kind, folder))[1]
         assert not address.startswith(("/", "file:"))
@@ -215,15 +217,15 @@ def test_the_first_line_of_a_new_file_names_its_schema(kind, tmp_path):
         assert MODELINE.fullmatch(data.modeline(kind, folder))[1] == data.schema(kind).as_uri()
 
 
-def test_an_installed_sigsrv_names_its_own_schema(monkeypatch):
-    """There is no checkout that a path could be relative to."""
+def test_installed_sigsrv_names_its_own_schema(monkeypatch):
+    """No checkout exists, so the path can't be relative."""
     monkeypatch.setattr(data, "_IN_CHECKOUT", False)
 
     assert MODELINE.fullmatch(data.modeline("site", ROOT / "policies"))[1].startswith("file:///")
 
 
-def test_a_new_file_of_waivers_names_its_schema(tmp_path):
-    """As the draft of a site does."""
+def test_new_waiver_file_names_its_schema(tmp_path):
+    """A new site file does so too."""
     path = tmp_path / "waivers.yaml"
     entry = {"policy": "NET-001", "host": "*", "resource": "br0", "owner": "me", "reason": "moving"}
 

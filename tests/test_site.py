@@ -1,4 +1,4 @@
-"""Site and policy files: each mistake is told with file, line, what is wrong and what is allowed."""
+"""Tests the site file and the policy files: an error shows the file, the line, the mistake and the allowed values."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def load(tmp_path, text):
     return site_file.load(path, POLICIES)
 
 
-def test_a_small_site_is_read(tmp_path):
-    """What is left out has its default; the ssh configuration is looked for beside the site file."""
+def test_minimal_site_file_is_read(tmp_path):
+    """Missing values get their default. The ssh configuration is relative to the site file."""
     found = load(tmp_path, GOOD)
 
     assert [(h.name, h.member, h.timeout_s) for h in found.hosts] == [("a", "a", 15.0), ("b", "bb", 15.0)]
     assert found.hosts[1].ssh_config == str(tmp_path / "cfg")
 
 
-def test_what_a_site_does_not_say_has_its_default(tmp_path):
-    """No extra networks, no ACLs, and the thresholds of the catalogue."""
+def test_missing_values_get_their_default(tmp_path):
+    """There are no extra networks and no ACLs, and the thresholds have their default."""
     found = load(tmp_path, GOOD)
 
     assert (found.networks_extra, found.acls) == ((), ())
@@ -36,7 +36,7 @@ def test_what_a_site_does_not_say_has_its_default(tmp_path):
 
 
 def test_networks_acls_and_thresholds_are_read(tmp_path):
-    """An ACL is of project default and must have one rule, unless it says otherwise; a size may have a unit or be bytes."""
+    """By default, an ACL is in project default and needs one rule. A size has a unit or is in bytes."""
     more = "networks_extra: [br1]\nacls: [{name: a}, {name: a, project: p, min_rules: 3}]\nthresholds: {pool_free_min: 500MB}\n"
     found = load(tmp_path, GOOD + more)
 
@@ -47,7 +47,7 @@ def test_networks_acls_and_thresholds_are_read(tmp_path):
 
 
 def test_every_parameter_of_the_example_is_read():
-    """The example names nearly all parameters: each ends up where the policies look for it."""
+    """The example has nearly all parameters."""
     found = site_file.load(data.folder("policies") / "site.yaml", POLICIES)
     bridge, user = found.bridges[2], found.projects[1]
 
@@ -68,7 +68,7 @@ def test_every_parameter_of_the_example_is_read():
     assert (found.thresholds.image_days, found.pools[2].loop_ok, found.waivers_max_days) == (60, True, 365)
 
 
-def test_a_site_that_names_no_networks_of_a_project_means_all_of_the_site(tmp_path):
+def test_project_without_networks_may_use_all_of_the_site(tmp_path):
     """A project that no entry matches may use none."""
     more = "bridges: [{name: br0, vlan: {interface: v0, id: 2}}]\nnetworks_extra: [br1]\nprojects: [{match: a, kind: user}]\n"
     found = load(tmp_path, GOOD + more)
@@ -76,8 +76,8 @@ def test_a_site_that_names_no_networks_of_a_project_means_all_of_the_site(tmp_pa
     assert (found.networks_of("a"), found.networks_of("b")) == (("br0", "br1"), ())
 
 
-def test_an_exemption_of_keys_is_not_one_of_the_whole_finding(tmp_path):
-    """Only the keys that it names are exempt."""
+def test_exemption_of_keys_does_not_exempt_the_finding(tmp_path):
+    """Only the named keys are exempt."""
     more = "exempt: {NET-001: [{match: 'a*', reason: a good reason, keys: [limits.cpu]}]}\n"
     found = load(tmp_path, GOOD + more)
 
@@ -86,8 +86,8 @@ def test_an_exemption_of_keys_is_not_one_of_the_whole_finding(tmp_path):
     assert found.exempt_keys("NET-001", "b") == {}
 
 
-def test_the_shipped_sites_are_right():
-    """The example of the checkout and the demo's site load."""
+def test_shipped_site_files_are_valid():
+    """These are the example in the checkout and the demo."""
     assert site_file.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"
     assert site_file.load(data.DEMO / "site.yaml", POLICIES).name == "demo"
 
@@ -162,8 +162,8 @@ def test_the_shipped_sites_are_right():
         ("", 1, "not of type object", ""),
     ],
 )
-def test_a_mistake_is_told_with_its_line_and_what_is_allowed(tmp_path, text, line, message, hint):
-    """The error names file and line, what is wrong, and how to put it right."""
+def test_mistake_in_a_site_file_is_reported_with_its_line(tmp_path, text, line, message, hint):
+    """The error shows the file, the line, the mistake and how to fix it."""
     with pytest.raises(UsageError) as caught:
         load(tmp_path, text)
 
@@ -172,8 +172,8 @@ def test_a_mistake_is_told_with_its_line_and_what_is_allowed(tmp_path, text, lin
     assert hint in caught.value.hint
 
 
-def test_the_site_is_found_in_order(tmp_path, monkeypatch):
-    """--site wins over $SIGSRV_SITE, which wins over the checkout's; one that is named and missing is an error, not the next one."""
+def test_site_file_is_searched_in_order(tmp_path, monkeypatch):
+    """The order is --site, $SIGSRV_SITE, the checkout. If a named file is missing, sigsrv uses no other one."""
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.write_text(GOOD)
     two.write_text(GOOD)
@@ -189,13 +189,13 @@ def test_the_site_is_found_in_order(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("names", ["", ",", "nobody", "a,nobody"])
-def test_hosts_that_the_site_does_not_have_are_refused(tmp_path, names):
-    """An empty or mistyped --hosts never scans nothing and calls it well."""
+def test_unknown_hosts_are_refused(tmp_path, names):
+    """An empty or mistyped --hosts is wrong use. A scan of no hosts would look like a success."""
     with pytest.raises(UsageError, match="--hosts"):
         load(tmp_path, GOOD).select(names)
 
 
-def _broken(tmp_path, old, new):
+def _broken_policy(tmp_path, old, new):
     folder = tmp_path / "policies" / "net"
     folder.mkdir(parents=True)
     text = (data.folder("policies") / "net" / "NET-001.yaml").read_text()
@@ -223,9 +223,9 @@ def _broken(tmp_path, old, new):
         ("why: >-", "why: [", 5, "not YAML", ""),
     ],
 )
-def test_a_mistake_in_a_policy_is_told_with_its_line(tmp_path, old, new, line, message, hint):
-    """A policy file that is wrong is refused before anything is scanned."""
-    path = _broken(tmp_path, old, new)
+def test_mistake_in_a_policy_is_reported_with_its_line(tmp_path, old, new, line, message, hint):
+    """sigsrv refuses an invalid policy file before it scans."""
+    path = _broken_policy(tmp_path, old, new)
 
     with pytest.raises(UsageError) as caught:
         policy.load([path.parents[1]])
@@ -236,14 +236,14 @@ def test_a_mistake_in_a_policy_is_told_with_its_line(tmp_path, old, new, line, m
     assert hint in caught.value.hint
 
 
-def test_a_folder_without_any_policy_is_an_error(tmp_path):
-    """No policies never means no findings."""
+def test_folder_without_policies_is_an_error(tmp_path):
+    """A run without policies must not end without findings."""
     with pytest.raises(UsageError, match="no policy found"):
         policy.load([tmp_path])
 
 
-def test_a_later_folder_replaces_a_policy(tmp_path):
-    """An id that is there already is replaced; the others stay."""
+def test_policy_in_a_later_folder_replaces_an_earlier_one(tmp_path):
+    """Only a policy with the same id is replaced."""
     folder = tmp_path / "proj"
     folder.mkdir()
     shutil.copy(data.folder("policies") / "proj" / "PROJ-001.yaml", folder)

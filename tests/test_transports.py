@@ -1,4 +1,4 @@
-"""The HTTPS way to a daemon: why there is none."""
+"""Tests the reasons for a failed HTTPS connection to a daemon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sigsrv.model.site import ApiAddress
 
 
 def certificate(folder: Path, name: str) -> str:
-    """A new certificate for 127.0.0.1; its file, with the key in it."""
+    """Create a certificate for 127.0.0.1. Returns its file, which also contains the key."""
     key, whole = folder / f"{name}.key", folder / f"{name}.pem"
     words = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1", "-newkey", "ec"]
     argv = ["openssl", "req", "-x509", "-nodes", *words, "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", key]
@@ -29,8 +29,11 @@ def certificate(folder: Path, name: str) -> str:
     return str(whole)
 
 
-def answer(server: socket.socket, shown: str | None) -> None:
-    """Take calls until the server is closed: with a certificate, or to end each at once."""
+def serve(server: socket.socket, shown: str | None) -> None:
+    """Accept connections until the server is closed.
+
+    With a certificate, do a TLS handshake. Without one, read once and close the connection.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if shown:
         context.load_cert_chain(shown)
@@ -50,12 +53,15 @@ def answer(server: socket.socket, shown: str | None) -> None:
     ("shows", "reason"),
     [(True, "the server's certificate is not the one in the site file: "), (False, "no TLS connection: ")],
 )
-def test_a_server_of_another_certificate_is_told_from_one_that_hangs_up(tmp_path, shows, reason):
-    """A person must look at the one; the other is a daemon that is not there, behind a forwarder that takes every call."""
+def test_wrong_certificate_and_closed_connection_have_different_reasons(tmp_path, shows, reason):
+    """A person must check a wrong certificate.
+
+    A closed connection means that a forwarder accepts all connections, but no daemon runs behind it.
+    """
     named = certificate(tmp_path, "named")
     server = socket.create_server(("127.0.0.1", 0))
     shown = certificate(tmp_path, "another") if shows else None
-    threading.Thread(target=answer, args=(server, shown), daemon=True).start()
+    threading.Thread(target=serve, args=(server, shown), daemon=True).start()
     address = ApiAddress(f"https://127.0.0.1:{server.getsockname()[1]}", named, named, named)
 
     silent = Failure(FailureKind.DOWN, "nothing answers")

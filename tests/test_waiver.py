@@ -49,7 +49,7 @@ def a_finding(
     )
 
 
-def decided(finding, *waivers, at=AT - DAY) -> Finding:
+def apply_waivers(finding, *waivers, at=AT - DAY) -> Finding:
     (found,) = waiver.apply([finding], waivers, at)
     return found
 
@@ -88,7 +88,7 @@ def test_a_file_without_waivers_is_valid(tmp_path, text):
     assert load(tmp_path, text) == ()
 
 
-def changed(**more: str) -> str:
+def changed_entry(**more: str) -> str:
     """Return the entry with some values replaced, or removed if the new value is empty."""
     lines = []
     for line in ENTRY.splitlines():
@@ -103,23 +103,28 @@ def changed(**more: str) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "message", "hint"),
     [
-        (changed(policy="INST-01"), 3, 'there is no policy "INST-01"', 'did you mean "INST-001"?'),
-        (changed(policy="inst-001"), 3, 'there is no policy "inst-001"', ""),
-        (changed(until="2026-12-31"), 8, '"2026-12-31" has no time zone', "2026-12-31T23:59:59Z for UTC, or"),
-        (changed(until="2026-12-31 18:00"), 8, "has no time zone", "2026-12-31T18:00:00+01:00"),
-        (changed(until='"2026-12-31T18:00:00"'), 8, "has no time zone", "2026-12-31T18:00:00Z for UTC"),
-        (changed(until="2026-02-31T00:00:00Z"), 8, "is not a time", "use RFC 3339"),
-        (changed(until="soon"), 8, '"soon" is not a time', "2026-12-31T23:59:59+01:00"),
-        (changed(until="0001-01-01T00:00:00+01:00"), 8, "is not a time", ""),
-        (changed(until="20261231"), 8, "20261231 is not of type string", ""),
-        (changed(until="2027-02-01T00:00:01Z"), 8, "366 days is too long: the maximum is 365", ""),
-        (changed(until="2026-01-31T00:00:00Z"), 8, "the waiver would end before it starts (2026-02-01T00:00:00Z)", ""),
-        (changed(created="yesterday"), 9, '"yesterday" is not a time', ""),
-        (changed(owner=""), 3, '"owner" is missing', ""),
-        (changed(owner='" "'), 6, "does not match", "name of the person who accepts the failure"),
-        (changed(owner="5"), 6, "5 is not of type string", ""),
-        (changed(reason='""'), 7, "does not match", "why the person accepts the failure"),
-        (changed(resource='""'), 5, "", "resource as reports show it"),
+        (changed_entry(policy="INST-01"), 3, 'there is no policy "INST-01"', 'did you mean "INST-001"?'),
+        (changed_entry(policy="inst-001"), 3, 'there is no policy "inst-001"', ""),
+        (changed_entry(until="2026-12-31"), 8, '"2026-12-31" has no time zone', "2026-12-31T23:59:59Z for UTC, or"),
+        (changed_entry(until="2026-12-31 18:00"), 8, "has no time zone", "2026-12-31T18:00:00+01:00"),
+        (changed_entry(until='"2026-12-31T18:00:00"'), 8, "has no time zone", "2026-12-31T18:00:00Z for UTC"),
+        (changed_entry(until="2026-02-31T00:00:00Z"), 8, "is not a time", "use RFC 3339"),
+        (changed_entry(until="soon"), 8, '"soon" is not a time', "2026-12-31T23:59:59+01:00"),
+        (changed_entry(until="0001-01-01T00:00:00+01:00"), 8, "is not a time", ""),
+        (changed_entry(until="20261231"), 8, "20261231 is not of type string", ""),
+        (changed_entry(until="2027-02-01T00:00:01Z"), 8, "366 days is too long: the maximum is 365", ""),
+        (
+            changed_entry(until="2026-01-31T00:00:00Z"),
+            8,
+            "the waiver would end before it starts (2026-02-01T00:00:00Z)",
+            "",
+        ),
+        (changed_entry(created="yesterday"), 9, '"yesterday" is not a time', ""),
+        (changed_entry(owner=""), 3, '"owner" is missing', ""),
+        (changed_entry(owner='" "'), 6, "does not match", "name of the person who accepts the failure"),
+        (changed_entry(owner="5"), 6, "5 is not of type string", ""),
+        (changed_entry(reason='""'), 7, "does not match", "why the person accepts the failure"),
+        (changed_entry(resource='""'), 5, "", "resource as reports show it"),
         (HEAD + ENTRY + "    ressource: x\n", 10, 'unknown key "ressource"', 'did you mean "resource"?'),
         (HEAD + ENTRY + "    until: 2026-12-31T23:59:59Z\n", 10, "duplicate key 'until'", ""),
         (HEAD + ENTRY + ENTRY, 10, "a second waiver of the same findings; the first is ", ""),
@@ -147,20 +152,20 @@ def test_each_mistake_is_reported_with_file_and_line(tmp_path, text, line, messa
 )
 def test_equal_times_in_different_zones_are_equal(tmp_path, until):
     """Every form that RFC 3339 allows, quoted or not, gives the same time."""
-    assert load(tmp_path, changed(until=until))[0].until == UNTIL
+    assert load(tmp_path, changed_entry(until=until))[0].until == UNTIL
 
 
 def test_the_limit_counts_from_created_and_the_site_can_shorten_it(tmp_path):
     """An end ``max_days`` after ``created`` is allowed. One second later is not."""
-    assert load(tmp_path, changed(until="2027-02-01T00:00:00Z"))
-    assert load(tmp_path, changed(until="2026-03-03T00:00:00Z"), max_days=30)
+    assert load(tmp_path, changed_entry(until="2027-02-01T00:00:00Z"))
+    assert load(tmp_path, changed_entry(until="2026-03-03T00:00:00Z"), max_days=30)
     with pytest.raises(UsageError, match="31 days is too long: the maximum is 30"):
-        load(tmp_path, changed(until="2026-03-03T00:00:01Z"), max_days=30)
+        load(tmp_path, changed_entry(until="2026-03-03T00:00:01Z"), max_days=30)
 
 
 def test_without_created_the_limit_counts_from_the_run(tmp_path):
     """A run more than ``max_days`` before the end refuses the same file, with file and line."""
-    waivers = load(tmp_path, changed(created=""))
+    waivers = load(tmp_path, changed_entry(created=""))
 
     waiver.check_time(waivers, AT - 30 * DAY, 30)
     with pytest.raises(UsageError, match=r"waivers\.yaml:3: until: 31 days is too long: the maximum is 30"):
@@ -180,9 +185,9 @@ def test_a_live_run_refuses_created_in_the_future(tmp_path):
 
 def test_a_user_s_own_check_can_be_waived(tmp_path):
     """Only pytest knows its id, so the id is not compared with the catalogue."""
-    assert load(tmp_path, changed(policy="test_clock.test_time_is_kept"))
+    assert load(tmp_path, changed_entry(policy="test_clock.test_time_is_kept"))
     with pytest.raises(UsageError, match="there is no policy"):
-        load(tmp_path, changed(policy="INST.001"))
+        load(tmp_path, changed_entry(policy="INST.001"))
 
 
 def test_the_file_is_the_option_or_next_to_the_site_file(tmp_path):
@@ -201,7 +206,7 @@ def test_the_file_is_the_option_or_next_to_the_site_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("parts", "is_of"),
+    ("parts", "applies"),
     [
         (("INST-001", "sigsrv", "default/nfs"), True),
         (("INST-*", "sig*", "default/*"), True),
@@ -218,11 +223,11 @@ def test_the_file_is_the_option_or_next_to_the_site_file(tmp_path):
         (("INST-001", "sigsrv*", "default%2Fnfs"), False),
     ],
 )
-def test_a_pattern_is_exact_or_a_glob_but_not_a_substring(parts, is_of):
+def test_a_pattern_is_exact_or_a_glob_but_not_a_substring(parts, applies):
     """Each part must match the complete part of the finding, case-sensitively."""
-    found = decided(a_finding(), a_waiver(*parts))
+    found = apply_waivers(a_finding(), a_waiver(*parts))
 
-    assert (found.verdict is Verdict.WAIVED) is is_of
+    assert (found.verdict is Verdict.WAIVED) is applies
 
 
 def test_patterns_match_unquoted_names():
@@ -230,8 +235,8 @@ def test_patterns_match_unquoted_names():
     finding = a_finding(resource="default/web 1")
 
     assert finding.id.endswith("/web%201")
-    assert decided(finding, a_waiver(resource="default/web 1")).verdict is Verdict.WAIVED
-    assert decided(finding, a_waiver(resource="default/web%201")).verdict is Verdict.FAIL
+    assert apply_waivers(finding, a_waiver(resource="default/web 1")).verdict is Verdict.WAIVED
+    assert apply_waivers(finding, a_waiver(resource="default/web%201")).verdict is Verdict.FAIL
 
 
 @settings(deadline=None)
@@ -248,7 +253,7 @@ def test_a_waived_finding_keeps_the_observed_state():
     """Only the verdict changes, and the waiver is added."""
     before = a_finding(reason="as seen")
 
-    after = decided(before, a_waiver())
+    after = apply_waivers(before, a_waiver())
 
     assert after == dataclasses.replace(before, verdict=Verdict.WAIVED, waiver=a_waiver())
     assert after.as_dict()["waiver"] == {
@@ -263,9 +268,9 @@ def test_a_waived_finding_keeps_the_observed_state():
 def test_an_expired_waiver_is_a_failure_again():
     """The waiver counts until the second before ``until``. From then on, the reason says which waiver ended when."""
     for before in (AT - 1, AT - 0.001):
-        assert decided(a_finding(), a_waiver(), at=before).verdict is Verdict.WAIVED
+        assert apply_waivers(a_finding(), a_waiver(), at=before).verdict is Verdict.WAIVED
     for after in (AT, AT + 1):
-        found = decided(a_finding(reason="as seen"), a_waiver(), at=after)
+        found = apply_waivers(a_finding(reason="as seen"), a_waiver(), at=after)
         assert (found.verdict, found.waiver) == (Verdict.FAIL, None)
         assert found.reason == "as seen; the waiver by Ada Ops (waivers.yaml:3) expired on 2026-12-31 22:59:59 UTC"
 
@@ -274,9 +279,9 @@ def test_the_waiver_with_the_latest_end_counts():
     """An expired waiver does not affect one that is in force."""
     wide = a_waiver(resource="*", until=UNTIL - timedelta(days=60), owner="Bo")
 
-    assert decided(a_finding(), wide, a_waiver()).waiver == a_waiver()
-    assert decided(a_finding(), a_waiver(), wide).waiver == a_waiver()
-    assert "by Ada Ops" in decided(a_finding(), wide, a_waiver(), at=AT).reason
+    assert apply_waivers(a_finding(), wide, a_waiver()).waiver == a_waiver()
+    assert apply_waivers(a_finding(), a_waiver(), wide).waiver == a_waiver()
+    assert "by Ada Ops" in apply_waivers(a_finding(), wide, a_waiver(), at=AT).reason
 
 
 VERDICTS = st.sampled_from(list(Verdict))
@@ -315,7 +320,7 @@ def test_an_expired_waiver_never_counts_again(findings, waivers, one, other):
     assert waiver.apply(findings, waivers, one) == waiver.apply(findings, waivers, one)
 
 
-# What a run says of its waivers.
+# The states of waivers that a run reports.
 
 PASSED = a_finding(Verdict.PASS)
 
@@ -355,7 +360,7 @@ def test_a_waiver_that_is_not_needed_is_stale_even_after_its_end(at):
 
 
 UNKNOWN = a_finding(Verdict.ERROR, resource="sigsrv")
-FOLLOWS = a_finding(Verdict.NOT_APPLICABLE, because="NET-001@sigsrv/br0")
+DEPENDENT = a_finding(Verdict.NOT_APPLICABLE, because="NET-001@sigsrv/br0")
 
 
 @pytest.mark.parametrize(
@@ -366,8 +371,8 @@ FOLLOWS = a_finding(Verdict.NOT_APPLICABLE, because="NET-001@sigsrv/br0")
         (a_waiver(resource="*"), [PASSED, UNKNOWN], {}),
         (a_waiver(host="*"), [PASSED, a_finding(Verdict.ERROR, host="minisrv", resource="minisrv")], {}),
         (a_waiver(), [a_finding(Verdict.ERROR, host="cluster", resource="cluster")], {}),
-        (a_waiver(), [FOLLOWS], {}),
-        (a_waiver(resource="*"), [FOLLOWS], {}),
+        (a_waiver(), [DEPENDENT], {}),
+        (a_waiver(resource="*"), [DEPENDENT], {}),
         (a_waiver(host="minisrv"), [PASSED], {"left_out": ["minisrv"]}),
         (a_waiver(host="*"), [PASSED], {"left_out": ["minisrv"]}),
         (a_waiver(host="cluster"), [PASSED], {"left_out": ["minisrv"]}),

@@ -1,4 +1,4 @@
-"""What travels in the wheel: an installed sigsrv needs no checkout."""
+"""Tests the content of the wheel: an installed sigsrv needs no checkout."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_wheel_holds_the_content_and_the_demo_runs_from_it(tmp_path):
-    """Policies, checks, remediations, report templates and the demo are inside; unpacked elsewhere, the demo ends well."""
+def test_wheel_has_all_content_and_runs_the_demo(tmp_path):
+    """It has policies, checks, remediations, report templates and the demo, which runs from an unpacked wheel."""
     argv = [
         sys.executable,
         "-m",

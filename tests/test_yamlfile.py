@@ -1,4 +1,4 @@
-"""Reading a part of a YAML file: what stands before its last key, and nothing less."""
+"""Tests that reading a part of a YAML file skips only its last key."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sigsrv.model.errors import UsageError
     ("text", "keys"),
     [
         ("a: 1\nexamples: {b: 2}\n", {"a"}),
-        ("a: 1\nexamples:\n  b: 2\n\n# a remark\n  # another\n", {"a"}),
-        ("a: 1\nexamples:\n  b: 2\nlast: 3\n", {"a", "examples", "last"}),  # what stands after it must be read as well
+        ("a: 1\nexamples:\n  b: 2\n\n# a comment\n  # another\n", {"a"}),
+        ("a: 1\nexamples:\n  b: 2\nlast: 3\n", {"a", "examples", "last"}),  # the key after it must be read
         ("a: |\n  text\n  examples: no key\n", {"a"}),
-        ("examples: {}\n", {"examples"}),  # nothing stands before it
+        ("examples: {}\n", {"examples"}),  # no key before it
     ],
 )
-def test_only_a_last_key_is_left_unread(tmp_path, text, keys):
-    """Nothing that a file says beside it is lost."""
+def test_only_the_last_key_is_skipped(tmp_path, text, keys):
+    """All other keys of the file are read."""
     (tmp_path / "x.yaml").write_text(text)
 
     assert set(yamlfile.load(tmp_path / "x.yaml", before="examples:").data) == keys
 
 
-def test_a_second_document_is_refused_where_one_is_wanted(tmp_path):
-    """It would be ignored, with all that it says."""
+def test_second_document_is_refused_if_one_is_expected(tmp_path):
+    """Otherwise its content would be ignored."""
     (tmp_path / "x.yaml").write_text("a: 1\n---\nb: 2\n")
 
     with pytest.raises(UsageError, match=r"x\.yaml:3: a second document"):
