@@ -1,4 +1,4 @@
-"""A handmade run with every verdict, root findings and dependent findings, hostile text, long names and fixes."""
+"""A sample run with every verdict, root findings and dependent findings, hostile text, long names and fixes."""
 
 # ruff: noqa: E501  a table is read across
 
@@ -9,6 +9,7 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sigsrv.model import policy as policies
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, ordered
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy
@@ -19,16 +20,17 @@ STEERING = "tty\x1b[2J\x1b]0;owned\x07\u202egnp.exe\u2066\x00\x85"
 STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 LONG = "user-john/a-very-long-instance-name-that-somebody-generated-0123456789abcdef0123456789abcdef-production"
 
-# id, severity, examines, title, why, traps, remediation, by hand, NIST, CIS, source
+_TITLES = {id: each.title for id, each in policies.load().items()}
+
+# id, severity, examines, why, traps, remediation, by hand, NIST, CIS, source; the title is the title of the shipped policy
 _POLICIES = [
     (
         "NET-001",
         "critical",
         "bridge",
-        "Bridge has its VLAN interface attached",
-        "Without its VLAN interface a bridge is an island: instances on this host reach neither the other host nor their gateway there.",
-        'Incus notices nothing: the network stays "Created", instances stay "Running", there is no warning. bridge.external_interfaces in the '
-        "configuration is no proof: after a detach it stays unattached until the daemon restarts.",
+        "Without its VLAN interface, a bridge is cut off from the other host. Instances on the two hosts can't reach each other.",
+        'Incus still shows "Created" and "Running" and gives no warning. bridge.external_interfaces in the configuration does not prove that '
+        "the interface is attached. If somebody detaches it, it stays detached until the daemon restarts.",
         "attach-vlan",
         "",
         ["SC-7", "CM-6", "CP-8"],
@@ -39,11 +41,10 @@ _POLICIES = [
         "NET-002",
         "critical",
         "bridge",
-        "VLAN interface carries the site's VLAN id",
-        "A wrong id joins the bridge to somebody else's network.",
+        "With another VLAN ID, the bridge is connected to another network.",
         "The name proves nothing: sigsrv0 can carry VLAN 21.",
         "",
-        "Recreate the interface with the id of the site, in a maintenance window.",
+        "Delete the interface and create it again with the VLAN ID of the site file, in a maintenance window.",
         ["SC-7", "AC-4"],
         ["12.2"],
         ["runbook section 5"],
@@ -52,11 +53,10 @@ _POLICIES = [
         "NET-005",
         "high",
         "bridge",
-        "Bridge and VLAN interface are up",
-        "A link that is down carries nothing, whatever is attached to it.",
-        "operstate UNKNOWN is normal for vxlan, dummy and veth. LOWERLAYERDOWN means that the parent's carrier is gone: no command helps.",
+        "An attached link that is down carries no traffic.",
+        "The operstate UNKNOWN is normal for vxlan, dummy and veth links. LOWERLAYERDOWN means that the parent link has no carrier. No command on the host helps.",
         "",
-        "Look at the cable and the switch port of the parent interface.",
+        "Check the cable and the switch port of the parent interface.",
         ["CP-8", "SC-5"],
         ["12.1"],
         ["runbook sections 2, 4"],
@@ -65,9 +65,8 @@ _POLICIES = [
         "ACL-001",
         "high",
         "network",
-        "Network carries the ACLs of the site",
-        "Without its ACLs a network lets every instance reach every other one, of every user.",
-        "`incus network set userbr0 security.acls=john-acl` replaces the list and so detaches the others.",
+        "A network without its ACLs lets through all traffic that the host routes.",
+        "`incus network set userbr0 security.acls=john-acl` replaces the list, so it detaches all other ACLs.",
         "attach-acl",
         "",
         ["AC-4", "SC-7", "SC-7(5)"],
@@ -78,11 +77,10 @@ _POLICIES = [
         "ACL-004",
         "high",
         "acl",
-        "ACL has no rule that allows everything",
-        "A rule that allows everything makes all other rules of its ACL decoration.",
-        "Two halves (0.0.0.0/1, 128.0.0.0/1) are everything as well.",
+        "A rule that allows everything makes all other rules of its ACL useless.",
+        "The two halves 0.0.0.0/1 and 128.0.0.0/1 also make any address.",
         "",
-        "Narrow the rule to the peers and ports that are really used; watch the log of the ACL for a day first.",
+        "Read the log of the ACL for a day. Then narrow the rule to the peers and ports that are in use.",
         ["AC-4", "AC-6"],
         ["13.4"],
         ["runbook section 6"],
@@ -91,9 +89,8 @@ _POLICIES = [
         "INST-001",
         "critical",
         "instance",
-        "Containers are not privileged",
-        "Root in a privileged container is root on the host: one escape and every instance of every user is lost.",
-        "A profile can set it. A snapshot taken while privileged brings it back on restore.",
+        "Root in a privileged container is root on the host. One escape gives an attacker every instance of every user.",
+        "A profile can set security.privileged. A snapshot that was taken while the container was privileged restores the key.",
         "unprivilege-instance",
         "",
         ["AC-6", "CM-7", "SC-39"],
@@ -104,9 +101,8 @@ _POLICIES = [
         "INST-004",
         "critical",
         "instance",
-        "Instances mount no host paths",
-        "A mounted host path is a door into the host; a socket in it is an open one.",
-        "readonly does not help for a directory that holds a socket (/var/lib/incus, /run/docker.sock). Symlinks cannot be seen.",
+        "An instance can read and change the mounted part of the host. A socket in it can give the instance the whole host.",
+        "Read-only does not help if the folder has a socket in it (/var/lib/incus, /run/docker.sock). A scan can't see symbolic links.",
         "remove-host-path",
         "",
         ["AC-3", "AC-6", "SC-39"],
@@ -117,8 +113,7 @@ _POLICIES = [
         "INST-006",
         "medium",
         "instance",
-        "Instances have memory, CPU and process limits",
-        "One instance without limits can starve all others on its host.",
+        "One instance without limits can take all resources of its host.",
         "",
         "limit-instance",
         "",
@@ -130,9 +125,8 @@ _POLICIES = [
         "PROJ-001",
         "critical",
         "project",
-        "Project is restricted",
-        "The user of a project that is not restricted can make a privileged instance and own the host.",
-        "restricted unset is false.",
+        "The user of a project without restrictions can create a privileged instance and become root on the host.",
+        "If restricted is unset, it is false.",
         "restrict-project",
         "",
         ["AC-6", "AC-3"],
@@ -143,11 +137,10 @@ _POLICIES = [
         "PROJ-003",
         "critical",
         "project",
-        "Restricted project loosens nothing that matters",
-        "A restriction that is loosened again is none.",
+        "One loosened restriction bypasses all the others.",
         "",
         "",
-        "Take the loosened key back, or move the instance that needs it into a system project.",
+        "Unset the loosened key, or move the instance that needs it to a system project.",
         ["AC-6"],
         ["3.3"],
         ["Incus: projects_confine"],
@@ -156,11 +149,10 @@ _POLICIES = [
         "POOL-001",
         "critical",
         "pool",
-        "Pool exists and is Created on every cluster member",
-        "Instances whose pool is unavailable on their member do not start again.",
-        "Without ?target= the pool says Created while one member is Unavailable.",
+        "If a pool is unavailable on a member, its instances on this member do not start again.",
+        "Without ?target=, Incus reports Created even while one member is Unavailable.",
         "",
-        "Import the zpool; Incus retries each minute. A pool that is missing is made by a person: it formats devices.",
+        "Import the zpool. Incus tries again every minute. Create a missing pool by hand. This formats devices.",
         ["CM-2", "CP-10", "SI-13"],
         ["11.1"],
         ["runbook sections 1, 4"],
@@ -169,9 +161,8 @@ _POLICIES = [
         "POOL-005",
         "medium",
         "pool",
-        "ZFS pool was scrubbed lately",
-        "Silent corruption is found by a scrub or by the restore that fails.",
-        "A resilver overwrites the record of the scrub.",
+        "Without a scrub, you find a damaged block only when a restore fails.",
+        "A resilver overwrites the record of the scrub before it.",
         "scrub-pool",
         "",
         ["SI-7", "CP-9"],
@@ -182,11 +173,10 @@ _POLICIES = [
         "CLUS-005",
         "medium",
         "cluster",
-        "No unresolved warnings",
-        "A warning that nobody reads is the first half of an outage.",
-        'Incus\'s own severity misleads: "Offline cluster member" is low.',
+        "Incus reports lost pools and absent members only in its warnings. Old warnings hide the next one.",
+        'The severity that Incus gives is misleading: "Offline cluster member" is low.',
         "",
-        "Mend the cause, then `incus warning acknowledge UUID`.",
+        "Fix the cause. Then run `incus warning acknowledge UUID`.",
         ["SI-4", "AU-6"],
         ["8.11"],
         ["Incus source: warningtype"],
@@ -195,11 +185,10 @@ _POLICIES = [
         "HOST-001",
         "critical",
         "host",
-        "Host is reachable and answers",
-        "Of a host that does not answer nothing is known.",
-        "ssh's own failure is exit status 255.",
+        "If sigsrv can't reach a host, it knows nothing about the host.",
+        "If ssh itself fails, its exit status is 255.",
         "",
-        "Find out whether the host is down or only the way to it: console, switch, then sshd.",
+        "Find out whether the host or only its network is down. Check the console, then the switch, then sshd.",
         ["CP-10", "SI-4"],
         ["1.1"],
         ["runbook section 1"],
@@ -208,11 +197,10 @@ _POLICIES = [
         "HOST-003",
         "medium",
         "host",
-        "Journal of Incus has no recent errors, no unit has failed",
-        "What failed in the night fails again.",
-        "incusd logs its own level in the text, always at journal priority info: `-p err` finds none of it.",
+        "A failure that stays unnoticed today becomes an outage next week.",
+        "incusd writes its level into the message text and always uses the journal priority info, so `journalctl -p err` shows none of its errors.",
         "",
-        "Read the entries; `systemctl reset-failed` only after the cause is known.",
+        "Read the entries and fix the cause. Only then run `systemctl reset-failed`.",
         ["AU-6", "SI-4"],
         ["8.2"],
         ["runbook section 4"],
@@ -221,8 +209,7 @@ _POLICIES = [
         "IMG-001",
         "low",
         "host",
-        "Image is recent, updated by itself, or not kept",
-        "Instances made from an old image start with its known holes.",
+        "Every new instance of an old image starts with vulnerabilities that are fixed elsewhere.",
         "",
         "refresh-image",
         "",
@@ -233,9 +220,9 @@ _POLICIES = [
 ]
 
 POLICIES = {
-    id: Policy(id, title, Severity(severity), why, examines, {}, None, "", "", traps, remediation or None, by_hand,
+    id: Policy(id, _TITLES[id], Severity(severity), why, examines, {}, None, "", "", traps, remediation or None, by_hand,
                {"nist-800-53r5": nist, "cis-v8": cis}, tuple(source), Path(f"{id}.yaml"))
-    for id, severity, examines, title, why, traps, remediation, by_hand, nist, cis, source in _POLICIES
+    for id, severity, examines, why, traps, remediation, by_hand, nist, cis, source in _POLICIES
 }  # fmt: skip
 
 FAIL, ERROR, WAIVED, NA, PASS = Verdict.FAIL, Verdict.ERROR, Verdict.WAIVED, Verdict.NOT_APPLICABLE, Verdict.PASS
@@ -245,9 +232,9 @@ _ATTACHED = "NET-001@minisrv/sigsrvbr0"
 # policy, host, resource, verdict, expected, observed, reason, because
 _FINDINGS = [
     ("NET-001", "minisrv", "sigsrvbr0", FAIL, "sigsrv0 attached", "ports: veth91b2c4 veth3f00aa", "", None),
-    ("NET-002", "minisrv", "sigsrvbr0", NA, "802.1Q id 20", "", "the interface is not on the bridge", _ATTACHED),
-    ("NET-005", "minisrv", "sigsrvbr0", NA, "up, forwarding", "", "the interface is not on the bridge", _ATTACHED),
-    ("NET-002", "sigsrv", "userbr0", FAIL, "802.1Q id 24 on user0", "802.1Q id 42 on user0", "", None),
+    ("NET-002", "minisrv", "sigsrvbr0", NA, "802.1Q VLAN 20", "", "the VLAN interface is not attached to the bridge", _ATTACHED),
+    ("NET-005", "minisrv", "sigsrvbr0", NA, "up, forwarding", "", "the VLAN interface is not attached to the bridge", _ATTACHED),
+    ("NET-002", "sigsrv", "userbr0", FAIL, "user0 is 802.1Q VLAN 24", "user0 is 802.1Q VLAN 42", "", None),
     ("NET-005", "sigsrv", "incusbr0", FAIL, "UP, LOWER_UP", "UP, NO-CARRIER", "", None),
     ("ACL-001", "cluster", "userbr0", FAIL, "security.acls contains user-isolate", "security.acls: john-acl", "", None),
     ("ACL-004", "cluster", "default/john-acl", FAIL, "no allow rule for any peer and any port", "egress 0: allow to any", "", None),
@@ -259,7 +246,7 @@ _FINDINGS = [
     ("INST-006", "sigsrv", "default/dns", FAIL, "limits.memory, limits.cpu and limits.processes", "no limits.processes", "", None),
     ("INST-006", "minisrv", "user-john/db", FAIL, "limits.memory, limits.cpu and limits.processes", "none of them", "", None),
     ("PROJ-001", "cluster", "user-john", FAIL, "restricted is true", "restricted: unset (false)", "", None),
-    ("PROJ-003", "cluster", "user-john", NA, "nothing loosened", "", "the project is not restricted", "PROJ-001@cluster/user-john"),
+    ("PROJ-003", "cluster", "user-john", NA, "no restriction is loosened", "", "the project is not restricted", "PROJ-001@cluster/user-john"),
     ("POOL-005", "sigsrv", "hdd", FAIL, "scrubbed in the last 35 days", "last scrub 61 days ago", "", None),
     ("IMG-001", "cluster", "default/7f3c1d90aa12", FAIL, "at most 60 days old", "212 days old", "", None),
     ("CLUS-005", "cluster", "Unable to connect to cluster member/minisrv", FAIL, "no open warning", "new, seen 14 times", "", None),
@@ -270,7 +257,7 @@ _FINDINGS = [
       for policy in ("NET-001", "NET-002", "NET-005", "POOL-001", "POOL-005", "HOST-003")),
     ("INST-006", "minisrv", "default/legacy-mail", WAIVED, "limits.memory, limits.cpu and limits.processes", "no limits.memory", "", None),
     ("INST-001", "sigsrv", "default/nfs", WAIVED, "security.privileged is false or unset", 'security.privileged: "true"', "", None),
-    ("PROJ-001", "cluster", "default", NA, "restricted is true", "restricted: unset (false)", "exempt: system instances need host devices", None),
+    ("PROJ-001", "cluster", "default", NA, "restricted is true", "restricted: unset (false)", "the site exempts it: system instances need host devices", None),
     *(("NET-001", host, bridge, PASS, f"{port} attached", f"ports: {port}", "", None)
       for host in ("sigsrv", "minisrv") for bridge, port in (("sigsrvbr0", "sigsrv0"), ("incusbr0", "incus0"), ("userbr0", "user0"))
       if (host, bridge) != ("minisrv", "sigsrvbr0")),
@@ -290,13 +277,25 @@ def waiver(policy, host, resource, until, reason, line) -> Waiver:
 
 
 MAIL = waiver(
-    "INST-006", "minisrv", "default/legacy-mail", "2026-12-31T23:00:00Z", "replaced by the new mail host in December", 4
+    "INST-006",
+    "minisrv",
+    "default/legacy-mail",
+    "2026-12-31T23:00:00Z",
+    "replaced by the new mail host in December",
+    4,
 )
-NFS = waiver("INST-001", "*", "default/nfs", "2026-08-29T21:59:59Z", "kernel NFS server, alone in its VLAN", 10)
+NFS = waiver(
+    "INST-001", "*", "default/nfs", "2026-08-29T21:59:59Z", "the kernel NFS server is the only instance in its VLAN", 10
+)
 SOCKET = waiver(
-    "INST-004", "sigsrv", "user-john/build", "2026-07-31T21:59:59Z", f"moves to a machine of its own {STEERING}", 16
+    "INST-004",
+    "sigsrv",
+    "user-john/build",
+    "2026-07-31T21:59:59Z",
+    f"the build moves to its own machine {STEERING}",
+    16,
 )
-OLD = waiver("POOL-001", "sigsrv", "hdd", "2026-12-31T23:00:00Z", "waits for its disks", 22)
+OLD = waiver("POOL-001", "sigsrv", "hdd", "2026-12-31T23:00:00Z", "the pool waits for new disks", 22)
 WAIVERS = {"default/legacy-mail": MAIL, "default/nfs": NFS}
 USES = (
     WaiverUse(MAIL, WaiverState.ACTIVE, ("INST-006@minisrv/default/legacy-mail",)),
@@ -352,14 +351,14 @@ def make_run(findings=FINDINGS, hosts=HOSTS, waivers=USES) -> Run:
     )
 
 
-_MENDS = {
+_FIX_TITLES = {
     "attach-vlan": "Attach the VLAN interface to its bridge",
-    "attach-acl": "Attach the ACLs of the site to the network",
+    "attach-acl": "Attach the site's ACLs to the network",
     "unprivilege-instance": "Make the container unprivileged",
-    "remove-host-path": "Take the host path out of the instance",
-    "limit-instance": "Give the instance the limits of the site",
+    "remove-host-path": "Remove the host path from the instance",
+    "limit-instance": "Set the limits of the site file on the instance",
     "restrict-project": "Restrict the project",
-    "scrub-pool": "Scrub the pool",
+    "scrub-pool": "Scrub the ZFS pool",
     "refresh-image": "Refresh the image",
 }
 
@@ -369,11 +368,11 @@ def _fix(f: Finding) -> Fix:
     attach = f.policy == "NET-001"
     return Fix(
         finding=f.id, name=f.remediation or "", command=f"sigsrv-remediate {f.id}", runs_on="sigsrv" if f.host == "cluster" else f.host,
-        title=_MENDS[f.remediation or ""],
+        title=_FIX_TITLES[f.remediation or ""],
         disruption="network" if attach else "instance",
-        disrupts="Joins two layer-2 segments; instances on the bridge reach the other host again." if attach
-        else "Restarts the instance where it runs; some seconds of downtime.",
-        undo_text="Takes the interface out of the bridge and puts its addresses back." if attach else "Puts the recorded value back.",
+        disrupts="Connects the bridge to the bridge of the other host at once." if attach
+        else "Restarts the instance on its host. The instance is down for some seconds.",
+        undo_text="Removes the interface from the bridge and restores its addresses." if attach else "Restores the old value.",
         timeout_s=30,
         script=f"#!/bin/sh\nset -eu\nresource={what}\nold=$(cat /sys/class/net/sigsrv0/master/uevent 2>/dev/null || true)\n"
         'if [ -n "$old" ]; then\n\techo "unchanged: $resource"\n\texit 0\nfi\nip addr flush dev sigsrv0 scope global\n'

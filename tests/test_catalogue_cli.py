@@ -114,9 +114,9 @@ def test_an_explanation_contains_the_whole_policy(policy_id):
     each = POLICIES[policy_id]
     named = REMEDIATIONS.get(each.remediation)
 
-    told = shown.explanation(each, named, "By looking.", width=80)
+    explanation = shown.explanation(each, named, "By looking.", width=80)
 
-    flat = " ".join(told.split())
+    flat = " ".join(explanation.split())
     for part in (
         each.title,
         each.severity.value,
@@ -129,9 +129,9 @@ def test_an_explanation_contains_the_whole_policy(policy_id):
         assert " ".join(part.split()) in flat
     if named:
         assert all(" ".join(text.split()) in flat for text in (named.title, named.disrupts, named.undo))
-        assert f"sigsrv-remediate {policy_id}@" in told
+        assert f"sigsrv-remediate {policy_id}@" in explanation
     assert ("By looking." in flat) is (each.rule is None)
-    too_long = [line for line in told.splitlines() if len(line) > 80 and not line.startswith("    ")]
+    too_long = [line for line in explanation.splitlines() if len(line) > 80 and not line.startswith("    ")]
     assert too_long in ([], [f"  {each.path}"])
 
 

@@ -163,15 +163,15 @@ def test_a_waived_finding_can_be_fixed_by_its_id(tmp_path, capsys, monkeypatch):
     entry = {"policy": "INST-001", "host": "*", "resource": "default/*", "owner": "Ada Ops", "reason": "NFS"}
     entry |= {"until": "2027-01-17T12:00:00Z", "created": "2026-11-01T00:00:00Z"}
     (tmp_path / "waivers.yaml").write_text(json.dumps({"version": 1, "waivers": [entry]}))
-    kept = evidence.load(tmp_path / "evidence")
-    monkeypatch.setattr(collecting, "collect", lambda *_: kept)
+    loaded = evidence.load(tmp_path / "evidence")
+    monkeypatch.setattr(collecting, "collect", lambda *_: loaded)
 
     status = remediate.main([FAILING, "--plan", "--site", str(tmp_path / "site.yaml")])
 
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert status == 0
-    assert "  waived:   by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n" in said
-    assert "script:" in said
+    assert "  waived:   by Ada Ops until 2027-01-17 12:00:00 UTC: NFS\n" in output
+    assert "script:" in output
 
 
 def test_probe_with_saved_evidence_is_wrong_use(tmp_path):
@@ -188,9 +188,9 @@ def test_probe_with_saved_evidence_is_wrong_use(tmp_path):
 
 def test_probes_prints_the_scripts_of_probe_and_sudoers_allows_none():
     """The scripts are valid sh. The sudoers file for a read-only account does not allow them."""
-    told, scripts = run("sigsrv", "probes"), run("sigsrv", "probes", "--probe").stdout
+    overview, scripts = run("sigsrv", "probes"), run("sigsrv", "probes", "--probe").stdout
 
-    assert "Only with --probe, sigsrv also runs three scripts as root" in told.stdout
+    assert "Only with --probe, sigsrv also runs three scripts as root" in overview.stdout
     assert "unshare -n sleep 70" in scripts
     assert subprocess.run(["sh", "-n"], input=scripts, text=True, check=False).returncode == 0
     allowed = run("sigsrv", "probes", "--sudoers", "audit").stdout

@@ -22,25 +22,27 @@ PASSWD = "root:x:0:994:root:/root:/bin/bash\nops:x:1000:1000::/home/ops:/bin/sh\
 
 
 def host(**answers: Answer) -> HostFacts:
-    told = {"groups": Answer("getent group", 0, GROUPS), "passwd": Answer("getent passwd", 0, PASSWD)}
-    told["admin-group"] = Answer("getent group incus-admin", 0, NAMED)
-    return HostFacts("h", "h", Evidence("h", 0.0, probes=told | {k.replace("_", "-"): v for k, v in answers.items()}))
+    by_probe = {"groups": Answer("getent group", 0, GROUPS), "passwd": Answer("getent passwd", 0, PASSWD)}
+    by_probe["admin-group"] = Answer("getent group incus-admin", 0, NAMED)
+    return HostFacts(
+        "h", "h", Evidence("h", 0.0, probes=by_probe | {k.replace("_", "-"): v for k, v in answers.items()})
+    )
 
 
-def test_members_are_those_listed_and_those_whose_own_group_it_is():
-    """Also by a second group of the same number: the kernel knows numbers alone. root is no member."""
+def test_members_are_the_listed_accounts_and_the_accounts_with_this_primary_group():
+    """A second group with the same number counts too, because the kernel compares only numbers. root does not count."""
     assert host().accounts.members("incus-admin") == Membership(("bob", "ops"), ("carol",))
     assert host().accounts.members("incus-admin").all == ("bob", "carol", "ops")
     assert host().accounts.members("incus") == Membership(("alice",), ())
 
 
-def test_a_group_that_is_not_there_has_no_members():
-    """A host may have been set up without it."""
+def test_a_group_that_does_not_exist_has_no_members():
+    """A host may be set up without the group."""
     assert host().accounts.members("wheel").all == ()
 
 
-def test_a_group_that_a_directory_does_not_list_is_known_by_its_name():
-    """SSSD lists no group and no account by default: whoever is in the group shows where it is asked for alone."""
+def test_a_group_that_getent_does_not_list_is_found_by_its_name():
+    """By default, SSSD lists no groups and no accounts. It shows the members only if getent asks for the group by name."""
     listed = Answer("getent group", 0, "root:x:0:\n")
     named = Answer("getent group incus-admin", 0, "incus-admin:*:1000:alice\n")
 
@@ -51,15 +53,15 @@ def test_a_group_that_a_directory_does_not_list_is_known_by_its_name():
     assert not found.knows("incus")
 
 
-def test_the_members_of_all_answers_are_members():
-    """The host's own file and a directory may each have a group of that name, with members of its own."""
+def test_the_members_in_all_answers_are_members():
+    """The host's own file and a directory may each have a group with this name and different members."""
     named = Answer("getent group incus-admin", 0, "incus-admin:*:5000:alice\n")
 
     assert host(admin_group=named).accounts.members("incus-admin") == Membership(("alice", "bob", "ops"), ("carol",))
 
 
-def test_a_name_that_nobody_knows_is_an_answer():
-    """getent ends with 2 then; the list counts as before."""
+def test_an_unknown_group_name_is_an_answer():
+    """getent ends with exit status 2 then. The members from the list of all groups still count."""
     unknown = Answer("getent group incus-admin", 2)
 
     assert host(admin_group=unknown).accounts.members("incus-admin").listed == ("bob", "ops")
@@ -76,36 +78,36 @@ def test_a_name_that_nobody_knows_is_an_answer():
         Answer("getent", failure=Failure(FailureKind.TIMEOUT, "no end in 5 s")),
     ],
 )
-def test_a_group_that_can_t_be_asked_for_by_its_name_is_unknown(answer):
-    """Whoever the list does not tell of may be in it."""
+def test_a_failed_request_for_a_group_by_name_is_an_error(answer):
+    """The group may have members that the list of all groups does not show."""
     with pytest.raises(EvidenceError):
         host(admin_group=answer).accounts.members("incus-admin")
 
 
 @pytest.mark.parametrize("document", ["", "{}", "root:x:0", "root:x:zero:", ":x:0:", "a:b:1:c:d", "Permission denied"])
 def test_unreadable_groups_are_an_error(document):
-    """A line that is not understood hides members."""
+    """A line that cannot be parsed may hide members."""
     with pytest.raises(EvidenceError, match="getent group"):
         groups(document)
 
 
 @pytest.mark.parametrize("document", ["", "root:x:0:0:root:/root", "root:x:0:none:::", ":x:0:0:::", "[]"])
 def test_unreadable_accounts_are_an_error(document):
-    """A line that is not understood hides an account."""
+    """A line that cannot be parsed may hide an account."""
     with pytest.raises(EvidenceError, match="getent passwd"):
         own_groups(document)
 
 
 def test_the_socket_has_its_mode_owner_and_group():
-    """As stat prints it, the mode in octal."""
+    """stat prints the mode in octal."""
     assert socket("660 root incus-admin\n") == Socket(0o660, "root", "incus-admin")
     for wrong in ("", "rw root root", "660 root", "888 root root", "{}"):
         with pytest.raises(EvidenceError, match="stat"):
             socket(wrong)
 
 
-def test_a_socket_that_is_not_there_is_a_daemon_that_is_down():
-    """What its mode would be is left to the policy that looks at the daemon."""
+def test_a_missing_socket_means_that_the_daemon_is_down():
+    """The policy that checks the daemon reports this. A socket that stat may not read is denied."""
     missing = Answer("stat", 1, "", "stat: cannot statx '/var/lib/incus/unix.socket': No such file or directory")
     refused = Answer("stat", 1, "", "stat: cannot statx '/var/lib/incus/unix.socket': Permission denied")
 
@@ -118,8 +120,8 @@ def test_a_socket_that_is_not_there_is_a_daemon_that_is_down():
 LISTED = f"srw-rw---- 1 root incus-admin 0 Nov 18 01:00 {probes.SOCKET}\n"
 
 
-def test_an_acl_shows_as_a_plus_after_the_mode():
-    """A dot there is a label of SELinux, which lets nobody in."""
+def test_ls_shows_an_acl_as_a_plus_after_the_mode():
+    """A dot at this place is an SELinux label, which gives no access."""
     assert has_acl(LISTED.replace("---- ", "----+ "))
     assert not has_acl(LISTED)
     assert not has_acl(LISTED.replace("---- ", "----. "))
@@ -129,15 +131,15 @@ def test_an_acl_shows_as_a_plus_after_the_mode():
 @pytest.mark.parametrize(
     "document", ["", "{}", "total 0\n", LISTED[:30], LISTED.replace("srw", "lrw"), LISTED.replace("---- ", "----? ")]
 )
-def test_what_is_no_line_of_a_socket_tells_nothing_of_an_acl(document):
-    """Never that there is none."""
+def test_a_line_that_does_not_describe_a_socket_is_an_error(document):
+    """It never means that the socket has no ACL."""
     with pytest.raises(EvidenceError, match="ls"):
         has_acl(document)
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux")
-def test_the_probe_of_the_socket_shows_an_acl_that_its_mode_hides(tmp_path):
-    """With the programs of this machine: one account is let to a socket of the same mode, owner and group."""
+def test_the_socket_probe_shows_an_acl_that_the_mode_hides(tmp_path):
+    """Runs ls on this machine: an ACL gives one account access, and the mode, owner and group stay the same."""
     path = tmp_path / "unix.socket"
     with sockets.socket(sockets.AF_UNIX) as listening:
         listening.bind(str(path))
@@ -159,17 +161,17 @@ def test_the_probe_of_the_socket_shows_an_acl_that_its_mode_hides(tmp_path):
         ]
         value = struct.pack("<I", 2) + b"".join(
             struct.pack("<HHI", *entry) for entry in entries
-        )  # acl(5), as the kernel has it
+        )  # acl(5), in the kernel's format
         try:
             os.setxattr(path, "system.posix_acl_access", value)
         except OSError as cause:
-            pytest.skip(f"no ACLs here: {cause.strerror}")
+            pytest.skip(f"this file system has no ACLs: {cause.strerror}")
         assert shows_an_acl()
         assert path.stat().st_mode & 0o777 == 0o660
 
 
 def test_packages_that_are_not_installed_are_left_out():
-    """Known and not installed, removed with its configuration left, held, half way through."""
+    """Covers packages that are known but not installed, removed except for their configuration, held, and unpacked."""
     document = (
         "incus\t\tun \nincus-base\t6.0.4-2\tii \nincus-client\t6.0.4-2\trc \nincus-extra\t6.0.4-2\thi \nx\t1\tiU \n"
     )
@@ -180,13 +182,13 @@ def test_packages_that_are_not_installed_are_left_out():
 
 @pytest.mark.parametrize("document", ["incus-base 6.0.4 ii", "{}", "incus-base\t\tii ", "incus-base\t6.0.4-2\t"])
 def test_unreadable_packages_are_an_error(document):
-    """A line that is not understood hides a version."""
+    """A line that cannot be parsed may hide a version."""
     with pytest.raises(EvidenceError, match="dpkg-query"):
         installed(document)
 
 
-def test_a_name_that_dpkg_does_not_know_is_a_package_that_is_not_there():
-    """dpkg-query ends with 1 then, and tells of the others; any other complaint is an error."""
+def test_a_name_that_dpkg_does_not_know_is_a_package_that_is_not_installed():
+    """dpkg-query ends with exit status 1 then, and still prints the other packages. Any other message is an error."""
     unknown = Answer("dpkg-query", 1, "incus-base\t6.0.4-2\tii \n", "dpkg-query: no packages found matching incus\n")
     broken = Answer("dpkg-query", 2, "", "dpkg-query: error: failed to open package info file")
     silent = Answer("dpkg-query", 1, "", "")
@@ -212,8 +214,8 @@ def test_a_name_that_dpkg_does_not_know_is_a_package_that_is_not_there():
         ("1:1.0~~a", "1:1.0~"),
     ],
 )
-def test_versions_compare_as_debian_says(older, newer):
-    """deb-version(7): epoch, upstream and revision; numbers as numbers, a tilde before everything."""
+def test_versions_compare_by_the_rules_of_debian(older, newer):
+    """deb-version(7) compares epoch, upstream version and revision. Numbers compare by value; a tilde sorts first."""
     assert is_older(older, newer)
     assert not is_older(newer, older)
     assert not is_older(older, older)

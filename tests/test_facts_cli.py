@@ -1,4 +1,4 @@
-"""``sigsrv facts``, as its user types it."""
+"""Tests the command ``sigsrv facts``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DEMO = ("facts", "--evidence", "demo")
 REFUSED = {"op": "add", "path": "/minisrv/failures/link", "value": {"kind": "denied", "reason": "refused"}}
 
 
-def kept(folder, *changes):
-    """The options for the small cluster of the policies' examples, with some changes."""
+def options_with(folder, *changes):
+    """Return the options for the example document of the policies, with some changes."""
     evidence, path, site, where, *_ = saved(folder, *changes)
     return ("facts", evidence, path, site, where)
 
 
 def test_help_fits_a_terminal_and_ends_with_the_exit_statuses():
-    """And an example."""
+    """It also shows an example."""
     done = sigsrv("facts", "--help", COLUMNS="80")
 
     assert done.returncode == 0
@@ -32,8 +32,8 @@ def test_help_fits_a_terminal_and_ends_with_the_exit_statuses():
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "140"])
-def test_without_a_path_each_fact_has_its_sentence(columns):
-    """In the columns of the terminal."""
+def test_without_a_path_each_fact_has_a_description(columns):
+    """The lines fit the width of the terminal."""
     done = sigsrv(*DEMO, COLUMNS=columns)
 
     assert done.returncode == 0
@@ -44,7 +44,7 @@ def test_without_a_path_each_fact_has_its_sentence(columns):
 
 
 def test_a_path_gives_the_value_on_each_host():
-    """A number and a text are told apart, as a check must."""
+    """Quotation marks distinguish a text from a number, because a check must do so too."""
     done = sigsrv(*DEMO, "network.links.sigsrvbr0.mtu")
 
     assert (done.returncode, done.stdout) == (0, "sigsrv: 1500\nminisrv: 1500\n")
@@ -53,20 +53,20 @@ def test_a_path_gives_the_value_on_each_host():
 
 @pytest.mark.parametrize("path", ['facts.network.links["sigsrvbr0"].mtu', "network.links['sigsrvbr0'].mtu"])
 def test_a_path_may_be_pasted_from_a_check(path):
-    """With brackets, and the name of the argument."""
+    """The path may contain brackets and begin with ``facts.``."""
     assert sigsrv(*DEMO, path, "--host", "sigsrv").stdout == "sigsrv: 1500\n"
 
 
 def test_a_record_is_indented_text():
-    """With all its facts, also the computed ones."""
+    """It contains all facts of the record, including computed ones."""
     done = sigsrv(*DEMO, "network.links.user0", "--host", "sigsrv")
 
     assert done.stdout.splitlines()[:4] == ["sigsrv:", '  name: "user0"', '  kind: "vlan"', "  mtu: 1500"]
     assert '  tag: "802.1Q VLAN 24"' in done.stdout
 
 
-def test_keys_may_contain_dots_and_records_have_their_name_or_number():
-    """The longest key that fits is taken."""
+def test_keys_may_contain_dots_and_a_path_selects_records_by_name_or_number():
+    """The longest matching key is used."""
     one = sigsrv(*DEMO, "incus.projects.default.config.features.images", "--host", "sigsrv")
     other = sigsrv(*DEMO, "incus.projects.0.config.features.images", "--host", "sigsrv")
 
@@ -74,14 +74,14 @@ def test_keys_may_contain_dots_and_records_have_their_name_or_number():
     assert sigsrv(*DEMO, "instances.default/capped.0.type", "--host", "sigsrv").stdout == 'sigsrv: "container"\n'
 
 
-def test_of_two_keys_the_longer_one_is_taken():
-    """Configuration keys are words with dots between."""
+def test_the_longer_of_two_matching_keys_is_used():
+    """Configuration keys are words separated by dots."""
     assert find({"a": {"b": 1}, "a.b": 2}, ["a", "b"]) == 2
     assert find({"a": {"b": 1}}, ["a", "b"]) == 1
 
 
 def test_a_fact_of_the_cluster_is_shown_for_the_cluster():
-    """Together with the hosts where both have it, alone where only the cluster does."""
+    """If hosts and cluster have the fact, both are printed. If only the cluster has it, only the cluster is printed."""
     both = sigsrv(*DEMO, "incus.server.version")
     assert both.stdout == 'sigsrv: "6.0.4"\nminisrv: "6.0.4"\ncluster: "6.0.4"\n'
     assert sigsrv(*DEMO, "hosts").stdout == 'cluster:\n  sigsrv: "sigsrv"\n  minisrv: "minisrv"\n'
@@ -89,8 +89,8 @@ def test_a_fact_of_the_cluster_is_shown_for_the_cluster():
 
 
 def test_a_fact_that_cannot_be_read_says_why(tmp_path):
-    """Exit status 3, also where it is one of many, or on one host only."""
-    done = sigsrv(*kept(tmp_path, REFUSED), "network.links.userbr0.mtu")
+    """The exit status is 3, even if only one of many facts or hosts cannot be read."""
+    done = sigsrv(*options_with(tmp_path, REFUSED), "network.links.userbr0.mtu")
     assert (done.returncode, done.stdout) == (3, "sigsrv: 1500\nminisrv: unknown: refused\n")
 
     nested = sigsrv(*DEMO, "frames", "--host", "sigsrv")
@@ -98,9 +98,9 @@ def test_a_fact_that_cannot_be_read_says_why(tmp_path):
     assert nested.stdout == "sigsrv:\n  were_sent: False\n  sent: unknown: sigsrv: this evidence has no probe frames\n"
 
 
-def test_what_one_host_lacks_is_not_wrong_use(tmp_path):
-    """The others have it; where none has, the nearest name helps."""
-    options = kept(tmp_path, {"op": "remove", "path": "/minisrv/links/userbr0"})
+def test_a_path_that_one_host_lacks_is_not_wrong_use(tmp_path):
+    """The other hosts have the fact. If no host has it, the message suggests the most similar name."""
+    options = options_with(tmp_path, {"op": "remove", "path": "/minisrv/links/userbr0"})
 
     assert sigsrv(*options, "network.links.userbr0.mtu").stdout == "sigsrv: 1500\n"
     done = sigsrv(*options, "network.links.userbr9.mtu")
@@ -137,18 +137,18 @@ def test_wrong_use_names_the_nearest(arguments, error, hint):
 
 
 def test_evidence_is_needed():
-    """The command asks no host."""
+    """The command contacts no host."""
     done = sigsrv("facts", "network")
 
     assert done.returncode == 2
     assert "--evidence" in done.stderr
 
 
-def test_text_of_a_host_cannot_steer_the_terminal(tmp_path):
-    """Neither a key nor a value nor a reason."""
+def test_text_of_a_host_cannot_control_the_terminal(tmp_path):
+    """Keys, values and reasons are shown with escapes."""
     key = {"op": "add", "path": "/cluster/instances/db/config/a\x1b[31m", "value": "b\u202e\nc"}
     reason = {"op": "add", "path": "/minisrv/failures/link", "value": {"kind": "denied", "reason": "d\x1be"}}
-    options = kept(tmp_path, key, reason)
+    options = options_with(tmp_path, key, reason)
 
     done = sigsrv(*options, "incus.instances.default/db.config", "--host", "sigsrv")
     assert r'a\x1b[31m: "b\u202e\nc"' in done.stdout
@@ -156,8 +156,8 @@ def test_text_of_a_host_cannot_steer_the_terminal(tmp_path):
 
 
 def test_json_is_for_programs(tmp_path):
-    """One key for each host; a fact that can't be read is an object with the reason."""
-    done = sigsrv(*kept(tmp_path, REFUSED), "network.links.userbr0.flags", "--json")
+    """JSON has one key for each host. A fact that cannot be read is an object with the reason."""
+    done = sigsrv(*options_with(tmp_path, REFUSED), "network.links.userbr0.flags", "--json")
 
     assert done.returncode == 3
     found = json.loads(done.stdout)
@@ -167,7 +167,7 @@ def test_json_is_for_programs(tmp_path):
 
 
 def test_every_fact_of_every_host_can_be_printed():
-    """No record contains itself for ever, and no value is of a kind that has no text."""
+    """No record contains itself without end, and each kind of value has a text form."""
     listed = json.loads(sigsrv(*DEMO, "--json").stdout)
 
     for name in {*listed["host"], *listed["cluster"]} - {"volumes", "users", "host_of"}:

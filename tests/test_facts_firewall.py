@@ -1,4 +1,4 @@
-"""The rules of nftables, and br_netfilter, read from recorded output of real hosts."""
+"""Tests the facts about nftables rules and br_netfilter with recorded output of real hosts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def rule(*expr: dict, chain: str = "acl.a", **other: object) -> dict:
 
 
 @pytest.mark.parametrize("host", ["sigsrv", "minisrv"])
-def test_incus_s_chains_of_an_acl_are_read(recorded, host):
-    """The rules of the ACL are there in their order, and its forward chain leads to them from both sides."""
+def test_the_chains_that_incus_creates_for_an_acl_are_read(recorded, host):
+    """The rules of the ACL keep their order, and the forward chain jumps to them for both directions."""
     found = ruleset(recorded(f"nft/{host}.json"))
 
     assert found.tables == (("inet", "incus"),)
@@ -44,8 +44,8 @@ def test_incus_s_chains_of_an_acl_are_read(recorded, host):
     ]
 
 
-def test_what_incus_makes_for_acls_is_missed_where_it_is_not(recorded):
-    """All of it is there of the one network that has ACLs; of another there is none of it."""
+def test_missing_acl_chains_of_a_network_are_listed(recorded):
+    """The network with ACLs has all chains. The network without ACLs has none of them."""
     found = ruleset(recorded("nft/sigsrv.json"))
 
     assert found.missing_of_acls("userbr0") == ()
@@ -58,7 +58,7 @@ def test_what_incus_makes_for_acls_is_missed_where_it_is_not(recorded):
 
 
 def test_the_base_chains_of_a_hook_are_found(recorded):
-    """By their hook, whatever their name is."""
+    """The hook decides, not the name of the chain."""
     found = ruleset(recorded("nft/sigsrv.json"))
 
     assert [chain.name for chain in found.hooked("input")] == [
@@ -71,8 +71,8 @@ def test_the_base_chains_of_a_hook_are_found(recorded):
     assert found.chain("bridge", "incus", "acl.userbr0") is None
 
 
-def test_counters_and_handles_are_no_part_of_a_rule():
-    """Two hosts with the same rules have them loaded at different times, and have counted differently."""
+def test_counters_and_handles_are_not_part_of_a_rule():
+    """Two hosts with the same rules load them at different times and count different packets."""
     one = ruleset(document(TABLE, CHAIN, rule({"counter": {"packets": 1, "bytes": 60}}, DROP, handle=3)))
     other = ruleset(document(TABLE, CHAIN, rule(DROP, handle=9, comment="x")))
 
@@ -80,8 +80,8 @@ def test_counters_and_handles_are_no_part_of_a_rule():
     assert one.chains == (Chain("inet", "incus", "acl.a", (Rule((DROP,)),)),)
 
 
-def test_a_rule_that_logs_and_drops_is_for_every_packet():
-    """The log lets all on; a limit, or a word that nobody knows here, does not."""
+def test_a_rule_that_logs_and_drops_matches_every_packet():
+    """A log statement is no condition. A limit, and any unknown expression, is one."""
     silent = Rule(({"log": {"prefix": "x"}}, DROP))
     limited = Rule(({"limit": {"rate": 3, "per": "second"}}, DROP))
 
@@ -107,8 +107,8 @@ def matched(left: dict, right: object, op: str = "==") -> dict:
 
 
 @pytest.mark.parametrize("name", ["ACCEPT", "DROP", "REJECT"])
-def test_a_target_of_iptables_is_a_verdict_and_a_comment_no_condition(name):
-    """Each packet meets a comment; what else iptables brings may be met by some alone."""
+def test_a_target_of_iptables_is_a_verdict_and_a_comment_is_no_condition(name):
+    """Each packet matches a comment. Any other extension of iptables may match only some packets."""
     target = {"xt": {"type": "target", "name": name}}
 
     assert (Rule((COMMENT, target)).conditions, Rule((COMMENT, target)).verdict) == ((), name.lower())
@@ -148,16 +148,16 @@ def test_a_target_of_iptables_is_a_verdict_and_a_comment_no_condition(name):
         ({"limit": {"rate": 3, "per": "second"}}, []),
     ],
 )
-def test_a_condition_that_all_packets_of_a_family_meet_is_none_for_it(condition, families):
-    """As nft 1.0 and 1.1 print rules on any address, on the family, on all states of a connection."""
+def test_a_condition_that_all_packets_of_a_family_match_does_not_limit_the_rule(condition, families):
+    """The forms are those that nft 1.0 and 1.1 print for any address, for a family, and for all connection states."""
     rule_of = Rule((condition, {"accept": None}))
 
     assert [family for family in ("IPv4", "IPv6") if rule_of.is_for_all(family)] == families
     assert not Rule((condition, {"limit": {}}, {"accept": None})).is_for_all("IPv4")
 
 
-def test_a_rule_for_all_of_a_family_before_an_acl_is_told():
-    """What it accepts never meets the rules of the ACL."""
+def test_a_rule_before_an_acl_that_matches_a_whole_family_is_reported():
+    """The packets that this rule accepts never reach the rules of the ACL."""
     names = [f"{prefix}.a" for prefix in ("acl", "aclin", "aclout", "aclfwd")]
     hooks = dict(zip(names[1:], ("input", "output", "forward"), strict=True))
     base = {"type": "filter", "prio": 0, "policy": "accept"}
@@ -174,16 +174,16 @@ def test_a_rule_for_all_of_a_family_before_an_acl_is_told():
     )
 
 
-def test_a_host_without_any_rule_is_a_complete_answer():
-    """What `nft flush ruleset` leaves."""
+def test_an_empty_ruleset_is_a_valid_answer():
+    """`nft flush ruleset` leaves such a ruleset."""
     found = of("nft", document()).rules
 
     assert (found.tables, found.chains) == ((), ())
 
 
 @pytest.mark.parametrize("flags", ["dormant", ["dormant"]])
-def test_a_dormant_table_filters_nothing(flags):
-    """Its rules are there and take no effect: it is as if they were not."""
+def test_a_dormant_table_is_left_out(flags):
+    """The rules of a dormant table exist, but have no effect."""
     asleep = {"table": {**TABLE["table"], "flags": flags}}
     other = {"table": {"family": "ip", "name": "filter", "handle": 1}}
 
@@ -193,7 +193,7 @@ def test_a_dormant_table_filters_nothing(flags):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "document_text",
     [
         "",
         "[]",
@@ -213,14 +213,14 @@ def test_a_dormant_table_filters_nothing(flags):
         document({}),
     ],
 )
-def test_what_is_no_ruleset_is_an_error(told):
-    """Never a host without rules."""
+def test_output_that_is_not_a_ruleset_is_an_error(document_text):
+    """It never reads as a host without rules."""
     with pytest.raises(EvidenceError, match="sigsrv: nft list ruleset"):
-        _ = of("nft", told).rules
+        _ = of("nft", document_text).rules
 
 
-def test_a_ruleset_that_was_refused_is_an_error():
-    """Root alone may read it; and the command may not be there."""
+def test_a_ruleset_that_nft_does_not_print_is_an_error():
+    """Only root may read the ruleset, and the host may have no nft."""
     with pytest.raises(EvidenceError) as refused:
         _ = of("nft", "", 1, "Operation not permitted (you must be root)").rules
     assert refused.value.kind is FailureKind.DENIED
@@ -242,7 +242,7 @@ BOTH_GONE = f"{GONE}\n{GONE.replace('iptables', 'ip6tables')}"
     ],
 )
 def test_br_netfilter_is_on_off_or_not_loaded(stdout, rc, stderr, wanted):
-    """Without the module there are no such files, and nothing is filtered."""
+    """Without the module, the files do not exist, and the kernel filters no bridged packets."""
     assert of("bridge-nf", stdout, rc, stderr).filters_bridged == wanted
 
 
@@ -258,7 +258,7 @@ def test_br_netfilter_is_on_off_or_not_loaded(stdout, rc, stderr, wanted):
         ("", 1, GONE),
     ],
 )
-def test_a_switch_that_can_t_be_read_is_an_error(stdout, rc, stderr):
-    """Neither on nor off."""
+def test_a_sysctl_that_cannot_be_read_is_an_error(stdout, rc, stderr):
+    """It never reads as on and never as off."""
     with pytest.raises(EvidenceError):
         _ = of("bridge-nf", stdout, rc, stderr).filters_bridged

@@ -1,4 +1,4 @@
-"""One host as a machine, read from recorded output."""
+"""Tests the facts about a host as a machine: memory, load, file systems, clock, kernel and sshd."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ UNREADABLE = ["", "[]", "{}", "null", "Permission denied"]
 
 
 def of(**answers: Answer | str) -> MachineFacts:
-    told = {
+    by_probe = {
         name.replace("_", "-"): Answer(name, 0, answer) if isinstance(answer, str) else answer
         for name, answer in answers.items()
     }
-    return MachineFacts(Evidence("minisrv", 0.0, probes=told))
+    return MachineFacts(Evidence("minisrv", 0.0, probes=by_probe))
 
 
 def fs(source: str, kind: str, used: int, available: int, target: str) -> Filesystem:
     return Filesystem(source, kind, used, available, 0, 0, target)
 
 
-def test_memory_and_load_are_those_of_the_kernel():
-    """Sizes become bytes; of the loads the one of 15 minutes is taken."""
+def test_memory_and_load_come_from_the_kernel():
+    """Sizes become bytes. The load is the average over 15 minutes."""
     found = machine.memory(
         "MemTotal:       24684084 kB\nMemFree: 1 kB\nMemAvailable:   23968356 kB\nHugePages_Total:  0\n"
     )
@@ -41,8 +41,8 @@ def test_memory_and_load_are_those_of_the_kernel():
     assert machine.load15("3.74 1.34 0.96 2/277 830\n") == 0.96
 
 
-def test_a_cache_below_its_minimum_gives_nothing_back():
-    """What ZFS keeps in any case is not available, and never less than nothing."""
+def test_a_cache_below_its_minimum_has_no_reclaimable_memory():
+    """ZFS always keeps c_min bytes of its cache. The reclaimable size is never negative."""
     header = "9 1 0x01 147 39984 1 2\nname                            type data\n"
 
     assert (
@@ -53,7 +53,7 @@ def test_a_cache_below_its_minimum_gives_nothing_back():
 
 
 def test_a_mount_point_keeps_its_blanks():
-    """The columns before it have none but the source."""
+    """Of the other columns, only the source may contain blanks."""
     row = "//server/my share       cifs     1000 400 600 0 0 /srv/my 1 2 3 4 5 share\n"
     found = machine.filesystems(HEADER + ROOT + row)[1]
 
@@ -61,8 +61,8 @@ def test_a_mount_point_keeps_its_blanks():
     assert (found.used, found.available) == (400, 600)
 
 
-def test_what_is_left_out_and_what_is_one_storage():
-    """Memory, images and instances' own are left out; a device mounted twice is there once, by the mount nearest to the root."""
+def test_each_device_is_judged_once_and_temporary_file_systems_are_left_out():
+    """Leaves out memory, images and file systems of pools. A device with two mounts has the mount nearest to the root."""
     rows = (
         fs("tmpfs", "tmpfs", 9, 0, "/run"),
         fs("/dev/loop1", "squashfs", 9, 0, "/snap/core/1"),
@@ -75,8 +75,8 @@ def test_what_is_left_out_and_what_is_one_storage():
     assert [row.target for row in machine.judged(rows)] == ["/", "/var/lib/incus"]
 
 
-def test_a_zfs_pool_is_one_with_all_its_datasets():
-    """Their used bytes add up, instances' too; one with a quota stands for itself."""
+def test_the_datasets_of_a_zfs_pool_count_as_one_file_system():
+    """The used bytes add up, including those of instances. A dataset with a quota counts separately."""
     rows = (
         fs("rpool/root", "zfs", 20, 50, "/"),
         fs("rpool/home", "zfs", 900, 50, "/home"),
@@ -92,11 +92,11 @@ def test_a_zfs_pool_is_one_with_all_its_datasets():
     ]
 
 
-def test_a_file_system_that_df_could_not_look_at_is_told():
-    """Those of instances and of users' sessions are nobody's business here; another complaint is an error."""
-    said = "df: /mnt/x: Permission denied\ndf: '/a b': Input/output error\ndf: /run/user/7/doc: Permission denied"
+def test_a_file_system_that_df_could_not_read_is_reported():
+    """File systems of instances and of user sessions are left out. Any other message of df is an error."""
+    stderr = "df: /mnt/x: Permission denied\ndf: '/a b': Input/output error\ndf: /run/user/7/doc: Permission denied"
 
-    assert machine.refused(said) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
+    assert machine.refused(stderr) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
     with pytest.raises(EvidenceError, match="no file systems processed"):
         machine.refused("df: no file systems processed")
 
@@ -110,21 +110,21 @@ def test_a_file_system_that_df_could_not_look_at_is_told():
     ],
 )
 def test_the_deviation_of_a_clock_lies_between_two_bounds(begin, end, skew, nearest):
-    """The host's first reading is not before ours, its last not after ours."""
+    """The host reads its clock for the first time after our first reading, and for the last time before our last."""
     found = machine.skew(begin, end, (1000000000.0, 1000000001.0))
 
     assert found == Skew(*skew)
     assert found.nearest == nearest
 
 
-def test_a_clock_that_was_set_meanwhile_is_no_deviation():
-    """More time has passed there than here: one of the two was set."""
+def test_a_clock_that_was_set_during_the_scan_is_an_error():
+    """More time passed on the host than here, so one of the two clocks was set."""
     with pytest.raises(EvidenceError, match="was set while"):
         machine.skew("1000000000.500000000", "1000000003.500000000", (1000000000.0, 1000000001.0))
 
 
-def test_the_system_s_name_is_read_as_a_shell_would():
-    """Values may be quoted; a derivative names what it descends from."""
+def test_os_release_is_read_by_the_rules_of_a_shell():
+    """Values may be quoted. A derivative names its parents in ID_LIKE."""
     found = machine.os_release('# a comment\nPRETTY_NAME="Linux Mint 22"\nID=linuxmint\nID_LIKE="ubuntu debian"\n')
 
     assert (found.id, found.name) == ("linuxmint", "Linux Mint 22")
@@ -141,27 +141,27 @@ def test_the_system_s_name_is_read_as_a_shell_would():
         ("ID=debian\nVERSION_CODENAME=\n\n", ""),
     ],
 )
-def test_a_release_has_the_name_that_its_packages_have(lines, codename):
-    """A derivative names its own release, and the one that it is made of."""
+def test_the_codename_is_that_of_the_release_that_the_packages_come_from(lines, codename):
+    """A derivative names its own release and the release that it is based on. The second one counts."""
     assert machine.os_release(lines).codename == codename
 
 
 @needs_root
-def test_the_cpus_that_are_counted_are_online(tmp_path):
-    """With the programs of this machine, which are told that one is online, however many it has or could have."""
+def test_only_online_cpus_are_counted(tmp_path):
+    """Runs the probe on this machine with a kernel file that lists one CPU as online."""
     (command,) = [each.shell for each in probes.TABLE if each.id == "cpus"]
     (tmp_path / "online").write_text("0\n")
-    laid = f"mount --bind {tmp_path}/online /sys/devices/system/cpu/online && exec {command}"
-    done = subprocess.run(["unshare", "-m", "sh", "-c", laid], capture_output=True, text=True, check=True)
+    script = f"mount --bind {tmp_path}/online /sys/devices/system/cpu/online && exec {command}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=True)
 
     assert of(cpus=done.stdout).cpus == 1
 
 
-def test_of_a_setting_that_stands_twice_sshd_takes_the_first():
-    """Keys that are of no interest may stand there any number of times."""
-    said = "port 22\nport 23\npermitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
+def test_sshd_uses_the_first_value_of_a_repeated_setting():
+    """Settings that no check reads may occur any number of times."""
+    output = "port 22\nport 23\npermitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
 
-    assert machine.sshd_settings(said + "passwordauthentication yes\n")["passwordauthentication"] == "no"
+    assert machine.sshd_settings(output + "passwordauthentication yes\n")["passwordauthentication"] == "no"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_of_a_setting_that_stands_twice_sshd_takes_the_first():
 )
 @pytest.mark.parametrize("text", UNREADABLE)
 def test_unreadable_output_is_an_error(view, text):
-    """Nothing is made of what is not there."""
+    """No view returns a default for missing output."""
     with pytest.raises(EvidenceError):
         view(text)
 
@@ -204,14 +204,14 @@ def test_unreadable_output_is_an_error(view, text):
         ),
     ],
 )
-def test_half_an_answer_is_an_error(view, text):
-    """What is cut off, contradicts itself or lacks its sizes never reads as an answer."""
+def test_an_incomplete_answer_is_an_error(view, text):
+    """Covers output that is cut off, contradicts itself or has no sizes."""
     with pytest.raises(EvidenceError):
         view(text)
 
 
-def test_a_kernel_without_apparmor_and_without_zfs_says_so():
-    """A file that is not there is an answer; one that may not be read is not."""
+def test_a_missing_kernel_file_means_that_apparmor_or_zfs_is_absent():
+    """A missing file is an answer. A file that may not be read is an error."""
     absent = Answer("cat", 1, "", "cat: x: No such file or directory")
     refused = Answer("cat", 1, "", "cat: x: Permission denied")
 
@@ -227,7 +227,7 @@ def test_a_kernel_without_apparmor_and_without_zfs_says_so():
 
 
 @pytest.mark.parametrize(
-    ("view", "name", "said"),
+    ("view", "name", "output"),
     [
         ("apparmor", "apparmor", "y\n"),
         ("dmesg_restricted", "dmesg-restrict", "2\n"),
@@ -237,14 +237,14 @@ def test_a_kernel_without_apparmor_and_without_zfs_says_so():
         ("synchronized", "time-sync", ""),
     ],
 )
-def test_a_value_of_another_kind_is_an_error(view, name, said):
-    """Neither yes nor no is no answer."""
+def test_an_unexpected_value_is_an_error(view, name, output):
+    """A value that is neither yes nor no does not count as an answer."""
     with pytest.raises(EvidenceError):
-        getattr(of(**{name: said}), view)
+        getattr(of(**{name: output}), view)
 
 
-def test_only_systemd_itself_says_that_it_does_not_run_the_host():
-    """Any other failure of timedatectl is unknown."""
+def test_only_the_message_of_systemd_means_that_the_host_does_not_run_systemd():
+    """Any other failure of timedatectl is an error."""
     assert of(time_sync="NTPSynchronized=yes\nNTP=no\n").synchronized is True
     assert of(time_sync=Answer("t", 1, "", "System has not been booted with systemd as init")).synchronized is None
     with pytest.raises(EvidenceError, match="timed out"):
@@ -261,14 +261,14 @@ def test_only_systemd_itself_says_that_it_does_not_run_the_host():
         Answer("df", failure=Failure(FailureKind.TIMEOUT, "no end in 5 s")),
     ],
 )
-def test_a_df_that_failed_otherwise_tells_nothing(answer):
-    """Its exit status and its complaints must belong together."""
+def test_any_other_failure_of_df_is_an_error(answer):
+    """The exit status and the messages of df must fit together."""
     with pytest.raises(EvidenceError):
         _ = of(filesystems=answer).filesystems
 
 
-def test_evidence_that_does_not_say_when_it_was_collected_tells_nothing_of_the_clock():
-    """Older evidence has no times of the probes."""
+def test_evidence_without_the_times_of_its_probes_gives_no_clock_skew():
+    """Older evidence does not contain these times."""
     facts = of(clock_begin="1000000000.250000000\n", clock_end="1000000000.750000000\n")
 
     with pytest.raises(EvidenceError, match="does not say when") as caught:

@@ -1,4 +1,4 @@
-"""What Incus answered, read from the shipped evidence of a real cluster."""
+"""Tests the facts from Incus's API answers with the shipped evidence of a real cluster."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def answering(address: str, answer: ApiAnswer) -> Evidence:
 
 
 def single() -> Evidence:
-    """The recorded daemon, were it in no cluster."""
+    """Return the recorded daemon as a server outside any cluster."""
     environment = {**RECORDED.api[urls.SERVER].metadata["environment"], "server_clustered": False}
     return answering(urls.SERVER, ApiAnswer(200, {**RECORDED.api[urls.SERVER].metadata, "environment": environment}))
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_reads_the_recorded_answer(view):
-    """A real daemon's answer gives at least one row; of warnings, that of a host without QEMU."""
+    """A real daemon's answer gives at least one row. The warning is that of a host without QEMU."""
     warning = {
         "count": 1,
         "entity_url": "",
@@ -56,57 +56,57 @@ def test_each_view_reads_the_recorded_answer(view):
         "type": "Instance type not operational",
         "uuid": "534ec7ee-dbf2-49ab-af99-f3fd535d9640",
     }
-    seen = answering(urls.WARNINGS, ApiAnswer(200, [warning]))
+    changed = answering(urls.WARNINGS, ApiAnswer(200, [warning]))
 
-    assert getattr(IncusFacts(seen), view)
+    assert getattr(IncusFacts(changed), view)
 
 
 @pytest.mark.parametrize("metadata", ["", {}, None, [1], [{}], [{"name": ""}], "untrusted"], ids=repr)
 @pytest.mark.parametrize("view", VIEWS)
-def test_each_view_refuses_what_is_no_answer(view, metadata):
-    """An answer of another shape is an error, never an empty list."""
+def test_each_view_refuses_a_malformed_answer(view, metadata):
+    """A malformed answer is an error, never an empty list."""
     with pytest.raises(EvidenceError):
         getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, metadata))), view)
 
 
 @pytest.mark.parametrize("kind", [FailureKind.DENIED, FailureKind.DOWN, FailureKind.GARBLED])
 @pytest.mark.parametrize("view", VIEWS)
-def test_each_view_passes_on_why_it_was_refused(view, kind):
-    """The kind and reason of the failure reach whoever looks at the fact."""
-    facts = IncusFacts(answering(VIEWS[view], ApiAnswer(403, None, Failure(kind, "so it is"))))
+def test_each_view_raises_the_failure_of_the_request(view, kind):
+    """The error has the kind and the reason of the failure."""
+    facts = IncusFacts(answering(VIEWS[view], ApiAnswer(403, None, Failure(kind, "access denied"))))
 
-    with pytest.raises(EvidenceError, match="so it is") as caught:
+    with pytest.raises(EvidenceError, match="access denied") as caught:
         getattr(facts, view)
 
     assert caught.value.kind is kind
 
 
 @pytest.mark.parametrize("view", ["projects", "profiles", "networks", "network_acls", "pools", "instances"])
-def test_a_filtered_view_is_not_taken_for_the_whole(view):
-    """A client that Incus does not fully trust sees lists without what it may not see; such a list is an error."""
+def test_a_filtered_list_is_an_error(view):
+    """Incus leaves out rows for a client that it does not fully trust."""
     untrusted = {**RECORDED.api[urls.SERVER].metadata, "auth": "untrusted"}
     forbidden = ApiAnswer(403, None, Failure(FailureKind.DENIED, "warnings are refused"))
 
-    for seen in (answering(urls.SERVER, ApiAnswer(200, untrusted)), answering(urls.WARNINGS, forbidden)):
+    for changed in (answering(urls.SERVER, ApiAnswer(200, untrusted)), answering(urls.WARNINGS, forbidden)):
         with pytest.raises(EvidenceError) as caught:
-            getattr(IncusFacts(seen), view)
+            getattr(IncusFacts(changed), view)
         assert caught.value.kind is FailureKind.DENIED
 
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("server", "projects", "members")])
 def test_an_empty_list_is_an_answer(view):
-    """A daemon that has none of a kind says so with an empty list."""
+    """A daemon without such a resource answers with an empty list."""
     assert getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, []))), view) == ()
 
 
-def test_members_are_never_none():
-    """A cluster has the member that answers: a list without any is not the whole list."""
+def test_an_empty_list_of_members_is_an_error():
+    """A cluster has at least the member that answers, so an empty list is incomplete."""
     with pytest.raises(EvidenceError, match="no member"):
         _ = IncusFacts(answering(urls.MEMBERS, ApiAnswer(200, []))).members
 
 
-def test_a_member_without_an_address_hides_its_configuration():
-    """The daemon of a member listens for the others: a configuration without that key is not all of it."""
+def test_the_configuration_of_a_member_without_an_address_is_incomplete():
+    """The daemon of a member listens for the other members, so its full configuration has the address."""
     hidden = {**RECORDED.api[urls.SERVER].metadata, "config": {}}
 
     with pytest.raises(EvidenceError, match="the answer is incomplete"):
@@ -114,22 +114,22 @@ def test_a_member_without_an_address_hides_its_configuration():
 
 
 @pytest.mark.parametrize("view", ["members", "networks", "pools", "instances"])
-def test_a_configuration_that_is_null_is_hidden(view):
-    """Incus writes null for the configuration of what a client may not see; an empty one is {}."""
+def test_a_configuration_of_null_is_an_error(view):
+    """Incus writes null if the client may not see the configuration. An empty configuration is {}."""
     listed = [{**row, "config": None} for row in RECORDED.api[VIEWS[view]].metadata]
 
     with pytest.raises(EvidenceError, match="config"):
         getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, listed))), view)
 
 
-def test_projects_are_never_none():
-    """Every daemon has project default: a list without it is not the whole list."""
+def test_an_empty_list_of_projects_is_an_error():
+    """Every daemon has the project default, so a list without it is incomplete."""
     with pytest.raises(EvidenceError, match="no project default"):
         _ = IncusFacts(answering(urls.PROJECTS, ApiAnswer(200, []))).projects
 
 
-def test_instances_whose_state_came_too_late_are_known_by_their_configuration():
-    """When the list with states times out, the configuration is judged and the state is unknown."""
+def test_instances_are_read_without_states_if_the_states_time_out():
+    """The policies judge the configuration, and the state is Unknown."""
     late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
     rows = [{k: v for k, v in row.items() if k != "state"} for row in RECORDED.api[urls.INSTANCES].metadata]
     api = {**RECORDED.api, urls.INSTANCES: late, urls.INSTANCES_CONFIG: ApiAnswer(200, rows)}
@@ -140,8 +140,8 @@ def test_instances_whose_state_came_too_late_are_known_by_their_configuration():
     assert len(found) == len(rows)
 
 
-def test_instances_of_a_member_that_is_away_are_known_by_name_though_the_states_came_too_late():
-    """Their rows have no configuration and say Error: they don't spoil the list for the others."""
+def test_instances_of_an_unreachable_member_are_known_by_name_if_the_states_time_out():
+    """Their rows have no configuration and the status Error. The other rows are still valid."""
     late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
     gone, *rest = RECORDED.api[urls.INSTANCES].metadata
     api = {**RECORDED.api, urls.INSTANCES: late}
@@ -153,8 +153,8 @@ def test_instances_of_a_member_that_is_away_are_known_by_name_though_the_states_
     assert {instance.status for instance in others} == {"Unknown"}
 
 
-def test_instances_without_either_list_are_unknown():
-    """A time-out is no empty cluster."""
+def test_instances_are_an_error_if_both_lists_time_out():
+    """A timeout never reads as a cluster without instances."""
     late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
     api = {**RECORDED.api, urls.INSTANCES: late, urls.INSTANCES_CONFIG: late}
 
@@ -162,8 +162,8 @@ def test_instances_without_either_list_are_unknown():
         _ = IncusFacts(dataclasses.replace(RECORDED, api=api)).instances
 
 
-def test_booleans_are_filled_in_before_anyone_looks():
-    """An unset key has its default, a set one Incus's meaning."""
+def test_booleans_of_an_instance_are_filled_in():
+    """An unset key has its default. A set key is true or false by the rules of Incus."""
     found = {instance.name: instance for instance in IncusFacts(RECORDED).instances}
 
     assert found["svc-a"].expanded_config["security.privileged"] == "true"
@@ -172,14 +172,14 @@ def test_booleans_are_filled_in_before_anyone_looks():
 
 
 def web(**changes):
-    """The recorded instances, with one of them changed."""
+    """Return the instance web from the recorded answer, with some changes."""
     rows = [row | (changes if row["name"] == "web" else {}) for row in RECORDED.api[urls.INSTANCES].metadata]
     found = IncusFacts(answering(urls.INSTANCES, ApiAnswer(200, rows))).instances
     return next(instance for instance in found if instance.name == "web")
 
 
-def test_booleans_of_devices_are_filled_in_and_those_of_its_own_are_as_written():
-    """What is judged has every key; what is put back has those that were there."""
+def test_booleans_are_filled_in_for_expanded_devices_and_not_for_own_devices():
+    """Checks read the expanded devices. An undo restores the instance's own devices with exactly their keys."""
     nic = {"type": "nic", "network": "br0", "security.mac_filtering": "1"}
     disk = {"type": "disk", "source": "/etc", "path": "/mnt", "readonly": "YES"}
     found = web(expanded_devices={"eth0": nic, "etc": disk}, devices={"etc": disk})
@@ -190,8 +190,8 @@ def test_booleans_of_devices_are_filled_in_and_those_of_its_own_are_as_written()
     assert found.devices == {"etc": disk}
 
 
-def test_what_a_container_has_used_is_the_most_since_its_start():
-    """Where its kernel does not count that, it is what it uses now."""
+def test_the_usage_of_a_container_is_its_peak_since_its_start():
+    """If the kernel does not count the peak, the usage is the current value."""
     assert web(state={"memory": {"usage": 5, "usage_peak": 7}, "processes": 3}).usage == InstanceUsage(7, 3)
     assert web(state={"memory": {"usage": 5, "usage_peak": 0}, "processes": 3}).usage == InstanceUsage(5, 3)
 
@@ -204,22 +204,22 @@ def test_what_a_container_has_used_is_the_most_since_its_start():
         {"type": "virtual-machine", "state": {"memory": None, "processes": -1}},
     ],
 )
-def test_what_nobody_counted_is_not_known(changes):
-    """Neither none nor nothing."""
+def test_usage_that_incus_does_not_count_is_none(changes):
+    """It never reads as 0."""
     assert web(**changes).usage is None
 
 
 @pytest.mark.parametrize(
     "state", [1, {}, {"memory": None, "processes": 1}, {"memory": {"usage": "5"}, "processes": 1}], ids=repr
 )
-def test_a_state_of_another_shape_is_an_error(state):
-    """A container's usage is read strictly."""
+def test_a_malformed_state_is_an_error(state):
+    """The usage of a container is never guessed."""
     with pytest.raises(EvidenceError):
         web(state=state)
 
 
 def test_a_key_comes_from_the_instance_or_the_last_profile_that_has_it():
-    """Whatever the instance says itself, its profile may give it too."""
+    """If the instance sets the key itself, a profile may set it too."""
     profiles = [
         {"name": name, "project": "default", "config": config, "devices": {"etc": {"type": "disk"}} if config else {}}
         for name, config in {"a": {"raw.lxc": "1"}, "b": {"raw.lxc": "2"}, "c": {}}.items()
@@ -236,19 +236,19 @@ def test_a_key_comes_from_the_instance_or_the_last_profile_that_has_it():
 
 @pytest.mark.parametrize("word", ["true", "True", "1", "yes", "ON"])
 def test_every_spelling_of_true_is_true(word):
-    """Incus takes true, 1, yes and on, in any case."""
+    """Incus accepts true, 1, yes and on, in upper and lower case."""
     assert boolean(word, False, "key") is True
 
 
 @pytest.mark.parametrize("word", ["2", "tru", "perhaps", " true"])
-def test_a_word_that_is_no_boolean_is_an_error(word):
-    """What Incus would not have stored is not guessed at."""
+def test_a_word_that_is_not_a_boolean_is_an_error(word):
+    """Incus would not store such a value, so its meaning is never guessed."""
     with pytest.raises(EvidenceError, match="not a boolean"):
         boolean(word, False, "key")
 
 
-def test_lists_lose_their_blanks():
-    """Incus's lists are parted by commas."""
+def test_blanks_and_empty_items_of_a_list_are_removed():
+    """Incus separates the items of a list by commas."""
     assert split_list(" a, b ,,c") == ("a", "b", "c")
     assert split_list(None) == ()
 
@@ -266,20 +266,20 @@ def test_lists_lose_their_blanks():
         ("5GiB", 5 * 2**30),
     ],
 )
-def test_sizes_are_those_of_incus(text, number):
-    """kB is 1000 and KiB 1024 bytes; a bare number is bytes."""
+def test_sizes_have_the_units_of_incus(text, number):
+    """kB is 1000 bytes and KiB is 1024 bytes. A number without a unit is bytes."""
     assert size_bytes(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "5 GiB", "5gib", "5KB", "-5GiB", "1.5GiB", "5GiB\n", "\u0665GiB"])
-def test_what_is_no_size_is_refused(text):
-    """What Incus would not take is not guessed at."""
+def test_an_invalid_size_is_refused(text):
+    """Incus would not accept such a size, so its meaning is never guessed."""
     with pytest.raises(ValueError, match="not a size"):
         size_bytes(text)
 
 
-def test_the_rules_of_an_acl_are_counted_by_what_they_do():
-    """Rules that are logged take effect too, disabled ones do not."""
+def test_enabled_and_disabled_rules_of_an_acl_are_counted():
+    """Rules in the state logged take effect too. Disabled rules do not."""
     rules = [{"action": "allow", "state": state} for state in ("enabled", "logged", "disabled")]
     row = {"name": "a", "project": "default", "ingress": rules, "egress": rules[:1]}
     (found,) = IncusFacts(answering(urls.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
@@ -290,7 +290,7 @@ def test_the_rules_of_an_acl_are_counted_by_what_they_do():
 
 
 def test_a_rule_of_an_acl_is_read_as_it_is_written():
-    """What Incus leaves out is any; a rule says itself which side is the other one."""
+    """A field that Incus leaves out means any. The direction of a rule decides whether source or destination is the peer."""
     rule = {
         "action": "allow",
         "state": "logged",
@@ -327,17 +327,17 @@ WRONG = [
 
 
 @pytest.mark.parametrize("rules", ["", {}, None, [{}], [1], *([each] for each in WRONG)], ids=repr)
-@pytest.mark.parametrize("way", ["ingress", "egress"])
-def test_rules_of_another_shape_are_an_error(way, rules):
-    """An ACL whose rules did not come back is unknown, not empty."""
-    row = {"name": "a", "project": "default", "ingress": [], "egress": [], way: rules}
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_malformed_rules_are_an_error(direction, rules):
+    """An ACL without readable rules is unknown, not empty."""
+    row = {"name": "a", "project": "default", "ingress": [], "egress": [], direction: rules}
 
     with pytest.raises(EvidenceError, match="network-acls"):
         _ = IncusFacts(answering(urls.NETWORK_ACLS, ApiAnswer(200, [row]))).network_acls
 
 
-def test_cluster_facts_come_from_the_first_host_that_could_tell():
-    """One daemon that is down does not hide what the other one answers."""
+def test_cluster_facts_come_from_the_first_host_that_answers():
+    """If one daemon is down, the answer of the other daemon counts."""
     down = Evidence(
         "a", 0.0, api={address: ApiAnswer(failure=Failure(FailureKind.DOWN, "down")) for address in VIEWS.values()}
     )
@@ -348,10 +348,10 @@ def test_cluster_facts_come_from_the_first_host_that_could_tell():
         _ = ClusterFacts("cluster", {"a": HostFacts("a", "a", down)}).incus.projects
 
 
-def test_a_host_in_no_cluster_stands_for_itself():
-    """Two single hosts are two clusters, each of its own name; an unreachable one is counted to the cluster."""
+def test_each_standalone_host_is_a_group_of_its_own():
+    """Two standalone hosts are two groups with the names of the hosts. An unreachable host belongs to the cluster."""
     away = Evidence("c", 0.0, failure=Failure(FailureKind.UNREACHABLE, "away"))
-    hosts = {name: HostFacts(name, name, seen) for name, seen in {"a": single(), "b": single(), "c": away}.items()}
+    hosts = {name: HostFacts(name, name, each) for name, each in {"a": single(), "b": single(), "c": away}.items()}
 
     assert [(group.name, list(group.hosts)) for group in clusters(hosts)] == [
         ("cluster", ["c"]),
@@ -360,8 +360,8 @@ def test_a_host_in_no_cluster_stands_for_itself():
     ]
 
 
-def test_a_bridge_s_network_has_its_booleans_filled_in():
-    """However they are written; of what Incus does not manage, or of another type, nothing is made up."""
+def test_booleans_of_a_managed_bridge_network_are_filled_in():
+    """Every spelling counts. Unmanaged networks and networks of another type get no defaults."""
     row = {
         "name": "br0",
         "managed": True,
@@ -384,8 +384,8 @@ def test_a_bridge_s_network_has_its_booleans_filled_in():
         _ = IncusFacts(answering(urls.NETWORKS, ApiAnswer(200, [{**row, "config": {"ipv4.nat": "maybe"}}]))).networks
 
 
-def test_the_daemon_says_what_it_runs_on():
-    """The versions that two hosts are compared by; without ZFS there is none."""
+def test_the_server_has_the_versions_of_its_host():
+    """Policies compare these versions between two hosts. Without ZFS, its version is None."""
     server = IncusFacts(RECORDED).server
     environment = {
         **RECORDED.api[urls.SERVER].metadata["environment"],

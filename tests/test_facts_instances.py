@@ -1,4 +1,4 @@
-"""Instances that could not be read never count as absent."""
+"""Tests that an instance that could not be read never counts as absent."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def test_iterating_raises_after_the_last_instance_that_could_be_read():
         next(rows)
 
 
-def test_an_unread_instance_counts_only_where_the_condition_selects_it():
-    """The name and the project of an unread instance are known."""
+def test_an_unread_instance_counts_only_if_the_condition_selects_it():
+    """The name and the project of an unread instance are known, so the condition can use them."""
     assert list(PART.where(lambda each: each.project == "user-john")) == [(DB, "minisrv")]
     with pytest.raises(EvidenceError):
         list(PART.where(lambda each: each.project == "default"))
 
 
-def test_known_instances_are_given_only_if_they_decide():
-    """Two projects are two projects, whatever the unread instance is; one is not one."""
+def test_known_instances_are_returned_only_if_they_are_decisive():
+    """Two known instances prove "at least two". They do not prove "more than two" while another instance is unread."""
     assert PART.known(decisive=lambda known: len(known) == 2) == ((WEB, "sigsrv"), (DB, "minisrv"))
     with pytest.raises(EvidenceError):
         PART.known(decisive=lambda known: len(known) > 2)
@@ -50,7 +50,7 @@ def test_known_instances_are_given_only_if_they_decide():
 
 
 def test_a_search_that_finds_nothing_needs_all_instances():
-    """A fault that was found is a fault; none found among some is unknown."""
+    """A result from some instances is a result. No result from only some instances is an error."""
     assert PART.search(lambda each: [each.name] if each.name == "web" else []) == ["web"]
     with pytest.raises(EvidenceError):
         PART.search(lambda each: [])

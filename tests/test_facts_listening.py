@@ -1,4 +1,4 @@
-"""The listening sockets of a host, as ss tells them."""
+"""Tests the facts about the listening sockets of a host, which come from ss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECORDED = (Path(__file__).parent / "evidence" / "listen" / "sigsrv.txt").read_t
 
 
 def test_each_socket_has_its_address_and_port():
-    """What ss of a real host printed, line by line."""
+    """Reads the recorded output of ss on a real host."""
     assert [str(found) for found in listeners(RECORDED)] == [
         "172.20.0.1:53",
         "0.0.0.0:22",
@@ -41,12 +41,12 @@ def test_each_socket_has_its_address_and_port():
     ],
 )
 def test_every_form_of_an_address_is_read(local, listener):
-    """IPv6 in brackets, an interface behind a percent sign, an address that is written in another way."""
+    """Covers IPv6 in brackets, an interface after a percent sign, and an address in another notation."""
     assert listeners(f"LISTEN 0 128 {local} *:*\n") == (listener,)
 
 
-def test_a_host_without_any_socket_has_none():
-    """ss prints nothing then: that is an answer."""
+def test_a_host_without_any_socket_has_no_listeners():
+    """ss prints nothing then. Empty output is a valid answer."""
     assert listeners("") == ()
 
 
@@ -65,14 +65,14 @@ def test_a_host_without_any_socket_has_none():
         "Permission denied",
     ],
 )
-def test_what_is_no_socket_is_an_error(line):
-    """One line that is not understood hides what listens: never a shorter list."""
+def test_a_line_that_is_not_a_socket_is_an_error(line):
+    """A line that cannot be parsed may hide a listening socket, so the other lines do not count either."""
     with pytest.raises(EvidenceError, match="ss: "):
         listeners(f"LISTEN 0 128 10.0.0.1:22 0.0.0.0:*\n{line}\n")
 
 
 def test_a_failed_ss_is_an_error():
-    """An exit status of its own, a time-out or a missing program is no empty list."""
+    """A non-zero exit status and a timeout never read as an empty list."""
     late = Answer("ss", failure=Failure(FailureKind.TIMEOUT, "no end in 5 s"))
     for answer in (Answer("ss", 1, "", "Cannot open netlink socket"), late):
         with pytest.raises(EvidenceError):

@@ -1,4 +1,4 @@
-"""What Incus answered of networks and pools as one member has them."""
+"""Tests the facts about networks and pools from the answers of one member."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.test_facts_incus import RECORDED, answering, single
 
 
-def test_a_network_is_as_its_member_has_it():
+def test_a_network_has_the_values_of_its_member():
     """Status and member-specific keys come from the member's own answer, not from the list."""
     found = IncusFacts(RECORDED).network_at("userbr0", "sigsrv")
 
@@ -29,11 +29,11 @@ def test_a_network_is_as_its_member_has_it():
     assert IncusFacts(RECORDED).network_at("nowhere", "sigsrv") is None
 
 
-def test_networks_that_nobody_else_tells_of_are_as_the_list_has_them():
-    """An unmanaged link, and any network of a daemon that is in no cluster: nothing was asked for beside the list."""
+def test_networks_without_a_member_answer_have_the_values_of_the_list():
+    """For an unmanaged link, and for networks of a standalone host, sigsrv requests only the list."""
     unmanaged = IncusFacts(RECORDED).network_at("eth1", "sigsrv")
-    alone = dataclasses.replace(single(), api={k: v for k, v in single().api.items() if "?target=" not in k})
-    listed = IncusFacts(alone).network_at("userbr0", "sigsrv")
+    standalone = dataclasses.replace(single(), api={k: v for k, v in single().api.items() if "?target=" not in k})
+    listed = IncusFacts(standalone).network_at("userbr0", "sigsrv")
 
     assert unmanaged is not None
     assert (unmanaged.managed, unmanaged.locations) == (False, ())
@@ -42,7 +42,7 @@ def test_networks_that_nobody_else_tells_of_are_as_the_list_has_them():
 
 
 def test_the_resources_of_a_pool_are_read():
-    """Bytes and inodes of a directory; a zpool has no inodes to count."""
+    """A pool on a directory has bytes and inodes. A zpool has no number of inodes."""
     directory = {"space": {"total": 6249086976, "used": 393216}, "inodes": {"total": 399749120, "used": 9612}}
     facts = IncusFacts(answering(urls.pool_resources_url("iso", "sigsrv"), ApiAnswer(200, directory)))
 
@@ -52,21 +52,21 @@ def test_the_resources_of_a_pool_are_read():
     assert facts.pool_resources("nvme", "sigsrv").inodes.total == 0
 
 
-def test_used_that_was_left_out_is_0():
-    """Incus leaves out ``used`` of a pool that holds nothing."""
+def test_a_missing_used_size_is_0():
+    """Incus leaves out ``used`` for an empty pool."""
     address = urls.pool_resources_url("iso", "sigsrv")
     answer = ApiAnswer(200, {"space": {"total": 100}, "inodes": {"total": 0, "used": 0}})
 
     assert IncusFacts(answering(address, answer)).pool_resources("iso", "sigsrv").space == Space(100, 0)
 
 
-def test_a_daemon_in_no_cluster_is_asked_without_a_target():
-    """Its resources stand under the URL without a member."""
-    seen = single()
+def test_the_url_for_a_standalone_host_has_no_target():
+    """The evidence keeps its pool resources under the URL without a member."""
+    standalone = single()
     answer = ApiAnswer(200, {"space": {"total": 100, "used": 1}, "inodes": {"total": 0}})
-    api = {**seen.api, urls.pool_resources_url("iso", None): answer}
+    api = {**standalone.api, urls.pool_resources_url("iso", None): answer}
 
-    assert IncusFacts(dataclasses.replace(seen, api=api)).pool_resources("iso", "sigsrv").space.free == 99
+    assert IncusFacts(dataclasses.replace(standalone, api=api)).pool_resources("iso", "sigsrv").space.free == 99
 
 
 OF_MEMBER = {
@@ -104,8 +104,8 @@ OF_MEMBER = {
     ids=repr,
 )
 @pytest.mark.parametrize("view", OF_MEMBER)
-def test_what_a_member_tells_is_read_strictly(view, metadata):
-    """An answer of another shape is an error, never an empty pool or a network without a fault."""
+def test_a_malformed_answer_of_a_member_is_an_error(view, metadata):
+    """It never reads as an empty pool or as a network without a fault."""
     name, address = OF_MEMBER[view]
 
     with pytest.raises(EvidenceError):
@@ -114,14 +114,14 @@ def test_what_a_member_tells_is_read_strictly(view, metadata):
 
 @pytest.mark.parametrize("kind", [FailureKind.DENIED, FailureKind.TIMEOUT, FailureKind.DOWN])
 @pytest.mark.parametrize("view", OF_MEMBER)
-def test_what_a_member_did_not_tell_says_why(view, kind):
-    """A refusal and a time-out keep their kind; an answer that this evidence lacks is absent."""
+def test_a_missing_answer_of_a_member_says_why(view, kind):
+    """A denied request and a timeout keep their kind. An answer that is not in the evidence has the kind ABSENT."""
     name, address = OF_MEMBER[view]
-    lacking = dataclasses.replace(RECORDED, api={k: v for k, v in RECORDED.api.items() if k != address})
-    for seen, wanted in (
-        (answering(address, ApiAnswer(failure=Failure(kind, "so it is"))), kind),
-        (lacking, FailureKind.ABSENT),
+    without_answer = dataclasses.replace(RECORDED, api={k: v for k, v in RECORDED.api.items() if k != address})
+    for changed, wanted in (
+        (answering(address, ApiAnswer(failure=Failure(kind, "no answer"))), kind),
+        (without_answer, FailureKind.ABSENT),
     ):
         with pytest.raises(EvidenceError) as caught:
-            getattr(IncusFacts(seen), view)(name, "sigsrv")
+            getattr(IncusFacts(changed), view)(name, "sigsrv")
         assert caught.value.kind is wanted

@@ -1,4 +1,4 @@
-"""Links, bridges and addresses, read from recorded output of real hosts."""
+"""Tests the facts about links, bridges and addresses with recorded output of real hosts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def of(stdout: str, rc: int = 0, stderr: str = "", failure: Failure | None = Non
 
 
 @pytest.mark.parametrize("host", ["sigsrv", "minisrv"])
-def test_the_trunk_s_three_vlans_are_read(recorded, host):
-    """On both recorded hosts each VLAN link has the id, protocol, parent and bridge that it had."""
+def test_the_three_vlan_interfaces_of_the_trunk_are_read(recorded, host):
+    """On both recorded hosts, each VLAN interface has its id, protocol, parent and bridge."""
     found = links(recorded(f"link/{host}.json"))
 
-    seen = {
+    vlans = {
         name: (link.vlan_id, link.vlan_protocol, link.parent, link.master)
         for name, link in found.items()
         if link.kind == "vlan"
     }
-    assert seen == {
+    assert vlans == {
         "sigsrv0": (20, "802.1Q", "eth1", "sigsrvbr0"),
         "incus0": (16, "802.1Q", "eth1", "incusbr0"),
         "user0": (24, "802.1Q", "eth1", "userbr0"),
@@ -41,8 +41,8 @@ def test_a_bridge_knows_its_ports(recorded):
     assert bridge.ports == {"user0", "vethfed98ed6"}
 
 
-def test_a_bridge_without_ports_is_seen(recorded):
-    """A bridge that lost its last port is a bridge with no ports, not an absent bridge."""
+def test_a_bridge_without_ports_exists(recorded):
+    """A bridge that lost its last port is a bridge without ports, not an absent bridge."""
     rows = [row for row in json.loads(recorded("link/sigsrv.json")) if row.get("master") != "userbr0"]
 
     bridge = of(json.dumps(rows)).bridge("userbr0")
@@ -52,7 +52,7 @@ def test_a_bridge_without_ports_is_seen(recorded):
 
 
 def test_a_port_has_the_state_that_its_bridge_gives_it(recorded):
-    """The port of a bridge forwards; a link that is none has no such state."""
+    """A bridge port is in the state forwarding. A link that is not a port has no such state."""
     found = links(recorded("link/sigsrv.json"))
 
     assert {name: found[name].port_state for name in ("sigsrv0", "eth1", "sigsrvbr0", "lo")} == {
@@ -64,7 +64,7 @@ def test_a_port_has_the_state_that_its_bridge_gives_it(recorded):
 
 
 def test_a_port_without_its_state_is_an_error(recorded):
-    """A port whose state did not come back is unknown, not one that forwards."""
+    """If the output lacks the state of a port, the state is unknown and never reads as forwarding."""
     rows = json.loads(recorded("link/sigsrv.json"))
     for row in rows:
         row.get("linkinfo", {}).pop("info_slave_data", None)
@@ -73,8 +73,8 @@ def test_a_port_without_its_state_is_an_error(recorded):
         links(json.dumps(rows))
 
 
-def test_a_link_of_another_kind_is_no_bridge(recorded):
-    """What is called like a bridge and is none has no ports to speak of."""
+def test_a_link_of_another_kind_is_not_a_bridge(recorded):
+    """Only the kind of a link decides whether it is a bridge, not its name."""
     assert of(recorded("link/sigsrv.json")).bridge("eth0") is None
 
 
@@ -82,7 +82,7 @@ def test_a_link_of_another_kind_is_no_bridge(recorded):
     "text", ["", "[]", "{}", "null", "[{}]", "[1]", "Permission denied", '[{"ifname": "lo"}]', "[NaN]", "[" * 5000]
 )
 def test_unreadable_links_are_an_error_not_an_empty_network(text):
-    """What is not a list of links never reads as a host without bridges."""
+    """Output that is not a list of links never reads as a host without bridges."""
     with pytest.raises(EvidenceError, match="ip link"):
         links(text)
 
@@ -97,16 +97,16 @@ def test_unreadable_links_are_an_error_not_an_empty_network(text):
     ],
 )
 @pytest.mark.parametrize(("probe", "view"), [("link", "links"), ("addr", "addresses")])
-def test_a_probe_that_failed_says_how(answer, kind, probe, view):
-    """Refused, timed out and missing are told apart, and none of them is an answer."""
+def test_a_failed_probe_says_why(answer, kind, probe, view):
+    """Denied, garbled, timed out and missing are different kinds, and none of them is an answer."""
     with pytest.raises(EvidenceError) as caught:
         getattr(of(**answer, probe=probe), view)
 
     assert caught.value.kind is kind
 
 
-def test_a_vlan_link_without_its_id_is_an_error(recorded):
-    """A VLAN whose 802.1Q id did not come back is unknown, not a link without an id."""
+def test_a_vlan_interface_without_its_id_is_an_error(recorded):
+    """If the output lacks the 802.1Q id, the id is unknown. The link never reads as a link without an id."""
     rows = json.loads(recorded("link/sigsrv.json"))
     for row in rows:
         row.get("linkinfo", {}).get("info_data", {}).pop("id", None)
@@ -117,11 +117,11 @@ def test_a_vlan_link_without_its_id_is_an_error(recorded):
 
 @pytest.mark.parametrize(("host", "own"), [("sigsrv", "10.77.0.1/24"), ("minisrv", "10.77.0.2/24")])
 def test_each_link_has_its_addresses(recorded, host, own):
-    """On both recorded hosts the trunk and the bridges hold one address each, the VLAN links none: they are there all the same."""
+    """On both recorded hosts, the trunk and the bridges have one address each. The VLAN interfaces have none, and are still listed."""
     found = addresses(recorded(f"addr/{host}.json"))
 
-    seen = {name: [str(address) for address in found[name]] for name in found if not name.startswith("veth")}
-    assert seen == {
+    listed = {name: [str(address) for address in found[name]] for name in found if not name.startswith("veth")}
+    assert listed == {
         "lo": ["127.0.0.1/8", "::1/128"],
         "eth0": ["10.0.2.15/24"],
         "eth1": [own],
@@ -153,7 +153,7 @@ def test_each_link_has_its_addresses(recorded, host, own):
     ],
 )
 def test_unreadable_addresses_are_an_error_not_a_host_without_any(text):
-    """What is not a list of links with their addresses never reads as links that hold none."""
+    """Output that is not a list of links with addresses never reads as links without addresses."""
     with pytest.raises(EvidenceError, match="ip addr"):
         addresses(text)
 
@@ -181,8 +181,8 @@ def test_an_address_counts_as_incus_counts_it(local, counts):
     assert Address(ip_address(local), 24).is_global_unicast is counts
 
 
-def test_stations_that_a_bridge_has_learned_are_read(recorded):
-    """By the port that they were seen at; the links' own addresses, and those that were set, are none."""
+def test_mac_addresses_that_a_bridge_learned_are_read(recorded):
+    """Each entry has the port that learned it. The links' own addresses and static entries are left out."""
     found = fdb_entries(recorded("fdb/sigsrv.json"))
 
     assert {each.port for each in found if each.bridge == "userbr0"} == {"user0", "vethfed98ed6"}
@@ -191,8 +191,8 @@ def test_stations_that_a_bridge_has_learned_are_read(recorded):
 
 
 @pytest.mark.parametrize("state", ["", "stale", "reachable"])
-def test_a_station_counts_in_whatever_state_it_was_learned(state):
-    """Only what was set by hand or is the link's own was not learned; the address is compared in lower case."""
+def test_a_learned_mac_address_counts_in_any_state(state):
+    """Static entries and a link's own address were not learned. The address is in lower case."""
     row = {"mac": "AA:00:00:00:00:01", "ifname": "v0", "flags": [], "master": "br0", "state": state}
     rows = [{**row, "vlan": 1}, row, {**row, "state": "permanent"}, {**row, "state": "static"}]
 
@@ -200,7 +200,7 @@ def test_a_station_counts_in_whatever_state_it_was_learned(state):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "output",
     [
         "",
         "[]",
@@ -211,7 +211,7 @@ def test_a_station_counts_in_whatever_state_it_was_learned(state):
         '[{"mac": "a", "ifname": "v0", "flags": {}, "state": ""}]',
     ],
 )
-def test_what_is_no_table_of_stations_is_an_error(told):
-    """Never a bridge that has learned nothing."""
+def test_output_that_is_not_a_forwarding_table_is_an_error(output):
+    """It never reads as a bridge that learned no address."""
     with pytest.raises(EvidenceError, match="sigsrv: bridge fdb"):
-        _ = of(told, probe="fdb").fdb_entries
+        _ = of(output, probe="fdb").fdb_entries

@@ -1,4 +1,4 @@
-"""Addresses, ports and packets of rules, compared as sets."""
+"""Tests the sets of addresses, ports and packets that ACL rules match."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def members(spans) -> set[int]:
 
 @given(SPANS, SPANS)
 def test_spans_are_sets(one, other):
-    """Merging, covering and what is common mean what they mean for sets of numbers."""
+    """Merging, covering and the common part give the same results as for sets of numbers."""
     a, b = merged(one), merged(other)
 
     assert members(a) == members(one)
@@ -59,21 +59,21 @@ def test_spans_are_sets(one, other):
         "10.0.0.0/8,@internal,::/0",
     ],
 )
-def test_what_has_every_routed_address_is_any(text):
-    """However it is cut into pieces, of either family."""
+def test_text_with_every_routed_address_means_any(text):
+    """The text may split the addresses into any pieces. All addresses of one family are enough."""
     assert addresses(text).is_any
 
 
 @pytest.mark.parametrize(
     "text", ["10.0.0.0/8", "0.0.0.0/1", "128.0.0.0/1", "fe80::/10", "@internal", "any", "2001:db8::/32", "0.0.0.0"]
 )
-def test_what_lacks_some_is_not(text):
-    """A word that nobody knows is not any either."""
+def test_text_without_some_routed_addresses_does_not_mean_any(text):
+    """An unknown word does not mean any either."""
     assert not addresses(text).is_any
 
 
 def test_addresses_are_read_in_every_form():
-    """CIDR with bits of the host, single ones, ranges; what is none of them is kept as a word."""
+    """Covers CIDR with host bits, single addresses and ranges. Any other word is kept as an unknown word."""
     found = addresses("10.0.0.5/31, 10.0.0.6, 10.0.0.7 - 10.0.0.9, fe80::1,@external,a-b,9.9.9.9-1.1.1.1,1.1.1.1-::1")
 
     assert found.v4 == ((10 << 24 | 4, 10 << 24 | 9),)
@@ -87,7 +87,7 @@ def test_addresses_are_read_in_every_form():
 
 
 def test_ports_are_read_in_every_form():
-    """Single ones, ranges and lists of them; none at all is all."""
+    """Covers single ports, ranges and lists. An empty text means all ports."""
     assert ports("22, 80-81,82") == ((22, 22), (80, 82))
     assert [
         is_every_port(ports(text)) for text in ("", "0-65535", "1-65535", "1-1023,1024-65535", "2-65535", "443")
@@ -122,8 +122,8 @@ ALLOW = {"destination": "172.24.0.0/16", "protocol": "tcp", "destination_port": 
         {"source": "0.0.0.0/0"},
     ],
 )
-def test_a_rule_covers_what_it_has_all_of(more):
-    """Any, a network around it, the same in pieces; the other family does not matter where there is nothing of it."""
+def test_a_rule_covers_a_rule_that_matches_only_a_part_of_its_packets(more):
+    """Covers any, a larger network, and the same network in pieces. A family that the other rule lacks does not matter."""
     assert packets(rule(**more)).covers(packets(rule(**ALLOW)))
 
 
@@ -139,13 +139,13 @@ def test_a_rule_covers_what_it_has_all_of(more):
         {"destination": "@internal"},
     ],
 )
-def test_a_rule_does_not_cover_what_it_lacks_some_of(more):
-    """Half of the addresses, another protocol, fewer ports, the other family, a word that nobody knows."""
+def test_a_rule_does_not_cover_a_rule_that_matches_other_packets_too(more):
+    """Covers half of the addresses, another protocol, fewer ports, the other family, and an unknown word."""
     assert not packets(rule(**more)).covers(packets(rule(**ALLOW)))
 
 
-def test_an_icmp_rule_speaks_of_one_family():
-    """A rule for all of IPv4 covers one for icmp4 to anywhere, and not one for icmp6."""
+def test_an_icmp_rule_matches_one_family():
+    """A rule for all of IPv4 covers a rule for icmp4 to any address, and not a rule for icmp6."""
     every = packets(rule(destination="0.0.0.0/0"))
 
     assert every.covers(packets(rule(protocol="icmp4")))
@@ -154,8 +154,8 @@ def test_an_icmp_rule_speaks_of_one_family():
     assert not packets(rule(protocol="icmp4", icmp_type="8")).covers(packets(rule(protocol="icmp4")))
 
 
-def test_a_word_that_nobody_knows_is_covered_by_itself_and_by_any():
-    """Whom it stands for can't be told; a rule for any has him, and so has one of the same word."""
+def test_an_unknown_word_is_covered_by_the_same_word_and_by_any():
+    """The addresses of the word are unknown. A rule for any contains them, and so does a rule with the same word."""
     named = packets(rule(destination="@internal"))
 
     assert packets(rule()).covers(named)
@@ -164,7 +164,7 @@ def test_a_word_that_nobody_knows_is_covered_by_itself_and_by_any():
 
 
 def test_rules_that_share_some_packets_meet():
-    """Not where a protocol, a port, a family or an address parts them."""
+    """Rules with different protocols, ports, families or addresses share no packets."""
     allow = packets(rule(**ALLOW))
 
     assert packets(rule(destination="172.24.0.0/24", protocol="tcp", destination_port="443-500")).meets(allow)
@@ -176,7 +176,7 @@ def test_rules_that_share_some_packets_meet():
 
 
 def test_packets_within_a_subnet_are_those_from_and_to_it():
-    """What is left of a rule for any, when only one subnet's own traffic is looked at."""
+    """Only packets from and to addresses of the subnet remain of a rule for any."""
     own = addresses("172.24.0.0/16,fe80::/10")
     inside = packets(rule()).within(own)
 
@@ -212,28 +212,28 @@ def test_packets_within_a_subnet_are_those_from_and_to_it():
         ),
         ([], []),
     ],
-    ids=["by destination", "by source", "not of two protocols", "not crosswise", "none"],
+    ids=["by destination", "by source", "not with two protocols", "not if both sides differ", "no rules"],
 )
-def test_rules_that_differ_at_one_end_alone_are_one(rules, expected):
-    """Two that differ at both ends speak of less than all that would be joined."""
+def test_rules_that_differ_only_in_source_or_destination_are_joined(rules, expected):
+    """Two rules that differ in both are not joined: the joined rule would match more packets than the two rules."""
     assert joined([packets(rule(**each)) for each in rules]) == [packets(rule(**each)) for each in expected]
 
 
-def test_ports_are_those_of_all_rules_that_speak_of_the_same_ends():
-    """A rule for fewer peers, or by another protocol, adds none."""
-    speaks = packets(rule(destination="10.1.0.0/16", protocol="tcp", destination_port="1-100"))
+def test_ports_are_joined_over_all_rules_with_at_least_the_same_peers():
+    """A rule for fewer peers, or for another protocol, adds no ports."""
+    narrow = packets(rule(destination="10.1.0.0/16", protocol="tcp", destination_port="1-100"))
     others = [
         packets(rule(destination="10.0.0.0/8", protocol="tcp", destination_port="101-200")),
         packets(rule(destination="10.1.1.0/24", protocol="tcp", destination_port="201-300")),
         packets(rule(destination="10.0.0.0/8", protocol="udp", destination_port="301-400")),
     ]
 
-    assert speaks.ports_with(others) == ((1, 200),)
+    assert narrow.ports_with(others) == ((1, 200),)
 
 
 @pytest.mark.parametrize("action", ["allow", "reject"])
-def test_who_is_in_an_address_set_is_unknown(action):
-    """What it allows can't be told; what it rejects makes nothing wider."""
+def test_an_allow_rule_with_an_address_set_is_an_error(action):
+    """sigsrv does not read address sets. A reject rule with an address set allows nothing, so it is no error."""
     named = AclRule("egress", action, "enabled", destination="10.0.0.0/8,$everybody")
     with pytest.raises(EvidenceError, match=r"\$everybody") if action == "allow" else nullcontext():
         no_set(named)

@@ -1,4 +1,4 @@
-"""What the restrictions of a project forbid, as Incus decides it."""
+"""Tests which configuration the restrictions of a project forbid, by the rules of Incus."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def found(kind="container", config=None, device=None, **restrictions):
     ],
 )
 def test_a_key_is_forbidden_unless_its_restriction_allows_it(kind, key, value):
-    """Each by its own restriction; of a profile both kinds of instances must be allowed."""
+    """Each key has its own restriction. For a profile, the restrictions of both instance types must allow the key."""
     assert len(found(kind, {key: value})) == 1
     assert (
         found(
@@ -68,13 +68,13 @@ def test_a_key_is_forbidden_unless_its_restriction_allows_it(kind, key, value):
         ("profile", "security.idmap.isolated", "true"),
     ],
 )
-def test_what_no_restriction_concerns_is_allowed(kind, key, value):
-    """A key of the other kind, one that says no, one that Incus does not restrict."""
+def test_a_key_without_a_restriction_is_allowed(kind, key, value):
+    """Covers keys of the other instance type, keys that are false, and keys that Incus does not restrict."""
     assert found(kind, {key: value}, containers__privilege="isolated" if kind == "profile" else "unprivileged") == ()
 
 
-def test_an_isolated_id_map_is_asked_of_containers_alone():
-    """Unset is not isolated; a profile may leave it to another one."""
+def test_only_containers_need_an_isolated_id_map():
+    """In a container, an unset key means not isolated. A profile may leave the key unset, because another profile can set it."""
     assert found(containers__privilege="isolated") == ("security.idmap.isolated is not true",)
     assert found(config={"security.idmap.isolated": "1"}, containers__privilege="isolated") == ()
     assert found("profile", containers__privilege="isolated") == ()
@@ -82,8 +82,8 @@ def test_an_isolated_id_map_is_asked_of_containers_alone():
     assert found("virtual-machine", containers__privilege="isolated") == ()
 
 
-def test_nesting_of_virtual_machines_is_on_unless_it_is_switched_off():
-    """Where the project blocks it, unset is forbidden."""
+def test_nesting_of_virtual_machines_is_on_by_default():
+    """If the project blocks nesting, an unset key is forbidden too."""
     assert found("virtual-machine", virtual_machines__nesting="block") == ("security.nesting is not false",)
     assert found("virtual-machine", {"security.nesting": "no"}, virtual_machines__nesting="block") == ()
 
@@ -102,8 +102,8 @@ def test_nesting_of_virtual_machines_is_on_unless_it_is_switched_off():
         ("uid 1000", False),
     ],
 )
-def test_a_raw_id_map_stays_within_the_ids_of_the_project(value, allowed):
-    """Each line within one range; a line that can't be read is not."""
+def test_a_raw_id_map_must_stay_within_the_ids_of_the_project(value, allowed):
+    """Each line must fit into one range. A malformed line is forbidden."""
     restrictions = {"idmap__uid": "1000-1999", "idmap__gid": "1000-1999,2000-2999"}
 
     assert (found(config={"raw.idmap": value}, **restrictions) == ()) is allowed
@@ -113,8 +113,8 @@ def test_a_raw_id_map_stays_within_the_ids_of_the_project(value, allowed):
 @pytest.mark.parametrize(
     "kind", ["gpu", "infiniband", "pci", "proxy", "unix-block", "unix-char", "unix-hotplug", "usb"]
 )
-def test_a_device_of_the_host_is_forbidden_unless_it_is_allowed(kind):
-    """Each kind by its own restriction."""
+def test_a_host_device_is_forbidden_unless_its_restriction_allows_it(kind):
+    """Each type of device has its own restriction."""
     assert found(device={"type": kind}) == (f"dev: a device of type {kind}",)
     assert found(device={"type": kind}, **{f"devices__{kind.replace('-', '_')}": "allow"}) == ()
     assert found(device={"type": "none"}) == found(device={"type": "tpm"}) == ()
@@ -133,13 +133,13 @@ def test_a_device_of_the_host_is_forbidden_unless_it_is_allowed(kind):
         ({"parent": "eth0"}, {"devices__nic": "allow", "networks__access": ""}, True),
     ],
 )
-def test_a_nic_is_on_a_network_that_the_project_may_use(device, restrictions, allowed):
-    """A list of networks holds for links as well, where they are allowed."""
+def test_a_nic_must_use_a_network_that_the_project_may_use(device, restrictions, allowed):
+    """If the project allows parent links, the list of networks applies to them too."""
     assert (found(device={"type": "nic", **device}, **restrictions) == ()) is allowed
 
 
-def test_networks_of_the_project_s_own_are_not_in_its_list():
-    """With features.networks a managed network is the project's own."""
+def test_a_project_may_use_its_own_networks_without_listing_them():
+    """With features.networks, a managed network belongs to the project."""
     project = PROJECT | {"features.networks": "true"}
 
     assert forbidden(project, "container", {}, {"eth0": {"type": "nic", "network": "own"}}) == ()
@@ -170,13 +170,13 @@ def test_networks_of_the_project_s_own_are_not_in_its_list():
         ({"source": "/", "path": "/m"}, {"devices__disk": "allow", "devices__disk__paths": "/"}, True),
     ],
 )
-def test_a_disk_is_in_a_pool_or_below_a_path_that_the_project_may_use(device, restrictions, allowed):
-    """The root disk and the drives that Incus makes are always allowed, in a pool that is. Incus finds nothing below the path /."""
+def test_a_disk_must_use_a_pool_or_a_path_that_the_project_may_use(device, restrictions, allowed):
+    """The root disk is always allowed in an allowed pool, and so is the drive cloud-init:config. Incus finds no path below /."""
     assert (found(device={"type": "disk", **device}, **restrictions) == ()) is allowed
 
 
-def test_what_is_neither_a_boolean_nor_a_range_is_an_error():
-    """Nothing of it is guessed."""
+def test_an_unknown_instance_type_boolean_or_range_is_an_error():
+    """No value is guessed."""
     with pytest.raises(EvidenceError):
         found("pod")
     with pytest.raises(EvidenceError):

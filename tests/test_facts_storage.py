@@ -1,4 +1,4 @@
-"""ZFS pools, read from a real mirror in ten states, as JSON and as text."""
+"""Tests the facts about ZFS pools with a real mirror in ten states, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRUBBED = {
     "faulted-member": "fail",
     "missing": "error",
     "never-scrubbed": "fail",
-    "permanent-errors": "not-applicable",  # its scrub found the data errors that POOL-004 tells of
+    "permanent-errors": "not-applicable",  # its scrub found the data errors that POOL-004 reports
     "replaced": "fail",
     "scrub-in-progress": "pass",
     "scrubbed": "pass",
@@ -38,7 +38,7 @@ def test_there_are_ten_states_in_both_forms():
 
 
 def judged(policy_id: str, path: Path, monkeypatch: pytest.MonkeyPatch, collected: float = COLLECTED) -> set[str]:
-    """The verdicts of a policy on the pool nvme of both hosts, were their zpool in the state of a recorded output."""
+    """Return the verdicts of a policy for the pool nvme of both hosts, with a recorded output as the state of their zpool."""
     recorded = path.read_text(encoding="utf-8")
     made = document.evidence_of
 
@@ -51,7 +51,7 @@ def judged(policy_id: str, path: Path, monkeypatch: pytest.MonkeyPatch, collecte
         return Evidence(found.host, collected, 0.0, None, {**found.probes, **probes}, found.api)
 
     monkeypatch.setattr(document, "evidence_of", with_pool)
-    judged_together = [POLICIES[each] for each in ("POOL-004", "POOL-005")]  # what is one's own the other leaves to it
+    judged_together = [POLICIES[each] for each in ("POOL-004", "POOL-005")]  # each leaves some faults to the other
     found = document.findings(document.document(), judged_together, CHECKS)
     verdicts = {
         key: str(value.verdict)
@@ -63,14 +63,14 @@ def judged(policy_id: str, path: Path, monkeypatch: pytest.MonkeyPatch, collecte
 
 
 @pytest.mark.parametrize("path", STATES, ids=lambda path: path.name)
-def test_each_state_has_the_verdict_of_its_name(path, monkeypatch):
-    """POOL-004 judges every recorded state as its file is named, from JSON and from text."""
+def test_each_state_has_the_verdict_in_its_file_name(path, monkeypatch):
+    """POOL-004 gives this verdict for each recorded state, from JSON and from text."""
     assert judged("POOL-004", path, monkeypatch) == {path.name.split(".")[1]}
 
 
 @pytest.mark.parametrize("path", STATES, ids=lambda path: path.name)
-def test_each_state_is_scrubbed_lately_or_not(path, monkeypatch):
-    """POOL-005, from JSON and from text: a resilver is no scrub; a pool of some age that was never scrubbed fails."""
+def test_each_state_has_the_expected_scrub_verdict(path, monkeypatch):
+    """POOL-005 gives the same verdict from JSON and from text. A resilver is not a scrub. An old pool without a scrub fails."""
     assert judged("POOL-005", path, monkeypatch) == {SCRUBBED[path.name.split(".")[0]]}
 
 
@@ -78,8 +78,8 @@ def test_each_state_is_scrubbed_lately_or_not(path, monkeypatch):
     ("days", "from_exact", "from_local"),
     [(34.0, "pass", "pass"), (34.9, "pass", "error"), (35.1, "fail", "error"), (36.0, "fail", "fail")],
 )
-def test_a_date_without_its_zone_is_believed_to_the_half_day(days, from_exact, from_local, monkeypatch):
-    """Text dates are local times of an unknown zone: where that decides, the verdict is error; JSON tells the instant."""
+def test_a_date_without_its_zone_is_accurate_to_half_a_day(days, from_exact, from_local, monkeypatch):
+    """Text dates are local times of an unknown zone. If the zone decides, the verdict is error. JSON has the exact time."""
     exact = next(path for path in STATES if path.name == "scrubbed.pass.json")
     ended = from_json(exact.read_text())["tank"].scan.ended
 
@@ -94,8 +94,8 @@ def scan_of(pool: ZPool) -> tuple[object, ...] | None:
 @pytest.mark.parametrize(
     "path", [path for path in STATES if path.suffix == ".json" and "missing" not in path.name], ids=lambda p: p.name
 )
-def test_text_and_json_tell_the_same(path):
-    """An older OpenZFS without -j gives the same states, devices and error counts, to the precision of its text."""
+def test_text_and_json_give_the_same_facts(path):
+    """An older OpenZFS without -j gives the same states, devices and scans. Its text only shows whether there are errors."""
     exact = from_json(path.read_text())["tank"]
     rough = from_text(path.with_suffix(".txt").read_text())["tank"]
 
@@ -114,7 +114,7 @@ def test_text_and_json_tell_the_same(path):
     "text", ["", "[]", "{}", "null", '{"pools": []}', '{"pools": {"a": {}}}', "cannot open 'tank': no such pool"]
 )
 def test_unreadable_json_is_an_error_not_a_host_without_pools(text):
-    """What is no answer of zpool never reads as healthy, nor as not imported."""
+    """Output that zpool did not print never reads as a healthy pool or as a pool that is not imported."""
     with pytest.raises(EvidenceError, match="zpool status"):
         from_json(text)
 
@@ -123,13 +123,13 @@ def test_unreadable_json_is_an_error_not_a_host_without_pools(text):
     "text", ["", "[]", "{}", "cannot open 'tank': no such pool", "  pool: tank\n state: ONLINE\n", "  pool: tank\n"]
 )
 def test_unreadable_text_is_an_error_not_a_host_without_pools(text):
-    """A cut-off status is unknown, although its state says ONLINE."""
+    """A status that is cut off is unknown, even if its state is ONLINE."""
     with pytest.raises(EvidenceError, match="zpool status"):
         from_text(text)
 
 
-def test_no_pool_imported_is_an_answer():
-    """zpool's own word that there is no pool is believed."""
+def test_no_imported_pool_is_a_valid_answer():
+    """The message of zpool that there are no pools counts."""
     assert from_text("no pools available\n") == {}
     assert from_json('{"pools": {}}') == {}
 
@@ -143,8 +143,8 @@ def test_no_pool_imported_is_an_answer():
         (None, FailureKind.ABSENT),
     ],
 )
-def test_refused_slow_missing_and_never_asked_are_told_apart(answer, kind):
-    """None of them is an answer, and each says what it is."""
+def test_a_failed_zpool_status_says_why(answer, kind):
+    """Denied, timed out, missing and absent are different kinds, and none of them is an answer."""
     facts = StorageFacts(Evidence("sigsrv", 0.0, probes={"zpool-json": answer} if answer else {}))
 
     with pytest.raises(EvidenceError) as caught:
@@ -154,7 +154,7 @@ def test_refused_slow_missing_and_never_asked_are_told_apart(answer, kind):
 
 
 def test_rounded_counters_are_read():
-    """zpool's text rounds (1.02K); what counts is that it is not zero."""
+    """zpool rounds the counters in its text (1.02K). Checks only need to know that a counter is not zero."""
     path = Path(__file__).parent / "evidence" / "zpool" / "permanent-errors.fail.txt"
     pool = from_text(path.read_text())["tank"]
 
@@ -164,7 +164,7 @@ def test_rounded_counters_are_read():
 
 
 @pytest.mark.parametrize(
-    ("line", "seen"),
+    ("line", "expected"),
     [
         ("none requested", None),
         ("scrub repaired 0 in 0h0m with 0 errors on Sun Nov  8 00:24:01 2026", ("SCRUB", "FINISHED", 0, 1794097441.0)),
@@ -177,11 +177,11 @@ def test_rounded_counters_are_read():
         ("resilver in progress since Mon Nov 23 13:10:02 2026", ("RESILVER", "SCANNING", 0, None)),
     ],
 )
-def test_a_line_of_a_scan_is_read(line, seen):
-    """The words of zpool status, of this and of older releases."""
+def test_the_scan_line_is_read(line, expected):
+    """Covers the texts of zpool status in current and older releases."""
     text = _with_scan(f"  scan: {line}\n")
 
-    assert scan_of(from_text(text)["tank"]) == seen
+    assert scan_of(from_text(text)["tank"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def test_a_line_of_a_scan_is_read(line, seen):
         "trim in progress since Mon Nov 23 13:10:02 2026",
     ],
 )
-def test_a_line_of_a_scan_that_says_something_else_is_an_error(line):
-    """A scan that can't be read never reads as none, nor as a scrub."""
+def test_an_unknown_scan_line_is_an_error(line):
+    """It never reads as no scan, and never as a scrub."""
     with pytest.raises(EvidenceError, match="zpool status"):
         from_text(_with_scan(f"  scan: {line}\n"))
 
@@ -223,8 +223,8 @@ def _with_scan(line: str) -> str:
     ],
     ids=repr,
 )
-def test_scan_stats_of_another_shape_are_an_error(stats):
-    """A scan whose end or errors did not come back is unknown, not a clean one."""
+def test_malformed_scan_stats_are_an_error(stats):
+    """A scan without its end or its number of errors is unknown, not a scan without errors."""
     path = next(path for path in STATES if path.name == "scrubbed.pass.json")
     content = json.loads(path.read_text())
     content["pools"]["tank"]["scan_stats"] = stats
@@ -233,8 +233,8 @@ def test_scan_stats_of_another_shape_are_an_error(stats):
         from_json(json.dumps(content))
 
 
-def test_how_full_each_pool_is(recorded):
-    """Capacity and fragmentation of the recorded pools, in percent."""
+def test_capacity_and_fragmentation_of_each_pool_are_read(recorded):
+    """Both are in percent, and None if zpool does not know them."""
     assert usages(recorded("zpool-list/sigsrv.txt")) == {
         "hdd": ZpoolUsage("hdd", 0, 2),
         "nvme": ZpoolUsage("nvme", 0, 2),
@@ -261,7 +261,7 @@ def test_how_full_each_pool_is(recorded):
     ],
 )
 def test_an_unreadable_list_of_pools_is_an_error(text):
-    """What is no list of zpool never reads as pools that are empty."""
+    """Output that is not a list of zpool never reads as empty pools."""
     with pytest.raises(EvidenceError, match="zpool list"):
         usages(text)
 
@@ -277,8 +277,8 @@ def test_an_unreadable_list_of_pools_is_an_error(text):
         (None, FailureKind.ABSENT),
     ],
 )
-def test_a_list_of_pools_that_failed_says_how(answer, kind):
-    """Refused, slow, missing and never asked are told apart; a pool that the list lacks is unknown, not empty."""
+def test_a_failed_list_of_pools_says_why(answer, kind):
+    """Garbled, denied, timed out, missing and absent are different kinds. A pool that is not in the list is unknown, not empty."""
     facts = StorageFacts(Evidence("sigsrv", 0.0, probes={"zpool-list": answer} if answer else {}))
 
     with pytest.raises(EvidenceError) as caught:
@@ -287,13 +287,13 @@ def test_a_list_of_pools_that_failed_says_how(answer, kind):
     assert caught.value.kind is kind
 
 
-def test_the_creation_of_each_pool_is_read():
-    """Two columns, parted by a tab; a dataset below a root is no pool."""
+def test_the_creation_time_of_each_pool_is_read():
+    """The list has two columns, separated by a tab. A dataset below the root dataset is not a pool."""
     assert creations("hdd\t1795430000\nnvme\t1795430100\nnvme/x\t1\n") == {"hdd": 1795430000, "nvme": 1795430100}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nvme", "nvme\tMon Nov 23", "nvme\t1\t2", "nvme/x\t1\n"])
-def test_an_unreadable_creation_is_an_error(text):
-    """A pool's age is never guessed."""
+def test_an_unreadable_creation_time_is_an_error(text):
+    """The age of a pool is never guessed."""
     with pytest.raises(EvidenceError, match="zfs list"):
         creations(text)

@@ -1,4 +1,4 @@
-"""Units of systemd, read from recorded output."""
+"""Tests the facts about systemd units with recorded output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def of(rc: int = 0, stdout: str = "", stderr: str = "", failure: Failure | None 
 
 @pytest.mark.parametrize("host", ["sigsrv", "minisrv"])
 def test_the_recorded_service_is_active_and_no_target_wants_it(recorded, host):
-    """What only other services pull in does not start at boot by itself."""
+    """A unit that only other services start does not start at boot."""
     unit = of(stdout=recorded(f"units/{host}.txt")).unit("incus.service")
 
     assert (unit.load, unit.active, unit.sub, unit.result) == ("loaded", "active", "running", "success")
@@ -23,8 +23,8 @@ def test_the_recorded_service_is_active_and_no_target_wants_it(recorded, host):
     assert not unit.starts_at_boot
 
 
-def test_a_unit_that_was_not_asked_for_is_unknown(recorded):
-    """Nothing is invented for a unit that the evidence lacks."""
+def test_a_unit_that_is_not_in_the_evidence_is_an_error(recorded):
+    """It has no default state."""
     with pytest.raises(EvidenceError, match=r"did not ask for the unit incus\.socket") as caught:
         of(stdout=recorded("units/sigsrv.txt")).unit("incus.socket")
 
@@ -33,16 +33,16 @@ def test_a_unit_that_was_not_asked_for_is_unknown(recorded):
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "Id=incus.service\n", "LoadState=loaded\nActiveState=active\n"])
 def test_unreadable_units_are_an_error(text):
-    """Half a block never reads as a unit."""
+    """An incomplete block never reads as a unit."""
     with pytest.raises(EvidenceError, match="systemctl show"):
         units(text)
 
 
-def test_a_host_without_systemd_says_so():
-    """systemctl's own word decides, with its exit status."""
-    said = "System has not been booted with systemd as init system (PID 1). Can't operate."
+def test_the_message_of_systemctl_means_a_host_without_systemd():
+    """The exit status must be non-zero too."""
+    message = "System has not been booted with systemd as init system (PID 1). Can't operate."
 
-    assert of(rc=1, stderr=said).has_systemd is False
+    assert of(rc=1, stderr=message).has_systemd is False
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_a_host_without_systemd_says_so():
         (of(rc=127, failure=Failure(FailureKind.MISSING, "no systemctl")), FailureKind.MISSING),
     ],
 )
-def test_any_other_failure_is_unknown_not_a_host_without_systemd(facts, kind):
-    """A refusal, a time-out and a missing command never read as "no systemd here"."""
+def test_any_other_failure_is_an_error_not_a_host_without_systemd(facts, kind):
+    """A denied, failed, timed out or missing command never reads as a host without systemd."""
     with pytest.raises(EvidenceError) as caught:
         _ = facts.has_systemd
 

@@ -1,4 +1,4 @@
-"""Certificates, images and tokens, as Incus tells them."""
+"""Tests the facts about certificates, images and tokens from Incus's API answers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def answering(address: str, answer: ApiAnswer) -> IncusFacts:
         ("sha1.fail", "ECDSA", 256, "sha1"),
     ],
 )
-def test_a_certificate_says_its_key_and_who_signed_it(name, key, bits, signature):
-    """Kind and size of the key, and the hash of the signature."""
+def test_a_certificate_has_its_key_and_its_signature_hash(name, key, bits, signature):
+    """The key has a type and a size."""
     found = x509((FOLDER / f"{name}.pem").read_text(), "it")
 
     assert (found.key, found.bits, found.signature) == (key, bits, signature)
@@ -50,21 +50,21 @@ def test_a_certificate_says_its_key_and_who_signed_it(name, key, bits, signature
 
 
 def test_a_fingerprint_is_the_sha_256_of_the_certificate():
-    """The same as openssl prints, and Incus shows."""
+    """It is the same fingerprint that openssl prints and Incus shows."""
     found = x509((FOLDER / "p256.pass.pem").read_text(), "it")
 
     assert found.fingerprint == "515dac1a8032a61b5cf612371060ed188d39da2a8e615b0315ada27904ae0fd5"
 
 
 @pytest.mark.parametrize("pem", [None, "", 5, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "PEM"])
-def test_what_is_no_certificate_is_an_error(pem):
-    """A certificate that can't be read has no key that is strong enough."""
+def test_an_unreadable_certificate_is_an_error(pem):
+    """It never reads as a certificate with a strong key."""
     with pytest.raises(ValueError, match="it"):
         x509(pem, "it")
 
 
 def test_each_view_reads_the_answer():
-    """The entries of the trust store, the images and the certificate of the daemon."""
+    """Covers the trust store, the images, the tokens and the certificate of the daemon."""
     facts = IncusFacts(RECORDED)
 
     assert [(entry.name, entry.resource, entry.projects) for entry in facts.trust] == [
@@ -79,15 +79,15 @@ def test_each_view_reads_the_answer():
 
 @pytest.mark.parametrize("metadata", ["", None, [1], [{}], "untrusted", 5], ids=repr)
 @pytest.mark.parametrize("view", VIEWS)
-def test_each_view_refuses_what_is_no_answer(view, metadata):
-    """An answer of another shape is an error, never an empty list."""
+def test_each_view_refuses_a_malformed_answer(view, metadata):
+    """A malformed answer is an error, never an empty list."""
     with pytest.raises(EvidenceError):
         getattr(answering(VIEWS[view], ApiAnswer(200, metadata)), view)
 
 
 @pytest.mark.parametrize("view", [*VIEWS, "config"])
-def test_a_filtered_view_is_not_taken_for_the_whole(view):
-    """A client that Incus does not fully trust sees less, and no error."""
+def test_a_filtered_list_is_an_error(view):
+    """Incus returns no error to a client that it does not fully trust. It leaves data out."""
     untrusted = {**RECORDED.api[urls.SERVER].metadata, "auth": "untrusted", "config": {}}
     forbidden = ApiAnswer(403, None, Failure(FailureKind.DENIED, "warnings are refused"))
 
@@ -98,8 +98,8 @@ def test_a_filtered_view_is_not_taken_for_the_whole(view):
 
 
 @pytest.mark.parametrize("view", ["config", "certificate"])
-def test_a_server_without_what_is_asked_is_an_error(view):
-    """No configuration is not an empty one."""
+def test_a_server_answer_without_configuration_or_certificate_is_an_error(view):
+    """A missing configuration never reads as an empty configuration."""
     environment = {k: v for k, v in RECORDED.api[urls.SERVER].metadata["environment"].items() if k != "certificate"}
 
     with pytest.raises(EvidenceError, match="is missing"):
@@ -112,7 +112,7 @@ def test_a_server_without_what_is_asked_is_an_error(view):
 
 
 def test_the_booleans_of_the_server_are_filled_in():
-    """An unset key has its default; one that is no boolean is an error."""
+    """An unset key has its default. A value that is not a boolean is an error."""
     assert IncusFacts(RECORDED).config["core.metrics_authentication"] == "true"
     assert IncusFacts(RECORDED).config["core.trust_ca_certificates"] == "false"
 
@@ -137,8 +137,8 @@ ENTRY = {
     [{"restricted": "true"}, {"restricted": None}, {"projects": "default"}, {"fingerprint": "../etc"}, {"type": ""}],
     ids=repr,
 )
-def test_an_entry_of_another_shape_is_refused(wrong):
-    """What decides over rights is read strictly."""
+def test_a_malformed_trust_entry_is_refused(wrong):
+    """No value is guessed, because the entry decides about rights."""
     assert trust_entry(ENTRY).projects == ()
     with pytest.raises(ValueError, match=next(iter(wrong))):
         trust_entry({**ENTRY, **wrong})
@@ -157,8 +157,8 @@ IMAGE = {
 }
 
 
-def test_an_image_that_was_made_here_has_no_server():
-    """Incus leaves the source out; Go's zero time is no time."""
+def test_an_image_that_was_created_here_has_no_server():
+    """Incus leaves out the source of such an image. Go's zero time means no time."""
     found = image(IMAGE)
 
     assert (found.server, found.last_used, found.created) == (None, None, 0.0)
@@ -179,8 +179,8 @@ def test_an_image_that_was_made_here_has_no_server():
     ],
     ids=repr,
 )
-def test_an_image_of_another_shape_is_refused(wrong):
-    """A source without a server is not an image that was made here."""
+def test_a_malformed_image_is_refused(wrong):
+    """A source without a server never reads as an image that was created here."""
     with pytest.raises((ValueError, KeyError)):
         image({**IMAGE, **wrong})
 
@@ -205,15 +205,15 @@ TOKEN = {
         ({"metadata": None, "resources": None}, "no purpose given"),
     ],
 )
-def test_an_open_token_says_what_it_is_for(more, purpose):
-    """A client's, a member's, an image's; its secret is nowhere."""
+def test_an_open_token_has_its_purpose(more, purpose):
+    """Covers tokens for clients, members and images, and a token without a purpose."""
     (found,) = open_tokens({"running": [{**TOKEN, **more}]})
 
     assert (found.purpose, found.location, int(found.created)) == (purpose, "sigsrv", 1795456083)
 
 
-def test_what_is_used_up_or_no_token_is_left_out():
-    """Revoked tokens stay in the list for a while; tasks are no tokens."""
+def test_cancelled_tokens_and_other_operations_are_left_out():
+    """Revoked tokens stay in the list for a while. Tasks are not tokens."""
     others = [{**TOKEN, "status": "Cancelled"}, {**TOKEN, "class": "task"}]
 
     assert open_tokens({"running": others, "cancelled": [{**TOKEN, "status": "Cancelled"}]}) == ()
@@ -223,14 +223,14 @@ def test_what_is_used_up_or_no_token_is_left_out():
 @pytest.mark.parametrize(
     "wrong", [{"class": "tokens"}, {"status": None}, {"created_at": ""}, {"created_at": "0001-01-01T00:00:00Z"}]
 )
-def test_a_token_of_another_shape_is_refused(wrong):
-    """A class or a time that is not known hides a token."""
+def test_a_malformed_token_is_refused(wrong):
+    """An unknown class or time may hide a token."""
     with pytest.raises(ValueError, match=r"class|status|created_at"):
         open_tokens({"running": [{**TOKEN, **wrong}]})
 
 
-def test_times_have_a_zone_and_go_s_zero_is_none():
-    """RFC 3339, to the nanosecond."""
+def test_times_need_a_zone_and_go_s_zero_time_is_none():
+    """The format is RFC 3339 with up to nanoseconds."""
     assert moment("2026-11-23T18:00:00.123456789+01:00", "t") == pytest.approx(1795453200.123456)
     assert moment("0001-01-01T00:00:00Z", "t") is None
     for wrong in ("", None, 5, "2026-11-23", "2026-13-23T00:00:00Z", "2026-11-23T18:00:00"):
@@ -238,7 +238,7 @@ def test_times_have_a_zone_and_go_s_zero_is_none():
             moment(wrong, "t")
 
 
-def test_a_list_of_texts_may_be_null_and_nothing_else():
+def test_a_list_of_texts_is_a_list_or_null():
     """Go writes an empty list in both ways."""
     assert texts(None, "roles") == texts([], "roles") == ()
     for wrong in ("a", {}, [1], [""]):
@@ -246,8 +246,8 @@ def test_a_list_of_texts_may_be_null_and_nothing_else():
             texts(wrong, "roles")
 
 
-def test_a_cluster_knows_the_hosts_that_stand_apart():
-    """A host that is in no cluster is told to the cluster, and the other way round not."""
+def test_a_cluster_lists_the_standalone_hosts():
+    """The standalone host does not list the hosts of the cluster as standalone."""
     content = document.document()
     content["minisrv"]["server"] = {"environment": {"server_clustered": False}}
 

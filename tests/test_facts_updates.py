@@ -1,4 +1,4 @@
-"""Updates, kernels and the journal, read from recorded output."""
+"""Tests the facts about updates, kernels and the journal with recorded output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sigsrv.facts.updates import Kernel
 from sigsrv.model.errors import EvidenceError
 
 LISTS = "/var/lib/apt/lists/"
-# apt 2.6 of Debian 12: a kernel that comes as a new package, one on hold, one that a point release overtook
+# apt 2.6 of Debian 12: a kernel in a new package, a package on hold, and an update that is now also in a point release
 UPGRADE = """\
 NOTE: This is only a simulation!
 Reading package lists...
@@ -34,8 +34,8 @@ NIX = '{"nixosVersion":"25.05.20260102.ac62194","nixpkgsRevision":"x"}\n17950000
 NIX += "/nix/store/next-nixos\n/nix/store/now-nixos\n"
 
 
-def test_an_archive_says_itself_what_it_is_and_when_it_was_made():
-    """Debian's by its label, Ubuntu's by the name of its suite; a field's second appearance counts for nothing."""
+def test_a_release_file_has_the_kind_and_the_date_of_its_archive():
+    """Debian marks a security archive in the label, Ubuntu in the suite. If a field is repeated, the first one counts."""
     found = updates.releases(
         f"{LISTS}a_InRelease:Label: Debian-Security\n"
         f"{LISTS}a_InRelease:Date: Mon, 23 Nov 2026 17:51:56 UTC\n"
@@ -61,16 +61,16 @@ def test_an_archive_says_itself_what_it_is_and_when_it_was_made():
         ("Label: Debian|Suite: stable-updates|Codename: trixie-updates", ""),
     ],
 )
-def test_an_archive_for_security_is_that_of_one_release(fields, release):
-    """One of the release before brings no update for this one, however young it is."""
+def test_a_security_archive_belongs_to_one_release(fields, release):
+    """The archive of another release has no updates for this release, even if the archive is new."""
     lines = [f"{LISTS}a_InRelease:{field}\n" for field in (*fields.split("|"), "Date: Mon, 23 Nov 2026 17:51:56 UTC")]
     (found,) = updates.releases("".join(lines))
 
     assert [name for name in ("trixie", "bookworm", "noble") if found.secures(name)] == ([release] if release else [])
 
 
-def test_what_apt_would_do_is_read_with_where_it_comes_from():
-    """New packages count like upgraded ones; what is kept back is named."""
+def test_pending_updates_are_read_with_their_archive():
+    """New packages count like upgraded packages. Packages that apt keeps back are listed."""
     found = updates.updates(UPGRADE)
 
     assert [(each.package, each.version, each.is_security) for each in found.pending] == [
@@ -93,13 +93,13 @@ def test_what_apt_would_do_is_read_with_where_it_comes_from():
         ("linux", "", ()),
     ],
 )
-def test_a_kernel_s_release_has_a_number_and_a_kind(release, kind, order):
-    """Kernels of one kind are sorted by number, not by letter."""
+def test_a_kernel_release_has_a_number_and_a_flavour(release, kind, order):
+    """Kernels of one flavour are sorted by number, not as text."""
     assert (Kernel(release).kind, Kernel(release).order) == (kind, order)
 
 
-def test_the_kernels_that_could_be_booted_and_the_one_that_runs():
-    """The version of the package stands below the paths; that of the build in what uname says."""
+def test_the_installed_kernels_and_the_running_kernel_are_read():
+    """The line after the paths has the installed package version. The line of uname has the version of the running build."""
     found = updates.boot(
         "6.12.9-amd64\n#1 SMP Debian 6.12.9-1 (2026-01-02)\n/boot/vmlinuz-6.12.10-amd64\n/boot/vmlinuz-6.12.9-amd64\n"
         "/boot/vmlinuz-6.16.1-rt-amd64\n/boot/vmlinuz-linux\n/run/reboot-required\n6.12.9-2\n"
@@ -110,16 +110,16 @@ def test_the_kernels_that_could_be_booted_and_the_one_that_runs():
     assert len(found.installed) == 3
 
 
-def test_nixos_tells_what_is_booted_next_and_what_runs():
-    """The profile is changed by a rebuild that waits for its boot, what runs is not."""
+def test_nixos_has_the_system_for_the_next_boot_and_the_running_system():
+    """A rebuild for the next boot changes the profile, but not the running system."""
     found = updates.nixos(NIX)
 
     assert (found.booted, found.current) == ("/nix/store/a/bzImage", "/nix/store/b/bzImage")
     assert (found.next, found.running) == (("/nix/store/next-nixos",), "/nix/store/now-nixos")
 
 
-def test_a_nixos_version_tells_the_day_of_its_packages():
-    """Where it has one."""
+def test_a_nixos_version_contains_the_day_of_its_packages():
+    """A version without a day gives None."""
     found = updates.nixos(NIX)
 
     assert (found.switched, found.nixpkgs, found.booted) == (1795000000.0, 1767312000.0, "/nix/store/a/bzImage")
@@ -129,7 +129,7 @@ def test_a_nixos_version_tells_the_day_of_its_packages():
 @pytest.mark.parametrize("view", [updates.updates, updates.boot, updates.nixos])
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "Permission denied"])
 def test_unreadable_output_is_an_error(view, text):
-    """An empty answer of any of these is none: it never reads as "nothing pending"."""
+    """Empty output is not an answer and never reads as "nothing pending"."""
     with pytest.raises(EvidenceError):
         view(text)
 
@@ -151,8 +151,8 @@ def test_unreadable_output_is_an_error(view, text):
         (updates.nixos, NIX.replace("/nix/store/now-nixos", "")),
     ],
 )
-def test_half_an_answer_is_an_error(view, text):
-    """A line that is missing or of another form is not passed over."""
+def test_an_incomplete_answer_is_an_error(view, text):
+    """A missing or malformed line is never skipped."""
     with pytest.raises(EvidenceError):
         view(text)
 
@@ -175,8 +175,8 @@ def of(**answers: Answer) -> JournalFacts:
         ('{"PRIORITY": "6"}', False),
     ],
 )
-def test_an_error_shows_by_its_priority_or_by_the_level_in_its_text(line, is_error):
-    """journalctl writes what is not UTF-8 as a list of bytes, and a field that an entry has twice as a list of both."""
+def test_an_entry_is_an_error_by_its_priority_or_by_the_level_in_its_text(line, is_error):
+    """journalctl writes text that is not UTF-8 as a list of bytes, and a field that occurs twice as a list of both values."""
     assert [entry.is_error for entry in journal.entries(line + "\n")] == [is_error]
 
 
@@ -193,18 +193,18 @@ def test_an_error_shows_by_its_priority_or_by_the_level_in_its_text(line, is_err
         '{"MESSAGE": [999]}',
     ],
 )
-def test_a_line_that_is_no_entry_is_an_error(line):
-    """A text that journalctl left out may have been the error."""
+def test_a_line_that_is_not_an_entry_is_an_error(line):
+    """If journalctl leaves out the text of an entry, that text may be an error message."""
     with pytest.raises(EvidenceError):
         journal.entries(line + "\n")
 
 
-def test_no_entry_is_an_answer_and_no_journal_is_none():
-    """journalctl ends well and prints nothing in both cases: the newest entry of all tells them apart."""
+def test_no_entries_is_an_answer_and_no_journal_is_an_error():
+    """journalctl exits with 0 and prints nothing in both cases. Only a journal that exists has a newest entry."""
     assert journal.entries("") == journal.entries("-- No entries --\n") == ()
-    for said in ("", "-- No entries --\n", "{}", '{"__REALTIME_TIMESTAMP": 1}'):
+    for output in ("", "-- No entries --\n", "{}", '{"__REALTIME_TIMESTAMP": 1}'):
         with pytest.raises(EvidenceError, match="journalctl -n 1"):
-            _ = of(journal_newest=Answer("j", 0, said)).newest
+            _ = of(journal_newest=Answer("j", 0, output)).newest
     assert of(journal_newest=Answer("j", 0, '{"__REALTIME_TIMESTAMP": "1795456387127486"}')).newest == 1795456387.127486
 
 
@@ -220,16 +220,16 @@ def test_no_entry_is_an_answer_and_no_journal_is_none():
         ),
     ],
 )
-def test_a_journal_that_is_not_shown_as_a_whole_is_unknown(answer):
-    """What journalctl says beside its answer is that there is more."""
+def test_a_partial_journal_is_an_error(answer):
+    """The message of journalctl says that there are more entries."""
     with pytest.raises(EvidenceError):
         _ = of(journal=answer).of_incus
 
 
-@pytest.mark.parametrize("said", ["x\n", "a.service loaded active running A\n", "0 loaded units listed.\n"])
-def test_units_that_have_not_failed_are_no_answer_to_which_have(said):
-    """No unit failed where nothing is printed; anything else must be of its form."""
+@pytest.mark.parametrize("output", ["x\n", "a.service loaded active running A\n", "0 loaded units listed.\n"])
+def test_output_other_than_failed_units_is_an_error(output):
+    """Empty output means that no unit failed. Each line of other output must be a failed unit."""
     assert journal.failed_units("") == ()
     assert journal.failed_units("a.service loaded failed failed A b c\n") == ("a.service",)
     with pytest.raises(EvidenceError):
-        journal.failed_units(said)
+        journal.failed_units(output)

@@ -1,4 +1,4 @@
-"""What is read from lists of volumes, of backups, and what restrictions forbid."""
+"""Tests the facts about storage volumes and backups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sigsrv.facts.parsing import moment
 from sigsrv.facts.volumes import VolumeUser, custom_volumes
 from sigsrv.model.errors import EvidenceError, FailureKind
 
-# As a server of version 6.0.4 answered.
+# The answer of a server with Incus 6.0.4.
 ROWS = [
     {
         "config": {},
@@ -67,7 +67,7 @@ def changed(index, **values):
 
 
 def test_custom_volumes_are_read_with_their_snapshots_and_users():
-    """Volumes of instances are left out; a snapshot belongs to the volume of its member and project."""
+    """Volumes of instances are left out. A snapshot belongs to the volume with the same member and project."""
     blk, pd = custom_volumes("hdd", ROWS)
 
     assert (blk.resource, blk.location, blk.content_type, blk.snapshots) == ("hdd/default/blk", "sigsrv", "block", ())
@@ -80,8 +80,8 @@ def test_custom_volumes_are_read_with_their_snapshots_and_users():
     )
 
 
-def test_a_volume_of_one_name_on_two_members_is_two():
-    """The snapshots of the one are not the other's."""
+def test_volumes_with_the_same_name_on_two_members_are_two_volumes():
+    """Each has its own snapshots."""
     rows = [*ROWS, {**ROWS[2], "location": "sigsrv", "used_by": None}]
     found = {volume.location: volume for volume in custom_volumes("hdd", rows) if volume.name == "pd"}
 
@@ -104,8 +104,8 @@ def test_a_volume_of_one_name_on_two_members_is_two():
         [{key: value for key, value in row.items() if key != "used_by"} for row in ROWS],
     ],
 )
-def test_what_is_missing_or_of_another_shape_is_refused(rows):
-    """Also a snapshot whose volume is not in the list: then the list is not whole."""
+def test_a_malformed_list_of_volumes_is_refused(rows):
+    """A snapshot without its volume in the list is refused too: the list is incomplete."""
     with pytest.raises((KeyError, TypeError, ValueError)):
         custom_volumes("hdd", rows)
 
@@ -114,8 +114,8 @@ def test_what_is_missing_or_of_another_shape_is_refused(rows):
     "answer",
     [ApiAnswer(200, None), ApiAnswer(200, {}), ApiAnswer(200, [1]), ApiAnswer(200, ""), None],
 )
-def test_an_answer_that_is_no_list_of_volumes_is_an_error(answer):
-    """Neither nothing nor another thing is an empty list."""
+def test_an_answer_that_is_not_a_list_of_volumes_is_an_error(answer):
+    """A missing or malformed answer never reads as an empty list."""
     server = {"auth": "trusted", "environment": {"server_clustered": True, "server_version": "6.0.4"}, "config": {}}
     api = {urls.SERVER: ApiAnswer(200, server), urls.WARNINGS: ApiAnswer(200, [])}
     if answer:
@@ -137,7 +137,7 @@ def test_an_answer_that_is_no_list_of_volumes_is_an_error(answer):
     ],
 )
 def test_times_are_read_as_incus_writes_them(value, seconds):
-    """Go's zero time is not known."""
+    """Go's zero time means that the time is unknown."""
     assert moment(value, "created_at") == seconds
 
 
@@ -148,8 +148,8 @@ def holder(find=None, findmnt=None):
     return BackupFacts(Evidence("sigsrv", 0.0, probes={"backups": find, "backups-on": findmnt}))
 
 
-def test_files_are_read_by_name_time_and_size():
-    """A name may hold blanks and line ends; the folder is left out of it."""
+def test_each_file_has_its_name_time_and_size():
+    """A name may contain blanks and line ends. It does not contain the folder."""
     assert backups.files(LIST, "/srv/backups/") == (
         BackupFile("web 1.tar.gz", 1795000000.5, 20),
         BackupFile("a\nb", 1795000001.0, 0),
@@ -161,8 +161,8 @@ def test_files_are_read_by_name_time_and_size():
     "document",
     [LIST[:-1], "\0", "x\0", "1 2 srv/backups/a\0", "1 2 /srv/backups2/a\0", "1 -2 /srv/backups/a\0", "[]", "{}", "\n"],
 )
-def test_a_list_of_files_that_is_not_whole_is_an_error(document):
-    """A record that was cut off, or is no file of the folder."""
+def test_an_invalid_list_of_files_is_an_error(document):
+    """Covers a record that is cut off or malformed, and a file outside the folder."""
     with pytest.raises(EvidenceError):
         backups.files(document, "/srv/backups")
 
@@ -176,8 +176,8 @@ def test_a_list_of_files_that_is_not_whole_is_an_error(document):
         Answer("find", 1, "", "sudo: a password is required"),
     ],
 )
-def test_a_find_that_failed_is_an_error(answer):
-    """Only that there is no such folder is known, and then there are no files."""
+def test_a_failed_find_is_an_error(answer):
+    """The only exception is a missing folder: it has no files."""
     with pytest.raises(EvidenceError):
         holder(answer).files("/srv/backups")
 
@@ -186,7 +186,7 @@ def test_a_find_that_failed_is_an_error(answer):
 
 
 def test_the_file_system_of_the_folder_is_read():
-    """Of several that are mounted there the last is on top."""
+    """If several file systems are mounted over each other, the last one in the list is on top."""
     row = '{"source": "%s", "fstype": "%s", "target": "/srv"}'
     ext4, zfs = row % ("/dev/vda", "ext4"), row % ("tank/a b", "zfs")
 
@@ -197,7 +197,7 @@ def test_the_file_system_of_the_folder_is_read():
 
 @pytest.mark.parametrize("source", ["tank", "tank/a", "tank[/backups]", "tank/a[/b/c]"])
 def test_a_folder_that_is_mounted_from_a_dataset_is_in_its_pool(source):
-    """findmnt writes such a folder behind the dataset, in brackets."""
+    """findmnt writes such a folder after the dataset, in brackets."""
     assert MountPoint(source, "zfs", "/srv/backups").zpool == "tank"
 
 
@@ -205,8 +205,8 @@ def test_a_folder_that_is_mounted_from_a_dataset_is_in_its_pool(source):
     "document",
     ["", "[]", "{}", '{"filesystems": []}', '{"filesystems": [{"source": null, "fstype": "a", "target": "/"}]}'],
 )
-def test_a_file_system_that_is_not_told_is_an_error(document):
-    """Nothing of it is guessed."""
+def test_an_unreadable_file_system_is_an_error(document):
+    """No value is guessed."""
     with pytest.raises(EvidenceError):
         backups.place(document)
     with pytest.raises(EvidenceError) as caught:

@@ -49,7 +49,7 @@ def answers(spaces: tuple[Space, ...], wanted: FramePlan, account: tuple[str, ..
     return {name: seen.probes["frames"] for name, seen in found.items()}
 
 
-def told(found: dict[str, Answer], bridge: str = "br0") -> list[Sent]:
+def sent_frames(found: dict[str, Answer], bridge: str = "br0") -> list[Sent]:
     """Return the sent frames, as the facts show them."""
     facts = [FrameFacts(Evidence(name, 1.0, probes={"frames": answer})) for name, answer in found.items()]
     return list(exchanged([each.sent for each in facts], bridge))
@@ -63,7 +63,7 @@ def test_frames_of_every_size_pass_both_ways_and_nothing_remains(bridge):
         before = [each.links() for each in spaces]
         wanted = FramePlan({"one": (port(1, bridge, six=True),), "other": (port(2, bridge, six=True),)})
 
-        sent = told(answers(spaces, wanted), bridge)
+        sent = sent_frames(answers(spaces, wanted), bridge)
 
         assert [(each.here, each.source, each.path.host, each.path.seen) for each in sent] == [
             ("one", "10.9.0.1", "other", "02:00:00:00:00:02"),
@@ -90,7 +90,7 @@ def test_a_dead_wire_gives_no_answer_to_arp():
         rule = "table netdev lost { chain in { type filter hook ingress device wire0 priority 0; policy drop; }; }"
         other.on("nft", rule)
 
-        sent = told(answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)})))
+        sent = sent_frames(answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)})))
 
         assert [(each.path.small.received, each.path.full) for each in sent] == [(0, None)] * 2
         assert [each.path.seen for each in sent if each.here == "other"] == [None]
@@ -104,7 +104,7 @@ def test_lost_full_packets_are_distinct_from_passing_small_packets():
         chain = f"type filter hook ingress device wire0 priority 0; {rule};"
         other.on("nft", f"table netdev cut {{ chain in {{ {chain} }}; }}")
 
-        sent = told(answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)})))
+        sent = sent_frames(answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)})))
 
         for each in sent:
             assert each.path.seen == each.path.mac
@@ -138,7 +138,7 @@ def test_an_address_that_answers_is_not_used():
     with pytest.raises(
         EvidenceError, match=r"other: no frame was sent on br0: every candidate address is in use: 10\.9\.0\.77"
     ):
-        told(found)
+        sent_frames(found)
 
 
 @needs_root
@@ -151,7 +151,7 @@ def test_an_existing_link_is_never_replaced():
         found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}))
 
         with pytest.raises(EvidenceError, match="a link sgp00000001 already exists"):
-            told(found)
+            sent_frames(found)
         assert one.links() == before
 
 
@@ -227,16 +227,16 @@ def test_a_host_without_ping_from_iputils_is_reported():
         assert found["one"].failure.reason.startswith("one: there is no ping of iputils: ")
         assert found["other"].failure is None
         with pytest.raises(EvidenceError, match="there is no ping of iputils"):
-            told(found)
+            sent_frames(found)
         assert [one.links(), other.links()] == before
 
 
 @needs_root
 def test_an_account_without_rights_is_denied():
     """Without root or permission in sudo, no namespace is created. The result is an answer, never a pass."""
-    nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    account = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
     with two("br0") as (one, other):
-        found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}), nobody)
+        found = answers((one, other), FramePlan({"one": (port(1),), "other": (port(2),)}), account)
 
         assert {answer.failure.kind for answer in found.values() if answer.failure} == {FailureKind.DENIED}
         assert all("root" in answer.failure.reason for answer in found.values() if answer.failure)
@@ -260,7 +260,7 @@ def test_a_host_that_ran_out_of_time_is_reported_as_such():
     assert found.failure == Failure(FailureKind.TIMEOUT, "one: the host's timeout expired before a frame could be sent")
 
 
-class Saying(SpaceSession):
+class FixedSession(SpaceSession):
     """A session that returns a fixed answer in the frame of the script that it gets."""
 
     def __init__(self, setup: str, sent: str, teardown: str) -> None:
@@ -295,7 +295,7 @@ class Saying(SpaceSession):
 def test_an_invalid_answer_of_a_host_is_an_error(setup, sent, reason):
     """If an answer has missing, duplicate or unrelated lines, none of it counts."""
     station = InstancePort("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
-    with Saying(setup, sent, "left\n"):
+    with FixedSession(setup, sent, "left\n"):
         found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}, (station,)))
 
     with pytest.raises(EvidenceError, match=reason):
@@ -311,11 +311,11 @@ def test_tagged_and_untagged_replies_are_distinct():
         f"said {index} small {lost}\nsaid {index} arp []\nsaid {index} tagged {passed}\nsaid {index} tagged-full {lost}\n"
         for index in (0, 1)
     )
-    with Saying(setup, sent, "left\n"):
+    with FixedSession(setup, sent, "left\n"):
         found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": ports}))
 
     answer = found["one"].probes["frames"]
-    seen = [(each.path.tagged, each.path.tagged_full) for each in told({"one": answer})]
+    seen = [(each.path.tagged, each.path.tagged_full) for each in sent_frames({"one": answer})]
     assert [(small and small.passed, full and full.passed) for small, full in seen] == [(True, False)] * 2
     assert json.loads(answer.stdout)["paths"][0]["tagged-full"] == lost
 
@@ -324,7 +324,7 @@ def test_a_link_that_could_not_be_removed_is_reported():
     """The frames then give no verdict. The message names the link and says when the host removes it."""
     station = InstancePort("br0", "one", "default/web/eth0", "02:00:00:00:00:09", "10.9.0.9")
     sent = "said 0 small 3 packets transmitted, 0 received, x\nsaid 0 arp []\n"
-    with Saying("port 0 ok 12 1500 10.9.0.1/24 no\n", sent, "left sgp00000001\n"):
+    with FixedSession("port 0 ok 12 1500 10.9.0.1/24 no\n", sent, "left sgp00000001\n"):
         found = frames.exchange({"one": Evidence("one", 1.0)}, FramePlan({"one": (port(1),)}, (station,)))
 
     failure = found["one"].probes["frames"].failure

@@ -43,10 +43,10 @@ def test_the_draft_of_the_demo_marks_exactly_the_failures(tmp_path, capsys):
     assert set(marked) == failing(path)
     assert len(marked) == len(set(marked)) > 0
     assert site_file.load(path, POLICIES).name == "mine"
-    said = capsys.readouterr()
-    assert f"{len(marked)} findings fail already" in said.err
-    assert f"next: correct {path}, then: sigsrv scan --site {path}" in said.err
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert f"{len(marked)} findings fail already" in printed.err
+    assert f"next: correct {path}, then: sigsrv scan --site {path}" in printed.err
+    assert printed.out == ""
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert status == 0
     assert "Could not be read" not in text
@@ -54,28 +54,28 @@ def test_the_draft_of_the_demo_marks_exactly_the_failures(tmp_path, capsys):
 
 def test_unreadable_data_is_named_in_the_file_and_gives_exit_status_3(tmp_path):
     """The evidence has no answer about ACLs."""
-    kept = evidence.load(data.DEMO / "evidence")
-    for seen in kept.values():
-        for asked in [each for each in seen.api if "network-acls" in each]:
-            del seen.api[asked]
-    evidence.save(tmp_path / "e", "run", kept)
+    saved_hosts = evidence.load(data.DEMO / "evidence")
+    for host in saved_hosts.values():
+        for address in [each for each in host.api if "network-acls" in each]:
+            del host.api[address]
+    evidence.save(tmp_path / "e", "run", saved_hosts)
 
     status = main(
         ["init", "--evidence", str(tmp_path / "e"), "--name", "mine", "--output", str(tmp_path / "site.yaml")]
     )
 
     assert status == 3
-    told = (tmp_path / "site.yaml").read_text().partition("# Could not be read, so it is not in this file:\n")[2]
-    assert told.startswith("# - ACLs: "), told[:200]
+    unread = (tmp_path / "site.yaml").read_text().partition("# Could not be read, so it is not in this file:\n")[2]
+    assert unread.startswith("# - ACLs: "), unread[:200]
 
 
 def test_without_output_the_draft_goes_to_standard_output(capsysbinary):
     """Standard output contains only the draft, as UTF-8."""
     main(["init", "--evidence", "demo", "--hosts", "sigsrv,minisrv"])
 
-    said = capsysbinary.readouterr()
-    assert [host["name"] for host in yaml.safe_load(said.out)["hosts"]] == ["sigsrv", "minisrv"]
-    assert b"then: sigsrv scan --site FILE" in said.err
+    printed = capsysbinary.readouterr()
+    assert [host["name"] for host in yaml.safe_load(printed.out)["hosts"]] == ["sigsrv", "minisrv"]
+    assert b"then: sigsrv scan --site FILE" in printed.err
 
 
 def test_an_existing_file_is_not_overwritten(tmp_path, capsys):
@@ -118,26 +118,26 @@ def test_a_file_created_during_the_run_is_not_overwritten(tmp_path):
 )
 def test_wrong_use_is_reported_before_any_host_is_contacted(argv, message, capsys, monkeypatch):
     """Exit status 2 and a message of one line."""
-    monkeypatch.setattr("sigsrv.scan.live.collect_all", lambda *_, **__: pytest.fail("a host was asked"))
+    monkeypatch.setattr("sigsrv.scan.live.collect_all", lambda *_, **__: pytest.fail("a host was contacted"))
 
     assert main(["init", *argv]) == 2
     assert message in capsys.readouterr().err
 
 
-def live(monkeypatch, kept):
-    """Make the hosts answer with saved evidence; return what was asked of each."""
-    asked = {}
+def live(monkeypatch, saved_hosts):
+    """Make the hosts answer with saved evidence; return the requests to each host."""
+    requests = {}
 
     def collect_all(targets, keep_open=False):
         found = {}
         for target, member, probes in targets:
-            asked[target.name] = (target, member, {probe.id for probe in probes})
+            requests[target.name] = (target, member, {probe.id for probe in probes})
             lost = Failure(FailureKind.UNREACHABLE, "no route to host")
-            found[target.name] = kept.get(target.name) or Evidence(target.name, 1.8e9, failure=lost)
+            found[target.name] = saved_hosts.get(target.name) or Evidence(target.name, 1.8e9, failure=lost)
         return found
 
     monkeypatch.setattr("sigsrv.scan.live.collect_all", collect_all)
-    return asked
+    return requests
 
 
 def test_connection_options_are_written_to_the_file(tmp_path, monkeypatch):
@@ -146,7 +146,7 @@ def test_connection_options_are_written_to_the_file(tmp_path, monkeypatch):
     config.parent.mkdir()
     config.write_text("")
     path = tmp_path / "site.yaml"
-    asked = live(monkeypatch, evidence.load(data.DEMO / "evidence"))
+    requests = live(monkeypatch, evidence.load(data.DEMO / "evidence"))
     argv = ["--hosts", "ssh://ops@sigsrv:2222,minisrv", "--ssh-config", str(config), "--sudo", "--timeout", "30"]
 
     main(["init", *argv, "--sudo-user", "incus", "--output", str(path)])
@@ -159,7 +159,7 @@ def test_connection_options_are_written_to_the_file(tmp_path, monkeypatch):
     assert "ssh_config: sub/ssh_config" in path.read_text()
     assert "sigsrv uses port 2222" in path.read_text()
     assert "a site file can't contain --sudo-user" in path.read_text()
-    target, member, probes = asked["sigsrv"]
+    target, member, probes = requests["sigsrv"]
     assert (target.address, target.port, member) == ("ops@sigsrv", 2222, "")
     assert "zpool-json" in probes
 
@@ -167,23 +167,23 @@ def test_connection_options_are_written_to_the_file(tmp_path, monkeypatch):
 def test_local_uses_the_name_of_this_machine(monkeypatch, capsysbinary):
     """``local://`` without a name means this machine."""
     monkeypatch.setattr(init, "local_hostname", lambda: "minisrv")
-    asked = live(monkeypatch, evidence.load(data.DEMO / "evidence"))
+    requests = live(monkeypatch, evidence.load(data.DEMO / "evidence"))
 
     main(["init", "--hosts", "local://"])
 
-    assert asked["minisrv"][0].connection == "local"
+    assert requests["minisrv"][0].connection == "local"
     assert b"cluster members that were not scanned: sigsrv" in capsysbinary.readouterr().out
 
 
 def test_probes_that_the_drafted_site_does_not_need_are_not_judged(tmp_path, monkeypatch):
     """init asks about ZFS before it knows whether a ZFS pool exists. A scan of a site without one does not ask."""
-    kept = evidence.load(data.DEMO / "evidence")
-    for seen in kept.values():
-        for url, answer in seen.api.items():
+    saved_hosts = evidence.load(data.DEMO / "evidence")
+    for host in saved_hosts.values():
+        for url, answer in host.api.items():
             if url.startswith("/1.0/storage-pools"):
                 for row in answer.metadata if isinstance(answer.metadata, list) else [answer.metadata]:
                     row["driver"] = "dir"
-    live(monkeypatch, kept)
+    live(monkeypatch, saved_hosts)
     judge, judged = judging.judge, {}
     monkeypatch.setattr(judging, "judge", lambda plan, found: judged.update(found) or judge(plan, found))
 
@@ -196,8 +196,8 @@ def test_probes_that_the_drafted_site_does_not_need_are_not_judged(tmp_path, mon
 def test_an_unreachable_host_is_reported_and_the_other_is_drafted(tmp_path, monkeypatch, capsys):
     """Exit status 3, and the draft contains the facts of the other host."""
     path = tmp_path / "site.yaml"
-    kept = evidence.load(data.DEMO / "evidence")
-    live(monkeypatch, {"sigsrv": kept["sigsrv"]})
+    saved_hosts = evidence.load(data.DEMO / "evidence")
+    live(monkeypatch, {"sigsrv": saved_hosts["sigsrv"]})
 
     status = main(["init", "--hosts", "sigsrv,minisrv", "--output", str(path)])
 
@@ -214,6 +214,6 @@ def test_help_fits_a_terminal(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["init", "--help"])
 
-    said = capsys.readouterr().out
-    assert max(len(line) for line in said.splitlines()) <= 80
-    assert "exit status: 0 drafted" in said
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines()) <= 80
+    assert "exit status: 0 drafted" in printed

@@ -86,7 +86,7 @@ def change(mine: Path, name: str, old: str, new: str) -> None:
     (mine / name).write_text(text.replace(old, new))
 
 
-def told(folder: Path) -> list[str]:
+def mistakes_in(folder: Path) -> list[str]:
     """Return the mistakes, with paths relative to the folder. Each must have a line number."""
     _, mistakes = lint([folder])
     found = [mistake.message.removeprefix(f"{folder}/") for mistake in mistakes]
@@ -96,7 +96,7 @@ def told(folder: Path) -> list[str]:
 
 def test_an_added_folder_without_mistakes_passes(mine):
     """The other tests break this folder, so it must be correct first."""
-    assert told(mine) == []
+    assert mistakes_in(mine) == []
     assert lint([mine])[0] == len(policy.load()) + 2
 
 
@@ -133,7 +133,7 @@ def test_a_mistake_is_reported_with_its_line(mine, name, old, new, message):
     """Lint says where each mistake is and what is wrong. One mistake hides no other."""
     change(mine, name, old, new)
 
-    found = told(mine)
+    found = mistakes_in(mine)
 
     assert any(message in text for text in found), found
 
@@ -142,7 +142,7 @@ def test_a_rule_on_a_kind_without_facts_is_reported(mine, monkeypatch):
     """It would give ``error`` on every host. The kind needs a check or an entry in the table of kinds."""
     monkeypatch.setattr(examined, "KINDS", examined.KINDS - {"project"})
 
-    assert "site/SITE-001.yaml:5: examines: a rule can't examine project" in told(mine)
+    assert "site/SITE-001.yaml:5: examines: a rule can't examine project" in mistakes_in(mine)
 
 
 def test_all_mistakes_are_reported_at_once(mine):
@@ -151,7 +151,7 @@ def test_all_mistakes_are_reported_at_once(mine):
     change(mine, "site/SITE-001.yaml", "examines: project", "examines: projct")
     change(mine, "site/SITE-002.yaml", "severity: low", "severity: lw")
 
-    assert [text.split(": ")[0] for text in told(mine)] == [
+    assert [text.split(": ")[0] for text in mistakes_in(mine)] == [
         "site/SITE-001.yaml:5",
         "site/SITE-001.yaml:3",
         "site/SITE-002.yaml:3",
@@ -171,7 +171,7 @@ def test_a_reserved_name_is_refused_as_a_family(mine, family, why):
     (mine / family).mkdir(exist_ok=True)
     (mine / family / f"{family.upper()}-001.yaml").write_text(RULE.replace("SITE-001", f"{family.upper()}-001"))
 
-    assert f'{family}/{family.upper()}-001.yaml:1: id: "{family}" can\'t be a family' in told(mine)[0]
+    assert f'{family}/{family.upper()}-001.yaml:1: id: "{family}" can\'t be a family' in mistakes_in(mine)[0]
     with pytest.raises(UsageError, match="can't be a family"):
         catalogue.load([mine])
 
@@ -194,7 +194,7 @@ def test_a_policy_without_examples_is_refused(mine):
     """Lint and every command that evaluates policies refuse it."""
     (mine / "site" / "SITE-001.yaml").write_text(RULE[: RULE.index("examples:")])
 
-    assert 'site/SITE-001.yaml:1: "examples" is missing' in told(mine)
+    assert 'site/SITE-001.yaml:1: "examples" is missing' in mistakes_in(mine)
     with pytest.raises(UsageError, match='"examples" is missing'):
         catalogue.load([mine])
 

@@ -45,8 +45,8 @@ def test_confirmed_fix_stays_and_leaves_nothing_behind(host, timer):
 
     result = host.call(remote.apply)
     assert (result.rc, result.stdout, host.state) == (0, "changed\n", "new"), result
-    kept = host.call(remote.old_values)
-    assert parse_state(kept.stdout) == {"old": b"old\n"}
+    result = host.call(remote.old_values)
+    assert parse_state(result.stdout) == {"old": b"old\n"}
     assert bool(timers(host)) is (timer is RollbackTimer.SHELL)
     assert host.call(remote.confirm).rc == 0
 
@@ -97,7 +97,7 @@ def test_rollback_stops_a_script_that_still_runs(host):
 
 
 def test_rollback_kills_a_script_that_ignores_sigterm(host):
-    """Without that, its change would come after the rollback and stay for good."""
+    """Otherwise the script would make its change after the rollback, and the change would stay permanently."""
     fix = host.fix(
         f"trap '' TERM\ni=0\nwhile [ $i -lt 40 ]; do sleep 0.1 || true; i=$((i + 1)); done\necho late >{host.file}\n"
     )
@@ -217,13 +217,13 @@ def test_undo_outlives_the_login_that_started_it(host):
 
 def test_output_arrives_while_the_script_runs(host):
     """Each line is shown when it is written, also from standard error."""
-    seen: list[tuple[str, float]] = []
+    lines: list[tuple[str, float]] = []
     remote = host.remote(host.fix("echo late >&2\nsleep 1\necho end\n"))
 
-    host.call(remote.apply, lambda line: seen.append((line, time.monotonic())))
+    host.call(remote.apply, lambda line: lines.append((line, time.monotonic())))
 
-    assert sorted(line for line, _ in seen) == ["changed", "end", "late"]
-    times = dict(seen)
+    assert sorted(line for line, _ in lines) == ["changed", "end", "late"]
+    times = dict(lines)
     assert times["end"] - times["changed"] > 0.7
 
 

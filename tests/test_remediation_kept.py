@@ -91,7 +91,7 @@ BY_INCUS = [name for name, each in REMEDIATIONS.items() if "incus " in (each.fol
 
 @pytest.mark.parametrize("name", sorted(BY_INCUS))
 def test_undo_fails_if_incus_does_not_answer(name, tmp_path):
-    """If it reported "back to unset", the rollback would be removed and the change would stay for good."""
+    """If the undo reported "back to unset", sigsrv would remove the rollback and the change would stay permanently."""
     values, identity = plain(name, True)
     apply, undo = scripts(name, values, identity)
     more = f"INSTANCE={values['instance']}\n{STATE}"
@@ -100,9 +100,9 @@ def test_undo_fails_if_incus_does_not_answer(name, tmp_path):
     undone = f"record undo\n{DEAF}{undo}\nrecord ended\n"
     called = [program for program, *_ in trace([f"{before}{apply}", undone], values, "yes", tmp_path, more)]
 
-    asked = called[called.index("undo") + 1 :]
-    assert "incus" in asked, "the undo does not ask Incus, so this test proves nothing"
-    assert "ended" not in asked
+    calls = called[called.index("undo") + 1 :]
+    assert "incus" in calls, "the undo does not call incus, so this test proves nothing"
+    assert "ended" not in calls
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)

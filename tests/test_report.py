@@ -44,27 +44,27 @@ class Page(HTMLParser):
         assert not self._open, f"not closed: {[tag for tag, _ in self._open]}"
 
     def handle_starttag(self, tag, attrs):
-        said: list[str] = []
-        self.elements.append((tag, dict(attrs), said))
+        content: list[str] = []
+        self.elements.append((tag, dict(attrs), content))
         if tag not in VOID:
-            self._open.append((tag, said))
+            self._open.append((tag, content))
 
     def handle_endtag(self, tag):
         if tag not in VOID:
             assert self._open.pop()[0] == tag, f"</{tag}> closes something else at {self.getpos()}"
 
     def handle_data(self, data):
-        for _, said in self._open:
-            said.append(data)
+        for _, content in self._open:
+            content.append(data)
 
     def having(self, attribute: str, tag: str | None = None) -> list[str]:
         return [a[attribute] or "" for name, a, _ in self.elements if attribute in a and tag in (None, name)]
 
     def text(self, id: str) -> str:
-        return next(" ".join("".join(said).split()) for _, a, said in self.elements if a.get("id") == id)
+        return next(" ".join("".join(content).split()) for _, a, content in self.elements if a.get("id") == id)
 
     def of(self, tag: str) -> list[str]:
-        return ["".join(said) for name, _, said in self.elements if name == tag]
+        return ["".join(content) for name, _, content in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,9 @@ def page(source) -> Page:
 def unread_of(page: Page) -> list[str]:
     """Return the "Not read" cells of the table of hosts, top to bottom."""
     return [
-        "".join(said) for tag, attributes, said in page.elements if tag == "td" and attributes.get("class") == "unread"
+        "".join(content)
+        for tag, attributes, content in page.elements
+        if tag == "td" and attributes.get("class") == "unread"
     ]
 
 
@@ -119,13 +121,13 @@ def test_hostile_text_is_shown_as_text(page, source):
     """Markup from a host creates no element and no attribute. The page shows it as text."""
     assert [tag for tag, _, _ in page.elements].count("script") == 1
     assert not [name for _, a, _ in page.elements for name in a if name.startswith("on")]
-    said = page.text(f"INST-004@minisrv/user-john/{'%3Cscript%3Ealert%281%29%3C/script%3E'}")
-    assert SCRIPT_TAG in said
-    assert " ".join(ATTRIBUTE.split()) in said
+    content = page.text(f"INST-004@minisrv/user-john/{'%3Cscript%3Ealert%281%29%3C/script%3E'}")
+    assert SCRIPT_TAG in content
+    assert " ".join(ATTRIBUTE.split()) in content
 
 
 def test_hostile_host_and_title_stay_text_in_attributes():
-    """A name with quotes and angle brackets stays one attribute value wherever the page uses it."""
+    """A name with quotes and angle brackets stays one attribute value everywhere on the page."""
     name = f"{SCRIPT_TAG}{ATTRIBUTE}\x1b"
     page = page_of([ok(host=name), ok(host=name, resource=name, verdict=FAIL)], [HostState(name, "ok", 1.0, 1, ())])
 
@@ -168,12 +170,12 @@ def test_failure_shows_why_it_matters_and_how_to_fix_it(page):
     policy, fix = POLICIES["NET-001"], FIXES["NET-001@minisrv/sigsrvbr0"]
     group = page.text("fail:NET-001@minisrv/sigsrvbr0")
 
-    for said in (
+    for content in (
         policy.title, policy.why, policy.traps, "critical", "SC-7, CM-6, CP-8", "12.2, 4.2", "ip-link(8)",
         "minisrv", "sigsrvbr0", "sigsrv0 attached", "ports: veth91b2c4 veth3f00aa",
         fix.command, fix.title, fix.disrupts, fix.undo_text, "Permanent fix: OpenTofu", "Permanent fix: NixOS",
     ):  # fmt: skip
-        assert " ".join(said.split()) in group
+        assert " ".join(content.split()) in group
 
 
 def test_failure_without_a_script_shows_the_manual_fix(page):
@@ -230,10 +232,10 @@ def test_finding_without_a_known_policy_is_shown():
 def test_hosts_show_their_state_and_what_could_not_be_read(source):
     """Each host has its state, time and probes; an unreachable host also has the reason."""
     [table] = re.findall('<table class="hosts">.*?</table>', source, re.S)
-    said = " ".join(re.sub("<[^>]+>", " ", table).split())
+    content = " ".join(re.sub("<[^>]+>", " ", table).split())
 
-    assert "sigsrv partial 10.2 s 31 1 probe failed: journal" in said
-    assert "backup unreachable 3.1 s 0 ssh: connect to host backup port 22: No route to host" in said
+    assert "sigsrv partial 10.2 s 31 1 probe failed: journal" in content
+    assert "backup unreachable 3.1 s 0 ssh: connect to host backup port 22: No route to host" in content
 
 
 def test_matrix_counts_every_finding_once(source):
@@ -253,16 +255,16 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("findings", "hosts", "said"), UNKNOWN)
-def test_unknown_is_never_compliant(findings, hosts, said):
+@pytest.mark.parametrize(("findings", "hosts", "headline"), UNKNOWN)
+def test_unknown_is_never_compliant(findings, hosts, headline):
     """A run with an undetermined finding says so. No text calls it compliant or shows it as a pass."""
     run = make_run(findings, hosts)
     source = html.render(run, POLICIES, {})
 
-    assert phrases.headline(run) == said
+    assert phrases.headline(run) == headline
     assert phrases.overall_verdict(run) is Verdict.ERROR
-    assert f"sigsrv-infra: {said}" in text.summary(run)
-    assert f'<h1><span class="symbol" aria-hidden="true">?</span> {said}</h1>' in source
+    assert f"sigsrv-infra: {headline}" in text.summary(run)
+    assert f'<h1><span class="symbol" aria-hidden="true">?</span> {headline}</h1>' in source
     assert 'class="masthead pass"' not in source
     assert "Compliant" not in source + text.summary(run)
     assert "Everything could be determined" not in source
@@ -317,10 +319,10 @@ def test_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
 def test_findings_json_is_the_run(tmp_path):
     """findings.json contains the run unchanged, in ASCII, with the keys of its schema. Equal runs give equal files."""
     raw = (publish.write(tmp_path, make_run(), POLICIES, FIXES).parent / "findings.json").read_bytes()
-    told = json.loads(raw)
+    document = json.loads(raw)
 
-    assert told == make_run().as_dict()
-    assert set(told) == {"schema_version", "run", "summary", "findings", "waivers"}
+    assert document == make_run().as_dict()
+    assert set(document) == {"schema_version", "run", "summary", "findings", "waivers"}
     assert raw.isascii()
     assert raw == (publish.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
 
@@ -329,21 +331,21 @@ def test_a_waived_finding_shows_its_real_state_and_its_waiver(page):
     """The page shows the observed state, the owner, the reason and the end. Hostile text in them stays text."""
     for id, waiver in ((use.findings[0], use.waiver) for use in USES[:2]):
         found = next(f for f in FINDINGS if f.id == id)
-        said = page.text(id)
+        content = page.text(id)
         for part in (found.title, found.expected, found.observed, waiver.owner, waiver.reason, waiver.source):
-            assert part in said
-        assert waiver.until.strftime("%Y-%m-%d %H:%M:%S UTC") in said
+            assert part in content
+        assert waiver.until.strftime("%Y-%m-%d %H:%M:%S UTC") in content
     assert "2026-08-29T21:59:59Z" in page.having("datetime", "time")
 
 
 def test_waivers_to_review_have_their_own_section(page):
     """It lists waivers that end soon, expired, or are no longer needed, with what to do; not a waiver that is in force."""
-    said = page.text("to-review")
+    content = page.text("to-review")
 
-    assert "INST-001@*/default/nfs ends in 9 days, on 2026-08-29 21:59:59 UTC; 1 finding fails after that" in said
-    assert "expired on 2026-07-31 21:59:59 UTC; 1 finding fails again" in said
-    assert "POOL-001@sigsrv/hdd no longer needed: no finding that it matches fails; remove it" in said
-    assert "legacy-mail" not in said
+    assert "INST-001@*/default/nfs ends in 9 days, on 2026-08-29 21:59:59 UTC; 1 finding fails after that" in content
+    assert "expired on 2026-07-31 21:59:59 UTC; 1 finding fails again" in content
+    assert "POOL-001@sigsrv/hdd no longer needed: no finding that it matches fails; remove it" in content
+    assert "legacy-mail" not in content
     assert "3 waivers to review" in " ".join(page.of("p"))
     assert "#INST-004@sigsrv/user-john/build" in page.having("href", "a")
 
@@ -357,15 +359,15 @@ def test_a_page_without_waivers_to_review_has_no_such_section():
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "status"),
     [
         (WaiverState.EXPIRING, "ends in 9 days, on 2026-08-29 21:59:59 UTC"),
         (WaiverState.EXPIRED, "expired on 2026-08-29 21:59:59 UTC; it is unknown whether it is still needed"),
     ],
 )
-def test_a_waiver_without_judged_findings_counts_none(state, said):
+def test_a_waiver_without_judged_findings_counts_none(state, status):
     """If no failure is known, the status counts none."""
     use = dataclasses.replace(USES[1], state=state, findings=())
 
-    assert phrases.waiver_status(use, make_run()) == said
-    assert phrases.waiver_status(use, dataclasses.replace(make_run(), finished="")) == said.replace("in 9 days, ", "")
+    assert phrases.waiver_status(use, make_run()) == status
+    assert phrases.waiver_status(use, dataclasses.replace(make_run(), finished="")) == status.replace("in 9 days, ", "")

@@ -16,7 +16,7 @@ from tests.report_sample import FAIL, FINDINGS, LONG, OK_HOSTS, STEERING, STEERS
 def test_text_keeps_to_the_width(width):
     """No line is wider than the terminal, except ids and commands, which must stay whole for copy and paste."""
     whole = {
-        f"{indent}{said}" for f in FINDINGS for indent, said in ((" " * 4, f.id), (" " * 6, phrases.fix_command(f)))
+        f"{indent}{word}" for f in FINDINGS for indent, word in ((" " * 4, f.id), (" " * 6, phrases.fix_command(f)))
     }
     whole |= {f"      {use.waiver.source}" for use in USES}
 
@@ -34,10 +34,10 @@ def test_text_counts_wide_characters_as_two():
 
 def test_no_control_character_from_a_host_reaches_the_terminal():
     """The summary shows control characters in host text as escapes."""
-    said = text.summary(make_run([*FINDINGS, ok(host="a\x1b[31m\nb", resource=STEERING, verdict=FAIL)]))
+    summary = text.summary(make_run([*FINDINGS, ok(host="a\x1b[31m\nb", resource=STEERING, verdict=FAIL)]))
 
-    assert not STEERS.search(said)
-    assert "tty\\x1b[2J\\x1b]0;owned\\x07\\u202egnp.exe" in said
+    assert not STEERS.search(summary)
+    assert "tty\\x1b[2J\\x1b]0;owned\\x07\\u202egnp.exe" in summary
 
 
 def test_text_has_color_only_on_request():
@@ -51,48 +51,49 @@ def test_text_has_color_only_on_request():
 
 def test_text_lists_root_findings_by_severity_and_counts_dependent_findings():
     """Failures come first, by severity, then undetermined, then waived findings. Dependent findings are only counted."""
-    said = text.summary(make_run(waivers=()))
-    ids = [line.strip() for line in said.splitlines() if re.fullmatch(r" {4}[A-Z]+-\d+@\S+", line)]
+    summary = text.summary(make_run(waivers=()))
+    ids = [line.strip() for line in summary.splitlines() if re.fullmatch(r" {4}[A-Z]+-\d+@\S+", line)]
     order = [FAIL, Verdict.ERROR, Verdict.WAIVED]
     roots = [f for f in FINDINGS if f.verdict in order and not f.because]
 
     assert ids == [f.id for f in sorted(phrases.worst_first(roots), key=lambda f: order.index(f.verdict))]
-    assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings depend on it\n", said)
+    assert re.search(r"HOST-001@backup/backup\n(?: {6}.*\n)*? {6}6 findings depend on it\n", summary)
 
 
 def test_text_counts_findings_whose_root_finding_is_not_in_the_run():
     """They are counted under the id of the root finding."""
-    said = text.summary(make_run([ok(verdict=Verdict.ERROR, because="HOST-001@x/x")], OK_HOSTS))
+    summary = text.summary(make_run([ok(verdict=Verdict.ERROR, because="HOST-001@x/x")], OK_HOSTS))
 
-    assert "    1 finding depends on HOST-001@x/x\n" in said
+    assert "    1 finding depends on HOST-001@x/x\n" in summary
 
 
 def test_text_says_why_a_host_is_unreachable_and_how_to_fix():
     """A cron mail has the state of each host with the reason, and the fix command of each finding that has one."""
-    said = text.summary(make_run(), 200)
+    summary = text.summary(make_run(), 200)
 
-    assert "backup   unreachable, 3.1 s, 0 probes: ssh: connect to host backup port 22: No route to host" in said
-    assert f"      sigsrv-remediate INST-001@sigsrv/{LONG}\n" in said
-    assert "sigsrv-remediate NET-002" not in said
+    assert "backup   unreachable, 3.1 s, 0 probes: ssh: connect to host backup port 22: No route to host" in summary
+    assert f"      sigsrv-remediate INST-001@sigsrv/{LONG}\n" in summary
+    assert "sigsrv-remediate NET-002" not in summary
 
 
 def test_text_cuts_long_observed_values():
     """One megabyte of observed text does not fill the mail; the mail says how long it is."""
-    said = text.summary(make_run([ok(verdict=FAIL, observed="x" * 1_000_000)], OK_HOSTS))
+    summary = text.summary(make_run([ok(verdict=FAIL, observed="x" * 1_000_000)], OK_HOSTS))
 
-    assert len(said) < 3000
-    assert "1,000,000 characters" in said.replace("\n", " ").replace("        ", "")
+    assert len(summary) < 3000
+    assert "1,000,000 characters" in summary.replace("\n", " ").replace("        ", "")
 
 
 def test_text_shows_waived_findings_and_waivers_to_review():
     """A cron mail has the observed state, the owner and the end of each waiver, and the line of the file to edit."""
-    said = text.summary(make_run(), 120)
+    summary = text.summary(make_run(), 120)
 
     assert (
-        "      observed: no limits.memory\n      waived: by Ada Ops until 2026-12-31 23:00:00 UTC: replaced by" in said
+        "      observed: no limits.memory\n      waived: by Ada Ops until 2026-12-31 23:00:00 UTC: replaced by"
+        in summary
     )
-    assert "Waivers to review: 1 expired, 1 ending soon, 1 no longer needed\n" in said
-    assert "      policies/waivers.yaml:22\n" in said
+    assert "Waivers to review: 1 expired, 1 ending soon, 1 no longer needed\n" in summary
+    assert "      policies/waivers.yaml:22\n" in summary
 
 
 def test_a_compliant_run_prints_nothing_unless_a_waiver_needs_a_review():

@@ -163,12 +163,12 @@ def test_an_edit_that_would_lose_something_is_refused(tmp_path, monkeypatch, was
     path.write_text(FILES["comments everywhere"])
     dump = waiver_file.YAML.dump
 
-    def spoiled(self, document, out):
+    def dump_with_a_loss(self, document, out):
         whole = io.StringIO()
         dump(self, document, whole)
         out.write(whole.getvalue().replace(was, becomes))
 
-    monkeypatch.setattr(waiver_file.YAML, "dump", spoiled)
+    monkeypatch.setattr(waiver_file.YAML, "dump", dump_with_a_loss)
 
     with pytest.raises(UsageError, match="cannot edit this file without loss") as caught:
         waiver_file.write(path, ENTRY, POLICIES, 365)

@@ -176,7 +176,7 @@ def test_down_of_a_lab_that_is_down_succeeds(lab_down):
         ("fault", ["vlan-detachd", "sigsrv"], "did you mean vlan-detached?"),
         ("fault", ["../lib/fault", "sigsrv"], "unknown fault: ../lib/fault"),
         ("fault", ["vlan-detached", "nosrv"], "the hosts are sigsrv minisrv"),
-        ("fault", ["--mend", "vlan-detached", "sigsrv"], "unknown option: --mend"),
+        ("fault", ["--fix", "vlan-detached", "sigsrv"], "unknown option: --fix"),
     ],
 )
 def test_usage_error_is_two_lines_and_status_2(program, arguments, message):
