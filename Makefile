@@ -2,7 +2,7 @@
 # make test   in five minutes: unit tests, and as root on Linux a smoke test of the lab; it ends with what it left out
 # make test-lab  the whole lab of namespaces: a quarter of an hour, as root
 # make test-all  every part, each with its own result: hours; make test-part PART=NAME: one of them
-# make check  ruff, mypy --strict, shellcheck
+# make check  ruff, mypy --strict (checks/ too), plain words, shellcheck
 # make docs   write the generated documents: docs/policies.md, docs/facts.md, the README's table of policies
 # make record after a change of a policy or check: write the expected verdicts (demo, clean labs) and the documents; review the difference
 # make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
@@ -34,6 +34,7 @@ check: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.plain_words
 	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
 	shellcheck lab/lab lab/fault lab/record-clean lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
 

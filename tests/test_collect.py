@@ -94,7 +94,7 @@ def test_output_of_exactly_the_limit_is_complete():
 
 @pytest.mark.parametrize("cut", [1, 20, 60, 110])
 def test_truncated_frame_is_a_failure(cut):
-    """A partial answer does not count, wherever the connection broke."""
+    """A partial answer does not count, in each place where the connection broke."""
     probes = (sh("a", "echo 1"), sh("b", "echo 2"))
     whole = subprocess.run(["sh", "-c", shell_command(script(probes, WORD))], capture_output=True, check=True).stdout
 

@@ -40,8 +40,8 @@ def _test(arguments: argparse.Namespace) -> int:
         mistakes += wrong
         if arguments.verbose:
             print(f"{policy_id}  {here:>3} examples  {f'{len(wrong)} failed' if wrong else 'ok'}")
-    shipped = [each for each in every if found.is_shipped(each.id)]
-    mistakes += [line for line in examples.fails_as_it_stands(shipped, found.checks) if line.split(":")[0] in chosen]
+    shipped = {policy_id for policy_id in chosen if found.is_shipped(policy_id)}
+    mistakes += [line for line in examples.fails_as_it_stands(every, found.checks) if line.split(":")[0] in shipped]
     for mistake in mistakes:
         print(phrases.visible(mistake))
     totals = f"{phrases.count(len(chosen), 'policy', 'policies')}, {phrases.count(number, 'example')}"
