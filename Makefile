@@ -1,14 +1,14 @@
-# make demo   judge the shipped evidence of a real cluster and write the report; needs no host
-# make test   in five minutes: unit tests, and as root on Linux a smoke test of the lab; it ends with what it left out
-# make test-lab  the whole lab of namespaces: a quarter of an hour, as root
-# make test-all  every part, each with its own result: hours; make test-part PART=NAME: one of them
-# make check  ruff, mypy --strict (checks/ too), plain words, shellcheck
-# make docs   write the generated documents: docs/policies.md, docs/facts.md, the README's table of policies
-# make record after a change of a policy or check: write the expected verdicts (demo, clean labs) and the documents; review the difference
-# make lab    two real Incus hosts on this machine, to try it on; make lab-down takes them away
-# make vm-lab the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down takes them away
-# make bench-collect  what a scan of the lab costs beside the same questions over one ssh by hand
-# make lock   pin the dependencies anew
+# make demo     evaluate the shipped evidence of a real cluster and write the report; needs no host
+# make test     5 minutes: unit tests, and as root on Linux a smoke test of the lab; ends with a list of what it left out
+# make test-lab 15 minutes, as root: the whole lab of namespaces
+# make test-all hours: every part, each with its own result; make test-part PART=NAME runs one
+# make check    ruff, mypy --strict (checks/ too), plain words, shellcheck
+# make record   after a change of a policy or check: write the expected verdicts (demo, clean labs) and the documents; review the difference
+# make docs     write only the generated documents: docs/policies.md, docs/facts.md, the table of policies in the README
+# make lab      start two real Incus hosts on this machine; make lab-down removes them
+# make vm-lab   the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down removes them
+# make bench-collect  compare the cost of a scan of the lab with the same questions over one ssh by hand
+# make lock     pin the dependencies again
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -62,7 +62,7 @@ bench-collect: setup lab
 setup: .venv/.installed
 setup-dev: .venv/.installed-dev
 
-# Its own mark: an environment that was broken off half made has a python too, and is made anew.
+# A separate mark file: an environment that was interrupted half way has a python too, and must be created again.
 .venv/.made:
 	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: Python 3.11 or later with its venv module is needed: apt-get install python3-venv" >&2; exit 1; }

@@ -36,7 +36,7 @@ def files() -> Iterator[Path]:
     done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in done.stdout.splitlines():
         path = ROOT / name
-        if path.suffix in READ and not name.startswith(NOT_OURS) and path.exists():
+        if (path.suffix in READ or path.name == "Makefile") and not name.startswith(NOT_OURS) and path.exists():
             yield path
 
 
