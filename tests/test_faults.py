@@ -29,6 +29,8 @@ def test_each_policy_has_a_fault_or_a_reason():
     """No policy has both, and each reason is for an existing policy."""
     known = set(policy.load())
 
+    missing = sorted(known - shown() - set(unshown()))
+    assert missing == [], f"write lab/faults/unshown/{missing[0]}.txt: why no fault shows the policy"
     assert shown() | set(unshown()) == known
     assert shown() & set(unshown()) == set()
 

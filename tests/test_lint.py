@@ -234,3 +234,22 @@ def test_a_missing_remediation_is_reported(checkout):
     shutil.rmtree(checkout / "remediations" / "raise-links")
 
     assert ["there is no remediation raise-links" in mistake.message for mistake in lint()[1]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("remediation.yaml", "  parent: trunk\n", "", "no example for parent"),
+        ("apply.sh.j2", "{{ bridge }}", "{{ brigde }}", "apply.sh.j2: 'brigde' is undefined"),
+        ("undo.sh.j2", "{{ bridge }}", '"{{ bridge }}"', "a value is in quotes: bridge="),
+    ],
+)
+def test_a_mistake_in_a_remediation_s_scripts_is_reported(checkout, file, old, new, message):
+    """Lint renders each script with the example values of the remediation."""
+    path = checkout / "remediations" / "raise-links" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+    found = [mistake.message for mistake in lint()[1]]
+
+    assert any(message in text for text in found), found

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from sigsrv.authoring import examples, lint
 from sigsrv.judge.checks import load_checks
 from sigsrv.model import data, policy
 from tests.called import ROOT, sigsrv
@@ -17,6 +18,7 @@ from tests.test_selecting import EXPECTED
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```(?:yaml|python)\n# mine/(\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
+REMEDIATION = dict(re.findall(r"```(?:yaml|sh)\n# (remediations/\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
 RULE, CHECK = ("proj/PROJ-099.yaml",), ("site/SITE-001.yaml", "checks/test_site.py")
 OWN = {
     "PROJ-099@cluster/default": "pass",
@@ -239,3 +241,22 @@ def test_a_policy_without_its_check_is_an_error(mine, tmp_path):
 
     assert done.returncode == 3
     assert found == {"SITE-001@sigsrv/sigsrv": "error", "SITE-001@minisrv/minisrv": "error"}
+
+
+def test_the_remediation_of_contributing_fixes_its_policy(tmp_path, monkeypatch):
+    """In a checkout, its files and the two of the policy are enough for lint and for the policy's examples."""
+    for name in ("policies", "checks", "remediations"):
+        shutil.copytree(data.folder(name), tmp_path / name)
+    monkeypatch.setattr(data, "_CHECKOUT", tmp_path)
+    monkeypatch.setattr(data, "_IN_CHECKOUT", True)
+    text = re.sub(r"by_hand: .*", "remediation: set-bridge-mtu", FILES["site/SITE-001.yaml"])
+    files = {"policies/site/SITE-001.yaml": text, "checks/test_site.py": FILES["checks/test_site.py"], **REMEDIATION}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    policies = policy.load()
+
+    assert len(REMEDIATION) == 3
+    assert [str(mistake) for mistake in lint.lint()[1]] == []
+    assert examples.mistakes(policies["SITE-001"], list(policies.values()), load_checks(data.folder("checks"))) == []

@@ -37,6 +37,32 @@ def test_policy_that_the_example_document_violates_is_reported():
     assert all("policies/examples.yaml" in line for line in lines)
 
 
+def test_a_check_that_does_not_set_a_value_of_its_remediation_is_reported():
+    """An operator would see it first when the fix is planned."""
+
+    def check(facts, site, require):
+        require(
+            "sigsrvbr0", "sigsrv0" not in facts.network.links, expected="x", observed="y", fix={"bridge": "sigsrvbr0"}
+        )
+
+    lines = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), {**CHECKS, "NET-001": check})
+
+    assert "NET-001@sigsrv/sigsrvbr0: the check does not set interface, which remediation attach-vlan needs" in lines, (
+        lines
+    )
+
+
+def test_a_wrong_path_in_an_example_is_reported_without_the_document(monkeypatch):
+    """The exception of the library repeats the whole document."""
+    example = {"name": "wrong path", "change": [{"op": "remove", "path": "/minisrv/link/userbr0"}], "expect": {}}
+    monkeypatch.setattr(examples, "each_example", lambda policy: [("compliant", 0, example)])
+
+    (line,) = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), CHECKS)
+
+    assert "member 'link' not found" in line
+    assert len(line) < 120
+
+
 def test_lint_finds_no_mistakes():
     """``sigsrv policies lint`` checks schema and ids, exactly one of rule and check, and the policies that remediations name."""
     assert [str(mistake) for mistake in lint.lint()[1]] == []

@@ -24,55 +24,8 @@ from sigsrv.remediate.transaction import Transaction
 from sigsrv.report import publish
 
 REMEDIATIONS = remediation.load()
-VALUES = {
-    "bridge": "br0",
-    "interface": "v0",
-    "instance": "web",
-    "project": "default",
-    "network": "br0",
-    "acls": "a,b",
-    "absent": "",
-    "ingress": "reject",
-    "egress": "",
-    "nics": "",
-    "parent": "trunk",
-    "ports": ["veth1", "lan2"],
-    "interfaces": "v0,v1",
-    "network_keys": ["ipv4.nat=true", "bridge.mtu="],
-    "links": [{"name": "v0", "mtu": 1500}],
-    "zpool": "tank",
-    "keys": [
-        {"name": "restricted.devices.gpu", "value": ""},
-        {"name": "restricted.containers.nesting", "value": "block"},
-    ],
-    "settings": [
-        {"key": "core.debug_address", "value": "", "member": "minisrv", "wait_s": ""},
-        {"key": "cluster.offline_threshold", "value": "20", "member": "", "wait_s": "0"},
-    ],
-    "refused": "",
-    "member": "minisrv",
-    "status": "",
-    "group": "incus-admin",
-    "users": ["alice", "bob"],
-    "url": "/1.0/images/abc?project=default",
-    "kind": "volume",
-    "name": "data",
-    "pool": "nvme",
-    "target": "minisrv",
-    "schedule": "@daily",
-    "expiry": "2w",
-    "allow": "yes",
-    "snapshot": "yes",
-    "devices": [
-        {"name": "etc", "type": "disk", "own": True, "given": True, "properties": ["path=/mnt", "source=/etc"]},
-        {"name": "run", "type": "disk", "own": False, "given": True, "properties": []},
-    ],
-    "set": ["security.nesting=false"],
-    "unset": ["raw.lxc"],
-    "restart": True,
-    "start": True,
-    "refuse": "",
-}
+# An example of each parameter, as the remediations give it.
+VALUES = {name: value for each in REMEDIATIONS.values() for name, value in each.example.items()}
 HOSTILE = [
     "$(reboot)",
     "`reboot`",

@@ -7,7 +7,7 @@ RFC 6902) to the example document ``policies/examples.yaml``, and the verdicts t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonpatch
@@ -15,21 +15,30 @@ import jsonpatch
 from sigsrv.authoring.document import SiteFacts, example_facts, facts_of, patched
 from sigsrv.judge.evaluate import evaluate, evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
-from sigsrv.model.finding import Verdict
+from sigsrv.model import remediation
+from sigsrv.model.errors import UsageError
+from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.fix import fix_for
 from sigsrv.model.policy import Policy
+from sigsrv.model.remediation import Remediation
 
 
 def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
     """Return the mistakes in the examples of a policy, one line each.
 
-    policies: the whole catalogue, because ``because`` may point to another policy.
+    A failing finding must have every value that the policy's remediation needs. policies: the whole catalogue, because ``because`` may
+    point to another policy.
     """
     if policy.rule is not None:
         return _rule_mistakes(policy)
     catalogue = {each.id: each for each in policies}
+    remediations = remediation.load()
+    unfixable: list[str] = []
 
     def verdicts(small: SiteFacts) -> dict[str, str]:
-        return {found.id: str(found.verdict) for found in evaluate_one(policy, catalogue, checks, *small)}
+        findings = evaluate_one(policy, catalogue, checks, *small)
+        unfixable.extend(_without_values(findings, remediations))
+        return {found.id: str(found.verdict) for found in findings}
 
     was = verdicts(example_facts())
     found = []
@@ -38,7 +47,8 @@ def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Ch
         try:
             now = verdicts(facts_of(patched(example["change"])))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
-            found.append(f"{name}: {type(cause).__name__}: {cause}")
+            reason = str(cause).split(" in {")[0]  # the exception repeats the whole document
+            found.append(f"{name}: {type(cause).__name__}: {reason}")
             continue
         difference = {key: verdict for key, verdict in now.items() if was.get(key) != verdict}
         expected = dict(example["expect"])
@@ -47,7 +57,16 @@ def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Ch
         violates = bool({"fail", "error"} & set(now.values())) if policy.id == REACHABLE else "fail" in now.values()
         if violates is not (kind == "violating"):
             found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
-    return found
+    return [*found, *dict.fromkeys(unfixable)]
+
+
+def _without_values(findings: Iterable[Finding], remediations: Mapping[str, Remediation]) -> Iterator[str]:
+    """Yield a line for each failing finding whose remediation can't be rendered with the values of the check."""
+    for finding in findings:
+        try:
+            fix_for(finding, remediations, "sigsrv")
+        except UsageError as cause:
+            yield str(cause)
 
 
 def fails_as_it_stands(policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:

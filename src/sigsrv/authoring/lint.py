@@ -5,6 +5,7 @@ Lint only reads the files. ``examples`` runs the policies' examples.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from sigsrv.judge.checks import load_checks
 from sigsrv.judge.require import Check
 from sigsrv.model import controls, data, policy, remediation, yamlfile
 from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.fix import render
 from sigsrv.model.policy import Policy
 from sigsrv.model.remediation import Remediation
+
+_QUOTED = re.compile(r"""(["'])\{\{[^}]*\}\}\1""")  # the template engine quotes values: more quotes undo that
 
 
 def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
@@ -51,7 +55,7 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
         return len(policies), [*found, cause]
     for each in policies.values():
         found += _policy_mistakes(each, checks, remediations)
-    return len(policies), [*found, *_unmatched_mends(policies, remediations)]
+    return len(policies), [*found, *_unmatched_fixes(policies, remediations), *_script_mistakes(remediations)]
 
 
 def _policies(folder: Path) -> tuple[dict[str, Policy], list[UsageError]]:
@@ -112,7 +116,32 @@ def _policy_mistakes(
         )
 
 
-def _unmatched_mends(policies: Mapping[str, Policy], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
+def _script_mistakes(remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
+    """Yield the mistakes in the scripts of remediations: examples that are missing, templates that can't be rendered, quoted values."""
+    for each in remediations.values():
+        document = yamlfile.load(each.folder / "remediation.yaml")
+        if missing := sorted(each.parameters.keys() - each.example.keys()):
+            hint = "add a value for each parameter: lint and the tests render the scripts with them"
+            yield document.error(("example",), f"no example for {', '.join(missing)}", hint)
+            continue
+        for path in sorted(each.folder.glob("*.j2")):
+            yield from _template_mistakes(path, each)
+
+
+def _template_mistakes(path: Path, remediation: Remediation) -> Iterator[UsageError]:
+    finding = {"finding": "NET-001@sigsrv/br0", "policy": "NET-001", "host": "sigsrv", "resource": "br0"}
+    try:
+        render(path, {**finding, **remediation.example})
+    except UsageError as cause:
+        yield cause
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if _QUOTED.search(line):
+            yield UsageError(
+                f"{path}:{number}: a value is in quotes: {line.strip()}", "write {{ name }}: it is quoted already"
+            )
+
+
+def _unmatched_fixes(policies: Mapping[str, Policy], remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:
     """Yield the entries of ``fixes`` that no policy matches.
 
     An added policy may replace a shipped one and have another remediation: that is no mistake.

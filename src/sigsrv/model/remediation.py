@@ -9,8 +9,9 @@ A folder contains ``remediation.yaml``, ``apply.sh.j2`` and ``undo.sh.j2``. It m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sigsrv.model import data, yamlfile
 from sigsrv.model.errors import UsageError
@@ -23,6 +24,7 @@ ORDER = ("host", "cluster", "pool", "bridge", "acl", "volume", "image", "instanc
 class Remediation:
     """A folder of scripts. parameters: name -> description. The ``fix`` of a finding must set each of them.
 
+    example: a value for each parameter, with which lint and the tests render the scripts.
     changes: one of ``ORDER``. survives_reboot: whether the change is still in effect after the host reboots.
     """
 
@@ -37,6 +39,7 @@ class Remediation:
     timeout_s: int
     folder: Path
     survives_reboot: bool = True
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load(folder: Path | None = None) -> dict[str, Remediation]:
