@@ -50,7 +50,9 @@ def _absent(wanted: Iterable[str], known: Collection[str]) -> str:
 def test_acl_exists_and_has_enabled_rules(facts: ClusterFacts, site: Site, require: Require) -> None:
     """Looks at each ACL that the site file, a network or a NIC names, and counts its rules. Disabled rules do not count."""
     found = {(acl.project, acl.name): acl for acl in facts.incus.network_acls}
-    wanted = dict.fromkeys(acls_in_use(facts), 1) | {(acl.project, acl.name): acl.min_rules for acl in site.acls}
+    wanted = dict.fromkeys(acls_in_use(facts, partial=True), 1) | {
+        (acl.project, acl.name): acl.min_rules for acl in site.acls
+    }
     for (project, name), least in sorted(wanted.items()):
         acl = found.get((project, name))
         require(
@@ -83,7 +85,7 @@ def test_acl_default_action_allows_traffic_only_if_the_site_file_says_so(
 
 def _check_default_action(facts: ClusterFacts, bridge: SiteBridge, network: Network, require: Require) -> None:
     attached = acls_of(network.config)
-    nics = [nic for nic in nics_of(facts, bridge.name) if nic.acls]
+    nics = [nic for nic in nics_of(facts, bridge.name, partial=True) if nic.acls]
     own = _undeclared(network.config, bridge, "the network") if attached else []
     others = [text for nic in nics for text in _undeclared(nic.config, bridge, f"NIC {nic.resource}")]
     if not own and not others:

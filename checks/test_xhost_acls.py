@@ -84,7 +84,7 @@ def _isolation_finding(facts: ClusterFacts, site: Site, bridged: Mapping[str, st
     if len(set(bridged.values())) == 1:
         return None
     for bridge in site.bridges:
-        nics = nics_of(facts, bridge.name)
+        nics = nics_of(facts, bridge.name, partial=True)
         projects = {nic.instance.project for nic in nics}
         network = next((each for each in facts.incus.networks if each.name == bridge.name), None)
         attached = network is not None and acls_of(network.config)

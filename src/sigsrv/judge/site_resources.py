@@ -101,14 +101,14 @@ def acls_of(config: Config) -> tuple[str, ...]:
     return split_list(config.get("security.acls"))
 
 
-def acls_in_use(facts: ClusterFacts) -> set[tuple[str, str]]:
-    """Return (project, name) of each ACL that a network or a NIC names.
+def acls_in_use(facts: ClusterFacts, partial: bool = False) -> set[tuple[str, str]]:
+    """Return (project, name) of each ACL that a network or a NIC names. Raises EvidenceError if an instance could not be read.
 
-    NICs of unread instances are left out: the caller ends with ``facts.instances.require_all()``.
+    partial: leave out the NICs of unread instances; the check calls ``facts.instances.require_all()`` where they could matter.
     """
     found = {("default", name) for network in facts.incus.networks for name in acls_of(network.config)}
     projects = facts.incus.projects
-    for instance, _ in facts.instances.known(decisive=lambda _: True):
+    for instance, _ in _instances(facts, partial):
         for device in instance.expanded_devices.values():
             if device.get("type") == "nic":
                 found |= {(owner_of_networks(projects, instance.project), name) for name in acls_of(device)}
@@ -123,13 +123,20 @@ def missing_acls(cluster: str, bridge: SiteBridge) -> str | None:
     return finding_id("ACL-001", cluster, bridge.name) if bridge.acls else None
 
 
-def nics_of(facts: ClusterFacts, network: str) -> list[Nic]:
-    """Return the NICs on a network, sorted by instance.
+def nics_of(facts: ClusterFacts, network: str, partial: bool = False) -> list[Nic]:
+    """Return the NICs on a network, sorted by instance. Raises EvidenceError if an instance could not be read.
 
-    NICs of unread instances are left out: call ``facts.instances.require_all()`` if one of them could change the verdict.
+    partial: leave out the NICs of unread instances; the check calls ``facts.instances.require_all()`` where they could matter.
     """
-    known = facts.instances.known(decisive=lambda _: True)
-    return [Nic(instance, host, name, nic) for instance, host in known for name, nic in nics_on(instance, network)]
+    return [
+        Nic(instance, host, name, nic)
+        for instance, host in _instances(facts, partial)
+        for name, nic in nics_on(instance, network)
+    ]
+
+
+def _instances(facts: HostFacts | ClusterFacts, partial: bool) -> Iterable[tuple[Instance, str]]:
+    return facts.instances.known(decisive=lambda _: True) if partial else facts.instances
 
 
 def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
@@ -139,13 +146,14 @@ def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
             yield name, device
 
 
-def nic_links(host: HostFacts) -> set[str]:
+def nic_links(host: HostFacts, partial: bool = False) -> set[str]:
     """Return the names of the host's links that belong to NICs of its instances, in all projects, as Incus records them.
 
-    NICs of unread instances are left out: call ``host.instances.require_all()`` if one of them could change the verdict.
+    Raises EvidenceError if an instance could not be read. partial: leave out the NICs of unread instances; the check calls
+    ``host.instances.require_all()`` where they could matter.
     """
     found: set[str] = set()
-    for instance, _ in host.instances.known(decisive=lambda _: True):
+    for instance, _ in _instances(host, partial):
         for name, device in instance.expanded_devices.items():
             links = (instance.config.get(f"volatile.{name}.host_name"), device.get("host_name"))
             found |= {link for link in links if link}
