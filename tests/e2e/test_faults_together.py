@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.cases import Group
+from tests.e2e.cases import Group, alone
 from tests.e2e.conftest import verdicts, with_fingerprints
 from tests.e2e.test_faults import CASES, difference, known_state, unchanged
 
@@ -137,6 +137,20 @@ GROUPS = [
 BY_NAME = {str(case): case for case in CASES}
 
 
+def needed(kind: str) -> set[str]:
+    """Return the cases that this file must run on a lab.
+
+    Namespaces: the faults that no remediation fixes (the others are in test_pairs_together). VMs: faults that only they support.
+    """
+    if kind == "vm":
+        return {name for name, case in BY_NAME.items() if case.labs == ("vm",)}
+    return {name for name, case in BY_NAME.items() if "ns" in case.labs and not case.fixed}
+
+
+# A case that nobody has put into a group is a group of its own.
+GROUPS += alone({kind: needed(kind) for kind in ("ns", "vm")}, GROUPS)
+
+
 @pytest.mark.parametrize("group", [pytest.param(each, marks=SMOKE.get(each.name, ())) for each in GROUPS], ids=str)
 def test_faults_of_a_group_are_found_and_heal(lab, unchanged, group):
     """The scan has each finding of each fault and no other.
@@ -156,19 +170,18 @@ def test_faults_of_a_group_are_found_and_heal(lab, unchanged, group):
     assert found == wanted
 
 
-def test_each_fault_is_in_exactly_one_group():
-    """Namespaces: the faults that no remediation fixes (the others are in test_pairs_together).
+@pytest.mark.parametrize("kind", ["ns", "vm"])
+def test_each_needed_fault_is_in_exactly_one_group(kind):
+    """A lab that a case does not support never runs it."""
+    names = [name for group in GROUPS if group.lab == kind for name in group.names]
 
-    VMs: faults that only they support.
-    """
-    for kind in ("ns", "vm"):
-        names = [name for group in GROUPS if group.lab == kind for name in group.names]
-        alone = {
-            str(case)
-            for case in CASES
-            if case.labs == (kind,) or (kind == "ns" and kind in case.labs and not case.fixed)
-        }
+    assert len(names) == len(set(names))
+    assert needed(kind) <= set(names)
+    assert all(kind in BY_NAME[name].labs for name in names)
 
-        assert len(names) == len(set(names))
-        assert {name for name in alone if not BY_NAME[name].fixed or kind == "vm"} <= set(names)
-        assert all(kind in BY_NAME[name].labs for name in names)
+
+def test_a_case_in_no_group_is_a_group_of_its_own():
+    """Adding a fault edits no list."""
+    groups = alone({"ns": {"a", "b"}, "vm": {"b"}}, [Group("some", "ns", ("a",))])
+
+    assert groups == [Group("b", "ns", ("b",)), Group("b", "vm", ("b",))]

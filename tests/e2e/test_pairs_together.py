@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.cases import Group
+from tests.e2e.cases import Group, alone
 from tests.e2e.test_faults import known_state, unchanged
 from tests.e2e.test_pairs import FIXABLE, fix_and_undo
 
@@ -85,6 +85,8 @@ GROUPS = [
         for name, names in _TOGETHER.items()
     ),
 ]
+# A case that nobody has put into a group is a group of its own.
+GROUPS += alone({kind: {name for name, case in BY_NAME.items() if kind in case.labs} for kind in ("ns", "vm")}, GROUPS)
 SMOKE = {"vlan-detached-minisrv": pytest.mark.smoke}
 
 

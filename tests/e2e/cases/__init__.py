@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 
@@ -32,3 +33,14 @@ class Group:
 
     def __str__(self) -> str:
         return f"{self.lab}, {self.name}"
+
+
+def alone(needed: Mapping[str, Collection[str]], groups: Sequence[Group]) -> list[Group]:
+    """Return a group for each needed case that is in no group. needed: names of cases, by lab."""
+    grouped = {(group.lab, name) for group in groups for name in group.names}
+    return [
+        Group(name, kind, (name,))
+        for kind, names in needed.items()
+        for name in sorted(names)
+        if (kind, name) not in grouped
+    ]
