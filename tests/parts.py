@@ -73,9 +73,9 @@ PARTS = {
         ((*_e2e("pairs_together"), *_VM, "-k", "networks or links"),),
     ),
     "vm-remediations-3": Part(
-        "VMs: fixes of instances and profiles",
+        "VMs: fixes of instances, profiles and others",
         40,
-        ((*_e2e("pairs_together"), *_VM, "-k", "instances or profiles"),),
+        ((*_e2e("pairs_together"), *_VM, "-k", "not (server or networks or links)"),),
     ),
 }
 
