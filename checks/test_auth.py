@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, policy
 from sigsrv.facts.trust import X509, TrustEntry, short
+from sigsrv.judge.ages import DAY_S
 from sigsrv.model.errors import EvidenceError
 
-_DAY_S = 24 * 3600
 _ADMINS = "incus-admin"
 _SHA2 = ("sha224", "sha256", "sha384", "sha512")
 _EDWARDS = ("Ed25519", "Ed448")
@@ -71,7 +71,7 @@ def test_certificates_are_strong_valid_and_not_about_to_expire(
     least = site.thresholds.certificate_days
     for fingerprint, (name, certificate) in sorted(found.items(), key=lambda item: item[0]):
         faults = _weaknesses(certificate)
-        days = (certificate.not_after - facts.collected) / _DAY_S
+        days = (certificate.not_after - facts.collected) / DAY_S
         if certificate.not_before > facts.collected:
             faults.append("not valid yet")
         if days <= 0:

@@ -8,15 +8,15 @@ from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
 from sigsrv.facts.listening import Endpoint, endpoint
 from sigsrv.facts.resources import Config
+from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.server_settings import server_setting
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import seconds
 
-_DAY_S = 24 * 3600
 _API_PORT = 8443
 _API, _CLUSTER = "core.https_address", "cluster.https_address"
 _SERVICES = ("core.metrics_address", "core.storage_buckets_address", "core.bgp_address", "core.dns_address")
-_EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": _DAY_S, "w": 7 * _DAY_S, "m": 31 * _DAY_S, "y": 366 * _DAY_S}
+_EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": DAY_S, "w": 7 * DAY_S, "m": 31 * DAY_S, "y": 366 * DAY_S}
 
 
 def _own_member(facts: HostFacts) -> str:
@@ -101,13 +101,13 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
     config = facts.incus.config
     exempt = site.exempt_keys("AUTH-005", facts.name)
     opened = [access for access in _open_access(config) if access.key not in exempt]
-    limit = facts.collected - _DAY_S
+    limit = facts.collected - DAY_S
     member = _own_member(facts)
     others = {host.member for host in site.hosts} - {member} if member else set()  # they report their own tokens
     tokens = [each for each in facts.incus.tokens if each.created < limit and each.location not in others]
     faults = [access.observed for access in opened]
     for token in tokens:
-        days = (facts.collected - token.created) / _DAY_S
+        days = (facts.collected - token.created) / DAY_S
         faults.append(f"a token for {token.purpose} has been open for {days:.0f} days")
     expiry = config.get("core.remote_token_expiry")
     reasons = "; ".join(f"{key}: {reason}" for key, reason in sorted(exempt.items()))
@@ -134,7 +134,7 @@ def _open_access(config: Config) -> Iterator[_Access]:
         key = "core.remote_token_expiry"
         yield _Access(key, f"tokens for clients never expire ({key})", close="15M")
     joining = config.get("cluster.join_token_expiry")
-    if joining and _expiry_s(joining) > _DAY_S:
+    if joining and _expiry_s(joining) > DAY_S:
         key = "cluster.join_token_expiry"
         yield _Access(key, f"tokens for members expire only after {joining} ({key})")
     if config["core.metrics_authentication"] == "false":

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.facts.storage import Scan
+from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.site_pools import each_pool, zpool_name
 from sigsrv.model.errors import EvidenceError
 
 _SPARE_STATES = ("AVAIL", "INUSE")
-_DAY_S = 24 * 3600
 
 
 def _each_zfs_pool(facts: HostFacts, site: Site, require: Require) -> Iterator[str]:
@@ -98,10 +98,10 @@ def test_zfs_pool_was_scrubbed_recently(facts: HostFacts, site: Site, require: R
 
 def _made_recently(facts: HostFacts, created: int, days: int) -> tuple[bool, str]:
     """Return whether a zpool without a scrub is still young enough, and what was observed. Raises EvidenceError."""
-    if created > facts.collected + _DAY_S:
+    if created > facts.collected + DAY_S:
         reason = f"{facts.name}: the zpool has a creation time after the time of the evidence"
         raise EvidenceError(reason, host=facts.name)
-    young = facts.collected - created <= days * _DAY_S
+    young = facts.collected - created <= days * DAY_S
     return young, f"never scrubbed; the zpool was created on {_date(created)}"
 
 
@@ -121,13 +121,13 @@ def _scrubbed_recently(facts: HostFacts, scan: Scan, days: int) -> tuple[bool, s
     if scan.ended is None:
         raise EvidenceError(f"{facts.name}: zpool does not report when the last scrub ended")
     age = facts.collected - scan.ended
-    if age < -_DAY_S:
-        reason = f"the last scrub ended {-age / _DAY_S:.0f} days after the time of the evidence"
+    if age < -DAY_S:
+        reason = f"the last scrub ended {-age / DAY_S:.0f} days after the time of the evidence"
         raise EvidenceError(f"{facts.name}: {reason}")
-    if abs(age - days * _DAY_S) < scan.doubt_s:
+    if abs(age - days * DAY_S) < scan.doubt_s:
         reason = f"the last scrub is about {days} days old, and zpool does not report the time zone"
         raise EvidenceError(f"{facts.name}: {reason}")
-    return age <= days * _DAY_S, f"the last scrub ended on {_date(scan.ended)}"
+    return age <= days * DAY_S, f"the last scrub ended on {_date(scan.ended)}"
 
 
 def _date(when: float) -> str:

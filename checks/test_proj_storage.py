@@ -6,6 +6,7 @@ from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.resources import Instance, Project
 from sigsrv.facts.volumes import Volume, VolumeUser
+from sigsrv.judge.custom_volumes import each_volume
 from sigsrv.judge.site_projects import each_project
 from sigsrv.model.site import SiteProject
 
@@ -17,11 +18,9 @@ def test_storage_is_not_shared_between_projects(facts: ClusterFacts, site: Site,
     Instances of two projects that mount the same volume can reach each other. Two projects may share a pool. Root disks must be in the
     pools of their project, and instances of a user project may use only volumes of this project.
     """
-    for pool in facts.incus.pools:
-        with require.about(pool.name):
-            for volume, host in facts.volumes(pool.name):
-                with require.about(volume.resource, host):
-                    _require_one_project(facts, require, volume, host)
+    for volume, host in each_volume(facts, require):
+        with require.about(volume.resource, host):
+            _require_one_project(facts, require, volume, host)
     instances = facts.instances
     for project, entry in each_project(facts.incus.projects, site, require):
         with require.about(project.name):
