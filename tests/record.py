@@ -6,8 +6,8 @@ reviews the changes. No lab is needed: ``lab/record-clean`` and ``lab/record-dem
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,14 +43,14 @@ def _verdicts(options: Options) -> dict[str, str]:
     return {finding.id: finding.verdict.value for finding in run.findings}
 
 
+def documents() -> dict[Path, str]:
+    """Return the text of each document that ``docs/generate.py`` writes, by path."""
+    return dict(runpy.run_path(str(ROOT / "docs" / "generate.py"))["documents"]())
+
+
 def files() -> dict[Path, str]:
     """Return the content of each derived file, by path."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec
-    assert spec.loader
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
-    found: dict[Path, str] = dict(generate.documents())
+    found = documents()
     found[data.DEMO / "expected.json"] = _json(demo_verdicts())
     ns, vm = clean_verdicts("ns"), clean_verdicts("vm")
     missing = sorted(ns.keys() - vm.keys())

@@ -99,7 +99,7 @@ def violating_document(policy_id: str, index: int) -> dict[str, Any]:
         return patched
     content["site"]["exempt"] = {}
     rows = content["minisrv"]["links"] if of.examines == "bridge" else content["cluster"][_ROWS[of.examines]]
-    rows[example["name"]] = _overlaid(next(iter(rows.values())), example)
+    rows[example["name"]] = document.merged(next(iter(rows.values())), example)
     return content
 
 
@@ -107,13 +107,6 @@ def violating_document(policy_id: str, index: int) -> dict[str, Any]:
 _ROWS = {"acl": "network_acls"} | {
     kind: f"{kind}s" for kind in ("project", "network", "instance", "image", "certificate", "member", "volume", "pool")
 }
-
-
-def _overlaid(row: Any, example: Any) -> Any:
-    """Return a row of the example document with the facts of an example: the example gives only what its rule needs."""
-    if not (isinstance(row, dict) and isinstance(example, dict)):
-        return example
-    return row | {key: _overlaid(row.get(key), value) for key, value in example.items()}
 
 
 def evidence_of(content: Mapping[str, Any]) -> dict[str, Evidence]:

@@ -11,7 +11,7 @@ import pytest
 
 from sigsrv.authoring import examples, lint
 from sigsrv.judge.checks import load_checks
-from sigsrv.model import data, policy
+from sigsrv.model import data, policy, remediation
 from tests.called import ROOT, sigsrv
 from tests.test_plugin import run as pytest_run
 from tests.test_selecting import EXPECTED
@@ -259,4 +259,5 @@ def test_the_remediation_of_contributing_fixes_its_policy(tmp_path, monkeypatch)
 
     assert len(REMEDIATION) == 3
     assert [str(mistake) for mistake in lint.lint()[1]] == []
-    assert examples.mistakes(policies["SITE-001"], list(policies.values()), load_checks(data.folder("checks"))) == []
+    checks, remediations = load_checks(data.folder("checks")), remediation.load()
+    assert examples.mistakes(policies["SITE-001"], list(policies.values()), checks, remediations) == []

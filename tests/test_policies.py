@@ -8,16 +8,17 @@ import pytest
 
 from sigsrv.authoring import examples, lint
 from sigsrv.judge.checks import load_checks
-from sigsrv.model import data, policy
+from sigsrv.model import data, policy, remediation
 
 POLICIES = policy.load()
+REMEDIATIONS = remediation.load()
 CHECKS = load_checks(data.folder("checks"))
 
 
 @pytest.mark.parametrize("policy_id", POLICIES)
 def test_examples_give_the_stated_verdicts(policy_id):
     """Each compliant and violating example changes exactly the verdicts that it names."""
-    assert examples.mistakes(POLICIES[policy_id], list(POLICIES.values()), CHECKS) == []
+    assert examples.mistakes(POLICIES[policy_id], list(POLICIES.values()), CHECKS, REMEDIATIONS) == []
 
 
 def test_unchanged_example_evidence_complies():
@@ -45,7 +46,7 @@ def test_a_check_that_does_not_set_a_value_of_its_remediation_is_reported():
             "sigsrvbr0", "sigsrv0" not in facts.network.links, expected="x", observed="y", fix={"bridge": "sigsrvbr0"}
         )
 
-    lines = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), {**CHECKS, "NET-001": check})
+    lines = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), {**CHECKS, "NET-001": check}, REMEDIATIONS)
 
     assert "NET-001@sigsrv/sigsrvbr0: the check does not set interface, which remediation attach-vlan needs" in lines, (
         lines
@@ -57,7 +58,7 @@ def test_a_wrong_path_in_an_example_is_reported_without_the_document(monkeypatch
     example = {"name": "wrong path", "change": [{"op": "remove", "path": "/minisrv/link/userbr0"}], "expect": {}}
     monkeypatch.setattr(examples, "each_example", lambda policy: [("compliant", 0, example)])
 
-    (line,) = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), CHECKS)
+    (line,) = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), CHECKS, REMEDIATIONS)
 
     assert "member 'link' not found" in line
     assert len(line) < 120

@@ -108,8 +108,8 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
         address: ApiAnswer(200, _as_list({**cluster[section], **mine["lists"].get(section, {})}))
         for address, section in _LISTS.items()
     }
-    own = _merged({"environment": {"server_name": host}}, mine["server"])
-    api[urls.SERVER] = ApiAnswer(200, _merged(cluster["server"], own))
+    own = merged({"environment": {"server_name": host}}, mine["server"])
+    api[urls.SERVER] = ApiAnswer(200, merged(cluster["server"], own))
     api[urls.WARNINGS] = ApiAnswer(200, [{**_WARNING, **row} for row in cluster["warnings"].values()])
     api[urls.OPERATIONS] = ApiAnswer(200, cluster["operations"])
     api[urls.IMAGES] = ApiAnswer(200, [{"fingerprint": key, **row} for key, row in cluster["images"].items()])
@@ -194,12 +194,12 @@ def _frames_output(content: Mapping[str, Any], host: str) -> dict[str, Any]:
     return {"ports": ports, "paths": paths}
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two mappings recursively; ``over`` wins."""
     found = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)
-        found[key] = _merged(found[key], value) if both else value
+        found[key] = merged(found[key], value) if both else value
     return found
 
 

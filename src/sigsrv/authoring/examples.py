@@ -15,7 +15,6 @@ import jsonpatch
 from sigsrv.authoring.document import SiteFacts, example_facts, facts_of, patched
 from sigsrv.judge.evaluate import evaluate, evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
-from sigsrv.model import remediation
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import fix_for
@@ -23,7 +22,12 @@ from sigsrv.model.policy import Policy
 from sigsrv.model.remediation import Remediation
 
 
-def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Check]) -> list[str]:
+def mistakes(
+    policy: Policy,
+    policies: Sequence[Policy],
+    checks: Mapping[str, Check],
+    remediations: Mapping[str, Remediation],
+) -> list[str]:
     """Return the mistakes in the examples of a policy, one line each.
 
     A failing finding must have every value that the policy's remediation needs. policies: the whole catalogue, because ``because`` may
@@ -32,7 +36,6 @@ def mistakes(policy: Policy, policies: Sequence[Policy], checks: Mapping[str, Ch
     if policy.rule is not None:
         return _rule_mistakes(policy)
     catalogue = {each.id: each for each in policies}
-    remediations = remediation.load()
     unfixable: list[str] = []
 
     def verdicts(small: SiteFacts) -> dict[str, str]:

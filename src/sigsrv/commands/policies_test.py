@@ -9,6 +9,7 @@ from sigsrv.authoring import examples
 from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS
 from sigsrv.judge import catalogue, selecting
+from sigsrv.model import remediation
 from sigsrv.report import phrases
 
 
@@ -30,11 +31,12 @@ def _test(arguments: argparse.Namespace) -> int:
     globs = [glob.upper() for glob in arguments.ids] or ["*"]
     chosen = selecting.matching("policies test", globs, found.policies)
     every = list(found.policies.values())
+    remediations = remediation.load()
     mistakes: list[str] = []
     number = 0
     for policy_id in sorted(chosen):
         each = found.policies[policy_id]
-        wrong = examples.mistakes(each, every, found.checks)
+        wrong = examples.mistakes(each, every, found.checks, remediations)
         here = len(list(examples.each_example(each)))
         number += here
         mistakes += wrong
