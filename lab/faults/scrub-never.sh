@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: POOL-005
-# does: makes the pool iso of the host new, with its contents, with the clock set back by 40 days; it was never scrubbed
+# does: recreates the pool iso of the host and its contents while the clock is set back by 40 days; it was never scrubbed
 # labs: vm
 
 # shellcheck disable=SC2016 # expanded on the host
