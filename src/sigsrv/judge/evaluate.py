@@ -93,10 +93,12 @@ def evaluate_one(
 
     Of the other policies it evaluates only those that a ``because`` points to: a verdict depends on no others.
     """
-    mine = _judge_each([policy], checks, site, hosts)
-    roots = {parse_finding_id(finding.because)[0] for finding in mine if finding.because} - {policy.id}
-    judged = _judge_each([policies[root] for root in sorted(roots) if root in policies], checks, site, hosts)
-    return tuple(finding for finding in with_roots_checked([*mine, *judged]) if finding.policy == policy.id)
+    found = _judge_each([policy], checks, site, hosts)
+    judged = {policy.id}
+    while roots := {parse_finding_id(each.because)[0] for each in found if each.because} & policies.keys() - judged:
+        judged |= roots
+        found += _judge_each([policies[root] for root in sorted(roots)], checks, site, hosts)
+    return tuple(finding for finding in with_roots_checked(found) if finding.policy == policy.id)
 
 
 def _judge_each(
@@ -118,28 +120,56 @@ def _judge_each(
 def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings whose root findings were checked: ``not-applicable`` because of X stays only if X reports the cause.
 
-    It becomes ``error`` if no policy judged X, if X passed, or if X found nothing to judge (unless the site exempts X): then no policy
-    looks at what is missing.
+    A finding that saw a failure itself (``own``) fails if X does not fail: an exemption or a waiver of X excuses X alone. A finding that
+    saw nothing to judge becomes ``error`` if no policy judged X, if X passed, or if X found nothing to judge (unless the site exempts X):
+    then no policy looks at what is missing.
     """
     found = ordered(findings)
-    judged = {finding.id: finding for finding in found}
-    return tuple(_root_checked(finding, judged) for finding in found)
+    roots = _Roots({finding.id: finding for finding in found})
+    return tuple(roots.checked(finding) for finding in found)
 
 
-def _root_checked(finding: Finding, judged: Mapping[str, Finding]) -> Finding:
-    if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
-        return finding
-    root = judged.get(finding.because)
-    if root is None:
-        why = "but no policy judged that"
-    elif root.verdict is Verdict.PASS:
-        why = "but it passed"
-    elif root.verdict is Verdict.NOT_APPLICABLE and root.because is None and not root.reason.startswith(EXEMPTED):
-        why = "but it found nothing to judge there"
-    else:
-        return finding
-    reason = f"{finding.reason}; {finding.because} should report it, {why}"
-    return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
+class _Roots:
+    """Checks the root of each finding, and the root of that root before."""
+
+    def __init__(self, judged: Mapping[str, Finding]) -> None:
+        self._judged = judged
+        self._checked: dict[str, Finding] = {}
+        self._open: set[str] = set()  # the findings that wait for their root: none of them can be a root below itself
+
+    def checked(self, finding: Finding) -> Finding:
+        if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
+            return finding
+        if finding.id not in self._checked:
+            self._open.add(finding.id)
+            self._checked[finding.id] = self._check(finding, finding.because)
+            self._open.discard(finding.id)
+        return self._checked[finding.id]
+
+    def _check(self, finding: Finding, because: str) -> Finding:
+        root = None if because in self._open else self._judged.get(because)
+        root = None if root is None else self.checked(root)
+        if finding.own is not None:
+            return finding if root is not None and _reports(root) else finding.own
+        if because in self._open:
+            why = "but that points back to this one"
+        elif root is None:
+            why = "but no policy judged that"
+        elif root.verdict is Verdict.PASS:
+            why = "but it passed"
+        elif root.verdict is Verdict.NOT_APPLICABLE and root.because is None and not root.reason.startswith(EXEMPTED):
+            why = "but it found nothing to judge there"
+        else:
+            return finding
+        reason = f"{finding.reason}; {because} should report it, {why}"
+        return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
+
+
+def _reports(root: Finding) -> bool:
+    """Return whether a root reports the failure that another finding saw. HOST-001 reports a host that does not answer as ``error``."""
+    if root.verdict is Verdict.NOT_APPLICABLE:
+        return root.because is not None  # a root of its own reports it
+    return root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.policy == REACHABLE)
 
 
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:

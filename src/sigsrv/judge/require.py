@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.resources import Instance, UnreadInstance
+from sigsrv.judge.clauses import Clauses, Outcome
 from sigsrv.model.errors import EvidenceError, FailureKind
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered
 from sigsrv.model.policy import Policy
@@ -59,6 +60,8 @@ class Require:
         self._subject = subject  # the resource of a finding on the whole scope
         self._nothing = f"nothing to examine: no {policy.examines} here"
         self._found: dict[str, Finding] = {}
+        self.left_out: dict[str, str] = {}
+        """The resources that the policy does not concern, each with the reason."""
 
     def __call__(
         self,
@@ -70,27 +73,71 @@ class Require:
         reason: str = "",
         host: str | None = None,
         fix: Mapping[str, Any] | None = None,
+        root: str | None = None,
     ) -> None:
         """Record ``pass`` if the resource complies (``holds``), else ``fail``.
 
         expected, observed: what the report shows; a list is sorted and joined. reason: one sentence more, for a person. fix: the values
-        for the parameters of the policy's remediation.
+        for the parameters of the policy's remediation. root: the id of the finding that reports the cause of a failure; this one is then
+        ``not-applicable`` because of it. For a finding of several parts see ``finding``.
         """
-        exemption = self._site.exemption(self._policy.id, resource)
         verdict = Verdict.PASS if holds else Verdict.FAIL
+        self._decide(Outcome(verdict, _shown(observed), reason, root=root), resource, expected, host, fix)
+
+    @contextmanager
+    def finding(
+        self, resource: str, expected: str, *, host: str | None = None, otherwise: str = ""
+    ) -> Iterator[Clauses]:
+        """Yield the clauses of one finding, and record it at the end of the block.
+
+        One violated clause makes it ``fail``, else one unknown clause makes it ``error``. An EvidenceError in the block is an unknown
+        clause; ``with finding.clause()`` limits it to a part of the block. otherwise: what a pass shows if its clauses show nothing;
+        also needed if the check records violated clauses only.
+        """
+        clauses = Clauses(lambda cause: because_of(cause, self._policy.id), otherwise)
+        with clauses.clause():
+            yield clauses
+        if not clauses.is_empty:
+            self._decide(clauses.outcome(), resource, expected, host, clauses.fix)
+        elif finding_id(self._policy.id, host or self._scope, resource) not in self._found:
+            self.unknown(resource, "the check recorded nothing about it", host=host)
+
+    def _decide(
+        self, outcome: Outcome, resource: str, expected: str, host: str | None, fix: Mapping[str, Any] | None
+    ) -> None:
+        """Record an outcome. An exemption of the site covers a pass and a failure, never an error."""
+        if outcome.verdict is Verdict.ERROR:
+            self.unknown(resource, outcome.reason, outcome.because, host, outcome.observed)
+            return
+        if outcome.verdict is Verdict.NOT_APPLICABLE:
+            self.not_applicable(resource, outcome.reason, outcome.because, host)
+            return
+        found = self._make(resource, outcome.verdict, host, outcome.reason, None, expected, outcome.observed, fix)
+        exemption = self._site.exemption(self._policy.id, resource)
         if exemption:
-            verdict, reason = Verdict.NOT_APPLICABLE, f"{EXEMPTED}{exemption.reason}"
-        self._record(resource, verdict, expected, _shown(observed), reason, None, host, fix)
+            reason = f"{EXEMPTED}{exemption.reason}"
+            found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
+        elif outcome.verdict is Verdict.FAIL and outcome.root:
+            left = self._make(resource, Verdict.NOT_APPLICABLE, host, outcome.observed, outcome.root)
+            found = dataclasses.replace(left, own=found)
+        self._keep(found)
 
     def not_applicable(
         self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None
     ) -> None:
         """Record that there is nothing to judge. because: the id of the root finding that explains why."""
-        self._record(resource or self._subject, Verdict.NOT_APPLICABLE, "", "", reason, because, host, None)
+        self._keep(self._make(resource or self._subject, Verdict.NOT_APPLICABLE, host, reason, because))
 
-    def unknown(self, resource: str | None, reason: str, because: str | None = None, host: str | None = None) -> None:
+    def unknown(
+        self,
+        resource: str | None,
+        reason: str,
+        because: str | None = None,
+        host: str | None = None,
+        observed: str = "",
+    ) -> None:
         """Record ``error``: the verdict could not be determined. because: the id of the root finding that explains why."""
-        self._record(resource or self._subject, Verdict.ERROR, "", "", reason, because, host, None)
+        self._keep(self._make(resource or self._subject, Verdict.ERROR, host, reason, because, observed=observed))
 
     def left_to(self, root: str, resource: str, reason: str, host: str | None = None) -> None:
         """Record ``not-applicable``, because the policy ``root`` reports the cause on the same host and resource."""
@@ -104,6 +151,10 @@ class Require:
 
         return instances.each(unread)
 
+    def leave_out(self, resource: str, reason: str) -> None:
+        """Record that the policy does not concern a resource of the kind that it examines. The run lists how many, and why."""
+        self.left_out[resource] = reason
+
     def if_nothing(self, reason: str) -> None:
         """Set the reason of the finding ``not-applicable`` that a check gets if it records nothing."""
         self._nothing = reason
@@ -116,19 +167,19 @@ class Require:
         except EvidenceError as cause:
             self.unknown(resource, cause.reason, because_of(cause, self._policy.id), host)
 
-    def _record(
+    def _make(
         self,
         resource: str,
         verdict: Verdict,
-        expected: str,
-        observed: str,
-        reason: str,
-        because: str | None,
         host: str | None,
-        fix: Mapping[str, Any] | None,
-    ) -> None:
+        reason: str,
+        because: str | None = None,
+        expected: str = "",
+        observed: str = "",
+        fix: Mapping[str, Any] | None = None,
+    ) -> Finding:
         policy = self._policy
-        finding = Finding(
+        return Finding(
             policy=policy.id,
             title=policy.title,
             severity=policy.severity,
@@ -142,10 +193,17 @@ class Require:
             remediation=policy.remediation if verdict is Verdict.FAIL else None,
             fix=dict(fix or {}),
         )
-        # Two verdicts for one resource contradict each other: believe neither.
-        if finding.id in self._found and verdict is not Verdict.ERROR:
+
+    def _keep(self, finding: Finding) -> None:
+        """Keep a finding. Two verdicts for one resource contradict each other, so neither counts. A failure outlasts a later error."""
+        before = self._found.get(finding.id)
+        if before is not None and finding.verdict is not Verdict.ERROR:
             text = f"the check recorded {finding.id} twice"
-            finding = dataclasses.replace(finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None)
+            finding = dataclasses.replace(
+                finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None, own=None
+            )
+        elif before is not None and before.verdict is Verdict.FAIL:
+            finding = dataclasses.replace(before, reason=added(before.reason, f"unknown: {finding.reason}"))
         self._found[finding.id] = finding
 
     @property
@@ -166,6 +224,11 @@ class Require:
         if not self._found:
             self.not_applicable(reason=self._nothing)
         return self.findings
+
+
+def added(reason: str, more: str) -> str:
+    """Return a reason with one sentence more."""
+    return f"{reason}; {more}" if reason else more
 
 
 def _shown(value: object) -> str:

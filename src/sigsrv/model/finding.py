@@ -145,7 +145,8 @@ class Finding:
     """The result of one policy on one resource.
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
-    then expected, observed and reason describe the failure.
+    then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` although a failure was seen,
+    because the root finding reports it: the finding that counts if the root does not. It is not exported.
     """
 
     policy: str
@@ -161,6 +162,7 @@ class Finding:
     remediation: str | None = None
     fix: Mapping[str, Any] = field(default_factory=dict, compare=False)
     waiver: Waiver | None = None
+    own: Finding | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def id(self) -> str:

@@ -8,10 +8,10 @@ from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.clusters import clusters
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge import selecting
-from sigsrv.judge.evaluate import evaluate
+from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import waiver
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.finding import Finding
+from sigsrv.model.finding import Finding, ordered
 from sigsrv.scan.plan import Plan
 
 
@@ -29,8 +29,18 @@ def judge(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
 
 
 def waive(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Mark findings as ``waived`` if a waiver of the plan accepts them at the time of the evidence."""
-    return waiver.apply(findings, plan.waivers, evidence_time(evidences))
+    """Mark findings as ``waived`` if a waiver of the plan accepts them at the time of the evidence.
+
+    A waived finding excuses no other one: what it was the root of is checked again, and may be waived by itself.
+    """
+    at = evidence_time(evidences)
+    found = ordered(waiver.apply(findings, plan.waivers, at))
+    while (checked := with_roots_checked(found)) != found:
+        found = tuple(
+            new if new == old else waiver.apply([new], plan.waivers, at)[0]
+            for old, new in zip(found, checked, strict=True)
+        )
+    return found
 
 
 def evidence_time(evidences: Mapping[str, Evidence]) -> float:

@@ -1,0 +1,117 @@
+"""The clauses of one finding, and how they make one verdict.
+
+A policy often wants several things of one resource. Each is a clause: it holds, it is violated, or it is unknown. One violated clause is
+a failure, whatever else could not be read. Without one, an unknown clause is an ``error``. Only if all clauses hold, the finding passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.finding import Verdict
+
+
+@dataclass(frozen=True)
+class _Violated:
+    text: str
+    root: str | None
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    reason: str
+    because: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the clauses of a finding amount to. root: the id of the finding that reports every violated clause; None if none does."""
+
+    verdict: Verdict
+    observed: str
+    reason: str
+    because: str | None = None
+    root: str | None = None
+
+
+class Clauses:
+    """Records the clauses of one finding. ``Require.finding`` creates it.
+
+    fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's reason.
+    """
+
+    def __init__(self, because_of: Callable[[EvidenceError], str | None], otherwise: str = "") -> None:
+        self.fix: dict[str, Any] = {}
+        self.note = ""
+        self._because_of = because_of
+        self._otherwise = otherwise
+        self._violated: list[_Violated] = []
+        self._unknown: list[_Unknown] = []
+        self._holding: list[str] = []
+        self._nothing: _Unknown | None = None
+
+    @contextmanager
+    def clause(self) -> Iterator[None]:
+        """Turn an EvidenceError in the block into one unknown clause. The check goes on with the next clause."""
+        try:
+            yield
+        except EvidenceError as cause:
+            self.unknown(cause.reason, self._because_of(cause))
+
+    def violated(self, text: str, root: str | None = None) -> None:
+        """Record a violated clause. text: what was observed.
+
+        root: the id of the finding that reports the cause. If that finding reports every violated clause, this one is
+        ``not-applicable`` because of it. It fails by itself if the root passes, is exempt, waived or unknown.
+        """
+        self._violated.append(_Violated(text, root))
+
+    def holds(self, text: str = "") -> None:
+        """Record a clause that holds. text: what was observed; empty if a pass shows nothing of it."""
+        self._holding.append(text)
+
+    def unknown(self, reason: str, because: str | None = None) -> None:
+        """Record an unknown clause. because: the id of the finding that reports why."""
+        self._unknown.append(_Unknown(reason, because))
+
+    def require(self, is_so: bool, text: str, root: str | None = None) -> None:
+        """Record a clause that holds if ``is_so``, else is violated. text: what was observed, in both cases."""
+        if is_so:
+            self.holds(text)
+        else:
+            self.violated(text, root)
+
+    def nothing(self, reason: str, because: str | None = None) -> None:
+        """Record that there is nothing to judge: the finding is ``not-applicable``, unless a clause is violated or unknown."""
+        self._nothing = _Unknown(reason, because)
+
+    @property
+    def is_violated(self) -> bool:
+        """Return whether a clause is known to be violated."""
+        return bool(self._violated)
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing was recorded."""
+        return not (self._violated or self._unknown or self._holding or self._nothing or self._otherwise)
+
+    def outcome(self) -> Outcome:
+        """Return the verdict of all clauses together, and what each of them shows."""
+        holding = [text for text in dict.fromkeys(self._holding) if text]
+        unknown = list(dict.fromkeys(each.reason for each in self._unknown))
+        if self._violated:
+            roots = [each.root for each in self._violated]
+            observed = "; ".join(dict.fromkeys([*(each.text for each in self._violated), *holding]))
+            reason = "; ".join([*([self.note] if self.note else []), *(f"unknown: {each}" for each in unknown)])
+            return Outcome(Verdict.FAIL, observed, reason, root=roots[0] if all(roots) else None)
+        if self._unknown:
+            because = next((each.because for each in self._unknown if each.because), None)
+            return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(unknown), because)
+        if self._nothing:
+            return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
+        return Outcome(Verdict.PASS, "; ".join(holding) or self._otherwise, self.note)
+
