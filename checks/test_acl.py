@@ -61,6 +61,11 @@ def test_acl_exists_and_has_enabled_rules(facts: ClusterFacts, site: Site, requi
             expected=f"at least {least} enabled rule{'s' if least != 1 else ''}",
             observed=_counted(acl) if acl else "there is no such ACL",
         )
+    for acl in found.values():
+        if (acl.project, acl.name) not in wanted:
+            require.leave_out(
+                f"{acl.project}/{acl.name}", "no network and no NIC names it, and the site file does not list it"
+            )
     facts.instances.require_all()  # a NIC of an unread instance may name another ACL
 
 

@@ -24,6 +24,7 @@ def test_client_certificates_are_restricted_to_projects(facts: ClusterFacts, sit
     entries, projects = facts.incus.first(lambda incus: (incus.trust, {project.name for project in incus.projects}))
     for entry in entries:
         if entry.type in ("server", "metrics"):
+            require.leave_out(entry.resource, f"a certificate of type {entry.type} gives no access to instances")
             continue
         missing = sorted(set(entry.projects) - projects)
         same_name = [other for other in entries if other.type == "client" and other.name == entry.name]

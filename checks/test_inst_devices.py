@@ -119,7 +119,10 @@ def test_proxy_devices_are_on_the_site_s_list(facts: ClusterFacts, site: Site, r
     """
     require.if_nothing("no instance has a proxy device")
     for instance, host in require.each(facts.instances):
-        if proxies := _devices(instance, "proxy"):
+        proxies = _devices(instance, "proxy")
+        if not proxies:
+            require.leave_out(instance.resource, "no proxy device")
+        else:
             shown = {name: f"{device.get('listen')} -> {device.get('connect')}" for name, device in proxies.items()}
             forbidden = {
                 name: shown[name] for name, device in proxies.items() if not _is_listed(instance, device, site)
@@ -195,7 +198,9 @@ def test_nics_filter_spoofed_addresses(facts: ClusterFacts, site: Site, require:
             if network is not None and network in site.antispoof:
                 wanted[name] = site.antispoof[network]
                 missing[name] = ", ".join(f"no {kind}" for kind in wanted[name] if not _filters(nic, kind))
-        if wanted:
+        if not wanted:
+            require.leave_out(instance.resource, "no NIC on a network whose NICs must filter")
+        else:
             require(
                 instance.resource,
                 not any(missing.values()),

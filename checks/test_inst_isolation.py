@@ -15,7 +15,11 @@ _GUEST_API, _IMAGES, _ISOLATED = "security.guestapi", "security.guestapi.images"
 
 
 def _containers(facts: ClusterFacts, require: Require) -> Iterator[tuple[Instance, str]]:
-    return ((instance, host) for instance, host in require.each(facts.instances) if instance.type == "container")
+    for instance, host in require.each(facts.instances):
+        if instance.type == "container":
+            yield instance, host
+        else:
+            require.leave_out(instance.resource, "not a container")
 
 
 @policy("INST-001")

@@ -22,6 +22,7 @@ def test_virtual_machines_boot_with_secure_boot(facts: ClusterFacts, site: Site,
     require.if_nothing("there is no virtual machine")
     for instance, host in require.each(facts.instances):
         if instance.type != "virtual-machine":
+            require.leave_out(instance.resource, "not a virtual machine")
             continue
         config = instance.expanded_config
         wrong = {"security.secureboot": "true"} if config["security.secureboot"] == "false" else {}

@@ -18,6 +18,7 @@ def test_project_has_its_own_profiles_volumes_and_buckets(facts: ClusterFacts, s
     """
     for project in facts.incus.projects:
         if project.name == "default":
+            require.leave_out("default", "it shares its own profiles and volumes with the projects that have none")
             continue
         entry = site.project(project.name)
         wanted = entry.features if entry else DEFAULT_FEATURES
@@ -38,6 +39,7 @@ def test_project_has_resource_limits(facts: ClusterFacts, site: Site, require: R
     """
     for project, entry in each_project(facts.incus.projects, site, require):
         if not entry.limits:
+            require.leave_out(project.name, "the site file requires no limit of it")
             continue
         with require.about(project.name):
             missing = [key for key in entry.limits if not _is_limited(project.config, key, site.pools_of(project.name))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +31,9 @@ class ClusterFacts:
     others: Mapping[str, HostFacts] = field(default_factory=dict)
     """Seen from a standalone host: the hosts that are in a cluster, or that could not be asked, by name."""
 
+    unselected: frozenset[str] | None = None
+    """The members of the site's other hosts: not selected, or in no cluster. What is on them is left out; None: on any other member."""
+
     @property
     def collected(self) -> float:
         """Return when the evidence of the last host was collected, in seconds since the epoch."""
@@ -45,11 +48,13 @@ class ClusterFacts:
     def instances(self) -> Instances:
         """Return the instances on the hosts of this cluster, all projects, each as its own member's daemon reports it, else another one.
 
-        Raises EvidenceError if no daemon gave the list. Instances of members that were not selected are left out.
+        Raises EvidenceError if no daemon gave the list. Instances of members that were not selected are left out. An instance on a member
+        that is no host of the site counts as one that could not be read, with the name of the cluster as its host.
         """
         _ = self.incus.listed_instances
         views: dict[str, dict[str, Instance | UnreadInstance]] = {}
         found: list[tuple[Instance | UnreadInstance, HostFacts]] = []
+        lost: list[tuple[UnreadInstance, EvidenceError]] = []
         for host in self.hosts.values():
             with suppress(EvidenceError):
                 if host.wrong_member:
@@ -66,16 +71,35 @@ class ClusterFacts:
             if at is not None:
                 own = [views[at.name][resource]] if resource in views.get(at.name, {}) else []
                 found.append((next((row for row in [*own, *rows] if isinstance(row, Instance)), rows[0]), at))
+            elif not self.leaves_out(rows[0].location):
+                unread = UnreadInstance(rows[0].name, rows[0].project, rows[0].location)
+                lost.append((unread, self._nowhere(resource, rows[0].location)))
         found.sort(key=lambda each: (each[0].resource, each[1].name))
         return Instances(
             tuple((each, at.name) for each, at in found if isinstance(each, Instance)),
-            tuple((each, _unread_cause(each, at)) for each, at in found if isinstance(each, UnreadInstance)),
+            (
+                *((each, _unread_cause(each, at)) for each, at in found if isinstance(each, UnreadInstance)),
+                *sorted(lost, key=lambda each: each[0].resource),
+            ),
+        )
+
+    def leaves_out(self, location: str) -> bool:
+        """Return whether a location is another host of the site: not selected, or in no cluster.
+
+        Any other location without a host is unknown.
+        """
+        return self.unselected is None or location in self.unselected
+
+    def _nowhere(self, resource: str, location: str) -> EvidenceError:
+        return EvidenceError(
+            f"{resource}: it is on {location or 'no member'}, which is no host of the site", host=self.name
         )
 
     def volumes(self, pool: str) -> tuple[tuple[Volume, str], ...]:
         """Return the custom volumes of a pool, each with the name of the host that holds it, or of the cluster if all members share it.
 
-        Raises EvidenceError if no daemon gave the list. Volumes of members that were not selected are left out.
+        Raises EvidenceError if no daemon gave the list. Volumes of members that were not selected are left out, and those in
+        ``unlocated_volumes``.
         """
         found = []
         for volume in self.incus.volumes(pool):
@@ -83,6 +107,13 @@ class ClusterFacts:
             if at is not None:
                 found.append((volume, at.name))
         return tuple(found)
+
+    def unlocated_volumes(self, pool: str) -> Iterator[tuple[Volume, EvidenceError]]:
+        """Yield the custom volumes of a pool on members that are no host of the site, each with why nothing is said of it."""
+        for volume in self.incus.volumes(pool):
+            location = volume.location
+            if location and self.host_of(location) is None and not self.leaves_out(location):
+                yield volume, self._nowhere(volume.resource, location)
 
     def users(
         self, volume: Volume, decisive: Callable[[frozenset[VolumeUser]], object] = bool
@@ -140,13 +171,26 @@ def _unread_cause(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
     return EvidenceError(reason, FailureKind.DOWN if host.daemon_down else FailureKind.GARBLED, host.name)
 
 
-def clusters(hosts: Mapping[str, HostFacts]) -> tuple[ClusterFacts, ...]:
-    """Group hosts by cluster. Each host that reports to be in no cluster is one by itself, all others are ``cluster``."""
+def clusters(hosts: Mapping[str, HostFacts], members: Collection[str] | None = None) -> tuple[ClusterFacts, ...]:
+    """Group hosts by cluster. Each host that reports to be in no cluster is one by itself, all others are ``cluster``.
+
+    members: the member names of all hosts of the site, see ``ClusterFacts.unselected``.
+    """
     alone = {name: host for name, host in hosts.items() if _is_standalone(host)}
     joined = {name: host for name, host in hosts.items() if name not in alone}
-    together = (ClusterFacts("cluster", joined, alone),) if joined else ()
+
+    def others(own: Mapping[str, HostFacts]) -> frozenset[str] | None:
+        return None if members is None else frozenset(members) - {host.member for host in own.values()}
+
+    together = (ClusterFacts("cluster", joined, alone, unselected=others(joined)),) if joined else ()
     return together + tuple(
-        ClusterFacts(name, {name: host}, {other: row for other, row in alone.items() if other != name}, joined)
+        ClusterFacts(
+            name,
+            {name: host},
+            {other: row for other, row in alone.items() if other != name},
+            joined,
+            others({name: host}),
+        )
         for name, host in alone.items()
     )
 

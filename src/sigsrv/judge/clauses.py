@@ -114,4 +114,3 @@ class Clauses:
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
         return Outcome(Verdict.PASS, "; ".join(holding) or self._otherwise, self.note)
-

@@ -13,10 +13,13 @@ def each_volume(facts: ClusterFacts, require: Require) -> Iterator[tuple[Volume,
     """Yield each custom volume with the name of its host, or of the cluster if all members share the pool.
 
     facts: The cluster or standalone host to look at.
-    require: What the errors are recorded with: one for each pool whose volumes could not be read.
+    require: What the errors are recorded with: one for each pool whose volumes could not be read, and for each
+        volume on a member that is no host of the site.
 
     Raises EvidenceError if the pools could not be listed.
     """
     for pool in facts.incus.pools:
         with require.about(pool.name):
+            for volume, cause in facts.unlocated_volumes(pool.name):
+                require.unknown(volume.resource, cause.reason)
             yield from facts.volumes(pool.name)

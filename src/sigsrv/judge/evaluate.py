@@ -13,6 +13,7 @@ import jsonpointer
 
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered, parse_finding_id
@@ -36,7 +37,7 @@ def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -
 def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
     """Return the findings of a policy on the cluster and on each standalone host."""
     found: list[Finding] = []
-    for facts in clusters(hosts):
+    for facts in clusters(hosts, [host.member for host in site.hosts]):
         require = Require(policy, site, facts.name, facts.name)
         found += _run(policy, check, site, facts, require)
     return ordered(found)
@@ -44,7 +45,9 @@ def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[
 
 def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
     """Return the findings of a policy that compares hosts, in whatever clusters they are. All hosts must have been read."""
-    facts = ClusterFacts("cluster", hosts)
+    selected = {host.member for host in hosts.values()}
+    unselected = frozenset(host.member for host in site.hosts) - selected
+    facts = ClusterFacts("cluster", hosts, unselected=unselected)
     require = Require(policy, site, facts.name, facts.name)
     away = next((host for host in hosts.values() if host.unreachable), None)
     if len(site.hosts) < 2:
@@ -72,7 +75,9 @@ def _run(
         else:
             require.unknown(None, f"{policy.id} has neither a rule nor a check")
 
-    return require.run(apply)
+    require.run(apply)
+    account(policy, facts, site, require)
+    return require.findings_or_nothing()
 
 
 def evaluate(

@@ -77,6 +77,7 @@ def each_protected(facts: ClusterFacts, site: Site, require: Require) -> Iterato
         for volume, host in each_volume(facts, require):
             if site.is_protected(volume.resource):
                 yield _volume(volume, host)
+    require.leave_out_others("the site file does not protect it")
 
 
 def _instance(instance: Instance, host: str) -> Protected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -57,11 +58,14 @@ class Require:
         self._policy = policy
         self._site = site
         self._scope = scope
-        self._subject = subject  # the resource of a finding on the whole scope
-        self._nothing = f"nothing to examine: no {policy.examines} here"
+        self.subject = subject
+        """The resource of a finding on the whole scope."""
+        self._nothing = ""
         self._found: dict[str, Finding] = {}
         self.left_out: dict[str, str] = {}
         """The resources that the policy does not concern, each with the reason."""
+        self.others_left_out = ""
+        """Why the policy concerns no resource that the check does not name; empty if it does."""
 
     def __call__(
         self,
@@ -126,7 +130,7 @@ class Require:
         self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None
     ) -> None:
         """Record that there is nothing to judge. because: the id of the root finding that explains why."""
-        self._keep(self._make(resource or self._subject, Verdict.NOT_APPLICABLE, host, reason, because))
+        self._keep(self._make(resource or self.subject, Verdict.NOT_APPLICABLE, host, reason, because))
 
     def unknown(
         self,
@@ -137,7 +141,7 @@ class Require:
         observed: str = "",
     ) -> None:
         """Record ``error``: the verdict could not be determined. because: the id of the root finding that explains why."""
-        self._keep(self._make(resource or self._subject, Verdict.ERROR, host, reason, because, observed=observed))
+        self._keep(self._make(resource or self.subject, Verdict.ERROR, host, reason, because, observed=observed))
 
     def left_to(self, root: str, resource: str, reason: str, host: str | None = None) -> None:
         """Record ``not-applicable``, because the policy ``root`` reports the cause on the same host and resource."""
@@ -154,6 +158,10 @@ class Require:
     def leave_out(self, resource: str, reason: str) -> None:
         """Record that the policy does not concern a resource of the kind that it examines. The run lists how many, and why."""
         self.left_out[resource] = reason
+
+    def leave_out_others(self, reason: str) -> None:
+        """Leave out every resource that the check neither judges nor leaves out itself."""
+        self.others_left_out = reason
 
     def if_nothing(self, reason: str) -> None:
         """Set the reason of the finding ``not-applicable`` that a check gets if it records nothing."""
@@ -210,20 +218,30 @@ class Require:
     def findings(self) -> tuple[Finding, ...]:
         return ordered(self._found.values())
 
-    def run(self, check: Callable[[], None]) -> tuple[Finding, ...]:
-        """Run a check and return its findings. An error ends the check; findings that it recorded before remain."""
+    def findings_or_nothing(self) -> tuple[Finding, ...]:
+        """Return the findings. If there is none, record ``not-applicable`` with the reason why nothing was judged."""
+        if not self._found:
+            self.not_applicable(reason=self._nothing or self._why_nothing())
+        return self.findings
+
+    def _why_nothing(self) -> str:
+        kind = self._policy.examines
+        if not self.left_out:
+            return f"nothing to examine: no {kind} here"
+        reasons = Counter(self.left_out.values()).most_common()
+        return f"nothing to examine: {'; '.join(f'{count} left out: {reason}' for reason, count in reasons)}"
+
+    def run(self, check: Callable[[], None]) -> None:
+        """Run a check. An error ends it; findings that it recorded before remain."""
         try:
             check()
         except EvidenceError as cause:
             self.unknown(None, cause.reason, because_of(cause, self._policy.id))
         except AssertionError as cause:  # a plain assert is a finding on the whole scope
             message = str(cause).split("\n", 1)[0] or "the assertion does not hold"
-            self(self._subject, False, expected=self._policy.title, observed=message)
+            self(self.subject, False, expected=self._policy.title, observed=message)
         except Exception as cause:  # a bug in the check is not a verdict
             self.unknown(None, f"the check broke: {type(cause).__name__}: {cause}")
-        if not self._found:
-            self.not_applicable(reason=self._nothing)
-        return self.findings
 
 
 def added(reason: str, more: str) -> str:

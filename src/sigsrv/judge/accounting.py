@@ -1,0 +1,91 @@
+"""Proves that a policy accounted for each resource of its kind: no row of the evidence may be skipped without a reason.
+
+A resource is accounted for if the policy has a finding on it, if the check left it out with a reason, or if it is on a host of the site
+that was not selected. The engine records ``error`` for every other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.require import Require
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.finding import Verdict
+from sigsrv.model.policy import Policy
+from sigsrv.model.site import Site
+
+UNDECLARED = "the site file does not list it"  # NET-004 reports such a network, POOL-001 such a pool
+
+
+def _on_host(facts: HostFacts, kind: str) -> Iterator[str]:
+    if kind == "bridge":
+        yield from (link.name for link in facts.network.links.values() if link.kind == "bridge")
+    elif kind == "pool":
+        yield from (pool.name for pool in facts.incus.pools)
+    elif kind == "filesystem":
+        yield from (each.target for each in facts.machine.filesystems)
+        yield from facts.machine.unread_filesystems
+
+
+def _instances(facts: ClusterFacts) -> Iterator[str]:
+    for host in facts.hosts.values():
+        with suppress(EvidenceError):
+            yield from (each.resource for each in host.incus.instances if not facts.leaves_out(each.location))
+
+
+def _volumes(facts: ClusterFacts) -> Iterator[str]:
+    for pool in facts.incus.pools:
+        with suppress(EvidenceError):
+            for volume in facts.incus.volumes(pool.name):
+                if not (volume.location and facts.leaves_out(volume.location)):
+                    yield volume.resource
+
+
+_IN_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[str]]] = {
+    "acl": lambda facts: (f"{each.project}/{each.name}" for each in facts.incus.network_acls),
+    "certificate": lambda facts: (each.resource for each in facts.incus.trust),
+    "image": lambda facts: (each.resource for each in facts.incus.images),
+    "instance": _instances,
+    "network": lambda facts: (each.name for each in facts.incus.networks if each.managed),
+    "project": lambda facts: (each.name for each in facts.incus.projects),
+    "volume": _volumes,
+}
+
+
+def listed(kind: str, facts: HostFacts | ClusterFacts) -> frozenset[str]:
+    """Return the resources of a kind in the evidence; empty for a kind that has no list. Raises EvidenceError."""
+    if isinstance(facts, HostFacts):
+        return frozenset(_on_host(facts, kind))
+    return frozenset(_IN_CLUSTER[kind](facts)) if kind in _IN_CLUSTER else frozenset()
+
+
+def account(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> None:
+    """Record ``error`` for each resource that a policy did not account for, after its check ran.
+
+    A list that can't be read is not held against the policy: its check read what it needs, or recorded an error.
+    """
+    if any(each.resource == require.subject and each.verdict is not Verdict.PASS for each in require.findings):
+        return  # the policy says something about all of them at once
+    try:
+        resources = listed(policy.examines, facts)
+    except EvidenceError:
+        return
+    declared = _declared(policy.examines, site)
+    judged = {each.resource for each in require.findings}
+    for resource in sorted(resources - judged - require.left_out.keys()):
+        if declared is not None and resource not in declared:
+            require.leave_out(resource, UNDECLARED)
+        elif require.others_left_out:
+            require.leave_out(resource, require.others_left_out)
+        else:
+            require.unknown(resource, f"{policy.id} did not judge this {policy.examines}")
+
+
+def _declared(kind: str, site: Site) -> frozenset[str] | None:
+    """Return the names that the site file lists, for a kind whose policies concern only these; None for any other kind."""
+    if kind in ("bridge", "network"):
+        return frozenset(bridge.name for bridge in site.bridges)
+    return frozenset(pool.name for pool in site.pools) if kind == "pool" else None
