@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.facts.resources import Instance
 from sigsrv.judge.instance_keys import InstanceKeys
-from sigsrv.judge.instance_status import is_started, is_unknown, may_run
+from sigsrv.judge.instance_status import is_unknown, may_run
 
 _MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
 _GUEST_API, _IMAGES, _ISOLATED = "security.guestapi", "security.guestapi.images", "security.idmap.isolated"
@@ -20,51 +20,6 @@ def _containers(facts: ClusterFacts, require: Require) -> Iterator[tuple[Instanc
             yield instance, host
         else:
             require.leave_out(instance.resource, "not a container")
-
-
-@policy("INST-001")
-def test_containers_are_not_privileged(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks security.privileged of each container, and whether a running container has an id map.
-
-    A container that still runs without an id map after the key was fixed fails until it restarts.
-    """
-    keys = InstanceKeys("INST-001", facts, site, require)
-    for instance, host in _containers(facts, require):
-        privileged = instance.expanded_config["security.privileged"] == "true"
-        unmapped = instance.config.get("volatile.idmap.current", "") in _MAPS_NOTHING
-        if is_unknown(instance) and not privileged and unmapped:
-            reason = f"the status is {instance.status}, which does not show whether the container runs privileged"
-            require.unknown(instance.resource, reason, host=host)
-            continue
-        fault = ""
-        if is_started(instance) and unmapped and not privileged:
-            fault = "security.privileged is false, but the container runs without an id map: a restart is pending"
-        keys.record(
-            instance,
-            host,
-            {"security.privileged": "false"} if privileged else {},
-            expected="security.privileged is false or unset, and a running container has an id map",
-            observed=f"not privileged, {instance.status}",
-            fault=fault,
-            live=("security.privileged",),  # the id map decides whether a restart is needed
-            restart=is_started(instance) and unmapped,
-        )
-
-
-@policy("INST-002")
-def test_containers_do_not_allow_nesting(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks security.nesting of each container. Virtual machines are not checked: the key does no harm there."""
-    keys = InstanceKeys("INST-002", facts, site, require)
-    for instance, host in _containers(facts, require):
-        nested = instance.expanded_config["security.nesting"] == "true"
-        keys.record(
-            instance,
-            host,
-            {"security.nesting": "false"} if nested else {},
-            expected="security.nesting is false or unset",
-            observed="security.nesting is false",
-            live=("security.nesting",),
-        )
 
 
 @policy("INST-007")

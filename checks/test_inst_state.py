@@ -4,46 +4,12 @@ from fnmatch import fnmatchcase
 
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.judge.instance_keys import InstanceKeys
-from sigsrv.judge.instance_status import STOPPED, may_run
-from sigsrv.model.values import FALSE, is_true
+from sigsrv.judge.instance_status import STOPPED
+from sigsrv.model.values import is_true
 
 _RUNNING = ("Running", "Ready")  # a guest reports Ready through the guest API
 _LASTING = (*_RUNNING, STOPPED, "Frozen")  # all others are errors, or in the middle of a change
 _PROTECTION = ("boot.autostart", "security.protection.delete")
-
-
-@policy("INST-012")
-def test_virtual_machines_boot_with_secure_boot(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks that Secure Boot is on and legacy BIOS (CSM) is off in each virtual machine.
-
-    A change made while the virtual machine runs takes effect at its next cold start, and fails until then.
-    """
-    keys = InstanceKeys("INST-012", facts, site, require)
-    require.if_nothing("there is no virtual machine")
-    for instance, host in require.each(facts.instances):
-        if instance.type != "virtual-machine":
-            require.leave_out(instance.resource, "not a virtual machine")
-            continue
-        config = instance.expanded_config
-        wrong = {"security.secureboot": "true"} if config["security.secureboot"] == "false" else {}
-        wrong |= {"security.csm": "false"} if config["security.csm"] == "true" else {}
-        fault, refuse = "", ""
-        if may_run(instance) and is_true(instance.config.get("volatile.apply_nvram", "")):
-            fault = "the firmware settings changed while the virtual machine ran: a cold start is pending"
-        if config.get("image.requirements.secureboot", "").lower() in FALSE:
-            refuse = "its image can't boot with Secure Boot: exempt the instance, or create it again from another image"
-        elif may_run(instance):
-            refuse = "the virtual machine is not stopped: set the keys, stop it, start it, and check on its console that it boots"
-        keys.record(
-            instance,
-            host,
-            wrong,
-            expected="security.secureboot is true or unset, security.csm is false or unset, and no cold start is pending",
-            observed=f"security.secureboot is true, {instance.status}",
-            fault=fault,
-            live=tuple(wrong),
-            refuse=refuse,
-        )
 
 
 @policy("INST-013")

@@ -1,12 +1,18 @@
-"""Generates docs/policies.md and the README's table of policies from the files of the catalogue, and docs/facts.md from the code."""
+"""Generates documents from the files of the catalogue and from the code.
+
+docs/policies.md and the README's table of policies come from the policies, docs/facts.md from the classes of facts, and the part of
+policies/schema/policy.schema.json about forms from the classes of forms.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from sigsrv.authoring.fact_tree import Demo
-from sigsrv.model import policy, remediation
+from sigsrv.model import policy, records, remediation
+from sigsrv.model.forms import Forms
 from sigsrv.report import facts, policies
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,9 +30,29 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "policies.md": policies.markdown_page(found, remediation.load()),
         ROOT / "docs" / "facts.md": facts.markdown_page(Demo().tables()),
         ROOT / "README.md": counted,
+        ROOT / "policies" / "schema" / "policy.schema.json": policy_schema(),
     }
 
 
+def policy_schema() -> str:
+    """Return the JSON Schema of policy files with the present forms. All other parts of the file are kept."""
+    path = ROOT / "policies" / "schema" / "policy.schema.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    of_forms = records.definition(Forms)["properties"]
+    own = [kind.__name__.lower() for kind in records.records_of(Forms)]
+    found["properties"] |= of_forms
+    found["$defs"] = {"change": found["$defs"]["change"]} | {
+        "value": dict(records.VALUE_SCHEMA),
+        **{
+            name: records.definition(kind)
+            for name, kind in zip(own, records.records_of(Forms), strict=True)
+            if kind is not Forms
+        },
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
+    (ROOT / "policies" / "schema" / "policy.schema.json").write_text(policy_schema(), encoding="utf-8")  # reading policies needs it
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")

@@ -81,7 +81,7 @@ def test_the_json_list_has_each_selected_policy_in_full(options, chosen):
         found = POLICIES[each["id"]]
         assert (each["title"], each["severity"], each["family"]) == (found.title, found.severity, found.family)
         assert each["scope"] == ("host" if found.on_hosts else "cluster")
-        assert each["decided_by"] == ("check" if found.rule is None else "rule")
+        assert each["decided_by"] == found.decided_by
         assert bool(each["remediation"]) is not bool(each["by_hand"])
 
 
@@ -130,7 +130,7 @@ def test_an_explanation_contains_the_whole_policy(policy_id):
     if named:
         assert all(" ".join(text.split()) in flat for text in (named.title, named.disrupts, named.undo))
         assert f"sigsrv-remediate {policy_id}@" in explanation
-    assert ("By looking." in flat) is (each.rule is None)
+    assert ("By looking." in flat) is (each.decided_by == "check")
     too_long = [line for line in explanation.splitlines() if len(line) > 80 and not line.startswith("    ")]
     assert too_long in ([], [f"  {each.path}"])
 

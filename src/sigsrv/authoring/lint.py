@@ -38,11 +38,11 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
             _error(
                 here[key],
                 "rule",
-                f"the policy has both a rule and a check ({check_location(check)})",
+                f"the policy says itself how to judge, and has a check as well ({check_location(check)})",
                 "keep one of them",
             )
             for key, check in own.items()
-            if key in here and here[key].rule is not None
+            if key in here and here[key].is_declared
         ]
         policies |= here
         checks |= own
@@ -96,12 +96,12 @@ def _policy_mistakes(
     each: Policy, checks: Mapping[str, Check], remediations: Mapping[str, Remediation]
 ) -> Iterator[UsageError]:
     """Yield the mistakes in how one policy fits the rest of the catalogue."""
-    if each.rule is None and each.id not in checks:
+    if not each.is_declared and each.id not in checks:
         hint = f'add @policy("{each.id}") in {checks_folder(each.path.parents[1])}/test_{each.family}.py'
-        yield _error(each, "id", "the policy has neither a rule nor a check", hint)
-    if each.rule is not None and each.examines not in examined.KINDS:
-        hint = f"a rule can examine {', '.join(sorted(examined.KINDS))}; other kinds need a check"
-        yield _error(each, "examines", f"a rule can't examine {each.examines}", hint)
+        yield _error(each, "id", "the policy has neither a rule, nor a form, nor a check", hint)
+    if each.is_declared and each.examines not in examined.KINDS:
+        hint = f"they can examine {', '.join(sorted(examined.KINDS))}; other kinds need a check"
+        yield _error(each, "examines", f"a rule or a form can't examine {each.examines}", hint)
     for framework, control in controls.unknown(each):
         yield _error(each, "controls", controls.explain(framework, control))
     if each.remediation is None:

@@ -13,8 +13,14 @@ from typing import Any
 from sigsrv.facts.acl_rule import AclRule, acl_rule
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
 from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.values import FALSE, is_true
 
 Config = Mapping[str, str]
+MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
+UNKNOWN_STATUS = frozenset(
+    {"Error", "Unknown"}
+)  # the member did not answer; sigsrv's own status of a state that did not arrive in time
 _WAYS = ("ingress", "egress")
 
 
@@ -111,6 +117,34 @@ class Instance:
     def resource(self) -> str:
         """Return the instance's name in findings: ``PROJECT/NAME``."""
         return f"{self.project}/{self.name}"
+
+    @property
+    def may_run(self) -> bool:
+        """Return whether the instance may have processes: its status is any other than ``Stopped``."""
+        return self.status != "Stopped"
+
+    @property
+    def is_unmapped(self) -> bool:
+        """Return whether the processes of a container have no id map: root in the container is root on the host.
+
+        Raises EvidenceError if there is no id map and the status does not show whether the container has processes.
+        """
+        if not self.may_run or self.config.get("volatile.idmap.current", "") not in MAPS_NOTHING:
+            return False
+        if self.status in UNKNOWN_STATUS:
+            reason = f"the status is {self.status}, which does not show whether the container runs privileged"
+            raise EvidenceError(reason)
+        return True
+
+    @property
+    def needs_cold_start(self) -> bool:
+        """Return whether the firmware settings of a virtual machine changed while it ran. They take effect at its next cold start."""
+        return self.may_run and is_true(self.config.get("volatile.apply_nvram", ""))
+
+    @property
+    def image_allows_secure_boot(self) -> bool:
+        """Return whether the image of a virtual machine can boot with Secure Boot, as the image itself says. True if it says nothing."""
+        return self.expanded_config.get("image.requirements.secureboot", "").lower() not in FALSE
 
 
 @dataclass(frozen=True)

@@ -41,12 +41,17 @@ class Outcome:
 class Clauses:
     """Records the clauses of one finding. ``Require.finding`` creates it.
 
-    fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's reason.
+    expected: what the finding says was expected. fix: the values for the parameters of the policy's remediation. note: one sentence more,
+    for the finding's reason. summary: what a pass shows instead of its clauses.
     """
 
-    def __init__(self, because_of: Callable[[EvidenceError], str | None], otherwise: str = "") -> None:
+    def __init__(
+        self, because_of: Callable[[EvidenceError], str | None], expected: str = "", otherwise: str = ""
+    ) -> None:
+        self.expected = expected
         self.fix: dict[str, Any] = {}
         self.note = ""
+        self.summary = ""
         self._because_of = because_of
         self._otherwise = otherwise
         self._violated: list[_Violated] = []
@@ -113,4 +118,4 @@ class Clauses:
             return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(unknown), because)
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
-        return Outcome(Verdict.PASS, "; ".join(holding) or self._otherwise, self.note)
+        return Outcome(Verdict.PASS, self.summary or "; ".join(holding) or self._otherwise, self.note)

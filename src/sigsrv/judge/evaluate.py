@@ -15,6 +15,7 @@ from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
+from sigsrv.judge.forms import judge_forms
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered, parse_finding_id
 from sigsrv.model.policy import Policy
@@ -70,10 +71,12 @@ def _run(
     def apply() -> None:
         if policy.rule is not None:
             _apply_rule(policy, facts, require)
+        elif policy.forms.names:
+            judge_forms(policy, facts, site, require)
         elif check is not None:
             check(facts, site, require)
         else:
-            require.unknown(None, f"{policy.id} has neither a rule nor a check")
+            require.unknown(None, f"{policy.id} has neither a rule, nor a form, nor a check")
 
     require.run(apply)
     account(policy, facts, site, require)

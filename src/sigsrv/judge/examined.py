@@ -1,6 +1,6 @@
-"""The kinds of resources that a rule can examine.
+"""The kinds of resources that rules and forms can examine.
 
-Each kind is one line in a table: a function that yields, from the facts of a host or a cluster, (host, resource, its facts as JSON).
+Each kind is one line in a table: a function that yields, from the facts of a host or a cluster, (host, resource, its facts).
 A list that could not be read raises EvidenceError; an empty list was read completely.
 """
 
@@ -12,106 +12,115 @@ from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.custom_volumes import each_volume
 from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError, FailureKind
+from sigsrv.model.policy import Policy
 
 Resource = tuple[str, str, Mapping[str, Any]]
+Examined = tuple[str, str, Any]  # host, resource, its facts
 
 
-def _pools(facts: HostFacts) -> Iterable[Resource]:
+def _pools(facts: HostFacts) -> Iterable[Examined]:
     for pool in facts.incus.pools:
-        yield facts.name, pool.name, as_json(facts.incus.pool_at(pool.name, facts.member))
+        yield facts.name, pool.name, facts.incus.pool_at(pool.name, facts.member)
 
 
-def _bridges(facts: HostFacts) -> Iterable[Resource]:
-    for link in facts.network.links.values():
-        if link.kind == "bridge":
-            yield facts.name, link.name, as_json(link)
+def _bridges(facts: HostFacts) -> Iterable[Examined]:
+    return ((facts.name, link.name, link) for link in facts.network.links.values() if link.kind == "bridge")
 
 
-def _hosts(facts: HostFacts) -> Iterable[Resource]:
-    daemon = facts.incus
-    daemon_facts = {"server": as_json(daemon.server), "config": as_json(daemon.config)}
-    yield facts.name, facts.name, {"name": facts.name, "member": facts.member, **daemon_facts}
+def _filesystems(facts: HostFacts, require: Require) -> Iterable[Examined]:
+    for target, reason in facts.machine.unread_filesystems.items():
+        require.unknown(target, f"df can't read it: {reason}")
+    return ((facts.name, each.target, each) for each in facts.machine.filesystems)
 
 
-def _clusters(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    server, config = facts.incus.server, facts.incus.config
-    yield facts.name, facts.name, {"name": facts.name, "server": as_json(server), "config": as_json(config)}
+def _members(facts: ClusterFacts) -> Iterable[Examined]:
+    if facts.incus.server.clustered:
+        yield from ((facts.name, member.name, member) for member in facts.incus.members)
 
 
-def _members(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    if not facts.incus.server.clustered:
-        return
-    for member in facts.incus.members:
-        yield facts.name, member.name, as_json(member)
-
-
-def _projects(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    for project in facts.incus.projects:
-        yield facts.name, project.name, as_json(project)
-
-
-def _networks(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    for network in facts.incus.networks:
-        yield facts.name, network.name, as_json(network)
-
-
-def _acls(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    for acl in facts.incus.network_acls:
-        yield facts.name, f"{acl.project}/{acl.name}", as_json(acl)
-
-
-def _certificates(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    for entry in facts.incus.trust:
-        yield facts.name, entry.resource, as_json(entry)
-
-
-def _images(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    for image in facts.incus.images:
-        yield facts.name, image.resource, as_json(image)
-
-
-def _instances(facts: ClusterFacts, require: Require) -> Iterable[Resource]:
-    for instance, host in require.each(facts.instances):
-        yield host, instance.resource, as_json(instance)
-
-
-def _volumes(facts: ClusterFacts, _: Require) -> Iterable[Resource]:
-    for pool in facts.incus.pools:
-        for volume, host in facts.volumes(pool.name):
-            yield host, volume.resource, as_json(volume)
-
-
-ON_A_HOST: Mapping[str, Callable[[HostFacts], Iterable[Resource]]] = {
-    "host": _hosts,
-    "bridge": _bridges,
-    "pool": _pools,
+ON_A_HOST: Mapping[str, Callable[[HostFacts, Require], Iterable[Examined]]] = {
+    "host": lambda facts, _: [(facts.name, facts.name, facts)],
+    "bridge": lambda facts, _: _bridges(facts),
+    "pool": lambda facts, _: _pools(facts),
+    "filesystem": _filesystems,
 }
-ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts, Require], Iterable[Resource]]] = {
-    "cluster": _clusters,
-    "member": _members,
-    "network": _networks,
-    "acl": _acls,
-    "certificate": _certificates,
-    "image": _images,
-    "project": _projects,
-    "instance": _instances,
-    "volume": _volumes,
+ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts, Require], Iterable[Examined]]] = {
+    "cluster": lambda facts, _: [(facts.name, facts.name, facts)],
+    "member": lambda facts, _: _members(facts),
+    "network": lambda facts, _: ((facts.name, each.name, each) for each in facts.incus.networks),
+    "acl": lambda facts, _: ((facts.name, f"{each.project}/{each.name}", each) for each in facts.incus.network_acls),
+    "certificate": lambda facts, _: ((facts.name, each.resource, each) for each in facts.incus.trust),
+    "image": lambda facts, _: ((facts.name, each.resource, each) for each in facts.incus.images),
+    "project": lambda facts, _: ((facts.name, each.name, each) for each in facts.incus.projects),
+    "instance": lambda facts, require: ((host, each.resource, each) for each, host in require.each(facts.instances)),
+    "volume": lambda facts, require: ((host, each.resource, each) for each, host in each_volume(facts, require)),
 }
 KINDS = frozenset(ON_A_HOST) | frozenset(ON_A_CLUSTER)
 
 
-def resources(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Iterable[Resource]:
-    """Yield each resource of a kind. Record ``error`` for each instance that could not be read.
+def objects(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Iterable[Examined]:
+    """Yield each resource of a kind. Record ``error`` for each one that could not be read.
 
-    Raises EvidenceError if the resources could not be listed, or if no rule can examine the kind.
+    Raises EvidenceError if the resources could not be listed, or if no rule and no form can examine the kind.
     """
     if isinstance(facts, HostFacts) and kind in ON_A_HOST:
-        return ON_A_HOST[kind](facts)
+        return ON_A_HOST[kind](facts, require)
     if isinstance(facts, ClusterFacts) and kind in ON_A_CLUSTER:
         return ON_A_CLUSTER[kind](facts, require)
     raise EvidenceError(f"a rule can't examine {kind}", FailureKind.ABSENT)
+
+
+def resources(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Iterable[Resource]:
+    """Yield each resource of a kind with its facts as JSON, see ``objects``."""
+    for host, resource, each in objects(kind, facts, require):
+        yield host, resource, document(each)
+
+
+def document(each: Any) -> Mapping[str, Any]:
+    """Return the facts of a resource as a rule and ``match`` see them."""
+    if isinstance(each, HostFacts):
+        daemon = {"server": as_json(each.incus.server), "config": as_json(each.incus.config)}
+        return {"name": each.name, "member": each.member, **daemon}
+    if isinstance(each, ClusterFacts):
+        return {"name": each.name, "server": as_json(each.incus.server), "config": as_json(each.incus.config)}
+    found = as_json(each)
+    assert isinstance(found, dict)
+    return found
+
+
+class Matcher:
+    """Decides whether the ``match`` of a policy selects a resource. It asks once for resources that are alike in what ``match`` reads."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        names = _names_read(policy.match)
+        self._names = names
+        self._known: dict[tuple[Any, ...], bool] = {}
+        self.reason = f"the match of {policy.id} does not select it"
+
+    def matches(self, each: Any) -> bool:
+        """Return whether a resource is selected. Raises EvidenceError if its facts could not be read."""
+        if not self._policy.match:
+            return True
+        if self._names is None or isinstance(each, HostFacts | ClusterFacts):
+            return self._policy.match_validator.is_valid(document(each))
+        values = {name: as_json(getattr(each, name)) for name in self._names if hasattr(each, name)}
+        key = tuple(values.values())
+        if not all(isinstance(value, str | int | None) for value in key):
+            return self._policy.match_validator.is_valid(values)
+        if key not in self._known:
+            self._known[key] = self._policy.match_validator.is_valid(values)
+        return self._known[key]
+
+
+def _names_read(match: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the facts that a ``match`` reads, if it is as simple as ``{properties: ..., required: ...}``; None for any other one."""
+    if not match.keys() <= {"properties", "required", "$comment"}:
+        return None
+    return tuple(sorted({*match.get("properties", {}), *match.get("required", ())}))
 
 
 def as_json(value: Any) -> Any:

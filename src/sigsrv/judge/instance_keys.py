@@ -3,13 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
-from sigsrv.facts.resources import Instance
+from sigsrv.facts.resources import Config, Instance
 from sigsrv.judge.require import Require
 from sigsrv.model.site import Site
 
 _SHOWN = 60  # characters of a value that a finding shows
+ALL = "*"
+
+
+def shown_key(key: str, config: Config, origin: str | None = None) -> str:
+    """Return a key with its value on one line. origin: ``instance``, or the profile that it comes from, which the text then names."""
+    value = " ".join(config.get(key, "").split()) or "unset"
+    if len(value) > _SHOWN:
+        value = value[: _SHOWN - 3] + "..."
+    return f"{key} is {value}" + ("" if origin in (None, "instance") else f" (from profile {origin})")
+
+
+def instance_fix(
+    facts: ClusterFacts,
+    instance: Instance,
+    wrong: Mapping[str, str],
+    *,
+    live: Collection[str] = (),
+    set_first: Iterable[str] = (),
+    restart: bool = False,
+    start: bool = False,
+    refuse: str = "",
+) -> dict[str, Any]:
+    """Return the values for the remediation ``set-instance-config``; the arguments are those of ``InstanceKeys.record``."""
+    return {
+        "instance": instance.name,
+        "project": instance.project,
+        "set": [*set_first, *(f"{key}={value}" for key, value in wrong.items() if value)],
+        "unset": [key for key, value in wrong.items() if not value],
+        "restart": restart or (ALL not in live and bool(set(wrong) - set(live))),
+        "start": start,
+        "refuse": refuse or _set_by_profiles(facts, instance, wrong),
+    }
+
+
+def _set_by_profiles(facts: ClusterFacts, instance: Instance, wrong: Mapping[str, str]) -> str:
+    """Return which keys to unset a profile gives, or "" if there are none.
+
+    Unsetting such a key on the instance does not help. A key that the fix sets is no problem: the instance overrides its profiles.
+    """
+    profiles = {key: facts.incus.profile_with(instance, key) for key, value in wrong.items() if not value}
+    return "; ".join(
+        f"{key} comes from profile {name}: remove it there" for key, name in profiles.items() if name is not None
+    )
 
 
 class InstanceKeys:
@@ -60,7 +104,9 @@ class InstanceKeys:
         """
         exempt = self._site.exempt_keys(self._id, instance.resource)
         to_fix = {key: value for key, value in wrong.items() if key not in exempt}
-        faults = [*(self._key_shown(instance, key) for key in to_fix), *([fault] if fault else [])]
+        config = instance.expanded_config
+        shown = [shown_key(key, config, self._facts.incus.origin(instance, key)) for key in to_fix]
+        faults = [*shown, *([fault] if fault else [])]
         self._require(
             instance.resource,
             not faults,
@@ -68,31 +114,14 @@ class InstanceKeys:
             observed="; ".join(faults) or observed,
             reason="; ".join(f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt),
             host=host,
-            fix={
-                "instance": instance.name,
-                "project": instance.project,
-                "set": [*set_first, *(f"{key}={value}" for key, value in to_fix.items() if value)],
-                "unset": [key for key, value in to_fix.items() if not value],
-                "restart": restart or bool(set(to_fix) - set(live)),
-                "start": start,
-                "refuse": refuse or self._set_by_profiles(instance, to_fix),
-            },
-        )
-
-    def _key_shown(self, instance: Instance, key: str) -> str:
-        """Return a key with its value on one line, and with the profile that it comes from."""
-        value = " ".join(instance.expanded_config.get(key, "").split()) or "unset"
-        if len(value) > _SHOWN:
-            value = value[: _SHOWN - 3] + "..."
-        origin = self._facts.incus.origin(instance, key)
-        return f"{key} is {value}" + ("" if origin in (None, "instance") else f" (from profile {origin})")
-
-    def _set_by_profiles(self, instance: Instance, to_fix: Mapping[str, str]) -> str:
-        """Return which keys to unset a profile gives, or "" if there are none.
-
-        Unsetting such a key on the instance does not help. A key that the fix sets is no problem: the instance overrides its profiles.
-        """
-        profiles = {key: self._facts.incus.profile_with(instance, key) for key, value in to_fix.items() if not value}
-        return "; ".join(
-            f"{key} comes from profile {name}: remove it there" for key, name in profiles.items() if name is not None
+            fix=instance_fix(
+                self._facts,
+                instance,
+                to_fix,
+                live=live,
+                set_first=set_first,
+                restart=restart,
+                start=start,
+                refuse=refuse,
+            ),
         )

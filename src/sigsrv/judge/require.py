@@ -98,11 +98,11 @@ class Require:
         clause; ``with finding.clause()`` limits it to a part of the block. otherwise: what a pass shows if its clauses show nothing;
         also needed if the check records violated clauses only.
         """
-        clauses = Clauses(lambda cause: because_of(cause, self._policy.id), otherwise)
+        clauses = Clauses(lambda cause: because_of(cause, self._policy.id), expected, otherwise)
         with clauses.clause():
             yield clauses
         if not clauses.is_empty:
-            self._decide(clauses.outcome(), resource, expected, host, clauses.fix)
+            self._decide(clauses.outcome(), resource, clauses.expected, host, clauses.fix)
         elif finding_id(self._policy.id, host or self._scope, resource) not in self._found:
             self.unknown(resource, "the check recorded nothing about it", host=host)
 

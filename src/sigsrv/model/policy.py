@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import jsonpointer
 import jsonschema
 
-from sigsrv.model import data, yamlfile
+from sigsrv.model import data, records, yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Severity
+from sigsrv.model.forms import Forms
 
 # sigsrv examines these kinds of resources on each host. It examines every other kind once for the cluster.
 ON_HOSTS = frozenset({"host", "bridge", "pool", "filesystem"})
@@ -44,6 +46,9 @@ _KEYWORDS = (_BY_NAME | _IN_LIST | _SINGLE | frozenset(jsonschema.Draft202012Val
 } | {"$comment", "minContains", "maxContains"}
 
 
+_FORM_KEYS = tuple(records.key_of(each.name) for each in dataclasses.fields(Forms))
+
+
 @dataclass(frozen=True)
 class Policy:
     """One requirement. rule, match: JSON Schemas. A policy without a rule has a check in Python."""
@@ -63,6 +68,17 @@ class Policy:
     controls: Mapping[str, Sequence[str]]
     source: tuple[str, ...]
     path: Path
+    forms: Forms = field(default_factory=Forms)
+
+    @property
+    def is_declared(self) -> bool:
+        """Return whether the policy file says how to judge: it has a rule or forms, and needs no check."""
+        return self.rule is not None or bool(self.forms.names)
+
+    @property
+    def decided_by(self) -> str:
+        """Return what decides: ``rule``, the names of its forms, or ``check``."""
+        return "rule" if self.rule is not None else ", ".join(self.forms.names) or "check"
 
     @property
     def family(self) -> str:
@@ -170,6 +186,7 @@ def read(path: Path, examples: bool = True) -> Policy:
         controls=content["controls"],
         source=tuple(content["source"]),
         path=path,
+        forms=records.read(Forms, {key: content[key] for key in _FORM_KEYS if key in content}),
     )
 
 

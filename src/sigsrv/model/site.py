@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
 
 Config = Mapping[str, str]
@@ -152,9 +154,21 @@ class SiteProject:
 
 @dataclass(frozen=True)
 class HostPath:
+    """A path of the host that instances may mount. instance, source: globs. readonly: only with ``readonly`` on the device."""
+
     instance: str
     source: str
     readonly: bool = False
+
+    def allows(self, instance: str, device: Config) -> bool:
+        """Return whether the entry allows a disk device of an instance, ``PROJECT/NAME``."""
+        source = device.get("source", "")
+        return (
+            source.startswith("/")
+            and fnmatchcase(instance, self.instance)
+            and fnmatchcase(posixpath.normpath(source), self.source)
+            and (device.get("readonly") == "true" or not self.readonly)
+        )
 
 
 @dataclass(frozen=True)
@@ -164,6 +178,18 @@ class SiteProxy:
     instance: str
     listen: str
     connect: str
+
+    def allows(self, instance: str, device: Config) -> bool:
+        """Return whether the entry allows a proxy device of an instance, ``PROJECT/NAME``."""
+        listen, connect = device.get("listen", ""), device.get("connect", "")
+        on_host = device.get("bind", "host") in ("", "host")
+        if not on_host and connect.startswith("unix:"):  # the guest would reach a socket of the host
+            return False
+        return (
+            fnmatchcase(instance, self.instance)
+            and addresses.matches(listen, self.listen, same_address=on_host and addresses.is_wildcard(listen))
+            and addresses.matches(connect, self.connect)
+        )
 
 
 @dataclass(frozen=True)

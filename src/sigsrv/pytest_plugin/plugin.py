@@ -142,7 +142,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
     if live:
         with live_checks.through_sessions(config, [host.name for host in plan.hosts]):
             return (yield)
-    policies = [p for p in plan.policies.values() if p.rule is not None] if rules else [plan.policies[str(policy_id)]]
+    policies = [p for p in plan.policies.values() if p.is_declared] if rules else [plan.policies[str(policy_id)]]
     scopes = [scope for policy in policies for scope in scanner.scopes(policy)]
     metafunc.parametrize("facts", [_param(scope, rules) for scope in scopes], indirect=True)
     return (yield)
@@ -168,7 +168,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left: list[pytest.Item] = []
     for item in items:
         scope = _scope_of(item)
-        if scope and scope.policy.rule is not None and not hasattr(getattr(item, "function", None), "sigsrv_rules"):
+        if scope and scope.policy.is_declared and not hasattr(getattr(item, "function", None), "sigsrv_rules"):
             continue
         policy = scope.policy if scope else live_checks.policy_for(item) if live_checks.host_of(item) else None
         (kept if policy is None or selection.has(policy) else left).append(item)

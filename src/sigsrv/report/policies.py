@@ -82,6 +82,8 @@ def _paragraph(text: str, width: int) -> list[str]:
 
 
 def _decided_by(policy: Policy, check_text: str) -> list[str]:
+    if policy.forms.names:
+        return [f"By the forms {', '.join(policy.forms.names)}. In words: {policy.expected}."]
     if policy.rule is None:
         return [check_text]
     found = [f"The facts must match this rule (JSON Schema). In words: {policy.expected}.", _yaml(policy.rule)]

@@ -80,7 +80,7 @@ def as_dict(policy: Policy) -> dict[str, Any]:
         "family": policy.family,
         "examines": policy.examines,
         "scope": "host" if policy.on_hosts else "cluster",
-        "decided_by": "check" if policy.rule is None else "rule",
+        "decided_by": policy.decided_by,
         "why": policy.why,
         "traps": policy.traps,
         "remediation": policy.remediation,

@@ -1,0 +1,105 @@
+"""The form ``keys``: configuration keys as they take effect, whatever gives them their value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.resources import Instance
+from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.form_values import Subject, all_hold, observed_text, wrong_items
+from sigsrv.judge.instance_keys import ALL, instance_fix, shown_key
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.forms import Keys, Wanted
+from sigsrv.model.policy import Policy
+from sigsrv.model.site import Site
+from sigsrv.model.values import FALSE, TRUE, size_bytes
+
+_OF = {"instance": "expanded_config", "host": "incus.config", "cluster": "incus.config"}
+
+
+def judge_keys(
+    policy: Policy, keys: Keys, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses
+) -> None:
+    """Record a clause for each wrong key, and one for each fact that shows whether the keys are in force."""
+    if not all_hold(keys.when, subject):
+        return
+    config: Mapping[str, str] = subject.look_up(keys.of or _OF.get(policy.examines, "config"))
+    exempt = site.exempt_keys(policy.id, subject.resource)
+    wrong: dict[str, str] = {}
+    for key, value, wanted in _each_key(keys, config, subject):
+        with finding.clause():
+            if not is_right(key, value, wanted) and not (wanted.unless and all_hold(wanted.unless, subject)):
+                wrong[key] = wanted.set if wanted.set is not None else wanted.is_ or ""
+    left = {key: value for key, value in wrong.items() if key not in exempt}
+    instance = subject.facts if isinstance(subject.facts, Instance) and isinstance(facts, ClusterFacts) else None
+    for key in left:
+        origin = facts.incus.origin(instance, key) if instance and isinstance(facts, ClusterFacts) else None
+        finding.violated(shown_key(key, config, origin))
+    if not left:
+        finding.holds()
+    excused = [f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt]
+    finding.note = "; ".join([*([finding.note] if finding.note else []), *excused])
+    in_force = _judge_effect(keys, subject, finding, counts=not left)
+    if instance and isinstance(facts, ClusterFacts) and finding.is_violated:
+        refuse = next((each.text for each in keys.refuse if all_hold(each.when, subject)), "")
+        finding.fix |= instance_fix(
+            facts, instance, left, live=keys.live, restart=not (in_force or ALL in keys.live), refuse=refuse
+        )
+    elif policy.examines == "project":
+        finding.fix["keys"] = [{"name": key, "value": value} for key, value in sorted(left.items())]
+
+
+def _each_key(keys: Keys, config: Mapping[str, str], subject: Subject) -> Iterable[tuple[str, str, Wanted]]:
+    """Yield each key with its value ("" if it is unset) and what it must be."""
+    for name, wanted in keys.must.items():
+        for key in sorted(each for each in config if fnmatchcase(each, name)) if "*" in name else (name,):
+            yield key, config.get(key, "").strip(), wanted
+    given: Mapping[str, Any] = (subject.value(keys.equal) or {}) if keys.equal else {}
+    for key, value in sorted(given.items()):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        yield key, config.get(key, "").strip(), Wanted(is_=text)
+
+
+def is_right(key: str, value: str, wanted: Wanted) -> bool:
+    """Return whether a key has a wanted value. Raises EvidenceError if the value is no size where one is needed."""
+    if wanted.above is not None:
+        try:
+            return size_bytes(value or 0) > wanted.above
+        except ValueError as cause:
+            raise EvidenceError(f"{key}: {cause}") from cause
+    if wanted.is_ is not None and same(value, wanted.is_):
+        return True
+    return value in wanted.one_of or any(fnmatchcase(value, pattern) for pattern in wanted.like)
+
+
+def same(found: str, wanted: str) -> bool:
+    """Return whether two values are equal for Incus: 1GiB is 1024MiB, and yes is true. An unset key equals only an unset one."""
+    if found == wanted:
+        return True
+    if not found or not wanted:
+        return False
+    if {found.lower(), wanted.lower()} <= TRUE or {found.lower(), wanted.lower()} <= FALSE:
+        return True
+    try:
+        return size_bytes(found) == size_bytes(wanted)
+    except ValueError:
+        return False
+
+
+def _judge_effect(keys: Keys, subject: Subject, finding: Clauses, counts: bool) -> bool:
+    """Return whether the keys are in force, as far as known. counts: record it; a wrong key already says that they are not."""
+    in_force = True
+    for clause in keys.effect:
+        try:
+            wrong = list(wrong_items(clause, subject)) if all_hold(clause.when, subject) else []
+            if wrong and counts:
+                finding.violated(observed_text(clause, subject, wrong))
+            in_force &= not wrong
+        except EvidenceError as cause:
+            if counts:
+                finding.unknown(cause.reason)
+    return in_force

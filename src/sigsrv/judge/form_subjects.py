@@ -1,0 +1,62 @@
+"""The resources that a policy with forms judges, each with its facts and its entry of the site file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.resources import Instance
+from sigsrv.facts.volumes import Volume
+from sigsrv.judge import examined
+from sigsrv.judge.form_values import Subject
+from sigsrv.judge.require import Require
+from sigsrv.model.forms import Joined
+from sigsrv.model.policy import Policy
+from sigsrv.model.site import Site
+
+
+def subjects(
+    policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require: Require
+) -> Iterator[tuple[Subject, Any]]:
+    """Yield each resource that a policy examines, with the object that ``match`` looks at.
+
+    Records ``error`` for each resource of which nothing is known, and ``not-applicable`` for an entry of the site file that does not
+    concern the host. Raises EvidenceError if the resources could not be listed.
+    """
+    joined = policy.forms.joined
+    if joined is not None and joined.each:
+        for entry in _entries(joined, facts, site, require):
+            yield Subject(facts.name, entry.name, facts, {"site": site, "entry": entry}), entry
+        return
+    for host, resource, each in examined.objects(policy.examines, facts, require):
+        yield Subject(host, resource, each, {"site": site, "entry": _entry(each, resource, policy, site)}), each
+
+
+def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> Iterator[Any]:
+    if joined.each == "bridges":
+        yield from site.bridges
+    elif joined.each == "projects":
+        yield from (entry for entry in site.projects if not entry.is_glob)
+    for pool in site.pools if joined.each == "pools" else ():
+        if isinstance(facts, HostFacts) and not pool.is_on(facts.name):
+            hosts = ", ".join(pool.members or ())
+            require.not_applicable(pool.name, f"the site file has this pool only on {hosts or 'no host'}")
+        else:
+            yield pool
+
+
+def _entry(each: Any, resource: str, policy: Policy, site: Site) -> Any:
+    """Return the entry of the site file for a resource; for an instance or a volume that of its project. None if there is none."""
+    if isinstance(each, Instance | Volume):
+        return site.project(each.project)
+    if policy.examines == "project":
+        return site.project(resource)
+    named: Mapping[str, Mapping[str, Any]] = {
+        "bridge": {entry.name: entry for entry in site.bridges},
+        "network": {entry.name: entry for entry in site.bridges},
+        "pool": {entry.name: entry for entry in site.pools},
+        "acl": {f"{entry.project}/{entry.name}": entry for entry in site.acls},
+    }
+    return named.get(policy.examines, {}).get(resource)
