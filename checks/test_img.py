@@ -1,7 +1,7 @@
 """Checks of IMG: the images of all projects."""
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.images import Image
@@ -12,7 +12,6 @@ _DAY_S = 24 * 3600
 _GRACE_DAYS = 2  # the daemon looks for expired images once a day
 _INTERVAL, _INTERVAL_DEFAULT = "images.auto_update_interval", 6  # hours
 _EXPIRY, _EXPIRY_DEFAULT = "images.remote_cache_expiry", 10  # days
-_PORTS = {"https": 443, "http": 80}
 
 
 @policy("IMG-001")
@@ -91,34 +90,6 @@ def _number(config: Config, key: str, default: int) -> int:
     if re.fullmatch("-?[0-9]+", value) is None:
         raise EvidenceError(f"{key}: {value!r} is not an integer")
     return max(0, int(value))
-
-
-@policy("IMG-002")
-def test_image_comes_from_a_server_that_the_site_allows(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks the server of each image against the site's list.
-
-    An image without a server fails: it was made here or imported, so its origin is unknown. The site can exempt it.
-    """
-    allowed = {origin for server in site.image_servers if (origin := _origin(server)) is not None}
-    for image in facts.incus.images:
-        require(
-            image.resource,
-            image.server is not None and _origin(image.server) in allowed,
-            expected=f"from {', '.join(sorted(site.image_servers))}" if site.image_servers else "no server is allowed",
-            observed=f"{_description(image)}{image.server or 'no source, so its origin is unknown'}",
-        )
-
-
-def _origin(server: str) -> tuple[str, str, int | None, str] | None:
-    """Return scheme, host, port and path of a server's URL, without a slash at its end. None if it names no server."""
-    try:
-        parts = urlsplit(server.strip())
-        port = parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
-        return None
-    if not parts.hostname or parts.username is not None:
-        return None
-    return parts.scheme, parts.hostname.rstrip("."), port, parts.path.rstrip("/")
 
 
 @policy("IMG-003")

@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.facts.resources import Config, Instance
 
-_NOT_ON_THE_HOST = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:")  # a version of Incus without tmpfs refuses tmpfs:
-_BUILT_IN = ("cloud-init:config", "agent:config")
-_PASSED_THROUGH = ("gpu", "infiniband", "pci", "unix-block", "unix-char", "unix-hotplug", "usb")
 _FILTERS = {"mac": "security.mac_filtering", "ipv4": "security.ipv4_filtering", "ipv6": "security.ipv6_filtering"}
 
 

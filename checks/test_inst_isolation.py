@@ -3,8 +3,6 @@
 They cover instances of all projects, stopped ones too, each with the configuration that its profiles give.
 """
 
-from collections.abc import Iterator
-
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.facts.resources import Instance
 from sigsrv.judge.instance_keys import InstanceKeys
@@ -12,14 +10,6 @@ from sigsrv.judge.instance_status import is_unknown, may_run
 
 _MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
 _GUEST_API, _IMAGES, _ISOLATED = "security.guestapi", "security.guestapi.images", "security.idmap.isolated"
-
-
-def _containers(facts: ClusterFacts, require: Require) -> Iterator[tuple[Instance, str]]:
-    for instance, host in require.each(facts.instances):
-        if instance.type == "container":
-            yield instance, host
-        else:
-            require.leave_out(instance.resource, "not a container")
 
 
 @policy("INST-007")

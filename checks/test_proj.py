@@ -6,29 +6,7 @@ from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config
 from sigsrv.judge.site_projects import each_project
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.site import DEFAULT_FEATURES
 from sigsrv.model.values import size_bytes
-
-
-@policy("PROJ-002")
-def test_project_has_its_own_profiles_volumes_and_buckets(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Looks at the features of each project except default.
-
-    A project shares with project default what it does not have itself. An unset feature is false.
-    """
-    for project in facts.incus.projects:
-        if project.name == "default":
-            require.leave_out("default", "it shares its own profiles and volumes with the projects that have none")
-            continue
-        entry = site.project(project.name)
-        wanted = entry.features if entry else DEFAULT_FEATURES
-        wrong = [key for key, value in sorted(wanted.items()) if (project.config[key] == "true") is not value]
-        require(
-            project.name,
-            not wrong,
-            expected=", ".join(f"{key} is {str(value).lower()}" for key, value in sorted(wanted.items())),
-            observed=", ".join(f"{key} is {project.config[key]}" for key in wrong or sorted(wanted)),
-        )
 
 
 @policy("PROJ-005")

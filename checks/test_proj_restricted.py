@@ -1,80 +1,22 @@
 """Checks of PROJ: the restrictions of restricted projects, and what is in these projects."""
 
-import posixpath
 from collections.abc import Collection, Iterable, Mapping
 
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config
-from sigsrv.facts.restrictions import forbidden, ranges
+from sigsrv.facts.restrictions import forbidden
 from sigsrv.judge.site_projects import each_project, each_restricted_project
 from sigsrv.model.values import split_list
 
-_BLOCKED = (  # restrictions whose only safe values are block and unset
-    "restricted.cluster.target",
-    "restricted.containers.interception",
-    "restricted.containers.lowlevel",
-    "restricted.containers.nesting",
-    "restricted.devices.gpu",
-    "restricted.devices.infiniband",
-    "restricted.devices.pci",
-    "restricted.devices.proxy",
-    "restricted.devices.unix-block",
-    "restricted.devices.unix-char",
-    "restricted.devices.unix-hotplug",
-    "restricted.devices.usb",
-    "restricted.virtual-machines.lowlevel",
-)
 _NIC = "restricted.devices.nic"
 _NETWORKS = "restricted.networks.access"
 _POOLS = "restricted.storage-pools.access"
 _POOLS_EXTENSION = "projects_restricted_storage_pool_access"
 
 
-@policy("PROJ-003")
-def test_restricted_project_loosens_no_important_restriction(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Looks at the restricted.* keys of each restricted project.
-
-    An unset key has its default, which restricts. The site file can exempt single keys.
-    """
-    for project in each_restricted_project(facts, require):
-        with require.about(project.name):
-            exempt = site.exempt_keys("PROJ-003", project.name)
-            loose = [key for key in _loosened(project.config) if key not in exempt]
-            require(
-                project.name,
-                not loose,
-                expected="no restriction is loosened",
-                observed=", ".join(f"{key} is {project.config[key]}" for key in loose) or "none is loosened",
-                reason="; ".join(f"the site exempts {key}: {reason}" for key, reason in sorted(exempt.items())),
-                # If the key for nesting is unset, Incus does not check existing instances, and later blocks their edits. If the key
-                # is set to block, Incus refuses the change at once.
-                fix=_project_keys({key: "block" if key.endswith(".nesting") else "" for key in loose}),
-            )
-
-
 def _project_keys(values: Mapping[str, str]) -> Mapping[str, list[dict[str, str]]]:
     """Return the values for the remediation ``set-project-config``. An empty value unsets its key."""
     return {"keys": [{"name": name, "value": value} for name, value in sorted(values.items())]}
-
-
-def _loosened(config: Config) -> list[str]:
-    """Return the keys of a project that loosen a restriction, sorted. Raises EvidenceError if a range of ids can't be read."""
-    found = [key for key in _BLOCKED if config.get(key, "") not in ("", "block")]
-    if config.get("restricted.containers.privilege", "") not in ("", "unprivileged", "isolated"):
-        found.append("restricted.containers.privilege")
-    for key in ("restricted.idmap.uid", "restricted.idmap.gid"):
-        if any(first == 0 for first, _ in ranges(config.get(key, ""))):
-            found.append(key)
-    disk = config.get("restricted.devices.disk", "")
-    if disk not in ("", "managed", "block") and not (disk == "allow" and _paths_are_limited(config)):
-        found.append("restricted.devices.disk")
-    return sorted(found)
-
-
-def _paths_are_limited(config: Config) -> bool:
-    """Return whether disks of the host are allowed only below some paths. Without a list, all paths are allowed."""
-    paths = split_list(config.get("restricted.devices.disk.paths"))
-    return bool(paths) and all(path.startswith("/") and posixpath.normpath(path).strip("/") for path in paths)
 
 
 @policy("PROJ-004")

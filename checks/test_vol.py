@@ -5,7 +5,6 @@ from sigsrv.facts.volumes import Volume, VolumeUser
 from sigsrv.judge.ages import DAY_S, age_s, collected_of, utc
 from sigsrv.judge.custom_volumes import each_volume
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import size_bytes
 
 _YOUNG_DAYS = 7  # a new volume may be unused for so long
 _DAEMON_KEYS = ("storage.backups_volume", "storage.images_volume", "storage.logs_volume")
@@ -57,36 +56,3 @@ def _daemon_keys(facts: ClusterFacts, host: str, volume: str) -> list[str]:
     """
     daemons = [facts.hosts[host]] if host in facts.hosts else list(facts.hosts.values())
     return sorted({key for each in daemons for key in _DAEMON_KEYS if each.incus.config.get(key) == volume})
-
-
-@policy("VOL-004")
-def test_custom_volume_is_not_shared_unmapped_or_unlimited(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks security.shared, security.unmapped and the size of each custom volume.
-
-    A volume of a system project needs no size. The site can exempt a key by its name.
-    """
-    for volume, host in each_volume(facts, require):
-        with require.about(volume.resource, host):
-            exempt = site.exempt_keys("VOL-004", volume.resource)
-            entry = site.project(volume.project)
-            keys = [key for key in ("security.shared", "security.unmapped") if key not in exempt]
-            faults = [f"{key} is true" for key in keys if volume.config[key] == "true"]
-            needs_size = (entry is None or entry.kind != "system") and "size" not in exempt
-            if needs_size and not _has_size(volume):
-                faults.append(f"size is {volume.config.get('size') or 'not set'}")
-            require(
-                volume.resource,
-                not faults,
-                expected="not shared, not unmapped" + (", with a size" if needs_size else ""),
-                observed="; ".join(faults) or "as expected",
-                reason="; ".join(f"the site exempts {key}: {reason}" for key, reason in sorted(exempt.items())),
-                host=host,
-            )
-
-
-def _has_size(volume: Volume) -> bool:
-    """Return whether a volume has a size. A size of 0 means no limit. Raises EvidenceError if the value is not a size."""
-    try:
-        return size_bytes(volume.config.get("size", "").strip() or 0) > 0
-    except ValueError as cause:
-        raise EvidenceError(f"volume {volume.resource}: size: {cause}") from cause

@@ -11,6 +11,7 @@ from typing import Any
 
 from sigsrv.facts.parsing import boolean_of, mapping, moment, text
 from sigsrv.facts.trust import short
+from sigsrv.model.addresses import url_origin
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Image:
     """Whether clients without a trusted certificate may download the image."""
     server: str | None
     """The address of the server that the updates come from; None for an image made here or copied without updates."""
+
+    @property
+    def origin(self) -> str | None:
+        """Return the address of the server with its port and without a slash at its end; None if there is none or it is malformed."""
+        return None if self.server is None else url_origin(self.server)
 
     @property
     def resource(self) -> str:

@@ -59,6 +59,16 @@ class Filesystem:
     """The mount point."""
 
     @property
+    def free_percent(self) -> float:
+        """Return the share of the space in percent that is available to users."""
+        return 100 * self.available / (self.used + self.available)
+
+    @property
+    def free_inodes_percent(self) -> float | None:
+        """Return the share of the inodes in percent that is free; None if the file system creates them as needed."""
+        return 100 * (self.inodes - self.inodes_used) / self.inodes if self.inodes else None
+
+    @property
     def zpool(self) -> str | None:
         """Return the name of the ZFS pool; None if the file system is not ZFS."""
         return self.source.partition("/")[0] if self.kind == "zfs" else None
@@ -295,6 +305,21 @@ class MachineFacts:
     def load15(self) -> float:
         """Return the load average of 15 minutes: how many processes ran or waited."""
         return load15(output(self.evidence, "loadavg"), self._host)
+
+    @property
+    def load_per_cpu(self) -> float:
+        """Return the load average of 15 minutes for each online CPU."""
+        return self.load15 / self.cpus
+
+    @property
+    def memory_without_cache_percent(self) -> float:
+        """Return the share of the memory in percent that a new program could use, without the memory of ZFS's cache."""
+        return 100 * self.memory.available / self.memory.total
+
+    @property
+    def memory_available_percent(self) -> float:
+        """Return the share of the memory in percent that a new program could use, with the memory that ZFS's cache gives back on demand."""
+        return 100 * (self.memory.available + self.arc_reclaimable) / self.memory.total
 
     @cached_property
     def cpus(self) -> int:

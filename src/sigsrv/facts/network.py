@@ -44,6 +44,13 @@ class Link:
         return self.vlan_id == vlan_id and (self.kind != "vlan" or self.vlan_protocol == "802.1Q")
 
     @property
+    def description(self) -> str:
+        """Return the VLAN or VXLAN that the link carries and the link below, else its kind."""
+        if self.vlan_id is None:
+            return f"of kind {self.kind or 'hardware'} and has no VLAN ID"
+        return f"{self.tag} on {self.parent or 'no link'}"
+
+    @property
     def tag(self) -> str:
         """Return the VLAN or VXLAN that the link carries, for example ``802.1Q VLAN 10``; empty for any other link."""
         if self.vlan_id is None:
@@ -204,6 +211,14 @@ class NetworkFacts:
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:
         """Return the IP addresses of each network link, by the link's name. Raises EvidenceError."""
         return addresses(output(self.evidence, "addr"), self.evidence.host)
+
+    @cached_property
+    def global_addresses(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the addresses of each network link that Incus counts as global, see ``Address.is_global_unicast``."""
+        return {
+            name: tuple(str(address) for address in own if address.is_global_unicast)
+            for name, own in self.addresses.items()
+        }
 
     @cached_property
     def fdb_entries(self) -> tuple[FdbEntry, ...]:

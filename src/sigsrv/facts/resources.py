@@ -6,6 +6,7 @@ key is missing or has another type; ``incus`` turns that into an EvidenceError. 
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 from sigsrv.facts.acl_rule import AclRule, acl_rule
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
 from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
+from sigsrv.facts.restrictions import ranges
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import FALSE, is_true
+from sigsrv.model.values import FALSE, is_true, split_list
 
 Config = Mapping[str, str]
 MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
@@ -56,6 +58,23 @@ class Project:
     """The project's name."""
     config: Config
     """The configuration, with its booleans filled in as ``true`` or ``false``."""
+
+    @property
+    def allows_root_uid(self) -> bool:
+        """Return whether instances may map the user id 0 of the host. Raises EvidenceError if the ranges are malformed."""
+        return any(first == 0 for first, _ in ranges(self.config.get("restricted.idmap.uid", "")))
+
+    @property
+    def allows_root_gid(self) -> bool:
+        """Return whether instances may map the group id 0 of the host. Raises EvidenceError if the ranges are malformed."""
+        return any(first == 0 for first, _ in ranges(self.config.get("restricted.idmap.gid", "")))
+
+    @property
+    def disk_paths(self) -> tuple[str, ...]:
+        """Return the paths of the host that disks may use if disks of the host are allowed; empty for all paths."""
+        paths = split_list(self.config.get("restricted.devices.disk.paths"))
+        limited = all(path.startswith("/") and posixpath.normpath(path).strip("/") for path in paths)
+        return paths if limited else ()
 
 
 @dataclass(frozen=True)

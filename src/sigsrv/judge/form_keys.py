@@ -31,9 +31,14 @@ def judge_keys(
     exempt = site.exempt_keys(policy.id, subject.resource)
     wrong: dict[str, str] = {}
     for key, value, wanted in _each_key(keys, config, subject):
-        with finding.clause():
-            if not is_right(key, value, wanted) and not (wanted.unless and all_hold(wanted.unless, subject)):
-                wrong[key] = wanted.set if wanted.set is not None else wanted.is_ or ""
+        try:
+            is_wrong = not (_is_excepted(wanted, subject) or is_right(key, value, wanted))
+        except EvidenceError as cause:
+            is_wrong = key in exempt  # whatever its value means
+            if not is_wrong:
+                finding.unknown(cause.reason)
+        if is_wrong:
+            wrong[key] = wanted.set if wanted.set is not None else wanted.is_ or ""
     left = {key: value for key, value in wrong.items() if key not in exempt}
     instance = subject.facts if isinstance(subject.facts, Instance) and isinstance(facts, ClusterFacts) else None
     for key in left:
@@ -49,8 +54,12 @@ def judge_keys(
         finding.fix |= instance_fix(
             facts, instance, left, live=keys.live, restart=not (in_force or ALL in keys.live), refuse=refuse
         )
-    elif policy.examines == "project":
+    elif policy.remediation and policy.examines == "project":
         finding.fix["keys"] = [{"name": key, "value": value} for key, value in sorted(left.items())]
+
+
+def _is_excepted(wanted: Wanted, subject: Subject) -> bool:
+    return bool(wanted.unless) and all_hold(wanted.unless, subject)
 
 
 def _each_key(keys: Keys, config: Mapping[str, str], subject: Subject) -> Iterable[tuple[str, str, Wanted]]:

@@ -33,10 +33,8 @@ class Subject:
         first, _, rest = path.partition(".")
         value = self.names[first] if first in self.names else _step(self.facts, first, path)
         while rest and value is not None:
-            if isinstance(value, Mapping) and (
-                rest in value or "." not in rest
-            ):  # a configuration key has dots of its own
-                return value.get(rest)
+            if isinstance(value, Mapping) and isinstance(next(iter(value.values()), ""), str):
+                return value.get(rest)  # a configuration, whose keys have dots
             first, _, rest = rest.partition(".")
             value = _step(value, first, path)
         return value
@@ -118,6 +116,11 @@ def _unless(is_right: bool, found: Any) -> Iterator[Any]:
         yield found
 
 
+def _plain(value: Any) -> Any:
+    """Return a list for a list of any type: a policy file has no tuples and sets."""
+    return sorted(value) if isinstance(value, set | frozenset) else list(value) if isinstance(value, tuple) else value
+
+
 def _each(items: Any) -> Collection[Any]:
     if items is None:
         return ()
@@ -127,13 +130,14 @@ def _each(items: Any) -> Collection[Any]:
 
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Iterator[Any]]] = {
-    "is_": lambda found, wanted: _unless(found == wanted, found),
-    "is_not": lambda found, wanted: _unless(found != wanted, found),
+    "is_": lambda found, wanted: _unless(_plain(found) == _plain(wanted), found),
+    "is_not": lambda found, wanted: _unless(_plain(found) != _plain(wanted), found),
     "one_of": lambda found, wanted: _unless(found in _each(wanted), found),
     "none_of": lambda found, wanted: _unless(found not in _each(wanted), found),
     "at_least": lambda found, wanted: _unless(found >= wanted, found),
     "at_most": lambda found, wanted: _unless(found <= wanted, found),
     "has": lambda found, wanted: _unless(wanted in _each(found), wanted),
+    "lacks": lambda found, wanted: _unless(wanted not in _each(found), wanted),
     "within": lambda found, wanted: (each for each in _each(found) if each not in _each(wanted)),
     "covers": lambda found, wanted: (each for each in _each(wanted) if each not in _each(found)),
 }
@@ -149,6 +153,7 @@ def wanted_text(clause: Clause, subject: Subject) -> str:
         "at_least": "at least {value} {what}",
         "at_most": "at most {value} {what}",
         "has": "{what} has {value}",
+        "lacks": "{what} does not have {value}",
         "within": "{what} only has {value}",
         "covers": "{what} has {value}",
     }

@@ -42,23 +42,28 @@ def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, req
 
 def _judge(policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses) -> None:
     forms = policy.forms
-    joined = _join(forms.joined.with_ if forms.joined else {}, subject, finding)
-    if joined is None or not _meets_needs(forms.needs, joined, finding):
-        return
+    joined, is_complete = _join(forms.joined.with_ if forms.joined else {}, subject, finding)
+    if is_complete and _meets_needs(forms.needs, joined, finding):
+        _judge_forms(policy, joined, facts, site, finding)
     with suppress(EvidenceError):  # the finding says then what the policy says: its title
         finding.expected = _expected(policy, joined)
-    for keys in forms.keys:
-        judge_keys(policy, keys, joined, facts, site, finding)
-    if forms.devices:
-        judge_devices(forms.devices, joined, facts, site, finding)
-    for clause in forms.clauses:
-        with finding.clause():
-            if all_hold(clause.when, joined):
-                _judge_clause(clause, joined, finding)
     if finding.is_violated:
         finding.fix.update({name: joined.value(value) for name, value in forms.fix.items()})
-    elif forms.shows:
+    elif forms.shows and is_complete:
         finding.summary = joined.text(forms.shows)
+
+
+def _judge_forms(
+    policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses
+) -> None:
+    for keys in policy.forms.keys:
+        judge_keys(policy, keys, subject, facts, site, finding)
+    if policy.forms.devices:
+        judge_devices(policy.forms.devices, subject, facts, site, finding)
+    for clause in policy.forms.clauses:
+        with finding.clause():
+            if all_hold(clause.when, subject):
+                _judge_clause(clause, subject, finding)
 
 
 def _expected(policy: Policy, subject: Subject) -> str:
@@ -68,6 +73,12 @@ def _expected(policy: Policy, subject: Subject) -> str:
 
 
 def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
+    if clause.unless and all_hold(clause.unless, subject):
+        finding.holds(observed_text(replace(clause, fact=clause.unless[0].fact), subject, ()))
+        return
+    if clause.unknown and subject.look_up(clause.fact) is None:
+        finding.unknown(subject.text(clause.unknown))
+        return
     wrong = list(wrong_items(clause, subject))
     text = observed_text(clause, subject, wrong)
     if wrong:
@@ -76,29 +87,36 @@ def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
         finding.holds(text)
 
 
-def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> Subject | None:
-    """Return the subject with the facts that belong to its entry; None if some are missing, which the finding then says."""
+def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> tuple[Subject, bool]:
+    """Return the subject with the facts that belong to its entry, and whether it can be judged. The finding says what is missing."""
     names = dict(subject.names)
     for name, join in joins.items():
-        wanted = subject.value(join.at) if join.at != Value() else subject.resource
+        at = replace(subject, names=names)
+        wanted = at.value(join.at) if join.at != Value() else subject.resource
+        names[name] = None
+        if wanted is None:
+            continue
         listed = subject.look_up(join.in_)
         if not isinstance(listed, Mapping):
             listed = {each.name: each for each in listed}
         if wanted in listed:
             names[name] = listed[wanted]
             continue
-        text = subject.text(join.missing) if join.missing else f"there is no {wanted} in {join.in_}"
+        text = at.text(join.missing) if join.missing else f"there is no {wanted} in {join.in_}"
         if join.root:
             finding.nothing(text, finding_id(join.root, subject.host, subject.resource))
+        elif join.verdict == "error":
+            finding.unknown(text)
+            continue
         else:
             finding.violated(text)
-        return None
-    return replace(subject, names=names)
+        return replace(subject, names=names), False
+    return replace(subject, names=names), True
 
 
 def _meets_needs(needs: Iterable[Need], subject: Subject, finding: Clauses) -> bool:
     for need in needs:
-        if holds(need.that, subject):
+        if not all_hold(need.when, subject) or holds(need.that, subject):
             continue
         text = subject.text(need.otherwise)
         because = finding_id(need.root, subject.host, subject.resource) if need.root else None

@@ -1,9 +1,12 @@
-"""The addresses of proxy devices, as Incus writes them: ``tcp:127.0.0.1:80``, ``udp:[::1]:53-54``, ``unix:/run/socket``."""
+"""Addresses: of proxy devices, as Incus writes them (``tcp:127.0.0.1:80``, ``udp:[::1]:53-54``, ``unix:/run/socket``), and of servers."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+_PORTS = {"https": 443, "http": 80}
 
 
 def matches(text: str, glob: str, same_address: bool = False) -> bool:
@@ -43,3 +46,15 @@ def is_wildcard(listen: str) -> bool:
         return True
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
     return (mapped or found).is_unspecified
+
+
+def url_origin(server: str) -> str | None:
+    """Return a server's URL in one spelling: with its port, and without a slash at its end. None if it names no server."""
+    try:
+        parts = urlsplit(server.strip())
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if not parts.hostname or parts.username is not None:
+        return None
+    return f"{parts.scheme}://{parts.hostname.rstrip('.')}:{port}{parts.path.rstrip('/')}"

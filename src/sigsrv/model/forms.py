@@ -37,6 +37,7 @@ class Comparison:
         "at_least",
         "at_most",
         "has",
+        "lacks",
         "within",
         "covers",
     )
@@ -57,6 +58,8 @@ class Comparison:
     """The fact is this number or less."""
     has: Value | None = None
     """The fact is a list that has this value."""
+    lacks: Value | None = None
+    """The fact is a list that does not have this value."""
     within: Value | None = None
     """The fact is a list, and each of its items is in this list."""
     covers: Value | None = None
@@ -69,12 +72,16 @@ class Clause(Comparison):
 
     when: tuple[Comparison, ...] = ()
     """The clause counts only if all of these hold."""
+    unless: tuple[Comparison, ...] = ()
+    """The clause holds if all of these hold, whatever its fact; the finding then shows the fact of the first of them."""
     text: str = ""
     """What the finding shows of the clause, with ``{PATH}`` for facts; default: the fact and its unit."""
     fault: str = ""
     """What the finding shows if the clause is violated; default: the text. ``{wrong}`` stands for the items that are wrong."""
     unit: str = ""
     """What the number counts, for example ``% of the memory available``; the default text is the number and its unit."""
+    unknown: str = ""
+    """Why the clause is unknown if the fact has no value (``null``); default: no value is compared like any other."""
     root: str = ""
     """The policy that reports a violation: its finding on the same host and resource."""
 
@@ -87,6 +94,8 @@ class Need:
     """The condition."""
     otherwise: str
     """Why the policy does not judge the resource, with ``{PATH}`` for facts."""
+    when: tuple[Comparison, ...] = ()
+    """The condition counts only if all of these hold."""
     root: str = ""
     """The policy that reports it: its finding on the same host and resource."""
     verdict: Literal["not-applicable", "error", "fail"] = "not-applicable"
@@ -163,7 +172,7 @@ class Devices:
 class Listed(Clause):
     """A list, compared with another one, or a value that must be on a list."""
 
-    operators: ClassVar[tuple[str, ...]] = ("one_of", "none_of", "has", "within", "covers")
+    operators: ClassVar[tuple[str, ...]] = ("one_of", "none_of", "has", "lacks", "within", "covers")
 
 
 @dataclass(frozen=True)
@@ -180,11 +189,13 @@ class Join:
     in_: str
     """The path of the facts: a mapping by name, or a list of records with a name."""
     at: Value = field(default_factory=Value)
-    """The name, for example ``{entry: vlan.interface}``; default: the entry's name."""
+    """The name, for example ``{entry: vlan.interface}``; default: the entry's name. Without a value (``null``) nothing is joined."""
     missing: str = ""
-    """What the finding shows if there is none."""
+    """What the finding shows if there is none, with ``{PATH}`` for facts."""
     root: str = ""
     """The policy that reports that there is none: then there is nothing to judge. Without it, the finding fails."""
+    verdict: Literal["fail", "error"] = "fail"
+    """The verdict if there is none and no other policy reports it. After ``error`` the other clauses are judged all the same."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def read(hint: Any, content: Any) -> Any:
     if origin is tuple:
         items = content if isinstance(content, list) else [content]
         return tuple(read(inner[0], item) for item in items)
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: read(inner[1], item) for key, item in content.items()}
     return content
 
@@ -96,7 +96,7 @@ def schema(hint: Any) -> dict[str, Any]:
     if origin is tuple:
         many: dict[str, Any] = {"minItems": 1, "items": schema(inner[0])}
         return {"if": {"type": "array"}, "then": many, "else": schema(inner[0])}
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "minProperties": 1, "additionalProperties": schema(inner[1])}
     names: Mapping[Any, str] = {str: "string", bool: "boolean", int: "integer"}
     return {"type": names[hint]} if hint in names else {}

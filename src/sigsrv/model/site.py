@@ -278,6 +278,11 @@ class Site:
         return any(pool.driver == "zfs" for pool in self.pools)
 
     @property
+    def image_origins(self) -> frozenset[str]:
+        """Return the image servers, each in one spelling, see ``Image.origin``."""
+        return frozenset(origin for server in self.image_servers if (origin := addresses.url_origin(server)))
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """Return the managed networks of the site: its bridges and ``networks_extra``."""
         return (*(bridge.name for bridge in self.bridges), *self.networks_extra)
