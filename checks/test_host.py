@@ -87,37 +87,3 @@ def _unit_started_at_boot(facts: HostFacts) -> str | None:
     if unknown:
         raise unknown
     return None
-
-
-@policy("HOST-003")
-def test_incus_journal_has_no_recent_errors_and_no_unit_has_failed(
-    facts: HostFacts, site: Site, require: Require
-) -> None:
-    """Looks at the journal of incus.service and at the failed systemd units.
-
-    incusd writes its level into the text of a message, so the text counts too. If the newest entry of the whole journal is old, the host
-    may keep no journal: then the verdict is error.
-    """
-    if not facts.system.has_systemd:
-        reason = "the host runs without systemd: it has no journal and no units, so errors are unknown"
-        require.not_applicable(facts.name, reason)
-        return
-    hours = site.thresholds.journal_hours
-    failed = [unit for unit in facts.journal.failed_units if unit != _SERVICE]  # HOST-002 checks incus.service
-    errors = [entry for entry in facts.journal.of_incus if entry.is_error]
-    age_s = facts.collected - facts.journal.newest
-    if age_s > hours * 3600:
-        require.unknown(facts.name, f"the newest entry of the whole journal is {age_s / 3600:.0f} hours old")
-        return
-    too_many = len(errors) > site.thresholds.journal_errors_max
-    observed = [f"{len(errors)} error{'' if len(errors) == 1 else 's'} of {_SERVICE} in {hours} hours"]
-    if too_many:
-        observed.append(f"the last one: {' '.join(errors[-1].message.split())[:200]}")
-    if failed:
-        observed.append(f"failed units: {', '.join(sorted(failed))}")
-    require(
-        facts.name,
-        not failed and not too_many,
-        expected=f"at most {site.thresholds.journal_errors_max} errors of {_SERVICE} in {hours} hours, and no failed unit",
-        observed="; ".join(observed),
-    )

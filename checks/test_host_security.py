@@ -6,27 +6,6 @@ from sigsrv.judge.incus_warnings import APPARMOR_DISABLED
 _NO_ROOT_PASSWORD = ("no", "prohibit-password", "without-password", "forced-commands-only")
 
 
-@policy("HOST-008")
-def test_apparmor_is_on_and_the_kernel_log_is_restricted(facts: HostFacts, site: Site, require: Require) -> None:
-    """Looks at the kernel's AppArmor switch, at the Incus warnings of this member, and at kernel.dmesg_restrict.
-
-    The kernel's switch does not show whether Incus can use AppArmor. The warning does.
-    """
-    faults = []
-    if not facts.machine.apparmor:
-        faults.append("AppArmor is off in the kernel")
-    elif _has_apparmor_warning(facts):
-        faults.append(f'Incus can\'t use AppArmor: its warning "{APPARMOR_DISABLED}" is open')
-    if not facts.machine.dmesg_restricted:
-        faults.append("kernel.dmesg_restrict is 0")
-    require(
-        facts.name,
-        not faults,
-        expected="AppArmor is on, Incus can use it, and kernel.dmesg_restrict is 1",
-        observed="; ".join(faults) or "AppArmor is on, Incus can use it; kernel.dmesg_restrict is 1",
-    )
-
-
 def _has_apparmor_warning(facts: HostFacts) -> bool:
     return any(
         warning.type == APPARMOR_DISABLED

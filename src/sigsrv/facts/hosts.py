@@ -157,6 +157,15 @@ class HostFacts:
             raise self.wrong_member
         return self.evidence
 
+    @property
+    def open_warnings(self) -> frozenset[str]:
+        """Return the types of Incus's warnings about this member that are not resolved."""
+        return frozenset(
+            warning.type
+            for warning in self.incus.warnings
+            if warning.status != "resolved" and warning.location in (self.member, "none", "")
+        )
+
     @cached_property
     def is_evacuated(self) -> bool:
         """Return whether the member is evacuated, as its own daemon reports. False if that can't be determined."""

@@ -119,6 +119,26 @@ class JournalFacts:
         """Return the entries of incus.service within the hours that the site file sets (``journal_hours``)."""
         return entries(self._answer("journal").stdout, self.evidence.host)
 
+    @property
+    def hours_since_newest(self) -> float:
+        """Return how many hours before the end of the collection the newest entry of the whole journal was written."""
+        return (self.evidence.collected - self.newest) / 3600
+
+    @property
+    def errors_of_incus(self) -> tuple[str, ...]:
+        """Return the messages of the errors of incus.service, in the order of the journal, see ``of_incus``."""
+        return tuple(" ".join(entry.message.split())[:200] for entry in self.of_incus if entry.is_error)
+
+    @property
+    def error_count(self) -> int:
+        """Return the number of the errors of incus.service, see ``of_incus``."""
+        return len(self.errors_of_incus)
+
+    @property
+    def last_error(self) -> str | None:
+        """Return the message of the last error of incus.service, see ``of_incus``; None if there is none."""
+        return self.errors_of_incus[-1] if self.errors_of_incus else None
+
     @cached_property
     def failed_units(self) -> tuple[str, ...]:
         """Return the names of the failed systemd units."""

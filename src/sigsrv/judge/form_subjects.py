@@ -32,10 +32,11 @@ def subjects(
                 join.in_
             )  # without the list, one error instead of one for each entry
         for entry in _entries(joined, facts, site, require):
-            yield Subject(facts.name, entry.name, facts, {"site": site, "entry": entry}), entry
+            yield Subject(facts.name, entry.name, facts, {"site": site, "entry": entry, "scope": facts}), entry
         return
     for host, resource, each in examined.objects(policy.examines, facts, require):
-        yield Subject(host, resource, each, {"site": site, "entry": _entry(each, resource, policy, site)}), each
+        names = {"site": site, "entry": _entry(each, resource, policy, site), "scope": facts}
+        yield Subject(host, resource, each, names), each
 
 
 def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> Iterator[Any]:

@@ -26,7 +26,7 @@ class Subject:
     facts: Any
     """The facts of the resource, where paths begin."""
     names: Mapping[str, Any]
-    """What paths may begin with instead: ``site``, ``entry``, and the names of a join."""
+    """What paths may begin with instead: ``site``, ``entry``, ``scope`` (the host or the cluster), and the names of a join."""
 
     def look_up(self, path: str) -> Any:
         """Return the value of a path. Raises EvidenceError if a fact could not be read, or if there is no such fact."""

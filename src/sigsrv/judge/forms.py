@@ -82,9 +82,25 @@ def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
     wrong = list(wrong_items(clause, subject))
     text = observed_text(clause, subject, wrong)
     if wrong:
-        finding.violated(text, finding_id(clause.root, subject.host, subject.resource) if clause.root else None)
+        _record(clause.verdict, text, _root(clause.root, subject), finding)
     else:
         finding.holds(text)
+
+
+def _record(verdict: str, text: str, root: str | None, finding: Clauses) -> None:
+    if verdict == "fail":
+        finding.violated(text, root)
+    elif verdict == "error":
+        finding.unknown(text, root)
+    else:
+        finding.nothing(text, root)
+
+
+def _root(root: str, subject: Subject) -> str | None:
+    """Return the id of the finding that reports a cause. root: a policy, or a whole id with ``{PATH}`` for facts."""
+    if not root:
+        return None
+    return subject.text(root) if "@" in root else finding_id(root, subject.host, subject.resource)
 
 
 def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> tuple[Subject, bool]:
@@ -104,7 +120,7 @@ def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> tupl
             continue
         text = at.text(join.missing) if join.missing else f"there is no {wanted} in {join.in_}"
         if join.root:
-            finding.nothing(text, finding_id(join.root, subject.host, subject.resource))
+            finding.nothing(text, _root(join.root, at))
         elif join.verdict == "error":
             finding.unknown(text)
             continue
@@ -119,12 +135,6 @@ def _meets_needs(needs: Iterable[Need], subject: Subject, finding: Clauses) -> b
         if not all_hold(need.when, subject) or holds(need.that, subject):
             continue
         text = subject.text(need.otherwise)
-        because = finding_id(need.root, subject.host, subject.resource) if need.root else None
-        if need.verdict == "fail":
-            finding.violated(text, because)
-        elif need.verdict == "error":
-            finding.unknown(text, because)
-        else:
-            finding.nothing(text, because)
+        _record(need.verdict, text, _root(need.root, subject), finding)
         return False
     return True

@@ -84,6 +84,8 @@ class Clause(Comparison):
     """Why the clause is unknown if the fact has no value (``null``); default: no value is compared like any other."""
     root: str = ""
     """The policy that reports a violation: its finding on the same host and resource."""
+    verdict: Literal["fail", "error", "not-applicable"] = "fail"
+    """What a violation means: ``error`` if the other clauses then prove nothing, ``not-applicable`` if there is nothing to judge then."""
 
 
 @dataclass(frozen=True)
