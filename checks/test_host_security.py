@@ -1,18 +1,8 @@
 """Checks of HOST: confinement and logins."""
 
 from sigsrv import HostFacts, Require, Site, policy
-from sigsrv.judge.incus_warnings import APPARMOR_DISABLED
 
 _NO_ROOT_PASSWORD = ("no", "prohibit-password", "without-password", "forced-commands-only")
-
-
-def _has_apparmor_warning(facts: HostFacts) -> bool:
-    return any(
-        warning.type == APPARMOR_DISABLED
-        and warning.status != "resolved"
-        and warning.location in (facts.member, "none", "")
-        for warning in facts.incus.warnings
-    )
 
 
 @policy("HOST-009")

@@ -41,6 +41,21 @@ class Socket:
     group: str
     """The group's name; ``UNKNOWN`` if the host has no name for the number."""
 
+    @property
+    def octal(self) -> str:
+        """Return the permission bits in octal digits, for example ``0660``."""
+        return f"{self.mode:04o}"
+
+    @property
+    def group_may_write(self) -> bool:
+        """Return whether the group may write to the socket."""
+        return bool(self.mode & 0o020)
+
+    @property
+    def everybody_may_write(self) -> bool:
+        """Return whether all accounts may write to the socket."""
+        return bool(self.mode & 0o002)
+
 
 @dataclass(frozen=True)
 class Membership:
@@ -137,6 +152,16 @@ class AccountFacts:
         listed = {name for each in self._groups if each.gid in numbers for name in each.members}
         primary = {name for name, gid in self._own_groups.items() if gid in numbers}
         return Membership(tuple(sorted(listed - {"root"})), tuple(sorted(primary - {"root"})))
+
+    @property
+    def admins(self) -> Membership:
+        """Return the accounts in the group incus-admin, which have full access to Incus."""
+        return self.members("incus-admin")
+
+    @property
+    def knows_socket_group(self) -> bool:
+        """Return whether getent reported the group of Incus's unix socket. If not, the accounts that may use the socket are unknown."""
+        return self.knows(self.socket.group)
 
     def knows(self, group: str) -> bool:
         """Return whether getent reported this group. If not, its members are unknown."""

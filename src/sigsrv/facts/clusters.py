@@ -44,6 +44,11 @@ class ClusterFacts:
         """Return what the Incus daemons report of the whole cluster."""
         return ClusterIncus(self.hosts.values())
 
+    @property
+    def project_names(self) -> frozenset[str]:
+        """Return the names of the projects of the cluster."""
+        return frozenset(project.name for project in self.incus.projects)
+
     @cached_property
     def instances(self) -> Instances:
         """Return the instances on the hosts of this cluster, all projects, each as its own member's daemon reports it, else another one.

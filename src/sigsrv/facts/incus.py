@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -140,7 +141,9 @@ class IncusFacts:
     def trust(self) -> tuple[TrustEntry, ...]:
         """Return the trust store: client certificates, and the certificates of the members."""
         self._full()
-        return self._list(urls.CERTIFICATES, trust_entry)
+        listed = self._list(urls.CERTIFICATES, trust_entry)
+        clients = Counter(each.name for each in listed if each.type == "client")
+        return tuple(replace(each, is_name_unique=clients[each.name] < 2) for each in listed)
 
     @cached_property
     def tokens(self) -> tuple[Token, ...]:

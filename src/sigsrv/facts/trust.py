@@ -57,6 +57,8 @@ class TrustEntry:
     """The projects that a restricted client may use."""
     pem: str
     """The certificate in PEM, as Incus stores it."""
+    is_name_unique: bool = True
+    """Whether no other client certificate has the name."""
 
     @property
     def resource(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.resources import Instance
+from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
 from sigsrv.judge import examined
 from sigsrv.judge.form_values import Subject
@@ -54,6 +55,8 @@ def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, requir
 
 def _entry(each: Any, resource: str, policy: Policy, site: Site) -> Any:
     """Return the entry of the site file for a resource; for an instance or a volume that of its project. None if there is none."""
+    if isinstance(each, TrustEntry):
+        return site.full_certificate(each.name, each.is_name_unique, each.fingerprint)
     if isinstance(each, Instance | Volume):
         return site.project(each.project)
     if policy.examines == "project":

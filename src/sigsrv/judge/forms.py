@@ -48,7 +48,7 @@ def _judge(policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, si
     with suppress(EvidenceError):  # the finding says then what the policy says: its title
         finding.expected = _expected(policy, joined)
     if finding.is_violated:
-        finding.fix.update({name: joined.value(value) for name, value in forms.fix.items()})
+        finding.fix = {name: joined.value(value) for name, value in forms.fix.items()} | finding.fix
     elif forms.shows and is_complete:
         finding.summary = joined.text(forms.shows)
 
@@ -83,6 +83,10 @@ def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
     text = observed_text(clause, subject, wrong)
     if wrong:
         _record(clause.verdict, text, _root(clause.root, subject), finding)
+        if clause.fixes:
+            finding.fix[clause.fixes] = wrong
+        if clause.refuses:
+            finding.fix[clause.refuses] = "; ".join(filter(None, [finding.fix.get(clause.refuses, ""), text]))
     else:
         finding.holds(text)
 

@@ -86,6 +86,10 @@ class Clause(Comparison):
     """The policy that reports a violation: its finding on the same host and resource."""
     verdict: Literal["fail", "error", "not-applicable"] = "fail"
     """What a violation means: ``error`` if the other clauses then prove nothing, ``not-applicable`` if there is nothing to judge then."""
+    fixes: str = ""
+    """The parameter of the remediation that gets the items that are wrong."""
+    refuses: str = ""
+    """The parameter of the remediation that says what a person must fix: it gets what the finding shows of the violation."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
 
 Config = Mapping[str, str]
+_SHORTEST_FINGERPRINT = 12  # the site file must give at least this many characters of a fingerprint
 
 DEFAULT_FEATURES: Mapping[str, bool] = {
     "features.profiles": True,
@@ -315,6 +316,17 @@ class Site:
         if entry is None:
             return ()
         return tuple(pool.name for pool in self.pools) if entry.pools is None else entry.pools
+
+    def full_certificate(self, name: str, is_name_unique: bool, fingerprint: str) -> str | None:
+        """Return the entry of ``auth.full_certificates`` for a certificate: its name if no other one has it, or the beginning of its
+        fingerprint; None if there is none.
+        """
+        for each in self.auth.full_certificates:
+            if (is_name_unique and each == name) or (
+                len(each) >= _SHORTEST_FINGERPRINT and fingerprint.startswith(each.lower())
+            ):
+                return each
+        return None
 
     def is_critical(self, instance: str) -> bool:
         """Return whether an instance, ``PROJECT/NAME``, must run."""
