@@ -1,7 +1,6 @@
 """Checks of IMG: the images of all projects."""
 
 import re
-from urllib.parse import quote
 
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.images import Image
@@ -90,42 +89,3 @@ def _number(config: Config, key: str, default: int) -> int:
     if re.fullmatch("-?[0-9]+", value) is None:
         raise EvidenceError(f"{key}: {value!r} is not an integer")
     return max(0, int(value))
-
-
-@policy("IMG-003")
-def test_image_is_not_public(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks that no image is public on a cluster whose daemons listen on the network.
-
-    Anyone who reaches the API can download a public image without a certificate.
-    """
-    for image in facts.incus.images:
-        with require.about(image.resource):
-            listening = _listening(facts) if image.public else []
-            observed = _description(image) + ("public" if image.public else "not public")
-            require(
-                image.resource,
-                not listening,
-                expected="public is false, or no daemon listens on the network",
-                observed=observed + (f", and the daemon listens on {', '.join(listening)}" if listening else ""),
-                fix={"url": f"/1.0/images/{quote(image.fingerprint, safe='')}?project={quote(image.project, safe='')}"},
-            )
-
-
-def _listening(facts: ClusterFacts) -> list[str]:
-    """Return the hosts whose daemon listens on the network.
-
-    Raises EvidenceError if there is none, but the configuration of a daemon could not be read.
-    """
-    found: list[str] = []
-    unread: EvidenceError | None = None
-    for host in facts.hosts.values():
-        try:
-            config = host.incus.config
-        except EvidenceError as cause:
-            unread = cause
-            continue
-        if config.get("core.https_address") or config.get("cluster.https_address"):
-            found.append(host.name)
-    if not found and unread is not None:
-        raise unread
-    return found

@@ -1,52 +1,7 @@
 """Checks of PROJ: which projects exist, their features and their limits. PROJ-001 is a rule in its policy file."""
 
-from collections.abc import Collection
-
 from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Config
-from sigsrv.judge.site_projects import each_project
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import size_bytes
-
-
-@policy("PROJ-005")
-def test_project_has_resource_limits(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Looks at the limits of each project on the sum of what its instances use.
-
-    Each limit that the site file requires for the project must be set. A limit below 0 means no limit.
-    """
-    for project, entry in each_project(facts.incus.projects, site, require):
-        if not entry.limits:
-            require.leave_out(project.name, "the site file requires no limit of it")
-            continue
-        with require.about(project.name):
-            missing = [key for key in entry.limits if not _is_limited(project.config, key, site.pools_of(project.name))]
-            unset = ", ".join(f"{key} is {project.config.get(key) or 'unset'}" for key in missing)
-            require(
-                project.name,
-                not missing,
-                expected=", ".join(f"{key} is set" for key in entry.limits),
-                observed=unset or "all are set",
-            )
-
-
-def _is_limited(config: Config, key: str, pools: Collection[str]) -> bool:
-    """Return whether a limit is set. For limits.disk, a limit for each pool is enough; there a limit of 0 hides the pool."""
-    if _amount(config, key):
-        return True
-    of_pools = [_amount(config, f"limits.disk.pool.{pool}") for pool in pools]
-    return key == "limits.disk" and bool(of_pools) and None not in of_pools
-
-
-def _amount(config: Config, key: str) -> int | None:
-    """Return a limit; None if there is no limit. Raises EvidenceError if the value is neither a number nor a size."""
-    value = config.get(key, "")
-    try:
-        return size_bytes(value) if value else None
-    except ValueError as cause:
-        if value.startswith("-"):
-            return None  # Incus applies no limit below 0
-        raise EvidenceError(f"{key}: {cause}") from cause
 
 
 @policy("PROJ-008")

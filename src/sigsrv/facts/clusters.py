@@ -45,6 +45,26 @@ class ClusterFacts:
         return ClusterIncus(self.hosts.values())
 
     @property
+    def listening(self) -> tuple[str, ...]:
+        """Return the hosts whose daemon listens on the network.
+
+        Raises EvidenceError if there is none, but the configuration of a daemon could not be read.
+        """
+        found: list[str] = []
+        unread: EvidenceError | None = None
+        for host in self.hosts.values():
+            try:
+                config = host.incus.config
+            except EvidenceError as cause:
+                unread = cause
+                continue
+            if config.get("core.https_address") or config.get("cluster.https_address"):
+                found.append(host.name)
+        if not found and unread is not None:
+            raise unread
+        return tuple(found)
+
+    @property
     def project_names(self) -> frozenset[str]:
         """Return the names of the projects of the cluster."""
         return frozenset(project.name for project in self.incus.projects)

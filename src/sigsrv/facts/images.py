@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from sigsrv.facts.parsing import boolean_of, mapping, moment, text
 from sigsrv.facts.trust import short
@@ -38,6 +39,11 @@ class Image:
     """Whether clients without a trusted certificate may download the image."""
     server: str | None
     """The address of the server that the updates come from; None for an image made here or copied without updates."""
+
+    @property
+    def url(self) -> str:
+        """Return the address of the image in the Incus API."""
+        return f"/1.0/images/{quote(self.fingerprint, safe='')}?project={quote(self.project, safe='')}"
 
     @property
     def origin(self) -> str | None:

@@ -16,7 +16,7 @@ from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOL
 from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
 from sigsrv.facts.restrictions import ranges
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.values import FALSE, is_true, split_list
+from sigsrv.model.values import FALSE, is_true, size_bytes, split_list
 
 Config = Mapping[str, str]
 MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
@@ -70,11 +70,38 @@ class Project:
         return any(first == 0 for first, _ in ranges(self.config.get("restricted.idmap.gid", "")))
 
     @property
+    def limits(self) -> frozenset[str]:
+        """Return the keys ``limits.*`` whose value limits something. A value below 0 is no limit.
+
+        Raises EvidenceError if a value is neither a number nor a size.
+        """
+        return frozenset(key for key, value in self.config.items() if key.startswith("limits.") and _limits(key, value))
+
+    @property
+    def limited_pools(self) -> frozenset[str]:
+        """Return the storage pools whose use by the project has a limit of its own."""
+        prefix = "limits.disk.pool."
+        return frozenset(
+            key.removeprefix(prefix)
+            for key, value in self.config.items()
+            if key.startswith(prefix) and value and not value.startswith("-")
+        )
+
+    @property
     def disk_paths(self) -> tuple[str, ...]:
         """Return the paths of the host that disks may use if disks of the host are allowed; empty for all paths."""
         paths = split_list(self.config.get("restricted.devices.disk.paths"))
         limited = all(path.startswith("/") and posixpath.normpath(path).strip("/") for path in paths)
         return paths if limited else ()
+
+
+def _limits(key: str, value: str) -> bool:
+    try:
+        return bool(value) and size_bytes(value) > 0
+    except ValueError as cause:
+        if value.startswith("-"):  # Incus applies no limit below 0
+            return False
+        raise EvidenceError(f"{key}: {cause}") from cause
 
 
 @dataclass(frozen=True)

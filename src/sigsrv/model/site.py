@@ -148,6 +148,11 @@ class SiteProject:
     limits: tuple[str, ...] = ()
 
     @property
+    def limits_without_disk(self) -> tuple[str, ...]:
+        """Return the limits without limits.disk, for which a limit for each pool is enough."""
+        return tuple(key for key in self.limits if key != "limits.disk")
+
+    @property
     def is_glob(self) -> bool:
         """Return whether the entry is for any number of projects, including none. Otherwise it is for one project."""
         return any(sign in self.match for sign in "*?[")

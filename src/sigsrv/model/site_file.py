@@ -93,7 +93,7 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
         "bridges": tuple(_bridge(bridge) for bridge in content.get("bridges", ())),
         "acls": tuple(SiteAcl(**acl) for acl in content.get("acls", ())),
         "pools": tuple(SitePool(**_tuples(pool)) for pool in content.get("pools", ())),
-        "projects": tuple(_project(entry) for entry in content.get("projects", ())),
+        "projects": tuple(_project(entry, content) for entry in content.get("projects", ())),
         "thresholds": _thresholds(content.get("thresholds", {})),
         "proxies": tuple(SiteProxy(**entry) for entry in content.get("proxies", ())),
         "host_paths": tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
@@ -156,9 +156,11 @@ def _bridge(content: Mapping[str, Any]) -> SiteBridge:
     return SiteBridge(**{**_tuples(content), "vlan": Vlan(**_tuples(content["vlan"]))})
 
 
-def _project(content: Mapping[str, Any]) -> SiteProject:
+def _project(content: Mapping[str, Any], site: Mapping[str, Any]) -> SiteProject:
+    """Read the entry of projects. By default they may use all pools of the site."""
+    pools = tuple(pool["name"] for pool in site.get("pools", ()))
     limits = DEFAULT_LIMITS if content["kind"] == "user" else ()
-    return SiteProject(**{"features": DEFAULT_FEATURES, "limits": limits, **_tuples(content)})
+    return SiteProject(**{"features": DEFAULT_FEATURES, "limits": limits, "pools": pools, **_tuples(content)})
 
 
 def _auth(content: Mapping[str, Any]) -> Auth:
