@@ -11,6 +11,8 @@ from contextlib import suppress
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.resources import Instance, UnreadInstance
+from sigsrv.facts.volumes import Volume
 from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Verdict
@@ -44,6 +46,19 @@ def _volumes(facts: ClusterFacts) -> Iterator[str]:
                     yield volume.resource
 
 
+def _elsewhere(kind: str, facts: HostFacts | ClusterFacts) -> Iterator[tuple[str, str]]:
+    """Yield each instance or volume on another host of the site, with that member."""
+    if isinstance(facts, HostFacts) or not facts.unselected:
+        return
+    with suppress(EvidenceError):
+        rows: list[Instance | UnreadInstance | Volume] = []
+        if kind == "instance":
+            rows += facts.incus.listed_instances
+        for pool in facts.incus.pools if kind == "volume" else ():
+            rows += facts.incus.volumes(pool.name)
+        yield from ((each.resource, each.location) for each in rows if each.location in facts.unselected)
+
+
 _IN_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[str]]] = {
     "acl": lambda facts: (f"{each.project}/{each.name}" for each in facts.incus.network_acls),
     "certificate": lambda facts: (each.resource for each in facts.incus.trust),
@@ -73,6 +88,8 @@ def account(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require
         resources = listed(policy.examines, facts)
     except EvidenceError:
         return
+    for resource, member in _elsewhere(policy.examines, facts):
+        require.leave_out(resource, f"its host {member} was not selected, or is in no cluster")
     declared = _declared(policy.examines, site)
     judged = {each.resource for each in require.findings}
     for resource in sorted(resources - judged - require.left_out.keys()):

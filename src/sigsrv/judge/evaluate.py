@@ -6,6 +6,7 @@ pytest, scan and remediation all use it, so they never disagree.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,12 +18,14 @@ from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
 from sigsrv.judge.forms import judge_forms
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
-from sigsrv.model.finding import Finding, Verdict, finding_id, ordered, parse_finding_id
+from sigsrv.model.finding import Finding, LeftOut, Verdict, finding_id, ordered, parse_finding_id
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
 
 
-def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -> tuple[Finding, ...]:
+def on_host(
+    policy: Policy, check: Check | None, site: Site, facts: HostFacts, left_out: list[LeftOut]
+) -> tuple[Finding, ...]:
     """Return the findings of a policy on one host. An unreachable host has one ``error`` for each policy."""
     require = Require(policy, site, facts.name, facts.name)
     if facts.unreachable and policy.id != REACHABLE:
@@ -32,19 +35,23 @@ def on_host(policy: Policy, check: Check | None, site: Site, facts: HostFacts) -
     if facts.wrong_member and policy.id != REACHABLE:
         require.unknown(None, facts.wrong_member.reason, because_of(facts.wrong_member, policy.id))
         return require.findings
-    return _run(policy, check, site, facts, require)
+    return _run(policy, check, site, facts, require, left_out)
 
 
-def on_clusters(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+def on_clusters(
+    policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts], left_out: list[LeftOut]
+) -> tuple[Finding, ...]:
     """Return the findings of a policy on the cluster and on each standalone host."""
     found: list[Finding] = []
     for facts in clusters(hosts, [host.member for host in site.hosts]):
         require = Require(policy, site, facts.name, facts.name)
-        found += _run(policy, check, site, facts, require)
+        found += _run(policy, check, site, facts, require, left_out)
     return ordered(found)
 
 
-def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+def on_site(
+    policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts], left_out: list[LeftOut]
+) -> tuple[Finding, ...]:
     """Return the findings of a policy that compares hosts, in whatever clusters they are. All hosts must have been read."""
     selected = {host.member for host in hosts.values()}
     unselected = frozenset(host.member for host in site.hosts) - selected
@@ -61,12 +68,17 @@ def on_site(policy: Policy, check: Check | None, site: Site, hosts: Mapping[str,
     elif wrong_member := next((host.wrong_member for host in hosts.values() if host.wrong_member), None):
         require.unknown(None, wrong_member.reason, because_of(wrong_member, policy.id))
     else:
-        return _run(policy, check, site, facts, require)
+        return _run(policy, check, site, facts, require, left_out)
     return require.findings
 
 
 def _run(
-    policy: Policy, check: Check | None, site: Site, facts: HostFacts | ClusterFacts, require: Require
+    policy: Policy,
+    check: Check | None,
+    site: Site,
+    facts: HostFacts | ClusterFacts,
+    require: Require,
+    left_out: list[LeftOut],
 ) -> tuple[Finding, ...]:
     def apply() -> None:
         if policy.rule is not None:
@@ -80,14 +92,23 @@ def _run(
 
     require.run(apply)
     account(policy, facts, site, require)
+    counted = Counter(require.left_out.values())
+    left_out += [LeftOut(policy.id, facts.name, reason, count) for reason, count in sorted(counted.items())]
     return require.findings_or_nothing()
 
 
 def evaluate(
-    policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
+    policies: Iterable[Policy],
+    checks: Mapping[str, Check],
+    site: Site,
+    hosts: Mapping[str, HostFacts],
+    left_out: list[LeftOut] | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the findings of all policies on all hosts, ordered by id. hosts: by name, in the order of the site."""
-    return with_roots_checked(_judge_each(policies, checks, site, hosts))
+    """Return the findings of all policies on all hosts, ordered by id.
+
+    hosts: by name, in the order of the site. left_out: gets what the policies do not concern.
+    """
+    return with_roots_checked(_judge_each(policies, checks, site, hosts, [] if left_out is None else left_out))
 
 
 def evaluate_one(
@@ -101,27 +122,31 @@ def evaluate_one(
 
     Of the other policies it evaluates only those that a ``because`` points to: a verdict depends on no others.
     """
-    found = _judge_each([policy], checks, site, hosts)
+    found = _judge_each([policy], checks, site, hosts, [])
     judged = {policy.id}
     while roots := {parse_finding_id(each.because)[0] for each in found if each.because} & policies.keys() - judged:
         judged |= roots
-        found += _judge_each([policies[root] for root in sorted(roots)], checks, site, hosts)
+        found += _judge_each([policies[root] for root in sorted(roots)], checks, site, hosts, [])
     return tuple(finding for finding in with_roots_checked(found) if finding.policy == policy.id)
 
 
 def _judge_each(
-    policies: Iterable[Policy], checks: Mapping[str, Check], site: Site, hosts: Mapping[str, HostFacts]
+    policies: Iterable[Policy],
+    checks: Mapping[str, Check],
+    site: Site,
+    hosts: Mapping[str, HostFacts],
+    left_out: list[LeftOut],
 ) -> list[Finding]:
     found: list[Finding] = []
     for each in policies:
         check = checks.get(each.id)
         if each.on_hosts:
             for facts in hosts.values():
-                found += on_host(each, check, site, facts)
+                found += on_host(each, check, site, facts, left_out)
         elif each.on_site:
-            found += on_site(each, check, site, hosts)
+            found += on_site(each, check, site, hosts, left_out)
         else:
-            found += on_clusters(each, check, site, hosts)
+            found += on_clusters(each, check, site, hosts, left_out)
     return found
 
 

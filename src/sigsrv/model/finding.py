@@ -5,6 +5,7 @@ Frozen dataclasses, no I/O.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -196,6 +197,20 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Resources that a policy does not concern, with the reason. scope: the host or the cluster that they are on. count: how many."""
+
+    policy: str
+    scope: str
+    reason: str
+    count: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it in the format of ``findings.json``."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
 class HostState:
     """The result of the collection on one host.
 
@@ -224,7 +239,7 @@ class Run:
     """One scan of some hosts at one time. started, finished: RFC 3339 in UTC.
 
     findings: sorted, with unique ids. selected: a description of the selected part of the catalogue; "" if all of it.
-    waivers: all waivers of the file, in its order.
+    waivers: all waivers of the file, in its order. left_out: what the policies do not concern.
     """
 
     id: str
@@ -236,6 +251,7 @@ class Run:
     findings: tuple[Finding, ...]
     selected: str = ""
     waivers: tuple[WaiverUse, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def warnings(self) -> tuple[WaiverUse, ...]:
@@ -277,6 +293,7 @@ class Run:
             },
             "summary": self.summary,
             "findings": [finding.as_dict() for finding in self.findings],
+            "left_out": [each.as_dict() for each in self.left_out],
             "waivers": [use.as_dict() for use in self.waivers],
         }
 

@@ -13,7 +13,7 @@ from sigsrv.collect.evidence import Evidence
 from sigsrv.judge import catalogue
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.judge.selecting import OPTIONS, Filters
-from sigsrv.model.finding import Finding, Run
+from sigsrv.model.finding import Finding, LeftOut, Run
 from sigsrv.model.policy import Policy
 from sigsrv.scan import collecting, judging, scan
 from sigsrv.scan.options import Options
@@ -51,6 +51,7 @@ class Scanner:
         self.checks = dict(found.checks)  # the plugin adds the checks that pytest collects
         self._catalogue = Catalogue(found.policies, self.checks)
         self.shown: list[Finding] = []
+        self.left_out: list[LeftOut] = []
         self.shown_scopes: set[tuple[str, str | None]] = set()
         self.has_live_checks = False
         self.live: dict[str, Policy] = {}
@@ -91,7 +92,7 @@ class Scanner:
 
     @cached_property
     def judged(self) -> tuple[Finding, ...]:
-        return judging.judge(self.plan, self.evidences)
+        return judging.judge(self.plan, self.evidences, self.left_out)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -100,7 +101,7 @@ class Scanner:
     def run(self) -> Run:
         """Return the run of the findings that tests have shown: with ``-k`` and similar options, a part of the catalogue."""
         judged = list({finding.id: finding for finding in (*self.judged, *self.shown)}.values())
-        found = scan.run_of(self.plan, self.evidences, self.shown, self.started, judged)
+        found = scan.run_of(self.plan, self.evidences, self.shown, self.started, judged, self.left_out)
         return replace(found, selected=self._selected())
 
     def scopes(self, policy: Policy) -> list[Scope]:

@@ -11,7 +11,7 @@ from sigsrv.judge import selecting
 from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import waiver
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.finding import Finding, ordered
+from sigsrv.model.finding import Finding, LeftOut, ordered
 from sigsrv.scan.plan import Plan
 
 
@@ -20,12 +20,13 @@ def facts_of(plan: Plan, evidences: Mapping[str, Evidence]) -> dict[str, HostFac
     return {host.name: HostFacts(host.name, host.member, evidences[host.name]) for host in plan.hosts}
 
 
-def judge(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...]:
-    """Return the findings of all policies, with waivers applied.
+def judge(plan: Plan, evidences: Mapping[str, Evidence], left_out: list[LeftOut] | None = None) -> tuple[Finding, ...]:
+    """Return the findings of all policies, with waivers applied. left_out: gets what the policies do not concern.
 
     The selection has no effect here, so verifying a fix always covers all policies.
     """
-    return waive(plan, evidences, evaluate(plan.policies.values(), plan.checks, plan.site, facts_of(plan, evidences)))
+    facts = facts_of(plan, evidences)
+    return waive(plan, evidences, evaluate(plan.policies.values(), plan.checks, plan.site, facts, left_out))
 
 
 def waive(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import select
 from sigsrv.model import waiver
-from sigsrv.model.finding import Finding, HostState, Run, WaiverUse, new_run_id, ordered, timestamp
+from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, new_run_id, ordered, timestamp
 from sigsrv.scan.collecting import collect, probe_options
 from sigsrv.scan.judging import evidence_time, judge, selected
 from sigsrv.scan.plan import Plan
@@ -32,10 +32,12 @@ def run_of(
     findings: Sequence[Finding],
     started: float,
     judged: Sequence[Finding],
+    left_out: Sequence[LeftOut] = (),
 ) -> Run:
     """Return the run of some findings.
 
-    started: seconds since the epoch. judged: all findings, also those outside the selection.
+    started: seconds since the epoch. judged: all findings, also those outside the selection. left_out: what the policies do not concern;
+    the run has that of the selected ones.
     A run of saved evidence has the time of the evidence, because that is when the hosts were in this state.
     """
     began, ended = started, time.time()
@@ -52,6 +54,7 @@ def run_of(
         findings=ordered(findings),
         selected=plan.selection.text,
         waivers=_review(plan, evidences, judged),
+        left_out=tuple(each for each in left_out if each.policy in plan.selection.policies),
     )
 
 
@@ -77,5 +80,6 @@ def scan(plan: Plan) -> tuple[Run, dict[str, Evidence]]:
     """Collect and judge; return the run and the evidence behind it."""
     started = time.time()
     evidences = collect(plan)
-    judged = judge(plan, evidences)
-    return run_of(plan, evidences, selected(plan, evidences, judged), started, judged), evidences
+    left_out: list[LeftOut] = []
+    judged = judge(plan, evidences, left_out)
+    return run_of(plan, evidences, selected(plan, evidences, judged), started, judged, left_out), evidences
