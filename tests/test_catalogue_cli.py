@@ -146,6 +146,13 @@ def test_explain_shows_the_place_of_the_check_and_accepts_a_finding_id():
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
 
+def test_explain_shows_what_the_verdicts_stand_on():
+    """An operator sees which probe must be allowed for a policy."""
+    done = sigsrv("explain", "NET-003")
+
+    assert "Stands on: addr\n" in done.stdout
+
+
 def test_explain_shows_a_rule():
     """It shows the JSON Schema and what it expects in words."""
     done = sigsrv("explain", "PROJ-001")

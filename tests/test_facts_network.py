@@ -33,24 +33,6 @@ def test_the_three_vlan_interfaces_of_the_trunk_are_read(recorded, host):
     }
 
 
-def test_a_bridge_knows_its_ports(recorded):
-    """A bridge's ports are the links that name it as their master."""
-    bridge = of(recorded("link/sigsrv.json")).bridge("userbr0")
-
-    assert bridge is not None
-    assert bridge.ports == {"user0", "vethfed98ed6"}
-
-
-def test_a_bridge_without_ports_exists(recorded):
-    """A bridge that lost its last port is a bridge without ports, not an absent bridge."""
-    rows = [row for row in json.loads(recorded("link/sigsrv.json")) if row.get("master") != "userbr0"]
-
-    bridge = of(json.dumps(rows)).bridge("userbr0")
-
-    assert bridge is not None
-    assert bridge.ports == frozenset()
-
-
 def test_a_port_has_the_state_that_its_bridge_gives_it(recorded):
     """A bridge port is in the state forwarding. A link that is not a port has no such state."""
     found = links(recorded("link/sigsrv.json"))
@@ -71,11 +53,6 @@ def test_a_port_without_its_state_is_an_error(recorded):
 
     with pytest.raises(EvidenceError, match="'info_slave_data' is missing"):
         links(json.dumps(rows))
-
-
-def test_a_link_of_another_kind_is_not_a_bridge(recorded):
-    """Only the kind of a link decides whether it is a bridge, not its name."""
-    assert of(recorded("link/sigsrv.json")).bridge("eth0") is None
 
 
 @pytest.mark.parametrize(

@@ -236,12 +236,12 @@ def test_malformed_scan_stats_are_an_error(stats):
 def test_capacity_and_fragmentation_of_each_pool_are_read(recorded):
     """Both are in percent, and None if zpool does not know them."""
     assert usages(recorded("zpool-list/sigsrv.txt")) == {
-        "hdd": ZpoolUsage("hdd", 0, 2),
-        "nvme": ZpoolUsage("nvme", 0, 2),
+        "hdd": ZpoolUsage(0, 2),
+        "nvme": ZpoolUsage(0, 2),
     }
-    assert usages(recorded("zpool-list/degraded-offline-member.list")) == {"tank": ZpoolUsage("tank", 50, 34)}
+    assert usages(recorded("zpool-list/degraded-offline-member.list")) == {"tank": ZpoolUsage(50, 34)}
     assert usages(recorded("zpool-list/permanent-errors.list"))["tank"].fragmentation == 34
-    assert usages("t\t1\t1\t0\t-\t-\t-\t-\t1.00\tUNAVAIL\t-\n") == {"t": ZpoolUsage("t", None, None)}
+    assert usages("t\t1\t1\t0\t-\t-\t-\t-\t1.00\tUNAVAIL\t-\n") == {"t": ZpoolUsage(None, None)}
 
 
 @pytest.mark.parametrize(

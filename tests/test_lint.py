@@ -100,6 +100,15 @@ def test_an_added_folder_without_mistakes_passes(mine):
     assert lint([mine])[0] == len(policy.load()) + 2
 
 
+def test_a_mistyped_source_has_the_nearest_name_as_a_hint(mine):
+    """Probes, paths of the API and login are known; a policy of a site need not declare any."""
+    change(mine, "site/SITE-002.yaml", "by_hand:", "looks_at: [login, frames, nft, /1.0/netwoks]\nby_hand:")
+
+    (mistake,) = lint([mine])[1]
+
+    assert mistake.hint == 'did you mean "/1.0/networks"?'
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
@@ -115,6 +124,8 @@ def test_an_added_folder_without_mistakes_passes(mine):
         ("site/SITE-001.yaml", "{const: \"true\"}", "{format: ipv4}", '"format" is not a supported JSON Schema keyword'),
         ("site/SITE-001.yaml", "{const: \"true\"}", "{type: txt}", "SITE-001.yaml:6: rule.properties.config.properties.features.images.type: not a JSON Schema"),  # noqa: E501
         ("site/SITE-001.yaml", "rule: {", "match: {anyOf: [{tpe: object}]}\nrule: {", 'SITE-001.yaml:6: match.anyOf[0].tpe: "tpe" is not a supported JSON Schema keyword'),  # noqa: E501
+        ("site/SITE-001.yaml", "rule: {", "looks_at: [/1.0/projects, /1.0/project]\nrule: {", "SITE-001.yaml:6: looks_at[1]: there is no probe and no path of the Incus API /1.0/project"),  # noqa: E501
+        ("site/SITE-002.yaml", "by_hand:", "looks_at: [lnk]\nby_hand:", "SITE-002.yaml:6: looks_at[0]: there is no probe and no path of the Incus API lnk"),  # noqa: E501
         ("site/SITE-001.yaml", "observe: /", "observe: ", "SITE-001.yaml:8: observe: not a JSON Pointer"),
         ("site/SITE-001.yaml", "examines: project", "examines: projct", 'SITE-001.yaml:5: examines: "projct" is not allowed'),
         ("site/SITE-001.yaml", "by_hand: Set features.images=true on the project.", "remediation: set-images", "SITE-001.yaml:9: remediation: there is no remediation set-images"),  # noqa: E501

@@ -371,3 +371,18 @@ def test_a_waiver_without_judged_findings_counts_none(state, status):
 
     assert phrases.waiver_status(use, make_run()) == status
     assert phrases.waiver_status(use, dataclasses.replace(make_run(), finished="")) == status.replace("in 9 days, ", "")
+
+
+def test_each_form_of_a_finding_says_what_it_stands_on():
+    """A failure, a waived finding and a pass. Nothing is said of a finding that read nothing."""
+    findings = [
+        dataclasses.replace(ok(resource=verdict.value, verdict=verdict), stands_on=("nft", "/1.0/networks"))
+        for verdict in (Verdict.FAIL, Verdict.WAIVED, Verdict.PASS)
+    ]
+    page = page_of([*findings, ok(resource="bare")])
+
+    shown = [page.text(finding.id).lower() for finding in findings]
+
+    assert [text.count("stands on") for text in shown] == [1, 1, 1]
+    assert all("nft, /1.0/networks" in text for text in shown)
+    assert "stands on" not in page.text(ok(resource="bare").id).lower()

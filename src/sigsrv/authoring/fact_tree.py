@@ -5,7 +5,6 @@ Everything is read from the classes of ``sigsrv.facts`` themselves: type hints, 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,17 +22,17 @@ from sigsrv.authoring.fact_types import (
     shown,
     yielded_by,
 )
-from sigsrv.collect import evidence, urls
-from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence
+from sigsrv.collect import evidence
+from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.reading import Frame, recording, united
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import EvidenceError
 
 V = TypeVar("V")
 ROOTS: Mapping[str, type] = {"host": HostFacts, "cluster": ClusterFacts}
 EXAMPLE_LENGTH = 60
-_GUARDS = frozenset({urls.SERVER, urls.WARNINGS})  # read by most facts of Incus to refuse a filtered answer
 _NEEDS_ARGUMENTS = "the method needs arguments"
 
 
@@ -50,7 +49,7 @@ class Fact:
     text: str
     """What it is, its unit, and what None or empty means; without the sentences on sources."""
     sources: tuple[str, ...] = ()
-    """The probes and API URLs that are read for it, in order; empty for a method or a field of a record."""
+    """The probes and the paths of the Incus API that it stands on; empty for a method or a field of a record."""
     example: str = ""
     """A value from the demo's evidence; empty if there is none."""
     unknown: str = ""
@@ -74,24 +73,7 @@ class Table:
     is_view: bool
     """Whether the facts are computed from evidence; false for a record that a fact of a view contains."""
     sources: tuple[str, ...] = ()
-    """The probes and API URLs that a record comes from; empty for a view."""
-
-
-class _Recorded(Mapping[str, V]):
-    """A mapping that keeps the keys that somebody asked for, also those that it does not have."""
-
-    def __init__(self, content: Mapping[str, V], asked: list[str]) -> None:
-        self._content, self._asked = content, asked
-
-    def __getitem__(self, key: str) -> V:
-        self._asked.append(key)
-        return self._content[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._content)
-
-    def __len__(self) -> int:
-        return len(self._content)
+    """The probes and the paths of the Incus API that a record comes from; empty for a view."""
 
 
 @dataclass(frozen=True)
@@ -107,12 +89,6 @@ def _short(text: str) -> str:
     return text if len(text) <= EXAMPLE_LENGTH else f"{text[: EXAMPLE_LENGTH - 1]}…"
 
 
-def _asked(keys: Iterable[str]) -> tuple[str, ...]:
-    """Return what was read, each once; without the guards of Incus's facts if something else was read."""
-    found = tuple(dict.fromkeys(keys))
-    return tuple(key for key in found if key not in _GUARDS) or found
-
-
 def _example(values: Iterable[Any]) -> tuple[bool, str]:
     """Return whether there is a value, and the first one that is not empty; else the first one."""
     listed = list(values)
@@ -124,36 +100,26 @@ def _example(values: Iterable[Any]) -> tuple[bool, str]:
 
 
 class Demo:
-    """Creates the facts of the demo's hosts and of their cluster again for each fact: a cache would hide what a fact reads."""
+    """Reads the facts of the demo's hosts and of their cluster."""
 
     def __init__(self, hosts: Mapping[str, tuple[str, Evidence]] | None = None) -> None:
-        self._hosts = demo_hosts() if hosts is None else hosts
-
-    def _roots(self, root: str, asked: list[str]) -> list[HostFacts] | list[ClusterFacts]:
-        found = {}
-        for name, (member, given) in self._hosts.items():
-            probes: Mapping[str, Answer] = _Recorded(given.probes, asked)
-            api: Mapping[str, ApiAnswer] = _Recorded(given.api, asked)
-            found[name] = HostFacts(name, member, dataclasses.replace(given, probes=probes, api=api))
-        return list(found.values()) if root == "host" else list(clusters(found))
+        given = demo_hosts() if hosts is None else hosts
+        self._hosts = {name: HostFacts(name, member, evidence) for name, (member, evidence) in given.items()}
 
     def read(self, root: str, names: Sequence[str]) -> _Read:
         """Return a fact of each host, or of the cluster. names: its path, without steps into mappings and lists."""
-        values, asked, reason = [], [], ""
-        keys: list[str] = []
-        for facts in self._roots(root, keys):
+        values, reason = [], ""
+        frame: Frame = set()
+        for facts in self._hosts.values() if root == "host" else clusters(self._hosts):
             try:
-                value: Any = facts
-                for name in names:
-                    keys.clear()  # what leads to the view is not the fact's own
-                    value = getattr(value, name)
-                values.append(value)
+                view: Any = facts
+                for name in names[:-1]:
+                    view = getattr(view, name)
+                with recording(frame):  # what leads to the view is not the fact's own
+                    values.append(getattr(view, names[-1]))
             except EvidenceError as cause:
                 reason = reason or cause.reason
-            asked += keys
-        every = {probe for _, given in self._hosts.values() for probe in given.probes}
-        sources = ("every probe",) if every and every <= set(asked) else _asked(asked)
-        return _Read(tuple(values), sources, reason)
+        return _Read(tuple(values), united(frame).names, reason)
 
     def tables(self) -> tuple[Table, ...]:
         """Return a table of each class: of a host and then of a cluster the root, and each view followed by its records."""

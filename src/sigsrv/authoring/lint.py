@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sigsrv.collect import frames_script, probes, urls
+from sigsrv.facts.reading import LOGIN
 from sigsrv.judge import examined
 from sigsrv.judge.catalogue import check_location, checks_folder
 from sigsrv.judge.checks import load_checks
@@ -19,6 +21,7 @@ from sigsrv.model.fix import render
 from sigsrv.model.policy import Policy
 from sigsrv.model.remediation import Remediation
 
+_SOURCES = frozenset({LOGIN, frames_script.ID, *(probe.id for probe in probes.TABLE), *urls.PATHS})
 _QUOTED = re.compile(r"""(["'])\{\{[^}]*\}\}\1""")  # the template engine quotes values: more quotes undo that
 
 
@@ -104,6 +107,10 @@ def _policy_mistakes(
         yield _error(each, "examines", f"a rule or a form can't examine {each.examines}", hint)
     for framework, control in controls.unknown(each):
         yield _error(each, "controls", controls.explain(framework, control))
+    for index, name in enumerate(each.looks_at):
+        if name not in _SOURCES:
+            message = f"there is no probe and no path of the Incus API {name}"
+            yield yamlfile.load(each.path).error(("looks_at", index), message, nearest(name, _SOURCES))
     if each.remediation is None:
         return
     if each.remediation not in remediations:

@@ -27,7 +27,7 @@ _JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSA
 # Without any journal file, journalctl prints nothing and exits with 0. Only an entry proves that a journal exists.
 _NEWEST = ("-n", "1", "-o", "json", "--output-fields=PRIORITY", "--no-pager")
 _FOUND = ("-type", "f", "-printf", "%T@ %s %p\\0")
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,TriggeredBy,NRestarts,Result"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,NRestarts,Result"
 _STDERR_BYTES = 4096
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/wrappers/bin"
 

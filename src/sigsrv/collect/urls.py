@@ -33,6 +33,18 @@ WANTED = (
 )
 
 
+def path(source: str) -> str:
+    """Return a URL without its query, and with ``{name}`` for the name of a network or a pool; the id of a probe as it is.
+
+    >>> path("/1.0/storage-pools/nvme/resources?target=minisrv")
+    '/1.0/storage-pools/{name}/resources'
+    """
+    segments = source.partition("?")[0].split("/")
+    if len(segments) > 3 and segments[2] in ("networks", "storage-pools"):
+        segments[3] = "{name}"
+    return "/".join(segments)
+
+
 def _segment(name: str) -> str:
     """Return a name quoted for a URL. A name that no URL can contain must not abort the collection."""
     return quote(name, safe="", errors="surrogatepass")
@@ -60,3 +72,17 @@ def volumes_url(pool: str) -> str:
 def network_url(network: str, member: str) -> str:
     """Return the URL of a network on one member: its member-specific keys and its status there."""
     return f"/1.0/networks/{_segment(network)}?target={_segment(member)}"
+
+
+# The paths of all URLs that sigsrv reads, as ``path`` returns them.
+PATHS = frozenset(
+    path(url)
+    for url in (
+        SERVER,
+        *WANTED,
+        network_url("n", "m"),
+        pool_url("n", "m"),
+        pool_resources_url("n", "m"),
+        volumes_url("n"),
+    )
+)

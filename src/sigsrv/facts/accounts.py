@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import SOCKET
 from sigsrv.facts.parsing import command_failed, output, parsing, probe
+from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NO_SUCH_KEY = 2  # exit status of getent
@@ -131,7 +131,7 @@ class AccountFacts:
     evidence: Evidence
     """The evidence of the host."""
 
-    @cached_property
+    @fact
     def _groups(self) -> tuple[Group, ...]:
         """Return the groups that getent lists, and Incus's group as looked up by name: a directory service may not list its groups."""
         listed = groups(output(self.evidence, "groups"), self.evidence.host)
@@ -142,7 +142,7 @@ class AccountFacts:
             raise command_failed(self.evidence.host, "admin-group", answer)
         return (*listed, *groups(answer.stdout, self.evidence.host))
 
-    @cached_property
+    @fact
     def _own_groups(self) -> Mapping[str, int]:
         return own_groups(output(self.evidence, "passwd"), self.evidence.host)
 
@@ -167,7 +167,7 @@ class AccountFacts:
         """Return whether getent reported this group. If not, its members are unknown."""
         return any(each.name == group for each in self._groups)
 
-    @cached_property
+    @fact
     def socket(self) -> Socket:
         """Return the permissions of Incus's unix socket. Raises EvidenceError of kind DOWN if there is no socket: no daemon runs."""
         answer = probe(self.evidence, "socket-mode")
@@ -176,7 +176,7 @@ class AccountFacts:
             raise EvidenceError(f"{host}: Incus's unix socket does not exist", FailureKind.DOWN, host)
         return socket(output(self.evidence, "socket-mode"), host)
 
-    @cached_property
+    @fact
     def socket_has_acl(self) -> bool:
         """Return whether a POSIX ACL gives more accounts access to Incus's unix socket than its mode shows."""
         return has_acl(output(self.evidence, "socket-acl"), self.evidence.host)

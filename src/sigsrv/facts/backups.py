@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, rows, text
+from sigsrv.facts.reading import fact
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class BackupFacts:
             self._files[folder] = tuple(sorted(found, key=lambda each: each.changed, reverse=True))
         return self._files[folder]
 
-    @cached_property
+    @fact
     def _files(self) -> dict[str, tuple[BackupFile, ...]]:
         return {}
 
@@ -103,7 +103,7 @@ class BackupFacts:
             raise command_failed(self.evidence.host, "backups", answer)
         return answer.stdout
 
-    @cached_property
+    @fact
     def place(self) -> MountPoint:
         """Return the file system of the backup folder. Raises EvidenceError."""
         return place(output(self.evidence, "backups-on"), self.evidence.host)

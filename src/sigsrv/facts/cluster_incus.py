@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 from sigsrv.facts.images import Image
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.members import Member, Warning
-from sigsrv.facts.operations import Token
 from sigsrv.facts.resources import Config, Instance, Network, NetworkAcl, Pool, Profile, Project, Server, UnreadInstance
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
@@ -74,11 +73,6 @@ class ClusterIncus:
     def trust(self) -> tuple[TrustEntry, ...]:
         """Return the trust store: client certificates, and the certificates of the members."""
         return self.first(lambda incus: incus.trust)
-
-    @property
-    def tokens(self) -> tuple[Token, ...]:
-        """Return the open join and trust tokens of all members."""
-        return self.first(lambda incus: incus.tokens)
 
     @property
     def images(self) -> tuple[Image, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from sigsrv.facts.cluster_incus import ClusterIncus
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.instances import Instances
+from sigsrv.facts.reading import fact, guard
 from sigsrv.facts.resources import Config, Instance, UnreadInstance
 from sigsrv.facts.volumes import Volume, VolumeUser, attached
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -39,7 +39,7 @@ class ClusterFacts:
         """Return when the evidence of the last host was collected, in seconds since the epoch."""
         return max(host.collected for host in self.hosts.values())
 
-    @cached_property
+    @fact
     def incus(self) -> ClusterIncus:
         """Return what the Incus daemons report of the whole cluster."""
         return ClusterIncus(self.hosts.values())
@@ -69,7 +69,7 @@ class ClusterFacts:
         """Return the names of the projects of the cluster."""
         return frozenset(project.name for project in self.incus.projects)
 
-    @cached_property
+    @fact
     def instances(self) -> Instances:
         """Return the instances on the hosts of this cluster, all projects, each as its own member's daemon reports it, else another one.
 
@@ -84,7 +84,7 @@ class ClusterFacts:
             with suppress(EvidenceError):
                 if host.wrong_member:
                     continue
-                if host.incus.server.clustered:
+                if _is_clustered(host):
                     views[host.name] = {each.resource: each for each in host.incus.instances}
                 else:
                     found += [(each, host) for each in host.incus.instances]
@@ -157,7 +157,7 @@ class ClusterFacts:
             self.instances.where(lambda each: volume.location in ("", each.location)).require_all()
         return found
 
-    @cached_property
+    @fact
     def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[VolumeUser, str]]]:
         """Map (pool, project, name) of a volume to what attaches it, and the member; "" for a profile, which does so on all members.
 
@@ -190,10 +190,13 @@ class ClusterFacts:
 
 def _unread_cause(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
     """Return why nothing is known of an instance: its host is unreachable, its daemon is down, or Incus alone knows why."""
-    reason = f"{unread.resource}: its member {unread.location} did not answer"
-    if host.unreachable:
-        return EvidenceError(reason, FailureKind.UNREACHABLE, host.name)
-    return EvidenceError(reason, FailureKind.DOWN if host.daemon_down else FailureKind.GARBLED, host.name)
+
+    def kind() -> FailureKind:
+        if host.unreachable:
+            return FailureKind.UNREACHABLE
+        return FailureKind.DOWN if host.daemon_down else FailureKind.GARBLED
+
+    return EvidenceError(f"{unread.resource}: its member {unread.location} did not answer", guard(kind), host.name)
 
 
 def clusters(hosts: Mapping[str, HostFacts], members: Collection[str] | None = None) -> tuple[ClusterFacts, ...]:
@@ -220,8 +223,13 @@ def clusters(hosts: Mapping[str, HostFacts], members: Collection[str] | None = N
     )
 
 
+def _is_clustered(host: HostFacts) -> bool:
+    """Return whether a host reports that it is in a cluster. It decides only where an answer is, so it is a guard."""
+    return guard(lambda: host.incus.server.clustered)
+
+
 def _is_standalone(host: HostFacts) -> bool:
     try:
-        return not host.incus.server.clustered
+        return not _is_clustered(host)
     except EvidenceError:
         return False

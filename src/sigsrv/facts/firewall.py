@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, rows, text
+from sigsrv.facts.reading import fact
 
 Statement = Mapping[str, Any]
 Key = tuple[str, str, str]  # family, table, chain
@@ -73,7 +73,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Chain:
-    """An nftables chain. Only a base chain has a type, a hook, a priority and a policy."""
+    """An nftables chain. Only a base chain has a type, a hook and a policy."""
 
     family: str
     """The family of its table, for example ``inet``, ``ip``, ``ip6`` or ``bridge``."""
@@ -87,8 +87,6 @@ class Chain:
     """The type of a base chain, for example ``filter`` or ``nat``; None for a chain without a hook."""
     hook: str | None = None
     """The hook of a base chain, for example ``input`` or ``forward``; None for a chain without a hook."""
-    prio: int | None = None
-    """The priority of a base chain, a lower number first; None for a chain without a hook."""
     policy: str | None = None
     """What a base chain does with a packet that no rule decides: ``accept`` or ``drop``; None for a chain without a hook."""
 
@@ -97,8 +95,6 @@ class Chain:
 class Ruleset:
     """All active nftables rules of a host. Dormant tables are left out."""
 
-    tables: tuple[tuple[str, str], ...]
-    """The tables, each as (family, name), in nft's order."""
     chains: tuple[Chain, ...]
     """The chains of all tables, in nft's order."""
 
@@ -140,7 +136,7 @@ class Ruleset:
                 missing.append(f"{chain.name} has another rule that matches every packet")
         return tuple(missing)
 
-    @cached_property
+    @fact
     def _by_key(self) -> Mapping[Key, Chain]:
         return {(chain.family, chain.table, chain.name): chain for chain in self.chains}
 
@@ -230,10 +226,7 @@ def ruleset(document: str, host: str = "") -> Ruleset:
             elif kind == "rule":
                 rules[_key(mapping(value, kind), "chain")].append(_rule(value))
         awake = {key: row for key, row in chains.items() if key[:2] not in dormant}
-        return Ruleset(
-            tuple(table for table in tables if table not in dormant),
-            tuple(_chain(key, row, rules[key]) for key, row in awake.items()),
-        )
+        return Ruleset(tuple(_chain(key, row, rules[key]) for key, row in awake.items()))
 
 
 def _names(row: Mapping[str, Any], first: str, second: str) -> tuple[str, str]:
@@ -255,7 +248,7 @@ def _chain(key: Key, row: Mapping[str, Any], rules: list[Rule]) -> Chain:
     policy = row.get("policy", "accept")  # the kernel's own default
     if isinstance(row["prio"], bool) or not isinstance(row["prio"], int) or policy not in ("accept", "drop"):
         raise ValueError(f"chain {' '.join(key)}: prio or policy")
-    return Chain(*key, tuple(rules), kind, hook, row["prio"], policy)
+    return Chain(*key, tuple(rules), kind, hook, policy)
 
 
 @dataclass(frozen=True)
@@ -265,12 +258,12 @@ class FirewallFacts:
     evidence: Evidence
     """The evidence of the host."""
 
-    @cached_property
+    @fact
     def rules(self) -> Ruleset:
         """Return all active nftables rules. Raises EvidenceError, also if the account may not read them."""
         return ruleset(output(self.evidence, "nft"), self.evidence.host)
 
-    @cached_property
+    @fact
     def filters_bridged(self) -> frozenset[str]:
         """Return the families (``IPv4``, ``IPv6``) whose bridged packets pass through the firewall; empty without br_netfilter."""
         answer = probe(self.evidence, "bridge-nf")

@@ -9,13 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from ipaddress import IPv4Address
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ID
+from sigsrv.facts import reading
 from sigsrv.facts.parsing import boolean_of, integer, mapping, parsed, parsing, refuse, rows, string, text
+from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _KINDS = ("small", "full", "tagged", "tagged-full", "six")
@@ -235,12 +236,14 @@ class FrameFacts:
     @property
     def were_sent(self) -> bool:
         """Return whether this host had to send frames: the scan ran with ``--probe``."""
+        reading.note(self.evidence.host, ID)
         return self.evidence.probes.get(ID) is not None
 
-    @cached_property
+    @fact
     def sent(self) -> Frames:
         """Return everything that was sent. Raises EvidenceError, also if this host had to send nothing."""
         host, answer = self.evidence.host, self.evidence.probes.get(ID)
+        reading.note(host, ID)
         if answer is None:
             raise EvidenceError(f"{host}: this evidence has no probe {ID}", FailureKind.ABSENT, host)
         if answer.failure:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence, Failure
-from sigsrv.facts import listening, packages
+from sigsrv.facts import listening, packages, reading
 from sigsrv.facts.accounts import AccountFacts
 from sigsrv.facts.backups import BackupFacts
 from sigsrv.facts.firewall import FirewallFacts
@@ -19,6 +18,7 @@ from sigsrv.facts.journal import JournalFacts
 from sigsrv.facts.listening import Listener
 from sigsrv.facts.machine import MachineFacts
 from sigsrv.facts.network import NetworkFacts
+from sigsrv.facts.reading import fact, guard
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
@@ -47,36 +47,38 @@ class HostFacts:
     @property
     def unreachable(self) -> Failure | None:
         """Return why sigsrv could not log in; None if it could."""
+        reading.note(self.name, reading.LOGIN)
         return self.evidence.failure
 
     @property
     def no_probe_answered(self) -> Failure | None:
         """Return why no probe answered although the login worked; None if one answered, or if none was to be run."""
+        reading.note(self.name, reading.LOGIN)
         failures = [answer.failure for answer in self.evidence.probes.values()]
         failed = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
         return failed[0] if failed and len(failed) == len(failures) else None
 
-    @cached_property
+    @fact
     def network(self) -> NetworkFacts:
         """Return links, bridges and addresses, as the kernel has them."""
         return NetworkFacts(self._own)
 
-    @cached_property
+    @fact
     def firewall(self) -> FirewallFacts:
         """Return the firewall rules that are loaded in the kernel."""
         return FirewallFacts(self._own)
 
-    @cached_property
+    @fact
     def frames(self) -> FrameFacts:
         """Return what the frames of ``--probe`` showed."""
         return FrameFacts(self._own)
 
-    @cached_property
+    @fact
     def incus(self) -> IncusFacts:
         """Return what the Incus daemon of this host reports."""
         return IncusFacts(self.evidence)
 
-    @cached_property
+    @fact
     def instances(self) -> Instances:
         """Return the instances that are on this host, as its own daemon reports them.
 
@@ -92,59 +94,59 @@ class HostFacts:
             ),
         )
 
-    @cached_property
+    @fact
     def storage(self) -> StorageFacts:
         """Return the state of the ZFS pools."""
         return StorageFacts(self._own)
 
-    @cached_property
+    @fact
     def system(self) -> SystemFacts:
         """Return the systemd units."""
         return SystemFacts(self._own)
 
-    @cached_property
+    @fact
     def accounts(self) -> AccountFacts:
         """Return groups, accounts and who may use the Incus socket."""
         return AccountFacts(self._own)
 
-    @cached_property
+    @fact
     def packages(self) -> Mapping[str, str]:
         """Return the versions of the installed Incus packages, by name; empty on a host without dpkg."""
         return packages.of_host(self._own)
 
-    @cached_property
+    @fact
     def machine(self) -> MachineFacts:
         """Return memory, load, file systems, clock and kernel settings."""
         return MachineFacts(self._own)
 
-    @cached_property
+    @fact
     def journal(self) -> JournalFacts:
         """Return the errors that the Incus units wrote to the systemd journal."""
         return JournalFacts(self._own)
 
-    @cached_property
+    @fact
     def updates(self) -> UpdateFacts:
         """Return pending security updates and whether a reboot is due."""
         return UpdateFacts(self._own)
 
-    @cached_property
+    @fact
     def backups(self) -> BackupFacts:
         """Return the files in the site's backup directory."""
         return BackupFacts(self._own)
 
-    @cached_property
+    @fact
     def listeners(self) -> tuple[Listener, ...]:
         """Return the TCP sockets that listen for connections."""
         return listening.of_host(self._own)
 
-    @cached_property
+    @fact
     def wrong_member(self) -> EvidenceError | None:
         """Return why the facts are not believed: another member's daemon answers there, for example behind a wrong ssh alias.
 
         None if it is the right daemon, or if that can't be determined.
         """
         with suppress(EvidenceError):
-            server = self.incus.server
+            server = guard(lambda: self.incus.server)
             if server.clustered and server.name and server.name != self.member:
                 reason = f"{self.name}: the daemon there says that it is {server.name}"
                 return EvidenceError(reason, FailureKind.WRONG_MEMBER, self.member)
@@ -166,7 +168,7 @@ class HostFacts:
             if warning.status != "resolved" and warning.location in (self.member, "none", "")
         )
 
-    @cached_property
+    @fact
     def is_evacuated(self) -> bool:
         """Return whether the member is evacuated, as its own daemon reports. False if that can't be determined."""
         try:
@@ -174,7 +176,7 @@ class HostFacts:
         except EvidenceError:
             return False
 
-    @cached_property
+    @fact
     def daemon_down(self) -> bool:
         """Return whether the host answers and its Incus daemon does not. False if that can't be determined."""
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, TypeVar
 
 from sigsrv.collect import urls
@@ -19,6 +18,7 @@ from sigsrv.facts.images import Image, image
 from sigsrv.facts.members import Member, Warning, member, warning
 from sigsrv.facts.operations import Token, open_tokens
 from sigsrv.facts.parsing import api, mapping, parsing, rows, string, text, texts
+from sigsrv.facts.reading import fact, guard, note
 from sigsrv.facts.resources import (
     Config,
     Instance,
@@ -65,16 +65,21 @@ class IncusFacts:
 
         Raises EvidenceError if the daemon does not trust this client or refuses its warnings, which only a full administrator can read.
         """
-        self.warnings  # noqa: B018  reading them is the test
+        guard(lambda: self.warnings)  # reading them is the test
 
     def _trusted(self) -> None:
         host = self.evidence.host
-        if not self.server.trusted:
+        if not guard(lambda: self.server.trusted):
             raise EvidenceError(
                 f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host
             )
 
-    @cached_property
+    @property
+    def _clustered(self) -> bool:
+        """Return whether the daemon is a member of a cluster. It decides only where an answer is, so it is a guard."""
+        return guard(lambda: self.server.clustered)
+
+    @fact
     def server(self) -> Server:
         """Return version, name, firewall and operating system of the server."""
         address = urls.SERVER
@@ -95,24 +100,24 @@ class IncusFacts:
                 zfs=_zfs(rows(environment.get("storage_supported_drivers", []), "storage_supported_drivers")),
             )
 
-    @cached_property
+    @fact
     def config(self) -> Config:
         """Return the configuration keys of the cluster and of this member. Unset booleans have their default."""
         self._full()
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             config = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["config"], "config")
-            if self.server.clustered and "cluster.https_address" not in config:  # every member has one
+            if self._clustered and "cluster.https_address" not in config:  # every member has one
                 raise ValueError("config: no cluster.https_address: the answer is incomplete")
             return normalised(config, SERVER_BOOLEANS, "server")
 
-    @cached_property
+    @fact
     def certificate(self) -> X509:
         """Return the certificate that the daemon presents: that of the cluster, the same on every member, else its own."""
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
             environment = mapping(mapping(api(self.evidence, urls.SERVER), "answer")["environment"], "environment")
             return x509(environment["certificate"], f"certificate of {self.server.name}")
 
-    @cached_property
+    @fact
     def extensions(self) -> frozenset[str]:
         """Return the names of the API extensions."""
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
@@ -121,7 +126,7 @@ class IncusFacts:
                 raise ValueError("api_extensions: none at all")
             return frozenset(listed)
 
-    @cached_property
+    @fact
     def members(self) -> tuple[Member, ...]:
         """Return the members of the cluster, as this daemon sees them."""
         self._full()
@@ -131,13 +136,13 @@ class IncusFacts:
             raise EvidenceError(f"{host}: Incus API {urls.MEMBERS}: no member: the answer is incomplete", host=host)
         return found
 
-    @cached_property
+    @fact
     def warnings(self) -> tuple[Warning, ...]:
         """Return the warnings of all members, resolved ones too."""
         self._trusted()
         return self._list(urls.WARNINGS, warning)
 
-    @cached_property
+    @fact
     def trust(self) -> tuple[TrustEntry, ...]:
         """Return the trust store: client certificates, and the certificates of the members."""
         self._full()
@@ -145,7 +150,7 @@ class IncusFacts:
         clients = Counter(each.name for each in listed if each.type == "client")
         return tuple(replace(each, is_name_unique=clients[each.name] < 2) for each in listed)
 
-    @cached_property
+    @fact
     def tokens(self) -> tuple[Token, ...]:
         """Return the open tokens of all members. A token lets its holder join the cluster or become a trusted client."""
         self._full()
@@ -153,13 +158,13 @@ class IncusFacts:
         with parsing(f"Incus API {address}", self.evidence.host):
             return open_tokens(api(self.evidence, address))
 
-    @cached_property
+    @fact
     def images(self) -> tuple[Image, ...]:
         """Return the images of all projects."""
         self._full()
         return self._list(urls.IMAGES, image)
 
-    @cached_property
+    @fact
     def projects(self) -> tuple[Project, ...]:
         """Return the projects."""
         self._full()
@@ -171,7 +176,7 @@ class IncusFacts:
             )
         return found
 
-    @cached_property
+    @fact
     def profiles(self) -> tuple[Profile, ...]:
         """Return the profiles of all projects."""
         self._full()
@@ -185,7 +190,7 @@ class IncusFacts:
             ),
         )
 
-    @cached_property
+    @fact
     def instances(self) -> tuple[Instance | UnreadInstance, ...]:
         """Return all instances of all projects and members. UnreadInstance: its member did not answer this daemon.
 
@@ -203,13 +208,13 @@ class IncusFacts:
                 lambda row: resources.instance(row if row["config"] is None else {**row, "status": "Unknown"}),
             )
 
-    @cached_property
+    @fact
     def networks(self) -> tuple[Network, ...]:
         """Return the networks of project default, unmanaged links too."""
         self._full()
         return self._list(urls.NETWORKS, resources.network)
 
-    @cached_property
+    @fact
     def network_acls(self) -> tuple[NetworkAcl, ...]:
         """Return the network ACLs of all projects."""
         self._full()
@@ -218,13 +223,13 @@ class IncusFacts:
     def network_at(self, name: str, member: str) -> Network | None:
         """Return a network as this member has it, or None if there is none. An unmanaged network is as in the list."""
         listed = next((network for network in self.networks if network.name == name), None)
-        if listed is None or not listed.managed or not self.server.clustered:
+        if listed is None or not listed.managed or not self._clustered:
             return listed
         address = urls.network_url(name, member)
         with parsing(f"Incus API {address}", self.evidence.host):
             return resources.network(mapping(api(self.evidence, address), "answer"))
 
-    @cached_property
+    @fact
     def pools(self) -> tuple[Pool, ...]:
         """Return the storage pools. Their status says nothing about a single member: see ``pool_at``."""
         self._full()
@@ -233,7 +238,7 @@ class IncusFacts:
     def pool_at(self, name: str, member: str) -> Pool | None:
         """Return a pool as this member has it, or None if there is none."""
         listed = next((pool for pool in self.pools if pool.name == name), None)
-        if listed is None or not self.server.clustered:
+        if listed is None or not self._clustered:
             return listed
         address = urls.pool_url(name, member)
         with parsing(f"Incus API {address}", self.evidence.host):
@@ -241,7 +246,7 @@ class IncusFacts:
 
     def pool_resources(self, name: str, member: str) -> PoolResources:
         """Return used and total space and inodes of a pool on this member. Raises EvidenceError also if the pool has 0 bytes."""
-        address = urls.pool_resources_url(name, member if self.server.clustered else None)
+        address = urls.pool_resources_url(name, member if self._clustered else None)
         with parsing(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
             found = PoolResources(
@@ -253,14 +258,15 @@ class IncusFacts:
 
     def volumes(self, pool: str) -> tuple[Volume, ...]:
         """Return the custom volumes of a pool, of all members and projects."""
+        address = urls.volumes_url(pool)
+        note(self.evidence.host, address)  # also if the volumes were parsed before
         if pool not in self._volumes:
             self._full()
-            address = urls.volumes_url(pool)
             with parsing(f"Incus API {address}", self.evidence.host):
                 self._volumes[pool] = custom_volumes(pool, rows(api(self.evidence, address), "answer"))
         return self._volumes[pool]
 
-    @cached_property
+    @fact
     def _volumes(self) -> dict[str, tuple[Volume, ...]]:
         return {}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence
 from sigsrv.facts.parsing import command_failed, mapping, parsed, parsing, probe, text
+from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 # incusd writes its level in the message; every entry has the journal's priority "info".
@@ -100,7 +100,7 @@ class JournalFacts:
             raise EvidenceError(f"{self.evidence.host}: journalctl: {reported}", FailureKind.DENIED, self.evidence.host)
         return answer
 
-    @cached_property
+    @fact
     def newest(self) -> float:
         """Return when the newest entry of the whole journal was written, in seconds since the epoch, by the host's clock.
 
@@ -114,7 +114,7 @@ class JournalFacts:
             row: Mapping[str, Any] = mapping(parsed(lines[0]), "entry")
             return int(text(row["__REALTIME_TIMESTAMP"], "__REALTIME_TIMESTAMP")) / 1e6
 
-    @cached_property
+    @fact
     def of_incus(self) -> tuple[Entry, ...]:
         """Return the entries of incus.service within the hours that the site file sets (``journal_hours``)."""
         return entries(self._answer("journal").stdout, self.evidence.host)
@@ -139,7 +139,7 @@ class JournalFacts:
         """Return the message of the last error of incus.service, see ``of_incus``; None if there is none."""
         return self.errors_of_incus[-1] if self.errors_of_incus else None
 
-    @cached_property
+    @fact
     def failed_units(self) -> tuple[str, ...]:
         """Return the names of the failed systemd units."""
         answer = probe(self.evidence, "failed-units")

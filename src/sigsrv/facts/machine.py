@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import command_failed, output, parsing, probe, text
+from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 NO_SYSTEMD = "not been booted with systemd"
@@ -288,12 +288,12 @@ class MachineFacts:
     def _host(self) -> str:
         return self.evidence.host
 
-    @cached_property
+    @fact
     def memory(self) -> Memory:
         """Return the memory of the host."""
         return memory(output(self.evidence, "meminfo"), self._host)
 
-    @cached_property
+    @fact
     def arc_reclaimable(self) -> int:
         """Return the bytes of ZFS's cache (ARC) that ZFS frees on demand; 0 if the kernel has no ZFS."""
         answer = probe(self.evidence, "arcstats")
@@ -301,7 +301,7 @@ class MachineFacts:
             return 0
         return arc_reclaimable(output(self.evidence, "arcstats"), self._host)
 
-    @cached_property
+    @fact
     def load15(self) -> float:
         """Return the load average of 15 minutes: how many processes ran or waited."""
         return load15(output(self.evidence, "loadavg"), self._host)
@@ -321,7 +321,7 @@ class MachineFacts:
         """Return the share of the memory in percent that a new program could use, with the memory that ZFS's cache gives back on demand."""
         return 100 * (self.memory.available + self.arc_reclaimable) / self.memory.total
 
-    @cached_property
+    @fact
     def cpus(self) -> int:
         """Return the number of CPUs that are online."""
         with parsing("getconf", self._host):
@@ -330,7 +330,7 @@ class MachineFacts:
                 raise ValueError(f"{found} CPUs")
             return found
 
-    @cached_property
+    @fact
     def filesystems(self) -> tuple[Filesystem, ...]:
         """Return the file systems of the host itself, each storage once, without those that df could not read."""
         answer = probe(self.evidence, "filesystems")
@@ -338,12 +338,12 @@ class MachineFacts:
             raise command_failed(self._host, "filesystems", answer)
         return judged(filesystems(answer.stdout, self._host))
 
-    @cached_property
+    @fact
     def unread_filesystems(self) -> Mapping[str, str]:
         """Return the mount points that df could not read, each with the reason."""
         return refused(probe(self.evidence, "filesystems").stderr, self._host)
 
-    @cached_property
+    @fact
     def skew(self) -> Skew:
         """Return how far the host's clock is ahead. Raises EvidenceError also if the evidence has no time of its probes."""
         begin, end = output(self.evidence, "clock-begin"), output(self.evidence, "clock-end")
@@ -352,7 +352,7 @@ class MachineFacts:
             raise EvidenceError(reason, FailureKind.ABSENT, self._host)
         return skew(begin, end, self.evidence.probed, self._host)
 
-    @cached_property
+    @fact
     def synchronized(self) -> bool | None:
         """Return whether the kernel's clock is synchronized; None on a host without systemd."""
         answer = probe(self.evidence, "time-sync")
@@ -361,7 +361,7 @@ class MachineFacts:
         reported = properties(output(self.evidence, "time-sync"), "timedatectl", self._host)
         return self._flag(reported.get("NTPSynchronized", ""), "yes", "no", "timedatectl: NTPSynchronized")
 
-    @cached_property
+    @fact
     def apparmor(self) -> bool:
         """Return whether AppArmor is enabled in the kernel; false also for a kernel without AppArmor."""
         answer = probe(self.evidence, "apparmor")
@@ -369,18 +369,18 @@ class MachineFacts:
             return False
         return self._flag(output(self.evidence, "apparmor").strip(), "Y", "N", "apparmor")
 
-    @cached_property
+    @fact
     def dmesg_restricted(self) -> bool:
         """Return whether only root may read the kernel's messages, which contain kernel addresses."""
         return self._flag(output(self.evidence, "dmesg-restrict").strip(), "1", "0", "kernel.dmesg_restrict")
 
-    @cached_property
+    @fact
     def sshd(self) -> Mapping[str, Mapping[str, str]]:
         """Return sshd's settings by keyword: under ``""`` those for any user, under ``"for root: "`` those for root."""
         asked = {"": "sshd", "for root: ": "sshd-root"}
         return {who: sshd_settings(output(self.evidence, name), self._host) for who, name in asked.items()}
 
-    @cached_property
+    @fact
     def os(self) -> OsRelease:
         """Return the operating system of the host."""
         return os_release(output(self.evidence, "os-release"), self._host)

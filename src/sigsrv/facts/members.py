@@ -52,8 +52,6 @@ class Warning:
     """The API path of the resource that the warning is about; empty if there is none."""
     message: str
     """The text of the last occurrence."""
-    severity: str
-    """The severity in Incus's words, for example ``low``, ``moderate`` or ``high``."""
     count: int
     """How many times the problem occurred."""
     last_seen: float | None
@@ -96,7 +94,6 @@ def warning(row: Mapping[str, Any]) -> Warning:
         location=string(row["location"], f"{kind}: location"),
         entity_url=string(row["entity_url"], f"{kind}: entity_url"),
         message=string(row["last_message"], f"{kind}: last_message"),
-        severity=text(row["severity"], f"{kind}: severity"),
         count=integer(row["count"], f"{kind}: count"),
         last_seen=moment(row["last_seen_at"], f"{kind}: last_seen_at"),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ALIAS, PREFIX
 from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, text
+from sigsrv.facts.reading import fact
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,6 @@ class Address:
         """
         other = self.ip.is_unspecified or self.ip.is_loopback or self.ip.is_multicast or self.ip.is_link_local
         return not other and str(self.ip) != "255.255.255.255"
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """A bridge."""
-
-    name: str
-    """The bridge's name."""
-    mtu: int
-    """The largest packet in bytes."""
-    ports: frozenset[str]
-    """The names of the links that are ports of the bridge; empty if it has no port."""
 
 
 @dataclass(frozen=True)
@@ -202,17 +190,17 @@ class NetworkFacts:
     evidence: Evidence
     """The evidence of the host."""
 
-    @cached_property
+    @fact
     def links(self) -> Mapping[str, Link]:
         """Return the network links by name. Raises EvidenceError."""
         return links(output(self.evidence, "link"), self.evidence.host)
 
-    @cached_property
+    @fact
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:
         """Return the IP addresses of each network link, by the link's name. Raises EvidenceError."""
         return addresses(output(self.evidence, "addr"), self.evidence.host)
 
-    @cached_property
+    @fact
     def global_addresses(self) -> Mapping[str, tuple[str, ...]]:
         """Return the addresses of each network link that Incus counts as global, see ``Address.is_global_unicast``."""
         return {
@@ -220,14 +208,7 @@ class NetworkFacts:
             for name, own in self.addresses.items()
         }
 
-    @cached_property
+    @fact
     def fdb_entries(self) -> tuple[FdbEntry, ...]:
         """Return the MAC addresses that the bridges learned, in no order. Raises EvidenceError."""
         return fdb_entries(output(self.evidence, "fdb"), self.evidence.host)
-
-    def bridge(self, name: str) -> Bridge | None:
-        """Return a bridge with its ports; None if the link does not exist or is not a bridge. Raises EvidenceError."""
-        link = self.links.get(name)
-        if link is None or link.kind != "bridge":
-            return None
-        return Bridge(name, link.mtu, frozenset(port.name for port in self.links.values() if port.master == name))

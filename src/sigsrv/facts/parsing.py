@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.facts import reading
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 
@@ -21,6 +22,7 @@ def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
 
 def probe(evidence: Evidence, name: str) -> Answer:
     """Return the answer of a probe. Raises EvidenceError if the probe failed or did not run."""
+    reading.note(evidence.host, name)
     if evidence.failure:
         raise refuse(evidence.failure, evidence.host)
     answer = evidence.probes.get(name)
@@ -50,6 +52,7 @@ def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
 
 def api(evidence: Evidence, url: str) -> Any:
     """Return the ``metadata`` of the daemon's answer to a URL. Raises EvidenceError if there is no answer."""
+    reading.note(evidence.host, url)
     if evidence.failure:
         raise refuse(evidence.failure, evidence.host)
     answer = evidence.api.get(url)

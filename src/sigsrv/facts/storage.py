@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, text
+from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
@@ -72,8 +72,6 @@ class Scan:
 class ZpoolUsage:
     """How full and how fragmented a ZFS pool is."""
 
-    name: str
-    """The pool's name in ZFS."""
     capacity: int | None
     """The used space in percent; None if zpool shows ``-``."""
     fragmentation: int | None
@@ -212,7 +210,7 @@ def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
             if len(columns) != 11:  # name size alloc free ckpoint expandsz frag cap dedup health altroot
                 raise ValueError(f"{len(columns)} columns instead of 11 in {line[:60]!r}")
             name = text(columns[0], "name")
-            found[name] = ZpoolUsage(name, _percent(columns[7]), _percent(columns[6]))
+            found[name] = ZpoolUsage(_percent(columns[7]), _percent(columns[6]))
         if not found:
             raise ValueError("no pool in the answer")
         return found
@@ -265,7 +263,7 @@ class StorageFacts:
     evidence: Evidence
     """The evidence of the host."""
 
-    @cached_property
+    @fact
     def zpools(self) -> Mapping[str, ZPool]:
         """Return the imported ZFS pools by name.
 
@@ -293,7 +291,7 @@ class StorageFacts:
             raise EvidenceError(f"{self.evidence.host}: no ZFS pool name", FailureKind.GARBLED, self.evidence.host)
         return self.zpools.get(name)
 
-    @cached_property
+    @fact
     def _usages(self) -> Mapping[str, ZpoolUsage]:
         return usages(output(self.evidence, "zpool-list"), self.evidence.host)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import command_failed, parsing, probe
+from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NEEDED = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
@@ -65,7 +65,7 @@ class SystemFacts:
     evidence: Evidence
     """The evidence of the host."""
 
-    @cached_property
+    @fact
     def has_systemd(self) -> bool:
         """Return whether systemd is the host's init system, according to systemctl. Raises EvidenceError if that is unknown."""
         answer = probe(self.evidence, "units")
@@ -75,7 +75,7 @@ class SystemFacts:
             return False
         raise command_failed(self.evidence.host, "units", answer)
 
-    @cached_property
+    @fact
     def _units(self) -> Mapping[str, Unit]:
         return units(probe(self.evidence, "units").stdout, self.evidence.host)
 

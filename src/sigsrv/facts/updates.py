@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import mapping, output, parsed, parsing, text
+from sigsrv.facts.reading import fact
 
 _LISTS = "/var/lib/apt/lists/"
 _BOOT = "/boot/vmlinuz-"
@@ -238,22 +238,22 @@ class UpdateFacts:
     evidence: Evidence
     """The evidence of the host."""
 
-    @cached_property
+    @fact
     def releases(self) -> tuple[Release, ...]:
         """Return the package archives of apt, as the host last fetched them; empty if it never fetched any."""
         return releases(output(self.evidence, "apt-releases"), self.evidence.host)
 
-    @cached_property
+    @fact
     def updates(self) -> Updates:
         """Return the updates that apt would install, by the archives that the host last fetched."""
         return updates(output(self.evidence, "apt-upgrade"), self.evidence.host)
 
-    @cached_property
+    @fact
     def boot(self) -> Boot:
         """Return the running kernel, the installed kernels, and whether a package asks for a reboot."""
         return boot(output(self.evidence, "reboot"), self.evidence.host)
 
-    @cached_property
+    @fact
     def nixos(self) -> NixSystem:
         """Return the versions of a NixOS host."""
         return nixos(output(self.evidence, "nixos"), self.evidence.host)

@@ -19,7 +19,9 @@ def each_volume(facts: ClusterFacts, require: Require) -> Iterator[tuple[Volume,
     Raises EvidenceError if the pools could not be listed.
     """
     for pool in facts.incus.pools:
+        found: tuple[tuple[Volume, str], ...] = ()
         with require.about(pool.name):
             for volume, cause in facts.unlocated_volumes(pool.name):
                 require.unknown(volume.resource, cause.reason)
-            yield from facts.volumes(pool.name)
+            found = facts.volumes(pool.name)
+        yield from found  # not in the block: an error of a volume is not one of its pool

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.judge.clauses import Clauses, Outcome
+from sigsrv.judge.recording import Recorder
 from sigsrv.model.errors import EvidenceError, FailureKind
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered
 from sigsrv.model.policy import Policy
@@ -66,6 +67,7 @@ class Require:
         """The resources that the policy does not concern, each with the reason."""
         self.others_left_out = ""
         """Why the policy concerns no resource that the check does not name; empty if it does."""
+        self._recorder = Recorder()
 
     def __call__(
         self,
@@ -99,7 +101,7 @@ class Require:
         also needed if the check records violated clauses only.
         """
         clauses = Clauses(lambda cause: because_of(cause, self._policy.id), expected, otherwise)
-        with clauses.clause():
+        with self._recorder.block(resource), clauses.clause():
             yield clauses
         if not clauses.is_empty:
             self._decide(clauses.outcome(), resource, clauses.expected, host, clauses.fix)
@@ -170,10 +172,11 @@ class Require:
     @contextmanager
     def about(self, resource: str, host: str | None = None) -> Iterator[None]:
         """Turn an EvidenceError within the block into ``error`` of this resource alone. The check goes on with the next resource."""
-        try:
-            yield
-        except EvidenceError as cause:
-            self.unknown(resource, cause.reason, because_of(cause, self._policy.id), host)
+        with self._recorder.block(resource):
+            try:
+                yield
+            except EvidenceError as cause:
+                self.unknown(resource, cause.reason, because_of(cause, self._policy.id), host)
 
     def _make(
         self,
@@ -200,6 +203,7 @@ class Require:
             because=because,
             remediation=policy.remediation if verdict is Verdict.FAIL else None,
             fix=dict(fix or {}),
+            stands_on=self._recorder.sources(resource),
         )
 
     def _keep(self, finding: Finding) -> None:
@@ -234,7 +238,8 @@ class Require:
     def run(self, check: Callable[[], None]) -> None:
         """Run a check. An error ends it; findings that it recorded before remain."""
         try:
-            check()
+            with self._recorder.policy():
+                check()
         except EvidenceError as cause:
             self.unknown(None, cause.reason, because_of(cause, self._policy.id))
         except AssertionError as cause:  # a plain assert is a finding on the whole scope

@@ -148,6 +148,7 @@ class Finding:
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` although a failure was seen,
     because the root finding reports it: the finding that counts if the root does not. It is not exported.
+    stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
     policy: str
@@ -164,6 +165,7 @@ class Finding:
     fix: Mapping[str, Any] = field(default_factory=dict, compare=False)
     waiver: Waiver | None = None
     own: Finding | None = field(default=None, compare=False, repr=False)
+    stands_on: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -185,6 +187,7 @@ class Finding:
             "reason": self.reason,
             "because": self.because,
             "remediation": self.remediation,
+            "stands_on": list(self.stands_on),
             "waiver": {
                 "owner": accepted.owner,
                 "reason": accepted.reason,

@@ -51,7 +51,10 @@ _FORM_KEYS = tuple(records.key_of(each.name) for each in dataclasses.fields(Form
 
 @dataclass(frozen=True)
 class Policy:
-    """One requirement. rule, match: JSON Schemas. A policy without a rule has a check in Python."""
+    """One requirement. rule, match: JSON Schemas. A policy without a rule has a check in Python.
+
+    looks_at: what its verdicts stand on: ids of probes, and paths of the Incus API; empty if it does not declare that.
+    """
 
     id: str
     title: str
@@ -69,6 +72,7 @@ class Policy:
     source: tuple[str, ...]
     path: Path
     forms: Forms = field(default_factory=Forms)
+    looks_at: tuple[str, ...] = ()
 
     @property
     def is_declared(self) -> bool:
@@ -187,6 +191,7 @@ def read(path: Path, examples: bool = True) -> Policy:
         source=tuple(content["source"]),
         path=path,
         forms=records.read(Forms, {key: content[key] for key in _FORM_KEYS if key in content}),
+        looks_at=tuple(content.get("looks_at", ())),
     )
 
 

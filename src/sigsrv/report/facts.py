@@ -83,8 +83,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _from(sources: Iterable[str]) -> str:
-    found = dict.fromkeys(source.partition("?")[0] for source in sources)
-    return ", ".join(name if " " in name else _code(name) for name in found)
+    return ", ".join(_code(name) for name in sources)
 
 
 def _linked(kind: str, titles: Iterable[str]) -> str:

@@ -56,7 +56,7 @@ def explanation(
     finding = f"Finding id: {policy.id}@{form}"
     parts = [
         ("Why", [policy.why]),
-        ("How it is checked", [*_decided_by(policy, check_text), finding]),
+        ("How it is checked", [*_decided_by(policy, check_text), *_stands_on(policy), finding]),
         ("Traps", policy.traps.split("\n\n") if policy.traps else []),
         ("How to fix it", _fix_text(policy, remediation)),
         ("Controls", [_controls(policy)]),
@@ -90,6 +90,10 @@ def _decided_by(policy: Policy, check_text: str) -> list[str]:
     if policy.match:
         found += ["The rule applies only to resources that match:", _yaml(policy.match)]
     return found
+
+
+def _stands_on(policy: Policy) -> list[str]:
+    return [f"Stands on: {', '.join(policy.looks_at)}"] if policy.looks_at else []
 
 
 def _yaml(schema: Mapping[str, Any]) -> str:
@@ -188,6 +192,9 @@ def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterato
     else:
         yield f"*Fixed by hand:* {_prose(policy.by_hand)}"
     yield ""
+    if policy.looks_at:
+        yield f"*Stands on:* {', '.join(f'`{_prose(name)}`' for name in policy.looks_at)}"
+        yield ""
     links = [f"*Controls:* {_controls(policy)}", f"*Source:* {_prose('; '.join(policy.source))}"]
     if data.folder("policies") in policy.path.parents:
         links.append(f"[file](../policies/{policy.family}/{policy.id}.yaml)")

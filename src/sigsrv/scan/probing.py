@@ -66,7 +66,8 @@ def _mac(first: str) -> str:
 
 def _has_bridge(host: HostFacts, bridge: SiteBridge) -> bool:
     with suppress(EvidenceError):
-        return host.network.bridge(bridge.name) is not None
+        link = host.network.links.get(bridge.name)
+        return link is not None and link.kind == "bridge"
     return False
 
 
