@@ -25,7 +25,7 @@ MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "none": (None, (), {}, ""),
     "all": (None, (), ("*",)),
-    "all of the site": (None,),
+    "all of the site": (None, ()),
     "any": (None,),
     "any of the subnet": (None,),
     "from zfs.pool_name": (None,),

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -102,6 +103,12 @@ def schema(hint: Any) -> dict[str, Any]:
     return {"type": names[hint]} if hint in names else {}
 
 
+def _with_default(text: str, required: bool) -> str:
+    """Return the description of a key as schemas have it: without a full stop, and with the default of an optional key."""
+    text = text.rstrip(".")
+    return text if required or re.search(r"; default: [^;]+$", text) else f"{text}; default: none"
+
+
 def definition(kind: type) -> dict[str, Any]:
     """Return the JSON Schema of one record."""
     texts, given = descriptions(kind), hints(kind)
@@ -113,10 +120,14 @@ def definition(kind: type) -> dict[str, Any]:
     ]
     found: dict[str, Any] = {
         "type": "object",
-        "description": " ".join((kind.__doc__ or "").split()),
+        "description": " ".join((kind.__doc__ or "").split()).rstrip("."),
         "additionalProperties": False,
         "properties": {
-            key_of(each.name): {**schema(given[each.name]), "description": texts.get(each.name, "")} for each in fields
+            key_of(each.name): {
+                **schema(given[each.name]),
+                "description": _with_default(texts.get(each.name, ""), key_of(each.name) in required),
+            }
+            for each in fields
         },
     }
     if required:
@@ -127,14 +138,14 @@ def definition(kind: type) -> dict[str, Any]:
 
 
 VALUE_SCHEMA: Mapping[str, Any] = {
-    "description": " ".join((Value.__doc__ or "").split()),
+    "description": " ".join((Value.__doc__ or "").split()).rstrip("."),
     "if": {"type": "object"},
     "then": {
         "additionalProperties": False,
         "minProperties": 1,
         "maxProperties": 1,
         "properties": {
-            name: {"type": "string", "minLength": 1, "description": text}
+            name: {"type": "string", "minLength": 1, "description": _with_default(text, required=False)}
             for name, text in descriptions(Value).items()
             if name != "literal"
         },
