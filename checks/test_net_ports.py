@@ -51,7 +51,7 @@ def test_bridge_has_no_ports_except_its_vlan_interface_and_instance_nics(
 def _probe_ports(facts: HostFacts, links: Mapping[str, Link]) -> set[str]:
     """Return the ports of another scan that sends frames now. Each one states when it ends; one that outlived that is foreign."""
     plausible = range(int(facts.collected) - _CLOCK_S, int(facts.collected) + _PROBE_S)
-    return {name for name, link in links.items() if link.gone_at in plausible}
+    return {name for name, link in links.items() if link.gone_at is not None and link.gone_at in plausible}
 
 
 def _incus_ports(facts: HostFacts, bridge: str, links: Mapping[str, Link]) -> set[str]:

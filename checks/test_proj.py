@@ -59,7 +59,7 @@ def _other_host_with(facts: ClusterFacts, site: Site, name: str) -> str | None:
 
 def _require_default(facts: ClusterFacts, site: Site, require: Require) -> None:
     allowed = site.networks_of("default")
-    found = facts.instances.where(lambda each: each.project == "default").search(
+    found = facts.instances.of_project("default").search(
         lambda instance: (
             f"{instance.name}: {name} is on {network}"
             for name, device in sorted(instance.expanded_devices.items())

@@ -46,7 +46,7 @@ def _require_own_disks(
     facts: ClusterFacts, site: Site, require: Require, instances: Instances, project: Project, entry: SiteProject
 ) -> None:
     pools, is_user = site.pools_of(project.name), entry.kind == "user"
-    faults = instances.where(lambda each: each.project == project.name).search(
+    faults = instances.of_project(project.name).search(
         lambda instance: (f"{instance.name}: {fault}" for fault in _foreign_disks(facts, instance, is_user, pools))
     )
     require(

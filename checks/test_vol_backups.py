@@ -1,47 +1,16 @@
 """Checks of VOL: the backups of critical instances and protected volumes."""
 
-import glob
 import posixpath
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, policy
-from sigsrv.facts.backups import BackupFile
-from sigsrv.facts.clusters import clusters
 from sigsrv.judge.ages import DAY_S, age_s, utc
+from sigsrv.judge.backup_files import BackupFiles, Pattern, glob_of, patterns_of
 from sigsrv.judge.protected import Protected, each_protected, protects_anything
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import Backups
 
 _POOLS = "/var/lib/incus/storage-pools"
-
-
-@dataclass(frozen=True, order=True)
-class Pattern:
-    """The names of the backup files of one instance or custom volume."""
-
-    kind: str
-    """``instance`` or ``volume``."""
-
-    resource: str
-    """``PROJECT/NAME`` or ``POOL/PROJECT/NAME``."""
-
-    project: str
-    """The name of its project."""
-
-    cluster: str
-    """The cluster, or the standalone host, that it is in."""
-
-    member: str
-    """The member that a volume is on; "" for an instance, whose name is unique in its cluster."""
-
-    glob: str
-    """The glob that the names of its files match."""
-
-    def matches(self, file: BackupFile) -> bool:
-        return fnmatchcase(file.name, self.glob)
 
 
 @policy("VOL-002")
@@ -52,49 +21,40 @@ def test_newest_backup_is_recent_and_outside_the_pool(facts: ClusterFacts, site:
     """
     if not protects_anything(site, require):
         return
-    patterns: list[Pattern] = []
+    read = _read(facts, site.backups)
     for item in each_protected(facts, site, require):
         with require.about(item.resource, item.host):
-            if site.backups is None:
-                raise EvidenceError("the site file does not say where the backups are (backups: host, dir, pattern)")
-            patterns = patterns or _patterns(facts, site.backups)
-            _require_backup(item, facts, site.backups, site.thresholds.backup_days, patterns, require)
+            if isinstance(read, EvidenceError):
+                raise read
+            _require_backup(item, facts, *read, site.thresholds.backup_days, require)
 
 
-def _patterns(facts: ClusterFacts, backups: Backups) -> list[Pattern]:
-    """Return the patterns of all instances and volumes of the site, also of members that were not selected.
-
-    They are needed to decide which one a file belongs to. Clusters and standalone hosts may share one directory, so all of them count.
-    Raises EvidenceError if one of them could not be read.
-    """
-    found = []
-    for each in clusters({**facts.hosts, **facts.standalone, **facts.others}):
-        for pool in each.incus.pools:
-            for volume in each.incus.volumes(pool.name):
-                files = _files(backups, volume.project, volume.name)
-                found.append(Pattern("volume", volume.resource, volume.project, each.name, volume.location, files))
-        for instance in each.incus.listed_instances:
-            files = _files(backups, instance.project, instance.name)
-            found.append(Pattern("instance", instance.resource, instance.project, each.name, "", files))
-    return sorted(found)
-
-
-def _files(backups: Backups, project: str, name: str) -> str:
-    """Return the glob of the backup files of an instance or volume."""
-    values = {"{name}": glob.escape(name), "{project}": glob.escape(project)}
-    return re.sub(r"\{name\}|\{project\}", lambda found: values[found[0]], backups.pattern)
+def _read(facts: ClusterFacts, backups: Backups | None) -> tuple[Backups, HostFacts, BackupFiles] | EvidenceError:
+    """Return the settings of the backups, the host that stores them and its files. Return the error if they can't be determined."""
+    if backups is None:
+        return EvidenceError("the site file does not say where the backups are (backups: host, dir, pattern)")
+    try:
+        patterns = patterns_of(facts, backups)
+        holder = facts.hosts.get(backups.host) or facts.standalone.get(backups.host)
+        if holder is None:
+            return EvidenceError(f"the backups are on {backups.host}, which this scan did not read")
+        return backups, holder, BackupFiles(holder.backups.files(backups.dir), patterns)
+    except EvidenceError as cause:
+        return cause
 
 
 def _require_backup(
-    item: Protected, facts: ClusterFacts, backups: Backups, days: int, patterns: Iterable[Pattern], require: Require
+    item: Protected,
+    facts: ClusterFacts,
+    backups: Backups,
+    holder: HostFacts,
+    files: BackupFiles,
+    days: int,
+    require: Require,
 ) -> None:
-    holder = facts.hosts.get(backups.host) or facts.standalone.get(backups.host)
-    if holder is None:
-        raise EvidenceError(f"the backups are on {backups.host}, which this scan did not read")
-    files = _files(backups, item.project, item.name)
-    mine = Pattern(item.kind, item.resource, item.project, facts.name, item.member, files)
-    others = [each for each in patterns if each != mine]
-    newest = _newest(mine, others, holder.backups.files(backups.dir))
+    names = glob_of(backups, item.project, item.name)
+    mine = Pattern(item.kind, item.resource, item.project, facts.name, item.member, names)
+    newest = files.newest(mine)
     if newest is None:
         observed = f"no file in {backups.dir} matches"
         faults = [observed]
@@ -104,7 +64,7 @@ def _require_backup(
         observed = f"the newest backup is from {utc(newest.changed)}, {newest.size} bytes"
         faults += [observed] if age > days * DAY_S or newest.size == 0 else []
     if not faults:
-        _require_unique(mine, others)
+        _require_unique(mine, files)
     require(
         item.resource,
         not faults,
@@ -114,31 +74,19 @@ def _require_backup(
     )
 
 
-def _newest(mine: Pattern, others: Iterable[Pattern], files: Iterable[BackupFile]) -> BackupFile | None:
-    """Return the newest file that belongs to ``mine``, or to another one with the same glob. None if there is none.
-
-    A file belongs to the longest glob that it matches: web-* also matches the files of web-db. files: the newest first.
-    """
-    rivals = [each for each in others if each.glob != mine.glob and len(each.glob) >= len(mine.glob)]
-    return next(
-        (file for file in files if mine.matches(file) and not any(rival.matches(file) for rival in rivals)), None
-    )
-
-
-def _require_unique(mine: Pattern, others: Iterable[Pattern]) -> None:
+def _require_unique(mine: Pattern, files: BackupFiles) -> None:
     """Raise EvidenceError if the file may belong to another instance or volume.
 
     A missing or old backup needs no such question: it is missing or old for both.
     """
-    for other in others:
-        if other.glob == mine.glob:
-            hint = "add {project} to backups.pattern, which makes their names differ"
-            if other.project == mine.project:
-                hint = "rename one of them"
-            raise EvidenceError(
-                f"the backups of {mine.resource} have the same file names as those of the {other.kind} "
-                f"{other.resource} of {other.member or other.cluster}: {hint}"
-            )
+    for other in files.same_glob(mine):
+        hint = "add {project} to backups.pattern, which makes their names differ"
+        if other.project == mine.project:
+            hint = "rename one of them"
+        raise EvidenceError(
+            f"the backups of {mine.resource} have the same file names as those of the {other.kind} "
+            f"{other.resource} of {other.member or other.cluster}: {hint}"
+        )
 
 
 def _pool_faults(item: Protected, backups: Backups, holder: HostFacts) -> list[str]:

@@ -31,7 +31,8 @@ def test_instances_reach_each_other_across_hosts_on_every_bridge(
                 continue
             macs = {host.name: _instance_macs(host, name) for host in hosts}
             unseen, strays = _unseen(facts, bridge, macs), _strays(facts, bridge, macs)
-            foreign = [stray for stray in strays if stray.port not in nic_links(facts.hosts[stray.host], partial=True)]
+            of_nics = {name: nic_links(facts.hosts[name], partial=True) for name in {stray.host for stray in strays}}
+            foreign = [stray for stray in strays if stray.port not in of_nics[stray.host]]
             if foreign:
                 because = finding_id("NET-006", foreign[0].host, name)
                 reason = f"the frames come in through the port {foreign[0].port} of {foreign[0].host}"

@@ -64,6 +64,7 @@ def test_page_of_findings_json_documents_each_key():
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/design.md",
+        "docs/benchmarks.md",
         "docs/cases.md",
         "docs/decisions.md",
         "docs/policies.md",

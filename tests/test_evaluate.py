@@ -336,6 +336,7 @@ def test_equal_facts_give_equal_findings():
     [
         ("default/web1", "INST-001@h/default/web1"),
         ("a b", "INST-001@h/a%20b"),
+        ("~root", "INST-001@h/%7Eroot"),
         ("$(reboot)", "INST-001@h/%24%28reboot%29"),
         ("~;'\"\n<é", "INST-001@h/%7E%3B%27%22%0A%3C%C3%A9"),
     ],
@@ -344,6 +345,12 @@ def test_finding_id_is_safe_in_a_shell(resource, text):
     """All characters except letters, digits and ._:- are percent-encoded. Parsing restores them."""
     assert finding_id("INST-001", "h", resource) == text
     assert parse_finding_id(text) == ("INST-001", "h", resource)
+
+
+def test_a_slash_in_the_name_of_a_host_does_not_begin_the_resource():
+    """Only the resource may have slashes."""
+    assert finding_id("INST-001", "a/b", "c/d") == "INST-001@a%2Fb/c/d"
+    assert parse_finding_id("INST-001@a%2Fb/c/d") == ("INST-001", "a/b", "c/d")
 
 
 @pytest.mark.parametrize("text", ["", "NET-001", "NET-001@", "NET-001@host", "NET-001@host/", "@host/x", "a/b@c"])

@@ -41,6 +41,26 @@ def test_an_unread_instance_counts_only_if_the_condition_selects_it():
         list(PART.where(lambda each: each.project == "default"))
 
 
+def test_the_instances_of_a_project_include_its_unread_ones():
+    """An unread instance of another project does not matter. A project without instances has none."""
+    assert list(PART.of_project("user-john")) == [(DB, "minisrv")]
+    assert list(PART.of_project("user-jane")) == []
+    with pytest.raises(EvidenceError, match="default/lost"):
+        list(PART.of_project("default"))
+
+
+def test_an_unread_instance_matters_on_its_own_member_only():
+    """The first error of the member is raised. No location means all members."""
+    second = EvidenceError("default/late: its member minisrv did not answer", host="minisrv")
+    part = Instances((), ((UNREAD, CAUSE), (UnreadInstance("late", "default", "minisrv"), second)))
+
+    part.require_at("sigsrv")
+    for location in ("minisrv", ""):
+        with pytest.raises(EvidenceError, match="default/lost"):
+            part.require_at(location)
+    ALL.require_at("")
+
+
 def test_known_instances_are_returned_only_if_they_are_decisive():
     """Two known instances prove "at least two". They do not prove "more than two" while another instance is unread."""
     assert PART.known(decisive=lambda known: len(known) == 2) == ((WEB, "sigsrv"), (DB, "minisrv"))

@@ -154,7 +154,7 @@ class ClusterFacts:
             if not location or not volume.location or location == volume.location
         )
         if not decisive(found):
-            self.instances.where(lambda each: volume.location in ("", each.location)).require_all()
+            self.instances.require_at(volume.location)
         return found
 
     @fact
@@ -185,7 +185,12 @@ class ClusterFacts:
         """
         if location in ("", "none"):
             return next(iter(self.hosts.values()), None) if len(self.hosts) == 1 else None
-        return next((host for host in self.hosts.values() if host.member == location), None)
+        return self._host_at.get(location)
+
+    @fact
+    def _host_at(self) -> Mapping[str, HostFacts]:
+        """Map a member to the host of the site; to the first one if the site names the member twice."""
+        return {host.member: host for host in reversed(list(self.hosts.values()))}
 
 
 def _unread_cause(unread: UnreadInstance, host: HostFacts) -> EvidenceError:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sigsrv.facts.lowlevel import INTERCEPTION
-from sigsrv.facts.parsing import string
+from sigsrv.facts.parsing import strings
 from sigsrv.model.values import boolean
 
 OFFLINE_AFTER = "cluster.offline_threshold"
@@ -76,7 +76,14 @@ def normalised(config: Mapping[str, Any], booleans: Mapping[str, bool], where: s
 
     Raises ValueError if a value is not text, EvidenceError if the value of a boolean key is not a boolean.
     """
-    found = {key: string(value, f"{where}: {key}") for key, value in config.items()}
+    return filled_in(strings(config, where), booleans, where)
+
+
+def filled_in(config: Mapping[str, str], booleans: Mapping[str, bool], where: str) -> dict[str, str]:
+    """Return a configuration as ``normalised`` does, if its values are known to be text. Raises EvidenceError."""
+    found = dict(config)
     for key, default in booleans.items():
-        found[key] = "true" if boolean(config.get(key), default, f"{where}: {key}") else "false"
+        value = found.get(key)
+        is_true = boolean(value, default, f"{where}: {key}") if value else default  # most keys are unset
+        found[key] = "true" if is_true else "false"
     return found

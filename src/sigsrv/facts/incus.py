@@ -275,10 +275,14 @@ class IncusFacts:
 
         Raises EvidenceError if Incus does not list the project.
         """
-        found = next((each for each in self.projects if each.name == project), None)
+        found = self._project_named.get(project)
         if found is None:
             raise EvidenceError(f"{self.evidence.host}: no project {project}", host=self.evidence.host)
         return project if boolean(found.config[feature], False, project) else "default"
+
+    @fact
+    def _project_named(self) -> Mapping[str, Project]:
+        return {each.name: each for each in reversed(self.projects)}
 
     def origin(self, holder: Instance, key: str) -> str | None:
         """Return where a configuration key of an instance comes from: ``instance``, the name of a profile, or None."""
@@ -301,13 +305,21 @@ class IncusFacts:
         return self._last(holder, lambda profile: device in profile.devices)
 
     def _last(self, holder: Instance, has: Callable[[Profile], bool]) -> str | None:
-        having = {profile.name for profile in self._profiles_of(holder) if has(profile)}
-        return next((name for name in reversed(holder.profiles) if name in having), None)
+        return next((profile.name for profile in reversed(self._profiles_of(holder)) if has(profile)), None)
 
     def profile_project(self, holder: Instance) -> str:
         """Return the project of an instance's profiles: its own if it has ``features.profiles``, else ``default``."""
         return self.owner(holder.project, "features.profiles")
 
     def _profiles_of(self, holder: Instance) -> tuple[Profile, ...]:
-        where = self.profile_project(holder)
-        return tuple(p for p in self.profiles if p.project == where and p.name in holder.profiles)
+        """Return the profiles of an instance, in the order in which Incus applies them."""
+        where, named = self.profile_project(holder), self._profiles_named
+        return tuple(profile for name in holder.profiles for profile in named.get((where, name), ()))
+
+    @fact
+    def _profiles_named(self) -> Mapping[tuple[str, str], list[Profile]]:
+        """Map (project, name) to the profiles of that name. Incus gives a name only once."""
+        found: dict[tuple[str, str], list[Profile]] = {}
+        for profile in self.profiles:
+            found.setdefault((profile.project, profile.name), []).append(profile)
+        return found

@@ -77,6 +77,15 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
+def strings(value: Any, what: str) -> Mapping[str, str]:
+    """Return an object whose values are strings, which may be empty. Raises ValueError if the value is anything else."""
+    found: Mapping[str, str] = mapping(value, what)
+    for key, item in found.items():
+        if not isinstance(item, str):
+            raise ValueError(f"{what}: {key}: not a text")
+    return found
+
+
 def text(value: Any, what: str) -> str:
     """Return a string that is not empty. Raises ValueError if the value is anything else."""
     if not isinstance(value, str) or not value:

@@ -9,20 +9,27 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sigsrv.facts.acl_rule import AclRule, acl_rule
-from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, NETWORK_BOOLEANS, PROJECT_BOOLEANS, normalised
-from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
+from sigsrv.facts.config import (
+    DEVICE_BOOLEANS,
+    INSTANCE_BOOLEANS,
+    NETWORK_BOOLEANS,
+    PROJECT_BOOLEANS,
+    filled_in,
+    normalised,
+)
+from sigsrv.facts.parsing import mapping, moment, rows, string, strings, text, texts
 from sigsrv.facts.restrictions import ranges
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import FALSE, is_true, size_bytes, split_list
 
 Config = Mapping[str, str]
 MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
-UNKNOWN_STATUS = frozenset(
-    {"Error", "Unknown"}
-)  # the member did not answer; sigsrv's own status of a state that did not arrive in time
+# The member did not answer; sigsrv's own status of a state that did not arrive in time.
+UNKNOWN_STATUS = frozenset({"Error", "Unknown"})
 _WAYS = ("ingress", "egress")
 
 
@@ -159,7 +166,7 @@ class Instance:
     addresses: Mapping[str, tuple[str, ...]]
     """The IPv4 addresses inside the guest, by MAC address in lower case (loopback: empty); empty if its member reported none."""
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """Return the instance's name in findings: ``PROJECT/NAME``."""
         return f"{self.project}/{self.name}"
@@ -291,12 +298,12 @@ class PoolResources:
     """The inodes; their total is 0 on zfs and btrfs."""
 
 
-def config_of(value: Any, what: str) -> dict[str, str]:
+def config_of(value: Any, what: str) -> Config:
     """Read a configuration or a device. Incus writes all values as text. A client without access gets ``null``: ValueError."""
-    return {key: string(item, f"{what}: {key}") for key, item in mapping(value, what).items()}
+    return strings(value, what)
 
 
-def devices_of(value: Any, what: str) -> dict[str, dict[str, str]]:
+def devices_of(value: Any, what: str) -> dict[str, Config]:
     """Read devices, by name."""
     return {str(name): config_of(device, f"{what} {name}") for name, device in mapping(value, what).items()}
 
@@ -323,7 +330,7 @@ def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
             mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where
         ),
         expanded_devices={
-            device: normalised(keys, DEVICE_BOOLEANS.get(keys.get("type", ""), {}), f"{where}: device {device}")
+            device: filled_in(keys, DEVICE_BOOLEANS.get(keys.get("type", ""), {}), f"{where}: device {device}")
             for device, keys in devices_of(row["expanded_devices"], f"{where}: expanded_devices").items()
         },
         devices=devices_of(row["devices"], f"{where}: devices"),
@@ -385,7 +392,7 @@ def network(row: Mapping[str, Any]) -> Network:
     kind = text(row["type"], "type")
     config = config_of(row["config"], f"network {name}: config")
     if row["managed"] and kind == "bridge":
-        config = normalised(config, NETWORK_BOOLEANS, f"network {name}")
+        config = filled_in(config, NETWORK_BOOLEANS, f"network {name}")
     return Network(name, row["managed"], kind, status, locations, config)
 
 

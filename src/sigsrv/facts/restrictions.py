@@ -78,12 +78,10 @@ def forbidden(project: Config, kind: str, config: Config, devices: Mapping[str, 
 def _forbidden_keys(project: Config, kind: str, config: Config) -> Iterator[str]:
     kinds = [each for each in _LOW_LEVEL if kind in (each, "profile")]
     blocked = [each for each in kinds if restriction(project, f"restricted.{each}s.lowlevel") != "allow"]
-    for key, value in sorted(config.items()):
-        if key == "raw.idmap":
-            if blocked and not _within(value, project):
-                yield "raw.idmap maps ids outside restricted.idmap.uid and restricted.idmap.gid"
-        elif any(_is_low_level(each, key) for each in blocked):
-            yield f"{key} is set"
+    faults = {key: f"{key} is set" for each in blocked for key in config if _is_low_level(each, key)}
+    if blocked and "raw.idmap" in config and not _within(config["raw.idmap"], project):
+        faults["raw.idmap"] = "raw.idmap maps ids outside restricted.idmap.uid and restricted.idmap.gid"
+    yield from (faults[key] for key in sorted(faults))
     if "container" in kinds:
         yield from _forbidden_of_containers(project, kind, config)
     elif restriction(project, "restricted.virtual-machines.nesting") == "block" and boolean(

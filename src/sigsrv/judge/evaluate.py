@@ -39,11 +39,11 @@ def on_host(
 
 
 def on_clusters(
-    policy: Policy, check: Check | None, site: Site, hosts: Mapping[str, HostFacts], left_out: list[LeftOut]
+    policy: Policy, check: Check | None, site: Site, groups: Iterable[ClusterFacts], left_out: list[LeftOut]
 ) -> tuple[Finding, ...]:
     """Return the findings of a policy on the cluster and on each standalone host."""
     found: list[Finding] = []
-    for facts in clusters(hosts, [host.member for host in site.hosts]):
+    for facts in groups:
         require = Require(policy, site, facts.name, facts.name)
         found += _run(policy, check, site, facts, require, left_out)
     return ordered(found)
@@ -138,6 +138,8 @@ def _judge_each(
     left_out: list[LeftOut],
 ) -> list[Finding]:
     found: list[Finding] = []
+    # Once for all policies: a cluster keeps what it has joined from its hosts.
+    groups = clusters(hosts, [host.member for host in site.hosts])
     for each in policies:
         check = checks.get(each.id)
         if each.on_hosts:
@@ -146,7 +148,7 @@ def _judge_each(
         elif each.on_site:
             found += on_site(each, check, site, hosts, left_out)
         else:
-            found += on_clusters(each, check, site, hosts, left_out)
+            found += on_clusters(each, check, site, groups, left_out)
     return found
 
 

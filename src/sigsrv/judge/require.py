@@ -256,6 +256,8 @@ def added(reason: str, more: str) -> str:
 
 def _shown(value: object) -> str:
     """Return what was observed as one line. Sets and lists are sorted and joined, so equal states give equal texts."""
+    if isinstance(value, str):  # nearly always
+        return value
     if isinstance(value, set | frozenset | list | tuple):
         return ", ".join(sorted(str(item) for item in value)) or "none"
     return str(value)

@@ -6,7 +6,7 @@ reports it as missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sigsrv.facts.clusters import ClusterFacts
@@ -107,7 +107,7 @@ def acls_in_use(facts: ClusterFacts, partial: bool = False) -> set[tuple[str, st
     partial: leave out the NICs of unread instances; the check calls ``facts.instances.require_all()`` where they could matter.
     """
     found = {("default", name) for network in facts.incus.networks for name in acls_of(network.config)}
-    projects = facts.incus.projects
+    projects = {project.name: project for project in facts.incus.projects}
     for instance, _ in _instances(facts, partial):
         for device in instance.expanded_devices.values():
             if device.get("type") == "nic":
@@ -141,9 +141,11 @@ def _instances(facts: HostFacts | ClusterFacts, partial: bool) -> Iterable[tuple
 
 def nics_on(instance: Instance, network: str) -> Iterator[tuple[str, Config]]:
     """Yield name and configuration of each NIC of an instance on a network, also of NICs that name the bridge as their parent."""
-    for name, device in sorted(instance.expanded_devices.items()):
-        if device.get("type") == "nic" and network in (device.get("network"), device.get("parent")):
-            yield name, device
+    yield from sorted(
+        (name, device)
+        for name, device in instance.expanded_devices.items()
+        if device.get("type") == "nic" and network in (device.get("network"), device.get("parent"))
+    )
 
 
 def nic_links(host: HostFacts, partial: bool = False) -> set[str]:
@@ -160,9 +162,9 @@ def nic_links(host: HostFacts, partial: bool = False) -> set[str]:
     return found
 
 
-def owner_of_networks(projects: Iterable[Project], name: str) -> str:
+def owner_of_networks(projects: Mapping[str, Project], name: str) -> str:
     """Return the project whose networks and ACLs the instances of a project use. Raises EvidenceError if it is not listed."""
-    found = next((project for project in projects if project.name == name), None)
+    found = projects.get(name)
     if found is None:
         raise EvidenceError(f"Incus does not list the project {name}")
     return name if found.config["features.networks"] == "true" else "default"

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote
 
 from sigsrv.model.errors import UsageError
 
 SCHEMA_VERSION = 1
-_SAFE = "._:-"  # besides letters and digits, these are safe to paste into a shell
+_SAFE = "._:/-"  # besides letters and digits, these are safe to paste into a shell
+_UNSAFE = re.compile(rf"[^A-Za-z0-9{_SAFE}]")
 _ALWAYS_QUOTED = str.maketrans({"~": "%7E"})  # quote() keeps it, but a shell expands it
 
 
@@ -42,7 +43,8 @@ class Severity(StrEnum):
 
 
 def _quoted(text: str) -> str:
-    return quote(text, safe=_SAFE).translate(_ALWAYS_QUOTED)
+    """Quote a text for a shell, but not its slashes."""
+    return quote(text, safe=_SAFE).translate(_ALWAYS_QUOTED) if _UNSAFE.search(text) else text
 
 
 def finding_id(policy: str, host: str, resource: str) -> str:
@@ -51,7 +53,7 @@ def finding_id(policy: str, host: str, resource: str) -> str:
     >>> finding_id("INST-001", "minisrv", "default/web 1")
     'INST-001@minisrv/default/web%201'
     """
-    return f"{policy}@{_quoted(host)}/{'/'.join(_quoted(segment) for segment in resource.split('/'))}"
+    return f"{policy}@{_quoted(host).replace('/', '%2F')}/{_quoted(resource)}"
 
 
 def parse_finding_id(text: str) -> tuple[str, str, str]:
@@ -141,7 +143,7 @@ class WaiverUse:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The result of one policy on one resource.
 
@@ -166,10 +168,10 @@ class Finding:
     waiver: Waiver | None = None
     own: Finding | None = field(default=None, compare=False, repr=False)
     stands_on: tuple[str, ...] = field(default=(), compare=False)
+    id: str = field(init=False, compare=False)
 
-    @cached_property
-    def id(self) -> str:
-        return finding_id(self.policy, self.host, self.resource)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", finding_id(self.policy, self.host, self.resource))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding in the format of ``findings.json``."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
+from functools import cached_property
 from pathlib import Path
 
 from sigsrv.model import addresses
@@ -302,11 +304,26 @@ class Site:
         return {key: e.reason for e in self._exemptions(policy, resource) for key in e.keys}
 
     def _exemptions(self, policy: str, resource: str) -> list[Exemption]:
-        return [e for e in self.exempt.get(policy, ()) if fnmatchcase(resource, e.match)]
+        if policy not in self._exempt_names or not self._exempt_names[policy].match(resource):
+            return []
+        return [e for e in self.exempt[policy] if fnmatchcase(resource, e.match)]
+
+    @cached_property
+    def _exempt_names(self) -> Mapping[str, re.Pattern[str]]:
+        """Map a policy to the names that one of its exemptions matches, because most resources match none."""
+        globs = {policy: [e.match for e in entries] for policy, entries in self.exempt.items() if entries}
+        return {policy: re.compile("|".join(map(translate, each))) for policy, each in globs.items()}
 
     def project(self, name: str) -> SiteProject | None:
         """Return the entry for a project: the first one that matches. None if there is none."""
-        return next((entry for entry in self.projects if fnmatchcase(name, entry.match)), None)
+        if name not in self._entry_of:
+            self._entry_of[name] = next((entry for entry in self.projects if fnmatchcase(name, entry.match)), None)
+        return self._entry_of[name]
+
+    @cached_property
+    def _entry_of(self) -> dict[str, SiteProject | None]:
+        """Map the projects that ``project`` was asked for to their entries: a check asks for each instance."""
+        return {}
 
     def networks_of(self, project: str) -> tuple[str, ...]:
         """Return the networks that the instances of a project may use; none if no entry matches the project."""

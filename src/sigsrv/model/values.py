@@ -26,9 +26,11 @@ def boolean(value: Any, default: bool, where: str) -> bool:
     if value is None or value == "":
         return default
     word = str(value).lower()
-    if word not in TRUE | FALSE:
-        raise EvidenceError(f"{where}: {value!r} is not a boolean")
-    return word in TRUE
+    if word in TRUE:
+        return True
+    if word in FALSE:
+        return False
+    raise EvidenceError(f"{where}: {value!r} is not a boolean")
 
 
 def is_true(value: str) -> bool:

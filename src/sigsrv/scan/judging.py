@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.clusters import clusters
@@ -25,8 +27,26 @@ def judge(plan: Plan, evidences: Mapping[str, Evidence], left_out: list[LeftOut]
 
     The selection has no effect here, so verifying a fix always covers all policies.
     """
-    facts = facts_of(plan, evidences)
-    return waive(plan, evidences, evaluate(plan.policies.values(), plan.checks, plan.site, facts, left_out))
+    with _garbage_collector_paused():
+        facts = facts_of(plan, evidences)
+        found = evaluate(plan.policies.values(), plan.checks, plan.site, facts, left_out)
+        return waive(plan, evidences, found)
+
+
+@contextmanager
+def _garbage_collector_paused() -> Iterator[None]:
+    """Pause Python's collector of cyclic garbage.
+
+    An evaluation makes many objects, which stay, and no cycles. The collector would look at all of them again and again: a third of the
+    time for 10,000 instances.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def waive(plan: Plan, evidences: Mapping[str, Evidence], findings: Iterable[Finding]) -> tuple[Finding, ...]:
