@@ -20,7 +20,11 @@ from sigsrv.model.policy import Policy
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Policies and checks, by id. If an added policy with a rule replaces one with a check, its rule decides."""
+    """Policies and checks, by id. A policy has either a check, or a rule or forms.
+
+    If an added policy with a rule or forms replaces one with a check, the added policy decides; an added check decides instead of the rule
+    or the forms of a policy that it does not replace.
+    """
 
     policies: Mapping[str, Policy]
     checks: Mapping[str, Check]
@@ -46,10 +50,16 @@ def load(added: Sequence[str | Path] = ()) -> Catalogue:
 
     Raises UsageError: an error in a policy, a folder without policies, a check that can't be imported or has no policy.
     """
-    folders = [Path(folder) for folder in added]
-    policies = policy.load(folders)
-    checks = load_checks(*map(checks_folder, (data.folder("policies"), *folders)))
-    for policy_id, check in checks.items():
-        if policy_id not in policies:
-            raise UsageError(f"{check_location(check)}: there is no policy {policy_id}", nearest(policy_id, policies))
+    folders = [data.folder("policies"), *map(Path, added)]
+    policies = policy.load(folders[1:])
+    checks: dict[str, Check] = {}
+    for folder in folders:
+        own = load_checks(checks_folder(folder))
+        for policy_id, check in own.items():
+            if policy_id not in policies:
+                hint = nearest(policy_id, policies)
+                raise UsageError(f"{check_location(check)}: there is no policy {policy_id}", hint)
+        is_later = {key: folders.index(policies[key].path.parents[1]) >= folders.index(folder) for key in own}
+        checks |= {key: check for key, check in own.items() if not (policies[key].is_declared and is_later[key])}
+        policies |= {key: policies[key].with_check for key in own if key in checks}
     return Catalogue(policies, checks)

@@ -80,6 +80,11 @@ class Policy:
         return self.rule is not None or bool(self.forms.names)
 
     @property
+    def with_check(self) -> Policy:
+        """Return the policy without its rule and its forms, for a check that decides instead."""
+        return dataclasses.replace(self, rule=None, forms=Forms())
+
+    @property
     def decided_by(self) -> str:
         """Return what decides: ``rule``, the names of its forms, or ``check``."""
         return "rule" if self.rule is not None else ", ".join(self.forms.names) or "check"
