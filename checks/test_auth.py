@@ -3,6 +3,7 @@
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.trust import X509, short
 from sigsrv.judge.ages import DAY_S
+from sigsrv.judge.clauses import Clauses
 
 _SHA2 = ("sha224", "sha256", "sha384", "sha512")
 _EDWARDS = ("Ed25519", "Ed448")
@@ -17,40 +18,33 @@ def test_certificates_are_strong_valid_and_not_about_to_expire(
 
     A certificate that is in several places is checked once.
     """
-    found: dict[str, tuple[str, X509]] = {}
-    in_store: set[str] = set()
-    for entry in facts.incus.trust:
-        with require.about(entry.resource):
-            in_store.add(entry.fingerprint)
-            found[entry.fingerprint] = (entry.name, entry.certificate)
+    least = site.thresholds.certificate_days
+    expected = f"valid for more than {least} days; at least ECDSA of 256 bits, Ed25519, or RSA of 3072 bits; SHA-2"
+    seen: set[str] = set()
+    with require.about(facts.name):
+        seen = {entry.fingerprint for entry in facts.incus.trust}
+    for entry in facts.incus.trust if seen else ():
+        with require.finding(entry.resource, expected) as finding:
+            finding.note = f"certificate {entry.name}"
+            _judge(entry.certificate, facts.collected, least, finding)
     for host in facts.hosts.values():
         with require.about(host.name, host=host.name):
-            shown = host.incus.certificate
-            if shown.fingerprint not in in_store:
-                found.setdefault(shown.fingerprint, (f"the certificate that {host.name} shows", shown))
-    least = site.thresholds.certificate_days
-    for fingerprint, (name, certificate) in sorted(found.items(), key=lambda item: item[0]):
-        faults = _weaknesses(certificate)
-        days = (certificate.not_after - facts.collected) / DAY_S
-        if certificate.not_before > facts.collected:
-            faults.append("not valid yet")
-        if days <= 0:
-            faults.append(f"expired {-days:.0f} days ago")
-        elif days <= least:
-            faults.append(f"expires in {days:.0f} days")
-        fine = f"{certificate.key} {certificate.bits}, {certificate.signature}, valid for {days:.0f} days"
-        require(
-            short(fingerprint),
-            not faults,
-            expected=f"valid for more than {least} days; at least ECDSA of 256 bits, Ed25519, or RSA of 3072 bits; SHA-2",
-            observed=f"{name}: {'; '.join(faults) or fine}",
-        )
+            fingerprint = host.incus.certificate.fingerprint
+            if fingerprint not in seen:
+                seen.add(fingerprint)
+                with require.finding(short(fingerprint), expected) as finding:
+                    finding.note = f"certificate that {host.name} shows"
+                    _judge(host.incus.certificate, facts.collected, least, finding)
 
 
-def _weaknesses(certificate: X509) -> list[str]:
-    found = []
-    if certificate.bits < _LEAST_BITS.get(certificate.key, certificate.bits + 1):
-        found.append(f"{certificate.key} of {certificate.bits} bits")
-    if certificate.signature not in (*_SHA2, *_EDWARDS):
-        found.append(f"signed with {certificate.signature}")
-    return found
+def _judge(certificate: X509, now: float, least_days: int, finding: Clauses) -> None:
+    days = (certificate.not_after - now) / DAY_S
+    if days <= 0:
+        finding.violated(f"expired {-days:.0f} days ago")
+    else:
+        finding.require(days > least_days, f"valid for {days:.0f} days")
+    if certificate.not_before > now:
+        finding.violated("not valid yet")
+    strong = certificate.bits >= _LEAST_BITS.get(certificate.key, certificate.bits + 1)
+    finding.require(strong, f"{certificate.key} of {certificate.bits} bits")
+    finding.require(certificate.signature in (*_SHA2, *_EDWARDS), f"signed with {certificate.signature}")

@@ -3,15 +3,26 @@
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config
+from sigsrv.judge.clauses import Clauses
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
 _DEFAULT_TYPES = "lifecycle,logging"
+
+
+class _Target(NamedTuple):
+    """A log target, with the types of events that it receives."""
+
+    name: str
+    kind: str
+    address: str
+    types: tuple[str, ...]
 
 
 @policy("AUTH-006")
@@ -21,43 +32,51 @@ def test_access_logs_are_sent_off_the_host(facts: ClusterFacts, site: Site, requ
     A target counts if it receives lifecycle events and is on no host of the site. Lifecycle events record who did what, and from where.
     Anyone who takes over a host can change what only this host keeps.
     """
-    counted, others = [], []
-    places: set[str] = set()
-    for name, kind, address, types in _targets(facts.incus.config):
-        if "lifecycle" not in types:
-            others.append(f"{name}: receives only {', '.join(types) or 'no type of event'}")
-        elif not address or _is_local(address):
-            others.append(f"{name}: {_place(address) or 'no address'}, on the host itself")
-        elif member := _member_at(facts, site, _host_of(address)):
-            others.append(f"{name}: {_place(address)}, on {member} itself")
-        else:
-            places.add(_place(address))
-            counted.append(f"{name}: {kind} at {_place(address)}")
     least = site.auth.log_targets_min
-    if not least:
-        require.not_applicable(facts.name, "the site file requires no remote target (auth.log_targets_min is 0)")
-        return
-    require(
-        facts.name,
-        len(places) >= least,
-        expected=f"lifecycle events are sent to at least {least} remote place{'' if least == 1 else 's'}",
-        observed="; ".join([*counted, *others]) or "no log target",
-    )
+    expected = f"lifecycle events are sent to at least {least} remote place{'' if least == 1 else 's'}"
+    with require.finding(facts.name, expected) as finding:
+        targets = tuple(_targets(facts.incus.config))
+        places: set[str] = set()
+        shown = []
+        for target in targets:
+            with finding.clause():
+                flaw = _flaw(target, facts, site, finding)
+                shown.append(f"{target.name}: {flaw or f'{target.kind} at {_place(target.address)}'}")
+                if not flaw:
+                    places.add(_place(target.address))
+        unread = len(targets) - len(shown)
+        if not least:
+            finding.nothing("the site file requires no remote target (auth.log_targets_min is 0)")
+        elif len(places) + unread < least:
+            finding.violated("; ".join(shown) or "no log target")
+        else:
+            finding.holds("; ".join(shown))
 
 
-def _targets(config: Config) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """Yield name, kind, address and types of events of each log target.
+def _flaw(target: _Target, facts: ClusterFacts, site: Site, finding: Clauses) -> str:
+    """Return why a target does not count; "" if it does. Raises EvidenceError if its address is invalid."""
+    if "lifecycle" not in target.types:
+        return f"receives only {', '.join(target.types) or 'no type of event'}"
+    if not target.address or _is_local(target.address):
+        return f"{_place(target.address) or 'no address'}, on the host itself"
+    member = _member_at(_host_of(target.address), facts, site, finding)
+    return f"{_place(target.address)}, on {member} itself" if member else ""
+
+
+def _targets(config: Config) -> Iterator[_Target]:
+    """Yield the log targets.
 
     Incus 6.0.4 has only the keys ``loki.*``. Later versions have ``logging.NAME.*``.
     """
     if config.get("loki.api.url"):
-        yield "loki", "loki", config["loki.api.url"], split_list(config.get("loki.types") or _DEFAULT_TYPES)
+        yield _Target("loki", "loki", config["loki.api.url"], split_list(config.get("loki.types") or _DEFAULT_TYPES))
     for key in sorted(config):
         found = re.fullmatch(r"logging\.([^.]+)\.target\.type", key)
         if found and config[key]:
             prefix = f"logging.{found[1]}"
             address = config.get(f"{prefix}.target.address") or ""
-            yield found[1], config[key], address, split_list(config.get(f"{prefix}.types") or _DEFAULT_TYPES)
+            types = split_list(config.get(f"{prefix}.types") or _DEFAULT_TYPES)
+            yield _Target(found[1], config[key], address, types)
 
 
 def _host_of(address: str) -> str:
@@ -79,20 +98,23 @@ def _is_local(address: str) -> bool:
     return found.is_loopback or found.is_unspecified
 
 
-def _member_at(facts: ClusterFacts, site: Site, place: str) -> str | None:
+def _member_at(place: str, facts: ClusterFacts, site: Site, finding: Clauses) -> str | None:
     """Return the host of the site that has a name or an IP address; None if no host has it.
 
-    Raises EvidenceError if the place is an IP address and the addresses of a host are unknown.
+    If the place is an IP address, the addresses of a host that can't be read are an unknown clause.
     """
     named = {name.lower(): host.name for host in site.hosts for name in (host.name, host.member, host.address) if name}
     try:
         found = ip_address(place)
     except ValueError:
         return named.get(place)
+    if place in named:
+        return named[place]
     for host in facts.hosts.values():
-        if found in {address.ip for addresses in host.network.addresses.values() for address in addresses}:
-            return host.name
-    return named.get(place)
+        with finding.clause():
+            if found in {address.ip for addresses in host.network.addresses.values() for address in addresses}:
+                return host.name
+    return None
 
 
 def _place(address: str) -> str:

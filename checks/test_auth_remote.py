@@ -9,6 +9,7 @@ from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
 from sigsrv.facts.listening import Endpoint, endpoint
 from sigsrv.facts.resources import Config
 from sigsrv.judge.ages import DAY_S
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.server_settings import server_setting
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import seconds
@@ -30,38 +31,44 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
 
     If an address is a name, the sockets show where the API listens: the daemon resolves the name when it starts.
     """
-    config = facts.incus.config
     allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
-    configured = {key: endpoint(config[key], _API_PORT) for key in (_API, _CLUSTER) if config.get(key)}
-    faults, settings, by_hand = [], [], []
-    for key, found in configured.items():
-        resolved = _resolved(facts, configured, found) if found.is_name and found not in allowed else {found}
-        if resolved <= allowed:
-            continue
-        means = f" (listens on {', '.join(sorted(map(str, resolved)))})" if found not in resolved else ""
-        faults.append(f"{key} is {found}{' (any address)' if found.is_wildcard else means}")
-        # The cluster's own address comes last: clients used another one.
-        addresses = sorted((each == configured.get(_CLUSTER), str(each)) for each in allowed if not each.is_wildcard)
-        if key != _API:
-            by_hand.append(f"{key} can't be changed while the host is a member")
-        elif not addresses:
-            by_hand.append(f"auth.listen of the site file has no address for {facts.name}")
-        else:
-            member, wait_s = _own_member(facts), _wait_s(config)
-            settings.append(server_setting(key, addresses[0][1], member, wait_s if member else ""))
-    for socket in facts.listeners:
-        on_port = [found for found in configured.values() if found.port == socket.port]
-        if on_port and socket.is_wildcard and not any(found.is_wildcard for found in on_port):
-            faults.append(f"a socket accepts connections on {socket} (any address)")
-            by_hand.append(f"a socket listens on {socket}, but no key contains this address")
     where = ", ".join(sorted(str(each) for each in allowed))
-    require(
-        facts.name,
-        not faults,
-        expected=f"no address other than {where}" if where else "no address: the site file allows none",
-        observed="; ".join(faults) or ", ".join(sorted({str(found) for found in configured.values()})) or "no address",
-        fix={"settings": settings, "refused": "; ".join(dict.fromkeys(by_hand))},
-    )
+    expected = f"no address other than {where}" if where else "no address: the site file allows none"
+    with require.finding(facts.name, expected, otherwise="no address") as finding:
+        config = facts.incus.config
+        configured: dict[str, Endpoint] = {}
+        for key in (_API, _CLUSTER):
+            with finding.clause():
+                if config.get(key):
+                    configured[key] = endpoint(config[key], _API_PORT)
+        settings, by_hand = [], []
+        for key, found in configured.items():
+            with finding.clause():
+                resolved = _resolved(facts, configured, found) if found.is_name and found not in allowed else {found}
+                if resolved <= allowed:
+                    finding.holds(f"{key} is {found}")
+                    continue
+                means = f" (listens on {', '.join(sorted(map(str, resolved)))})" if found not in resolved else ""
+                finding.violated(f"{key} is {found}{' (any address)' if found.is_wildcard else means}")
+                # The cluster's own address comes last: clients used another one.
+                addresses = sorted(
+                    (each == configured.get(_CLUSTER), str(each)) for each in allowed if not each.is_wildcard
+                )
+                if key != _API:
+                    by_hand.append(f"{key} can't be changed while the host is a member")
+                elif not addresses:
+                    by_hand.append(f"auth.listen of the site file has no address for {facts.name}")
+                else:
+                    member, wait_s = _own_member(facts), _wait_s(config)
+                    settings.append(server_setting(key, addresses[0][1], member, wait_s if member else ""))
+        with finding.clause():
+            for socket in facts.listeners:
+                on_port = [found for found in configured.values() if found.port == socket.port]
+                if on_port and socket.is_wildcard and not any(found.is_wildcard for found in on_port):
+                    finding.violated(f"a socket accepts connections on {socket} (any address)")
+                    by_hand.append(f"a socket listens on {socket}, but no key contains this address")
+        refused = "; ".join(dict.fromkeys([*by_hand, *finding.unknown_reasons]))
+        finding.fix.update(settings=settings, refused=refused)
 
 
 def _wait_s(config: Config) -> str:
@@ -98,35 +105,37 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
 
     The site file can exempt single keys.
     """
-    config = facts.incus.config
     exempt = site.exempt_keys("AUTH-005", facts.name)
-    opened = [access for access in _open_access(config) if access.key not in exempt]
-    limit = facts.collected - DAY_S
-    member = _own_member(facts)
-    others = {host.member for host in site.hosts} - {member} if member else set()  # they report their own tokens
-    tokens = [each for each in facts.incus.tokens if each.created < limit and each.location not in others]
-    faults = [access.observed for access in opened]
-    for token in tokens:
-        days = (facts.collected - token.created) / DAY_S
-        faults.append(f"a token for {token.purpose} has been open for {days:.0f} days")
-    expiry = config.get("core.remote_token_expiry")
-    reasons = "; ".join(f"{key}: {reason}" for key, reason in sorted(exempt.items()))
-    require(
-        facts.name,
-        not faults,
-        expected="tokens expire, and none has been open for more than a day; no debug listener, no trust in every certificate of "
-        "a CA, no service on any address",
-        observed="; ".join(faults) or f"no extra access{f'; client tokens expire after {expiry}' if expiry else ''}",
-        reason=f"the site exempts {reasons}" if reasons else "",
-        fix={
-            "settings": [server_setting(each.key, each.close, member if each.of_member else "") for each in opened],
-            "refused": "; ".join(f"incus operation delete {each.id}" for each in tokens),
-        },
+    expected = (
+        "tokens expire, and none has been open for more than a day; no debug listener, no trust in every certificate of "
+        "a CA, no service on any address"
     )
+    with require.finding(facts.name, expected) as finding:
+        config, member = facts.incus.config, _own_member(facts)
+        settings, by_hand = [], []
+        for access in _open_access(config, finding):
+            if access.key not in exempt:
+                finding.violated(access.observed)
+                settings.append(server_setting(access.key, access.close, member if access.of_member else ""))
+        with finding.clause():
+            others = (
+                {host.member for host in site.hosts} - {member} if member else set()
+            )  # they report their own tokens
+            for token in facts.incus.tokens:
+                age_s = facts.collected - token.created
+                if age_s > DAY_S and token.location not in others:
+                    finding.violated(f"a token for {token.purpose} has been open for {age_s / DAY_S:.0f} days")
+                    by_hand.append(f"incus operation delete {token.id}")
+        if not finding.is_violated:
+            expiry = config.get("core.remote_token_expiry")
+            finding.holds(f"no extra access{f'; client tokens expire after {expiry}' if expiry else ''}")
+        reasons = "; ".join(f"{key}: {reason}" for key, reason in sorted(exempt.items()))
+        finding.note = f"the site exempts {reasons}" if reasons else ""
+        finding.fix.update(settings=settings, refused="; ".join([*by_hand, *finding.unknown_reasons]))
 
 
-def _open_access(config: Config) -> Iterator[_Access]:
-    """Yield each key whose value opens remote access. Raises EvidenceError if an expiry can't be read."""
+def _open_access(config: Config, finding: Clauses) -> Iterator[_Access]:
+    """Yield each key whose value opens remote access. A value that can't be read is an unknown clause."""
     if config["core.trust_ca_certificates"] == "true":
         key = "core.trust_ca_certificates"
         yield _Access(key, f"Incus trusts every certificate of the CA ({key})")
@@ -134,9 +143,10 @@ def _open_access(config: Config) -> Iterator[_Access]:
         key = "core.remote_token_expiry"
         yield _Access(key, f"tokens for clients never expire ({key})", close="15M")
     joining = config.get("cluster.join_token_expiry")
-    if joining and _expiry_s(joining) > DAY_S:
-        key = "cluster.join_token_expiry"
-        yield _Access(key, f"tokens for members expire only after {joining} ({key})")
+    with finding.clause():
+        if joining and _expiry_s(joining) > DAY_S:
+            key = "cluster.join_token_expiry"
+            yield _Access(key, f"tokens for members expire only after {joining} ({key})")
     if config["core.metrics_authentication"] == "false":
         key = "core.metrics_authentication"
         yield _Access(key, f"metrics need no authentication ({key})")
@@ -148,8 +158,9 @@ def _open_access(config: Config) -> Iterator[_Access]:
         key = "core.https_allowed_origin"
         yield _Access(key, f"web pages of {origin} may use the API ({key})")
     for key in _SERVICES:
-        if config.get(key) and endpoint(config[key], 1).is_wildcard:
-            yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True)
+        with finding.clause():
+            if config.get(key) and endpoint(config[key], 1).is_wildcard:
+                yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True)
 
 
 def _expiry_s(expiry: str) -> int:

@@ -1,6 +1,7 @@
 """Checks of CLUS: who is a member of the cluster, and in which state."""
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.cluster_members import is_standalone, member_lists
 from sigsrv.model.errors import EvidenceError
 
@@ -21,32 +22,29 @@ def test_cluster_members_are_online(facts: ClusterFacts, site: Site, require: Re
     lists = member_lists(facts)
     standalone = {host.member: host.name for host in facts.standalone.values()}
     for name in sorted({host.member for host in site.hosts} | set(lists.names)):
-        host = facts.host_of(name)
-        reports = lists.of(name)
-        statuses = {member.status for member in reports.values()}
-        if host is not None and host.daemon_down:
-            because = finding_id("HOST-002", host.name, host.name)
-            require.not_applicable(name, f"the Incus daemon of {host.name} does not answer", because=because)
-        elif name in standalone:
-            because = finding_id("CLUS-001", standalone[name], standalone[name])
-            require.not_applicable(name, f"{standalone[name]} is in no cluster", because=because)
-        elif without := lists.hosts_without(name):
-            require.left_to("CLUS-006", name, f"the list of members on {', '.join(without)} has no {name}")
-        elif all(member.is_evacuated for member in reports.values()):
-            require.left_to("CLUS-004", name, f"{name} is {', '.join(sorted(statuses))}")
-        elif statuses == {"Online"} and host and host.name in lists.unread and not host.unreachable:
+        with require.finding(name, "Online on every host") as finding:
+            if name in standalone:
+                _left_to_standalone(finding, standalone[name])
+                continue
+            host, reports = facts.host_of(name), lists.of(name)
+            down = finding_id("HOST-002", host.name, host.name) if host and host.daemon_down else None
+            if host and down:
+                finding.nothing(f"the Incus daemon of {host.name} does not answer", because=down)
+            for without in lists.hosts_without(name):
+                missing = f"the list of members on {without} has no {name}"
+                finding.violated(missing, down or finding_id("CLUS-006", facts.name, name))
+            is_evacuated = all(member.is_evacuated for member in reports.values())
+            root = down or (finding_id("CLUS-004", facts.name, name) if is_evacuated else None)
+            for reporter, member in sorted(reports.items()):
+                finding.require(member.status == "Online", f"{reporter}: {member.status} ({member.message})", root)
             # The other hosts show a member that lost its connection as Online for some seconds.
-            with require.about(name):
+            if host and host.name in lists.unread and not down and not host.unreachable:
                 raise lists.unread[host.name]
-        else:
-            require(
-                name,
-                statuses == {"Online"},
-                expected="Online on every host",
-                observed="; ".join(
-                    f"{reporter}: {member.status} ({member.message})" for reporter, member in sorted(reports.items())
-                ),
-            )
+
+
+def _left_to_standalone(finding: Clauses, host: str) -> None:
+    """Leave a member to CLUS-001 of the standalone host that should be this member."""
+    finding.violated(f"{host} is in no cluster", root=finding_id("CLUS-001", host, host))
 
 
 @policy("CLUS-004")
@@ -61,14 +59,12 @@ def test_no_member_is_evacuated_or_blocked_from_scheduling(facts: ClusterFacts, 
     for name in lists.names:
         reports = lists.of(name).values()
         evacuated = sorted({member.status for member in reports if member.is_evacuated})
-        scheduling = sorted({member.config.get("scheduler.instance") or "all" for member in reports})
-        require(
-            name,
-            not evacuated and scheduling == ["all"],
-            expected="not evacuated, scheduler.instance is all or unset",
-            observed=", ".join([*evacuated, f"scheduler.instance is {', '.join(scheduling)}"]),
-            fix={"member": name, "status": ", ".join(evacuated)},
-        )
+        with require.finding(name, "not evacuated, scheduler.instance is all or unset") as finding:
+            for status in evacuated:
+                finding.violated(status)
+            for scheduling in sorted({member.config.get("scheduler.instance") or "all" for member in reports}):
+                finding.require(scheduling == "all", f"scheduler.instance is {scheduling}")
+            finding.fix.update(member=name, status=", ".join(evacuated))
 
 
 @policy("CLUS-006")
@@ -82,39 +78,30 @@ def test_cluster_members_are_exactly_the_hosts_of_the_site_file(
     """
     hosts = {host.member: host.name for host in site.hosts}
     if facts.name != "cluster":
-        if len(site.hosts) > 1:
-            is_standalone(facts, site, require)
-        else:
-            for host in facts.hosts.values():
-                own = _own_name(host)
-                require(host.name, own == host.member, expected=f"named {host.member}", observed=f"named {own}")
+        for host in facts.hosts.values():
+            with require.finding(host.name, f"named {host.member}") as finding:
+                if len(site.hosts) > 1:
+                    _left_to_standalone(finding, host.name)
+                else:
+                    own = _own_name(host)
+                    finding.require(own == host.member, f"named {own}")
         return
     lists = member_lists(facts)
     standalone = {host.member: host.name for host in facts.standalone.values()}
     for name in sorted({*hosts, *lists.names}):
-        if name in standalone:
-            because = finding_id("CLUS-001", standalone[name], standalone[name])
-            require.not_applicable(name, f"{standalone[name]} is in no cluster", because=because)
-            continue
-        faults = [f"the list of members on {host} has no {name}" for host in lists.hosts_without(name)]
-        if name not in hosts:
-            faults.append("not a host of the site file")
-        with require.about(name):
-            seen = "a member"
-            selected = facts.hosts.get(hosts.get(name, ""))
-            if selected is None:
-                seen += f"; {hosts[name]} was not asked for its own name" if name in hosts else ""
-            elif not faults:
+        with require.finding(name, "a member that is a host of the site file") as finding:
+            if name in standalone:
+                _left_to_standalone(finding, standalone[name])
+                continue
+            for without in lists.hosts_without(name):
+                finding.violated(f"the list of members on {without} has no {name}")
+            if name not in hosts:
+                finding.violated("not a host of the site file")
+            elif (selected := facts.hosts.get(hosts[name])) is None:
+                finding.holds(f"a member; {hosts[name]} was not asked for its own name")
+            else:
                 own = _own_name(selected)
-                seen += f"; {selected.name} reports that it is {own}"
-                if own != name:
-                    faults.append(f"{selected.name} leads to the member {own}")
-            require(
-                name,
-                not faults,
-                expected="a member that is a host of the site file",
-                observed="; ".join(faults) or seen,
-            )
+                finding.require(own == name, f"{selected.name} reports that it is {own}")
 
 
 def _own_name(host: HostFacts) -> str:

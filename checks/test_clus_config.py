@@ -1,7 +1,11 @@
 """Checks of CLUS: the database of the cluster and its thresholds."""
 
+from collections.abc import Sequence
+
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
+from sigsrv.facts.members import Member
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.cluster_members import is_standalone
 from sigsrv.judge.server_settings import server_setting
 from sigsrv.model.values import seconds
@@ -21,41 +25,53 @@ def test_database_roles_and_cluster_thresholds_match_the_site_file(
     """
     if is_standalone(facts, site, require):
         return
-    members, config = facts.incus.first(lambda incus: (incus.members, incus.config))
+    wanted = site.cluster
+    expected = (
+        f"{_count(wanted.voters_min, 'voter')} or more, one leader, {OFFLINE_AFTER} {wanted.offline_threshold}, "
+        f"{_HEALING_AFTER} {wanted.healing_threshold}"
+    )
+    with require.finding(facts.name, expected) as finding:
+        refused, settings = [], []
+        with finding.clause():
+            refused += _missing_roles(facts.incus.members, wanted.voters_min, finding)
+        config = facts.incus.config
+        healing = bool(wanted.healing_threshold)
+        with finding.clause():
+            healing_s = seconds(config.get(_HEALING_AFTER), 0, _HEALING_AFTER)
+            healing = healing or healing_s > 0
+            finding.require(healing_s == wanted.healing_threshold, f"{_HEALING_AFTER} {healing_s}")
+            if healing_s != wanted.healing_threshold:
+                settings.append(server_setting(_HEALING_AFTER, str(wanted.healing_threshold)))
+        with finding.clause():
+            offline_s = seconds(config.get(OFFLINE_AFTER), OFFLINE_AFTER_S, OFFLINE_AFTER)
+            finding.require(offline_s == wanted.offline_threshold, f"{OFFLINE_AFTER} {offline_s}")
+            wait_s = ""
+            if offline_s > wanted.offline_threshold:
+                # Members stay Offline until the first heartbeat at the new, shorter interval.
+                wait_s = str(max(wanted.offline_threshold, offline_s // 2) + _SPREAD_S)
+                refused += _reasons_not_to_lower(offline_s, healing)
+            if offline_s != wanted.offline_threshold:
+                settings.insert(0, server_setting(OFFLINE_AFTER, str(wanted.offline_threshold), wait_s=wait_s))
+        finding.fix.update(settings=settings, refused="; ".join([*refused, *finding.unknown_reasons]))
+
+
+def _missing_roles(members: Sequence[Member], voters_min: int, finding: Clauses) -> list[str]:
+    """Record the clauses about the database roles. Return those that are violated: no setting of the server fixes them."""
     voters = sorted(member.name for member in members if "database" in member.roles)
     leaders = sorted(member.name for member in members if "database-leader" in member.roles)
-    wanted = site.cluster
-    faults = []
-    if len(voters) < wanted.voters_min:
-        faults.append(f"{_count(len(voters), 'voter')} of at least {wanted.voters_min}")
+    missing = []
+    if len(voters) < voters_min:
+        missing.append(f"{_count(len(voters), 'voter')} of at least {voters_min}")
     if len(leaders) != 1:
-        faults.append(f"{_count(len(leaders), 'leader')} of the database")
-    offline_s = seconds(config.get(OFFLINE_AFTER), OFFLINE_AFTER_S, OFFLINE_AFTER)
-    healing_s = seconds(config.get(_HEALING_AFTER), 0, _HEALING_AFTER)
-    refused, settings = list(faults), []
-    if offline_s != wanted.offline_threshold:
-        wait_s = ""
-        if offline_s > wanted.offline_threshold:
-            # Members stay Offline until the first heartbeat at the new, shorter interval.
-            wait_s = str(max(wanted.offline_threshold, offline_s // 2) + _SPREAD_S)
-            refused += _reasons_not_to_lower(offline_s, bool(healing_s or wanted.healing_threshold))
-        settings.append(server_setting(OFFLINE_AFTER, str(wanted.offline_threshold), wait_s=wait_s))
-    if healing_s != wanted.healing_threshold:
-        settings.append(server_setting(_HEALING_AFTER, str(wanted.healing_threshold)))
-    observed = (
-        f"{_count(len(voters), 'voter')} ({', '.join(voters) or 'none'}), leader {', '.join(leaders) or 'none'}, "
-        f"{OFFLINE_AFTER} {offline_s}, {_HEALING_AFTER} {healing_s}"
+        missing.append(f"{_count(len(leaders), 'leader')} of the database")
+    for each in missing:
+        finding.violated(each)
+    finding.holds(
+        f"{_count(len(voters), 'voter')} ({', '.join(voters) or 'none'}), leader {', '.join(leaders) or 'none'}"
     )
     if len(members) == 2:
-        observed += "; with two members, no setting gives a quorum while the voter is away"
-    require(
-        facts.name,
-        not faults and not settings,
-        expected=f"{_count(wanted.voters_min, 'voter')} or more, one leader, {OFFLINE_AFTER} {wanted.offline_threshold}, "
-        f"{_HEALING_AFTER} {wanted.healing_threshold}",
-        observed=observed,
-        fix={"settings": settings, "refused": "; ".join(refused)},
-    )
+        finding.note = "with two members, no setting gives a quorum while the voter is away"
+    return missing
 
 
 def _reasons_not_to_lower(offline_s: int, healing: bool) -> list[str]:

@@ -1,7 +1,7 @@
 """Checks of CLUS: the versions of Incus and of its packages."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, policy
 from sigsrv.facts.packages import is_older
@@ -20,35 +20,31 @@ def test_all_hosts_run_the_same_supported_and_patched_incus_version(
     The finding is on the outdated host: its version is older than on another host, older than the minimum of the site file, or of a
     series without long-term support. If another host can't report its version, it is unknown whether a host runs the same one.
     """
-    known: dict[str, tuple[Version, HostFacts]] = {}
-    unread: dict[str, EvidenceError] = {}
-    for host in {**facts.hosts, **facts.standalone, **facts.others}.values():
-        try:
-            known[host.name] = (_version(host), host)
-        except EvidenceError as cause:
-            unread[host.name] = cause
-    expected = f"{site.incus.minimum} or newer, the same on every host"
+    minimum = site.incus.minimum
+    expected = f"{minimum} or newer, the same on every host"
     expected += ", of a long-term series (6.0, 7.0)" if site.incus.track == "lts" else ""
+    everywhere = {**facts.hosts, **facts.standalone, **facts.others}
     for name, host in facts.hosts.items():
-        with require.about(name, host=name):
-            if name in unread:
-                raise unread[name]
-            own, packages, version = known[name][0], host.packages, host.incus.server.version
-            newer = {
-                f"{other.incus.server.version} of {other.name}" for theirs, other in known.values() if theirs > own
-            }
-            faults = [f"{version} is older than {', '.join(sorted(newer))}"] if newer else []
-            if own < _numbers(site.incus.minimum):
-                faults.append(f"{version} is older than {site.incus.minimum}")
-            if site.incus.track == "lts" and not (own[0] >= _FIRST_LTS and own[1] == 0):
-                faults.append(f"{version} is not of a long-term series")
-            older, not_compared = _older_packages(host, packages, [other for _, other in known.values()])
-            faults += older
-            unknown = [*unread.values(), *not_compared]
-            if not faults and unknown:
-                raise unknown[0]
-            shown = f" ({', '.join(f'{key} {value}' for key, value in sorted(packages.items()))})" if packages else ""
-            require(name, not faults, expected=expected, observed="; ".join(faults) or version + shown, host=name)
+        others = [other for other in everywhere.values() if other.name != name]
+        with require.finding(name, expected, host=name) as finding:
+            with finding.clause():
+                own, version = _version(host), host.incus.server.version
+                finding.holds(version)
+                if own < _numbers(minimum):
+                    finding.violated(f"{version} is older than {minimum}")
+                if site.incus.track == "lts" and not (own[0] >= _FIRST_LTS and own[1] == 0):
+                    finding.violated(f"{version} is not of a long-term series")
+                for other in others:
+                    with finding.clause():
+                        if _version(other) > own:
+                            finding.violated(f"{version} is older than {other.incus.server.version} of {other.name}")
+            packages = host.packages
+            for key, installed in sorted(packages.items()):
+                finding.holds(f"{key} {installed}")
+            for other in others:
+                with finding.clause():
+                    for older in _older_packages(host, packages, other):
+                        finding.violated(older)
 
 
 def _version(host: HostFacts) -> Version:
@@ -66,31 +62,20 @@ def _numbers(version: str) -> Version:
     return found + (0,) * (3 - len(found))
 
 
-def _older_packages(
-    host: HostFacts, packages: Mapping[str, str], others: Iterable[HostFacts]
-) -> tuple[list[str], list[EvidenceError]]:
-    """Return the packages that are newer on another host with the same release of the same system, and why some could not be compared.
+def _older_packages(host: HostFacts, packages: Mapping[str, str], other: HostFacts) -> Iterator[str]:
+    """Yield the packages of a host that are newer on another host with the same release of the same system. Raises EvidenceError.
 
     A distribution ships fixes without a new version of Incus.
     """
     own_system = (host.incus.server.os, host.incus.server.os_version)
-    older: list[str] = []
-    unread: list[EvidenceError] = []
-    for other in others:
-        system = (other.incus.server.os, other.incus.server.os_version)
-        if other.name == host.name or not packages:
-            continue
-        try:
-            installed = other.packages
-        except EvidenceError as cause:
-            unread += [cause] if system == own_system else []
-            continue
-        if not (all(own_system) and all(system)):
-            silent = other if all(own_system) else host
-            reason = f"{silent.name}: Incus does not report the operating system that it runs on"
-            unread += [EvidenceError(reason)] if installed else []
-        elif system == own_system:
-            for name in sorted(set(packages) & set(installed)):
-                if is_older(packages[name], installed[name]):
-                    older.append(f"package {name} {packages[name]} is older than {installed[name]} of {other.name}")
-    return older, unread
+    system = (other.incus.server.os, other.incus.server.os_version)
+    is_known = all(own_system) and all(system)
+    if not packages or (is_known and system != own_system):
+        return
+    installed = other.packages
+    if installed and not is_known:
+        silent = other if all(own_system) else host
+        raise EvidenceError(f"{silent.name}: Incus does not report the operating system that it runs on")
+    for name in sorted(set(packages) & set(installed)):
+        if is_older(packages[name], installed[name]):
+            yield f"package {name} {packages[name]} is older than {installed[name]} of {other.name}"

@@ -38,22 +38,18 @@ def test_incus_has_no_unresolved_warnings(facts: ClusterFacts, site: Site, requi
         seen = f"only warnings of types that the site file ignores: {', '.join(sorted(ignored))}" if ignored else "none"
         require(facts.name, True, expected="no open warning", observed=seen)
     for (kind, location), warnings in sorted(found.items()):
-        resource = f"{kind}/{location}"
-        roots = [_root(facts, site, warning) for warning in warnings]
-        reported = sorted(root for root in roots if root is not None)
-        if len(reported) == len(roots):
-            require.not_applicable(resource, f"{reported[0]} reports the cause", because=reported[0])
-            continue
         last = max(warnings, key=lambda warning: warning.last_seen or 0)
         statuses = ", ".join(sorted({warning.status for warning in warnings}))
         times = sum(warning.count for warning in warnings)
-        require(
-            resource,
-            False,
-            expected="no open warning",
-            observed=f"{statuses}, seen {times} time{'' if times == 1 else 's'}"
-            + (f": {last.message}" if last.message else ""),
-        )
+        observed = f"{statuses}, seen {times} time{'' if times == 1 else 's'}"
+        observed += f": {last.message}" if last.message else ""
+        with require.finding(f"{kind}/{location}", "no open warning") as finding:
+            for warning in warnings:
+                roots: tuple[str, ...] = ()
+                with finding.clause():
+                    roots = tuple(_roots(facts, site, warning))
+                for root in roots or (None,):
+                    finding.violated(observed, root)
 
 
 def _is_open(warning: Warning, now: float) -> bool:
@@ -63,28 +59,24 @@ def _is_open(warning: Warning, now: float) -> bool:
     return not (warning.status == "acknowledged" and old)
 
 
-def _root(facts: ClusterFacts, site: Site, warning: Warning) -> str | None:
-    """Return the id of the finding that reports the cause of a warning; None if no finding does."""
+def _roots(facts: ClusterFacts, site: Site, warning: Warning) -> Iterator[str]:
+    """Yield the ids of the findings that report what may be the cause of a warning."""
+    host = facts.host_of(warning.location)
     if warning.type == MEMBER_OFFLINE:
         # The location is the member that missed another one. Only the message names the other one.
-        return next((root for name, root in _unavailable_members(facts) if name != warning.location), None)
-    if warning.type == TIME_SKEW:
+        yield from (root for name, root in _unavailable_members(facts) if name != warning.location)
+    elif warning.type == TIME_SKEW:
         # The location is the member that noticed the difference. The wrong clock may be that of the leader.
-        return next((finding_id("HOST-007", each.name, each.name) for each in _with_wrong_clock(facts, site)), None)
-    host = facts.host_of(warning.location)
-    if host is None:
-        return None
-    if warning.type == APPARMOR_DISABLED:
-        return finding_id("HOST-008", host.name, host.name)
-    if warning.type == POOL_UNAVAILABLE:
+        yield from (finding_id("HOST-007", each.name, each.name) for each in _with_wrong_clock(facts, site))
+    elif host is not None and warning.type == APPARMOR_DISABLED:
+        yield finding_id("HOST-008", host.name, host.name)
+    elif host is not None and warning.type == POOL_UNAVAILABLE:
         names = [pool.name for pool in site.pools if pool.is_on(host.name)]
-        pool = next((name for name in names if _is_about_pool(host, warning, name)), None)
-        return finding_id("POOL-001", host.name, pool) if pool else None
-    if warning.type == NETWORK_UNAVAILABLE and warning.network is not None and warning.network in site.networks:
+        yield from (finding_id("POOL-001", host.name, name) for name in names if _is_about_pool(host, warning, name))
+    elif host is not None and warning.type == NETWORK_UNAVAILABLE and warning.network in site.networks:
         network = host.incus.network_at(warning.network, host.member)
         if network is None or network.status != "Created":  # NET-004 reads this status, and no warnings
-            return finding_id("NET-004", host.name, warning.network)
-    return None
+            yield finding_id("NET-004", host.name, warning.network)
 
 
 def _unavailable_members(facts: ClusterFacts) -> Iterator[tuple[str, str]]:

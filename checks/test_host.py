@@ -26,35 +26,29 @@ def test_incus_service_is_active_and_starts_at_boot(facts: HostFacts, site: Site
 
     The API must answer, the service must run without a failed result, and a target must start one of the three units at boot.
     """
-    down = _why_down(facts)
-    if not facts.system.has_systemd:
-        require(
-            facts.name,
-            down is None,
-            expected="the Incus API answers",
-            observed="the Incus API answers" if down is None else down,
-            reason="the host runs without systemd, so only the answer of the API is checked",
-        )
-        return
-    service = facts.system.unit(_SERVICE)
-    faults = [] if down is None else [down]
-    running = service.active == "active" and service.sub == "running"
-    if service.load == "masked" or service.file_state == "masked":
-        faults.append(f"{_SERVICE} is masked")
-    # An inactive service is fine while its socket is active: the socket starts the daemon at the first request.
-    if not running and not (service.active == "inactive" and down is None and _socket_is_active(facts)):
-        faults.append(f"{_SERVICE} is {service.active} ({service.sub})")
-    if service.result != "success":
-        faults.append(f"{_SERVICE} ended with {service.result}")
-    started_by = None if faults else _unit_started_at_boot(facts)
-    if not faults and started_by is None:
-        faults.append("no target starts it at boot")
-    require(
-        facts.name,
-        not faults,
-        expected=f"{_SERVICE} is active, the API answers, and a target starts the service at boot",
-        observed="; ".join(faults) or f"active, the API answers; a target starts {started_by} at boot",
-    )
+    expected = f"{_SERVICE} is active, the API answers, and a target starts the service at boot"
+    with require.finding(facts.name, expected) as finding:
+        with finding.clause():
+            down = _why_down(facts)
+            finding.require(down is None, down or "the API answers")
+        if not facts.system.has_systemd:
+            finding.note = "the host runs without systemd, so only the answer of the API is checked"
+            return
+        service = facts.system.unit(_SERVICE)
+        if service.load == "masked" or service.file_state == "masked":
+            finding.violated(f"{_SERVICE} is masked")
+        if service.result != "success":
+            finding.violated(f"{_SERVICE} ended with {service.result}")
+        with finding.clause():
+            running = service.active == "active" and service.sub == "running"
+            # An inactive service is fine while its socket is active: the socket starts the daemon at the first request.
+            waits = service.active == "inactive" and facts.system.unit(_SOCKET).active == "active"
+            finding.require(running or waits, f"{_SERVICE} is {service.active} ({service.sub})")
+        with finding.clause():
+            started = _unit_started_at_boot(facts)
+            finding.require(
+                started is not None, f"{f'a target starts {started}' if started else 'no target starts it'} at boot"
+            )
 
 
 def _why_down(facts: HostFacts) -> str | None:
@@ -66,10 +60,6 @@ def _why_down(facts: HostFacts) -> str | None:
             raise
         return cause.reason
     return None
-
-
-def _socket_is_active(facts: HostFacts) -> bool:
-    return facts.system.unit(_SOCKET).active == "active"
 
 
 def _unit_started_at_boot(facts: HostFacts) -> str | None:

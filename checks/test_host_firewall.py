@@ -1,13 +1,17 @@
 """Checks of HOST: the firewall that filters the traffic to a host."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Literal
 
 from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.facts.firewall import Chain, Ruleset
+from sigsrv.facts.resources import Network
 from sigsrv.model.errors import EvidenceError, FailureKind
 
+_FILTERED_BY = {
+    "IPv4": ("inet", "ip"),
+    "IPv6": ("inet", "ip6"),
+}  # the nftables families that filter a family of addresses
 _INCUS = "incus"  # the nftables table of Incus
 _REFUSING = ("drop", "reject")
 _MAX_JUMPS = 16  # the kernel allows no more
@@ -23,40 +27,41 @@ def test_host_has_a_firewall_and_incus_s_firewall_rules_are_loaded(
     A chain on the hook input, outside of the table of Incus, must refuse what no rule accepts: Incus's own chains accept by default. The
     chains that Incus creates for each managed bridge must be loaded.
     """
-    driver = facts.incus.server.firewall
-    if driver != "nftables":
-        used = f"Incus uses the firewall driver {driver}" if driver else "Incus reports no firewall driver"
-        reason = f"{facts.name}: {used}, and sigsrv reads only nftables"
-        raise EvidenceError(reason, FailureKind.ABSENT, facts.name)
-    rules = facts.firewall.rules
-    inputs = [chain for chain in rules.hooked("input") if chain.table != _INCUS]
-    refusing = {
-        family: [chain for chain in inputs if chain.family in nft_families and _refuses(rules, chain, family)]
-        for family, nft_families in _families(facts).items()
-    }
-    open_to = [family for family, chains in refusing.items() if not chains]
-    names = dict.fromkeys(f"{each.family} {each.table} {each.name}" for chains in refusing.values() for each in chains)
-    faults = []
-    if open_to:
-        faults.append(f"no chain refuses incoming {' and '.join(open_to)}{_open_sockets(facts)}")
-    missing = [name for name in _chains_of_bridges(facts, site) if rules.chain("inet", _INCUS, name) is None]
-    if missing:
-        faults.append(f"not in table {_INCUS}: {', '.join(missing)}")
-    require(
-        facts.name,
-        not faults,
-        expected="a chain on the hook input refuses what no rule accepts, and the chains of each managed bridge are loaded",
-        observed="; ".join(faults) or f"{', '.join(names)} refuses the rest",
+    expected = (
+        "a chain on the hook input refuses what no rule accepts, and the chains of each managed bridge are loaded"
     )
+    with require.finding(facts.name, expected) as finding:
+        driver = facts.incus.server.firewall
+        if driver != "nftables":
+            used = f"Incus uses the firewall driver {driver}" if driver else "Incus reports no firewall driver"
+            reason = f"{facts.name}: {used}, and sigsrv reads only nftables"
+            raise EvidenceError(reason, FailureKind.ABSENT, facts.name)
+        rules = facts.firewall.rules
+        inputs = [chain for chain in rules.hooked("input") if chain.table != _INCUS]
+        open_to = []
+        for family, nft_families in _FILTERED_BY.items():
+            with finding.clause():
+                if family == "IPv6" and not _has_ipv6(facts):
+                    continue
+                refusing = [each for each in inputs if each.family in nft_families and _refuses(rules, each, family)]
+                for chain in refusing:
+                    finding.holds(f"{chain.family} {chain.table} {chain.name} refuses the rest")
+                if not refusing:
+                    open_to.append(family)
+        if open_to:
+            finding.violated(f"no chain refuses incoming {' and '.join(open_to)}")
+            with finding.clause():
+                finding.note = _open_sockets(facts)
+        for network in facts.incus.networks:
+            with finding.clause():
+                missing = [name for name in _chains_of(facts, site, network) if not rules.chain("inet", _INCUS, name)]
+                if missing:
+                    finding.violated(f"not in table {_INCUS}: {', '.join(missing)}")
 
 
-def _families(facts: HostFacts) -> Mapping[str, tuple[str, ...]]:
-    """Return IPv4, and IPv6 if the host has an IPv6 address, each with the nftables families that filter it."""
-    families: dict[str, tuple[str, ...]] = {"IPv4": ("inet", "ip")}
+def _has_ipv6(facts: HostFacts) -> bool:
     own = [address.ip for addresses in facts.network.addresses.values() for address in addresses]
-    if any(ip.version == 6 and not ip.is_loopback for ip in own):
-        families["IPv6"] = ("inet", "ip6")
-    return families
+    return any(ip.version == 6 and not ip.is_loopback for ip in own)
 
 
 def _refuses(rules: Ruleset, chain: Chain, family: str) -> bool:
@@ -88,29 +93,25 @@ def _decision(rules: Ruleset, chain: Chain, family: str, jumps: int = 0) -> Lite
     return None
 
 
-def _chains_of_bridges(facts: HostFacts, site: Site) -> Iterator[str]:
-    """Yield the chains that Incus creates for each managed bridge that it filters. NET-004 reports a missing bridge."""
-    for network in facts.incus.networks:
-        if not network.managed or network.type != "bridge":
-            continue
-        if facts.network.links.get(network.name) is None and network.name in site.networks:
-            continue
-        on_member = facts.incus.network_at(network.name, facts.member)
-        if on_member is None:
-            raise EvidenceError(f"{facts.name}: there is no network {network.name}", host=facts.name)
-        config = on_member.config
-        addressed = [v for v in ("ipv4", "ipv6") if config.get(f"{v}.address", "none") not in ("", "none")]
-        if any(config[f"{version}.firewall"] == "true" for version in addressed):
-            yield from (f"{kind}.{network.name}" for kind in ("in", "out", "fwd"))
-        if any(config[f"{version}.nat"] == "true" for version in addressed):
-            yield f"pstrt.{network.name}"
+def _chains_of(facts: HostFacts, site: Site, network: Network) -> Iterator[str]:
+    """Yield the chains that Incus creates for a network if it is a managed bridge that it filters. NET-004 reports a missing bridge."""
+    if not network.managed or network.type != "bridge":
+        return
+    if facts.network.links.get(network.name) is None and network.name in site.networks:
+        return
+    on_member = facts.incus.network_at(network.name, facts.member)
+    if on_member is None:
+        raise EvidenceError(f"{facts.name}: there is no network {network.name}", host=facts.name)
+    config = on_member.config
+    addressed = [v for v in ("ipv4", "ipv6") if config.get(f"{v}.address", "none") not in ("", "none")]
+    if any(config[f"{version}.firewall"] == "true" for version in addressed):
+        yield from (f"{kind}.{network.name}" for kind in ("in", "out", "fwd"))
+    if any(config[f"{version}.nat"] == "true" for version in addressed):
+        yield f"pstrt.{network.name}"
 
 
 def _open_sockets(facts: HostFacts) -> str:
-    """Return a text with the sockets that the network can reach; "" if they are unknown."""
-    with suppress(EvidenceError):
-        sockets = sorted({str(each) for each in facts.listeners if not each.is_loopback})
-        if sockets:
-            more = " ..." if len(sockets) > _SHOWN_SOCKETS else ""
-            return f" (open sockets: {', '.join(sockets[:_SHOWN_SOCKETS])}{more})"
-    return ""
+    """Return a text with the sockets that the network can reach; "" if there is none. Raises EvidenceError."""
+    sockets = sorted({str(each) for each in facts.listeners if not each.is_loopback})
+    more = " ..." if len(sockets) > _SHOWN_SOCKETS else ""
+    return f"open sockets: {', '.join(sockets[:_SHOWN_SOCKETS])}{more}" if sockets else ""

@@ -40,7 +40,7 @@ def test_fix_sets_the_api_address_of_the_site():
     """
     found = findings_of(configured("minisrv", core__https_address=":8443"))["AUTH-001@minisrv/minisrv"]
 
-    assert found.observed == "core.https_address is :8443 (any address)"
+    assert found.observed == "core.https_address is :8443 (any address); cluster.https_address is 10.0.0.1:8443"
     assert found.expected == "no address other than 10.0.0.1:8443"
     wanted = setting("core.https_address", "10.0.0.1:8443", "minisrv", "30")
     assert found.fix == {"settings": [wanted], "refused": ""}
@@ -80,7 +80,8 @@ def test_host_without_api_address_is_reported():
     found = findings_of(configured("minisrv", core__https_address="", cluster__https_address=""))
 
     assert found["AUTH-001@minisrv/minisrv"].observed == "no address"
-    assert found["AUTH-001@sigsrv/sigsrv"].observed == "10.0.0.1:8443"
+    listens = "core.https_address is 10.0.0.1:8443; cluster.https_address is 10.0.0.1:8443"
+    assert found["AUTH-001@sigsrv/sigsrv"].observed == listens
 
 
 def test_each_kind_of_access_is_closed_by_its_own_key():
@@ -214,7 +215,7 @@ def test_votes_are_left_to_a_person():
     found = findings_of(content)["CLUS-003@cluster/cluster"]
 
     assert found.fix == {"settings": [], "refused": "1 voter of at least 2"}
-    assert "with two members, no setting gives a quorum while the voter is away" in found.observed
+    assert "with two members, no setting gives a quorum while the voter is away" in found.reason
 
 
 def test_evacuated_member_is_restored_by_a_person():
@@ -224,7 +225,7 @@ def test_evacuated_member_is_restored_by_a_person():
 
     found = findings_of(content)["CLUS-004@cluster/minisrv"]
 
-    assert found.observed == "Evacuated, scheduler.instance is manual"
+    assert found.observed == "Evacuated; scheduler.instance is manual"
     assert found.fix == {"member": "minisrv", "status": "Evacuated"}
 
 
@@ -272,7 +273,8 @@ def test_two_separate_clusters_fail_on_each_member():
     found = {each.id: each for each in evaluate(ACCESS, CHECKS, desired, facts)}
 
     for member, other in (("sigsrv", "minisrv"), ("minisrv", "sigsrv")):
-        assert found[f"CLUS-006@cluster/{member}"].observed == f"the list of members on {other} has no {member}"
+        shown = found[f"CLUS-006@cluster/{member}"].observed
+        assert shown == f"the list of members on {other} has no {member}; {member} reports that it is {member}"
         assert found[f"CLUS-001@cluster/{member}"].because == f"CLUS-006@cluster/{member}"
 
 
@@ -284,9 +286,9 @@ def test_older_package_is_reported_with_the_host_that_has_a_newer_one():
     found = findings_of(content)
 
     assert found["CLUS-002@sigsrv/sigsrv"].observed == (
-        "package incus-base 6.0.4-2+deb13u7 is older than 6.0.4-2+deb13u12 of minisrv"
+        "package incus-base 6.0.4-2+deb13u7 is older than 6.0.4-2+deb13u12 of minisrv; 6.0.4; incus-base 6.0.4-2+deb13u7"
     )
-    assert found["CLUS-002@minisrv/minisrv"].observed == "6.0.4 (incus-base 6.0.4-2+deb13u12)"
+    assert found["CLUS-002@minisrv/minisrv"].observed == "6.0.4; incus-base 6.0.4-2+deb13u12"
 
 
 def test_log_target_is_shown_without_its_password():

@@ -14,6 +14,7 @@ from sigsrv.judge.evaluate import evaluate, on_site, with_roots_checked
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import EvidenceError, FailureKind, UsageError
 from sigsrv.model.finding import Finding, Run, Severity, Verdict, finding_id, parse_finding_id
+from sigsrv.model.forms import Forms
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -25,7 +26,10 @@ def findings_of(checks, content=None, policy_id="NET-001"):
     hosts = {
         each.name: HostFacts(each.name, each.member, document.evidence_of(content, each.name)) for each in desired.hosts
     }
-    return {finding.id: finding for finding in evaluate([POLICIES[policy_id]], checks, desired, hosts)}
+    judging = (
+        POLICIES[policy_id] if checks is CHECKS else dataclasses.replace(POLICIES[policy_id], rule=None, forms=Forms())
+    )
+    return {finding.id: finding for finding in evaluate([judging], checks, desired, hosts)}
 
 
 def a_finding(verdict=Verdict.PASS, **more):
@@ -48,10 +52,10 @@ def test_check_that_raises_is_an_error():
 
 def test_check_that_examines_nothing_is_not_applicable():
     """The reason says so. An empty list never becomes a pass."""
-    found = findings_of({"NET-001": lambda facts, desired, require: None})
+    found = findings_of({"HOST-004": lambda facts, desired, require: None}, policy_id="HOST-004")
 
     assert {f.verdict for f in found.values()} == {Verdict.NOT_APPLICABLE}
-    assert "nothing to examine" in found["NET-001@sigsrv/sigsrv"].reason
+    assert "nothing to examine" in found["HOST-004@sigsrv/sigsrv"].reason
 
 
 def test_policy_without_a_check_is_an_error():
@@ -188,11 +192,11 @@ def test_check_without_facts_does_not_pass_on_an_unreachable_host():
     content = document.document()
     content["minisrv"]["failure"] = {"kind": "unreachable", "reason": "no route to host"}
 
-    found = findings_of({"NET-001": check}, content)
+    found = findings_of({"HOST-004": check}, content, "HOST-004")
 
     assert {key: f.verdict for key, f in found.items()} == {
-        "NET-001@sigsrv/br0": Verdict.PASS,
-        "NET-001@minisrv/minisrv": Verdict.ERROR,
+        "HOST-004@sigsrv/br0": Verdict.PASS,
+        "HOST-004@minisrv/minisrv": Verdict.ERROR,
     }
 
 
@@ -219,7 +223,7 @@ def test_single_selected_host_is_not_compared(policy_id, host, reason):
     small, hosts = document.facts_of(content)
     selected = {name: facts for name, facts in hosts.items() if name != host}
 
-    (found,) = on_site(POLICIES[policy_id], CHECKS[policy_id], small, selected)
+    (found,) = on_site(POLICIES[policy_id], CHECKS[policy_id], small, selected, [])
 
     assert (found.id, found.verdict) == (f"{policy_id}@cluster/cluster", Verdict.NOT_APPLICABLE)
     assert reason in found.reason

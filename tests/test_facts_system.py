@@ -38,6 +38,18 @@ def test_unreadable_units_are_an_error(text):
         units(text)
 
 
+def test_incomplete_block_is_an_error_of_its_own_unit():
+    """The other units can be read."""
+    whole = (
+        "Id=a.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=static\nResult=success\n"
+    )
+    facts = of(stdout=f"{whole}\nId=b.socket\nLoadState=loaded\n")
+
+    assert facts.unit("a.service").active == "active"
+    with pytest.raises(EvidenceError, match="ActiveState"):
+        facts.unit("b.socket")
+
+
 def test_the_message_of_systemctl_means_a_host_without_systemd():
     """The exit status must be non-zero too."""
     message = "System has not been booted with systemd as init system (PID 1). Can't operate."

@@ -375,10 +375,19 @@ class MachineFacts:
         return self._flag(output(self.evidence, "dmesg-restrict").strip(), "1", "0", "kernel.dmesg_restrict")
 
     @fact
+    def sshd_of_users(self) -> Mapping[str, str]:
+        """Return sshd's settings by keyword, for accounts that no Match block names."""
+        return sshd_settings(output(self.evidence, "sshd"), self._host)
+
+    @fact
+    def sshd_of_root(self) -> Mapping[str, str]:
+        """Return sshd's settings by keyword, for root."""
+        return sshd_settings(output(self.evidence, "sshd-root"), self._host)
+
+    @fact
     def sshd(self) -> Mapping[str, Mapping[str, str]]:
         """Return sshd's settings by keyword: under ``""`` those for any user, under ``"for root: "`` those for root."""
-        asked = {"": "sshd", "for root: ": "sshd-root"}
-        return {who: sshd_settings(output(self.evidence, name), self._host) for who, name in asked.items()}
+        return {"": self.sshd_of_users, "for root: ": self.sshd_of_root}
 
     @fact
     def os(self) -> OsRelease:

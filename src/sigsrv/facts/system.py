@@ -46,9 +46,8 @@ def units(document: str, host: str = "") -> dict[str, Unit]:
     """
     with parsing("systemctl show", host):
         found = {}
-        for block in document.strip().split("\n\n"):
-            values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-            name = values["Id"]
+        for name, block in blocks(document).items():
+            values = _properties(block)
             # systemd prints all of these properties for each unit, also for a socket or a unit that is not loaded
             load, active, sub, file_state, result = (
                 values[key] if key != "Result" else values.get("Result", "") for key in _NEEDED
@@ -56,6 +55,15 @@ def units(document: str, host: str = "") -> dict[str, Unit]:
             wanted = frozenset((values.get("WantedBy", "") + " " + values.get("RequiredBy", "")).split())
             found[name] = Unit(name, load, active, sub, file_state, result, wanted)
         return found
+
+
+def blocks(document: str) -> dict[str, str]:
+    """Return the block of each unit by its name. Raises KeyError if a block has no name."""
+    return {_properties(block)["Id"]: block for block in document.strip().split("\n\n")}
+
+
+def _properties(block: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,18 @@ class SystemFacts:
         raise command_failed(self.evidence.host, "units", answer)
 
     @fact
-    def _units(self) -> Mapping[str, Unit]:
-        return units(probe(self.evidence, "units").stdout, self.evidence.host)
+    def _blocks(self) -> Mapping[str, str]:
+        with parsing("systemctl show", self.evidence.host):
+            return blocks(probe(self.evidence, "units").stdout)
 
     def unit(self, name: str) -> Unit:
-        """Return a unit, loaded or not. Raises EvidenceError if the scan did not ask for it or the host has no systemd."""
+        """Return a unit, loaded or not.
+
+        Raises EvidenceError if its block is malformed, if the scan did not ask for it, or if the host has no systemd.
+        """
         host = self.evidence.host
         if not self.has_systemd:
             raise EvidenceError(f"{host}: not booted with systemd", FailureKind.ABSENT, host)
-        if name not in self._units:
+        if name not in self._blocks:
             raise EvidenceError(f"{host}: the scan did not ask for the unit {name}", FailureKind.ABSENT, host)
-        return self._units[name]
+        return units(self._blocks[name], host)[name]

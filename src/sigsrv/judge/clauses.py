@@ -29,13 +29,16 @@ class _Unknown:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the clauses of a finding amount to. root: the id of the finding that reports every violated clause; None if none does."""
+    """What the clauses of a finding amount to.
+
+    roots: the ids of the findings that together report every violated clause; empty if one clause has no root.
+    """
 
     verdict: Verdict
     observed: str
     reason: str
     because: str | None = None
-    root: str | None = None
+    roots: tuple[str, ...] = ()
 
 
 class Clauses:
@@ -70,8 +73,8 @@ class Clauses:
     def violated(self, text: str, root: str | None = None) -> None:
         """Record a violated clause. text: what was observed.
 
-        root: the id of the finding that reports the cause. If that finding reports every violated clause, this one is
-        ``not-applicable`` because of it. It fails by itself if the root passes, is exempt, waived or unknown.
+        root: the id of the finding that reports the cause. If each violated clause has a root, the finding is ``not-applicable``
+        because of the first one. It fails by itself if one of the roots passes, is exempt, waived or unknown.
         """
         self._violated.append(_Violated(text, root))
 
@@ -100,6 +103,11 @@ class Clauses:
         return bool(self._violated)
 
     @property
+    def unknown_reasons(self) -> tuple[str, ...]:
+        """Return why clauses are unknown, each reason once. A fix whose values depend on such a clause must refuse to run."""
+        return tuple(dict.fromkeys(each.reason for each in self._unknown))
+
+    @property
     def is_empty(self) -> bool:
         """Return whether nothing was recorded."""
         return not (self._violated or self._unknown or self._holding or self._nothing or self._otherwise)
@@ -107,15 +115,17 @@ class Clauses:
     def outcome(self) -> Outcome:
         """Return the verdict of all clauses together, and what each of them shows."""
         holding = [text for text in dict.fromkeys(self._holding) if text]
-        unknown = list(dict.fromkeys(each.reason for each in self._unknown))
         if self._violated:
-            roots = [each.root for each in self._violated]
+            roots = tuple(dict.fromkeys(each.root for each in self._violated if each.root))
             observed = "; ".join(dict.fromkeys([*(each.text for each in self._violated), *holding]))
-            reason = "; ".join([*([self.note] if self.note else []), *(f"unknown: {each}" for each in unknown)])
-            return Outcome(Verdict.FAIL, observed, reason, root=roots[0] if all(roots) else None)
+            reason = "; ".join(
+                [*([self.note] if self.note else []), *(f"unknown: {each}" for each in self.unknown_reasons)]
+            )
+            is_reported = all(each.root for each in self._violated)
+            return Outcome(Verdict.FAIL, observed, reason, roots=roots if is_reported else ())
         if self._unknown:
             because = next((each.because for each in self._unknown if each.because), None)
-            return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(unknown), because)
+            return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(self.unknown_reasons), because)
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
         return Outcome(Verdict.PASS, self.summary or "; ".join(holding) or self._otherwise, self.note)

@@ -124,10 +124,14 @@ def evaluate_one(
     """
     found = _judge_each([policy], checks, site, hosts, [])
     judged = {policy.id}
-    while roots := {parse_finding_id(each.because)[0] for each in found if each.because} & policies.keys() - judged:
+    while roots := {parse_finding_id(root)[0] for each in found for root in _roots_of(each)} & policies.keys() - judged:
         judged |= roots
         found += _judge_each([policies[root] for root in sorted(roots)], checks, site, hosts, [])
     return tuple(finding for finding in with_roots_checked(found) if finding.policy == policy.id)
+
+
+def _roots_of(finding: Finding) -> tuple[str, ...]:
+    return finding.roots or ((finding.because,) if finding.because else ())
 
 
 def _judge_each(
@@ -155,9 +159,9 @@ def _judge_each(
 def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings whose root findings were checked: ``not-applicable`` because of X stays only if X reports the cause.
 
-    A finding that saw a failure itself (``own``) fails if X does not fail: an exemption or a waiver of X excuses X alone. A finding that
-    saw nothing to judge becomes ``error`` if no policy judged X, if X passed, or if X found nothing to judge (unless the site exempts X):
-    then no policy looks at what is missing.
+    A finding that saw a failure itself (``own``) fails if one of its ``roots`` does not: an exemption or a waiver excuses its own finding
+    alone. A finding that saw nothing to judge becomes ``error`` if no policy judged X, if X passed, or if X found nothing to judge (unless
+    the site exempts X): then no policy looks at what is missing.
     """
     found = ordered(findings)
     roots = _Roots({finding.id: finding for finding in found})
@@ -182,10 +186,9 @@ class _Roots:
         return self._checked[finding.id]
 
     def _check(self, finding: Finding, because: str) -> Finding:
-        root = None if because in self._open else self._judged.get(because)
-        root = None if root is None else self.checked(root)
         if finding.own is not None:
-            return finding if root is not None and _reports(root) else finding.own
+            return finding if all(self._is_reported(root) for root in finding.roots) else finding.own
+        root = self._root(because)
         if because in self._open:
             why = "but that points back to this one"
         elif root is None:
@@ -199,12 +202,18 @@ class _Roots:
         reason = f"{finding.reason}; {because} should report it, {why}"
         return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
 
+    def _root(self, finding_id: str) -> Finding | None:
+        root = None if finding_id in self._open else self._judged.get(finding_id)
+        return None if root is None else self.checked(root)
 
-def _reports(root: Finding) -> bool:
-    """Return whether a root reports the failure that another finding saw. HOST-001 reports a host that does not answer as ``error``."""
-    if root.verdict is Verdict.NOT_APPLICABLE:
-        return root.because is not None  # a root of its own reports it
-    return root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.policy == REACHABLE)
+    def _is_reported(self, finding_id: str) -> bool:
+        """Return whether a root, or the root of that root, reports a failure. HOST-001 reports an unreachable host as ``error``."""
+        root = self._root(finding_id)
+        if root is None:
+            return False
+        if root.verdict is Verdict.NOT_APPLICABLE:
+            return root.because is not None and self._is_reported(root.because)
+        return root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.policy == REACHABLE)
 
 
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:

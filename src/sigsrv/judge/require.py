@@ -88,7 +88,8 @@ class Require:
         ``not-applicable`` because of it. For a finding of several parts see ``finding``.
         """
         verdict = Verdict.PASS if holds else Verdict.FAIL
-        self._decide(Outcome(verdict, _shown(observed), reason, root=root), resource, expected, host, fix)
+        outcome = Outcome(verdict, _shown(observed), reason, roots=(root,) if root else ())
+        self._decide(outcome, resource, expected, host, fix)
 
     @contextmanager
     def finding(
@@ -123,9 +124,9 @@ class Require:
         if exemption:
             reason = f"{EXEMPTED}{exemption.reason}"
             found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
-        elif outcome.verdict is Verdict.FAIL and outcome.root:
-            left = self._make(resource, Verdict.NOT_APPLICABLE, host, outcome.observed, outcome.root)
-            found = dataclasses.replace(left, own=found)
+        elif outcome.verdict is Verdict.FAIL and outcome.roots:
+            left = self._make(resource, Verdict.NOT_APPLICABLE, host, outcome.observed, outcome.roots[0])
+            found = dataclasses.replace(left, own=found, roots=outcome.roots)
         self._keep(found)
 
     def not_applicable(
@@ -212,7 +213,7 @@ class Require:
         if before is not None and finding.verdict is not Verdict.ERROR:
             text = f"the check recorded {finding.id} twice"
             finding = dataclasses.replace(
-                finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None, own=None
+                finding, verdict=Verdict.ERROR, reason=text, because=None, remediation=None, own=None, roots=()
             )
         elif before is not None and before.verdict is Verdict.FAIL:
             finding = dataclasses.replace(before, reason=added(before.reason, f"unknown: {finding.reason}"))

@@ -149,7 +149,8 @@ class Finding:
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` although a failure was seen,
-    because the root finding reports it: the finding that counts if the root does not. It is not exported.
+    because root findings report it: the finding that counts if they do not. roots: the ids of these root findings; each of them must
+    report its part. Neither is exported.
     stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
@@ -167,6 +168,7 @@ class Finding:
     fix: Mapping[str, Any] = field(default_factory=dict, compare=False)
     waiver: Waiver | None = None
     own: Finding | None = field(default=None, compare=False, repr=False)
+    roots: tuple[str, ...] = field(default=(), compare=False, repr=False)
     stands_on: tuple[str, ...] = field(default=(), compare=False)
     id: str = field(init=False, compare=False)
 

@@ -22,7 +22,7 @@ from sigsrv.model.fix import Fix
 from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.journal import Journal, StepEntry, who
 from sigsrv.remediate.remote import CONFIRM_S, MAX_OLD_VALUES, NOTHING_LEFT, REFUSED, FixOptions, RemoteFix, parse_state
-from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions
+from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions, seen
 from sigsrv.remediate.shell import CommandResult, Notify
 
 _VERIFY_TRIES = 4
@@ -172,8 +172,8 @@ class Transaction:
             allowed = {fixed.id, *self._replays.improved}
         else:
             now = next((finding for finding in after if finding.id == fixed.id), None)
-            if now is not None and now.verdict in NOT_FIXED:
-                return f"{now.id} is still {now.verdict}: {now.observed or now.reason}"
+            if now is not None and seen(now) in NOT_FIXED:
+                return f"{now.id} is still {seen(now)}: {now.observed or now.reason}"
             if now is None and any(f.policy == fixed.policy and f.verdict is Verdict.ERROR for f in after):
                 return f"{fixed.id} could not be determined after the fix"
         worse = regressions(self._before.findings, after, allowed)
