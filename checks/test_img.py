@@ -5,6 +5,7 @@ import re
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.images import Image
 from sigsrv.facts.resources import Config
+from sigsrv.judge.clauses import Clauses
 from sigsrv.model.errors import EvidenceError
 
 _DAY_S = 24 * 3600
@@ -21,22 +22,19 @@ def test_image_is_recent_updates_automatically_and_expires_if_unused(
 
     The age counts from the day on which the publisher built the image or on which it arrived, whichever is later.
     """
-    images, config, projects = facts.incus.first(lambda incus: (incus.images, incus.config, incus.projects))
-    of_projects = {project.name: project.config for project in projects}
     most = site.thresholds.image_days
-    for image in images:
-        with require.about(image.resource):
-            days = _age_days(image, facts.collected)
-            own = of_projects.get(image.project, {})
-            faults = [f"{days:.0f} days old"] if days > most else []
-            faults += _update_faults(image, own, config)
-            faults += _expiry_faults(image, own, config, facts.collected)
-            require(
-                image.resource,
-                not faults,
-                expected=f"at most {most} days old; with a source, it updates automatically; an unused cached copy expires",
-                observed=f"{_description(image)}{'; '.join(faults) or f'{days:.0f} days old'}",
-            )
+    expected = f"at most {most} days old; with a source, it updates automatically; an unused cached copy expires"
+    for image in facts.incus.images:
+        with require.finding(image.resource, expected) as finding:
+            with finding.clause():
+                days = _age_days(image, facts.collected)
+                finding.otherwise = f"{_description(image)}{days:.0f} days old"
+                if days > most:
+                    finding.violated(finding.otherwise)
+            with finding.clause():
+                _require_updates(finding, image, facts)
+            with finding.clause():
+                _require_expiry(finding, image, facts)
 
 
 def _born(image: Image) -> float:
@@ -58,27 +56,38 @@ def _description(image: Image) -> str:
     return f"{image.description}: " if image.description else ""
 
 
-def _update_faults(image: Image, own: Config, server: Config) -> list[str]:
-    """Return why an image that has a source does not update automatically. own: the configuration of its project."""
+def _require_updates(finding: Clauses, image: Image, facts: ClusterFacts) -> None:
+    """Record whether an image that has a source updates automatically."""
     if image.server is None:
-        return []
+        return
     if not image.auto_update:
-        return ["updates are off (auto_update)"]
-    config = own if own.get(_INTERVAL) else server  # the project's value takes precedence
-    if _number(config, _INTERVAL, _INTERVAL_DEFAULT) > 0:
-        return []
-    place = f"in the project {image.project}" if config is own else "on the server"
-    return [f"updates are off {place} ({_INTERVAL} is {config[_INTERVAL]})"]
+        finding.violated(f"{_description(image)}updates are off (auto_update)")
+        return
+    own = _config_of(image.project, facts)  # the project's value takes precedence
+    config = own if own.get(_INTERVAL) else facts.incus.config
+    if _number(config, _INTERVAL, _INTERVAL_DEFAULT) <= 0:
+        place = f"in the project {image.project}" if config is own else "on the server"
+        finding.violated(f"{_description(image)}updates are off {place} ({_INTERVAL} is {config[_INTERVAL]})")
 
 
-def _expiry_faults(image: Image, own: Config, server: Config, now: float) -> list[str]:
-    """Return whether a cached copy is still there although it is unused for longer than Incus keeps one."""
+def _require_expiry(finding: Clauses, image: Image, facts: ClusterFacts) -> None:
+    """Record whether a cached copy is still there although it is unused for longer than Incus keeps one."""
     if not image.cached:
-        return []
-    kept = _number(own if own.get(_EXPIRY) else server, _EXPIRY, _EXPIRY_DEFAULT) + _GRACE_DAYS
+        return
+    own = _config_of(image.project, facts)
+    kept = _number(own if own.get(_EXPIRY) else facts.incus.config, _EXPIRY, _EXPIRY_DEFAULT) + _GRACE_DAYS
     known = [at for at in (image.last_used, image.uploaded) if at is not None]
-    unused = (now - (known[0] if known else _born(image))) / _DAY_S
-    return [f"a cached copy, unused for {unused:.0f} days, more than {kept}"] if unused > kept else []
+    unused = (facts.collected - (known[0] if known else _born(image))) / _DAY_S
+    if unused > kept:
+        finding.violated(f"{_description(image)}a cached copy, unused for {unused:.0f} days, more than {kept}")
+
+
+def _config_of(project: str, facts: ClusterFacts) -> Config:
+    """Return the configuration of a project. Raises EvidenceError, also if Incus does not list the project."""
+    for each in facts.incus.projects:
+        if each.name == project:
+            return each.config
+    raise EvidenceError(f"Incus does not list the project {project}")
 
 
 def _number(config: Config, key: str, default: int) -> int:

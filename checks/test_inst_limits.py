@@ -1,15 +1,13 @@
 """Checks of INST: the memory, CPU and process limits of instances of all projects, with what their profiles give."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Instance
+from sigsrv.facts.resources import Config, Instance
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.instance_keys import InstanceKeys
 from sigsrv.judge.instance_status import may_run
-from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import size_bytes
-
-_MEMORY, _CPUS, _PROCESSES = "2GiB", "2", "2000"  # what the remediation sets; a person may choose better ones
 
 
 @policy("INST-006")
@@ -18,7 +16,7 @@ def test_instances_have_memory_cpu_and_process_limits(facts: ClusterFacts, site:
 
     Virtual machines pass: they have memory and CPU limits by default, and process limits do not apply to them.
     """
-    keys = InstanceKeys("INST-006", facts, site, require)
+    keys = InstanceKeys("INST-006", facts, site)
     for instance, host in require.each(facts.instances):
         container = instance.type == "container"
         wanted = [limit for limit in site.instance_limits if container or limit != "processes"]
@@ -26,51 +24,55 @@ def test_instances_have_memory_cpu_and_process_limits(facts: ClusterFacts, site:
             reason = "process limits do not apply to virtual machines"
             require.not_applicable(instance.resource, reason, host=host)
             continue
-        with require.about(instance.resource, host):
-            wrong = _missing_limits(instance, wanted) if container else {}
-            config = instance.expanded_config
-            limits = [f"{key} is {config[key]}" for key in sorted(config) if key.startswith("limits.")]
-            keys.record(
-                instance,
-                host,
-                wrong,
-                expected=f"limits of {', '.join(wanted)}",
-                observed=", ".join(limits) or "the default limits of a virtual machine",
-                live=tuple(wrong),
-                refuse=_too_tight(instance, wrong),
-            )
+        config = instance.expanded_config
+        limits = [f"{key} is {config[key]}" for key in sorted(config) if key.startswith("limits.")]
+        with require.finding(
+            instance.resource,
+            f"limits of {', '.join(wanted)}",
+            host=host,
+            otherwise=", ".join(limits) or "the default limits of a virtual machine",
+        ) as finding:
+            wrong = _missing_limits(finding, instance, wanted) if container else {}
+            keys.judge(finding, instance, wrong, live=tuple(wrong), refuse=_too_tight(instance, wrong))
 
 
-def _missing_limits(instance: Instance, wanted: Collection[str]) -> dict[str, str]:
+def _missing_limits(finding: Clauses, instance: Instance, wanted: Collection[str]) -> dict[str, str]:
     """Return the keys that leave a container without a wanted limit, each with the value that the fix sets.
 
-    Raises EvidenceError if Incus would not accept a limit.
+    A limit with a value that Incus does not accept is an unknown clause.
     """
-    config, wrong = instance.expanded_config, {}
-    try:
-        if "memory" in wanted:
-            if not _limits_memory(config.get("limits.memory", "")):
-                wrong["limits.memory"] = _MEMORY
-            if config.get("limits.memory.enforce", "") not in ("", "hard"):
-                wrong["limits.memory.enforce"] = "hard"
-        if "cpu" in wanted and not config.get("limits.cpu") and not _limits_cpu(config.get("limits.cpu.allowance", "")):
-            wrong["limits.cpu"] = _CPUS
-        if "processes" in wanted and int(config.get("limits.processes") or 0) <= 0:
-            wrong["limits.processes"] = _PROCESSES
-    except ValueError as cause:
-        raise EvidenceError(f"{instance.resource}: a limit has a value that Incus does not accept: {cause}") from cause
+    wrong = {}
+    for key, (limit, value, is_set) in _LIMITS.items():
+        try:
+            if limit in wanted and not is_set(instance.expanded_config):
+                wrong[key] = value
+        except ValueError as cause:
+            finding.unknown(f"{instance.resource}: a limit has a value that Incus does not accept: {cause}")
     return wrong
 
 
-def _limits_memory(value: str) -> bool:
+def _limits_memory(config: Config) -> bool:
+    value = config.get("limits.memory", "")
     if value.endswith("%"):
         return 0 < int(value.removesuffix("%")) < 100
     return bool(value) and size_bytes(value) > 0
 
 
-def _limits_cpu(allowance: str) -> bool:
-    """Return whether limits.cpu.allowance is below 100%, or is a time in each period (``25ms/100ms``)."""
+def _limits_cpu(config: Config) -> bool:
+    """Return whether CPUs are limited, or limits.cpu.allowance is below 100% or a time in each period (``25ms/100ms``)."""
+    allowance = config.get("limits.cpu.allowance", "")
+    if config.get("limits.cpu"):
+        return True
     return bool(allowance) and not (allowance.endswith("%") and int(allowance.removesuffix("%")) >= 100)
+
+
+# Each key with the limit that it belongs to, the value that the fix sets (a person may choose a better one), and whether it is right.
+_LIMITS: Mapping[str, tuple[str, str, Callable[[Config], bool]]] = {
+    "limits.memory": ("memory", "2GiB", _limits_memory),
+    "limits.memory.enforce": ("memory", "hard", lambda config: config.get("limits.memory.enforce", "") in ("", "hard")),
+    "limits.cpu": ("cpu", "2", _limits_cpu),
+    "limits.processes": ("processes", "2000", lambda config: int(config.get("limits.processes") or 0) > 0),
+}
 
 
 def _too_tight(instance: Instance, wrong: Mapping[str, str]) -> str:
@@ -83,13 +85,22 @@ def _too_tight(instance: Instance, wrong: Mapping[str, str]) -> str:
     processes = wrong.get("limits.processes", "")
     if not may_run(instance) or not (memory or processes):
         return ""
-    if instance.usage is None or memory.endswith("%"):
+    memory_bytes = _bytes(memory)
+    if instance.usage is None or memory_bytes is None:
         return "sigsrv does not know how much of the new limit the instance uses"
     used = instance.usage
-    if memory and used.memory_bytes > size_bytes(memory):
+    if memory and used.memory_bytes > memory_bytes:
         return (
             f"the instance has used {used.memory_bytes} bytes of memory, more than {memory}: set a higher limit by hand"
         )
     if processes and used.processes > int(processes):
         return f"the instance has {used.processes} processes, more than {processes}: set a higher limit by hand"
     return ""
+
+
+def _bytes(limit: str) -> int | None:
+    """Return a memory limit in bytes, 0 if it is empty; None for a share of the host's memory, and for a text that is no size."""
+    try:
+        return size_bytes(limit) if limit else 0
+    except ValueError:
+        return None

@@ -2,7 +2,8 @@
 
 from fnmatch import fnmatchcase
 
-from sigsrv import ClusterFacts, Require, Site, finding_id, policy
+from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
+from sigsrv.facts.resources import Instance
 from sigsrv.judge.instance_keys import InstanceKeys
 from sigsrv.judge.instance_status import STOPPED
 from sigsrv.model.values import is_true
@@ -20,41 +21,46 @@ def test_instances_are_as_expected_and_critical_ones_are_protected(
 
     An instance that the site calls critical must exist, run, start with its host, and be protected from deletion.
     """
-    keys = InstanceKeys("INST-013", facts, site, require)
+    keys = InstanceKeys("INST-013", facts, site)
     _require_critical(facts, site, require)
-    online = _online(facts)
     for instance, host in require.each(facts.instances):
-        if instance.status == "Unknown":
-            require.unknown(instance.resource, "the daemon did not report the state in time", host=host)
-            continue
-        if instance.status == "Error" and online is not None and instance.location not in online:
-            because = finding_id("CLUS-001", facts.name, instance.location)
-            require.not_applicable(instance.resource, f"member {instance.location} is not Online", because, host)
-            continue
-        critical = site.is_critical(instance.resource)
+        status, critical = instance.status, site.is_critical(instance.resource)
         allowed = "Running" if critical else "Running, Stopped or Frozen"
-        in_state = instance.status in (_RUNNING if critical else _LASTING)
         protection = _PROTECTION if critical else ()
-        wrong = {key: "true" for key in protection if not is_true(instance.expanded_config.get(key, ""))}
-        startable = instance.status in (STOPPED, "Frozen")
-        refuse = (
-            "" if in_state or startable else f"the status is {instance.status}: find out why with incus info --show-log"
-        )
-        if not in_state and not wrong and instance.status == STOPPED and facts.hosts[host].is_evacuated:
-            because = finding_id("CLUS-004", facts.name, instance.location)
-            require.not_applicable(instance.resource, f"member {instance.location} is evacuated", because, host)
-            continue
-        keys.record(
-            instance,
-            host,
-            wrong,
-            expected=", ".join([allowed, *(f"{key} is true" for key in protection)]),
-            observed=f"{instance.status}, critical and protected" if critical else instance.status,
-            fault="" if in_state else f"the status is {instance.status}",
-            live=tuple(wrong),
-            start=critical and startable,
-            refuse=refuse,
-        )
+        with require.finding(
+            instance.resource,
+            ", ".join([allowed, *(f"{key} is true" for key in protection)]),
+            host=host,
+            otherwise=f"{status}, critical and protected" if critical else status,
+        ) as finding:
+            wrong = {key: "true" for key in protection if not is_true(instance.expanded_config.get(key, ""))}
+            startable, refuse = status in (STOPPED, "Frozen"), ""
+            if status == "Unknown":
+                finding.unknown("the daemon did not report the state in time")
+            elif status not in (_RUNNING if critical else _LASTING):
+                why, root = "", None
+                with finding.clause():
+                    why, root = _reported(instance, facts.hosts[host], facts)
+                finding.violated(f"the status is {status}{why}", root)
+                if root or not startable:
+                    refuse = f"the status is {status}{why or ': find out why with incus info --show-log'}"
+            start = critical and startable
+            keys.judge(finding, instance, wrong, live=tuple(wrong), start=start, refuse=refuse)
+
+
+def _reported(instance: Instance, host: HostFacts, facts: ClusterFacts) -> tuple[str, str | None]:
+    """Return what of its member explains the status of an instance, and the id of the finding that reports it; "" and None if nothing.
+
+    Raises EvidenceError if the members can't be read.
+    """
+    at = instance.location
+    if instance.status == STOPPED and host.is_evacuated:
+        return f"; member {at} is evacuated", finding_id("CLUS-004", facts.name, at)
+    if instance.status != "Error" or not facts.incus.server.clustered:
+        return "", None
+    if any(member.name == at and member.status == "Online" for member in facts.incus.members):
+        return "", None
+    return f"; member {at} is not Online", finding_id("CLUS-001", facts.name, at)
 
 
 def _require_critical(facts: ClusterFacts, site: Site, require: Require) -> None:
@@ -79,10 +85,3 @@ def _require_critical(facts: ClusterFacts, site: Site, require: Require) -> None
             observed="no instance of this name",
             fix={**fix, "refuse": refuse},
         )
-
-
-def _online(facts: ClusterFacts) -> frozenset[str] | None:
-    """Return the names of the members that are Online, None for a standalone host."""
-    if not facts.incus.server.clustered:
-        return None
-    return frozenset(member.name for member in facts.incus.members if member.status == "Online")

@@ -1,7 +1,11 @@
 """Checks of POOL: whether the storage pools of the site exist, how they are configured, and how full they are."""
 
-from sigsrv import HostFacts, Require, Site, policy
+from contextlib import suppress
+
+from sigsrv import HostFacts, Require, Site, finding_id, policy
+from sigsrv.facts.members import Warning
 from sigsrv.facts.resources import Pool, Space
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.incus_warnings import POOL_UNAVAILABLE
 from sigsrv.judge.site_pools import each_pool, pool_with_status, zpool_name
 from sigsrv.model.errors import EvidenceError
@@ -17,50 +21,61 @@ def test_pool_exists_and_is_created_on_every_cluster_member(facts: HostFacts, si
 
     Without ``?target=MEMBER``, Incus reports a pool as Created while one member has lost it. A pool that is not in the site file fails.
     """
-    listed = {pool.name: pool for pool in facts.incus.pools}
-    unavailable = _unavailable(facts)
-    for wanted, _ in each_pool(facts, site, require):
-        with require.about(wanted.name):
-            pool = facts.incus.pool_at(wanted.name, facts.member)
-            created = False
-            if pool is None:
-                observed = "there is no such pool"
-            else:
-                here = not facts.incus.server.clustered or facts.member in pool.locations
-                created = here and pool.status == "Created" and wanted.name not in unavailable
-                others = ", ".join(pool.locations) or "no member"
-                observed = pool.status if here else f"not on {facts.member}: only on {others}"
-                observed += f"; warning: {unavailable[wanted.name]}" if wanted.name in unavailable else ""
-            require(wanted.name, created, expected=f"Created on {facts.member}", observed=observed)
-    for name in sorted(set(listed) - {pool.name for pool in site.pools}):
-        pool = listed[name]
-        if not pool.locations or facts.member in pool.locations:
-            observed = f"{name} ({pool.driver}) is not in the site file"
-            require(name, False, expected="a pool of the site file", observed=observed)
+    warnings = _open_warnings(facts)
+    for wanted, listed in each_pool(facts, site, require):
+        with require.finding(wanted.name, f"Created on {facts.member}") as finding:
+            if listed is None:
+                finding.violated("there is no such pool")
+                continue
+            with finding.clause():
+                _require_created(finding, facts, listed)
+            for warning in warnings:
+                with finding.clause():
+                    if warning.pool == wanted.name:
+                        finding.violated(f"warning: {warning.message}")
+                    elif warning.pool is None and not _shows_unavailable(facts):
+                        reason = f"{facts.name}: a pool is unavailable, and Incus does not report which one"
+                        raise EvidenceError(reason, host=facts.name)
+    declared = {pool.name for pool in site.pools}
+    for pool in facts.incus.pools:
+        if pool.name not in declared and (not pool.locations or facts.member in pool.locations):
+            observed = f"{pool.name} ({pool.driver}) is not in the site file"
+            require(pool.name, False, expected="a pool of the site file", observed=observed)
 
 
-def _unavailable(facts: HostFacts) -> dict[str, str]:
-    """Return the message of Incus for each pool that this member could not open, by name.
+def _require_created(finding: Clauses, facts: HostFacts, listed: Pool) -> None:
+    clustered = facts.incus.server.clustered
+    if clustered and facts.member not in listed.locations:
+        finding.violated(f"not on {facts.member}: only on {', '.join(listed.locations) or 'no member'}")
+        return
+    pool = facts.incus.pool_at(listed.name, facts.member)
+    if pool is None or (clustered and facts.member not in pool.locations):
+        finding.violated(f"not on {facts.member}")
+    else:
+        finding.require(pool.status == "Created", pool.status)
 
-    Incus 6.0.4 names no pool if it could not open one at its start. Then the status of the pools on this member shows which one it is.
-    Raises EvidenceError if their status does not show it either.
-    """
+
+def _open_warnings(facts: HostFacts) -> list[Warning]:
+    """Return the warnings about a pool that this member could not open."""
     own = (facts.member, "") if facts.incus.server.clustered else (facts.member, "", "none")
-    found = {}
-    for warning in facts.incus.warnings:
-        if warning.type != POOL_UNAVAILABLE or warning.status == "resolved" or warning.location not in own:
-            continue
-        if warning.pool is not None:
-            found[warning.pool] = warning.message
-        elif all(_is_created(facts, pool.name) for pool in facts.incus.pools):
-            reason = f"{facts.name}: a pool is unavailable, and Incus does not report which one"
-            raise EvidenceError(reason, host=facts.name)
-    return found
+    return [
+        warning
+        for warning in facts.incus.warnings
+        if warning.type == POOL_UNAVAILABLE and warning.status != "resolved" and warning.location in own
+    ]
 
 
-def _is_created(facts: HostFacts, name: str) -> bool:
-    pool = facts.incus.pool_at(name, facts.member)
-    return pool is not None and pool.status == "Created"
+def _shows_unavailable(facts: HostFacts) -> bool:
+    """Return whether the status of a pool on this member explains a warning that names no pool.
+
+    Incus 6.0.4 names no pool if it could not open one at its start.
+    """
+    for pool in facts.incus.pools:
+        with suppress(EvidenceError):
+            at = facts.incus.pool_at(pool.name, facts.member)
+            if at is None or at.status != "Created":
+                return True
+    return False
 
 
 @policy("POOL-002")
@@ -121,42 +136,49 @@ def test_pool_has_free_space_and_inodes(facts: HostFacts, site: Site, require: R
     Both the share and the amount of free space must be large enough. For a ZFS pool, the policy also checks how full and how fragmented
     its zpool is.
     """
+    limits = site.thresholds
     for wanted, _ in each_pool(facts, site, require):
-        with require.about(wanted.name):
+        expected = f"{limits.pool_free_percent} % and {_gib(limits.pool_free_min)} free"
+        with require.finding(wanted.name, expected) as finding:
             pool = pool_with_status(facts, require, wanted.name, "Created")
             if pool is None:
                 continue
-            zpool = zpool_name(facts, wanted.name) if pool.driver == "zfs" else None
-            if zpool is not None and facts.storage.zpool(zpool) is None:
-                require.left_to("POOL-004", wanted.name, f"zpool {zpool} is not imported")
-                continue
-            _require_space(facts, site.thresholds, require, wanted.name, zpool)
+            finding.otherwise = "enough is free"
+            if pool.driver == "zfs":
+                with finding.clause():
+                    name = zpool_name(facts, pool.name)
+                    if facts.storage.zpool(name) is None:
+                        because = finding_id("POOL-004", facts.name, pool.name)
+                        finding.nothing(f"zpool {name} is not imported", because)
+                        continue
+                    _require_usage(finding, facts, limits, name)
+            _require_space(finding, facts, limits, pool.name)
 
 
-def _require_space(facts: HostFacts, limits: Thresholds, require: Require, name: str, zpool: str | None) -> None:
-    resources = facts.incus.pool_resources(name, facts.member)
+def _require_space(finding: Clauses, facts: HostFacts, limits: Thresholds, pool: str) -> None:
+    resources = facts.incus.pool_resources(pool, facts.member)
     space, inodes = resources.space, resources.inodes
-    expected = [f"{limits.pool_free_percent} % and {_gib(limits.pool_free_min)} free"]
-    faults = _too_little(space, limits.pool_free_percent, "space")
+    _require_share(finding, space, limits.pool_free_percent, "space")
     if space.free < limits.pool_free_min:
-        faults.append(f"{_gib(space.free)} of space free")
+        finding.violated(f"{_gib(space.free)} of space free")
     if inodes.total:
-        expected.append(f"{limits.inode_free_percent} % of inodes free")
-        faults += _too_little(inodes, limits.inode_free_percent, "inodes")
-    if zpool is not None:
-        usage = facts.storage.usage(zpool)
-        full, fragmented = limits.zfs_capacity_percent, limits.zfs_fragmentation_percent
-        expected.append(f"zpool {zpool} at most {full} % full and {fragmented} % fragmented")
-        if usage.capacity is not None and usage.capacity > full:
-            faults.append(f"zpool {zpool} is {usage.capacity} % full")
-        if usage.fragmentation is not None and usage.fragmentation > fragmented:
-            faults.append(f"zpool {zpool} is {usage.fragmentation} % fragmented")
-    require(name, not faults, expected="; ".join(expected), observed="; ".join(faults) or "enough is free")
+        finding.expected += f"; {limits.inode_free_percent} % of inodes free"
+        _require_share(finding, inodes, limits.inode_free_percent, "inodes")
 
 
-def _too_little(space: Space, percent: int, what: str) -> list[str]:
-    enough = space.free * 100 >= space.total * percent
-    return [] if enough else [f"{space.free * 100 // space.total} % of {what} free"]
+def _require_usage(finding: Clauses, facts: HostFacts, limits: Thresholds, zpool: str) -> None:
+    full, fragmented = limits.zfs_capacity_percent, limits.zfs_fragmentation_percent
+    finding.expected += f"; zpool {zpool} at most {full} % full and {fragmented} % fragmented"
+    usage = facts.storage.usage(zpool)
+    if usage.capacity is not None and usage.capacity > full:
+        finding.violated(f"zpool {zpool} is {usage.capacity} % full")
+    if usage.fragmentation is not None and usage.fragmentation > fragmented:
+        finding.violated(f"zpool {zpool} is {usage.fragmentation} % fragmented")
+
+
+def _require_share(finding: Clauses, space: Space, percent: int, what: str) -> None:
+    if space.free * 100 < space.total * percent:
+        finding.violated(f"{space.free * 100 // space.total} % of {what} free")
 
 
 def _gib(size: int) -> str:

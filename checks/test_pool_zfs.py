@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from sigsrv import HostFacts, Require, Site, policy
-from sigsrv.facts.storage import Scan
+from sigsrv import HostFacts, Require, Site, finding_id, policy
+from sigsrv.facts.storage import Scan, ZPool
 from sigsrv.judge.ages import DAY_S
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_pools import each_pool, zpool_name
 from sigsrv.model.errors import EvidenceError
 
@@ -34,35 +35,40 @@ def test_zfs_pool_is_online_without_errors(facts: HostFacts, site: Site, require
 
     A zpool with permanent errors is still ONLINE.
     """
-    for name in _each_zfs_pool(facts, site, require):
-        with require.about(name):
-            _require_health(facts, require, name)
+    for pool in _each_zfs_pool(facts, site, require):
+        with require.finding(pool, "the zpool and all its devices are ONLINE, without errors") as finding:
+            name = zpool_name(facts, pool)
+            finding.expected = f"zpool {name} and all its devices are ONLINE, without errors"
+            finding.otherwise = f"zpool {name} is ONLINE"
+            zpool = facts.storage.zpool(name)
+            if zpool is None:
+                _record_missing(finding, facts, pool, name)
+            else:
+                _require_health(finding, zpool)
 
 
-def _require_health(facts: HostFacts, require: Require, pool: str) -> None:
-    name = zpool_name(facts, pool)
-    expected = f"zpool {name} and all its devices are ONLINE, without errors"
-    zpool = facts.storage.zpool(name)
-    if zpool is None:
-        on_member = facts.incus.pool_at(pool, facts.member)
-        status = on_member.status if on_member else "missing"
-        if status != "Created":
-            require.left_to("POOL-001", pool, f"zpool {name} is not imported, because the pool is {status}")
-        else:
-            require(pool, False, expected=expected, observed=f"zpool {name} is not imported")
-        return
-    faults = [] if zpool.state == "ONLINE" else [f"zpool {name} is {zpool.state}"]
+def _record_missing(finding: Clauses, facts: HostFacts, pool: str, zpool: str) -> None:
+    on_member = facts.incus.pool_at(pool, facts.member)
+    status = on_member.status if on_member else "missing"
+    if status == "Created":
+        finding.violated(f"zpool {zpool} is not imported")
+    else:
+        root = finding_id("POOL-001", facts.name, pool)
+        finding.violated(f"zpool {zpool} is not imported, because the pool is {status}", root)
+
+
+def _require_health(finding: Clauses, zpool: ZPool) -> None:
+    if zpool.state != "ONLINE":
+        finding.violated(f"zpool {zpool.name} is {zpool.state}")
     for vdev in zpool.vdevs:
         is_spare = vdev.read_errors is None and vdev.state in _SPARE_STATES
         if vdev.state != "ONLINE" and not is_spare:
-            faults.append(f"{vdev.name} is {vdev.state}")
+            finding.violated(f"{vdev.name} is {vdev.state}")
         if vdev.errors:
             counts = f"{vdev.read_errors} read, {vdev.write_errors} write, {vdev.checksum_errors} checksum errors"
-            faults.append(f"{vdev.name} has {counts}")
+            finding.violated(f"{vdev.name} has {counts}")
     if zpool.data_errors:
-        faults.append(f"{zpool.data_errors} data errors that ZFS can't repair")
-    observed = "; ".join(dict.fromkeys(faults)) or f"zpool {name} is ONLINE"
-    require(pool, not faults, expected=expected, observed=observed)
+        finding.violated(f"{zpool.data_errors} data errors that ZFS can't repair")
 
 
 @policy("POOL-005")
@@ -73,27 +79,20 @@ def test_zfs_pool_was_scrubbed_recently(facts: HostFacts, site: Site, require: R
     """
     days = site.thresholds.zfs_scrub_days
     for pool in _each_zfs_pool(facts, site, require):
-        with require.about(pool):
+        with require.finding(pool, f"a scrub without errors in the last {days} days") as finding:
             name = zpool_name(facts, pool)
+            finding.expected = f"a scrub of zpool {name} without errors in the last {days} days"
+            finding.fix["zpool"] = name
             zpool = facts.storage.zpool(name)
+            damage = finding_id("POOL-004", facts.name, pool)
             if zpool is None:
-                require.left_to("POOL-004", pool, f"zpool {name} is not imported")
-                continue
-            if zpool.data_errors and zpool.scan is not None and zpool.scan.errors:
-                reason = f"the last scrub of zpool {name} found data errors that are still there"
-                require.left_to("POOL-004", pool, reason)
-                continue
-            if zpool.scan is None:
-                recent, observed = _made_recently(facts, facts.storage.created(name), days)
+                finding.nothing(f"zpool {name} is not imported", damage)
+            elif zpool.data_errors and zpool.scan is not None and zpool.scan.errors:
+                finding.violated(f"the last scrub of zpool {name} found data errors that are still there", damage)
+            elif zpool.scan is None:
+                finding.require(*_made_recently(facts, facts.storage.created(name), days))
             else:
-                recent, observed = _scrubbed_recently(facts, zpool.scan, days)
-            require(
-                pool,
-                recent,
-                expected=f"a scrub of zpool {name} without errors in the last {days} days",
-                observed=observed,
-                fix={"zpool": name},
-            )
+                finding.require(*_scrubbed_recently(facts, zpool.scan, days))
 
 
 def _made_recently(facts: HostFacts, created: int, days: int) -> tuple[bool, str]:

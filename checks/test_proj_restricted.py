@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Config
-from sigsrv.facts.restrictions import forbidden
-from sigsrv.judge.site_projects import each_project, each_restricted_project
+from sigsrv.facts.resources import Config, Instance, Profile
+from sigsrv.facts.restrictions import forbidden_device, forbidden_keys
+from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.site_projects import defer_undeclared, each_restricted_project, require_projects
 from sigsrv.model.values import split_list
 
 _NIC = "restricted.devices.nic"
@@ -25,50 +26,52 @@ def test_restricted_project_lists_the_networks_that_it_may_use(
 ) -> None:
     """Looks at the networks that each restricted project may use, and at the pools if the server can restrict them.
 
-    An empty list allows all networks or pools.
+    An empty list allows all networks or pools. PROJ-008 reports a project without an entry in the site file; if it is exempt there, the
+    project may use none.
     """
-    for project, _ in each_project(each_restricted_project(facts, require), site, require):
-        with require.about(project.name):
-            networks, pools = site.networks_of(project.name), site.pools_of(project.name)
-            keys, faults = _networks(project.config, networks)
-            expected = f"{_NETWORKS} lists only {_listed(networks)}"
-            if _POOLS_EXTENSION in facts.incus.extensions:
-                pool_keys, pool_faults = _pools(facts, project.config, pools)
-                keys, faults = {**keys, **pool_keys}, faults + pool_faults
-                expected += f"; {_POOLS} lists only {_listed(pools)}"
-            observed = "; ".join(faults) or "as expected"
-            require(project.name, not faults, expected=expected, observed=observed, fix=_project_keys(keys))
+    for project in each_restricted_project(facts, require):
+        networks, pools = site.networks_of(project.name), site.pools_of(project.name)
+        with require.finding(
+            project.name, f"{_NETWORKS} lists only {_listed(networks)}", otherwise="as expected"
+        ) as finding:
+            defer_undeclared(finding, facts, site, project.name)
+            keys = _networks(finding, project.config, networks)
+            with finding.clause():
+                if _POOLS_EXTENSION in facts.incus.extensions:
+                    finding.expected += f"; {_POOLS} lists only {_listed(pools)}"
+                    keys |= _pools(finding, facts, project.config, pools)
+            finding.fix |= _project_keys(keys)
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _networks(config: Config, allowed: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the keys to set and what is wrong. The list does not limit a NIC that uses no managed network."""
+def _networks(finding: Clauses, config: Config, allowed: Collection[str]) -> dict[str, str]:
+    """Record what is wrong and return the keys to set. The list does not limit a NIC that uses no managed network."""
     nic, access = config.get(_NIC, ""), split_list(config.get(_NETWORKS))
-    if nic == "block":
-        return {}, []
     keys: dict[str, str] = {}
-    faults = []
+    if nic == "block":
+        return keys
     if nic not in ("", "managed"):
         keys[_NIC] = ""
-        faults.append(f"{_NIC} is {nic}")
+        finding.violated(f"{_NIC} is {nic}")
     if not access or not set(access) <= set(allowed):
         kept = [name for name in access if name in allowed] or sorted(allowed)
         keys |= {_NETWORKS: ",".join(kept)} if kept else {_NIC: "block"}
-        faults.append(f"{_NETWORKS} is {','.join(access) or 'unset, which allows every network'}")
-    return keys, faults
+        finding.violated(f"{_NETWORKS} is {','.join(access) or 'unset, which allows every network'}")
+    return keys
 
 
-def _pools(facts: ClusterFacts, config: Config, allowed: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the keys to set and what is wrong."""
+def _pools(finding: Clauses, facts: ClusterFacts, config: Config, allowed: Collection[str]) -> dict[str, str]:
+    """Record what is wrong and return the keys to set. Raises EvidenceError if all pools are allowed and can't be listed."""
     access = split_list(config.get(_POOLS))
     usable = access or tuple(pool.name for pool in facts.incus.pools)
     if set(usable) <= set(allowed):
-        return {}, []
+        return {}
+    finding.violated(f"{_POOLS} is {','.join(access) or 'unset, which allows every pool'}")
     kept = [name for name in usable if name in allowed]
-    return {_POOLS: ",".join(kept)}, [f"{_POOLS} is {','.join(access) or 'unset, which allows every pool'}"]
+    return {_POOLS: ",".join(kept)} if kept else {}  # an empty list would allow every pool
 
 
 @policy("PROJ-007")
@@ -81,27 +84,40 @@ def test_restricted_project_contains_nothing_that_its_restrictions_forbid(
     """
     restricted = {project.name: project.config for project in each_restricted_project(facts, require)}
     expected = "nothing that the restrictions of the project forbid"
-    for instance, host in require.each(facts.instances.where(lambda each: each.project in restricted)):
-        with require.about(instance.resource, host):
-            written = facts.incus.written(instance)
-            config = {key: value for key, value in instance.expanded_config.items() if key in written}
-            found = forbidden(restricted[instance.project], instance.type, config, instance.expanded_devices)
-            require(instance.resource, not found, expected=expected, observed="; ".join(found) or "nothing", host=host)
+    with require.about(require.subject):
+        require_projects((each.project for each in facts.incus.listed_instances), facts, require)
+        for instance, host in require.each(facts.instances.where(lambda each: each.project in restricted)):
+            with require.finding(instance.resource, expected, host=host, otherwise="nothing") as finding:
+                _require_instance(finding, instance, restricted[instance.project], facts)
     for name, project in restricted.items():
-        with require.about(name):
-            if project["features.profiles"] != "true":
-                reason = (
-                    "this project has no profiles of its own; its instances are checked together with their profiles"
-                )
-                require.not_applicable(name, reason)
-                continue
-            profiles = sorted(
-                (each for each in facts.incus.profiles if each.project == name), key=lambda profile: profile.name
-            )
-            faults = [
-                f"profile {each.name}: {fault}"
-                for each in profiles
-                for fault in forbidden(project, "profile", each.config, each.devices)
-            ]
-            observed = "; ".join(faults) or "nothing"
-            require(name, not faults, expected=f"profiles with {expected}", observed=observed)
+        if project["features.profiles"] != "true":
+            reason = "this project has no profiles of its own; its instances are checked together with their profiles"
+            require.not_applicable(name, reason)
+            continue
+        with require.finding(name, f"profiles with {expected}", otherwise="nothing") as finding:
+            for profile in sorted(facts.incus.profiles, key=lambda each: each.name):
+                if profile.project == name:
+                    _require_profile(finding, profile, project)
+
+
+def _require_instance(finding: Clauses, instance: Instance, project: Config, facts: ClusterFacts) -> None:
+    _require_devices(finding, "", instance.expanded_devices, project)
+    written = facts.incus.written(instance)
+    config = {key: value for key, value in instance.expanded_config.items() if key in written}
+    for fault in forbidden_keys(project, instance.type, config):
+        finding.violated(fault)
+
+
+def _require_profile(finding: Clauses, profile: Profile, project: Config) -> None:
+    for key, value in sorted(profile.config.items()):
+        with finding.clause():
+            for fault in forbidden_keys(project, "profile", {key: value}):
+                finding.violated(f"profile {profile.name}: {fault}")
+    _require_devices(finding, f"profile {profile.name}: ", profile.devices, project)
+
+
+def _require_devices(finding: Clauses, where: str, devices: Mapping[str, Config], project: Config) -> None:
+    for name, device in sorted(devices.items()):
+        with finding.clause():
+            for fault in forbidden_device(project, device):
+                finding.violated(f"{where}{name}: {fault}")

@@ -3,8 +3,8 @@
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.volumes import Volume, VolumeUser
 from sigsrv.judge.ages import DAY_S, age_s, collected_of, utc
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.custom_volumes import each_volume
-from sigsrv.model.errors import EvidenceError
 
 _YOUNG_DAYS = 7  # a new volume may be unused for so long
 _DAEMON_KEYS = ("storage.backups_volume", "storage.images_volume", "storage.logs_volume")
@@ -17,26 +17,27 @@ def test_custom_volume_is_in_use(facts: ClusterFacts, site: Site, require: Requi
     ISO images, protected volumes and volumes younger than 7 days pass without a user.
     """
     for volume, host in each_volume(facts, require):
-        with require.about(volume.resource, host):
-            may_stay, observed = _use(volume, host, facts, site)
-            expected = f"used, protected, or younger than {_YOUNG_DAYS} days"
-            require(volume.resource, may_stay, expected=expected, observed=observed, host=host)
+        expected = f"used, protected, or younger than {_YOUNG_DAYS} days"
+        with require.finding(volume.resource, expected, host=host) as finding:
+            _require_use(finding, volume, host, facts, site)
 
 
-def _use(volume: Volume, host: str, facts: ClusterFacts, site: Site) -> tuple[bool, list[str] | str]:
-    """Return whether a volume may stay, and its users or the reason. Raises EvidenceError if that can't be determined."""
+def _require_use(finding: Clauses, volume: Volume, host: str, facts: ClusterFacts, site: Site) -> None:
+    """Record whether a volume may stay. Raises EvidenceError if that can't be determined: one reason to stay is enough."""
 
     def decisive(users: frozenset[VolumeUser]) -> object:
         return users or _exception(volume, host, facts, site)
 
     if users := facts.users(volume, decisive):
-        return True, [use.name if use.kind == "other" else f"{use.kind} {use.project}/{use.name}" for use in users]
-    if reason := _exception(volume, host, facts, site):
-        return True, reason
-    if volume.created is None:
-        raise EvidenceError(f"nothing uses {volume.resource}, and Incus does not know how old it is")
-    age = age_s(volume.created, collected_of(facts, host), f"the volume {volume.resource}")
-    return age < _YOUNG_DAYS * DAY_S, f"unused, created {utc(volume.created)}"
+        names = sorted(use.name if use.kind == "other" else f"{use.kind} {use.project}/{use.name}" for use in users)
+        finding.holds(", ".join(names))
+    elif reason := _exception(volume, host, facts, site):
+        finding.holds(reason)
+    elif volume.created is None:
+        finding.unknown(f"nothing uses {volume.resource}, and Incus does not know how old it is")
+    else:
+        age = age_s(volume.created, collected_of(facts, host), f"the volume {volume.resource}")
+        finding.require(age < _YOUNG_DAYS * DAY_S, f"unused, created {utc(volume.created)}")
 
 
 def _exception(volume: Volume, host: str, facts: ClusterFacts, site: Site) -> str:

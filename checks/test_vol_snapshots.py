@@ -1,11 +1,11 @@
 """Checks of VOL: the snapshots of critical instances and protected volumes."""
 
 import glob
-from collections.abc import Mapping
+from contextlib import suppress
 
-from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Config
+from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.judge.ages import HOUR_S, age_s, collected_of, utc
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.instance_status import STOPPED
 from sigsrv.judge.protected import Protected, each_protected, protects_anything
 from sigsrv.model.errors import EvidenceError
@@ -20,51 +20,46 @@ def test_snapshots_are_scheduled_and_taken(facts: ClusterFacts, site: Site, requ
     """
     if not protects_anything(site, require):
         return
-    projects = {project.name: project.config for project in facts.incus.projects}
+    hours = site.thresholds.snapshot_hours
+    expected = f"a schedule and an expiry of snapshots, and a snapshot from the last {hours} hours"
     for item in each_protected(facts, site, require):
-        with require.about(item.resource, item.host):
-            now = collected_of(facts, item.host)
-            _require_snapshots(item, projects, now, site.thresholds.snapshot_hours, require)
+        with require.finding(item.resource, expected, host=item.host) as finding:
+            finding.fix |= _fix(item.kind, item.pool, item.project, item.name) | {"target": item.member}
+            _require_schedule(finding, item, hours)
+            with finding.clause():
+                if not _may_have_snapshots(facts, item.project):
+                    finding.violated(f"the project {item.project} is restricted and does not allow snapshots")
+                    finding.fix["allow"] = "yes"
+            _require_newest(finding, item, collected_of(facts, item.host), hours)
     _require_volumes(facts, site, require)
 
 
-def _require_snapshots(
-    item: Protected, projects: Mapping[str, Config], now: float, hours: int, require: Require
-) -> None:
-    if item.project not in projects:
-        raise EvidenceError(f"Incus does not list the project {item.project}")
-    project = projects[item.project]
-    schedule = [word for word in split_list(item.config.get("snapshots.schedule")) if word.lower() != "@never"]
-    expiry = item.config.get("snapshots.expiry", "").strip()
-    allowed = project["restricted"] != "true" or project.get("restricted.snapshots") == "allow"
-    faults = [] if schedule else ["snapshots.schedule is not set"]
-    faults += [] if expiry else ["snapshots.expiry is not set: old snapshots are never deleted"]
-    faults += [] if allowed else [f"the project {item.project} is restricted and does not allow snapshots"]
+def _require_schedule(finding: Clauses, item: Protected, hours: int) -> None:
+    if not any(word.lower() != "@never" for word in split_list(item.config.get("snapshots.schedule"))):
+        finding.violated("snapshots.schedule is not set")
+        finding.fix["schedule"] = "@daily" if hours >= 24 else "@hourly"
+    if not item.config.get("snapshots.expiry", "").strip():
+        finding.violated("snapshots.expiry is not set: old snapshots are never deleted")
+        finding.fix["expiry"] = "2w"
+
+
+def _may_have_snapshots(facts: ClusterFacts, project: str) -> bool:
+    """Return whether a project allows snapshots. Raises EvidenceError if Incus does not list the project."""
+    config = next((each.config for each in facts.incus.projects if each.name == project), None)
+    if config is None:
+        raise EvidenceError(f"Incus does not list the project {project}")
+    return config["restricted"] != "true" or config.get("restricted.snapshots") == "allow"
+
+
+def _require_newest(finding: Clauses, item: Protected, now: float, hours: int) -> None:
+    """Record whether the newest snapshot is recent. Raises EvidenceError if that can't be determined."""
     stopped = item.config.get("snapshots.schedule.stopped")
     if item.status == STOPPED and not boolean(stopped, False, "snapshots.schedule.stopped"):
-        late, observed = False, "stopped, so Incus takes no snapshot"
-    else:
-        try:
-            late, observed = _newest(item, now, hours)
-        except EvidenceError as cause:
-            if not faults:
-                raise
-            late, observed = False, cause.reason  # it fails in any case
-    require(
-        item.resource,
-        not faults and not late,
-        expected=f"a schedule and an expiry of snapshots, and a snapshot from the last {hours} hours",
-        observed="; ".join([*faults, observed]),
-        host=item.host,
-        fix=_fix(item.kind, item.pool, item.project, item.name)
-        | {
-            "target": item.member,
-            "schedule": "" if schedule else ("@daily" if hours >= 24 else "@hourly"),
-            "expiry": "" if expiry else "2w",
-            "allow": "" if allowed else "yes",
-            "snapshot": "yes" if late else "",
-        },
-    )
+        finding.holds("stopped, so Incus takes no snapshot")
+        return
+    late, observed = _newest(item, now, hours)
+    finding.require(not late, observed)
+    finding.fix["snapshot"] = "yes" if late else ""
 
 
 def _newest(item: Protected, now: float, hours: int) -> tuple[bool, str]:
@@ -89,22 +84,29 @@ def _require_volumes(facts: ClusterFacts, site: Site, require: Require) -> None:
     """
     if facts.name != "cluster" and len(site.hosts) > 1:
         return
+    pools = {pool.name for pool in facts.incus.pools}
     for name in site.protected_volumes:
         pool = name.partition("/")[0]
-        if glob.has_magic(name) or pool not in {each.name for each in facts.incus.pools}:
-            continue  # POOL-001 reports a missing pool
-        try:
-            listed = facts.incus.volumes(pool)
-        except EvidenceError:
-            continue  # each_protected recorded an error for this pool
-        if name not in {volume.resource for volume in listed}:
+        if glob.has_magic(name):
+            continue
+        with suppress(EvidenceError):  # each_protected recorded an error for this pool
+            if pool in pools and any(volume.resource == name for volume in facts.incus.volumes(pool)):
+                continue
+            root = None if pool in pools else _reports_pool(facts, site, pool)
             require(
                 name,
                 False,
                 expected="a custom volume of this name",
                 observed="no custom volume of this name",
                 fix=_fix("volume", *name.split("/")),
+                root=root,
             )
+
+
+def _reports_pool(facts: ClusterFacts, site: Site, name: str) -> str | None:
+    """Return the id of the finding that reports a missing pool; None if the site file has no such pool on these hosts."""
+    hosts = (host for host in facts.hosts for pool in site.pools if pool.name == name and pool.is_on(host))
+    return next((finding_id("POOL-001", host, name) for host in hosts), None)
 
 
 def _fix(kind: str, pool: str, project: str, name: str) -> dict[str, str]:

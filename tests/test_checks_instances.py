@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from sigsrv.authoring import document
+from sigsrv.collect import urls
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.evaluate import evaluate
 from sigsrv.model import data, policy
@@ -135,6 +138,7 @@ GIB = 1024**3
         (None, "Running", {"limits.memory": "50%", "limits.processes": "9"}, ""),
         ((GIB, 10), "Running", {"limits.memory": "50%", "limits.cpu": "1"}, ""),
         (None, "Running", {"limits.memory": "1GiB"}, "does not know how much"),
+        ((GIB, 10), "Running", {"limits.memory": "much", "limits.memory.enforce": "soft"}, "does not know how much"),
     ],
 )
 def test_limits_below_current_usage_are_refused(usage, status, keys, refused):
@@ -293,6 +297,43 @@ def hardening_finding(content):
     return findings_of(content)["INST-007@sigsrv/user-john/web"]
 
 
+def without_profiles(content):
+    """Return the evidence, in which no daemon gives the list of profiles."""
+    for host in ("sigsrv", "minisrv"):
+        failure = {"kind": "timeout", "reason": "no answer"}
+        content[host] = copy.deepcopy(content[host]) | {"failures": {urls.PROFILES: failure}}
+    return content
+
+
+def test_wrong_key_fails_if_the_profiles_are_unknown():
+    """The fix sets a key on the instance, whatever the profiles give. The reason names what could not be read."""
+    found = findings_of(without_profiles(with_keys({"limits.cpu": ""}, own=False)))[f"INST-006@{WEB}"]
+
+    assert (found.verdict, found.observed) == ("fail", "limits.cpu is unset")
+    assert found.reason.startswith("unknown: no answer")
+    assert (found.fix["set"], found.fix["refuse"]) == (["limits.cpu=2"], "")
+
+
+def test_key_is_not_unset_if_the_profiles_are_unknown():
+    """A profile may give the key another value, which would then take effect."""
+    found = findings_of(without_profiles(with_keys({"raw.lxc": "x"})))[f"INST-003@{WEB}"]
+
+    assert found.verdict == "fail"
+    assert found.fix["refuse"].startswith("a profile may give raw.lxc: no answer")
+
+
+def test_instance_on_an_evacuated_member_is_not_started():
+    """A person restores the member first. The keys of the instance are right, so nothing else is to be done."""
+    content = with_keys({"boot.autostart": "true", "security.protection.delete": "true"})
+    content["site"]["critical"] = ["default/web"]
+    content["cluster"]["instances"]["web"]["status"] = "Stopped"
+    content["cluster"]["members"]["sigsrv"]["status"] = "Evacuated"
+
+    found = findings_of(content)[f"INST-013@{WEB}"]
+
+    assert (found.verdict, found.fix["refuse"]) == ("fail", "the status is Stopped; member sigsrv is evacuated")
+
+
 @pytest.mark.parametrize(
     ("keys", "wanted", "restart"),
     [
@@ -331,6 +372,14 @@ def test_wrong_key_fails_even_if_the_state_is_unknown():
     assert hardening_finding(user_container({}, "Error", current="[2]")).verdict == "error"
     assert hardening_finding(user_container({"security.guestapi": "true"}, "Error", current="[2]")).verdict == "fail"
     assert hardening_finding(user_container({}, "Error", base="0")).verdict == "fail"
+
+
+def test_container_is_not_restarted_for_an_id_map_that_is_unknown():
+    """The guest API is a known failure. Its fix needs no restart."""
+    found = hardening_finding(user_container({"security.guestapi": "true"}, "Error", current="[2]"))
+
+    assert (found.fix["set"], found.fix["restart"]) == (["security.guestapi=false"], False)
+    assert found.reason.startswith("unknown: the status is Error")
 
 
 def test_host_images_fail_in_a_project_that_no_entry_matches():

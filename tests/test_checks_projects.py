@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import pytest
 
 from sigsrv.authoring import document
 from sigsrv.collect import urls
 from sigsrv.judge.checks import load_checks
-from sigsrv.judge.evaluate import evaluate
+from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import data, policy
+from sigsrv.model.finding import Verdict
 
 POLICIES = [policy.load()["PROJ-008"]]
 CHECKS = load_checks(data.folder("checks"))
@@ -75,3 +79,44 @@ def test_project_may_be_on_an_unselected_host():
 
     assert found.verdict == "not-applicable"
     assert found.reason.endswith("sigsrv may have it and was not scanned")
+
+
+def undeclared(policy_id, root):
+    """Return the finding of a policy on a project without an entry in the site file, if PROJ-008 has the verdict ``root`` there."""
+    content = document.document()
+    content["site"]["projects"][1]["match"] = "guest-*"
+    content["cluster"]["server"]["api_extensions"].append("projects_restricted_storage_pool_access")
+    desired, facts = document.facts_of(content)
+    found = evaluate([each for each in policy.load().values() if each.id == policy_id], CHECKS, desired, facts)
+    own = next(each.own or each for each in found if each.resource == "user-john")
+    left = dataclasses.replace(own, verdict=Verdict.NOT_APPLICABLE, because="PROJ-008@cluster/user-john", own=own)
+    reported = dataclasses.replace(own, policy="PROJ-008", verdict=root, because=None)
+    return next(each for each in with_roots_checked([left, reported]) if each.policy == policy_id)
+
+
+@pytest.mark.parametrize("policy_id", ["PROJ-004", "PROJ-006"])
+def test_project_without_an_entry_is_judged_strictly_if_the_missing_entry_is_waived(policy_id):
+    """It counts as one of a user without networks and pools. As long as PROJ-008 fails, nothing else does."""
+    assert undeclared(policy_id, Verdict.FAIL).verdict == "not-applicable"
+    assert undeclared(policy_id, Verdict.WAIVED).verdict == "fail"
+
+
+def test_fix_never_empties_a_list_of_pools():
+    """An empty list allows every pool. So the fix leaves it alone if the site allows no pool."""
+    found = undeclared("PROJ-004", Verdict.WAIVED)
+
+    assert "restricted.storage-pools.access is unset" in found.observed
+    assert found.fix["keys"] == [{"name": "restricted.devices.nic", "value": "block"}]
+
+
+def test_pools_that_are_unknown_hide_no_root_disk_in_a_foreign_pool():
+    """The volumes of the cluster are an error. The disks of an instance name their pools themselves."""
+    content = document.document()
+    content["site"]["projects"][1]["pools"] = ["iso"]
+    failures = {"failures": {urls.POOLS: {"kind": "denied", "reason": "refused"}}}
+    content |= {host: copy.deepcopy(content[host]) | failures for host in BOTH}
+
+    found = document.findings(content, [policy.load()["PROJ-006"]], CHECKS)
+
+    assert found["PROJ-006@cluster/cluster"].verdict == "error"
+    assert found["PROJ-006@cluster/user-john"].verdict == "fail"

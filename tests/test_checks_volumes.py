@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -134,3 +135,31 @@ def test_same_name_in_a_cluster_and_on_a_standalone_host_is_an_error():
         backup = found[f"VOL-002@{host}/nvme/default/web-data"]
         assert backup.verdict == "error"
         assert f"the volume nvme/default/web-data of {other}" in backup.reason
+
+
+def test_instances_that_are_unknown_hide_no_fault_of_a_volume():
+    """The cluster gets an error, and the volume its failure. Its fix takes no snapshot, because a recent one exists."""
+    content = document.document()
+    content["site"]["critical"] = ["default/web"]
+    del content["cluster"]["volumes"]["nvme"][0]["config"]["snapshots.schedule"]
+    for host in ("sigsrv", "minisrv"):
+        failures = {urls.INSTANCES: {"kind": "denied", "reason": "refused"}}
+        content[host] = copy.deepcopy(content[host]) | {"failures": failures}
+
+    found = findings_of(content)
+
+    assert found["VOL-001@cluster/cluster"].verdict == "error"
+    volume = found["VOL-001@sigsrv/nvme/default/web-data"]
+    assert (volume.verdict, volume.fix["schedule"], volume.fix["snapshot"]) == ("fail", "@daily", "")
+
+
+def test_fix_takes_no_snapshot_if_the_newest_is_unknown():
+    """The missing schedule is a failure all the same."""
+    content = document.document()
+    content["site"]["critical"] = ["default/web"]
+    content["cluster"]["instances"]["web"]["expanded_config"] = {}
+    del content["cluster"]["instances"]["web"]["snapshots"]
+
+    found = findings_of(content)["VOL-001@sigsrv/default/web"]
+
+    assert (found.verdict, found.fix["schedule"], found.fix["snapshot"]) == ("fail", "@daily", "")

@@ -31,7 +31,7 @@ from tests.judged import CHECKS, POLICIES, saved_states, states
 UNREAD_FACTS = {
     "Chain.type": "a chain of type nat or route filters nothing: the policies about filters will read it",
     "Instance.addresses": "scan --probe sends frames to them",
-    "ZPool.name": "sigsrv-remediate names the pool that resilvers",
+    "Instances.search": "the checks of a site can search: CONTRIBUTING describes it",
     "ZPool.resilvering": "sigsrv-remediate waits until a resilver ends",
 }
 # Parts of the output of a probe that no fact parses: why they stay.

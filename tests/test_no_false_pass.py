@@ -337,6 +337,8 @@ MAY_PASS = {
     ("HOST-005", "arcstats"): ("sigsrv", "minisrv"),  # it can only increase the free memory
     ("INST-011", urls.PROFILES): ("default/db",),  # it has no NIC
     ("INST-011", urls.PROJECTS): ("default/db",),
+    ("PROJ-006", urls.POOLS): ("default", "user-john"),  # the disks of their instances name the pools
+    ("PROJ-007", urls.INSTANCES): ("user-john",),  # its profiles
     ("NET-007", "addr"): ("cluster",),  # the findings of the cluster are about the configuration
     ("NET-007", "link"): ("cluster",),
     ("NET-008", "units"): ("userbr0",),  # Incus attaches its VLAN interface

@@ -14,6 +14,8 @@ from sigsrv.facts.resources import Config, Instance, UnreadInstance
 from sigsrv.facts.volumes import Volume, VolumeUser, attached
 from sigsrv.model.errors import EvidenceError, FailureKind
 
+INSTANCE_TYPES = ("container", "virtual-machine")
+
 
 @dataclass(frozen=True)
 class ClusterFacts:
@@ -74,7 +76,8 @@ class ClusterFacts:
         """Return the instances on the hosts of this cluster, all projects, each as its own member's daemon reports it, else another one.
 
         Raises EvidenceError if no daemon gave the list. Instances of members that were not selected are left out. An instance on a member
-        that is no host of the site counts as one that could not be read, with the name of the cluster as its host.
+        that is no host of the site counts as one that could not be read, with the name of the cluster as its host. So does one that is
+        neither a container nor a virtual machine.
         """
         _ = self.incus.listed_instances
         views: dict[str, dict[str, Instance | UnreadInstance]] = {}
@@ -99,6 +102,10 @@ class ClusterFacts:
             elif not self.leaves_out(rows[0].location):
                 unread = UnreadInstance(rows[0].name, rows[0].project, rows[0].location)
                 lost.append((unread, self._nowhere(resource, rows[0].location)))
+        for each, at in [row for row in found if isinstance(row[0], Instance) and row[0].type not in INSTANCE_TYPES]:
+            found.remove((each, at))
+            unread = UnreadInstance(each.name, each.project, each.location)
+            lost.append((unread, EvidenceError(f"{each.resource}: its type is unknown", host=at.name)))
         found.sort(key=lambda each: (each[0].resource, each[1].name))
         return Instances(
             tuple((each, at.name) for each, at in found if isinstance(each, Instance)),

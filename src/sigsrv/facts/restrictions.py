@@ -60,34 +60,28 @@ def restriction(project: Config, key: str) -> str:
     return project.get(key) or _DEFAULTS.get(key, "")
 
 
-def forbidden(project: Config, kind: str, config: Config, devices: Mapping[str, Config]) -> tuple[str, ...]:
-    """Return what a restricted project forbids in an instance or a profile, one line each; empty if it allows everything.
+def forbidden_keys(project: Config, kind: str, config: Config) -> Iterator[str]:
+    """Yield what a restricted project forbids in the configuration of an instance or a profile, one line each.
 
     kind: ``container``, ``virtual-machine`` or ``profile``; a profile must satisfy the restrictions for both. config: the keys that
-    are set, for an instance also by its profiles; devices: the same, by name. Raises EvidenceError if the value of a boolean key is
-    not a boolean, or if the kind is another one.
+    are set, for an instance also by its profiles. Raises EvidenceError if the value of a boolean key is not a boolean, if a range of ids
+    can't be read, or if the kind is another one.
     """
     if kind not in (*_LOW_LEVEL, "profile"):
         raise EvidenceError(f"{kind!r} is not a kind of instance")
-    found = [*_forbidden_keys(project, kind, config)]
-    for name, device in sorted(devices.items()):
-        found += [f"{name}: {why}" for why in _forbidden_device(project, device)]
-    return tuple(found)
-
-
-def _forbidden_keys(project: Config, kind: str, config: Config) -> Iterator[str]:
     kinds = [each for each in _LOW_LEVEL if kind in (each, "profile")]
     blocked = [each for each in kinds if restriction(project, f"restricted.{each}s.lowlevel") != "allow"]
-    faults = {key: f"{key} is set" for each in blocked for key in config if _is_low_level(each, key)}
-    if blocked and "raw.idmap" in config and not _within(config["raw.idmap"], project):
-        faults["raw.idmap"] = "raw.idmap maps ids outside restricted.idmap.uid and restricted.idmap.gid"
-    yield from (faults[key] for key in sorted(faults))
+    yield from (
+        f"{key} is set" for key in sorted(each for each in config if any(_is_low_level(kind, each) for kind in blocked))
+    )
     if "container" in kinds:
         yield from _forbidden_of_containers(project, kind, config)
     elif restriction(project, "restricted.virtual-machines.nesting") == "block" and boolean(
         config.get("security.nesting"), True, "security.nesting"
     ):
         yield "security.nesting is not false"
+    if blocked and "raw.idmap" in config and not _within(config["raw.idmap"], project):
+        yield "raw.idmap maps ids outside restricted.idmap.uid and restricted.idmap.gid"
 
 
 def _is_low_level(kind: str, key: str) -> bool:
@@ -113,7 +107,11 @@ def _forbidden_of_containers(project: Config, kind: str, config: Config) -> Iter
                 yield f"{key} is {config[key]}"
 
 
-def _forbidden_device(project: Config, device: Config) -> Iterator[str]:
+def forbidden_device(project: Config, device: Config) -> Iterator[str]:
+    """Yield what a restricted project forbids in a device of an instance or a profile, one line each.
+
+    Raises EvidenceError if the value of a boolean key of the project is not a boolean.
+    """
     kind = device.get("type", "")
     if kind in _DEVICES and restriction(project, f"restricted.devices.{kind}") != "allow":
         yield f"a device of type {kind}"

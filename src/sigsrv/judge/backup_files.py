@@ -12,14 +12,13 @@ from typing import NamedTuple, TypeVar
 
 from sigsrv.facts.backups import BackupFile
 from sigsrv.facts.clusters import ClusterFacts, clusters
+from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import Backups
 
 K = TypeVar("K")
 V = TypeVar("V")
-_PREFIX, _SUFFIX = (
-    re.compile(r"[^*?\[]*"),
-    re.compile(r"[^*?\[\]]*\Z"),
-)  # of a glob: the text before and after its wildcards
+_PREFIX = re.compile(r"[^*?\[]*")  # of a glob: the text before its first wildcard
+_SUFFIX = re.compile(r"[^*?\[\]]*\Z")  # the text after its last one
 
 
 class Pattern(NamedTuple):
@@ -50,22 +49,25 @@ def glob_of(backups: Backups, project: str, name: str) -> str:
     return re.sub(r"\{name\}|\{project\}", lambda found: values[found[0]], backups.pattern)
 
 
-def patterns_of(facts: ClusterFacts, backups: Backups) -> list[Pattern]:
-    """Return the patterns of all instances and volumes of the site, also of members that were not selected.
+def patterns_of(facts: ClusterFacts, backups: Backups) -> tuple[list[Pattern], list[EvidenceError]]:
+    """Return the patterns of all instances and volumes of the site, also of members that were not selected, and why some are missing.
 
     They are needed to decide which one a file belongs to. Clusters and standalone hosts may share one directory, so all of them count.
-    Raises EvidenceError if one of them could not be read.
     """
-    found = []
+    found: list[Pattern] = []
+    unread: list[EvidenceError] = []
     for each in clusters({**facts.hosts, **facts.standalone, **facts.others}):
-        for pool in each.incus.pools:
-            for volume in each.incus.volumes(pool.name):
-                files = glob_of(backups, volume.project, volume.name)
-                found.append(Pattern("volume", volume.resource, volume.project, each.name, volume.location, files))
-        for instance in each.incus.listed_instances:
-            files = glob_of(backups, instance.project, instance.name)
-            found.append(Pattern("instance", instance.resource, instance.project, each.name, "", files))
-    return sorted(found)
+        try:
+            for pool in each.incus.pools:
+                for volume in each.incus.volumes(pool.name):
+                    files = glob_of(backups, volume.project, volume.name)
+                    found.append(Pattern("volume", volume.resource, volume.project, each.name, volume.location, files))
+            for instance in each.incus.listed_instances:
+                files = glob_of(backups, instance.project, instance.name)
+                found.append(Pattern("instance", instance.resource, instance.project, each.name, "", files))
+        except EvidenceError as cause:
+            unread.append(cause)
+    return sorted(found), unread
 
 
 @dataclass(frozen=True)

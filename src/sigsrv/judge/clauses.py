@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sigsrv.model.errors import EvidenceError
@@ -31,7 +31,8 @@ class _Unknown:
 class Outcome:
     """What the clauses of a finding amount to.
 
-    roots: the ids of the findings that together report every violated clause; empty if one clause has no root.
+    roots: the ids of the findings that together report every violated clause; empty if one clause has no root. While they do, this finding
+    is ``not-applicable``, for the reason ``left``, or with what was observed.
     """
 
     verdict: Verdict
@@ -39,28 +40,31 @@ class Outcome:
     reason: str
     because: str | None = None
     roots: tuple[str, ...] = ()
+    left: str = ""
 
 
 class Clauses:
     """Records the clauses of one finding. ``Require.finding`` creates it.
 
-    expected: what the finding says was expected. fix: the values for the parameters of the policy's remediation. note: one sentence more,
-    for the finding's reason. summary: what a pass shows instead of its clauses.
+    expected: what the policy wants of the resource. otherwise: what a pass shows if its clauses show nothing. summary: what a pass shows
+    instead of its clauses. fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's
+    reason. A check may change all of them.
     """
 
     def __init__(
         self, because_of: Callable[[EvidenceError], str | None], expected: str = "", otherwise: str = ""
     ) -> None:
         self.expected = expected
+        self.otherwise = otherwise
         self.fix: dict[str, Any] = {}
         self.note = ""
         self.summary = ""
         self._because_of = because_of
-        self._otherwise = otherwise
         self._violated: list[_Violated] = []
         self._unknown: list[_Unknown] = []
         self._holding: list[str] = []
         self._nothing: _Unknown | None = None
+        self._deferred: tuple[str, str] | None = None
 
     @contextmanager
     def clause(self) -> Iterator[None]:
@@ -97,6 +101,13 @@ class Clauses:
         """Record that there is nothing to judge: the finding is ``not-applicable``, unless a clause is violated or unknown."""
         self._nothing = _Unknown(reason, because)
 
+    def defer_to(self, root: str, reason: str) -> None:
+        """Leave the whole finding to the finding with the id ``root`` while that one fails: ``not-applicable`` because of it.
+
+        The clauses decide if the root passes, is exempt, waived or unknown. A check defers what it can judge, but only by a default.
+        """
+        self._deferred = root, reason
+
     @property
     def is_violated(self) -> bool:
         """Return whether a clause is known to be violated."""
@@ -110,10 +121,16 @@ class Clauses:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing was recorded."""
-        return not (self._violated or self._unknown or self._holding or self._nothing or self._otherwise)
+        return not (self._violated or self._unknown or self._holding or self._nothing or self.otherwise)
 
     def outcome(self) -> Outcome:
         """Return the verdict of all clauses together, and what each of them shows."""
+        if self._deferred:
+            root, reason = self._deferred
+            return replace(self._combined(), roots=(root,), left=reason)
+        return self._combined()
+
+    def _combined(self) -> Outcome:
         holding = [text for text in dict.fromkeys(self._holding) if text]
         if self._violated:
             roots = tuple(dict.fromkeys(each.root for each in self._violated if each.root))
@@ -128,4 +145,4 @@ class Clauses:
             return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(self.unknown_reasons), because)
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
-        return Outcome(Verdict.PASS, self.summary or "; ".join(holding) or self._otherwise, self.note)
+        return Outcome(Verdict.PASS, self.summary or "; ".join(holding) or self.otherwise, self.note)

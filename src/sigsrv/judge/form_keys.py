@@ -11,7 +11,7 @@ from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.resources import Instance
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.form_values import Subject, all_hold, observed_text, wrong_items
-from sigsrv.judge.instance_keys import ALL, instance_fix, shown_key
+from sigsrv.judge.instance_keys import ALL, instance_fix, known_origin, shown_key
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.forms import Keys, Wanted
 from sigsrv.model.policy import Policy
@@ -42,7 +42,7 @@ def judge_keys(
     left = {key: value for key, value in wrong.items() if key not in exempt}
     instance = subject.facts if isinstance(subject.facts, Instance) and isinstance(facts, ClusterFacts) else None
     for key in left:
-        origin = facts.incus.origin(instance, key) if instance and isinstance(facts, ClusterFacts) else None
+        origin = known_origin(finding, facts, instance, key) if instance and isinstance(facts, ClusterFacts) else None
         finding.violated(shown_key(key, config, origin))
     if not left:
         finding.holds()

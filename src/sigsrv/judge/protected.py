@@ -71,12 +71,14 @@ def each_protected(facts: ClusterFacts, site: Site, require: Require) -> Iterato
     require: What the errors are recorded with.
     """
     if site.critical:
-        for instance, host in require.each(facts.instances.where(lambda each: site.is_critical(each.resource))):
-            yield _instance(instance, host)
+        with require.about(require.subject):  # the instances may be unknown, and the volumes known
+            for instance, host in require.each(facts.instances.where(lambda each: site.is_critical(each.resource))):
+                yield _instance(instance, host)
     if site.protected_volumes:
-        for volume, host in each_volume(facts, require):
-            if site.is_protected(volume.resource):
-                yield _volume(volume, host)
+        with require.about(require.subject):
+            for volume, host in each_volume(facts, require):
+                if site.is_protected(volume.resource):
+                    yield _volume(volume, host)
     require.leave_out_others("the site file does not protect it")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from sigsrv.facts.instances import Instances
@@ -88,7 +88,7 @@ class Require:
         ``not-applicable`` because of it. For a finding of several parts see ``finding``.
         """
         verdict = Verdict.PASS if holds else Verdict.FAIL
-        outcome = Outcome(verdict, _shown(observed), reason, roots=(root,) if root else ())
+        outcome = Outcome(verdict, _shown(observed), reason, roots=(root,) if root and not holds else ())
         self._decide(outcome, resource, expected, host, fix)
 
     @contextmanager
@@ -113,19 +113,25 @@ class Require:
         self, outcome: Outcome, resource: str, expected: str, host: str | None, fix: Mapping[str, Any] | None
     ) -> None:
         """Record an outcome. An exemption of the site covers a pass and a failure, never an error."""
-        if outcome.verdict is Verdict.ERROR:
-            self.unknown(resource, outcome.reason, outcome.because, host, outcome.observed)
-            return
-        if outcome.verdict is Verdict.NOT_APPLICABLE:
-            self.not_applicable(resource, outcome.reason, outcome.because, host)
-            return
-        found = self._make(resource, outcome.verdict, host, outcome.reason, None, expected, outcome.observed, fix)
-        exemption = self._site.exemption(self._policy.id, resource)
+        verdict, judged = outcome.verdict, outcome.verdict in (Verdict.PASS, Verdict.FAIL)
+        found = self._make(
+            resource,
+            verdict,
+            host,
+            outcome.reason,
+            outcome.because,
+            expected if judged else "",
+            outcome.observed,
+            fix if judged else None,
+        )
+        exemption = self._site.exemption(self._policy.id, resource) if judged else None
         if exemption:
             reason = f"{EXEMPTED}{exemption.reason}"
             found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
-        elif outcome.verdict is Verdict.FAIL and outcome.roots:
-            left = self._make(resource, Verdict.NOT_APPLICABLE, host, outcome.observed, outcome.roots[0])
+        elif outcome.roots:
+            left = self._make(
+                resource, Verdict.NOT_APPLICABLE, host, outcome.left or outcome.observed, outcome.roots[0]
+            )
             found = dataclasses.replace(left, own=found, roots=outcome.roots)
         self._keep(found)
 
@@ -172,8 +178,11 @@ class Require:
 
     @contextmanager
     def about(self, resource: str, host: str | None = None) -> Iterator[None]:
-        """Turn an EvidenceError within the block into ``error`` of this resource alone. The check goes on with the next resource."""
-        with self._recorder.block(resource):
+        """Turn an EvidenceError within the block into ``error`` of this resource alone. The check goes on with the next resource.
+
+        resource: ``subject`` for a part of the check that reads several resources. What it reads counts for all findings.
+        """
+        with nullcontext() if resource == self.subject else self._recorder.block(resource):
             try:
                 yield
             except EvidenceError as cause:

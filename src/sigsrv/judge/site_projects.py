@@ -6,18 +6,30 @@ from collections.abc import Iterable, Iterator
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.resources import Project
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.require import Require
-from sigsrv.model.site import Site, SiteProject
+from sigsrv.model.finding import finding_id
+from sigsrv.model.site import Site
 
 
-def each_project(projects: Iterable[Project], site: Site, require: Require) -> Iterator[tuple[Project, SiteProject]]:
-    """Yield each project with its entry in the site file. PROJ-008 reports a project without an entry."""
-    for project in projects:
-        entry = site.project(project.name)
-        if entry:
-            yield project, entry
-        else:
-            require.left_to("PROJ-008", project.name, "no entry of the site file matches this project")
+def defer_undeclared(finding: Clauses, facts: ClusterFacts, site: Site, project: str) -> None:
+    """Defer a finding to PROJ-008 if no entry of the site file matches its project.
+
+    The clauses then judge the project as strictly as the site can: as one of kind user that may use no network and no pool. That counts
+    if PROJ-008 is exempt or waived for the project.
+    """
+    if site.project(project) is None:
+        root = finding_id("PROJ-008", facts.name, project)
+        finding.defer_to(root, f"the site file has no entry for project {project}")
+
+
+def require_projects(used: Iterable[str], facts: ClusterFacts, require: Require) -> None:
+    """Record ``error`` for each project that something uses and that Incus does not list.
+
+    used: the names of the projects, for example those of all instances. Raises EvidenceError.
+    """
+    for name in sorted(set(used) - {project.name for project in facts.incus.projects}):
+        require.unknown(name, f"Incus does not list the project {name}, but something is in it")
 
 
 def each_restricted_project(facts: ClusterFacts, require: Require) -> Iterator[Project]:

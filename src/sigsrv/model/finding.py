@@ -148,9 +148,9 @@ class Finding:
     """The result of one policy on one resource.
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
-    then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` although a failure was seen,
-    because root findings report it: the finding that counts if they do not. roots: the ids of these root findings; each of them must
-    report its part. Neither is exported.
+    then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because root findings report what
+    was seen: the finding that counts if they do not. roots: the ids of these root findings; each of them must report its part. Neither is
+    exported.
     stands_on: the probes and the paths of the Incus API that were read for it.
     """
 

@@ -160,6 +160,10 @@ class SiteProject:
         return any(sign in self.match for sign in "*?[")
 
 
+UNDECLARED_PROJECT = SiteProject("", "user", networks=(), pools=(), limits=DEFAULT_LIMITS)
+"""The strictest requirements: for a project that no entry of the site file matches."""
+
+
 @dataclass(frozen=True)
 class HostPath:
     """A path of the host that instances may mount. instance, source: globs. readonly: only with ``readonly`` on the device."""
@@ -325,18 +329,18 @@ class Site:
         """Map the projects that ``project`` was asked for to their entries: a check asks for each instance."""
         return {}
 
+    def project_or_strict(self, name: str) -> SiteProject:
+        """Return the entry for a project; the strictest requirements if there is none."""
+        return self.project(name) or UNDECLARED_PROJECT
+
     def networks_of(self, project: str) -> tuple[str, ...]:
         """Return the networks that the instances of a project may use; none if no entry matches the project."""
-        entry = self.project(project)
-        if entry is None:
-            return ()
+        entry = self.project_or_strict(project)
         return self.networks if entry.networks is None else entry.networks
 
     def pools_of(self, project: str) -> tuple[str, ...]:
         """Return the pools that a project may use; none if no entry matches the project."""
-        entry = self.project(project)
-        if entry is None:
-            return ()
+        entry = self.project_or_strict(project)
         return tuple(pool.name for pool in self.pools) if entry.pools is None else entry.pools
 
     def full_certificate(self, name: str, is_name_unique: bool, fingerprint: str) -> str | None:
