@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.members import Warning
-from sigsrv.facts.resources import Pool, Space
+from sigsrv.facts.pools import Pool, Space
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.incus_warnings import POOL_UNAVAILABLE
 from sigsrv.judge.site_pools import each_pool, pool_with_status, zpool_name

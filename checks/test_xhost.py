@@ -9,7 +9,8 @@ from ipaddress import ip_interface, ip_network
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.network import Link
-from sigsrv.facts.resources import Network, Pool
+from sigsrv.facts.pools import Pool
+from sigsrv.facts.resources import Network
 from sigsrv.judge.comparing import compare
 from sigsrv.judge.site_resources import Reported, left_to_reported, reported_by_net
 from sigsrv.model.errors import EvidenceError

@@ -165,7 +165,11 @@ def test_added_policies_are_judged_too(tmp_path):
     """``--policies`` adds a folder, as in every command."""
     policy = yaml.safe_load((ROOT / "policies" / "proj" / "PROJ-001.yaml").read_text())
     del policy["remediation"]
-    policy |= {"id": "PROJ-901", "rule": {"required": ["nothing"]}, "by_hand": "No manual fix exists."}
+    policy |= {
+        "id": "PROJ-901",
+        "rule": {"properties": {"name": {"const": "default"}}},
+        "by_hand": "No manual fix exists.",
+    }
     folder = tmp_path / "mine" / "proj"
     folder.mkdir(parents=True)
     (folder / "PROJ-901.yaml").write_text(yaml.safe_dump(policy))

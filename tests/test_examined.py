@@ -20,10 +20,21 @@ SCHEMA = json.loads((data.folder("policies") / "schema" / "policy.schema.json").
 KINDS = SCHEMA["properties"]["examines"]["enum"]
 
 
-def rule_on(kind, rule):
+def named_by(kind):
+    """Return a fact with a text that each resource of a kind has."""
+    return {"image": "project", "filesystem": "target"}.get(kind, "name")
+
+
+def rule_on(kind, rule, match=None, observe=None):
     """Return a policy with a rule for a kind of resource."""
     return dataclasses.replace(
-        POLICIES["PROJ-001"], id="SITE-001", examines=kind, match={}, rule=rule, expected="something", observe="/name"
+        POLICIES["PROJ-001"],
+        id="SITE-001",
+        examines=kind,
+        match=match or {},
+        rule=rule,
+        expected="something",
+        observe=observe or f"/{named_by(kind)}",
     )
 
 
@@ -52,7 +63,7 @@ def verdicts_of(kind, content=None, rule=None):
 def test_rule_examines_each_resource_of_its_kind(kind, ids):
     """Each resource has one finding, on its host or on the cluster. The rule gets the facts of the resource."""
     assert verdicts_of(kind) == dict.fromkeys(ids, Verdict.PASS)
-    assert set(verdicts_of(kind, rule={"required": ["no such fact"]}).values()) == {Verdict.FAIL}
+    assert set(verdicts_of(kind, rule={"properties": {named_by(kind): {"const": "other"}}}).values()) == {Verdict.FAIL}
 
 
 def test_schema_and_engine_have_the_same_kinds():
@@ -70,6 +81,7 @@ def test_rule_on_missing_facts_is_an_error(kind):
         content[host]["failures"] = {
             "api": {"kind": "denied", "reason": "refused"},
             "link": {"kind": "denied", "reason": "refused"},
+            "filesystems": {"kind": "denied", "reason": "refused"},
         }
 
     assert set(verdicts_of(kind, content).values()) == {Verdict.ERROR}
@@ -113,3 +125,60 @@ def test_single_policy_gives_the_verdicts_of_the_whole_catalogue(policy_id):
         whole = [f for f in evaluate(POLICIES.values(), CHECKS, *small) if f.policy == policy_id]
 
         assert list(evaluate_one(POLICIES[policy_id], POLICIES, CHECKS, *small)) == whole
+
+
+def findings_of(policy, content=None):
+    return evaluate([policy], {}, *document.facts_of(content or document.document()))
+
+
+@pytest.mark.parametrize("kind", sorted(examined.KINDS))
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rule": {"properties": {"nmae": {"const": "x"}}}},
+        {"rule": {"required": ["nmae"]}},
+        {"rule": {"not": {"anyOf": [{"properties": {"nmae": {"const": "x"}}}]}}},
+        {"rule": {"properties": {"name": {"minimum": 3}}}},
+        {"rule": {}, "match": {"properties": {"nmae": {"const": "x"}}}},
+        {"rule": {}, "observe": "/nmae"},
+    ],
+    ids=repr,
+)
+def test_rule_that_names_no_fact_is_an_error_on_each_resource(kind, wrong):
+    """Also if lint never saw it. Such a rule would pass every resource, or select none."""
+    found = findings_of(rule_on(kind, **wrong))
+
+    assert {f.id for f in found} == set(verdicts_of(kind))
+    assert {f.verdict for f in found} == {Verdict.ERROR}
+    assert all("the policy is wrong" in f.reason and "sigsrv policies lint" in f.reason for f in found)
+
+
+def test_rule_that_names_no_configuration_key_is_an_error_on_each_resource():
+    """An unset key is legal, so the rule would pass every instance."""
+    found = findings_of(
+        rule_on("instance", {"properties": {"config": {"properties": {"security.priviledged": False}}}})
+    )
+
+    assert {f.verdict for f in found} == {Verdict.ERROR}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "id_"),
+    [
+        ("network", ("networks", "userbr0", "status"), "Strange", "SITE-001@cluster/userbr0"),
+        ("volume", ("volumes", "nvme", 0, "content_type"), "tape", "SITE-001@sigsrv/nvme/default/web-data"),
+        ("instance", ("instances", "web", "type"), "vm", "SITE-001@sigsrv/default/web"),
+        ("cluster", ("server", "environment", "firewall"), "ebtables", "SITE-001@cluster/cluster"),
+    ],
+)
+def test_value_that_incus_does_not_give_is_an_error_of_its_resource_alone(kind, path, value, id_):
+    """The other resources of the list are judged."""
+    content = document.document()
+    part = content["cluster"]
+    for step in path[:-1]:
+        part = part[step]
+    part[path[-1]] = value
+    before = verdicts_of(kind)
+
+    assert verdicts_of(kind, content) == before | {id_: Verdict.ERROR}
+    assert before[id_] is Verdict.PASS

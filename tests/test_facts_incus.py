@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -118,8 +119,13 @@ def test_a_configuration_of_null_is_an_error(view):
     """Incus writes null if the client may not see the configuration. An empty configuration is {}."""
     listed = [{**row, "config": None} for row in RECORDED.api[VIEWS[view]].metadata]
 
-    with pytest.raises(EvidenceError, match="config"):
-        getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, listed))), view)
+    facts = IncusFacts(answering(VIEWS[view], ApiAnswer(200, listed)))
+
+    if view == "instances":  # the row costs only its instance
+        assert all(isinstance(each, UnreadInstance) and "config" in each.reason for each in facts.instances)
+    else:
+        with pytest.raises(EvidenceError, match="config"):
+            getattr(facts, view)
 
 
 def test_an_empty_list_of_projects_is_an_error():
@@ -214,8 +220,58 @@ def test_usage_that_incus_does_not_count_is_none(changes):
 )
 def test_a_malformed_state_is_an_error(state):
     """The usage of a container is never guessed."""
-    with pytest.raises(EvidenceError):
-        web(state=state)
+    found = web(state=state)
+
+    assert isinstance(found, UnreadInstance)
+    assert re.search("state|memory", found.reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"type": "vm"}, "type: 'vm' is not one of container, virtual-machine"),
+        ({"type": ""}, "type: '' is not one of"),
+        ({"expanded_config": None}, "expanded_config: not an object"),
+        ({"expanded_config": {"security.privileged": "perhaps"}}, "security.privileged: 'perhaps' is not a boolean"),
+        ({"expanded_devices": {"eth0": {"mtu": 1500}}}, "eth0: mtu: not a text"),
+        ({"profiles": "default"}, "profiles: not a list"),
+        ({"status": None}, "status: not a text"),
+    ],
+    ids=repr,
+)
+def test_an_odd_row_costs_only_its_own_instance(change, reason):
+    """The instance is unread for this reason. All others are read."""
+    odd, *rest = RECORDED.api[urls.INSTANCES].metadata
+
+    first, *others = IncusFacts(answering(urls.INSTANCES, ApiAnswer(200, [{**odd, **change}, *rest]))).instances
+
+    assert (first.name, first.project, first.location) == (odd["name"], odd["project"], odd["location"])
+    assert isinstance(first, UnreadInstance)
+    assert reason in first.reason
+    assert others
+    assert not [each for each in others if isinstance(each, UnreadInstance)]
+
+
+@pytest.mark.parametrize("key", ["config", "type", "status", "devices", "profiles"])
+def test_a_row_without_a_structural_key_costs_only_its_own_instance(key):
+    """Without the configuration it is not taken for an instance of a member that is away."""
+    odd, *rest = RECORDED.api[urls.INSTANCES].metadata
+    rows = [{name: value for name, value in {**odd, "status": "Error"}.items() if name != key}, *rest]
+
+    first, *others = IncusFacts(answering(urls.INSTANCES, ApiAnswer(200, rows))).instances
+
+    assert f"'{key}' is missing" in first.reason
+    assert not [each for each in others if isinstance(each, UnreadInstance)]
+
+
+@pytest.mark.parametrize("key", ["name", "project", "location"])
+def test_a_row_that_does_not_say_which_instance_it_is_makes_the_list_unreadable(key):
+    """No finding could name the instance, so the list is not believed."""
+    odd, *rest = RECORDED.api[urls.INSTANCES].metadata
+    rows = [{name: value for name, value in odd.items() if name != key}, *rest]
+
+    with pytest.raises(EvidenceError, match=key):
+        _ = IncusFacts(answering(urls.INSTANCES, ApiAnswer(200, rows))).instances
 
 
 def test_a_key_comes_from_the_instance_or_the_last_profile_that_has_it():

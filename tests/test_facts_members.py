@@ -9,7 +9,7 @@ import pytest
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import ApiAnswer, Failure
 from sigsrv.facts.incus import IncusFacts
-from sigsrv.facts.resources import Space
+from sigsrv.facts.pools import Space
 from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.test_facts_incus import RECORDED, answering, single
 

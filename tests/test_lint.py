@@ -264,3 +264,68 @@ def test_a_mistake_in_a_remediation_s_scripts_is_reported(checkout, file, old, n
     found = [mistake.message for mistake in lint()[1]]
 
     assert any(message in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "messages"),
+    [
+        ("{config: {properties: {f", "{confg: {properties: {f", ['site/SITE-001.yaml:6: rule.properties.confg: a project has no fact "confg"']),  # noqa: E501
+        ("{properties: {features.images: {", "{properties: {feature.images: {", ['site/SITE-001.yaml:6: rule.properties.config.properties.feature.images: a project has no configuration key "feature.images"']),  # noqa: E501
+        ('{const: "true"}', "{const: true}", ["site/SITE-001.yaml:6: rule.properties.config.properties.features.images.const: features.images is text, and never true"]),  # noqa: E501
+        ("rule: {", "match: {required: [nmae]}\nrule: {", ['site/SITE-001.yaml:6: match.required[0]: a project has no fact "nmae"']),
+        ("observe: /config/", "observe: /confg/", ['site/SITE-001.yaml:8: observe: a project has no fact "confg"']),
+        ("compliant: [{config: {features", "compliant: [{config: {feature", ['site/SITE-001.yaml:13: examples.compliant[0].config.feature.images: a project has no configuration key "feature.images"']),  # noqa: E501
+        ('violating: [{config: {features.images: "false"}}]', "violating: [{config: 5}]", ["site/SITE-001.yaml:14: examples.violating[0].config: config is an object, and never 5"]),  # noqa: E501
+        ('rule: {properties: {config: {properties: {features.images: {const: "true"}}}}}', "rule: {}", ["site/SITE-001.yaml:6: rule: the rule can never fail: every project complies"]),  # noqa: E501
+        ("observe: /config/features.images", "observe: /confg/features.images\nseverty: low", ['site/SITE-001.yaml:9: severty: unknown key "severty"']),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_a_rule_about_what_no_resource_has_is_reported(mine, old, new, messages):
+    """With file and line. The file must fit the schema of policies first."""
+    change(mine, "site/SITE-001.yaml", old, new)
+
+    assert mistakes_in(mine) == messages
+
+
+def test_the_hint_of_an_unknown_fact_or_key_is_the_nearest_one(mine):
+    """Hints are shown behind the message."""
+    change(
+        mine,
+        "site/SITE-001.yaml",
+        "config: {properties: {features.images: {",
+        "config: {properties: {feature.images: {",
+    )
+    change(mine, "site/SITE-001.yaml", "observe: /config", "observe: /confg")
+
+    assert [mistake.hint for mistake in lint([mine])[1]] == [
+        'did you mean "features.images"?',
+        'did you mean "config"?',
+    ]
+
+
+def test_wrong_rules_are_reported_together_with_files_that_cannot_be_read(mine):
+    """One run of lint shows both."""
+    change(mine, "site/SITE-001.yaml", "observe: /config", "observe: /confg")
+    change(mine, "site/SITE-002.yaml", "severity: low", "severity: lw")
+
+    assert [text.split(": ")[0] for text in mistakes_in(mine)] == ["site/SITE-002.yaml:3", "site/SITE-001.yaml:8"]
+
+
+def test_all_mistakes_of_a_remediation_are_reported_at_once(checkout):
+    """Also missing scripts, and mistakes of other remediations."""
+    folder = checkout / "remediations" / "raise-links"
+    path = folder / "remediation.yaml"
+    path.write_text(path.read_text().replace("disruption: network", "disruption: netwrk").replace("undo:", "undoo:"))
+    (folder / "undo.sh.j2").unlink()
+    other = checkout / "remediations" / "restrict-project" / "remediation.yaml"
+    other.write_text(other.read_text().replace("timeout_s:", "timeout:"))
+
+    found = [mistake.message.removeprefix(f"{checkout}/remediations/") for mistake in lint()[1]]
+
+    assert {text.split(": ", 1)[1] for text in found if text.startswith("raise-links/remediation.yaml")} == {
+        '"undo" is missing',
+        'disruption: "netwrk" is not allowed',
+        'undoo: unknown key "undoo"',
+    }
+    assert any(text.startswith("raise-links/undo.sh.j2: no such file") for text in found)
+    assert any(text.startswith("restrict-project/remediation.yaml") for text in found)

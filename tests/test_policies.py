@@ -28,7 +28,10 @@ def test_unchanged_example_evidence_complies():
 
 def test_policy_that_the_example_document_violates_is_reported():
     """Otherwise each violating example would differ by more than its change."""
-    policies = {**POLICIES, "PROJ-001": replace(POLICIES["PROJ-001"], rule={"required": ["nowhere"]})}
+    policies = {
+        **POLICIES,
+        "PROJ-001": replace(POLICIES["PROJ-001"], rule={"properties": {"name": {"const": "default"}}}),
+    }
 
     lines = examples.fails_as_it_stands(list(policies.values()), CHECKS)
 

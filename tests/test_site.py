@@ -86,6 +86,36 @@ def test_exemption_of_keys_does_not_exempt_the_finding(tmp_path):
     assert found.exempt_keys("NET-001", "b") == {}
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("security.nestng", 'did you mean "security.nesting"?'),
+        ("restricted.device.disk", 'did you mean "restricted.devices.disk"?'),
+        ("core.https_adress", 'did you mean "core.https_address"?'),
+        ("qqq", "Incus 6.0.4 and 7.0.2 have no such key"),
+    ],
+)
+def test_exemption_of_a_mistyped_key_is_refused(tmp_path, key, hint):
+    """It would excuse nothing, and the finding would stay."""
+    more = f"exempt: {{NET-001: [{{match: 'a*', reason: a good reason, keys: [limits.cpu, {key}]}}]}}\n"
+
+    with pytest.raises(UsageError) as refused:
+        load(tmp_path, GOOD + more)
+
+    assert f'exempt.NET-001[0].keys[1]: Incus has no configuration key "{key}"' in refused.value.message
+    assert refused.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    "key", ["user.owner", "ipv4.nat", "volatile.eth0.hwaddr", "environment.HOME", "snapshots.expiry"]
+)
+def test_exemption_of_a_key_of_any_entity_is_accepted(tmp_path, key):
+    """Which entity a policy judges is not known here."""
+    more = f"exempt: {{NET-001: [{{match: a, reason: a good reason, keys: [{key}]}}]}}\n"
+
+    assert load(tmp_path, GOOD + more).exempt_keys("NET-001", "a") == {key: "a good reason"}
+
+
 def test_shipped_site_files_are_valid():
     """These are the example in the checkout and the demo."""
     assert site_file.load(data.folder("policies") / "site.yaml", POLICIES).name == "sigsrv-infra"

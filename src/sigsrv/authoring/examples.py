@@ -13,6 +13,7 @@ from typing import Any
 import jsonpatch
 
 from sigsrv.authoring.document import SiteFacts, example_facts, facts_of, patched
+from sigsrv.judge import rule_schema
 from sigsrv.judge.evaluate import evaluate, evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
 from sigsrv.model.errors import UsageError
@@ -94,7 +95,8 @@ def each_example(policy: Policy) -> Iterator[tuple[str, int, Mapping[str, Any]]]
 
 
 def _rule_mistakes(policy: Policy) -> list[str]:
-    found = []
+    wrong = [*rule_schema.mistakes(policy), *rule_schema.example_mistakes(policy)]
+    found = [f"{policy.id}: {'.'.join(map(str, each.place))}: {each.message}" for each in wrong]
     for kind, index, resource in each_example(policy):
         concerned = matches(policy, resource)
         complies = not concerned or holds(policy, resource)  # a resource that the policy does not apply to is compliant

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.model.errors import EvidenceError
@@ -126,6 +126,8 @@ def readable(hint: Any) -> str:
         return "None"
     if isinstance(hint, TypeVar) or hint is Any:
         return "any"
+    if origin is Literal:
+        return "str"
     if origin in (Union, types.UnionType):
         return " or ".join(readable(each) for each in inner)
     if origin is None or not inner:

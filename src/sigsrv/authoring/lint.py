@@ -6,12 +6,13 @@ Lint only reads the files. ``examples`` runs the policies' examples.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sigsrv.collect import frames_script, probes, urls
 from sigsrv.facts.reading import LOGIN
-from sigsrv.judge import examined
+from sigsrv.judge import examined, rule_schema
 from sigsrv.judge.catalogue import check_location, checks_folder
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.require import Check
@@ -49,13 +50,14 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
         ]
         policies |= here
         checks |= own
+    for each in policies.values():
+        found += _rule_mistakes(each)
+    for path in remediation.files(data.folder("remediations")):
+        found += remediation.mistakes(path)
     if found:
         return len(policies), found  # a file that can't be read causes further mistakes in the files that refer to it
     found += _checks_without_policy(policies, checks)
-    try:
-        remediations = remediation.load()
-    except UsageError as cause:
-        return len(policies), [*found, cause]
+    remediations = remediation.load()
     for each in policies.values():
         found += _policy_mistakes(each, checks, remediations)
     return len(policies), [*found, *_unmatched_fixes(policies, remediations), *_script_mistakes(remediations)]
@@ -121,6 +123,28 @@ def _policy_mistakes(
         yield _error(
             each, "remediation", f"{each.remediation} does not list {each.id} in fixes", f"add it to fixes: in {path}"
         )
+
+
+def _rule_mistakes(each: Policy) -> Iterator[UsageError]:
+    """Yield what a rule, ``match`` and the examples name that no resource has, and why a rule decides nothing."""
+    if not each.is_declared:
+        return
+    document = yamlfile.load(each.path)
+    found = [*rule_schema.mistakes(each), *rule_schema.example_mistakes(each)]
+    for mistake in found or rule_schema.idle(each):
+        yield document.error(_written(document.data, mistake.place), mistake.message, mistake.hint)
+
+
+def _written(content: Any, place: Iterable[str | int]) -> Iterator[str | int]:
+    """Yield a place as the file has it: a form that is alone may be written without a list."""
+    for step in place:
+        if isinstance(content, Mapping) and isinstance(step, int):
+            continue
+        yield step
+        if isinstance(content, list) and isinstance(step, int):
+            content = content[step]
+        else:
+            content = content.get(step) if isinstance(content, Mapping) else None
 
 
 def _script_mistakes(remediations: Mapping[str, Remediation]) -> Iterator[UsageError]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.facts import DraftFacts, schema_checked
-from sigsrv.facts.resources import Pool, Project
+from sigsrv.facts.pools import Pool
+from sigsrv.facts.resources import Project
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import boolean, split_list
 

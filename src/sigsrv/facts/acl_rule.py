@@ -7,30 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-from sigsrv.facts.parsing import string, text
+from sigsrv.facts.parsing import one_of, string
 
-_EFFECTIVE = frozenset({"enabled", "logged"})
-_STATES = _EFFECTIVE | {"disabled"}
-_ACTIONS = frozenset({"allow", "allow-stateless", "reject", "drop"})
+Direction = Literal["ingress", "egress"]
+Action = Literal["allow", "allow-stateless", "reject", "drop"]
+State = Literal["enabled", "logged", "disabled"]
+Protocol = Literal["", "tcp", "udp", "icmp4", "icmp6"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+_ACTIONS: tuple[Action, ...] = get_args(Action)
+_STATES: tuple[State, ...] = get_args(State)
+_PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+_EFFECTIVE = ("enabled", "logged")
 
 
 @dataclass(frozen=True)
 class AclRule:
     """A rule of an ACL, as written."""
 
-    direction: str
+    direction: Direction
     """``ingress`` or ``egress``, as seen from the instance."""
-    action: str
+    action: Action
     """``allow``, ``allow-stateless``, ``reject`` or ``drop``."""
-    state: str
+    state: State
     """``enabled``, ``logged`` (enabled, and the host logs each match) or ``disabled``."""
     source: str = ""
     """The sources that match, as a comma-separated list; empty for any."""
     destination: str = ""
     """The destinations that match, as a comma-separated list; empty for any."""
-    protocol: str = ""
+    protocol: Protocol = ""
     """The protocol that matches: ``tcp``, ``udp``, ``icmp4`` or ``icmp6``; empty for any."""
     source_port: str = ""
     """The source ports that match, as a comma-separated list of ports and ranges; empty for any."""
@@ -64,22 +70,20 @@ class AclRule:
         return " ".join([*words, *(f"{name} {value}" for name, value in parts.items() if value)])
 
 
-def acl_rule(row: Mapping[str, Any], direction: str, where: str) -> AclRule:
+def acl_rule(row: Mapping[str, Any], direction: Direction, where: str) -> AclRule:
     """Read a rule from its row. where: the ACL, for messages.
 
     Incus leaves out empty keys. An unknown key may restrict or widen the rule, so it raises TypeError. Raises KeyError or ValueError
     if a key is missing or has another type.
     """
-    rule = AclRule(
+    return AclRule(
         direction,
-        text(row["action"], f"{where}: action"),
-        text(row["state"], f"{where}: state"),
+        one_of(row["action"], _ACTIONS, f"{where}: action"),
+        one_of(row["state"], _STATES, f"{where}: state"),
+        protocol=one_of(row.get("protocol", ""), _PROTOCOLS, f"{where}: protocol"),
         **{
             key: string(value, f"{where}: {key}").strip()
             for key, value in row.items()
-            if key not in ("action", "state", "description")
+            if key not in ("action", "state", "protocol", "description")
         },
     )
-    if rule.state not in _STATES or rule.action not in _ACTIONS:
-        raise ValueError(f"{where}: {rule.state!r} is not a state, or {rule.action!r} not an action of a rule")
-    return rule

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from sigsrv.facts.config import ServerConfig
 from sigsrv.facts.images import Image
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.members import Member, Warning
-from sigsrv.facts.resources import Config, Instance, Network, NetworkAcl, Pool, Profile, Project, Server, UnreadInstance
+from sigsrv.facts.pools import Pool
+from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Project, Server, UnreadInstance
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -50,7 +52,7 @@ class ClusterIncus:
         return self.first(lambda incus: incus.server)
 
     @property
-    def config(self) -> Config:
+    def config(self) -> ServerConfig:
         """Return the configuration of the cluster, booleans filled in."""
         return self.first(lambda incus: incus.config)
 

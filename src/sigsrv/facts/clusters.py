@@ -98,7 +98,7 @@ class ClusterFacts:
             at = self.host_of(rows[0].location)
             if at is not None:
                 own = [views[at.name][resource]] if resource in views.get(at.name, {}) else []
-                found.append((next((row for row in [*own, *rows] if isinstance(row, Instance)), rows[0]), at))
+                found.append((next((row for row in [*own, *rows] if not _is_away(row)), rows[0]), at))
             elif not self.leaves_out(rows[0].location):
                 unread = UnreadInstance(rows[0].name, rows[0].project, rows[0].location)
                 lost.append((unread, self._nowhere(resource, rows[0].location)))
@@ -162,6 +162,9 @@ class ClusterFacts:
         )
         if not decisive(found):
             self.instances.require_at(volume.location)
+            for each in self.incus.listed_instances:  # also on members that were not selected
+                if isinstance(each, UnreadInstance) and each.reason and volume.location in ("", each.location):
+                    raise EvidenceError(each.reason)
         return found
 
     @fact
@@ -200,8 +203,15 @@ class ClusterFacts:
         return {host.member: host for host in reversed(list(self.hosts.values()))}
 
 
+def _is_away(row: Instance | UnreadInstance) -> bool:
+    """Return whether a daemon does not know an instance, because its member did not answer."""
+    return isinstance(row, UnreadInstance) and not row.reason
+
+
 def _unread_cause(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
-    """Return why nothing is known of an instance: its host is unreachable, its daemon is down, or Incus alone knows why."""
+    """Return why nothing is known of an instance: its row is odd, its host is unreachable, its daemon is down, or Incus alone knows why."""
+    if unread.reason:
+        return EvidenceError(f"{host.name}: {unread.reason}", host=host.name)
 
     def kind() -> FailureKind:
         if host.unreachable:

@@ -7,11 +7,39 @@ shared/util/boolean.go; doc/config_options.txt (types and defaults).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from sigsrv.facts.lowlevel import INTERCEPTION
 from sigsrv.facts.parsing import strings
 from sigsrv.model.values import boolean
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Says of a mapping that it is a configuration of Incus. The schema of the facts reads it."""
+
+    entity: str
+    """The entity that has the keys, as ``model.incus_keys`` names it."""
+    booleans: frozenset[str] = frozenset()
+    """The keys whose value is always ``true`` or ``false``."""
+    filled_in: bool = True
+    """Whether the configuration always has the keys of ``booleans``."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Says of a text which values Incus gives it.
+
+    Reading accepts any other value too, so that one odd resource does not make a whole list unreadable. A rule that examines such a
+    resource gets ``error`` for it.
+    """
+
+    known: tuple[str, ...]
+    """The values."""
+    may_grow: bool = False
+    """Whether newer versions add values. Then any value is accepted, except one in a rule that looks like a mistyped known one."""
+
 
 OFFLINE_AFTER = "cluster.offline_threshold"
 OFFLINE_AFTER_S = 20  # the default of this key
@@ -62,6 +90,11 @@ NETWORK_BOOLEANS: Mapping[str, bool] = {  # of a managed bridge
     "security.acls.default.egress.logged": False,
     "security.acls.default.ingress.logged": False,
 }
+VOLUME_BOOLEANS: Mapping[str, bool] = {
+    "security.shared": False,
+    "security.shifted": False,
+    "security.unmapped": False,
+}
 SERVER_BOOLEANS: Mapping[str, bool] = {
     "core.https_allowed_credentials": False,
     "core.metrics_authentication": True,
@@ -69,6 +102,19 @@ SERVER_BOOLEANS: Mapping[str, bool] = {
     "core.trust_ca_certificates": False,
     "images.auto_update_cached": True,
 }
+
+
+Config = Mapping[str, str]
+ServerConfig = Annotated[Config, Keys("server", frozenset(SERVER_BOOLEANS))]
+MemberConfig = Annotated[Config, Keys("member")]
+ProjectConfig = Annotated[Config, Keys("project", frozenset(PROJECT_BOOLEANS))]
+InstanceConfig = Annotated[Config, Keys("instance")]
+ExpandedConfig = Annotated[Config, Keys("instance", frozenset(INSTANCE_BOOLEANS))]
+Device = Annotated[Config, Keys("device")]
+ExpandedDevice = Annotated[Config, Keys("device", frozenset().union(*DEVICE_BOOLEANS.values()), filled_in=False)]
+NetworkConfig = Annotated[Config, Keys("network", frozenset(NETWORK_BOOLEANS), filled_in=False)]
+PoolConfig = Annotated[Config, Keys("pool")]
+VolumeConfig = Annotated[Config, Keys("volume", frozenset(VOLUME_BOOLEANS))]
 
 
 def normalised(config: Mapping[str, Any], booleans: Mapping[str, bool], where: str) -> dict[str, str]:

@@ -88,11 +88,16 @@ class HostFacts:
         return Instances(
             tuple((each, self.name) for each in here if isinstance(each, Instance)),
             tuple(
-                (each, EvidenceError(f"{each.resource}: Incus does not report its configuration", host=self.name))
+                (each, EvidenceError(self._unread_reason(each), host=self.name))
                 for each in here
                 if isinstance(each, UnreadInstance)
             ),
         )
+
+    def _unread_reason(self, unread: UnreadInstance) -> str:
+        if unread.reason:
+            return f"{self.name}: {unread.reason}"
+        return f"{unread.resource}: Incus does not report its configuration"
 
     @fact
     def storage(self) -> StorageFacts:

@@ -12,20 +12,18 @@ from typing import Any, TypeVar
 
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts import resources
-from sigsrv.facts.config import SERVER_BOOLEANS, normalised
+from sigsrv.facts import pools, resources
+from sigsrv.facts.config import SERVER_BOOLEANS, ServerConfig, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.members import Member, Warning, member, warning
 from sigsrv.facts.operations import Token, open_tokens
 from sigsrv.facts.parsing import api, mapping, parsing, rows, string, text, texts
+from sigsrv.facts.pools import Pool, PoolResources
 from sigsrv.facts.reading import fact, guard, note
 from sigsrv.facts.resources import (
-    Config,
     Instance,
     Network,
     NetworkAcl,
-    Pool,
-    PoolResources,
     Profile,
     Project,
     Server,
@@ -101,7 +99,7 @@ class IncusFacts:
             )
 
     @fact
-    def config(self) -> Config:
+    def config(self) -> ServerConfig:
         """Return the configuration keys of the cluster and of this member. Unset booleans have their default."""
         self._full()
         with parsing(f"Incus API {urls.SERVER}", self.evidence.host):
@@ -205,7 +203,7 @@ class IncusFacts:
                 raise
             return self._list(
                 urls.INSTANCES_CONFIG,
-                lambda row: resources.instance(row if row["config"] is None else {**row, "status": "Unknown"}),
+                lambda row: resources.instance(row if row.get("config") is None else {**row, "status": "Unknown"}),
             )
 
     @fact
@@ -233,7 +231,7 @@ class IncusFacts:
     def pools(self) -> tuple[Pool, ...]:
         """Return the storage pools. Their status says nothing about a single member: see ``pool_at``."""
         self._full()
-        return self._list(urls.POOLS, resources.pool)
+        return self._list(urls.POOLS, pools.pool)
 
     def pool_at(self, name: str, member: str) -> Pool | None:
         """Return a pool as this member has it, or None if there is none."""
@@ -242,16 +240,14 @@ class IncusFacts:
             return listed
         address = urls.pool_url(name, member)
         with parsing(f"Incus API {address}", self.evidence.host):
-            return resources.pool(mapping(api(self.evidence, address), "answer"))
+            return pools.pool(mapping(api(self.evidence, address), "answer"))
 
     def pool_resources(self, name: str, member: str) -> PoolResources:
         """Return used and total space and inodes of a pool on this member. Raises EvidenceError also if the pool has 0 bytes."""
         address = urls.pool_resources_url(name, member if self._clustered else None)
         with parsing(f"Incus API {address}", self.evidence.host):
             answer = mapping(api(self.evidence, address), "answer")
-            found = PoolResources(
-                resources.space(answer["space"], "space"), resources.space(answer["inodes"], "inodes")
-            )
+            found = PoolResources(pools.space(answer["space"], "space"), pools.space(answer["inodes"], "inodes"))
             if not found.space.total:
                 raise ValueError("space: a pool of 0 bytes")
             return found

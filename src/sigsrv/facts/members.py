@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from sigsrv.facts.config import MemberConfig, Values
 from sigsrv.facts.parsing import integer, moment, string, text, texts
-from sigsrv.facts.resources import Config, config_of
+from sigsrv.facts.resources import config_of
 
+MemberStatus = Annotated[
+    str, Values(("Online", "Offline", "Evacuated", "Evacuating", "Restoring", "Blocked"), may_grow=True)
+]
+MemberRole = Annotated[
+    str,
+    Values(
+        ("database", "database-client", "database-leader", "database-standby", "event-hub", "ovn-chassis"),
+        may_grow=True,
+    ),
+]
 _AWAY_ON_PURPOSE = frozenset({"Evacuated", "Evacuating", "Restoring"})
 
 
@@ -23,13 +34,13 @@ class Member:
 
     name: str
     """The member's name in the cluster."""
-    status: str
+    status: MemberStatus
     """The status that Incus shows, for example ``Online``, ``Offline``, ``Evacuated`` or ``Blocked``."""
     message: str
     """What Incus says about the status."""
-    roles: tuple[str, ...]
+    roles: tuple[MemberRole, ...]
     """The roles: ``database`` has a vote in the database, ``database-leader`` leads it, ``database-standby`` has a copy."""
-    config: Config
+    config: MemberConfig
     """The member's configuration keys, as written."""
 
     @property

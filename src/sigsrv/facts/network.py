@@ -6,12 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import Annotated, Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ALIAS, PREFIX
+from sigsrv.facts.config import Values
 from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, text
 from sigsrv.facts.reading import fact
+
+LinkFlag = Annotated[
+    str,
+    Values(("UP", "LOWER_UP", "NO-CARRIER", "BROADCAST", "MULTICAST", "PROMISC", "LOOPBACK", "NOARP"), may_grow=True),
+]
+VlanProtocol = Annotated[str, Values(("802.1Q", "802.1ad"))]
+PortState = Annotated[str, Values(("disabled", "listening", "learning", "forwarding", "blocking"))]
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Link:
     """The kernel's kind, for example ``vlan``, ``bridge`` or ``veth``; empty for hardware."""
     mtu: int
     """The largest packet in bytes."""
-    flags: frozenset[str]
+    flags: frozenset[LinkFlag]
     """The kernel's flags, for example ``UP`` (administratively up) and ``LOWER_UP`` (has a carrier)."""
     master: str | None
     """The bridge, bond or VRF that the link is a port of; None if there is none."""
@@ -32,9 +40,9 @@ class Link:
     """The link below, for example the one that carries a VLAN interface; None if there is none."""
     vlan_id: int | None = None
     """The VLAN id of a VLAN interface, or the VNI of a VXLAN; None for any other link."""
-    vlan_protocol: str | None = None
+    vlan_protocol: VlanProtocol | None = None
     """``802.1Q`` or ``802.1ad`` for a VLAN interface; None for any other link."""
-    port_state: str | None = None
+    port_state: PortState | None = None
     """The kernel's state of a bridge port, for example ``forwarding`` or ``blocking``; None if it is not a bridge port."""
     gone_at: int | None = None
     """When the host removes a temporary link of a scan with ``--probe``, in seconds since the epoch; None for any other link."""

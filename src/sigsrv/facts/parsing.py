@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.facts import reading
 from sigsrv.model.errors import EvidenceError, FailureKind
+
+T = TypeVar("T")
 
 
 def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
@@ -98,6 +100,16 @@ def string(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what}: not a text")
     return value
+
+
+def one_of(value: Any, allowed: tuple[T, ...], what: str) -> T:
+    """Return the value if it is one of a closed set. Raises ValueError for any other value."""
+    for each in allowed:
+        if each == value:
+            return each
+    raise ValueError(
+        f"{what}: {str(value)[:40]!r} is not one of {', '.join(str(each) for each in allowed if each != '')}"
+    )
 
 
 def integer(value: Any, what: str) -> int:

@@ -10,27 +10,46 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from sigsrv.facts.acl_rule import AclRule, acl_rule
+from sigsrv.facts.acl_rule import DIRECTIONS, AclRule, acl_rule
 from sigsrv.facts.config import (
     DEVICE_BOOLEANS,
     INSTANCE_BOOLEANS,
     NETWORK_BOOLEANS,
     PROJECT_BOOLEANS,
+    Config,
+    Device,
+    ExpandedConfig,
+    ExpandedDevice,
+    InstanceConfig,
+    NetworkConfig,
+    ProjectConfig,
+    Values,
     filled_in,
     normalised,
 )
-from sigsrv.facts.parsing import mapping, moment, rows, string, strings, text, texts
+from sigsrv.facts.parsing import mapping, moment, one_of, parsing, rows, string, strings, text, texts
 from sigsrv.facts.restrictions import ranges
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import FALSE, is_true, size_bytes, split_list
 
-Config = Mapping[str, str]
+__all__ = ["Config"]
+
 MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
 # The member did not answer; sigsrv's own status of a state that did not arrive in time.
 UNKNOWN_STATUS = frozenset({"Error", "Unknown"})
-_WAYS = ("ingress", "egress")
+InstanceType = Literal["container", "virtual-machine"]
+_INSTANCE_TYPES: tuple[InstanceType, ...] = get_args(InstanceType)
+Firewall = Annotated[str, Values(("nftables", "xtables", ""))]
+InstanceStatus = Annotated[  # shared/api/status_code.go; Unknown: set by sigsrv
+    str, Values(("Running", "Ready", "Stopped", "Frozen", "Error", "Starting", "Stopping", "Unknown"), may_grow=True)
+]
+NetworkType = Annotated[
+    str,
+    Values(("bridge", "macvlan", "sriov", "ovn", "physical", "bond", "vlan", "loopback", "unknown"), may_grow=True),
+]
+NetworkStatus = Annotated[str, Values(("Created", "Pending", "Errored", "Unknown", "Unavailable", ""))]
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Server:
     """The member's name, or the server's name outside a cluster; empty if the daemon does not report it."""
     version: str
     """The version of Incus."""
-    firewall: str
+    firewall: Firewall
     """The firewall driver: ``nftables`` or ``xtables``; empty if the daemon does not report it."""
     kernel: str
     """The release of the running kernel; empty if the daemon does not report it."""
@@ -63,7 +82,7 @@ class Project:
 
     name: str
     """The project's name."""
-    config: Config
+    config: ProjectConfig
     """The configuration, with its booleans filled in as ``true`` or ``false``."""
 
     @property
@@ -119,9 +138,9 @@ class Profile:
     """The profile's name."""
     project: str
     """The project that has the profile."""
-    config: Config
+    config: InstanceConfig
     """The configuration keys, as written."""
-    devices: Mapping[str, Config]
+    devices: Mapping[str, Device]
     """The devices by name, each with its keys as written."""
 
 
@@ -145,17 +164,17 @@ class Instance:
     """The instance's project."""
     location: str
     """The member that the instance is on; ``none`` on a server in no cluster."""
-    type: str
+    type: InstanceType
     """``container`` or ``virtual-machine``."""
-    status: str
+    status: InstanceStatus
     """``Running``, ``Ready`` (reported by the guest), ``Stopped``, ``Frozen``, ``Error`` (its member did not answer), ``Unknown`` ..."""
-    config: Config
+    config: InstanceConfig
     """The instance's own configuration keys, as written, without those of its profiles."""
-    expanded_config: Config
+    expanded_config: ExpandedConfig
     """The configuration with that of the profiles, and its booleans filled in as ``true`` or ``false``."""
-    expanded_devices: Mapping[str, Config]
+    expanded_devices: Mapping[str, ExpandedDevice]
     """The devices by name, with those of the profiles, and their booleans filled in as ``true`` or ``false``."""
-    devices: Mapping[str, Config]
+    devices: Mapping[str, Device]
     """The instance's own devices by name, as written, without those of its profiles."""
     profiles: tuple[str, ...]
     """The names of the profiles, in the order in which Incus applies them: a later one wins."""
@@ -202,7 +221,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class UnreadInstance:
-    """An instance of which only the name is known: its member did not answer the daemon that listed it."""
+    """An instance of which only the name is known."""
 
     name: str
     """The instance's name."""
@@ -210,6 +229,8 @@ class UnreadInstance:
     """The instance's project."""
     location: str
     """The member that the instance is on."""
+    reason: str = ""
+    """Why its row could not be read; empty if its member did not answer the daemon that listed it."""
 
     @property
     def resource(self) -> str:
@@ -225,13 +246,13 @@ class Network:
     """The network's name."""
     managed: bool
     """Whether Incus manages the network; false for a link of the host that Incus only lists."""
-    type: str
+    type: NetworkType
     """The type of network, for example ``bridge`` or ``physical``."""
-    status: str
+    status: NetworkStatus
     """``Created``, ``Pending``, ``Errored``, ``Unknown`` or ``Unavailable``; empty for an unmanaged network."""
     locations: tuple[str, ...]
     """The members that have the network; empty for an unmanaged network."""
-    config: Config
+    config: NetworkConfig
     """The configuration; for a managed bridge with its booleans filled in as ``true`` or ``false``."""
 
 
@@ -257,47 +278,6 @@ class NetworkAcl:
         return len(self.rules) - self.enabled
 
 
-@dataclass(frozen=True)
-class Pool:
-    """A storage pool, as the cluster or as one member has it."""
-
-    name: str
-    """The pool's name in Incus."""
-    driver: str
-    """The storage driver, for example ``zfs``, ``btrfs`` or ``dir``."""
-    status: str
-    """``Created``, ``Pending``, ``Errored``, ``Unknown`` or ``Unavailable``."""
-    locations: tuple[str, ...]
-    """The members that have the pool."""
-    config: Config
-    """The configuration keys, as written; keys of a single member only if the pool is read from that member."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """The bytes or the inodes of a storage pool."""
-
-    total: int
-    """How many there are; 0 if the pool does not count them."""
-    used: int
-    """How many are used."""
-
-    @property
-    def free(self) -> int:
-        """Return how many are free."""
-        return self.total - self.used
-
-
-@dataclass(frozen=True)
-class PoolResources:
-    """The used and free space of a pool on one member."""
-
-    space: Space
-    """The space in bytes."""
-    inodes: Space
-    """The inodes; their total is 0 on zfs and btrfs."""
-
-
 def config_of(value: Any, what: str) -> Config:
     """Read a configuration or a device. Incus writes all values as text. A client without access gets ``null``: ValueError."""
     return strings(value, what)
@@ -309,21 +289,29 @@ def devices_of(value: Any, what: str) -> dict[str, Config]:
 
 
 def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
-    """Read an instance from its row. Raises EvidenceError too, if the value of a boolean key is not a boolean.
+    """Read an instance from its row. A row that can't be read costs only this instance: an UnreadInstance with the reason.
 
-    For a member that does not answer, Incus lists its instances with status Error and ``null`` instead of their configuration.
+    For a member that does not answer, Incus lists its instances with status Error and ``null`` instead of their configuration. Raises as
+    the other functions if the row does not even have a name, a project and a location: then the list is not to be believed.
     """
     name = text(row["name"], "name")
     where = f"instance {row['project']}/{name}"
-    if row["config"] is None and row["status"] == "Error":
-        return UnreadInstance(
-            name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location")
-        )
+    project, location = text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location")
+    if row.get("status") == "Error" and row.get("config", "missing") is None:
+        return UnreadInstance(name, project, location)
+    try:
+        with parsing("Incus API /1.0/instances", ""):
+            return _instance(row, where)
+    except EvidenceError as cause:
+        return UnreadInstance(name, project, location, cause.reason)
+
+
+def _instance(row: Mapping[str, Any], where: str) -> Instance:
     return Instance(
-        name=name,
+        name=text(row["name"], "name"),
         project=text(row["project"], f"{where}: project"),
         location=text(row["location"], f"{where}: location"),  # "none" outside a cluster
-        type=text(row["type"], f"{where}: type"),
+        type=one_of(row["type"], _INSTANCE_TYPES, f"{where}: type"),
         status=text(row["status"], f"{where}: status"),
         config=config_of(row["config"], f"{where}: config"),
         expanded_config=normalised(
@@ -388,7 +376,7 @@ def network(row: Mapping[str, Any]) -> Network:
     if not isinstance(row["managed"], bool):
         raise ValueError(f"network {name}: managed: not a boolean")
     status = text(row["status"], "status") if row["managed"] else ""
-    locations = _locations(row, f"network {name}") if row["managed"] else ()
+    locations = locations_of(row, f"network {name}") if row["managed"] else ()
     kind = text(row["type"], "type")
     config = config_of(row["config"], f"network {name}: config")
     if row["managed"] and kind == "bridge":
@@ -396,7 +384,7 @@ def network(row: Mapping[str, Any]) -> Network:
     return Network(name, row["managed"], kind, status, locations, config)
 
 
-def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
+def locations_of(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
     """Read the members that have a resource. A daemon in no cluster may answer ``null``."""
     return texts(row["locations"], f"{what}: locations")
 
@@ -404,24 +392,7 @@ def _locations(row: Mapping[str, Any], what: str) -> tuple[str, ...]:
 def network_acl(row: Mapping[str, Any]) -> NetworkAcl:
     """Read an ACL from its row. Source: Incus, shared/api/network_acl.go."""
     name = text(row["name"], "name")
-    rules = tuple(acl_rule(each, way, f"ACL {name}") for way in _WAYS for each in rows(row[way], f"ACL {name}: {way}"))
+    rules = tuple(
+        acl_rule(each, way, f"ACL {name}") for way in DIRECTIONS for each in rows(row[way], f"ACL {name}: {way}")
+    )
     return NetworkAcl(name, text(row["project"], f"ACL {name}: project"), rules)
-
-
-def space(value: Any, what: str) -> Space:
-    """Read the bytes or inodes of a pool. Incus leaves ``used`` out if it is 0."""
-    row = mapping(value, what)
-    total, used = row["total"], row.get("used", 0)
-    for number in (total, used):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise ValueError(f"{what}: {number!r} is not a count")
-    if used > total:
-        raise ValueError(f"{what}: {used} used of {total}")
-    return Space(total, used)
-
-
-def pool(row: Mapping[str, Any]) -> Pool:
-    """Read a pool from its row in the list, or in one member's answer."""
-    name = text(row["name"], "name")
-    driver, status = text(row["driver"], "driver"), text(row["status"], "status")
-    return Pool(name, driver, status, _locations(row, f"pool {name}"), config_of(row["config"], f"pool {name}: config"))

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from cryptography import x509 as pyca
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 
+from sigsrv.facts.config import Values
 from sigsrv.facts.parsing import boolean_of, parsing, string, text, texts
 
+CertificateType = Annotated[str, Values(("client", "server", "metrics"))]
 _SHORT = 12  # digits of a fingerprint, as many as Incus's own lists show
 _EDWARDS = {
     pyca.SignatureAlgorithmOID.ED25519: "Ed25519",
@@ -49,7 +51,7 @@ class TrustEntry:
     """The fingerprint that Incus lists: SHA-256, in hexadecimal, in lower case."""
     name: str
     """The entry's name; empty if it has none."""
-    type: str
+    type: CertificateType
     """``client``, ``server`` (a member of the cluster) or ``metrics``."""
     restricted: bool
     """Whether the client may use only the projects in ``projects``."""

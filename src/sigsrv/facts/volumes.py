@@ -9,25 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from sigsrv.facts.config import normalised
+from sigsrv.facts.config import VOLUME_BOOLEANS, Values, VolumeConfig, normalised
 from sigsrv.facts.parsing import mapping, moment, string, text, texts
 
-VOLUME_BOOLEANS: Mapping[str, bool] = {
-    "security.shared": False,
-    "security.shifted": False,
-    "security.unmapped": False,
-}
-_USERS = ("instances", "profiles")
+ContentType = Annotated[str, Values(("filesystem", "block", "iso"))]
+UserKind = Literal["instances", "profiles", "other"]
+_USERS: tuple[UserKind, ...] = ("instances", "profiles")
 
 
 @dataclass(frozen=True)
 class VolumeUser:
     """A resource that uses a volume."""
 
-    kind: str
+    kind: UserKind
     """``instances``, ``profiles`` or ``other``."""
     project: str
     """The project of the instance or profile; empty for kind ``other``."""
@@ -47,11 +44,11 @@ class Volume:
     """The volume's name."""
     location: str
     """The member that has the volume; empty if all members share the pool or the server is in no cluster."""
-    content_type: str
+    content_type: ContentType
     """``filesystem``, ``block`` or ``iso``."""
     created: float | None
     """When the volume was created, in seconds since the epoch; None if Incus does not know."""
-    config: Mapping[str, str]
+    config: VolumeConfig
     """The configuration, with its booleans filled in as ``true`` or ``false``."""
     used_by: tuple[VolumeUser, ...]
     """The users that Incus lists. The list is incomplete: ``ClusterFacts.users`` returns all users."""
@@ -118,6 +115,7 @@ def _use(address: str) -> VolumeUser:
     """Read an entry of ``used_by``: ``/1.0/instances/web?project=user-john``. Without a project it means project default."""
     parts = urlsplit(address)
     segments = parts.path.split("/")
-    if len(segments) < 4 or segments[2] not in _USERS:
+    kind = next((each for each in _USERS if len(segments) > 3 and segments[2] == each), None)
+    if kind is None:
         return VolumeUser("other", "", address)
-    return VolumeUser(segments[2], parse_qs(parts.query).get("project", ["default"])[0], unquote(segments[3]))
+    return VolumeUser(kind, parse_qs(parts.query).get("project", ["default"])[0], unquote(segments[3]))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
 
-from sigsrv.facts.acl_rule import AclRule
+from sigsrv.facts.acl_rule import AclRule, Direction
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -35,7 +35,7 @@ class RuleSet:
     """The rules that a packet meets. open_direction: the direction whose default action is allow; None if there is none."""
 
     rules: tuple[AclRule, ...]
-    open_direction: str | None = None
+    open_direction: Direction | None = None
 
 
 def of_network(config: Config, acls: Mapping[str, NetworkAcl]) -> RuleSet:

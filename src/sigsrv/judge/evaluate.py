@@ -14,6 +14,7 @@ import jsonpointer
 
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge import rule_schema
 from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
 from sigsrv.judge.forms import judge_forms
@@ -83,6 +84,8 @@ def _run(
     def apply() -> None:
         if policy.rule is not None:
             _apply_rule(policy, facts, require)
+        elif policy.forms.names and (wrong := rule_schema.why_wrong(policy)):
+            require.unknown(None, wrong)
         elif policy.forms.names:
             judge_forms(policy, facts, site, require)
         elif check is not None:
@@ -217,8 +220,11 @@ class _Roots:
 
 
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
+    refused = rule_schema.refusal(policy)
     for host, resource, document in resources(policy.examines, facts, require):
-        if matches(policy, document):
+        if reason := refused(document):
+            require.unknown(resource, reason, host=host)
+        elif matches(policy, document):
             require(
                 resource,
                 holds(policy, document),

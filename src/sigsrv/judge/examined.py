@@ -1,6 +1,7 @@
 """The kinds of resources that rules and forms can examine.
 
-Each kind is one line in a table: a function that yields, from the facts of a host or a cluster, (host, resource, its facts).
+Each kind is one line in a table: a function that yields, from the facts of a host or a cluster, (host, resource, its facts). The
+class of the facts is in ``RECORDS``; ``rule_schema`` derives from it what a rule may name.
 A list that could not be read raises EvidenceError; an empty list was read completely.
 """
 
@@ -8,10 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
+from sigsrv.facts.config import ServerConfig
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.images import Image
+from sigsrv.facts.machine import Filesystem
+from sigsrv.facts.members import Member
+from sigsrv.facts.network import Link
+from sigsrv.facts.pools import Pool
+from sigsrv.facts.resources import Instance, Network, NetworkAcl, Project, Server
+from sigsrv.facts.trust import TrustEntry
+from sigsrv.facts.volumes import Volume
 from sigsrv.judge.custom_volumes import each_volume
 from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -19,6 +30,32 @@ from sigsrv.model.policy import Policy
 
 Resource = tuple[str, str, Mapping[str, Any]]
 Examined = tuple[str, str, Any]  # host, resource, its facts
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a rule examines of a host."""
+
+    name: str
+    """The name of the host in the site file."""
+    member: str
+    """The name of the host in the cluster."""
+    server: Server
+    """The daemon of the host."""
+    config: ServerConfig
+    """The configuration of the daemon."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a rule examines of a cluster, or of a server that is in none."""
+
+    name: str
+    """``cluster``; of a standalone host its own name."""
+    server: Server
+    """The daemon that answered first."""
+    config: ServerConfig
+    """The configuration of the cluster."""
 
 
 def _pools(facts: HostFacts) -> Iterable[Examined]:
@@ -58,7 +95,22 @@ ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts, Require], Iterable[Examined]]
     "instance": lambda facts, require: ((host, each.resource, each) for each, host in require.each(facts.instances)),
     "volume": lambda facts, require: ((host, each.resource, each) for each, host in each_volume(facts, require)),
 }
-KINDS = frozenset(ON_A_HOST) | frozenset(ON_A_CLUSTER)
+RECORDS: Mapping[str, type] = {
+    "host": Host,
+    "bridge": Link,
+    "pool": Pool,
+    "filesystem": Filesystem,
+    "cluster": Cluster,
+    "member": Member,
+    "network": Network,
+    "acl": NetworkAcl,
+    "certificate": TrustEntry,
+    "image": Image,
+    "project": Project,
+    "instance": Instance,
+    "volume": Volume,
+}
+KINDS = frozenset(RECORDS)
 
 
 def objects(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Iterable[Examined]:
@@ -82,10 +134,9 @@ def resources(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> I
 def document(each: Any) -> Mapping[str, Any]:
     """Return the facts of a resource as a rule and ``match`` see them."""
     if isinstance(each, HostFacts):
-        daemon = {"server": as_json(each.incus.server), "config": as_json(each.incus.config)}
-        return {"name": each.name, "member": each.member, **daemon}
+        each = Host(each.name, each.member, each.incus.server, each.incus.config)
     if isinstance(each, ClusterFacts):
-        return {"name": each.name, "server": as_json(each.incus.server), "config": as_json(each.incus.config)}
+        each = Cluster(each.name, each.incus.server, each.incus.config)
     found = as_json(each)
     assert isinstance(found, dict)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sigsrv.facts.hosts import HostFacts
-from sigsrv.facts.resources import Pool
+from sigsrv.facts.pools import Pool
 from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import Site, SitePool

@@ -16,6 +16,7 @@ _CHECKOUT = PACKAGE.parents[1]
 _IN_CHECKOUT = (_CHECKOUT / "policies" / "schema").is_dir() and not (PACKAGE / "policies").is_dir()
 
 DEMO = PACKAGE / "demo"
+INCUS_KEYS = PACKAGE / "incus_keys"
 
 
 def folder(name: str) -> Path:

@@ -46,12 +46,10 @@ def load(folder: Path | None = None) -> dict[str, Remediation]:
     """Return all remediations, by name. Raises UsageError with file, line and the error."""
     root = folder or data.folder("remediations")
     found = {}
-    for path in sorted(root.glob("*/remediation.yaml")):
+    for path in files(root):
         document = yamlfile.load(path)
-        yamlfile.validate(document, yamlfile.schema("remediation"))
-        for script in ("apply.sh.j2", "undo.sh.j2"):
-            if not (path.parent / script).is_file():
-                raise UsageError(f"{path.parent / script}: no such file")
+        for mistake in _mistakes(document):
+            raise mistake
         content = {"parameters": {}, **document.data}
         found[path.parent.name] = Remediation(
             name=path.parent.name, folder=path.parent, **{**content, "fixes": tuple(content["fixes"])}
@@ -59,3 +57,22 @@ def load(folder: Path | None = None) -> dict[str, Remediation]:
     if not found:
         raise UsageError(f"{root}: no remediation found", "a remediation is a folder with a remediation.yaml")
     return found
+
+
+def files(root: Path) -> list[Path]:
+    """Return the file ``remediation.yaml`` of each remediation in a folder."""
+    return sorted(root.glob("*/remediation.yaml"))
+
+
+def mistakes(path: Path) -> list[UsageError]:
+    """Return all errors in one remediation: in its file, each with the line, and missing scripts. ``load`` stops at the first."""
+    try:
+        return _mistakes(yamlfile.load(path))
+    except UsageError as cause:
+        return [cause]
+
+
+def _mistakes(document: yamlfile.YamlDocument) -> list[UsageError]:
+    scripts = (document.path.parent / name for name in ("apply.sh.j2", "undo.sh.j2"))
+    missing = [UsageError(f"{script}: no such file") for script in scripts if not script.is_file()]
+    return [*yamlfile.mistakes(document, yamlfile.schema("remediation")), *missing]

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from sigsrv.model import data, yamlfile
+from sigsrv.model import data, incus_keys, yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.site import (
     DEFAULT_FEATURES,
@@ -206,6 +206,7 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
     if "backups" in content:
         _check_known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
     _check_known(document, ("exempt",), content.get("exempt", {}), policies, "policy")
+    _check_exempt_keys(document, content.get("exempt", {}))
     for index, profile in enumerate(content.get("profiles", ())):
         for place, glob in enumerate(profile.get("policies", ())):
             if not any(fnmatchcase(policy, glob) for policy in policies):
@@ -220,6 +221,17 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
                 raise document.error(
                     ("bridges", index, "config", key), wrong, "set the port of the bridge in vlan.interface"
                 )
+
+
+def _check_exempt_keys(document: yamlfile.YamlDocument, exempt: Mapping[str, Any]) -> None:
+    """Raise UsageError for an exempt key that Incus does not have: it would excuse nothing."""
+    for policy, entries in exempt.items():
+        for index, entry in enumerate(entries):
+            for place, key in enumerate(entry.get("keys", ())):
+                if not incus_keys.known_anywhere(key):
+                    at = ("exempt", policy, index, "keys", place)
+                    hint = incus_keys.hint(key, *incus_keys.ENTITIES)
+                    raise document.error(at, f'Incus has no configuration key "{key}"', hint)
 
 
 def _check_unique(document: yamlfile.YamlDocument, section: str, names: Iterable[str], key: str) -> None:

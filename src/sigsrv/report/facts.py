@@ -22,9 +22,10 @@ writes it from the code.
 
 ```python
 @policy("SITE-001")
-def test_bridge_carries_the_mtu_of_the_site(facts, site, require):
-    mtu = facts.network.links["sigsrvbr0"].mtu
-    require("sigsrvbr0", mtu == 1500, expected="mtu 1500", observed=f"mtu {mtu}")
+def test_bridges_have_an_mtu_of_1500_bytes(facts, site, require):
+    for bridge in site.bridges:
+        mtu = facts.network.links[bridge.name].mtu
+        require(bridge.name, mtu == 1500, expected="mtu 1500", observed=f"mtu {mtu}")
 ```
 
 - A check of a host gets the [facts of a host](#facts-of-a-host). A check of a policy that examines the cluster, its members, networks,
