@@ -2,6 +2,7 @@
 # make test     5 minutes: unit tests, and as root on Linux a smoke test of the lab; ends with a list of what it left out
 # make test-lab 15 minutes, as root: the whole lab of namespaces
 # make test-all hours: every part, each with its own result; make test-part PART=NAME runs one
+# make knockout damage the saved evidence of the demo and of both clean labs: each pass must fall
 # make check    ruff, mypy --strict (checks/ too), plain words, shellcheck
 # make record   after a change of a policy or check: write the expected verdicts (demo, clean labs) and the documents; review the difference
 # make docs     write only the generated documents: docs/policies.md, docs/facts.md, the table of policies in the README
@@ -14,7 +15,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-lab test-all test-part check docs record lab lab-down vm-lab vm-lab-down bench bench-collect lock setup setup-dev clean
+.PHONY: demo test test-lab test-all test-part knockout check docs record lab lab-down vm-lab vm-lab-down bench bench-collect lock setup setup-dev clean
 
 demo: setup
 	@$(BIN)/sigsrv demo
@@ -30,6 +31,9 @@ test-all: setup-dev
 
 test-part: setup-dev
 	@$(BIN)/python tests/parts.py $(PART)
+
+knockout: setup
+	@$(BIN)/sigsrv policies knockout --evidence demo --evidence tests/evidence/clean/ns --evidence tests/evidence/clean/vm
 
 check: setup-dev
 	$(BIN)/ruff check .

@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="with --lab=vm: run each fault alone, and undo each fix (takes a day); default: several faults at a time",
     )
+    parser.addoption(
+        "--every-knockout",
+        action="store_true",
+        help="damage every part of the saved evidence (takes minutes); default: until each pass has fallen",
+    )
 
 
 class Scheduling(LoadScopeScheduling):

@@ -43,6 +43,12 @@ _VM = ("--lab=vm",)
 
 PARTS = {
     "quick": Part("unit tests; as root also a smoke test of the lab", 5, ((*_QUICK, "not lab or smoke"),), root=False),
+    "knockout": Part(
+        "each part of the saved evidence, damaged",
+        5,
+        (("tests/test_knockout.py", "--every-knockout", "-n", str(LABS), "--dist", "loadscope"),),
+        root=False,
+    ),
     "lab": Part(
         "the namespace lab; faults and fixes in groups",
         15,

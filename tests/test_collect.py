@@ -210,12 +210,27 @@ def test_folder_without_evidence_is_refused(tmp_path, content):
         evidence.load(tmp_path)
 
 
-def test_evidence_of_a_newer_format_is_refused(tmp_path):
-    """The meaning of a newer format is unknown."""
-    (tmp_path / "evidence.json").write_text('{"format": 2, "hosts": {}}')
+@pytest.mark.parametrize("name", ["evidence.json", "sigsrv.json"])
+@pytest.mark.parametrize(
+    ("number", "message", "hint"),
+    [
+        (2, "format 2 is newer than the one that this sigsrv reads: 1", "upgrade sigsrv"),
+        (0, "format 0 is not the one that this sigsrv reads: 1", "save the evidence again"),
+        ("1", "format '1' is not the one", "save the evidence again"),
+        (True, "format True is not the one", "save the evidence again"),
+    ],
+)
+def test_evidence_of_another_format_is_refused(tmp_path, name, number, message, hint):
+    """Its meaning is unknown. This applies to the index and to the file of each host."""
+    shutil.copytree(data.DEMO / "evidence", tmp_path / "e")
+    path = tmp_path / "e" / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": number}))
 
-    with pytest.raises(UsageError, match="format 2 is newer"):
-        evidence.load(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        evidence.load(tmp_path / "e", unverified=True)
+
+    assert caught.value.message.startswith(f"{path}: {message}")
+    assert caught.value.hint.startswith(hint)
 
 
 def test_local_command_has_limits_for_output_and_time():

@@ -94,7 +94,7 @@ def test_a_filtered_list_is_an_error(view):
         assert caught.value.kind is FailureKind.DENIED
 
 
-@pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("server", "projects", "members")])
+@pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("server", "projects", "profiles", "members")])
 def test_an_empty_list_is_an_answer(view):
     """A daemon without such a resource answers with an empty list."""
     assert getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, []))), view) == ()
@@ -104,6 +104,48 @@ def test_an_empty_list_of_members_is_an_error():
     """A cluster has at least the member that answers, so an empty list is incomplete."""
     with pytest.raises(EvidenceError, match="no member"):
         _ = IncusFacts(answering(urls.MEMBERS, ApiAnswer(200, []))).members
+
+
+def test_a_list_of_members_without_the_member_that_answers_is_an_error():
+    """The daemon knows its own name, so a list without it is incomplete."""
+    others = [row for row in RECORDED.api[urls.MEMBERS].metadata if row["server_name"] != "sigsrv"]
+
+    with pytest.raises(EvidenceError, match="no member sigsrv: the answer is incomplete"):
+        _ = IncusFacts(answering(urls.MEMBERS, ApiAnswer(200, others))).members
+
+
+@pytest.mark.parametrize("change", [{"name": "incusbr0"}, {"type": "ovn"}])
+def test_an_answer_of_a_member_about_another_network_is_an_error(change):
+    """Its keys would be judged as those of the network in the list."""
+    address = urls.network_url("userbr0", "sigsrv")
+    row = {**RECORDED.api[address].metadata, **change}
+
+    with pytest.raises(EvidenceError, match="the list has bridge userbr0"):
+        IncusFacts(answering(address, ApiAnswer(200, row))).network_at("userbr0", "sigsrv")
+
+
+@pytest.mark.parametrize("change", [{"name": "nvme"}, {"driver": "dir"}])
+def test_an_answer_of_a_member_about_another_pool_is_an_error(change):
+    """Its state would be judged as that of the pool in the list."""
+    address = urls.pool_url("hdd", "sigsrv")
+    row = {**RECORDED.api[address].metadata, **change}
+
+    with pytest.raises(EvidenceError, match="the list has zfs hdd"):
+        IncusFacts(answering(address, ApiAnswer(200, row))).pool_at("hdd", "sigsrv")
+
+
+@pytest.mark.parametrize("kind", ["vm", "CONTAINER", "?"])
+def test_an_instance_of_an_unknown_type_is_an_error(kind):
+    """Policies judge containers and virtual machines, each in their own way."""
+    with pytest.raises(EvidenceError, match=r"instance default/web: type .* is not known"):
+        web(type=kind)
+
+
+@pytest.mark.parametrize("rows", [[], [{"name": "default", "project": "user", "config": {}, "devices": {}}]])
+def test_profiles_without_profile_default_are_an_error(rows):
+    """Incus creates profile default of project default, and refuses to delete it."""
+    with pytest.raises(EvidenceError, match="no profile default in project default: the answer is incomplete"):
+        _ = IncusFacts(answering(urls.PROFILES, ApiAnswer(200, rows))).profiles
 
 
 def test_the_configuration_of_a_member_without_an_address_is_incomplete():
@@ -278,7 +320,7 @@ def test_a_key_comes_from_the_instance_or_the_last_profile_that_has_it():
     """If the instance sets the key itself, a profile may set it too."""
     profiles = [
         {"name": name, "project": "default", "config": config, "devices": {"etc": {"type": "disk"}} if config else {}}
-        for name, config in {"a": {"raw.lxc": "1"}, "b": {"raw.lxc": "2"}, "c": {}}.items()
+        for name, config in {"a": {"raw.lxc": "1"}, "b": {"raw.lxc": "2"}, "c": {}, "default": {}}.items()
     ]
     facts = IncusFacts(answering(urls.PROFILES, ApiAnswer(200, profiles)))
     own = web(profiles=["b", "a", "c"], config={"raw.lxc": "3"}, devices={"etc": {"type": "none"}})

@@ -119,6 +119,20 @@ def test_unreadable_json_is_an_error_not_a_host_without_pools(text):
         from_json(text)
 
 
+@pytest.mark.parametrize("place", [["tank"], ["tank", "vdevs", "mirror-0"]])
+def test_a_pool_without_the_devices_of_a_group_is_an_error(place):
+    """A faulted device would be lost with them, while the group above is only degraded."""
+    path = next(path for path in STATES if path.name == "scrubbed.pass.json")
+    content = json.loads(path.read_text())
+    group = content["pools"]["tank"]["vdevs"]
+    for key in place:
+        group = group[key]
+    del group["vdevs"]
+
+    with pytest.raises(EvidenceError, match="zpool status"):
+        from_json(json.dumps(content))
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", "cannot open 'tank': no such pool", "  pool: tank\n state: ONLINE\n", "  pool: tank\n"]
 )

@@ -50,6 +50,13 @@ def test_incomplete_block_is_an_error_of_its_own_unit():
         facts.unit("b.socket")
 
 
+@pytest.mark.parametrize("text", ["", "\n", "??=????\n", "Id=incus.service\n"])
+def test_an_answer_without_units_does_not_show_systemd(text):
+    """Exit status 0 alone is no proof: the output may be lost."""
+    with pytest.raises(EvidenceError, match="systemctl show"):
+        _ = of(stdout=text).has_systemd
+
+
 def test_the_message_of_systemctl_means_a_host_without_systemd():
     """The exit status must be non-zero too."""
     message = "System has not been booted with systemd as init system (PID 1). Can't operate."

@@ -101,6 +101,7 @@ def test_volumes_with_the_same_name_on_two_members_are_two_volumes():
         changed(2, name=None),
         changed(2, name="other"),
         changed(2, type=None),
+        changed(0, type="bucket"),
         [{key: value for key, value in row.items() if key != "used_by"} for row in ROWS],
     ],
 )

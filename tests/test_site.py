@@ -188,7 +188,13 @@ def test_shipped_site_files_are_valid():
         (GOOD + "pools: [\n", 7, "not YAML", ""),
         (GOOD.replace("{name: a}", "{name: -oProxyCommand=reboot}"), 4, "does not match", "letters, digits"),
         (GOOD.replace("{name: a}", "{name: bb, member: bb}"), 5, 'two hosts have the member name "bb"', ""),
-        ("version: 2\nname: x\nhosts: [{name: a}]\n", 1, "1 was expected", "version of this format"),
+        (
+            "version: 2\nname: x\nhosts: [{name: a}]\nbeyond: 1\n",
+            1,
+            "version: 2 is not a version that this sigsrv reads: it reads version 1",
+            "upgrade sigsrv",
+        ),
+        ("version: '1'\nname: x\nhosts: [{name: a}]\n", 1, "'1' is not a version", "upgrade sigsrv"),
         ("", 1, "not of type object", ""),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from sigsrv.authoring.document import facts_of, patched
 from sigsrv.facts.clusters import clusters
+from sigsrv.judge.acl_isolation import instance_addresses
 from sigsrv.judge.site_resources import acls_in_use, nic_links, nics_of
 from sigsrv.model.errors import EvidenceError
 
@@ -35,3 +36,12 @@ def test_a_helper_that_reads_instances_raises_if_one_could_not_be_read(ask):
         ask(facts(AWAY))
 
     assert len(ask(facts(AWAY), partial=True)) <= len(ask(facts([])))
+
+
+def test_an_unreadable_address_of_a_network_is_an_error():
+    """It is not an address that instances can't have."""
+    site, _ = facts_of(patched([]))
+    bridge = next(each for each in site.bridges if each.name == "userbr0")
+
+    with pytest.raises(EvidenceError, match="network userbr0"):
+        instance_addresses({"ipv4.address": "???.??.?.?/??"}, bridge)

@@ -129,7 +129,7 @@ def changed_entry(**more: str) -> str:
         (HEAD + ENTRY + "    until: 2026-12-31T23:59:59Z\n", 10, "duplicate key 'until'", ""),
         (HEAD + ENTRY + ENTRY, 10, "a second waiver of the same findings; the first is ", ""),
         ("version: 1\nwaiver: []\n", 2, 'unknown key "waiver"', 'did you mean "waivers"?'),
-        ("version: 2\n", 1, "1 was expected", "version of this format: 1"),
+        ("version: 2\n", 1, "2 is not a version that this sigsrv reads: it reads version 1", "upgrade sigsrv"),
         ("waivers: []\n", 1, '"version" is missing', ""),
         ("version: 1\nwaivers: {}\n", 2, "{} is not of type array", ""),
         ("version: 1\nwaivers: [\n", 3, "not YAML", ""),

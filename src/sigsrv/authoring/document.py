@@ -89,9 +89,9 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     mine, cluster = content[host], content["cluster"]
     links = [_link(name, row) for name, row in mine["links"].items()]
     addresses = [{"ifname": name, "addr_info": mine["addresses"].get(name, [])} for name in mine["links"]]
-    blocks = ["\n".join(f"{k}={v}" for k, v in {"Id": name, **unit}.items()) for name, unit in mine["units"].items()]
+    blocks = ["".join(f"{k}={v}\n" for k, v in {"Id": name, **unit}.items()) for name, unit in mine["units"].items()]
     probes = {
-        "units": Answer("systemctl show", 0, "\n\n".join(blocks)),
+        "units": Answer("systemctl show", 0, "\n".join(blocks)),
         "link": Answer("ip -j -d link show", 0, json.dumps(links)),
         "addr": Answer("ip -j -d addr show", 0, json.dumps(addresses)),
         "zpool-json": Answer("zpool status -j", 0, json.dumps({"pools": mine["zpools"]})),
@@ -136,8 +136,13 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
 def _answer(name: str, content: Any) -> Answer:
     """Build the answer of a probe from its text, a JSON value, or ``{rc, stdout, stderr}`` of a failed command."""
     if isinstance(content, Mapping) and "rc" in content:
-        return Answer(name, content["rc"], content.get("stdout", ""), content.get("stderr", ""))
-    return Answer(name, 0, content if isinstance(content, str) else json.dumps(content))
+        return Answer(name, content["rc"], _ended(content.get("stdout", "")), content.get("stderr", ""))
+    return Answer(name, 0, _ended(content if isinstance(content, str) else json.dumps(content)))
+
+
+def _ended(output: str) -> str:
+    """Return an output with the newline at its end that each command writes; an author may leave it out."""
+    return output if not output or output.endswith(("\n", "\0")) else f"{output}\n"
 
 
 def _ruleset(chains: Mapping[str, Mapping[str, Any]]) -> Answer:

@@ -144,15 +144,24 @@ def _write(folder: Path, run: str, evidences: Mapping[str, Evidence]) -> None:
     write_private(folder / INDEX, json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
+def _check_format(path: Path, found: Any) -> None:
+    if found == FORMAT and not isinstance(found, bool):
+        return
+    newer = isinstance(found, int) and found > FORMAT
+    raise UsageError(
+        f"{path}: format {found!r} is {'newer than' if newer else 'not'} the one that this sigsrv reads: {FORMAT}",
+        "upgrade sigsrv" if newer else "save the evidence again: sigsrv scan --save DIR",
+    )
+
+
 def load(folder: Path, unverified: bool = False) -> dict[str, Evidence]:
     """Return the evidence in ``folder``, by host. unverified: accept files that changed after they were saved.
 
-    Raises UsageError if evidence is missing, changed or of a newer format.
+    Raises UsageError if evidence is missing, changed or of another format.
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        if index["format"] > FORMAT:
-            raise UsageError(f"{folder / INDEX}: format {index['format']} is newer than {FORMAT}", "upgrade sigsrv")
+        _check_format(folder / INDEX, index["format"])
         found = {}
         for host, entry in index["hosts"].items():
             path = folder / Path(entry["file"]).name
@@ -162,7 +171,9 @@ def load(folder: Path, unverified: bool = False) -> dict[str, Evidence]:
                     f"{path}: changed since it was saved (SHA-256 differs from {INDEX})",
                     "--unverified reads it anyway",
                 )
-            found[host] = from_json(json.loads(text))
+            content = json.loads(text)
+            _check_format(path, content["format"])
+            found[host] = from_json(content)
         return found
     except FileNotFoundError as cause:
         raise UsageError(f"{cause.filename}: no such file", "an evidence folder contains evidence.json") from cause

@@ -15,7 +15,7 @@ _COMMANDS = {
     "pytest": "run the policies as pytest tests, one per policy and host",
     "init": "draft a site file from live hosts",
     "waive": "accept a failure of the latest run for a limited time",
-    "policies": "list, lint, test, try or document the policies",
+    "policies": "list, lint, test, try, knock out or document the policies",
     "explain": "explain one policy: reason, check and fix",
     "facts": "print what checks can look at, with values from saved evidence",
     "probes": "print what a scan runs on a host, or a sudoers file for it",

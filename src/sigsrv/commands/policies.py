@@ -11,6 +11,7 @@ _COMMANDS = {
     "lint": "find mistakes in the files of policies",
     "test": "run the examples of the policies",
     "try": "judge your own cases: a change and the correct verdicts",
+    "knockout": "damage saved evidence and see whether each pass falls",
     "docs": "print the policies as a Markdown page",
 }
 

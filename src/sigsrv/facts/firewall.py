@@ -17,6 +17,7 @@ Statement = Mapping[str, Any]
 Key = tuple[str, str, str]  # family, table, chain
 
 _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
+_JUMPS = frozenset({"jump", "goto"})
 _COUNTED = frozenset({"counter", "last"})  # they count what has passed; they don't select or decide
 _FAMILIES = ("IPv4", "IPv6")  # in the order of the probe bridge-nf
 _XT_VERDICTS = frozenset({"accept", "drop", "reject"})  # targets of iptables; nft shows them in an ``xt``
@@ -46,7 +47,7 @@ class Rule:
     @property
     def target(self) -> str | None:
         """Return the chain that the rule jumps or goes to; None if it does neither."""
-        found = next((statement[key] for statement in self.expr for key in ("jump", "goto") if key in statement), None)
+        found = next((statement[key] for statement in self.expr for key in _JUMPS if key in statement), None)
         return None if found is None else str(found["target"])
 
     @property
@@ -238,7 +239,11 @@ def _key(row: Mapping[str, Any], name: str) -> Key:
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:
-    return Rule(tuple(each for each in rows(row["expr"], "expr") if not set(each) & _COUNTED))
+    found = tuple(each for each in rows(row["expr"], "expr") if not set(each) & _COUNTED)
+    for statement in found:
+        for key in _JUMPS & set(statement):
+            text(mapping(statement[key], key)["target"], f"{key}: target")
+    return Rule(found)
 
 
 def _chain(key: Key, row: Mapping[str, Any], rules: list[Rule]) -> Chain:

@@ -58,6 +58,11 @@ class IncusFacts:
         with parsing(f"Incus API {address}", self.evidence.host):
             return tuple(make(row) for row in rows(api(self.evidence, address), "answer"))
 
+    def _incomplete(self, address: str, lacks: str) -> EvidenceError:
+        """Return the EvidenceError for an answer that lacks what every Incus has."""
+        host = self.evidence.host
+        return EvidenceError(f"{host}: Incus API {address}: {lacks}: the answer is incomplete", host=host)
+
     def _full(self) -> None:
         """Refuse filtered answers: a restricted client gets shorter lists and no error.
 
@@ -129,9 +134,9 @@ class IncusFacts:
         """Return the members of the cluster, as this daemon sees them."""
         self._full()
         found = self._list(urls.MEMBERS, member)
-        if not found:
-            host = self.evidence.host
-            raise EvidenceError(f"{host}: Incus API {urls.MEMBERS}: no member: the answer is incomplete", host=host)
+        own = self.server.name  # empty if the daemon does not report its name
+        if not found or (own and not any(each.name == own for each in found)):
+            raise self._incomplete(urls.MEMBERS, f"no member {own}" if own else "no member")
         return found
 
     @fact
@@ -168,17 +173,14 @@ class IncusFacts:
         self._full()
         found = self._list(urls.PROJECTS, resources.project)
         if not any(row.name == "default" for row in found):
-            host = self.evidence.host
-            raise EvidenceError(
-                f"{host}: Incus API {urls.PROJECTS}: no project default: the answer is incomplete", host=host
-            )
+            raise self._incomplete(urls.PROJECTS, "no project default")
         return found
 
     @fact
     def profiles(self) -> tuple[Profile, ...]:
-        """Return the profiles of all projects."""
+        """Return the profiles of all projects. Incus does not allow to delete profile default."""
         self._full()
-        return self._list(
+        found = self._list(
             urls.PROFILES,
             lambda row: Profile(
                 text(row["name"], "name"),
@@ -187,6 +189,9 @@ class IncusFacts:
                 resources.devices_of(row["devices"], "devices"),
             ),
         )
+        if not any(each.name == each.project == "default" for each in found):
+            raise self._incomplete(urls.PROFILES, "no profile default in project default")
+        return found
 
     @fact
     def instances(self) -> tuple[Instance | UnreadInstance, ...]:
@@ -225,7 +230,10 @@ class IncusFacts:
             return listed
         address = urls.network_url(name, member)
         with parsing(f"Incus API {address}", self.evidence.host):
-            return resources.network(mapping(api(self.evidence, address), "answer"))
+            found = resources.network(mapping(api(self.evidence, address), "answer"))
+            if (found.name, found.type) != (listed.name, listed.type):
+                raise ValueError(f"this is {found.type} {found.name}, the list has {listed.type} {listed.name}")
+            return found
 
     @fact
     def pools(self) -> tuple[Pool, ...]:
@@ -240,7 +248,10 @@ class IncusFacts:
             return listed
         address = urls.pool_url(name, member)
         with parsing(f"Incus API {address}", self.evidence.host):
-            return pools.pool(mapping(api(self.evidence, address), "answer"))
+            found = pools.pool(mapping(api(self.evidence, address), "answer"))
+            if (found.name, found.driver) != (listed.name, listed.driver):
+                raise ValueError(f"this is {found.driver} {found.name}, the list has {listed.driver} {listed.name}")
+            return found
 
     def pool_resources(self, name: str, member: str) -> PoolResources:
         """Return used and total space and inodes of a pool on this member. Raises EvidenceError also if the pool has 0 bytes."""

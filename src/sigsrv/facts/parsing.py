@@ -13,6 +13,7 @@ from sigsrv.facts import reading
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 T = TypeVar("T")
+_ENDS = ("\n", "\0", "}", "]")  # each command ends its output so; a JSON document ends itself
 
 
 def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
@@ -32,6 +33,8 @@ def probe(evidence: Evidence, name: str) -> Answer:
         raise EvidenceError(f"{evidence.host}: this evidence has no probe {name}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
         raise refuse(answer.failure, evidence.host, answer.command)
+    if answer.stdout and not answer.stdout.endswith(_ENDS):
+        raise EvidenceError(f"{evidence.host}: probe {name}: the output is cut off", FailureKind.GARBLED, evidence.host)
     return answer
 
 

@@ -343,7 +343,7 @@ def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
         return None
     state = mapping(row["state"], what)
     memory = mapping(state["memory"], f"{what}: memory")
-    numbers = (memory.get("usage", 0), memory.get("usage_peak", 0), state["processes"])
+    numbers = (memory["usage"], memory.get("usage_peak", 0), state["processes"])
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, int):
             raise ValueError(f"{what}: {number!r} is not a count")

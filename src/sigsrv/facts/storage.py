@@ -17,6 +17,7 @@ from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
+_GROUPS = frozenset({"root", "mirror", "raidz", "draid", "replacing", "spare"})  # types of vdevs that consist of others
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
 # zpool's text output gives the time of a scan in the host's local time and does not name the time zone. We read it as UTC.
@@ -114,7 +115,10 @@ def _vdevs(tree: Mapping[str, Any], spare: bool) -> Iterator[Vdev]:
         row = mapping(row, "vdev")
         counters = [None if spare else _count(row[f"{kind}_errors"]) for kind in ("read", "write", "checksum")]
         yield Vdev(text(row["name"], "vdev name"), text(row["state"], "vdev state"), *counters)
-        yield from _vdevs(mapping(row.get("vdevs") or {}, "vdevs"), spare)
+        below = mapping(row.get("vdevs") or {}, "vdevs")
+        if row.get("vdev_type") in _GROUPS and not below:
+            raise ValueError(f"{row['name']}: a {row['vdev_type']} without devices")
+        yield from _vdevs(below, spare)
 
 
 def from_json(document: str, host: str = "") -> dict[str, ZPool]:

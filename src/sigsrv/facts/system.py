@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sigsrv.collect.evidence import Evidence
@@ -78,7 +79,11 @@ class SystemFacts:
         """Return whether systemd is the host's init system, according to systemctl. Raises EvidenceError if that is unknown."""
         answer = probe(self.evidence, "units")
         if answer.rc == 0:
-            return True
+            for block in self._blocks.values():
+                with suppress(EvidenceError):
+                    return bool(units(block, self.evidence.host))
+            host = self.evidence.host  # exit status 0 alone is no proof: the output may be lost
+            raise EvidenceError(f"{host}: systemctl show: no unit in the answer", FailureKind.GARBLED, host)
         if "not been booted with systemd" in answer.stderr:
             return False
         raise command_failed(self.evidence.host, "units", answer)

@@ -18,6 +18,7 @@ from sigsrv.facts.parsing import mapping, moment, string, text, texts
 ContentType = Annotated[str, Values(("filesystem", "block", "iso"))]
 UserKind = Literal["instances", "profiles", "other"]
 _USERS: tuple[UserKind, ...] = ("instances", "profiles")
+_TYPES = frozenset({"custom", "container", "virtual-machine", "image"})
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volu
     Raises KeyError, TypeError or ValueError if a key is missing or has another type, or if a snapshot has no volume. Raises
     EvidenceError if the value of a boolean key is not a boolean.
     """
-    custom = [row for row in listed if text(row["type"], "type") == "custom"]
+    custom = [row for row in listed if _type(row) == "custom"]
     taken: dict[tuple[str, str, str], list[float | None]] = {}
     for row in custom:
         taken.setdefault(_key(row), [])
@@ -85,6 +86,14 @@ def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volu
     found = tuple(_volume(pool, row, taken[_key(row)]) for row in custom if "/" not in row["name"])
     if orphans := set(taken) - {(each.location, each.project, each.name) for each in found}:
         raise ValueError(f"a snapshot without a volume: {sorted(orphans)[0][2]}")
+    return found
+
+
+def _type(row: Mapping[str, Any]) -> str:
+    """Return the type of a volume. A row of another type may be a custom volume of a newer Incus, so it raises ValueError."""
+    found = text(row["type"], "type")
+    if found not in _TYPES:
+        raise ValueError(f"volume {row['name']}: type {found!r} is not known")
     return found
 
 

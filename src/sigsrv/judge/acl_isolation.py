@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 
 from sigsrv.facts.acl_rule import AclRule, Direction
+from sigsrv.facts.parsing import parsing
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -59,13 +60,16 @@ def instance_addresses(config: Config, bridge: SiteBridge) -> dict[int, Addresse
     """Return the addresses that the instances of a network can have, by family (4 and 6).
 
     The addresses of the bridge and of the gateway are left out. The subnet of the site file counts too: a router elsewhere on the VLAN
-    may assign its addresses. If neither names an IPv4 subnet, all IPv4 addresses are returned.
+    may assign its addresses. If neither names an IPv4 subnet, all IPv4 addresses are returned. Raises EvidenceError if the network has an
+    address that is none.
     """
     known = [each for each in (config.get("ipv4.address", ""), config.get("ipv6.address", "")) if "/" in each]
     subnet = [bridge.subnet] if bridge.subnet else []
     found = addresses(",".join([*known, *subnet, LINK_LOCAL]))
     spans = {4: found.v4 or ANY.v4, 6: found.v6}
-    for address in map(ip_interface, [*known, *([bridge.gateway] if bridge.gateway else [])]):
+    with parsing(f"network {bridge.name}", ""):
+        own = [ip_interface(each) for each in (*known, *([bridge.gateway] if bridge.gateway else []))]
+    for address in own:
         number = int(address.ip)
         others = ((0, number - 1), (number + 1, 2**128))
         spans[address.version] = common(spans[address.version], others)

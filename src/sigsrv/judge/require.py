@@ -22,6 +22,7 @@ C = TypeVar("C", bound=Callable[..., None])
 REACHABLE = "HOST-001"  # reports an unreachable host: root of every error there
 SERVICE = "HOST-002"  # reports a daemon that is down: root of every error of its API
 MEMBERS = "CLUS-006"  # reports a daemon of another member: root of every error of that host
+BROKE = "the check broke: "  # the reason of an error that a bug in a check causes begins so
 EXEMPTED = "the site exempts it: "  # the reason of an exempted finding begins so
 
 
@@ -256,7 +257,7 @@ class Require:
             message = str(cause).split("\n", 1)[0] or "the assertion does not hold"
             self(self.subject, False, expected=self._policy.title, observed=message)
         except Exception as cause:  # a bug in the check is not a verdict
-            self.unknown(None, f"the check broke: {type(cause).__name__}: {cause}")
+            self.unknown(None, f"{BROKE}{type(cause).__name__}: {cause}")
 
 
 def added(reason: str, more: str) -> str:

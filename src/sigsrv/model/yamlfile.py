@@ -150,17 +150,31 @@ def validate(document: YamlDocument, schema: Mapping[str, Any]) -> None:
 
 
 def mistakes(document: YamlDocument, schema: Mapping[str, Any]) -> list[UsageError]:
-    """Return the errors of a document against a JSON Schema, each with its place, what is wrong and what is allowed."""
+    """Return the errors of a document against a JSON Schema, each with its place, what is wrong and what is allowed.
+
+    An unknown version of the format comes first, because it explains the other errors.
+    """
     validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(document.data), key=lambda error: [str(part) for part in error.absolute_path])
+    errors = sorted(validator.iter_errors(document.data), key=_order)
     found = (_explained(document, error) for error in errors)
     return list({each.message: each for each in found}.values())  # two missing keys give two equal errors
+
+
+def _order(error: ValidationError) -> tuple[bool, list[str]]:
+    return not _is_of_version(error), [str(part) for part in error.absolute_path]
+
+
+def _is_of_version(error: ValidationError) -> bool:
+    return error.validator == "const" and list(error.absolute_path) == ["version"]
 
 
 def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
     place = list(error.absolute_path)
     schema: Any = error.schema
     wanted: Any = error.validator_value
+    if _is_of_version(error):
+        message = f"{error.instance!r} is not a version that this sigsrv reads: it reads version {wanted}"
+        return document.error(place, message, "upgrade sigsrv if a newer one wrote this file")
     if error.validator == "oneOf":
         names = [name for each in wanted for name in each["required"]]
         found = [name for name in names if isinstance(error.instance, Mapping) and name in error.instance]
