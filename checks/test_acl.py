@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable
 
 from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Config, Network, NetworkAcl
+from sigsrv.facts.resources import Config, NetworkAcl
 from sigsrv.judge.site_resources import (
+    Nic,
     acls_in_use,
     acls_of,
     each_network,
@@ -50,7 +51,7 @@ def _absent(wanted: Iterable[str], known: Collection[str]) -> str:
 def test_acl_exists_and_has_enabled_rules(facts: ClusterFacts, site: Site, require: Require) -> None:
     """Looks at each ACL that the site file, a network or a NIC names, and counts its rules. Disabled rules do not count."""
     found = {(acl.project, acl.name): acl for acl in facts.incus.network_acls}
-    wanted = dict.fromkeys(acls_in_use(facts, partial=True), 1) | {
+    wanted = dict.fromkeys(acls_in_use(facts, require), 1) | {
         (acl.project, acl.name): acl.min_rules for acl in site.acls
     }
     for (project, name), least in sorted(wanted.items()):
@@ -61,12 +62,8 @@ def test_acl_exists_and_has_enabled_rules(facts: ClusterFacts, site: Site, requi
             expected=f"at least {least} enabled rule{'s' if least != 1 else ''}",
             observed=_counted(acl) if acl else "there is no such ACL",
         )
-    for acl in found.values():
-        if (acl.project, acl.name) not in wanted:
-            require.leave_out(
-                f"{acl.project}/{acl.name}", "no network and no NIC names it, and the site file does not list it"
-            )
-    facts.instances.require_all()  # a NIC of an unread instance may name another ACL
+    for project, name in found.keys() - wanted.keys():
+        require.leave_out(f"{project}/{name}", "no network and no NIC names it, and the site file does not list it")
 
 
 def _counted(acl: NetworkAcl) -> str:
@@ -82,36 +79,32 @@ def test_acl_default_action_allows_traffic_only_if_the_site_file_says_so(
 
     An unset default action is reject.
     """
-    _ = facts.instances  # if no daemon lists the instances, the cluster gets one error, not each network
     for bridge, network in each_network_with_acls(facts, site, require):
-        with require.about(bridge.name):
-            _check_default_action(facts, bridge, network, require)
-
-
-def _check_default_action(facts: ClusterFacts, bridge: SiteBridge, network: Network, require: Require) -> None:
-    attached = acls_of(network.config)
-    nics = [nic for nic in nics_of(facts, bridge.name, partial=True) if nic.acls]
-    own = _undeclared(network.config, bridge, "the network") if attached else []
-    others = [text for nic in nics for text in _undeclared(nic.config, bridge, f"NIC {nic.resource}")]
-    if not own and not others:
-        facts.instances.require_all()  # a NIC of an unread instance may have its own default action
-    if not attached and not nics:
-        because = missing_acls(facts.name, bridge)
-        require.not_applicable(bridge.name, "no ACL is attached, so there is no default action", because=because)
-        return
-    wanted = {way: bridge.acl_default.get(way, "reject") for way in _DIRECTIONS}
-    require(
-        bridge.name,
-        not own and not others,
-        expected="; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS),
-        observed="; ".join(own + others) or "; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS),
-        reason="a NIC with its own ACLs uses only its own default action" if others else "",
-        fix={
-            "network": bridge.name,
-            **{way: wanted[way] if _is_undeclared(network.config, bridge, way) else "" for way in _DIRECTIONS},
-            "nics": ", ".join(others),
-        },
-    )
+        wanted = {way: bridge.acl_default.get(way, "reject") for way in _DIRECTIONS}
+        expected = "; ".join(f"{way}: {_allowed(wanted[way])}" for way in _DIRECTIONS)
+        with require.finding(bridge.name, expected) as finding:
+            nics: list[Nic] = []
+            with finding.clause(on=facts.name):
+                nics = [nic for nic in nics_of(facts, bridge.name, partial=True) if nic.acls]
+                with finding.clause():
+                    facts.instances.require_all()  # a NIC of an unread instance may have its own default action
+            attached = acls_of(network.config)
+            if not attached and not nics:
+                because = missing_acls(facts.name, bridge)
+                finding.nothing("no ACL is attached, so there is no default action", because)
+                continue
+            for text in _undeclared(network.config, bridge, "the network") if attached else ():
+                finding.violated(text)
+            others = [text for nic in nics for text in _undeclared(nic.config, bridge, f"NIC {nic.resource}")]
+            for text in others:
+                finding.violated(text)
+                finding.note = "a NIC with its own ACLs uses only its own default action"
+            if not finding.is_violated:
+                finding.holds("; ".join(f"{way}: {_action(network.config, way)}" for way in _DIRECTIONS))
+            changes = {way: wanted[way] for way in _DIRECTIONS if _is_undeclared(network.config, bridge, way)}
+            finding.fix.update(
+                {"network": bridge.name, **dict.fromkeys(_DIRECTIONS, ""), **changes, "nics": ", ".join(others)}
+            )
 
 
 def _action(config: Config, direction: str) -> str:

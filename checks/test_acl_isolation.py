@@ -1,24 +1,23 @@
 """Checks of ACL: whether instances of different projects are isolated on a shared bridge."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sigsrv import ClusterFacts, HostFacts, Require, Site, policy
-from sigsrv.facts.frames import Sent, exchanged
+from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
+from sigsrv.facts.frames import Sent, exchanged, sent_on
 from sigsrv.facts.ranges import Addresses, addresses
 from sigsrv.facts.resources import Instance, Network, NetworkAcl
 from sigsrv.judge.acl_isolation import (
     LINK_LOCAL,
     RuleSet,
     instance_addresses,
+    judge_openings,
     lets_ping_pass,
     of_network,
-    openings,
     to_nic,
 )
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import Nic, acls_of, each_network, nics_of
-from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import SiteBridge
 
 _SHOWN = 6  # pings that a finding names
@@ -41,83 +40,77 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(
         if not bridge.isolate:
             require.not_applicable(bridge.name, "the site file does not ask for isolation on the bridge")
             continue
-        with require.about(bridge.name):
-            _check_isolation(facts, bridge, network, acls, require)
+        expected = "frames between instances meet ACLs, and no ACL lets them pass on all ports"
+        with require.finding(bridge.name, expected) as finding:
+            _judge_isolation(facts, bridge, network, acls, finding)
 
 
-def _check_isolation(facts: ClusterFacts, bridge: SiteBridge, network: Network, acls: Acls, require: Require) -> None:
+def _judge_isolation(facts: ClusterFacts, bridge: SiteBridge, network: Network, acls: Acls, finding: Clauses) -> None:
     nics = nics_of(facts, bridge.name, partial=True)
     projects = sorted({nic.instance.project for nic in nics})
     if len(projects) < 2:
+        finding.nothing(f"all instances on it are in project {projects[0]}" if projects else "no instance is on it")
         facts.instances.require_all()
-        reason = f"all instances on it are in project {projects[0]}" if projects else "no instance is on it"
-        require.not_applicable(bridge.name, reason)
         return
+    finding.note = f"instances of the projects {', '.join(projects)} are on it"
     attached = acls_of(network.config)
-    own = instance_addresses(network.config, bridge)
     if not attached and bridge.acls and not any(nic.acls for nic in nics):
-        require.left_to("ACL-001", bridge.name, "no ACL is attached, so nothing isolates the instances")
+        because = finding_id("ACL-001", facts.name, bridge.name)
+        finding.violated("no ACL is attached, so nothing isolates the instances", root=because)
         return
-    faults: list[str] = []
+    by_network: set[str] = set()  # the hosts whose bridge filters between ports by the rules of the network
     by_nics: set[str] = set()  # the hosts on which only filters of the NICs can isolate
     for host in facts.hosts.values():
-        if not attached or host.firewall.filters_bridged != _FAMILIES:
-            by_nics.add(host.name)
-            faults += _nic_filter_faults(host, bool(attached), nics)
-    if by_nics and not faults:
-        facts.instances.require_all()
-    network_rules = of_network(network.config, acls)
-    with _keep_failure(faults):
-        if len(by_nics) < len(facts.hosts):
-            faults += openings(network_rules, own)
-        for nic in nics:
-            if nic.host in by_nics and nic.acls:
-                faults += openings(to_nic(nic.config, acls), own)
+        with finding.clause():
+            is_filtered = bool(attached) and host.firewall.filters_bridged == _FAMILIES
+            (by_network if is_filtered else by_nics).add(host.name)
+            if not is_filtered:
+                _judge_nic_filters(host, bool(attached), nics, finding)
+    if by_nics:
+        with finding.clause():
+            facts.instances.require_all()
+    own, network_rules = instance_addresses(network.config, bridge), of_network(network.config, acls)
+    if by_network:
+        with finding.clause():
+            judge_openings(network_rules, own, finding)
+    for nic in nics:
+        if nic.host in by_nics and nic.acls:
+            with finding.clause():
+                judge_openings(to_nic(nic.config, acls), own, finding)
     pings = None
     if any(host.frames.were_sent for host in facts.hosts.values()):
-        filters = _Filters(network_rules, set(facts.hosts) - by_nics, acls, {nic.resource: nic for nic in nics})
-        with _keep_failure(faults):
-            pings = _pings(exchanged([host.frames.sent for host in facts.hosts.values()], bridge.name), filters)
-    require(
-        bridge.name,
-        not faults and not (pings and pings.breaches),
-        expected="frames between instances meet ACLs, and no ACL lets them pass on all ports",
-        observed="; ".join([*dict.fromkeys(faults), *_summary(facts.hosts, faults, pings)]),
-        reason=f"instances of the projects {', '.join(projects)} are on it",
-    )
+        filters = _Filters(network_rules, by_network, acls, {nic.resource: nic for nic in nics})
+        pings = _pings(facts, bridge.name, filters, finding)
+    if pings and pings.breaches and not finding.is_violated:
+        finding.violated(f"configured, but not effective: {_listed(pings.breaches)}; no rule allows it")
+        return
+    if not finding.is_violated:
+        finding.holds(f"filtered on {', '.join(name for name in facts.hosts if name in by_network | by_nics)}")
+    if pings:
+        finding.holds(_shown(pings, is_open=finding.is_violated))
 
 
-@contextmanager
-def _keep_failure(faults: list[str]) -> Iterator[None]:
-    """Add an EvidenceError to the faults if there are some: the verdict is ``fail`` anyway. Raise it if there are none."""
-    try:
-        yield
-    except EvidenceError as cause:
-        if not faults:
-            raise
-        faults.append(f"what really passes is unknown: {cause.reason}")
-
-
-def _nic_filter_faults(host: HostFacts, attached: bool, nics: Iterable[Nic]) -> list[str]:
-    """Return which filters of NICs are missing on a host where the network's ACLs don't filter between ports."""
+def _judge_nic_filters(host: HostFacts, attached: bool, nics: Iterable[Nic], finding: Clauses) -> None:
+    """Judge which filters of NICs are missing on a host where the network's ACLs don't filter between ports."""
     nics = [nic for nic in nics if nic.host == host.name]
     firewall = host.incus.server.firewall
-    unfiltered = " and ".join(sorted(_FAMILIES - host.firewall.filters_bridged))
-    why = f"the rules of {host.name} do not see {unfiltered} frames between ports" if attached else "no ACL is attached"
-    if firewall != "nftables":
-        return [f"{why}, and {firewall or 'an unknown firewall'} filters no NIC"] if nics else [why]
-    if not nics:
-        return [f"{why}, and a new NIC would have no ACLs of its own"]
+    why = "no ACL is attached"
+    if attached:
+        unfiltered = " and ".join(sorted(_FAMILIES - host.firewall.filters_bridged))
+        why = f"the rules of {host.name} do not see {unfiltered} frames between ports"
     bare = [nic.resource for nic in nics if not nic.acls]
-    if bare:
-        return [f"{why}, and these NICs have no ACLs of their own: {', '.join(bare)}"]
-    missing = [
-        chain
-        for nic in nics
-        if nic.instance.status != "Stopped"  # instances in state Frozen or Ready have their NICs too
-        and host.firewall.rules.chain("bridge", "incus", chain := _chain_of(nic.instance, nic.name)) is None
-    ]
-    return [f"{why}, and the firewall of {host.name} lacks {', '.join(missing)}"] if missing else []
+    if firewall != "nftables":
+        finding.violated(f"{why}, and {firewall or 'an unknown firewall'} filters no NIC" if nics else why)
+    elif not nics:
+        finding.violated(f"{why}, and a new NIC would have no ACLs of its own")
+    elif bare:
+        finding.violated(f"{why}, and these NICs have no ACLs of their own: {', '.join(bare)}")
+    else:
+        running = [nic for nic in nics if nic.instance.status != "Stopped"]  # Frozen and Ready ones have their NICs too
+        chains = [_chain_of(nic.instance, nic.name) for nic in running]
+        missing = [chain for chain in chains if host.firewall.rules.chain("bridge", "incus", chain) is None]
+        if missing:
+            finding.violated(f"{why}, and the firewall of {host.name} lacks {', '.join(missing)}")
 
 
 def _chain_of(instance: Instance, nic: str) -> str:
@@ -161,9 +154,16 @@ class _Pings:
     breaches: list[str] = field(default_factory=list)
 
 
-def _pings(exchange: Iterable[Sent], filters: _Filters) -> _Pings:
-    found = _Pings()
-    for sent in exchange:
+def _pings(facts: ClusterFacts, bridge: str, filters: _Filters, finding: Clauses) -> _Pings:
+    """Return what the pings show. A host whose pings are unknown is an unknown clause."""
+    found, frames = _Pings(), []
+    for host in facts.hosts.values():
+        with finding.clause():
+            host.frames.sent.on(bridge)
+            frames.append(host.frames.sent)
+    with finding.clause():
+        exchanged(frames, bridge)
+    for sent in sent_on(frames, bridge):
         path, rules = sent.path, filters.met_by(sent)
         for family, replies in ((4, path.small), (6, path.six)):
             if replies is None or (family == 4 and path.seen != path.mac):
@@ -175,10 +175,11 @@ def _pings(exchange: Iterable[Sent], filters: _Filters) -> _Pings:
             destination = path.instance or f"a namespace of {path.host}"
             text = f"{destination} answers an IPv{family} ping from a namespace of {sent.here}"
             found.passed.append(text)
-            if rules is not None and lets_ping_pass(rules, *_ends(sent, family)):
-                found.allowed += 1
-            elif rules is not None:
-                found.breaches.append(text)
+            with finding.clause():
+                if rules is not None and lets_ping_pass(rules, *_ends(sent, family)):
+                    found.allowed += 1
+                elif rules is not None:
+                    found.breaches.append(text)
     return found
 
 
@@ -189,23 +190,16 @@ def _ends(sent: Sent, family: int) -> tuple[Addresses, Addresses]:
     return addresses(sent.source), addresses(sent.path.address)
 
 
-def _summary(hosts: Iterable[str], faults: Sequence[str], pings: _Pings | None) -> list[str]:
-    """Describe the effect of the configuration, and what the pings show of it."""
-    if pings and pings.breaches and not faults:
-        return [f"configured, but not effective: {_listed(pings.breaches)}; no rule allows it"]
-    found = [] if faults else [f"filtered on {', '.join(hosts)}"]
-    if pings is None:
-        return found
-    tried = pings.tried if faults else pings.filtered
+def _shown(pings: _Pings, is_open: bool) -> str:
+    """Describe what the pings show. is_open: whether the configuration is known to isolate nothing."""
+    tried = pings.tried if is_open else pings.filtered
     if not tried:
-        found.append("pings: none could show it")
-    elif faults and pings.passed:
-        found.append(f"pings passed: {_listed(pings.passed)}")
-    elif pings.allowed:
-        found.append(f"pings: {pings.allowed} of {tried} passed, because a rule allows them")
-    else:
-        found.append(f"pings: none of {tried} passed")
-    return found
+        return "pings: none could show it"
+    if is_open and pings.passed:
+        return f"pings passed: {_listed(pings.passed)}"
+    if pings.allowed:
+        return f"pings: {pings.allowed} of {tried} passed, because a rule allows them"
+    return f"pings: none of {tried} passed"
 
 
 def _listed(lines: Iterable[str]) -> str:

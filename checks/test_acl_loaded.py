@@ -1,8 +1,8 @@
 """Checks of ACL: whether the host's firewall has the rules of the ACLs."""
 
 from sigsrv import HostFacts, Require, Site, finding_id, policy
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import acls_of, missing_acls
-from sigsrv.model.errors import EvidenceError
 
 
 @policy("ACL-007")
@@ -18,31 +18,34 @@ def test_acl_rules_are_loaded_in_the_firewall_of_the_host(facts: HostFacts, site
     declared = {bridge.name: bridge for bridge in site.bridges}
     for name in dict.fromkeys([*declared, *listed]):
         network, bridge = listed.get(name), declared.get(name)
-        link = facts.network.links.get(name)
-        if network is None or (bridge and link is None):
+        if network is None:
             require.left_to("NET-004", name, f"there is no network {name} on {facts.name}")
-        elif link is None and facts.is_evacuated:  # Incus removes the bridges of an evacuated member, and their rules
-            evacuated = finding_id("CLUS-004", "cluster", facts.member)
-            require.not_applicable(name, f"{facts.member} is evacuated", because=evacuated)
-        elif network.type == "bridge" and acls_of(network.config):
-            with require.about(name):
-                _check_loaded(facts, name, require)
-        elif bridge and network.type != "bridge":
-            require.left_to("NET-004", name, f"{name} is a network of type {network.type}")
-        elif bridge:
-            because = missing_acls(cluster, bridge)
-            require.not_applicable(name, "no ACL is attached, so there is nothing to load", because=because)
+        elif bridge or (network.type == "bridge" and acls_of(network.config)):
+            expected = f"table inet incus has the chains of the ACLs of {name}, with their rules"
+            with require.finding(name, expected, otherwise="loaded") as finding:
+                is_there = None
+                with finding.clause(on=facts.name):
+                    is_there = name in facts.network.links
+                # Incus removes the bridges of an evacuated member, and their rules
+                if not is_there and ((bridge and is_there is False) or facts.is_evacuated):
+                    evacuated = finding_id("CLUS-004", "cluster", facts.member)
+                    missing = finding_id("NET-004", facts.name, name)
+                    finding.nothing(f"there is no link {name} on {facts.name}", missing if bridge else evacuated)
+                elif network.type != "bridge":
+                    reason = f"{name} is a network of type {network.type}"
+                    finding.nothing(reason, finding_id("NET-004", facts.name, name))
+                elif acls_of(network.config):
+                    _judge_loaded(facts, name, finding)
+                else:
+                    because = missing_acls(cluster, bridge) if bridge else None
+                    finding.nothing("no ACL is attached, so there is nothing to load", because)
 
 
-def _check_loaded(facts: HostFacts, name: str, require: Require) -> None:
+def _judge_loaded(facts: HostFacts, name: str, finding: Clauses) -> None:
     if facts.incus.server.firewall != "nftables":
         firewall = facts.incus.server.firewall or "an unknown firewall"
-        reason = f"Incus filters with {firewall} on {facts.name}, and sigsrv reads only nftables"
-        raise EvidenceError(reason, host=facts.name)
-    missing = facts.firewall.rules.missing_of_acls(name)
-    require(
-        name,
-        not missing,
-        expected=f"table inet incus has the chains of the ACLs of {name}, with their rules",
-        observed="; ".join(missing) or "loaded",
-    )
+        finding.unknown(f"Incus filters with {firewall} on {facts.name}, and sigsrv reads only nftables")
+        return
+    with finding.clause():
+        for text in facts.firewall.rules.missing_of_acls(name):
+            finding.violated(text)

@@ -6,7 +6,7 @@ from operator import or_
 
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.facts.acl_rule import AclRule
-from sigsrv.facts.ranges import Addresses, addresses, is_every_port, merged, no_set, packets, ports
+from sigsrv.facts.ranges import Addresses, Packets, addresses, is_every_port, merged, no_set, packets, ports
 from sigsrv.judge.site_resources import acls_in_use, acls_of, each_network_with_acls, missing_acls
 
 _DIRECTIONS = ("ingress", "egress")
@@ -20,33 +20,34 @@ def test_acl_has_no_rule_that_allows_everything(facts: ClusterFacts, site: Site,
     They must not allow any peer by any protocol, or by all ports of tcp or udp.
     """
     acls = facts.incus.network_acls
-    used = acls_in_use(facts, partial=True)
+    used = acls_in_use(facts, require)
     for acl in acls:
         resource = f"{acl.project}/{acl.name}"
         if (acl.project, acl.name) not in used:
             require.leave_out(resource, "no network and no NIC names it")
             continue
-        with require.about(resource):
-            all_ports_ok = acl.project == "default" and acl.name in site.acl_wide_ports_ok
-            allowing = [rule for rule in acl.rules if rule.takes_effect and rule.allows]
-            wide = [rule for way in _DIRECTIONS for rule in _allowing_any_peer(allowing, way, all_ports_ok)]
-            if not wide:
-                for rule in allowing:
-                    no_set(rule)
+        all_ports_ok = acl.project == "default" and acl.name in site.acl_wide_ports_ok
+        protocols = ("",) if all_ports_ok else ("", *_WITH_PORTS)
+        expected = "no rule that allows any peer and any protocol" + ("" if all_ports_ok else ", or all ports")
+        with require.finding(resource, expected, otherwise="none") as finding:
+            allowing = []
+            for rule in acl.rules:
+                with finding.clause():
+                    if rule.takes_effect and rule.allows:
+                        ports(rule.destination_port if rule.protocol in protocols else "")
+                        allowing.append(rule)
+                        no_set(rule)
+            for way in _DIRECTIONS:
+                for rule in _allowing_any_peer(allowing, way, protocols):
+                    finding.violated(str(rule))
             unknown = sorted({word for rule in allowing for word in addresses(rule.peer).unknown})
-            require(
-                resource,
-                not wide,
-                expected="no rule that allows any peer and any protocol" + ("" if all_ports_ok else ", or all ports"),
-                observed="; ".join(dict.fromkeys(str(rule) for rule in wide)) or "none",
-                reason=f"addresses unknown, not counted as any peer: {', '.join(unknown)}" if unknown else "",
-            )
-    facts.instances.require_all()  # a NIC of an unread instance may name another ACL
+            if unknown:
+                finding.note = f"addresses unknown, not counted as any peer: {', '.join(unknown)}"
 
 
-def _allowing_any_peer(rules: Iterable[AclRule], direction: str, all_ports_ok: bool) -> list[AclRule]:
+def _allowing_any_peer(rules: Iterable[AclRule], direction: str, protocols: Iterable[str]) -> list[AclRule]:
     """Return the rules that together allow any peer in one direction, by any protocol or by all ports of one; [] if none do."""
-    for protocol in ("",) if all_ports_ok else ("", *_WITH_PORTS):
+    for protocol in protocols:
         relevant = [rule for rule in rules if rule.direction == direction and rule.protocol in ("", protocol)]
         with_all_ports = [rule for rule in relevant if is_every_port(ports(rule.destination_port))]
         if reduce(or_, (addresses(rule.peer) for rule in with_all_ports), Addresses()).is_any:
@@ -67,29 +68,24 @@ def test_no_allow_rule_is_shadowed_by_a_drop_or_reject_rule(facts: ClusterFacts,
     acls = {acl.name: acl for acl in facts.incus.network_acls if acl.project == "default"}
     for bridge, network in each_network_with_acls(facts, site, require):
         attached = acls_of(network.config)
-        if not attached:
-            because = missing_acls(facts.name, bridge)
-            require.not_applicable(bridge.name, "no ACL is attached, so there is no rule", because=because)
-            continue
-        with require.about(bridge.name):
-            rules = [(rule, packets(rule)) for name in attached if name in acls for rule in acls[name].rules]
-            active = [(rule, matched) for rule, matched in rules if rule.takes_effect]
-            shadowed: list[str] = []
-            overlapping: list[str] = []
-            for rule, matched in active:
-                if not rule.allows:
-                    continue
-                denying = [(no, of) for no, of in active if not no.allows and no.direction == rule.direction]
-                shadowed += [f"{rule}: never takes effect because of {no}" for no, of in denying if of.covers(matched)]
-                overlapping += [f"{rule}: covered in part by {no}" for no, of in denying if of.meets(matched)]
+        expected = "no allow rule that a drop or reject rule covers completely"
+        with require.finding(bridge.name, expected, otherwise="none") as finding:
             missing = [name for name in attached if name not in acls]
-            if missing and not shadowed:
+            if not attached:
+                finding.nothing("no ACL is attached, so there is no rule", missing_acls(facts.name, bridge))
+            elif missing:
                 because = finding_id("ACL-002", facts.name, f"default/{missing[0]}")
-                require.not_applicable(bridge.name, f"there is no ACL {missing[0]}", because=because)
-                continue
-            require(
-                bridge.name,
-                not shadowed,
-                expected="no allow rule that a drop or reject rule covers completely",
-                observed="; ".join(shadowed or overlapping) or "none",
-            )
+                finding.nothing(f"there is no ACL {missing[0]}", because)
+            active: list[tuple[AclRule, Packets]] = []
+            for rule in [rule for name in attached if name in acls for rule in acls[name].rules]:
+                with finding.clause():
+                    matched = packets(rule)
+                    if rule.takes_effect:
+                        active.append((rule, matched))
+            for rule, matched in active:
+                denying = [(no, of) for no, of in active if not no.allows and no.direction == rule.direction]
+                for no, of in denying if rule.allows else ():
+                    if of.covers(matched):
+                        finding.violated(f"{rule}: never takes effect because of {no}")
+                    elif of.meets(matched):
+                        finding.holds(f"{rule}: covered in part by {no}")

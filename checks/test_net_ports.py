@@ -6,8 +6,10 @@ from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.facts.network import Link
 from sigsrv.facts.system import Unit
 from sigsrv.judge.site_resources import each_bridge, nic_links
+from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
+_NIC_KINDS = ("veth", "tun")  # the kinds of link that the NIC of a container or of a virtual machine has on the host
 _CLOCK_S = 60  # how far the clock of a host may be off
 _PROBE_S = 3600  # the longest time that a port of another scan may still have to live
 
@@ -27,25 +29,34 @@ def test_bridge_has_no_ports_except_its_vlan_interface_and_instance_nics(
         if link.kind != "bridge":
             require.left_to("NET-004", name, f"there is no bridge {name} on {facts.name}")
             continue
-        with require.about(name):
+        expected = f"no port except {', '.join([wanted.vlan.interface, *wanted.extra_ports])} and instance NICs"
+        with require.finding(name, expected, otherwise="none") as finding:
             ports = {port.name for port in links.values() if port.master == name}
-            others = ports - vlans - set(wanted.extra_ports) - _probe_ports(facts, links)
-            foreign = (
-                sorted(others - _incus_ports(facts, name, links) - nic_links(facts, partial=True)) if others else []
-            )
-            if foreign:
-                facts.instances.require_all()  # the port may be a NIC of an unread instance
-            like_a_nic = any(links[port].kind in ("veth", "tun") for port in foreign)
-            require(
-                name,
-                not foreign,
-                expected=f"no port except {', '.join([wanted.vlan.interface, *wanted.extra_ports])} and instance NICs",
-                observed=", ".join(f"{port} ({links[port].kind or 'hardware'})" for port in foreign) or "none",
-                reason="the NIC of an instance that stopped during the scan looks the same: scan again"
-                if like_a_nic
-                else "",
-                fix={"bridge": name, "ports": foreign},
-            )
+            others = sorted(ports - vlans - set(wanted.extra_ports) - _probe_ports(facts, links))
+            nics, unread = _recorded_nics(facts) if others else (set(), None)
+            finding.fix.update(bridge=name, ports=[])
+            for port in others:
+                kind = links[port].kind
+                with finding.clause():
+                    if port in nics or (port.startswith(f"{name}-") and port in _incus_ports(facts, name, links)):
+                        continue
+                    if unread and kind in _NIC_KINDS:  # the port may be a NIC of an unread instance
+                        raise unread
+                    finding.violated(f"{port} ({kind or 'hardware'})")
+                    finding.fix["ports"].append(port)
+                    if kind in _NIC_KINDS:
+                        finding.note = "the NIC of an instance that stopped during the scan looks the same: scan again"
+
+
+def _recorded_nics(facts: HostFacts) -> tuple[set[str], EvidenceError | None]:
+    """Return the links of all NICs that Incus records on a host, and why there may be more."""
+    found: set[str] = set()
+    try:
+        found = nic_links(facts, partial=True)
+        facts.instances.require_all()
+    except EvidenceError as cause:
+        return found, cause
+    return found, None
 
 
 def _probe_ports(facts: HostFacts, links: Mapping[str, Link]) -> set[str]:

@@ -4,15 +4,15 @@ The hosts that differ from the majority get the finding. Without a majority, the
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_interface, ip_network
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
-from sigsrv.facts.network import Link
+from sigsrv.facts.network import Address, Link
 from sigsrv.facts.pools import Pool
 from sigsrv.facts.resources import Network
-from sigsrv.judge.comparing import compare
-from sigsrv.judge.site_resources import Reported, left_to_reported, reported_by_net
+from sigsrv.judge.comparing import Comparison
+from sigsrv.judge.site_resources import Reported, reported_by_net
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import SiteBridge, SitePool
 
@@ -26,19 +26,25 @@ def test_bridges_have_the_same_vlan_subnet_and_mtu_on_every_host(
     """Compares the kernel's links and addresses of each bridge that the site file lists, or that carries a VLAN on any host."""
     declared = {bridge.name: bridge for bridge in site.bridges}
     hosts = tuple(facts.hosts.values())
-    carrying = {name for host in hosts for name in _bridges_with_a_vlan(host.network.links)}
+    carrying: set[str] = set()
+    for host in hosts:
+        with require.about(facts.name):
+            carrying |= _bridges_with_a_vlan(host.network.links)
     for name in [*declared, *sorted(carrying - set(declared))]:
-        with require.about(name):
-            bridge = declared.get(name)
-            if bridge:
-                reported = [each for host in hosts for each in reported_by_net(host, bridge)]
-            else:
-                reported = [each for host in hosts for each in _reported_network(facts, site, host, name)]
-            values = {} if reported else {host.name: _described(host, name, bridge) for host in hosts}
-            if bridge and len(set(values.values())) > 1:
-                reported = [each for host in hosts for each in _reported_config(facts, host, bridge)]
-            if not left_to_reported(require, name, reported):
-                compare(require, facts, name, values, "the same VLAN, subnet and MTUs")
+        bridge = declared.get(name)
+        compared = Comparison(facts, name, "the same VLAN, subnet and MTUs")
+        for host in hosts:
+            with compared.reading(on=facts.name):
+                _read_bridge(compared, host, name, bridge)
+                compared.report(reported_by_net(host, bridge) if bridge else ())
+            if not bridge:
+                with compared.reading():
+                    compared.report(_reported_network(facts, site, host, name))
+        if bridge and compared.differs and not compared.is_reported:
+            for host in hosts:
+                with compared.reading():
+                    compared.report(_reported_config(facts, host, bridge))
+        compared.record(require)
 
 
 def _bridges_with_a_vlan(links: Mapping[str, Link]) -> set[str]:
@@ -95,27 +101,44 @@ def _is_in(address: str, subnet: str) -> bool:
         return False
 
 
-def _described(host: HostFacts, name: str, bridge: SiteBridge | None) -> str:
-    """Describe the properties of a bridge that must be the same on each host."""
-    links, addresses = host.network.links, host.network.addresses
+def _read_bridge(compared: Comparison, host: HostFacts, name: str, bridge: SiteBridge | None) -> None:
+    """Add the properties of a bridge that must be the same on each host."""
+    links = host.network.links
     link = links.get(name)
     if link is None or link.kind != "bridge":
-        return "no such bridge"
+        compared.add(host.name, "bridge", "no such bridge")
+        return
+    compared.add(host.name, "bridge", "", "")
     if bridge:
-        ports = [links[bridge.vlan.interface]]
+        ports = [links[bridge.vlan.interface]] if bridge.vlan.interface in links else []
     else:
         with_id = [each for each in links.values() if each.master == name and each.vlan_id is not None]
         ports = sorted(with_id, key=lambda each: (each.vlan_id or 0, each.name))
-    parents = [port.parent for port in ports if port.parent]
-    missing = [parent for parent in parents if parent not in links]
-    if missing or name not in addresses:
-        what = f"the link {missing[0]}" if missing else f"the addresses of {name}"
-        raise EvidenceError(f"{host.name} does not report {what}", host=host.name)
-    subnets = {str(ip_interface(str(each)).network) for each in addresses[name] if each.is_global_unicast}
-    tags = ", ".join(port.tag or f"a port without VLAN ID ({port.kind})" for port in ports)
-    sizes = [f"MTU {link.mtu}", *(f"port {port.mtu}" for port in ports)]
-    sizes += [f"parent {links[parent].mtu}" for parent in parents]
-    return f"{tags or 'no VLAN'}; {', '.join(sorted(subnets)) or 'no subnet'}; {', '.join(sizes)}"
+    compared.add(host.name, "VLAN", ", ".join(_tag(port, name) for port in ports) or "no VLAN")
+    with compared.reading():
+        subnets = {str(ip_interface(str(each)).network) for each in _addresses(host, name) if each.is_global_unicast}
+        compared.add(host.name, "subnet", ", ".join(sorted(subnets)) or "no subnet")
+    with compared.reading():
+        sizes = [f"MTU {link.mtu}", *(f"port {port.mtu}" for port in ports)]
+        sizes += [f"parent {_parent(host, port.parent).mtu}" for port in ports if port.parent]
+        compared.add(host.name, "MTU", ", ".join(sizes))
+
+
+def _tag(port: Link, bridge: str) -> str:
+    tag = port.tag or f"a port without VLAN ID ({port.kind})"
+    return tag if port.master == bridge else f"{tag}, not attached"
+
+
+def _addresses(host: HostFacts, bridge: str) -> Sequence[Address]:
+    if bridge not in host.network.addresses:
+        raise EvidenceError(f"{host.name} does not report the addresses of {bridge}", host=host.name)
+    return host.network.addresses[bridge]
+
+
+def _parent(host: HostFacts, name: str) -> Link:
+    if name not in host.network.links:
+        raise EvidenceError(f"{host.name} does not report the link {name}", host=host.name)
+    return host.network.links[name]
 
 
 @policy("XHOST-002")
@@ -126,25 +149,27 @@ def test_pools_and_system_versions_are_the_same_on_every_host(
 
     Kernel and ZFS are compared by major and minor version. Keys that belong to one member are left out.
     """
+    systems = Comparison(facts, facts.name, "the same system, firewall, kernel and ZFS")
+    for host in facts.hosts.values():
+        with systems.reading():
+            _read_system(systems, host)
+    systems.record(require)
     wanted = {pool.name: pool for pool in site.pools}
-    listed = {host.name: {pool.name: pool for pool in host.incus.pools} for host in facts.hosts.values()}
-    with require.about(facts.name):
-        versions = {host.name: _versions(host) for host in facts.hosts.values()}
-        compare(require, facts, facts.name, versions, "the same system, firewall, kernel and ZFS")
-    for name in [*wanted, *sorted({name for pools in listed.values() for name in pools} - set(wanted))]:
+    listed: set[str] = set()
+    for host in facts.hosts.values():
+        with require.about(facts.name):
+            listed |= {pool.name for pool in host.incus.pools}
+    for name in [*wanted, *sorted(listed - set(wanted))]:
         pool = wanted.get(name)
-        on = [host for host in facts.hosts if pool is None or pool.is_on(host)]
-        reported = [
-            each for host in on for each in _reported_pool(facts.hosts[host], listed[host].get(name), pool, name)
-        ]
-        if left_to_reported(require, name, reported):
-            continue
-        if len(on) < 2:
-            reason = f"the site file has the pool only on {', '.join(on) or 'hosts that were not selected'}"
-            require.not_applicable(name, reason)
-        else:
-            values = {host: _configured(listed[host][name]) for host in on}
-            compare(require, facts, name, values, "the same driver and configuration")
+        on = [host for host in facts.hosts.values() if pool is None or pool.is_on(host.name)]
+        compared = Comparison(facts, name, "the same driver and configuration")
+        for host in on:
+            with compared.reading(on=facts.name):
+                found = next((each for each in host.incus.pools if each.name == name), None)
+                compared.add(host.name, "pool", _configured(found) if found else "no such pool")
+                compared.report(_reported_pool(host, found, pool, name))
+        names = ", ".join(host.name for host in on) or "hosts that were not selected"
+        compared.record(require, alone=f"the site file has the pool only on {names}")
 
 
 def _reported_pool(host: HostFacts, found: Pool | None, wanted: SitePool | None, name: str) -> Iterator[Reported]:
@@ -165,21 +190,22 @@ def _configured(pool: Pool) -> str:
     return ", ".join([pool.driver, *(f"{key}={pool.config[key]}" for key in keys)])
 
 
-def _versions(host: HostFacts) -> str:
-    """Describe what a host's daemon runs on. Raises EvidenceError for a version that Incus does not report: it equals nothing."""
+def _read_system(compared: Comparison, host: HostFacts) -> None:
+    """Add what a host's daemon runs on. A version that Incus does not report is unknown: it equals nothing."""
     server = host.incus.server
-    kernel, zfs = _series(server.kernel), "none" if server.zfs is None else _series(server.zfs)
+    zfs = "none" if server.zfs is None else _series(server.zfs)
     reported = {
-        "operating system": server.os,
-        "version of the operating system": server.os_version,
-        "firewall": server.firewall,
-        "kernel version": kernel,
-        "ZFS version": zfs,
+        "operating system": (server.os, server.os),
+        "version of the operating system": (server.os_version, server.os_version),
+        "firewall": (server.firewall, server.firewall),
+        "kernel version": (_series(server.kernel), f"kernel {_series(server.kernel)}"),
+        "ZFS version": (zfs, f"ZFS {zfs}"),
     }
-    for what, value in reported.items():
-        if not value:
-            raise EvidenceError(f"{host.name}: Incus does not report the {what}", host=host.name)
-    return f"{server.os} {server.os_version}, {server.firewall}, kernel {kernel}, ZFS {zfs}"
+    for what, (value, shown) in reported.items():
+        with compared.reading():
+            if not value:
+                raise EvidenceError(f"{host.name}: Incus does not report the {what}", host=host.name)
+            compared.add(host.name, what, value, shown)
 
 
 def _series(version: str) -> str:

@@ -1,11 +1,12 @@
 """Checks of XHOST: whether frames pass between the hosts."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
-from sigsrv.facts.frames import Path, Replies, Sent, exchanged
-from sigsrv.judge.site_resources import Reported, left_to_reported, nic_links, nics_on, reported_by_net, unattached
+from sigsrv.facts.frames import Path, Replies, Sent, exchanged, sent_on
+from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.site_resources import Reported, nic_links, nics_on, reported_by_net, unattached
 from sigsrv.model.site import SiteBridge
 
 InstanceMacs = Mapping[str, Mapping[str, str]]  # by host: the NICs of its running instances, by MAC
@@ -19,71 +20,85 @@ def test_instances_reach_each_other_across_hosts_on_every_bridge(
 
     With --probe, it looks at the frames that sigsrv sent between temporary namespaces of the hosts.
     """
-    hosts = tuple(facts.hosts.values())
-    sent = any(host.frames.were_sent for host in hosts)
+    sent = any(host.frames.were_sent for host in facts.hosts.values())
+    expected = "frames of instances arrive from every other host"
+    if sent:
+        expected = "ARP and full packets pass between temporary namespaces of every two hosts"
     for bridge in site.bridges:
-        name = bridge.name
         if site.connectivity == "off" and not sent:
-            require.not_applicable(name, "the site file turns connectivity off")
+            require.not_applicable(bridge.name, "the site file turns connectivity off")
             continue
-        with require.about(name):
-            if left_to_reported(require, name, [each for host in hosts for each in unattached(host, bridge)]):
-                continue
-            macs = {host.name: _instance_macs(host, name) for host in hosts}
-            unseen, strays = _unseen(facts, bridge, macs), _strays(facts, bridge, macs)
-            of_nics = {name: nic_links(facts.hosts[name], partial=True) for name in {stray.host for stray in strays}}
-            foreign = [stray for stray in strays if stray.port not in of_nics[stray.host]]
-            if foreign:
-                because = finding_id("NET-006", foreign[0].host, name)
-                reason = f"the frames come in through the port {foreign[0].port} of {foreign[0].host}"
-                require.not_applicable(name, reason, because=because)
-            elif strays:
-                expected = f"the bridge learns the other hosts' instances at {bridge.vlan.interface}"
-                for host_name in sorted({stray.host for stray in strays}):
-                    observed = [f"{stray.nic} at {stray.port}" for stray in strays if stray.host == host_name]
-                    require(name, False, expected=expected, observed=observed, host=host_name)
-            elif sent:
-                _check_frames(hosts, bridge, require)
-            elif unseen:
-                require.not_applicable(name, f"not shown: {'; '.join(unseen)}; --probe sends frames to show it")
-            else:
-                require(
-                    name,
-                    True,
-                    expected="frames of instances arrive from every other host",
-                    observed=f"{', '.join(facts.hosts)}: {bridge.vlan.interface} has learned an instance of each other host",
-                )
+        with require.finding(bridge.name, expected) as finding:
+            detached: list[Reported] = []
+            for host in facts.hosts.values():
+                with finding.clause():
+                    detached += unattached(host, bridge)
+            for each in detached:
+                finding.reported_by(each.finding, each.reason)
+            macs = _macs(facts, bridge, finding)
+            strays = _judge_strays(facts, bridge, macs, finding)
+            if strays and not detached:
+                _record_strays(bridge, strays, require)
+                finding.nothing("each host that has learned an address at a wrong port has the finding")
+            for stray in strays if detached else ():
+                finding.violated(f"{stray.host} has learned {stray.nic} at {stray.port}")
+            if sent:
+                _judge_frames(facts, bridge, bool(detached), finding)
+            elif not strays:
+                _judge_unseen(facts, bridge, macs, finding)
 
 
-def _check_frames(hosts: Sequence[HostFacts], bridge: SiteBridge, require: Require) -> None:
+def _judge_frames(facts: ClusterFacts, bridge: SiteBridge, is_detached: bool, finding: Clauses) -> None:
     """Judge by the frames between temporary namespaces.
 
     ACLs can reject full packets but not ARP. A full packet inside an 802.1ad tag passes too, because no ACL looks into the tag.
     """
-    exchange = exchanged([host.frames.sent for host in hosts], bridge.name)
-    across = [each for each in exchange if each.path.peer and each.here != each.path.host]
+    hosts, frames = tuple(facts.hosts.values()), []
+    for host in hosts:
+        with finding.clause():
+            host.frames.sent.on(bridge.name)
+            frames.append(host.frames.sent)
+    across = [each for each in sent_on(frames, bridge.name) if each.path.peer and each.here != each.path.host]
     lost = [each for each in across if each.path.seen != each.path.mac]
-    cut = [each for each in across if _loses_full_packets(each.path)]
+    cut = [each for each in across if each not in lost and _loses_full_packets(each.path)]
     unshown = [each for each in across if not (_passed(each.path.full) or _passed(each.path.tagged_full))]
-    reported: list[Reported] = []
     if lost:
-        reported = [each for host in hosts for each in (*reported_by_net(host, bridge), *_reported_down(host, bridge))]
         ways = dict.fromkeys(f"from {each.path.host} to {each.here}{_other_station(each.path)}" for each in lost)
-        observed = f"no ARP answer comes {' or '.join(ways)}"
-    elif cut:
-        reported = [each for host in hosts for each in _reported_mtu(host, bridge)]
+        causes = [] if is_detached else _causes(hosts, bridge, (reported_by_net, _reported_down), finding)
+        _record_loss(f"no ARP answer comes {' or '.join(ways)}", causes, finding)
+    if cut:
         size = max(each.path.size for each in cut)
-        observed = f"packets of {size} bytes are lost from {_ways(cut)}, but small ones pass"
-    elif unshown:
-        require.not_applicable(bridge.name, _why_not_shown(unshown))
-        return
-    else:
+        causes = [] if is_detached else _causes(hosts, bridge, (_reported_mtu,), finding)
+        _record_loss(f"packets of {size} bytes are lost from {_ways(cut)}, but small ones pass", causes, finding)
+    with finding.clause():
+        exchanged(frames, bridge.name)
+    if unshown:
+        finding.nothing(_why_not_shown(unshown))
+    elif across:
         size, names = min(each.path.size for each in across), ", ".join(host.name for host in hosts)
         tagged = "" if all(_passed(each.path.full) for each in across) else " (in a tag, because ACLs reject pings)"
-        observed = f"ARP and packets of {size} bytes{tagged} pass between {names}, both ways"
-    if not left_to_reported(require, bridge.name, reported, observed):
-        expected = "ARP and full packets pass between temporary namespaces of every two hosts"
-        require(bridge.name, not (lost or cut), expected=expected, observed=observed)
+        finding.holds(f"ARP and packets of {size} bytes{tagged} pass between {names}, both ways")
+
+
+def _causes(
+    hosts: Iterable[HostFacts],
+    bridge: SiteBridge,
+    look: Iterable[Callable[[HostFacts, SiteBridge], Iterator[Reported]]],
+    finding: Clauses,
+) -> list[Reported]:
+    """Return why packets get lost, as far as other findings report it."""
+    found: list[Reported] = []
+    for host in hosts:
+        for reported in look:
+            with finding.clause():
+                found += reported(host, bridge)
+    return found
+
+
+def _record_loss(observed: str, causes: Sequence[Reported], finding: Clauses) -> None:
+    for each in causes:
+        finding.violated(each.reason, root=each.finding)
+    finding.violated(observed, root=causes[0].finding if causes else None)
 
 
 def _why_not_shown(unshown: Sequence[Sent]) -> str:
@@ -137,14 +152,17 @@ def _reported_mtu(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
             yield Reported(because, f"the MTU of {link.name} of {host.name} is {link.mtu}")
 
 
-def _instance_macs(host: HostFacts, network: str) -> dict[str, str]:
-    """Return ``PROJECT/INSTANCE NIC`` of each NIC of a running instance on a network, by MAC."""
-    found = {}
-    for instance, _ in host.instances:
-        for name, nic in nics_on(instance, network) if instance.status == "Running" else ():
-            mac = nic.get("hwaddr") or instance.config.get(f"volatile.{name}.hwaddr")
-            if mac:
-                found[mac.lower()] = f"{instance.resource} {name}"
+def _macs(facts: ClusterFacts, bridge: SiteBridge, finding: Clauses) -> InstanceMacs:
+    """Return ``PROJECT/INSTANCE NIC`` of each NIC of a running instance on a bridge, by host and MAC."""
+    found: dict[str, dict[str, str]] = {}
+    for host in facts.hosts.values():
+        found[host.name] = {}
+        with finding.clause():
+            for instance, _ in host.instances:
+                for name, nic in nics_on(instance, bridge.name) if instance.status == "Running" else ():
+                    mac = nic.get("hwaddr") or instance.config.get(f"volatile.{name}.hwaddr")
+                    if mac:
+                        found[host.name][mac.lower()] = f"{instance.resource} {name}"
     return found
 
 
@@ -157,29 +175,50 @@ class _Stray:
     nic: str
 
 
-def _unseen(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs) -> list[str]:
-    """Describe the ways between two hosts on which the VLAN interface has learned no instance."""
+def _judge_strays(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs, finding: Clauses) -> tuple[_Stray, ...]:
+    """Return the NICs that a bridge has learned at a NIC of its own host. Record those at a port that NET-006 reports."""
     found = []
     for here in facts.hosts.values():
-        entries = [each for each in here.network.fdb_entries if each.bridge == bridge.name]
-        for there in facts.hosts:
-            if there == here.name:
-                continue
-            if not macs[there]:
-                found.append(f"no instance on the bridge runs on {there}")
-            elif not any(each.port == bridge.vlan.interface and each.mac in macs[there] for each in entries):
-                found.append(f"{here.name} has not seen an instance of {there} recently")
-    return list(dict.fromkeys(found))
+        with finding.clause():
+            for stray in _strays(here, bridge, macs):
+                if stray.port in nic_links(here, partial=True):
+                    found.append(stray)
+                else:
+                    text = f"the frames of {stray.nic} come in through the port {stray.port} of {stray.host}"
+                    finding.violated(text, root=finding_id("NET-006", stray.host, bridge.name))
+    return tuple(found)
 
 
-def _strays(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs) -> list[_Stray]:
-    """Return the NICs that a bridge has learned at a port other than the VLAN interface and extra_ports of the site file."""
+def _strays(here: HostFacts, bridge: SiteBridge, macs: InstanceMacs) -> Iterator[_Stray]:
+    """Yield the NICs that a bridge has learned at a port other than the VLAN interface and extra_ports of the site file."""
     expected = (bridge.name, bridge.vlan.interface, *bridge.extra_ports)
-    return [
-        _Stray(here.name, each.port, macs[there][each.mac])
-        for here in facts.hosts.values()
-        for there in facts.hosts
-        if there != here.name
-        for each in here.network.fdb_entries
-        if each.bridge == bridge.name and each.mac in macs[there] and each.port not in expected
-    ]
+    for there, nics in macs.items():
+        for each in here.network.fdb_entries if there != here.name else ():
+            if each.bridge == bridge.name and each.mac in nics and each.port not in expected:
+                yield _Stray(here.name, each.port, nics[each.mac])
+
+
+def _record_strays(bridge: SiteBridge, strays: Iterable[_Stray], require: Require) -> None:
+    """Record a finding on each host that has learned an address at a NIC."""
+    expected = f"the bridge learns the other hosts' instances at {bridge.vlan.interface}"
+    for host in sorted({stray.host for stray in strays}):
+        observed = [f"{stray.nic} at {stray.port}" for stray in strays if stray.host == host]
+        require(bridge.name, False, expected=expected, observed=observed, host=host)
+
+
+def _judge_unseen(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs, finding: Clauses) -> None:
+    """Judge whether the VLAN interface of each host has learned an instance of each other host."""
+    unseen = []
+    for here in facts.hosts.values():
+        with finding.clause():
+            learned = [each for each in here.network.fdb_entries if each.bridge == bridge.name]
+            seen = {each.mac for each in learned if each.port == bridge.vlan.interface}
+            for there in facts.hosts:
+                if there != here.name and not macs[there]:
+                    unseen.append(f"no instance on the bridge runs on {there}")
+                elif there != here.name and not seen & macs[there].keys():
+                    unseen.append(f"{here.name} has not seen an instance of {there} recently")
+    if unseen:
+        finding.nothing(f"not shown: {'; '.join(dict.fromkeys(unseen))}; --probe sends frames to show it")
+    else:
+        finding.holds(f"{', '.join(facts.hosts)}: {bridge.vlan.interface} has learned an instance of each other host")

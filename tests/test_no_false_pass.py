@@ -76,8 +76,12 @@ class RecordingDict(dict[str, Any]):
 
 
 def findings_of(policy_id: str, desired: Site, facts: Mapping[str, HostFacts]) -> dict[str, Finding]:
-    """Return the findings of a policy by id. Root findings are not checked here, because that needs all policies."""
-    return {found.id: found for found in evaluate_without_roots([POLICIES[policy_id]], CHECKS, desired, facts, [])}
+    """Return the findings of a policy by id. Root findings are not checked here, because that needs all policies.
+
+    A finding that the check judged, although another one reports the cause, has its own verdict.
+    """
+    found = evaluate_without_roots([POLICIES[policy_id]], CHECKS, desired, facts, [])
+    return {each.id: each.own or each for each in found}
 
 
 def facts_of(desired: Site, hosts: Hosts, known: Mapping[str, HostFacts] | None = None) -> dict[str, HostFacts]:
@@ -253,13 +257,16 @@ def reports_problem(found: Finding) -> bool:
 
 
 def still_reported(was: Finding, before: Mapping[str, Finding], now: Mapping[str, Finding]) -> bool:
-    """Return whether a failure is still reported, by its own finding, or by another one if its own is gone."""
+    """Return whether a failure is still reported, by its own finding, or by another one if its own is gone.
+
+    An error of the whole host or cluster speaks for all its resources, also if it was there before.
+    """
     if was.id in now:
         return reports_problem(now[was.id])
     return any(
         reports_problem(each)
         for key, each in now.items()
-        if key not in before or before[key].verdict is not each.verdict
+        if key not in before or before[key].verdict is not each.verdict or each.resource == each.host
     )
 
 
@@ -334,6 +341,14 @@ MAY_PASS = {
     ("AUTH-003", urls.WARNINGS): (
         "515dac1a8032",
     ),  # proves that the trust store is whole, which does not concern this certificate
+    ("ACL-002", urls.INSTANCES): (
+        "default/system-base",
+        "default/user-isolate",
+    ),  # networks name them; NICs may name more
+    ("ACL-002", urls.PROJECTS): ("default/system-base", "default/user-isolate"),
+    ("ACL-002", urls.NETWORKS): ("default/user-isolate",),  # the site file lists it
+    ("ACL-004", urls.INSTANCES): ("default/system-base", "default/user-isolate"),
+    ("ACL-004", urls.PROJECTS): ("default/system-base", "default/user-isolate"),
     ("HOST-005", "arcstats"): ("sigsrv", "minisrv"),  # it can only increase the free memory
     ("INST-011", urls.PROFILES): ("default/db",),  # it has no NIC
     ("INST-011", urls.PROJECTS): ("default/db",),
@@ -347,6 +362,7 @@ MAY_PASS = {
     ("PROJ-006", urls.PROFILES): ("default", "user-john"),  # findings about features; those of volumes are errors
     ("PROJ-006", urls.volumes_url("nvme")): ("default", "user-john"),
     ("PROJ-006", urls.volumes_url("iso")): ("default", "user-john"),
+    ("XHOST-003", "bridge-nf"): ("sigsrvbr0", "userbr0"),  # the loaded rules of a network are compared by themselves
     ("PROJ-008", urls.INSTANCES): ("user-john",),  # the site file lists it
 }
 WITH_OWN_URL = ("sigsrvbr0", "userbr0", "nvme", "iso")  # resources with their own URLs

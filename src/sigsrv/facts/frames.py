@@ -120,26 +120,32 @@ class Sent:
     """The target and the replies."""
 
 
+def sent_on(hosts: Iterable[Frames], bridge: str) -> tuple[Sent, ...]:
+    """Return everything that some hosts sent on a bridge, in the order of the hosts. Raises EvidenceError as ``Frames.on``."""
+    return tuple(
+        Sent(each.host, port.address, path)
+        for each in hosts
+        for port in each.on(bridge)
+        for path in each.paths
+        if (path.bridge, path.port) == (bridge, port.number)
+    )
+
+
 def exchanged(hosts: Iterable[Frames], bridge: str) -> tuple[Sent, ...]:
     """Return everything that was sent on a bridge, in the order of the hosts.
 
     Raises EvidenceError if something is missing: each namespace sends to each other namespace.
     """
     every = tuple(hosts)
-    ends = {(each.host, port.number): port for each in every for port in each.on(bridge)}
-    found = [
-        Sent(each.host, ends[each.host, path.port].address, path)
-        for each in every
-        for path in each.paths
-        if path.bridge == bridge
-    ]
+    ends = [(each.host, port.number) for each in every for port in each.on(bridge)]
+    found = sent_on(every, bridge)
     sent = Counter((each.here, each.path.port, each.path.host, each.path.peer) for each in found if each.path.peer)
     for here in ends:
         for there in ends:
             if here != there and sent[(*here, *there)] != 1:
                 reason = f"{here[0]}: the evidence does not say whether a frame from it reaches {there[0]} on {bridge}"
                 raise EvidenceError(reason, host=here[0])
-    return tuple(found)
+    return found
 
 
 def frames(document: str, host: str) -> Frames:

@@ -25,6 +25,7 @@ from sigsrv.facts.ranges import (
     ports,
 )
 from sigsrv.facts.resources import Config, NetworkAcl
+from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import acls_of
 from sigsrv.model.site import SiteBridge
 
@@ -76,20 +77,24 @@ def instance_addresses(config: Config, bridge: SiteBridge) -> dict[int, Addresse
     return {4: Addresses(v4=spans[4]), 6: Addresses(v6=spans[6])}
 
 
-def openings(rule_set: RuleSet, instances: Mapping[int, Addresses]) -> list[str]:
-    """Return why one instance can reach another on all ports: the allow rules and default actions that no denying rule covers.
+def judge_openings(rule_set: RuleSet, instances: Mapping[int, Addresses], finding: Clauses) -> None:
+    """Record why one instance can reach another on all ports: allow rules and default actions that no denying rule covers.
 
-    instances: as ``instance_addresses`` returns them. Raises EvidenceError if nothing else is open and an allow rule names an address
-    set, whose addresses are unknown.
+    instances: as ``instance_addresses`` returns them. An allow rule that can't be read, or that names an address set, is an unknown
+    clause. Raises EvidenceError if a denying rule can't be read: it may cover everything.
     """
-    active = [(rule, packets(rule)) for rule in rule_set.rules if rule.takes_effect]
-    allowing = [(rule, str(rule), matched) for rule, matched in active if rule.allows]
+    denying = [packets(rule) for rule in rule_set.rules if rule.takes_effect and not rule.allows]
+    allowing: list[tuple[AclRule, str, Packets]] = []
+    for rule in rule_set.rules:
+        if rule.takes_effect and rule.allows:
+            with finding.clause():
+                allowing.append((rule, str(rule), packets(rule)))
+                no_set(rule)
     if rule_set.open_direction:
         rule = AclRule(rule_set.open_direction, "allow", "enabled")
         allowing.append((rule, f"the default action for {rule_set.open_direction} is allow", packets(rule)))
-    found = []
     for family, own in instances.items():
-        denied = joined([matched.within(own) for rule, matched in active if not rule.allows])
+        denied = joined([matched.within(own) for matched in denying])
         inside = [(rule, text, matched.within(own)) for rule, text, matched in allowing]
         for rule, text, matched in inside:
             same_direction = [each for other, _, each in inside if other.direction == rule.direction]
@@ -97,11 +102,7 @@ def openings(rule_set: RuleSet, instances: Mapping[int, Addresses]) -> list[str]
             # if the instances can have any IPv4 address, only a rule from any address to any address counts
             concerns_them = own.v4 != ANY.v4 or (matched.source.is_any and matched.destination.is_any)
             if all_ports and concerns_them and matched.families and not any(no.covers(matched) for no in denied):
-                found.append(f"{text}: lets one instance reach another by IPv{family}")
-    if not found:
-        for rule, _ in active:
-            no_set(rule)
-    return found
+                finding.violated(f"{text}: lets one instance reach another by IPv{family}")
 
 
 def lets_ping_pass(rule_set: RuleSet, source: Addresses, destination: Addresses) -> bool:

@@ -25,14 +25,15 @@ class _Violated:
 class _Unknown:
     reason: str
     because: str | None
+    on: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What the clauses of a finding amount to.
 
-    roots: the ids of the findings that together report every violated clause; empty if one clause has no root. While they do, this finding
-    is ``not-applicable``, for the reason ``left``, or with what was observed.
+    roots: the ids of the findings that report the cause. While all of them do, the finding is ``not-applicable`` because of the first one,
+    for the reason ``left``. on: the resource that gets an ``error`` instead; empty if the finding's own resource gets it.
     """
 
     verdict: Verdict
@@ -41,6 +42,7 @@ class Outcome:
     because: str | None = None
     roots: tuple[str, ...] = ()
     left: str = ""
+    on: str = ""
 
 
 class Clauses:
@@ -64,21 +66,25 @@ class Clauses:
         self._unknown: list[_Unknown] = []
         self._holding: list[str] = []
         self._nothing: _Unknown | None = None
-        self._deferred: tuple[str, str] | None = None
+        self._reported: dict[str, str] = {}  # why, by the id of the finding that reports it
 
     @contextmanager
-    def clause(self) -> Iterator[None]:
-        """Turn an EvidenceError in the block into one unknown clause. The check goes on with the next clause."""
+    def clause(self, on: str = "") -> Iterator[None]:
+        """Turn an EvidenceError in the block into one unknown clause. The check goes on with the next clause.
+
+        on: the resource whose ``error`` says so for all resources at once, if no clause of this finding is known to be violated:
+        the whole scope, or the finding's host.
+        """
         try:
             yield
         except EvidenceError as cause:
-            self.unknown(cause.reason, self._because_of(cause))
+            self._unknown.append(_Unknown(cause.reason, self._because_of(cause), on))
 
     def violated(self, text: str, root: str | None = None) -> None:
         """Record a violated clause. text: what was observed.
 
-        root: the id of the finding that reports the cause. If each violated clause has a root, the finding is ``not-applicable``
-        because of the first one. It fails by itself if one of the roots passes, is exempt, waived or unknown.
+        root: the id of the finding that reports the cause. If every violated clause has a root, the finding is ``not-applicable``
+        because of them. It fails by itself if one of the roots passes, is exempt, waived or unknown.
         """
         self._violated.append(_Violated(text, root))
 
@@ -101,12 +107,13 @@ class Clauses:
         """Record that there is nothing to judge: the finding is ``not-applicable``, unless a clause is violated or unknown."""
         self._nothing = _Unknown(reason, because)
 
-    def defer_to(self, root: str, reason: str) -> None:
-        """Leave the whole finding to the finding with the id ``root`` while that one fails: ``not-applicable`` because of it.
+    def reported_by(self, root: str, reason: str) -> None:
+        """Record that another finding reports what disturbs this one as a whole.
 
-        The clauses decide if the root passes, is exempt, waived or unknown. A check defers what it can judge, but only by a default.
+        While every root reports, this finding is ``not-applicable`` because of the first one, whatever its clauses show. Its clauses count
+        if one of the roots passes, is exempt, waived or unknown. root: the id of that finding. reason: what it reports.
         """
-        self._deferred = root, reason
+        self._reported.setdefault(root, reason)
 
     @property
     def is_violated(self) -> bool:
@@ -121,28 +128,32 @@ class Clauses:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing was recorded."""
-        return not (self._violated or self._unknown or self._holding or self._nothing or self.otherwise)
+        recorded = (self._violated, self._unknown, self._holding, self._nothing, self._reported, self.otherwise)
+        return not any(recorded)
 
     def outcome(self) -> Outcome:
         """Return the verdict of all clauses together, and what each of them shows."""
-        if self._deferred:
-            root, reason = self._deferred
-            return replace(self._combined(), roots=(root,), left=reason)
-        return self._combined()
+        own = self._own_outcome()
+        if not self._reported:
+            return own
+        shown = own.observed if self._violated else ""
+        left = "; ".join(dict.fromkeys([*self._reported.values(), *([shown] if shown else [])]))
+        return replace(own, roots=tuple(self._reported), left=left, on="")
 
-    def _combined(self) -> Outcome:
+    def _own_outcome(self) -> Outcome:
+        """Return the verdict of the clauses alone, whatever is reported of the finding as a whole."""
         holding = [text for text in dict.fromkeys(self._holding) if text]
         if self._violated:
-            roots = tuple(dict.fromkeys(each.root for each in self._violated if each.root))
+            roots = [each.root for each in self._violated if each.root]
             observed = "; ".join(dict.fromkeys([*(each.text for each in self._violated), *holding]))
-            reason = "; ".join(
-                [*([self.note] if self.note else []), *(f"unknown: {each}" for each in self.unknown_reasons)]
-            )
-            is_reported = all(each.root for each in self._violated)
-            return Outcome(Verdict.FAIL, observed, reason, roots=roots if is_reported else ())
+            unknown = (f"unknown: {each}" for each in self.unknown_reasons)
+            reason = "; ".join([*([self.note] if self.note else []), *unknown])
+            reported = tuple(dict.fromkeys(roots)) if len(roots) == len(self._violated) else ()
+            return Outcome(Verdict.FAIL, observed, reason, roots=reported, left=observed)
         if self._unknown:
             because = next((each.because for each in self._unknown if each.because), None)
-            return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(self.unknown_reasons), because)
+            on = next((each.on for each in self._unknown if each.on), "")
+            return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(self.unknown_reasons), because, on=on)
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
         return Outcome(Verdict.PASS, self.summary or "; ".join(holding) or self.otherwise, self.note)

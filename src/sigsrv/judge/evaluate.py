@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jsonpointer
@@ -133,8 +133,11 @@ def evaluate_one(
     return tuple(finding for finding in with_roots_checked(found) if finding.policy == policy.id)
 
 
-def _roots_of(finding: Finding) -> tuple[str, ...]:
-    return finding.roots or ((finding.because,) if finding.because else ())
+def _roots_of(finding: Finding) -> Iterator[str]:
+    """Yield the ids of all root findings that a verdict depends on."""
+    for each in (finding, finding.own):
+        if each is not None:
+            yield from each.roots or ([each.because] if each.because else [])
 
 
 def _judge_each(
@@ -162,9 +165,9 @@ def _judge_each(
 def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings whose root findings were checked: ``not-applicable`` because of X stays only if X reports the cause.
 
-    A finding that saw a failure itself (``own``) fails if one of its ``roots`` does not: an exemption or a waiver excuses its own finding
-    alone. A finding that saw nothing to judge becomes ``error`` if no policy judged X, if X passed, or if X found nothing to judge (unless
-    the site exempts X): then no policy looks at what is missing.
+    If the check judged the resource nevertheless (``own``), that verdict counts as soon as one of the roots reports nothing: an
+    exemption or a waiver of X excuses X alone. A finding that saw nothing to judge becomes ``error`` if no policy judged X, if X
+    passed, or if X found nothing to judge (unless the site exempts X): then no policy looks at what is missing.
     """
     found = ordered(findings)
     roots = _Roots({finding.id: finding for finding in found})
@@ -188,9 +191,29 @@ class _Roots:
             self._open.discard(finding.id)
         return self._checked[finding.id]
 
+    def _root(self, because: str) -> Finding | None:
+        """Return a root finding, checked itself; None if no policy judged it or if it waits for this one."""
+        root = None if because in self._open else self._judged.get(because)
+        return None if root is None else self.checked(root)
+
+    def _reports(self, because: str) -> bool:
+        """Return whether a root reports a failure. HOST-001 reports a host that does not answer as ``error``.
+
+        A root that is ``not-applicable`` reports nothing itself: its own root must.
+        """
+        root = self._root(because)
+        if root is None:
+            return False
+        if root.verdict is Verdict.NOT_APPLICABLE:
+            return root.because is not None and all(self._reports(each) for each in root.roots or (root.because,))
+        return root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.policy == REACHABLE)
+
     def _check(self, finding: Finding, because: str) -> Finding:
         if finding.own is not None:
-            return finding if all(self._is_reported(root) for root in finding.roots) else finding.own
+            if all(self._reports(root) for root in finding.roots):
+                return finding
+            own = finding.own
+            return self._check(own, own.because) if own.verdict is Verdict.NOT_APPLICABLE and own.because else own
         root = self._root(because)
         if because in self._open:
             why = "but that points back to this one"
@@ -204,19 +227,6 @@ class _Roots:
             return finding
         reason = f"{finding.reason}; {because} should report it, {why}"
         return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
-
-    def _root(self, finding_id: str) -> Finding | None:
-        root = None if finding_id in self._open else self._judged.get(finding_id)
-        return None if root is None else self.checked(root)
-
-    def _is_reported(self, finding_id: str) -> bool:
-        """Return whether a root, or the root of that root, reports a failure. HOST-001 reports an unreachable host as ``error``."""
-        root = self._root(finding_id)
-        if root is None:
-            return False
-        if root.verdict is Verdict.NOT_APPLICABLE:
-            return root.because is not None and self._is_reported(root.because)
-        return root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.policy == REACHABLE)
 
 
 def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:

@@ -88,8 +88,11 @@ class Require:
         for the parameters of the policy's remediation. root: the id of the finding that reports the cause of a failure; this one is then
         ``not-applicable`` because of it. For a finding of several parts see ``finding``.
         """
-        verdict = Verdict.PASS if holds else Verdict.FAIL
-        outcome = Outcome(verdict, _shown(observed), reason, roots=(root,) if root and not holds else ())
+        text = _shown(observed)
+        if holds:
+            outcome = Outcome(Verdict.PASS, text, reason)
+        else:
+            outcome = Outcome(Verdict.FAIL, text, reason, roots=(root,) if root else (), left=text)
         self._decide(outcome, resource, expected, host, fix)
 
     @contextmanager
@@ -114,10 +117,12 @@ class Require:
         self, outcome: Outcome, resource: str, expected: str, host: str | None, fix: Mapping[str, Any] | None
     ) -> None:
         """Record an outcome. An exemption of the site covers a pass and a failure, never an error."""
-        verdict, judged = outcome.verdict, outcome.verdict in (Verdict.PASS, Verdict.FAIL)
+        if outcome.on:
+            resource, host = outcome.on, None if outcome.on == self.subject else host
+        judged = outcome.verdict in (Verdict.PASS, Verdict.FAIL)
         found = self._make(
             resource,
-            verdict,
+            outcome.verdict,
             host,
             outcome.reason,
             outcome.because,
@@ -130,9 +135,7 @@ class Require:
             reason = f"{EXEMPTED}{exemption.reason}"
             found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
         elif outcome.roots:
-            left = self._make(
-                resource, Verdict.NOT_APPLICABLE, host, outcome.left or outcome.observed, outcome.roots[0]
-            )
+            left = self._make(resource, Verdict.NOT_APPLICABLE, host, outcome.left, outcome.roots[0])
             found = dataclasses.replace(left, own=found, roots=outcome.roots)
         self._keep(found)
 
@@ -218,7 +221,10 @@ class Require:
         )
 
     def _keep(self, finding: Finding) -> None:
-        """Keep a finding. Two verdicts for one resource contradict each other, so neither counts. A failure outlasts a later error."""
+        """Keep a finding. Two verdicts for one resource contradict each other, so neither counts.
+
+        A failure outlasts a later error. Of several errors, the first one is kept.
+        """
         before = self._found.get(finding.id)
         if before is not None and finding.verdict is not Verdict.ERROR:
             text = f"the check recorded {finding.id} twice"
@@ -227,6 +233,8 @@ class Require:
             )
         elif before is not None and before.verdict is Verdict.FAIL:
             finding = dataclasses.replace(before, reason=added(before.reason, f"unknown: {finding.reason}"))
+        elif before is not None and before.verdict is Verdict.ERROR:
+            return
         self._found[finding.id] = finding
 
     @property
@@ -261,7 +269,9 @@ class Require:
 
 
 def added(reason: str, more: str) -> str:
-    """Return a reason with one sentence more."""
+    """Return a reason with one sentence more, unless it is there already."""
+    if more in reason:
+        return reason
     return f"{reason}; {more}" if reason else more
 
 

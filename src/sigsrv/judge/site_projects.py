@@ -20,7 +20,7 @@ def defer_undeclared(finding: Clauses, facts: ClusterFacts, site: Site, project:
     """
     if site.project(project) is None:
         root = finding_id("PROJ-008", facts.name, project)
-        finding.defer_to(root, f"the site file has no entry for project {project}")
+        finding.reported_by(root, f"the site file has no entry for project {project}")
 
 
 def require_projects(used: Iterable[str], facts: ClusterFacts, require: Require) -> None:

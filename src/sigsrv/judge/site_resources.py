@@ -6,7 +6,7 @@ reports it as missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sigsrv.facts.clusters import ClusterFacts
@@ -101,17 +101,18 @@ def acls_of(config: Config) -> tuple[str, ...]:
     return split_list(config.get("security.acls"))
 
 
-def acls_in_use(facts: ClusterFacts, partial: bool = False) -> set[tuple[str, str]]:
-    """Return (project, name) of each ACL that a network or a NIC names. Raises EvidenceError if an instance could not be read.
-
-    partial: leave out the NICs of unread instances; the check calls ``facts.instances.require_all()`` where they could matter.
-    """
-    found = {("default", name) for network in facts.incus.networks for name in acls_of(network.config)}
-    projects = {project.name: project for project in facts.incus.projects}
-    for instance, _ in _instances(facts, partial):
-        for device in instance.expanded_devices.values():
-            if device.get("type") == "nic":
-                found |= {(owner_of_networks(projects, instance.project), name) for name in acls_of(device)}
+def acls_in_use(facts: ClusterFacts, require: Require) -> set[tuple[str, str]]:
+    """Return (project, name) of each ACL that a network or a NIC names. Record ``error`` for the scope if some could not be read."""
+    found: set[tuple[str, str]] = set()
+    with require.about(require.subject):
+        found |= {("default", name) for network in facts.incus.networks for name in acls_of(network.config)}
+    with require.about(require.subject):
+        projects = {project.name: project for project in facts.incus.projects}
+        for instance, _ in facts.instances:  # raises at its end if a NIC of an unread instance may name another ACL
+            for device in instance.expanded_devices.values():
+                with require.about(require.subject):
+                    if device.get("type") == "nic":
+                        found |= {(owner_of_networks(projects, instance.project), name) for name in acls_of(device)}
     return found
 
 
@@ -197,15 +198,3 @@ def reported_by_net(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
         yield Reported(because, f"{vlan.interface} on {host.name} carries another VLAN")
     elif vlan.parent not in (None, port.parent):
         yield Reported(because, f"{vlan.interface} on {host.name} has another parent")
-
-
-def left_to_reported(require: Require, resource: str, reported: Sequence[Reported], observed: str = "") -> bool:
-    """Record ``not-applicable`` because of the first reported problem. Return False, and record nothing, if there is none.
-
-    observed: what the check itself saw, for the reason.
-    """
-    if not reported:
-        return False
-    reason = f"{reported[0].reason}; {observed}" if observed else reported[0].reason
-    require.not_applicable(resource, reason, because=reported[0].finding)
-    return True

@@ -148,10 +148,9 @@ class Finding:
     """The result of one policy on one resource.
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
-    then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because root findings report what
-    was seen: the finding that counts if they do not. roots: the ids of these root findings; each of them must report its part. Neither is
-    exported.
-    stands_on: the probes and the paths of the Incus API that were read for it.
+    then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
+    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Neither own
+    nor roots is exported. stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
     policy: str
