@@ -6,20 +6,6 @@ from sigsrv.model.errors import EvidenceError, FailureKind
 _SERVICE, _SOCKET, _STARTUP = "incus.service", "incus.socket", "incus-startup.service"
 
 
-@policy("HOST-001")
-def test_host_is_reachable_and_answers(facts: HostFacts, site: Site, require: Require) -> None:
-    """Looks at the login, and at whether at least one probe answered.
-
-    If a single probe failed, the policies that need it report an error.
-    """
-    if facts.unreachable:
-        require.unknown(facts.name, facts.unreachable.reason)
-    elif facts.no_probe_answered:  # the account can log in, but not run commands
-        require.unknown(facts.name, facts.no_probe_answered.reason)
-    else:
-        require(facts.name, True, expected="the host answers", observed="the host answered")
-
-
 @policy("HOST-002")
 def test_incus_service_is_active_and_starts_at_boot(facts: HostFacts, site: Site, require: Require) -> None:
     """Looks at the answer of the Incus API, and at what systemd reports about the service, its socket and incus-startup.

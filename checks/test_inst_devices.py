@@ -5,7 +5,7 @@ A device of type ``none`` is no device: it masks the device of a profile.
 
 from collections.abc import Mapping
 
-from sigsrv import ClusterFacts, Require, Site, finding_id, policy
+from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config, Instance
 
 _FILTERS = {"mac": "security.mac_filtering", "ipv4": "security.ipv4_filtering", "ipv6": "security.ipv6_filtering"}
@@ -54,35 +54,3 @@ def test_nics_filter_spoofed_addresses(facts: ClusterFacts, site: Site, require:
 
 def _filters(nic: Config, kind: str) -> bool:
     return any(nic[key] == "true" for each, key in _FILTERS.items() if kind in ("mac", each))
-
-
-@policy("INST-011")
-def test_nics_attach_only_to_the_site_s_managed_networks(facts: ClusterFacts, site: Site, require: Require) -> None:
-    """Checks that each NIC names a managed network that the site allows for its project.
-
-    A NIC that names a link of the host instead (nictype and parent) fails: it bypasses Incus.
-    """
-    for instance, host in require.each(facts.instances):
-        if site.project(instance.project) is None:
-            because = finding_id("PROJ-008", facts.name, instance.project)
-            reason = f"the site file has no entry for project {instance.project}"
-            require.not_applicable(instance.resource, reason, because, host)
-            continue
-        nics = _devices(instance, "nic")
-        allowed = site.networks_of(instance.project)
-        wrong = {name: nic for name, nic in nics.items() if nic.get("network") not in allowed}
-        shown = {name: _attachment(nic) for name, nic in (wrong or nics).items()}
-        require(
-            instance.resource,
-            not wrong,
-            expected=f"NICs only on networks {', '.join(allowed)}"
-            if allowed
-            else "no NIC: the project may use no network",
-            observed=_shown(facts, instance, shown) or "no NIC",
-            host=host,
-        )
-
-
-def _attachment(nic: Config) -> str:
-    shown = [f"{key} {nic[key]}" for key in ("network", "nictype", "parent") if nic.get(key)]
-    return ", ".join(shown) or "no network and no parent"

@@ -385,11 +385,6 @@ class MachineFacts:
         return sshd_settings(output(self.evidence, "sshd-root"), self._host)
 
     @fact
-    def sshd(self) -> Mapping[str, Mapping[str, str]]:
-        """Return sshd's settings by keyword: under ``""`` those for any user, under ``"for root: "`` those for root."""
-        return {"": self.sshd_of_users, "for root: ": self.sshd_of_root}
-
-    @fact
     def os(self) -> OsRelease:
         """Return the operating system of the host."""
         return os_release(output(self.evidence, "os-release"), self._host)

@@ -97,11 +97,15 @@ class Project:
 
     @property
     def limits(self) -> frozenset[str]:
-        """Return the keys ``limits.*`` whose value limits something. A value below 0 is no limit.
+        """Return the keys ``limits.*`` that limit something, with those in ``unread_limits``. A value below 0 is no limit."""
+        limits = {key: value for key, value in self.config.items() if key.startswith("limits.") and value}
+        return frozenset(key for key, value in limits.items() if not value.startswith("-") and _amount(value) != 0)
 
-        Raises EvidenceError if a value is neither a number nor a size.
-        """
-        return frozenset(key for key, value in self.config.items() if key.startswith("limits.") and _limits(key, value))
+    @property
+    def unread_limits(self) -> tuple[str, ...]:
+        """Return the keys ``limits.*`` whose value is neither a number nor a size. Incus accepts no such value."""
+        limits = {key: value for key, value in self.config.items() if key.startswith("limits.") and value}
+        return tuple(sorted(k for k, value in limits.items() if not value.startswith("-") and _amount(value) is None))
 
     @property
     def limited_pools(self) -> frozenset[str]:
@@ -121,13 +125,12 @@ class Project:
         return paths if limited else ()
 
 
-def _limits(key: str, value: str) -> bool:
+def _amount(value: str) -> int | None:
+    """Return a number or a size; None if it is neither."""
     try:
-        return bool(value) and size_bytes(value) > 0
-    except ValueError as cause:
-        if value.startswith("-"):  # Incus applies no limit below 0
-            return False
-        raise EvidenceError(f"{key}: {cause}") from cause
+        return size_bytes(value)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

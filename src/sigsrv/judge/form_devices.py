@@ -27,8 +27,8 @@ def judge_devices(
     instance = subject.facts
     if not isinstance(instance, Instance) or not isinstance(facts, ClusterFacts):
         raise TypeError("the form devices examines instances")
-    chosen = chosen_devices(form, instance)
-    forbidden = {name: device for name, device in chosen.items() if not _is_allowed(form, instance, device, site)}
+    chosen = chosen_devices(form, instance, subject)
+    forbidden = {name: device for name, device in chosen.items() if not _is_allowed(form, subject, device, site)}
     for name, device in forbidden.items():
         finding.violated(_shown(form, name, device) + _origin(facts, instance, name))
     if not forbidden:
@@ -40,23 +40,23 @@ def judge_devices(
     }
 
 
-def chosen_devices(form: Devices, instance: Instance) -> dict[str, Config]:
+def chosen_devices(form: Devices, instance: Instance, subject: Subject) -> dict[str, Config]:
     """Return the devices that the form looks at, by name, in the order of their names."""
     return {
         name: device
         for name, device in sorted(instance.expanded_devices.items())
-        if device.get("type") in form.types and _fits(device, form.only)
+        if device.get("type") in form.types and _fits(device, form.only, subject)
     }
 
 
-def _fits(device: Config, wanted: Mapping[str, Wanted]) -> bool:
-    return all(is_right(key, device.get(key, "").strip(), each) for key, each in wanted.items())
+def _fits(device: Config, wanted: Mapping[str, Wanted], subject: Subject) -> bool:
+    return all(is_right(key, device.get(key, "").strip(), each, subject) for key, each in wanted.items())
 
 
-def _is_allowed(form: Devices, instance: Instance, device: Config, site: Site) -> bool:
-    if any(_fits(device, each) for each in form.allowed):
+def _is_allowed(form: Devices, subject: Subject, device: Config, site: Site) -> bool:
+    if any(_fits(device, each, subject) for each in form.allowed):
         return True
-    return bool(form.listed) and any(entry.allows(instance.resource, device) for entry in getattr(site, form.listed))
+    return bool(form.listed) and any(entry.allows(subject.resource, device) for entry in getattr(site, form.listed))
 
 
 def _text(form: Devices, device: Config) -> str:

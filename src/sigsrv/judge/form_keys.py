@@ -32,7 +32,7 @@ def judge_keys(
     wrong: dict[str, str] = {}
     for key, value, wanted in _each_key(keys, config, subject):
         try:
-            is_wrong = not (_is_excepted(wanted, subject) or is_right(key, value, wanted))
+            is_wrong = not (_is_excepted(wanted, subject) or is_right(key, value, wanted, subject))
         except EvidenceError as cause:
             is_wrong = key in exempt  # whatever its value means
             if not is_wrong:
@@ -43,7 +43,7 @@ def judge_keys(
     instance = subject.facts if isinstance(subject.facts, Instance) and isinstance(facts, ClusterFacts) else None
     for key in left:
         origin = known_origin(finding, facts, instance, key) if instance and isinstance(facts, ClusterFacts) else None
-        finding.violated(shown_key(key, config, origin))
+        finding.violated(f"{keys.about}: " * bool(keys.about) + shown_key(key, config, origin))
     if not left:
         finding.holds()
     excused = [f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt]
@@ -73,13 +73,15 @@ def _each_key(keys: Keys, config: Mapping[str, str], subject: Subject) -> Iterab
         yield key, config.get(key, "").strip(), Wanted(is_=text)
 
 
-def is_right(key: str, value: str, wanted: Wanted) -> bool:
+def is_right(key: str, value: str, wanted: Wanted, subject: Subject) -> bool:
     """Return whether a key has a wanted value. Raises EvidenceError if the value is no size where one is needed."""
     if wanted.above is not None:
         try:
             return size_bytes(value or 0) > wanted.above
         except ValueError as cause:
             raise EvidenceError(f"{key}: {cause}") from cause
+    if wanted.in_ is not None and value in subject.value(wanted.in_):
+        return True
     if wanted.is_ is not None and same(value, wanted.is_):
         return True
     return value in wanted.one_of or any(fnmatchcase(value, pattern) for pattern in wanted.like)
@@ -103,12 +105,13 @@ def _judge_effect(keys: Keys, subject: Subject, finding: Clauses, counts: bool) 
     """Return whether the keys are in force, as far as known. counts: record it; a wrong key already says that they are not."""
     in_force = True
     for clause in keys.effect:
+        is_counted = counts and all_hold(clause.when, subject)
         try:
-            wrong = list(wrong_items(clause, subject)) if all_hold(clause.when, subject) else []
-            if wrong and counts:
+            wrong = list(wrong_items(clause, subject))
+            if wrong and is_counted:
                 finding.violated(observed_text(clause, subject, wrong))
             in_force &= not wrong
         except EvidenceError as cause:
-            if counts:
+            if is_counted:
                 finding.unknown(cause.reason)
     return in_force

@@ -54,13 +54,14 @@ def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, requir
 
 
 def _entry(each: Any, resource: str, policy: Policy, site: Site) -> Any:
-    """Return the entry of the site file for a resource; for an instance or a volume that of its project. None if there is none."""
+    """Return the entry of the site file for a resource; for an instance or a volume that of its project. A project
+    without an entry gets the strictest requirements; None if there is no other entry."""
     if isinstance(each, TrustEntry):
         return site.full_certificate(each.name, each.is_name_unique, each.fingerprint)
     if isinstance(each, Instance | Volume):
-        return site.project(each.project)
+        return site.project_or_strict(each.project)
     if policy.examines == "project":
-        return site.project(resource)
+        return site.project_or_strict(resource)
     named: Mapping[str, Mapping[str, Any]] = {
         "bridge": {entry.name: entry for entry in site.bridges},
         "network": {entry.name: entry for entry in site.bridges},

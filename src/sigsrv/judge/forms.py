@@ -33,7 +33,7 @@ def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, req
             require.leave_out(subject.resource, matcher.reason)
             continue
         devices = policy.forms.devices
-        if devices and devices.if_none and not chosen_devices(devices, each):
+        if devices and devices.if_none and not chosen_devices(devices, each, subject):
             require.leave_out(subject.resource, devices.if_none)
             continue
         with require.finding(subject.resource, policy.title, host=subject.host) as finding:
@@ -57,7 +57,8 @@ def _judge_forms(
     policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses
 ) -> None:
     for keys in policy.forms.keys:
-        judge_keys(policy, keys, subject, facts, site, finding)
+        with finding.clause():
+            judge_keys(policy, keys, subject, facts, site, finding)
     if policy.forms.devices:
         judge_devices(policy.forms.devices, subject, facts, site, finding)
     for clause in policy.forms.clauses:
@@ -139,6 +140,10 @@ def _meets_needs(needs: Iterable[Need], subject: Subject, finding: Clauses) -> b
         if not all_hold(need.when, subject) or holds(need.that, subject):
             continue
         text = subject.text(need.otherwise)
-        _record(need.verdict, text, _root(need.root, subject), finding)
+        root = _root(need.root, subject)
+        if need.verdict == "reported" and root:
+            finding.reported_by(root, text)
+            continue
+        _record(need.verdict, text, root, finding)
         return False
     return True

@@ -104,8 +104,8 @@ class Need:
     """The condition counts only if all of these hold."""
     root: str = ""
     """The policy that reports it: its finding on the same host and resource."""
-    verdict: Literal["not-applicable", "error", "fail"] = "not-applicable"
-    """The verdict."""
+    verdict: Literal["not-applicable", "error", "fail", "reported"] = "not-applicable"
+    """The verdict. ``reported``: not-applicable while the root fails; else the resource is judged all the same."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ class Wanted:
     """Patterns, with ``*`` for any text, of the values that the key may have."""
     above: int | None = None
     """The size or number that the value must exceed, as Incus reads it (``1GiB``)."""
+    in_: Value | None = None
+    """The list of the values that the key may have, for example ``{entry: networks}``."""
     unless: tuple[Comparison, ...] = ()
     """If all of these hold, any value is allowed."""
     set: str | None = None
@@ -144,12 +146,14 @@ class Keys:
     """The keys, each with what it must be. A ``*`` in a key stands for any text."""
     equal: Value | None = None
     """Keys and values from the site file, for example ``{entry: config}``. Values are compared as Incus reads them: 1GiB is 1024MiB."""
+    about: str = ""
+    """What the keys belong to, as the finding shows it before a wrong key, for example ``for root``."""
     of: str = ""
     """The fact with the keys; default: ``expanded_config`` of an instance, ``incus.config`` of a host and a cluster, else ``config``."""
     when: tuple[Comparison, ...] = ()
     """The keys count only if all of these hold."""
     effect: tuple[Clause, ...] = ()
-    """What shows that the keys are in force. It counts if all keys are right; a violation makes the fix restart the instance."""
+    """What shows that the keys are in force. It counts if all keys are right. A violation always makes the fix restart the instance."""
     live: tuple[str, ...] = ()
     """The keys that take effect without a restart of the instance; ``*``: all of them."""
     refuse: tuple[Refusal, ...] = ()

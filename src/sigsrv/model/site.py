@@ -150,6 +150,11 @@ class SiteProject:
     limits: tuple[str, ...] = ()
 
     @property
+    def is_declared(self) -> bool:
+        """Return whether it is an entry of the site file, and not the strictest requirements for a project without one."""
+        return bool(self.match)
+
+    @property
     def limits_without_disk(self) -> tuple[str, ...]:
         """Return the limits without limits.disk, for which a limit for each pool is enough."""
         return tuple(key for key in self.limits if key != "limits.disk")

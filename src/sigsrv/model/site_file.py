@@ -157,10 +157,13 @@ def _bridge(content: Mapping[str, Any]) -> SiteBridge:
 
 
 def _project(content: Mapping[str, Any], site: Mapping[str, Any]) -> SiteProject:
-    """Read the entry of projects. By default they may use all pools of the site."""
+    """Read the entry of projects. By default they may use all networks and pools of the site."""
     pools = tuple(pool["name"] for pool in site.get("pools", ()))
+    networks = (*(bridge["name"] for bridge in site.get("bridges", ())), *site.get("networks_extra", ()))
     limits = DEFAULT_LIMITS if content["kind"] == "user" else ()
-    return SiteProject(**{"features": DEFAULT_FEATURES, "limits": limits, "pools": pools, **_tuples(content)})
+    return SiteProject(
+        **{"features": DEFAULT_FEATURES, "limits": limits, "networks": networks, "pools": pools, **_tuples(content)}
+    )
 
 
 def _auth(content: Mapping[str, Any]) -> Auth:
