@@ -162,10 +162,15 @@ class ClusterFacts:
         )
         if not decisive(found):
             self.instances.require_at(volume.location)
-            for each in self.incus.listed_instances:  # also on members that were not selected
-                if isinstance(each, UnreadInstance) and each.reason and volume.location in ("", each.location):
+            for each in self._odd_instances:
+                if volume.location in ("", each.location):
                     raise EvidenceError(each.reason)
         return found
+
+    @fact
+    def _odd_instances(self) -> tuple[UnreadInstance, ...]:
+        """Return the instances whose row can't be read, also on members that were not selected."""
+        return tuple(each for each in self.incus.listed_instances if isinstance(each, UnreadInstance) and each.reason)
 
     @fact
     def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[VolumeUser, str]]]:

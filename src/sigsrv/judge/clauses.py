@@ -6,9 +6,10 @@ a failure, whatever else could not be read. Without one, an unknown clause is an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Any
 
 from sigsrv.model.errors import EvidenceError
@@ -45,6 +46,26 @@ class Outcome:
     on: str = ""
 
 
+class _Clause:
+    """The block of one clause. A class and not a generator: a scan enters hundreds of thousands."""
+
+    __slots__ = ("_clauses", "_on")
+
+    def __init__(self, clauses: Clauses, on: str) -> None:
+        self._clauses, self._on = clauses, on
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, cause: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if isinstance(cause, EvidenceError):
+            self._clauses.caught(cause, self._on)
+            return True
+        return False
+
+
 class Clauses:
     """Records the clauses of one finding. ``Require.finding`` creates it.
 
@@ -68,17 +89,17 @@ class Clauses:
         self._nothing: _Unknown | None = None
         self._reported: dict[str, str] = {}  # why, by the id of the finding that reports it
 
-    @contextmanager
-    def clause(self, on: str = "") -> Iterator[None]:
+    def clause(self, on: str = "") -> AbstractContextManager[None]:
         """Turn an EvidenceError in the block into one unknown clause. The check goes on with the next clause.
 
         on: the resource whose ``error`` says so for all resources at once, if no clause of this finding is known to be violated:
         the whole scope, or the finding's host.
         """
-        try:
-            yield
-        except EvidenceError as cause:
-            self._unknown.append(_Unknown(cause.reason, self._because_of(cause), on))
+        return _Clause(self, on)
+
+    def caught(self, cause: EvidenceError, on: str = "") -> None:
+        """Record an EvidenceError as an unknown clause. on: as in ``clause``."""
+        self._unknown.append(_Unknown(cause.reason, self._because_of(cause), on))
 
     def violated(self, text: str, root: str | None = None) -> None:
         """Record a violated clause. text: what was observed.

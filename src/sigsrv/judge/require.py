@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
 from typing import Any, TypeVar
 
 from sigsrv.facts.instances import Instances
+from sigsrv.facts.reading import recording
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.judge.clauses import Clauses, Outcome
 from sigsrv.judge.recording import Recorder
@@ -48,6 +50,31 @@ def rule_policies(function: C) -> C:
 def policy_of(check: object) -> str | None:
     """Return the id of the policy that a function checks; None if it is no check."""
     return getattr(check, "sigsrv_policy", None)
+
+
+class _OpenFinding:
+    """The block of one finding. A class and not a generator: a scan enters hundreds of thousands."""
+
+    __slots__ = ("_block", "_clauses", "_host", "_require", "_resource")
+
+    def __init__(self, require: Require, clauses: Clauses, block: recording, resource: str, host: str | None) -> None:
+        self._require, self._clauses, self._block = require, clauses, block
+        self._resource, self._host = resource, host
+
+    def __enter__(self) -> Clauses:
+        self._block.__enter__()
+        return self._clauses
+
+    def __exit__(
+        self, kind: type[BaseException] | None, cause: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        self._block.__exit__()
+        if isinstance(cause, EvidenceError):
+            self._clauses.caught(cause)
+        elif cause is not None:
+            return False
+        self._require.close(self._clauses, self._resource, self._host)
+        return True
 
 
 class Require:
@@ -95,19 +122,23 @@ class Require:
             outcome = Outcome(Verdict.FAIL, text, reason, roots=(root,) if root else (), left=text)
         self._decide(outcome, resource, expected, host, fix)
 
-    @contextmanager
     def finding(
         self, resource: str, expected: str, *, host: str | None = None, otherwise: str = ""
-    ) -> Iterator[Clauses]:
-        """Yield the clauses of one finding, and record it at the end of the block.
+    ) -> AbstractContextManager[Clauses]:
+        """Return a context manager: it gives the clauses of one finding, and records the finding at the end of the block.
 
         One violated clause makes it ``fail``, else one unknown clause makes it ``error``. An EvidenceError in the block is an unknown
         clause; ``with finding.clause()`` limits it to a part of the block. otherwise: what a pass shows if its clauses show nothing;
         also needed if the check records violated clauses only.
         """
-        clauses = Clauses(lambda cause: because_of(cause, self._policy.id), expected, otherwise)
-        with self._recorder.block(resource), clauses.clause():
-            yield clauses
+        clauses = Clauses(self._because_of, expected, otherwise)
+        return _OpenFinding(self, clauses, self._recorder.block(resource), resource, host)
+
+    def _because_of(self, cause: EvidenceError) -> str | None:
+        return because_of(cause, self._policy.id)
+
+    def close(self, clauses: Clauses, resource: str, host: str | None) -> None:
+        """Record the finding of some clauses. ``finding`` does it at the end of its block."""
         if not clauses.is_empty:
             self._decide(clauses.outcome(), resource, clauses.expected, host, clauses.fix)
         elif finding_id(self._policy.id, host or self._scope, resource) not in self._found:
