@@ -14,8 +14,6 @@ from sigsrv.facts.resources import Config, Instance, UnreadInstance
 from sigsrv.facts.volumes import Volume, VolumeUser, attached
 from sigsrv.model.errors import EvidenceError, FailureKind
 
-INSTANCE_TYPES = ("container", "virtual-machine")
-
 
 @dataclass(frozen=True)
 class ClusterFacts:
@@ -76,8 +74,7 @@ class ClusterFacts:
         """Return the instances on the hosts of this cluster, all projects, each as its own member's daemon reports it, else another one.
 
         Raises EvidenceError if no daemon gave the list. Instances of members that were not selected are left out. An instance on a member
-        that is no host of the site counts as one that could not be read, with the name of the cluster as its host. So does one that is
-        neither a container nor a virtual machine.
+        that is no host of the site counts as one that could not be read, with the name of the cluster as its host.
         """
         _ = self.incus.listed_instances
         views: dict[str, dict[str, Instance | UnreadInstance]] = {}
@@ -93,19 +90,15 @@ class ClusterFacts:
                     found += [(each, host) for each in host.incus.instances]
         for resource in {resource for view in views.values() for resource in view}:
             rows = [view[resource] for view in views.values() if resource in view]
-            if rows[0].location == "none":  # only a standalone server reports that
-                raise EvidenceError(f"{resource}: Incus does not say on which member it is")
-            at = self.host_of(rows[0].location)
+            at = (
+                None if rows[0].location == "none" else self.host_of(rows[0].location)
+            )  # only a standalone server reports none
             if at is not None:
                 own = [views[at.name][resource]] if resource in views.get(at.name, {}) else []
                 found.append((next((row for row in [*own, *rows] if not _is_away(row)), rows[0]), at))
             elif not self.leaves_out(rows[0].location):
                 unread = UnreadInstance(rows[0].name, rows[0].project, rows[0].location)
                 lost.append((unread, self._nowhere(resource, rows[0].location)))
-        for each, at in [row for row in found if isinstance(row[0], Instance) and row[0].type not in INSTANCE_TYPES]:
-            found.remove((each, at))
-            unread = UnreadInstance(each.name, each.project, each.location)
-            lost.append((unread, EvidenceError(f"{each.resource}: its type is unknown", host=at.name)))
         found.sort(key=lambda each: (each[0].resource, each[1].name))
         return Instances(
             tuple((each, at.name) for each, at in found if isinstance(each, Instance)),
@@ -114,6 +107,15 @@ class ClusterFacts:
                 *sorted(lost, key=lambda each: each[0].resource),
             ),
         )
+
+    @fact
+    def instance_names(self) -> frozenset[str]:
+        """Return the names in findings of the instances that any daemon lists, without those on members that were not selected."""
+        found: set[str] = set()
+        for host in self.hosts.values():
+            with suppress(EvidenceError):
+                found.update(each.resource for each in host.incus.instances if not self.leaves_out(each.location))
+        return frozenset(found)
 
     def leaves_out(self, location: str) -> bool:
         """Return whether a location is another host of the site: not selected, or in no cluster.

@@ -32,10 +32,8 @@ def _on_host(facts: HostFacts, kind: str) -> Iterator[str]:
         yield from facts.machine.unread_filesystems
 
 
-def _instances(facts: ClusterFacts) -> Iterator[str]:
-    for host in facts.hosts.values():
-        with suppress(EvidenceError):
-            yield from (each.resource for each in host.incus.instances if not facts.leaves_out(each.location))
+def _instances(facts: ClusterFacts) -> Iterable[str]:
+    return facts.instance_names
 
 
 def _volumes(facts: ClusterFacts) -> Iterator[str]:

@@ -44,8 +44,10 @@ def chosen_devices(form: Devices, instance: Instance, subject: Subject) -> dict[
     """Return the devices that the form looks at, by name, in the order of their names."""
     return {
         name: device
-        for name, device in sorted(instance.expanded_devices.items())
-        if device.get("type") in form.types and _fits(device, form.only, subject)
+        for name, device in sorted(
+            item for item in instance.expanded_devices.items() if item[1].get("type") in form.types
+        )
+        if _fits(device, form.only, subject)
     }
 
 

@@ -39,16 +39,17 @@ def judge_keys(
                 finding.unknown(cause.reason)
         if is_wrong:
             wrong[key] = wanted.set if wanted.set is not None else wanted.is_ or ""
-    left = {key: value for key, value in wrong.items() if key not in exempt}
+    left = {key: value for key, value in wrong.items() if key not in exempt} if exempt else wrong
     instance = subject.facts if isinstance(subject.facts, Instance) and isinstance(facts, ClusterFacts) else None
     for key in left:
         origin = known_origin(finding, facts, instance, key) if instance and isinstance(facts, ClusterFacts) else None
         finding.violated(f"{keys.about}: " * bool(keys.about) + shown_key(key, config, origin))
     if not left:
         finding.holds()
-    excused = [f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt]
-    finding.note = "; ".join([*([finding.note] if finding.note else []), *excused])
-    in_force = _judge_effect(keys, subject, finding, counts=not left)
+    if exempt:
+        excused = [f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt]
+        finding.note = "; ".join([*([finding.note] if finding.note else []), *excused])
+    in_force = _judge_effect(keys, subject, finding, counts=not left) if keys.effect else True
     if instance and isinstance(facts, ClusterFacts) and finding.is_violated:
         refuse = next((each.text for each in keys.refuse if all_hold(each.when, subject)), "")
         finding.fix |= instance_fix(
@@ -65,8 +66,12 @@ def _is_excepted(wanted: Wanted, subject: Subject) -> bool:
 def _each_key(keys: Keys, config: Mapping[str, str], subject: Subject) -> Iterable[tuple[str, str, Wanted]]:
     """Yield each key with its value ("" if it is unset) and what it must be."""
     for name, wanted in keys.must.items():
-        for key in sorted(each for each in config if fnmatchcase(each, name)) if "*" in name else (name,):
-            yield key, config.get(key, "").strip(), wanted
+        if "*" not in name:
+            yield name, config.get(name, "").strip(), wanted
+            continue
+        first = name.partition("*")[0]
+        for key in sorted(each for each in config if each.startswith(first) and fnmatchcase(each, name)):
+            yield key, config[key].strip(), wanted
     given: Mapping[str, Any] = (subject.value(keys.equal) or {}) if keys.equal else {}
     for key, value in sorted(given.items()):
         text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -75,6 +80,8 @@ def _each_key(keys: Keys, config: Mapping[str, str], subject: Subject) -> Iterab
 
 def is_right(key: str, value: str, wanted: Wanted, subject: Subject) -> bool:
     """Return whether a key has a wanted value. Raises EvidenceError if the value is no size where one is needed."""
+    if value == wanted.is_:
+        return True
     if wanted.above is not None:
         try:
             return size_bytes(value or 0) > wanted.above

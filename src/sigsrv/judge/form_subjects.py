@@ -28,10 +28,8 @@ def subjects(
     """
     joined = policy.forms.joined
     if joined is not None and joined.each:
-        for join in joined.with_.values():
-            Subject(facts.name, facts.name, facts, {}).look_up(
-                join.in_
-            )  # without the list, one error instead of one for each entry
+        for join in joined.with_.values():  # without the list, one error instead of one for each entry
+            Subject(facts.name, facts.name, facts, {}).look_up(join.in_)
         for entry in _entries(joined, facts, site, require):
             yield Subject(facts.name, entry.name, facts, {"site": site, "entry": entry, "scope": facts}), entry
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.forms import Clause, Comparison, Value
 
+_NOTHING = object()
 _PLACE = re.compile(r"\{([a-z_][a-z0-9_.\-]*)\}")
 
 
@@ -33,7 +34,7 @@ class Subject:
         first, _, rest = path.partition(".")
         value = self.names[first] if first in self.names else _step(self.facts, first, path)
         while rest and value is not None:
-            if isinstance(value, Mapping) and isinstance(next(iter(value.values()), ""), str):
+            if isinstance(value, dict | Mapping) and isinstance(next(iter(value.values()), ""), str):
                 return value.get(rest)  # a configuration, whose keys have dots
             first, _, rest = rest.partition(".")
             value = _step(value, first, path)
@@ -55,7 +56,7 @@ class Subject:
 
 
 def _step(value: Any, name: str, path: str) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return value.get(name)
     kind: type = type(value)
     if name not in attributes(kind):
@@ -89,12 +90,12 @@ def shown(value: Any) -> str:
 
 def holds(comparison: Comparison, subject: Subject) -> bool:
     """Return whether a comparison holds. Raises EvidenceError if a value is unknown or can't be compared."""
-    return not any(True for _ in wrong_items(comparison, subject))
+    return next(wrong_items(comparison, subject), _NOTHING) is _NOTHING
 
 
-def all_hold(comparisons: Iterable[Comparison], subject: Subject) -> bool:
+def all_hold(comparisons: Sequence[Comparison], subject: Subject) -> bool:
     """Return whether each comparison holds."""
-    return all(holds(each, subject) for each in comparisons)
+    return not comparisons or all(holds(each, subject) for each in comparisons)
 
 
 def wrong_items(comparison: Comparison, subject: Subject) -> Iterator[Any]:

@@ -6,7 +6,6 @@ All forms of a policy make clauses of one finding for each resource, see ``sigsr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 
 from sigsrv.facts.clusters import ClusterFacts
@@ -28,13 +27,17 @@ from sigsrv.model.site import Site
 def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> None:
     """Record one finding for each resource that a policy with forms examines."""
     matcher = Matcher(policy)
+    devices = policy.forms.devices
     for subject, each in subjects(policy, facts, site, require):
-        if not matcher.matches(each):
-            require.leave_out(subject.resource, matcher.reason)
-            continue
-        devices = policy.forms.devices
-        if devices and devices.if_none and not chosen_devices(devices, each, subject):
-            require.leave_out(subject.resource, devices.if_none)
+        try:
+            if not matcher.matches(each):
+                require.leave_out(subject.resource, matcher.reason)
+                continue
+            if devices and devices.if_none and not chosen_devices(devices, each, subject):
+                require.leave_out(subject.resource, devices.if_none)
+                continue
+        except EvidenceError as cause:
+            require.unknown(subject.resource, cause.reason, host=subject.host)
             continue
         with require.finding(subject.resource, policy.title, host=subject.host) as finding:
             _judge(policy, subject, facts, site, finding)
@@ -42,11 +45,14 @@ def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, req
 
 def _judge(policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses) -> None:
     forms = policy.forms
-    joined, is_complete = _join(forms.joined.with_ if forms.joined else {}, subject, finding)
+    joins = forms.joined.with_ if forms.joined else None
+    joined, is_complete = _join(joins, subject, finding) if joins else (subject, True)
     if is_complete and _meets_needs(forms.needs, joined, finding):
         _judge_forms(policy, joined, facts, site, finding)
-    with suppress(EvidenceError):  # the finding says then what the policy says: its title
+    try:
         finding.expected = _expected(policy, joined)
+    except EvidenceError:
+        finding.expected = policy.title
     if finding.is_violated:
         finding.fix = {name: joined.value(value) for name, value in forms.fix.items()} | finding.fix
     elif forms.shows and is_complete:
