@@ -3,26 +3,12 @@
 A device of type ``none`` is no device: it masks the device of a profile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Config, Instance
+from sigsrv.facts.resources import Config
 
 _FILTERS = {"mac": "security.mac_filtering", "ipv4": "security.ipv4_filtering", "ipv6": "security.ipv6_filtering"}
-
-
-def _devices(instance: Instance, *types: str) -> dict[str, Config]:
-    """Return the devices of some types by name, in the order of their names."""
-    return {name: device for name, device in sorted(instance.expanded_devices.items()) if device.get("type") in types}
-
-
-def _shown(facts: ClusterFacts, instance: Instance, found: Mapping[str, str]) -> str:
-    """Return devices as one line, each with the profile that it comes from. found: device name -> text."""
-    parts = []
-    for name, text in found.items():
-        origin = facts.incus.device_origin(instance, name)
-        parts.append(f"{name}: {text}" + ("" if origin in (None, "instance") else f" (from profile {origin})"))
-    return "; ".join(parts)
 
 
 @policy("INST-010")
@@ -31,25 +17,26 @@ def test_nics_filter_spoofed_addresses(facts: ClusterFacts, site: Site, require:
 
     An IP filter counts as a MAC filter too.
     """
-    networks = ", ".join(sorted(site.antispoof))
-    require.if_nothing(f"no instance has a NIC on {networks or 'a network whose NICs must filter'}")
     for instance, host in require.each(facts.instances):
-        wanted, missing = {}, {}
-        for name, nic in _devices(instance, "nic").items():
-            network = nic.get("network") or nic.get("parent")
-            if network is not None and network in site.antispoof:
-                wanted[name] = site.antispoof[network]
-                missing[name] = ", ".join(f"no {kind}" for kind in wanted[name] if not _filters(nic, kind))
+        wanted = {
+            name: (nic, kinds)
+            for name, nic in sorted(instance.expanded_devices.items())
+            if nic.get("type") == "nic" and (kinds := site.antispoof.get(nic.get("network") or nic.get("parent") or ""))
+        }
         if not wanted:
             require.leave_out(instance.resource, "no NIC on a network whose NICs must filter")
-        else:
-            require(
-                instance.resource,
-                not any(missing.values()),
-                expected="; ".join(f"{name} filters {', '.join(kinds)}" for name, kinds in wanted.items()),
-                observed=_shown(facts, instance, {name: lacks or "filters" for name, lacks in missing.items()}),
-                host=host,
-            )
+            continue
+        expected = "; ".join(f"{name} filters {', '.join(kinds)}" for name, (_, kinds) in wanted.items())
+        with require.finding(instance.resource, expected, host=host) as finding:
+            for name, (nic, kinds) in wanted.items():
+                lacks = _missing(nic, kinds)
+                origin = facts.incus.device_origin(instance, name)
+                by_profile = "" if origin in (None, "instance") else f" (from profile {origin})"
+                finding.require(not lacks, f"{name}: {lacks or 'filters'}{by_profile}")
+
+
+def _missing(nic: Config, kinds: Iterable[str]) -> str:
+    return ", ".join(f"no {kind}" for kind in kinds if not _filters(nic, kind))
 
 
 def _filters(nic: Config, kind: str) -> bool:

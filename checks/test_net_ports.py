@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sigsrv import HostFacts, Require, Site, policy
+from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.network import Link
 from sigsrv.facts.system import Unit
 from sigsrv.judge.site_resources import each_bridge, nic_links
@@ -82,31 +82,34 @@ def test_vlan_interface_stays_attached_after_a_reboot(facts: HostFacts, site: Si
     """
     for bridge in site.bridges:
         wanted, unit = bridge.vlan.interface, bridge.vlan.persisted_by
-        with require.about(bridge.name):
+        expected = f"bridge.external_interfaces names {wanted}" + (f", or {unit} starts at boot" if unit else "")
+        with require.finding(bridge.name, expected) as finding:
             network = facts.incus.network_at(bridge.name, facts.member)
             if network is None or not network.managed:
-                require.left_to("NET-004", bridge.name, f"there is no managed network {bridge.name}")
+                finding.nothing(
+                    f"there is no managed network {bridge.name}", finding_id("NET-004", facts.name, bridge.name)
+                )
                 continue
             listed = split_list(network.config.get("bridge.external_interfaces"))
-            by_incus = any(entry.partition("/")[0] == wanted for entry in listed)
-            unit_faults = _boot_faults(facts.system.unit(unit)) if unit and not by_incus else []
-            attached = by_incus or (unit is not None and not unit_faults)
-            faults = [f"bridge.external_interfaces is {', '.join(listed) or 'unset'}", *unit_faults]
-            require(
-                bridge.name,
-                attached,
-                expected=f"bridge.external_interfaces names {wanted}" + (f", or {unit} starts at boot" if unit else ""),
-                observed=f"attached by {'Incus' if by_incus else unit}" if attached else "; ".join(faults),
-                fix={
-                    "bridge": bridge.name,
-                    "interface": wanted,
-                    "interfaces": ",".join([*listed, wanted]),
-                    "member": facts.member if facts.incus.server.clustered else "",
-                },
-            )
+            if any(entry.partition("/")[0] == wanted for entry in listed):
+                finding.holds("attached by Incus")
+            elif unit and _starts_at_boot(facts.system.unit(unit)):
+                finding.holds(f"attached by {unit}")
+            else:
+                finding.violated(f"bridge.external_interfaces is {', '.join(listed) or 'unset'}")
+                if unit:
+                    finding.violated(_why_not_at_boot(facts.system.unit(unit)))
+            finding.fix = {
+                "bridge": bridge.name,
+                "interface": wanted,
+                "interfaces": ",".join([*listed, wanted]),
+                "member": facts.member if facts.incus.server.clustered else "",
+            }
 
 
-def _boot_faults(unit: Unit) -> list[str]:
-    if unit.load != "loaded":
-        return [f"{unit.name} is {unit.load}"]
-    return [] if unit.starts_at_boot else [f"no target starts {unit.name}"]
+def _starts_at_boot(unit: Unit) -> bool:
+    return unit.load == "loaded" and unit.starts_at_boot
+
+
+def _why_not_at_boot(unit: Unit) -> str:
+    return f"{unit.name} is {unit.load}" if unit.load != "loaded" else f"no target starts {unit.name}"
