@@ -1,7 +1,7 @@
 """Generates documents from the files of the catalogue and from the code.
 
-docs/policies.md and the README's table of policies come from the policies, docs/facts.md from the classes of facts, and the part of
-policies/schema/policy.schema.json about forms from the classes of forms.
+docs/policies.md and the README's table of policies come from the policies, docs/facts.md from the classes of facts, docs/forms.md and the
+part of policies/schema/policy.schema.json about forms from the classes of forms.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from sigsrv.authoring.fact_tree import Demo
 from sigsrv.model import policy, records, remediation
 from sigsrv.model.forms import Forms
-from sigsrv.report import facts, policies
+from sigsrv.report import facts, forms, policies
 
 ROOT = Path(__file__).resolve().parents[1]
 _TABLE = re.compile(r"(<!-- counts: make docs -->\n).*?(<!-- /counts -->)", re.DOTALL)
@@ -28,6 +28,7 @@ def documents() -> dict[Path, str]:
     )
     return {
         ROOT / "docs" / "policies.md": policies.markdown_page(found, remediation.load()),
+        ROOT / "docs" / "forms.md": forms.markdown_page(found),
         ROOT / "docs" / "facts.md": facts.markdown_page(Demo().tables()),
         ROOT / "README.md": counted,
         ROOT / "policies" / "schema" / "policy.schema.json": policy_schema(),
@@ -53,6 +54,8 @@ def policy_schema() -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / "policies" / "schema" / "policy.schema.json").write_text(policy_schema(), encoding="utf-8")  # reading policies needs it
+    (ROOT / "policies" / "schema" / "policy.schema.json").write_text(
+        policy_schema(), encoding="utf-8"
+    )  # reading policies needs it
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")

@@ -21,6 +21,8 @@ HELPS = [
     ["explain"],
     ["policies"],
     ["policies", "list"],
+    ["policies", "new"],
+    ["policies", "forms"],
     ["policies", "lint"],
     ["policies", "test"],
     ["policies", "docs"],
@@ -137,12 +139,12 @@ def test_an_explanation_contains_the_whole_policy(policy_id):
 
 def test_explain_shows_the_place_of_the_check_and_accepts_a_finding_id():
     """The id may be in lower case. The output has the path and line of the check."""
-    done = sigsrv("explain", "net-001@sigsrv/sigsrvbr0", COLUMNS="100")
+    done = sigsrv("explain", "clus-006@cluster/cluster", COLUMNS="100")
 
     assert done.returncode == 0
-    assert done.stdout.startswith("NET-001: Bridge has its VLAN interface attached\n")
-    assert re.search(r"\(checks/test_net\.py:\d+\)", done.stdout)
-    assert "policies/net/NET-001.yaml" in done.stdout
+    assert done.stdout.startswith("CLUS-006: ")
+    assert re.search(r"\(checks/test_clus\.py:\d+\)", done.stdout)
+    assert "policies/clus/CLUS-006.yaml" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
 

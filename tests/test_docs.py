@@ -23,7 +23,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 POLICIES = policy.load()
 
 
-@pytest.mark.parametrize("name", ["docs/policies.md", "docs/facts.md", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/policies.md", "docs/forms.md", "docs/facts.md", "README.md", "policies/schema/policy.schema.json"]
+)
 def test_generated_part_is_up_to_date(name):
     """make docs writes it from the files of the catalogue."""
     assert (ROOT / name).read_text(encoding="utf-8") == record.documents()[ROOT / name], "make docs"
@@ -69,6 +71,7 @@ def test_page_of_findings_json_documents_each_key():
         "docs/decisions.md",
         "docs/policies.md",
         "docs/facts.md",
+        "docs/forms.md",
         "docs/findings.md",
         "docs/glossary.md",
         "docs/remediation.md",
@@ -124,13 +127,13 @@ def test_page_of_the_plan_documents_each_key():
 
 
 def test_examples_of_the_design_page_are_copies_of_repository_files():
-    """One is a policy, the other one a check."""
+    """One is a policy with a form, one has a rule, and one is a check."""
     page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     paths = [*(ROOT / "policies").rglob("*.yaml"), *(ROOT / "checks").glob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in paths]
     shown = re.findall(r"^```(?:yaml|python)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
-    assert len(shown) == 2
+    assert len(shown) == 3
     assert [block for block in shown if not any(block in source for source in sources)] == []
 
 

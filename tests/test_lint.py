@@ -134,8 +134,8 @@ def test_a_mistyped_source_has_the_nearest_name_as_a_hint(mine):
         ("site/SITE-002.yaml", "change: [{op: remove, path: /minisrv/links/trunk}], expect: {}", "expect: {}", 'SITE-002.yaml:10: examples.compliant[0]: "change" is missing'),  # noqa: E501
         ("site/SITE-002.yaml", "SITE-002@minisrv/a: fail", "SITE-002@minisrv/a: failed", '"failed" is not allowed'),
         ("checks/test_site.py", "SITE-002", "SITE-003", "checks/test_site.py:4: there is no policy SITE-003"),
-        ("checks/test_site.py", "SITE-002", "SITE-003", "SITE-002.yaml:1: id: the policy has neither a rule nor a check"),
-        ("checks/test_site.py", "SITE-002", "SITE-001", "SITE-001.yaml:6: rule: the policy has both a rule and a check"),
+        ("checks/test_site.py", "SITE-002", "SITE-003", "SITE-002.yaml:1: id: the policy has neither a rule, nor a form, nor a check"),
+        ("checks/test_site.py", "SITE-002", "SITE-001", "SITE-001.yaml:6: rule: the policy says itself how to judge, and has a check as well"),  # noqa: E501
         ("checks/test_site.py", "def test_it", "def test it", "checks/test_site.py:5: can't be imported: SyntaxError"),
         ("checks/test_site.py", "\n\n@", "\nimport nothing_of_this_name\n\n@", "checks/test_site.py:3: can't be imported: ModuleNotFoundError"),  # noqa: E501
     ],
@@ -153,7 +153,7 @@ def test_a_rule_on_a_kind_without_facts_is_reported(mine, monkeypatch):
     """It would give ``error`` on every host. The kind needs a check or an entry in the table of kinds."""
     monkeypatch.setattr(examined, "KINDS", examined.KINDS - {"project"})
 
-    assert "site/SITE-001.yaml:5: examines: a rule can't examine project" in mistakes_in(mine)
+    assert "site/SITE-001.yaml:5: examines: a rule or a form can't examine project" in mistakes_in(mine)
 
 
 def test_all_mistakes_are_reported_at_once(mine):

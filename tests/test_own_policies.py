@@ -1,4 +1,4 @@
-"""Tests adding policies as CONTRIBUTING describes: one file for a rule, two for a check, and no other change."""
+"""Tests adding policies as CONTRIBUTING describes: one file for a form or a rule, two for a check, and no other change."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from sigsrv.authoring import examples, lint
+from sigsrv.authoring import examples, first_policy, lint
 from sigsrv.judge.checks import load_checks
 from sigsrv.model import data, policy, remediation
 from tests.called import ROOT, sigsrv
@@ -20,6 +21,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```(?:yaml|python)\n# mine/(\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
 REMEDIATION = dict(re.findall(r"```(?:yaml|sh)\n# (remediations/\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
 RULE, CHECK = ("proj/PROJ-099.yaml",), ("site/SITE-001.yaml", "checks/test_site.py")
+FORM = ("mem/MEM-001.yaml",)
 OWN = {
     "PROJ-099@cluster/default": "pass",
     "PROJ-099@cluster/restricted": "fail",
@@ -28,6 +30,21 @@ OWN = {
 } | {
     f"SITE-001@{host}/{name}": "pass" for host in ("sigsrv", "minisrv") for name in ("sigsrvbr0", "incusbr0", "userbr0")
 }
+
+MEMORY = dict.fromkeys(  # the containers of the demo
+    (
+        "MEM-001@minisrv/default/stopped-b",
+        "MEM-001@minisrv/default/svc-b",
+        "MEM-001@minisrv/default/web",
+        "MEM-001@minisrv/restricted/tenant1",
+        "MEM-001@minisrv/user-alice/alice1",
+        "MEM-001@sigsrv/default/capped",
+        "MEM-001@sigsrv/default/stopped-a",
+        "MEM-001@sigsrv/default/svc-a",
+        "MEM-001@sigsrv/restricted/tenant2",
+    ),
+    "pass",
+)
 
 
 @pytest.fixture
@@ -60,17 +77,20 @@ def verdicts(document):
 
 
 def own(found):
-    return {key: verdict for key, verdict in found.items() if key.startswith(("PROJ-099", "SITE-"))}
+    return {key: verdict for key, verdict in found.items() if key.startswith(("PROJ-099", "SITE-", "MEM-"))}
 
 
-@pytest.mark.parametrize("names", [RULE, CHECK], ids=["a rule, one file", "a check, two files"])
+@pytest.mark.parametrize(
+    "names", [FORM, RULE, CHECK], ids=["a form, one file", "a rule, one file", "a check, two files"]
+)
 def test_a_policy_needs_only_its_own_files(tmp_path, names):
     """Lint and test pass, and scan and pytest give its findings together with all shipped ones."""
     folder = str(add(tmp_path / "mine", *names))
-    expected = {key: verdict for key, verdict in OWN.items() if key.startswith(names[0][5:13].strip("/.y"))}
+    policy_id = Path(names[0]).stem
+    expected = {key: verdict for key, verdict in (OWN | MEMORY).items() if key.startswith(policy_id)}
 
     lint = sigsrv("policies", "lint", "--policies", folder)
-    test = sigsrv("policies", "test", "--policies", folder, names[0].split("/")[1].removesuffix(".yaml"))
+    test = sigsrv("policies", "test", "--policies", folder, policy_id)
     _, found = scanned(tmp_path / "a", "--policies", folder)
     tests, shown = through_pytest(tmp_path / "b", f"--policies={folder}")
 
@@ -80,14 +100,41 @@ def test_a_policy_needs_only_its_own_files(tmp_path, names):
     assert found == shown == EXPECTED | expected, tests.stdout
 
 
+def commands(part):
+    """Return the words of each command in the block of CONTRIBUTING that has a text in it."""
+    block = next(block for block in re.findall(r"```sh\n(.*?)```", CONTRIBUTING, re.DOTALL) if part in block)
+    return [line.split("#")[0].split() for line in block.strip().splitlines()]
+
+
+def test_the_first_commands_of_contributing_make_a_policy(tmp_path):
+    """In an empty folder. The page shows the file that they write."""
+    statuses = {}
+    for argv in commands("policies new"):
+        more = ["--report-dir", str(tmp_path / "out")] if argv[1] == "scan" else []
+        done = sigsrv(*argv[1:], *more, cwd=tmp_path)
+        statuses[" ".join(argv[:3])] = done.returncode
+
+    assert statuses == {
+        "sigsrv policies new": 0,
+        "sigsrv policies lint": 0,
+        "sigsrv policies test": 0,
+        "sigsrv scan --policies": 0,
+    }
+    written = (tmp_path / "mine" / FORM[0]).read_text()
+    assert written == data.modeline("policy", tmp_path / "mine" / "mem") + FILES[FORM[0]]
+    assert own(verdicts(json.loads((tmp_path / "out" / "latest" / "findings.json").read_text()))) == MEMORY
+
+
+def test_contributing_says_which_form_is_for_what():
+    """Its table has each form once."""
+    table = CONTRIBUTING.partition("| what must be true | form |")[2].partition("\n\n")[0]
+
+    assert re.findall(r"\| `(\w+)`", table) == list(first_policy.FORMS)
+
+
 def test_the_commands_of_contributing_work_as_described(mine, monkeypatch):
     """The test runs each command of the chapter next to the folder, and pytest in the checkout."""
-    block = next(
-        block
-        for block in re.findall(r"```sh\n(.*?)```", CONTRIBUTING, re.DOTALL)
-        if "policies lint --policies" in block
-    )
-    lines = [line.split("#")[0].split() for line in block.strip().splitlines()]
+    lines = commands("facts --evidence demo --host")
     statuses = {}
     for argv in lines:
         if argv[0] == "pytest":
@@ -130,18 +177,18 @@ def test_an_added_policy_replaces_the_shipped_policy_with_the_same_id(tmp_path):
 def test_an_added_check_replaces_the_shipped_check(tmp_path):
     """The added files have the names of the shipped ones. Scan and pytest both run the added check."""
     folder = tmp_path / "mine"
-    (folder / "net").mkdir(parents=True)
+    (folder / "host").mkdir(parents=True)
     (folder / "checks").mkdir()
-    shutil.copy(data.folder("policies") / "net" / "NET-001.yaml", folder / "net")
-    (folder / "checks" / "test_net.py").write_text(
-        "from sigsrv import policy\n\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
+    shutil.copy(data.folder("policies") / "host" / "HOST-002.yaml", folder / "host")
+    (folder / "checks" / "test_host.py").write_text(
+        "from sigsrv import policy\n\n\n@policy('HOST-002')\ndef test_mine(facts, site, require):\n"
         "    require('mine', True, expected='x', observed='x')\n"
     )
 
-    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "NET-001")
-    _, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "NET-001")
+    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "HOST-002")
+    _, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "HOST-002")
 
-    assert found == shown == {"NET-001@sigsrv/mine": "pass", "NET-001@minisrv/mine": "pass"}
+    assert found == shown == {"HOST-002@sigsrv/mine": "pass", "HOST-002@minisrv/mine": "pass"}
 
 
 def test_files_with_the_same_name_in_two_folders_are_two_modules(tmp_path):

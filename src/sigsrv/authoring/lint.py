@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sigsrv.authoring import form_lint
 from sigsrv.collect import frames_script, probes, urls
 from sigsrv.facts.reading import LOGIN
 from sigsrv.judge import examined, rule_schema
@@ -60,6 +61,7 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
     remediations = remediation.load()
     for each in policies.values():
         found += _policy_mistakes(each, checks, remediations)
+        found += form_lint.mistakes(each, policies, remediations)
     return len(policies), [*found, *_unmatched_fixes(policies, remediations), *_script_mistakes(remediations)]
 
 

@@ -7,6 +7,8 @@ import argparse
 from sigsrv.commands.subcommands import add_subcommands
 
 _COMMANDS = {
+    "new": "write the first file of a policy",
+    "forms": "describe the forms: how a policy can say what must be true",
     "list": "list the policies",
     "lint": "find mistakes in the files of policies",
     "test": "run the examples of the policies",
@@ -18,6 +20,6 @@ _COMMANDS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the subcommands of the group."""
-    parser.description = "Show and test the policies. Needs no host."
+    parser.description = "Show, write and test policies. Needs no host."
     parser.epilog = "exit status: as its subcommand\nexample: sigsrv policies list --severity high"
     add_subcommands(parser, _COMMANDS, "policies_")

@@ -28,9 +28,12 @@ def judge_devices(
     if not isinstance(instance, Instance) or not isinstance(facts, ClusterFacts):
         raise TypeError("the form devices examines instances")
     chosen = chosen_devices(form, instance, subject)
-    forbidden = {name: device for name, device in chosen.items() if not _is_allowed(form, subject, device, site)}
-    for name, device in forbidden.items():
-        finding.violated(_shown(form, name, device) + _origin(facts, instance, name))
+    forbidden: list[str] = []
+    for name, device in chosen.items():
+        with finding.clause():
+            if not _is_allowed(form, subject, device, site):
+                forbidden.append(name)
+                finding.violated(_shown(form, name, device) + _origin(facts, instance, name))
     if not forbidden:
         finding.holds(", ".join(_text(form, device) for device in chosen.values()))
     finding.fix |= {

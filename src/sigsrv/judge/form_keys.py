@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
@@ -18,7 +18,7 @@ from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
 from sigsrv.model.values import FALSE, TRUE, size_bytes
 
-_OF = {"instance": "expanded_config", "host": "incus.config", "cluster": "incus.config"}
+KEYS_OF = {"instance": "expanded_config", "host": "incus.config", "cluster": "incus.config"}
 
 
 def judge_keys(
@@ -27,7 +27,7 @@ def judge_keys(
     """Record a clause for each wrong key, and one for each fact that shows whether the keys are in force."""
     if not all_hold(keys.when, subject):
         return
-    config: Mapping[str, str] = subject.look_up(keys.of or _OF.get(policy.examines, "config"))
+    config: Mapping[str, str] = subject.look_up(keys.of or KEYS_OF.get(policy.examines, "config"))
     exempt = site.exempt_keys(policy.id, subject.resource)
     wrong: dict[str, str] = {}
     for key, value, wanted in _each_key(keys, config, subject):
@@ -49,14 +49,30 @@ def judge_keys(
     if exempt:
         excused = [f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt]
         finding.note = "; ".join([*([finding.note] if finding.note else []), *excused])
-    in_force = _judge_effect(keys, subject, finding, counts=not left) if keys.effect else True
+    in_force = _judge_effect(keys, subject, finding, counts=not wrong) if keys.effect else True
     if instance and isinstance(facts, ClusterFacts) and finding.is_violated:
-        refuse = next((each.text for each in keys.refuse if all_hold(each.when, subject)), "")
-        finding.fix |= instance_fix(
-            facts, instance, left, live=keys.live, restart=not (in_force or ALL in keys.live), refuse=refuse
-        )
+        restart = not (in_force or ALL in keys.live)
+        refuse = _refusal(keys, subject)
+        _add(finding.fix, instance_fix(facts, instance, left, live=keys.live, restart=restart, refuse=refuse))
     elif policy.remediation and policy.examines == "project":
-        finding.fix["keys"] = [{"name": key, "value": value} for key, value in sorted(left.items())]
+        _add(finding.fix, {"keys": [{"name": key, "value": value} for key, value in sorted(left.items())]})
+
+
+def _add(fix: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add the values of one form to those of the forms before it: lists are joined, a restart or a refusal of any form counts."""
+    for name, value in more.items():
+        fix[name] = [*fix.get(name, ()), *value] if isinstance(value, list) else fix.get(name) or value
+
+
+def _refusal(keys: Keys, subject: Subject) -> str:
+    """Return why a script must not set the keys; empty if it may. A condition that could not be read refuses too."""
+    for each in keys.refuse:
+        try:
+            if all_hold(each.when, subject):
+                return each.text
+        except EvidenceError as cause:
+            return f"{each.text} (unknown: {cause.reason})"
+    return ""
 
 
 def _is_excepted(wanted: Wanted, subject: Subject) -> bool:
@@ -70,7 +86,7 @@ def _each_key(keys: Keys, config: Mapping[str, str], subject: Subject) -> Iterab
             yield name, config.get(name, "").strip(), wanted
             continue
         first = name.partition("*")[0]
-        for key in sorted(each for each in config if each.startswith(first) and fnmatchcase(each, name)):
+        for key in sorted(each for each in config if each.startswith(first) and fits(each, name)):
             yield key, config[key].strip(), wanted
     given: Mapping[str, Any] = (subject.value(keys.equal) or {}) if keys.equal else {}
     for key, value in sorted(given.items()):
@@ -82,16 +98,23 @@ def is_right(key: str, value: str, wanted: Wanted, subject: Subject) -> bool:
     """Return whether a key has a wanted value. Raises EvidenceError if the value is no size where one is needed."""
     if value == wanted.is_:
         return True
-    if wanted.above is not None:
-        try:
-            return size_bytes(value or 0) > wanted.above
-        except ValueError as cause:
-            raise EvidenceError(f"{key}: {cause}") from cause
-    if wanted.in_ is not None and value in subject.value(wanted.in_):
-        return True
     if wanted.is_ is not None and same(value, wanted.is_):
         return True
-    return value in wanted.one_of or any(fnmatchcase(value, pattern) for pattern in wanted.like)
+    if wanted.in_ is not None and value in subject.value(wanted.in_):
+        return True
+    if value in wanted.one_of or any(value and fits(value, pattern) for pattern in wanted.like):
+        return True
+    if wanted.above is None:
+        return False
+    try:
+        return size_bytes(value or 0) > wanted.above
+    except ValueError as cause:
+        raise EvidenceError(f"{key}: {cause}") from cause
+
+
+def fits(text: str, pattern: str) -> bool:
+    """Return whether a text fits a pattern, in which ``*`` is any text. Every other character stands for itself."""
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
 
 
 def same(found: str, wanted: str) -> bool:

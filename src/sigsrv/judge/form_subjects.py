@@ -42,6 +42,7 @@ def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, requir
     if joined.each == "bridges":
         yield from site.bridges
     elif joined.each == "projects":
+        require.leave_out_others("no entry of the site file names it")
         yield from (entry for entry in site.projects if not entry.is_glob)
     for pool in site.pools if joined.each == "pools" else ():
         if isinstance(facts, HostFacts) and not pool.is_on(facts.name):

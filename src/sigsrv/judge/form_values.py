@@ -13,7 +13,7 @@ from sigsrv.model.errors import EvidenceError
 from sigsrv.model.forms import Clause, Comparison, Value
 
 _NOTHING = object()
-_PLACE = re.compile(r"\{([a-z_][a-z0-9_.\-]*)\}")
+PLACE = re.compile(r"\{([a-z_][a-z0-9_.\-]*)\}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Subject:
         """Return a text with the values of its ``{PATH}``."""
         if "{" not in template:
             return template
-        return _PLACE.sub(lambda found: more.get(found[1]) or shown(self.look_up(found[1])), template)
+        return PLACE.sub(lambda found: more[found[1]] if found[1] in more else shown(self.look_up(found[1])), template)
 
 
 def _step(value: Any, name: str, path: str) -> Any:
@@ -130,13 +130,19 @@ def _each(items: Any) -> Collection[Any]:
     return items
 
 
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("not a number")
+    return value
+
+
 _OPERATORS: Mapping[str, Callable[[Any, Any], Iterator[Any]]] = {
     "is_": lambda found, wanted: _unless(_plain(found) == _plain(wanted), found),
     "is_not": lambda found, wanted: _unless(_plain(found) != _plain(wanted), found),
     "one_of": lambda found, wanted: _unless(found in _each(wanted), found),
     "none_of": lambda found, wanted: _unless(found not in _each(wanted), found),
-    "at_least": lambda found, wanted: _unless(found >= wanted, found),
-    "at_most": lambda found, wanted: _unless(found <= wanted, found),
+    "at_least": lambda found, wanted: _unless(_number(found) >= _number(wanted), found),
+    "at_most": lambda found, wanted: _unless(_number(found) <= _number(wanted), found),
     "has": lambda found, wanted: _unless(wanted in _each(found), wanted),
     "lacks": lambda found, wanted: _unless(wanted not in _each(found), wanted),
     "within": lambda found, wanted: (each for each in _each(found) if each not in _each(wanted)),

@@ -5,8 +5,9 @@ All forms of a policy make clauses of one finding for each resource, see ``sigsr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
@@ -71,6 +72,8 @@ def _judge_forms(
         with finding.clause():
             if all_hold(clause.when, subject):
                 _judge_clause(clause, subject, finding)
+    if finding.is_empty:
+        finding.nothing("no part of the policy counts here: their conditions do not hold")
 
 
 def _expected(policy: Policy, subject: Subject) -> str:
@@ -87,7 +90,7 @@ def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
         finding.unknown(subject.text(clause.unknown))
         return
     wrong = list(wrong_items(clause, subject))
-    text = observed_text(clause, subject, wrong)
+    text = _observed(clause, subject, wrong)
     if wrong:
         _record(clause.verdict, text, _root(clause.root, subject), finding)
         if clause.fixes:
@@ -96,6 +99,16 @@ def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
             finding.fix[clause.refuses] = "; ".join(filter(None, [finding.fix.get(clause.refuses, ""), text]))
     else:
         finding.holds(text)
+
+
+def _observed(clause: Clause, subject: Subject, wrong: Collection[Any]) -> str:
+    """Return what the finding shows of a clause. A text that can't be read hides no violation: the finding then shows the fact alone."""
+    try:
+        return observed_text(clause, subject, wrong)
+    except EvidenceError:
+        if not wrong:
+            raise
+        return observed_text(replace(clause, text="", fault=""), subject, wrong)
 
 
 def _record(verdict: str, text: str, root: str | None, finding: Clauses) -> None:

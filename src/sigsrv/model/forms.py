@@ -105,7 +105,7 @@ class Need:
     root: str = ""
     """The policy that reports it: its finding on the same host and resource."""
     verdict: Literal["not-applicable", "error", "fail", "reported"] = "not-applicable"
-    """The verdict. ``reported``: not-applicable while the root fails; else the resource is judged all the same."""
+    """The verdict if the condition does not hold. ``reported``: not-applicable while the root fails; else the other parts decide."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Wanted:
     one_of: tuple[str, ...] = ()
     """The values that the key may have. An empty text means unset."""
     like: tuple[str, ...] = ()
-    """Patterns, with ``*`` for any text, of the values that the key may have."""
+    """Patterns, with ``*`` for any text, of the values that the key may have. An unset key fits none."""
     above: int | None = None
     """The size or number that the value must exceed, as Incus reads it (``1GiB``)."""
     in_: Value | None = None
@@ -205,7 +205,7 @@ class Join:
     root: str = ""
     """The policy that reports that there is none: then there is nothing to judge. Without it, the finding fails."""
     verdict: Literal["fail", "error"] = "fail"
-    """The verdict if there is none and no other policy reports it. After ``error`` the other clauses are judged all the same."""
+    """The verdict if there is none and no other policy reports it. After ``error`` the other clauses still count."""
 
 
 @dataclass(frozen=True)

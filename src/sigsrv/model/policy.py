@@ -46,7 +46,7 @@ _KEYWORDS = (_BY_NAME | _IN_LIST | _SINGLE | frozenset(jsonschema.Draft202012Val
 } | {"$comment", "minContains", "maxContains"}
 
 
-_FORM_KEYS = tuple(records.key_of(each.name) for each in dataclasses.fields(Forms))
+FORM_KEYS = tuple(records.key_of(each.name) for each in dataclasses.fields(Forms))
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,18 @@ def family_of(policy: str) -> str:
     return policy.partition("-")[0].lower()
 
 
+def id_mistake(policy_id: str) -> str:
+    """Return why a text can't be the ID of a policy; empty if it can."""
+    if not re.fullmatch(yamlfile.schema("policy")["properties"]["id"]["pattern"], policy_id):
+        return "an ID is 2 to 12 capital letters and digits, a hyphen and three digits"
+    family = family_of(policy_id)
+    return (
+        f'"{family}" can\'t be a family: pytest or sigsrv already uses this name'
+        if family in _RESERVED_FAMILIES
+        else ""
+    )
+
+
 def load(folders: Sequence[Path] = ()) -> dict[str, Policy]:
     """Return the shipped policies and those of further folders, by id. A later folder replaces policies of an earlier one.
 
@@ -195,7 +207,7 @@ def read(path: Path, examples: bool = True) -> Policy:
         controls=content["controls"],
         source=tuple(content["source"]),
         path=path,
-        forms=records.read(Forms, {key: content[key] for key in _FORM_KEYS if key in content}),
+        forms=records.read(Forms, {key: content[key] for key in FORM_KEYS if key in content}),
         looks_at=tuple(content.get("looks_at", ())),
     )
 
@@ -227,7 +239,7 @@ def _errors(document: yamlfile.YamlDocument, schema: Mapping[str, Any]) -> Itera
         wanted = f"{family}/{content['id']}.yaml"
         yield document.error(("id",), f"this policy must be in {wanted}, not in {path.parent.name}/{path.name}")
     if family in _RESERVED_FAMILIES:
-        yield document.error(("id",), f'"{family}" can\'t be a family: pytest or sigsrv already uses this name')
+        yield document.error(("id",), id_mistake(content["id"]))
     for key in ("match", "rule"):
         if key in content:
             yield from _schema_errors(document, (key,), content[key])

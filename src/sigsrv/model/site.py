@@ -160,6 +160,11 @@ class SiteProject:
         return tuple(key for key in self.limits if key != "limits.disk")
 
     @property
+    def name(self) -> str:
+        """Return the name of the project; for an entry of any number of projects, its pattern."""
+        return self.match
+
+    @property
     def is_glob(self) -> bool:
         """Return whether the entry is for any number of projects, including none. Otherwise it is for one project."""
         return any(sign in self.match for sign in "*?[")

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from sigsrv.model import data
+from sigsrv.model import data, yamlfile
 from sigsrv.model.finding import Severity
 from sigsrv.model.fix import PERMANENT
-from sigsrv.model.policy import Policy
+from sigsrv.model.policy import FORM_KEYS, Policy
 from sigsrv.model.remediation import Remediation
-from sigsrv.report import phrases
+from sigsrv.report import forms, phrases
 from sigsrv.report.policy_table import BOLD, FAMILIES, by_family, family_label, styled
 
 # For each kind of resource: its name in a sentence, and its part of a finding id.
@@ -38,6 +38,8 @@ RESOURCES: Mapping[str, tuple[str, str]] = {
     "instance": ("each instance", "HOST/PROJECT/INSTANCE"),
     "warning": ("each warning type on each member", "cluster/TYPE/LOCATION"),
 }
+_FLOW = 64  # characters of a mapping that is written on one line
+_SOFT = 46  # columns, after which a word ends the line
 _FRAMEWORKS = {"nist-800-53r5": "NIST SP 800-53 r5", "cis-v8": "CIS Controls v8"}
 
 
@@ -56,7 +58,7 @@ def explanation(
     finding = f"Finding id: {policy.id}@{form}"
     parts = [
         ("Why", [policy.why]),
-        ("How it is checked", [*_decided_by(policy, check_text), *_stands_on(policy), finding]),
+        ("How it is checked", [*_decided_by(policy, check_text, width), *_stands_on(policy), finding]),
         ("Traps", policy.traps.split("\n\n") if policy.traps else []),
         ("How to fix it", _fix_text(policy, remediation)),
         ("Controls", [_controls(policy)]),
@@ -81,9 +83,9 @@ def _paragraph(text: str, width: int) -> list[str]:
     )
 
 
-def _decided_by(policy: Policy, check_text: str) -> list[str]:
+def _decided_by(policy: Policy, check_text: str, width: int) -> list[str]:
     if policy.forms.names:
-        return [f"By the forms {', '.join(policy.forms.names)}. In words: {policy.expected}."]
+        return _forms(policy, width)
     if policy.rule is None:
         return [check_text]
     found = [f"The facts must match this rule (JSON Schema). In words: {policy.expected}.", _yaml(policy.rule)]
@@ -96,8 +98,32 @@ def _stands_on(policy: Policy) -> list[str]:
     return [f"Stands on: {', '.join(policy.looks_at)}"] if policy.looks_at else []
 
 
-def _yaml(schema: Mapping[str, Any]) -> str:
-    text = yaml.safe_dump(dict(schema), default_flow_style=None, sort_keys=False, width=72)
+def _forms(policy: Policy, width: int) -> list[str]:
+    """Return the forms of a policy as its file has them, and what each of their keys means."""
+    content = yamlfile.load(policy.path, before="examples:").data
+    own = {key: content[key] for key in (*FORM_KEYS, "match") if key in content}
+    names = " and ".join(policy.forms.names)
+    words = f" In words: {policy.expected}." if policy.expected else ""
+    found = [f"By the form{'s' if len(policy.forms.names) > 1 else ''} {names}, without Python.{words}", _yaml(own)]
+    rows = forms.meanings(own)
+    rows += [("match", "Only resources that match this JSON Schema have a finding.")] if "match" in own else []
+    return [*found, "What its keys mean:", "\n".join(forms.definitions(rows, width - 4, indent=""))]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists and mappings on one line if they are short."""
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        node = super().represent_mapping(tag, mapping, flow_style)
+        node.flow_style &= len(str(mapping)) < _FLOW
+        return node
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002  lists are indented
+        super().increase_indent(flow, False)
+
+
+def _yaml(content: Mapping[str, Any]) -> str:
+    text = yaml.dump(dict(content), Dumper=_Dumper, default_flow_style=None, sort_keys=False, width=_SOFT)
     return text if "\n" in text.strip() else f"{text}\n\n"
 
 
