@@ -413,9 +413,9 @@ def test_nics_are_shown_with_their_network():
 
     found = findings_of(content)
 
-    assert found[f"INST-011@{WEB}"].observed == "eth1: nictype bridged, parent sigsrvbr0 (from profile svc)"
-    assert found["INST-011@minisrv/user-john/vm"].observed == "eth0: network userbr0"
-    assert found["INST-011@minisrv/default/db"].observed == "no NIC"
+    assert found[f"INST-011@{WEB}"].observed == "eth1: network none, parent sigsrvbr0 (from profile svc)"
+    assert found["INST-011@minisrv/user-john/vm"].observed == "network userbr0, parent none"
+    assert found["INST-011@minisrv/default/db"].observed == "no nic device"
     assert found[f"INST-010@{WEB}"].observed == "eth0: no mac, no ipv6; eth1: no ipv6 (from profile svc); eth2: filters"
 
 

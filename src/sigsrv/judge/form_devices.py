@@ -35,12 +35,14 @@ def judge_devices(
                 forbidden.append(name)
                 finding.violated(_shown(form, name, device) + _origin(facts, instance, name))
     if not forbidden:
-        finding.holds(", ".join(_text(form, device) for device in chosen.values()))
-    finding.fix |= {
-        "instance": instance.name,
-        "project": instance.project,
-        "devices": [_to_detach(facts, instance, name) for name in forbidden],
-    }
+        none = f"no {' or '.join(form.types)} device"
+        finding.holds(", ".join(_text(form, device) for device in chosen.values()) or none)
+    if finding.is_violated:
+        finding.fix |= {
+            "instance": instance.name,
+            "project": instance.project,
+            "devices": [_to_detach(facts, instance, name) for name in forbidden],
+        }
 
 
 def chosen_devices(form: Devices, instance: Instance, subject: Subject) -> dict[str, Config]:
