@@ -68,6 +68,10 @@ class Warning:
     last_seen: float | None
     """When the problem last occurred, in seconds since the epoch; None if Incus does not know."""
 
+    def place(self, cluster: str) -> str:
+        """Return the member that saw the problem; ``cluster``, the name of the cluster or of the standalone host, if no member did."""
+        return cluster if self.location in ("", "none") else self.location
+
     @property
     def pool(self) -> str | None:
         """Return the storage pool that the warning is about; None if it is not about a pool."""

@@ -57,14 +57,24 @@ def _elsewhere(kind: str, facts: HostFacts | ClusterFacts) -> Iterator[tuple[str
         yield from ((each.resource, each.location) for each in rows if each.location in facts.unselected)
 
 
+def _members(facts: ClusterFacts) -> Iterator[str]:
+    """Yield the members of a cluster, each by the name that findings have: CLUS-002 has those of the hosts."""
+    for member in facts.incus.members if facts.incus.server.clustered else ():
+        host = facts.host_of(member.name)
+        if host is None and not facts.leaves_out(member.name):
+            yield member.name
+
+
 _IN_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[str]]] = {
     "acl": lambda facts: (f"{each.project}/{each.name}" for each in facts.incus.network_acls),
     "certificate": lambda facts: (each.resource for each in facts.incus.trust),
     "image": lambda facts: (each.resource for each in facts.incus.images),
     "instance": _instances,
+    "member": _members,
     "network": lambda facts: (each.name for each in facts.incus.networks if each.managed),
     "project": lambda facts: (each.name for each in facts.incus.projects),
     "volume": _volumes,
+    "warning": lambda facts: (f"{each.type}/{each.place(facts.name)}" for each in facts.incus.warnings),
 }
 
 
