@@ -13,13 +13,14 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, get_type_hints
 
 import pytest
 
 from sigsrv import facts as package
-from sigsrv.authoring.fact_types import attributes, is_view
+from sigsrv.authoring.fact_types import attributes, is_view, records_in
 from sigsrv.collect import probes
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.reading import fact
@@ -146,12 +147,15 @@ def without_key(value: Any, key: str) -> Any:
 
 def values(host: HostFacts) -> Iterator[object]:
     """Yield each fact of a host and of its views, private ones too, or the reason why it can't be read."""
-    for view in (host, *(getattr(host, each.name) for each in attributes(HostFacts) if is_view(each.hint))):
+    views = [getattr(host, each.name) for each in attributes(HostFacts) if is_view(each.hint)]
+    with suppress(EvidenceError):
+        views += host.pools.values()
+    for view in (host, *views):
         for name, each in vars(type(view)).items():
-            if isinstance(each, fact) and not is_view(get_type_hints(each.func)["return"]):
+            if isinstance(each, fact) and not any(
+                is_view(kind) for _, kind in records_in(get_type_hints(each.func)["return"])
+            ):
                 yield value_or_reason(lambda view=view, name=name: getattr(view, name))
-    for pool in ("tank", "nvme", "hdd"):
-        yield value_or_reason(lambda pool=pool: host.storage.created(pool))
 
 
 def value_or_reason(read: Callable[[], object]) -> object:

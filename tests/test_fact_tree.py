@@ -45,12 +45,18 @@ def test_each_field_of_a_class_of_facts_says_what_it_is(kind):
 
 
 def test_the_roots_and_their_views_are_all_there():
-    """A view that is added to a host or to the cluster gets a table without a list being edited."""
+    """A view that is added to a host or to the cluster gets a table without a list being edited, also as one of a mapping."""
     views = [
-        each.name for kind in fact_tree.ROOTS.values() for each in attributes(kind) if fact_tree.is_view(each.hint)
+        f"{each.name}{steps}"
+        for kind in fact_tree.ROOTS.values()
+        for in_mapping in (False, True)
+        for each in attributes(kind)
+        for steps, found in records_in(each.hint)
+        if bool(steps) == in_mapping and fact_tree.is_view(found) and found not in fact_tree.ROOTS.values()
     ]
 
-    assert len(views) >= 12
+    assert len(views) >= 13
+    assert "pools.<name>" in views
     assert [table.path for table in TABLES if table.is_view and table.path] == views
 
 

@@ -66,7 +66,10 @@ WRONG = [
     ("host", "threshold: {fact: machine.cpus, at_least: {site: thresholds.x}}", 'threshold.at_least: site: thresholds.x: Thresholds has no fact "x"'),  # noqa: E501
     ("image", "listed: {fact: fingerprint, one_of: {entry: names}}", "the site file has no entries for resources of this kind"),
     ("host", "threshold: {fact: machine.cpus, at_least: {fact: machine.cpsu}}", 'threshold.at_least: machine.cpsu: MachineFacts has no fact "cpsu"'),  # noqa: E501
+    ("pool", "threshold: {fact: free_persent, at_least: 1}", 'PoolFacts has no fact "free_persent" (did you mean "free_percent"?)'),
     # operators and types
+    ("pool", 'threshold: {fact: free, at_least: "1GiB"}', "at_least compares with a number, and this is a text"),
+    ("pool", "threshold: {fact: status, at_least: 1}", "status is a text: at_least compares numbers"),
     ("network", "threshold: {fact: name, at_least: 1}", "threshold.at_least: name is a text: at_least compares numbers (a configuration value is text"),  # noqa: E501
     ("host", "threshold: {fact: machine.apparmor, at_most: 1}", "machine.apparmor is true or false: at_most compares numbers"),
     ("host", 'threshold: {fact: machine.cpus, at_least: "4"}', "at_least compares with a number, and this is a text"),

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Union
 from sigsrv.authoring.fact_types import attributes, is_record
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.config import Keys, Values
+from sigsrv.facts.host_pools import PoolFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge import examined
 from sigsrv.judge.fact_schema import named
@@ -27,7 +28,7 @@ from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site, SiteAcl, SiteBridge, SitePool, SiteProject
 
 # For each kind of resource: the class of its facts, and that of its entry in the site file; see judge.examined and judge.form_subjects.
-FACTS: Mapping[str, type] = {**examined.RECORDS, "host": HostFacts, "cluster": ClusterFacts}
+FACTS: Mapping[str, type] = {**examined.RECORDS, "host": HostFacts, "cluster": ClusterFacts, "pool": PoolFacts}
 ENTRIES: Mapping[str, type] = {
     "bridge": SiteBridge,
     "network": SiteBridge,

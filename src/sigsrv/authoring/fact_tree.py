@@ -6,7 +6,7 @@ Everything is read from the classes of ``sigsrv.facts`` themselves: type hints, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from sigsrv.authoring.fact_types import (
@@ -122,7 +122,10 @@ class Demo:
         return _Read(tuple(values), united(frame).names, reason)
 
     def tables(self) -> tuple[Table, ...]:
-        """Return a table of each class: of a host and then of a cluster the root, and each view followed by its records."""
+        """Return a table of each class: of a host and then of a cluster the root, and each view followed by its records.
+
+        The views that a mapping has, one for each pool for example, come last.
+        """
         found: list[Table] = []
         done: set[type] = set(ROOTS.values())
         for root, kind in ROOTS.items():
@@ -131,6 +134,12 @@ class Demo:
                 if is_view(each.hint) and each.hint not in done:
                     done.add(each.hint)
                     found += self._view(root, each.hint, (each.name,), done)
+            for each in attributes(kind):
+                for steps, below in records_in(each.hint):
+                    if is_view(below) and below not in done:
+                        read = self.read(root, (each.name,))
+                        values = tuple(_instances(read.values, below))
+                        found += _records(root, below, f"{each.name}{steps}", replace(read, values=values), done)
         return tuple(found)
 
     def _view(self, root: str, kind: type, path: tuple[str, ...], done: set[type]) -> list[Table]:
@@ -153,7 +162,7 @@ class Demo:
 
 
 def _records(root: str, kind: type, path: str, read: _Read, done: set[type]) -> list[Table]:
-    """Return the table of a class of records, and those of the records in its fields; nothing for a class that has one already."""
+    """Return the table of a class, and those of the records in its facts; nothing for a class that has one already."""
     if kind in done:
         return []
     done.add(kind)
@@ -163,13 +172,16 @@ def _records(root: str, kind: type, path: str, read: _Read, done: set[type]) -> 
     for each in attributes(kind):
         values: list[Any] = []
         reason = read.reason
+        frame: Frame = set()
         for record in read.values if each.signature is None else ():
             try:
-                values.append(getattr(record, each.name))
+                with recording(frame):
+                    values.append(getattr(record, each.name))
             except EvidenceError as cause:
                 reason = reason or cause.reason
         reason = _NEEDS_ARGUMENTS if each.signature is not None else reason
-        facts.append(_fact(each, f"{path}.{each.name}", values, (), reason))
+        sources = united(frame).names if is_view(kind) else ()
+        facts.append(_fact(each, f"{path}.{each.name}", values, sources, reason))
         yielded.append((f".{call_of(each)}", each.hint, tuple(values)))
     for start, hint, found in yielded:
         for steps, record in records_in(hint):
@@ -177,8 +189,9 @@ def _records(root: str, kind: type, path: str, read: _Read, done: set[type]) -> 
             below += _records(
                 root, record, first, _Read(tuple(_instances(found, record)), read.sources, read.reason), done
             )
-    own = Table(kind.__name__, root, path, described(kind.__doc__ or ""), tuple(facts), False, read.sources)
-    return [own, *below]
+    text = described(kind.__doc__ or "")
+    sources = () if is_view(kind) else read.sources
+    return [Table(kind.__name__, root, path, text, tuple(facts), is_view(kind), sources), *below]
 
 
 def _fact(each: Attribute, path: str, values: Iterable[Any], sources: tuple[str, ...], reason: str) -> Fact:

@@ -12,6 +12,7 @@ from sigsrv.facts.accounts import AccountFacts
 from sigsrv.facts.backups import BackupFacts
 from sigsrv.facts.firewall import FirewallFacts
 from sigsrv.facts.frames import FrameFacts
+from sigsrv.facts.host_pools import PoolFacts
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.journal import JournalFacts
@@ -103,6 +104,16 @@ class HostFacts:
     def storage(self) -> StorageFacts:
         """Return the state of the ZFS pools."""
         return StorageFacts(self._own)
+
+    @fact
+    def pools(self) -> Mapping[str, PoolFacts]:
+        """Return the storage pools that Incus lists, by name, each as this host has it."""
+        return {
+            pool.name: PoolFacts(
+                pool.name, pool.driver, pool.locations, self.member, self.collected, self.incus, lambda: self.storage
+            )
+            for pool in self.incus.pools
+        }
 
     @fact
     def system(self) -> SystemFacts:

@@ -54,6 +54,11 @@ class Space:
         """Return how many are free."""
         return self.total - self.used
 
+    @property
+    def free_percent(self) -> int:
+        """Return how many of a hundred are free, rounded down; 100 if the pool counts none."""
+        return self.free * 100 // self.total if self.total else 100
+
 
 @dataclass(frozen=True)
 class PoolResources:

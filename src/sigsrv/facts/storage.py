@@ -18,6 +18,7 @@ from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
 _GROUPS = frozenset({"root", "mirror", "raidz", "draid", "replacing", "spare"})  # types of vdevs that consist of others
+_SPARE_STATES = ("AVAIL", "INUSE")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
 # zpool's text output gives the time of a scan in the host's local time and does not name the time zone. We read it as UTC.
@@ -52,6 +53,11 @@ class Vdev:
         """Return the sum of read, write and checksum errors; 0 for a spare."""
         return (self.read_errors or 0) + (self.write_errors or 0) + (self.checksum_errors or 0)
 
+    @property
+    def is_ready_spare(self) -> bool:
+        """Return whether it is a spare that waits for its use, or that is in use."""
+        return self.read_errors is None and self.state in _SPARE_STATES
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -67,6 +73,11 @@ class Scan:
     """When the scan ended, in seconds since the epoch; None while it has not ended."""
     doubt_s: int = 0
     """How many seconds the true end may differ from ``ended``, in either direction."""
+
+    @property
+    def ended_on(self) -> str | None:
+        """Return the date (UTC) on which the scan ended, for example ``2026-11-07``; None while it has not ended."""
+        return None if self.ended is None else date(self.ended)
 
 
 @dataclass(frozen=True)
@@ -95,9 +106,30 @@ class ZPool:
     """The last scrub or resilver; None if there was none."""
 
     @property
+    def not_online(self) -> tuple[str, ...]:
+        """Return the devices and groups that are not ONLINE, each with its state: ``sda is FAULTED``. A spare may wait or be in use."""
+        return tuple(
+            f"{vdev.name} is {vdev.state}" for vdev in self.vdevs if vdev.state != "ONLINE" and not vdev.is_ready_spare
+        )
+
+    @property
+    def device_errors(self) -> tuple[str, ...]:
+        """Return the devices and groups with errors, each with its counters."""
+        return tuple(
+            f"{vdev.name} has {vdev.read_errors} read, {vdev.write_errors} write, {vdev.checksum_errors} checksum errors"
+            for vdev in self.vdevs
+            if vdev.errors
+        )
+
+    @property
     def resilvering(self) -> bool:
         """Return whether a resilver runs now."""
         return self.scan is not None and (self.scan.function, self.scan.state) == ("RESILVER", "SCANNING")
+
+
+def date(at: float) -> str:
+    """Return a date (UTC) as ``2026-11-07``. at: seconds since the epoch."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
 
 
 def _count(value: Any) -> int:

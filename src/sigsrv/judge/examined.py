@@ -14,6 +14,7 @@ from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.config import ServerConfig
+from sigsrv.facts.host_pools import PoolFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.images import Image
 from sigsrv.facts.machine import Filesystem
@@ -58,11 +59,6 @@ class Cluster:
     """The configuration of the cluster."""
 
 
-def _pools(facts: HostFacts) -> Iterable[Examined]:
-    for pool in facts.incus.pools:
-        yield facts.name, pool.name, facts.incus.pool_at(pool.name, facts.member)
-
-
 def _bridges(facts: HostFacts) -> Iterable[Examined]:
     return ((facts.name, link.name, link) for link in facts.network.links.values() if link.kind == "bridge")
 
@@ -81,7 +77,7 @@ def _members(facts: ClusterFacts) -> Iterable[Examined]:
 ON_A_HOST: Mapping[str, Callable[[HostFacts, Require], Iterable[Examined]]] = {
     "host": lambda facts, _: [(facts.name, facts.name, facts)],
     "bridge": lambda facts, _: _bridges(facts),
-    "pool": lambda facts, _: _pools(facts),
+    "pool": lambda facts, _: ((facts.name, each.name, each) for each in facts.pools.values()),
     "filesystem": _filesystems,
 }
 ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts, Require], Iterable[Examined]]] = {
@@ -126,9 +122,13 @@ def objects(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Ite
 
 
 def resources(kind: str, facts: HostFacts | ClusterFacts, require: Require) -> Iterable[Resource]:
-    """Yield each resource of a kind with its facts as JSON, see ``objects``."""
+    """Yield each resource of a kind with its facts as JSON, see ``objects``. Record ``error`` for each one whose facts can't be read."""
     for host, resource, each in objects(kind, facts, require):
-        yield host, resource, document(each)
+        found: Mapping[str, Any] | None = None
+        with require.about(resource, host):
+            found = document(each)
+        if found is not None:
+            yield host, resource, found
 
 
 def document(each: Any) -> Mapping[str, Any]:
@@ -137,6 +137,8 @@ def document(each: Any) -> Mapping[str, Any]:
         each = Host(each.name, each.member, each.incus.server, each.incus.config)
     if isinstance(each, ClusterFacts):
         each = Cluster(each.name, each.incus.server, each.incus.config)
+    if isinstance(each, PoolFacts):
+        each = each.reported
     found = as_json(each)
     assert isinstance(found, dict)
     return found

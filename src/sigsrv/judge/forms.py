@@ -6,6 +6,7 @@ All forms of a policy make clauses of one finding for each resource, see ``sigsr
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from sigsrv.judge.form_devices import chosen_devices, judge_devices
 from sigsrv.judge.form_keys import judge_keys
 from sigsrv.judge.form_subjects import subjects
 from sigsrv.judge.form_values import Subject, all_hold, holds, observed_text, wanted_text, wrong_items
-from sigsrv.judge.require import Require
+from sigsrv.judge.require import Require, because_of
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id
 from sigsrv.model.forms import Clause, Join, Need, Value
@@ -38,7 +39,7 @@ def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, req
                 require.leave_out(subject.resource, devices.if_none)
                 continue
         except EvidenceError as cause:
-            require.unknown(subject.resource, cause.reason, host=subject.host)
+            require.unknown(subject.resource, cause.reason, because_of(cause, policy.id), subject.host)
             continue
         with require.finding(subject.resource, policy.title, host=subject.host) as finding:
             _judge(policy, subject, facts, site, finding)
@@ -156,7 +157,10 @@ def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> tupl
 
 def _meets_needs(needs: Iterable[Need], subject: Subject, finding: Clauses) -> bool:
     for need in needs:
-        if not all_hold(need.when, subject) or holds(need.that, subject):
+        is_unmet = False
+        with finding.clause() if need.is_excuse else nullcontext():
+            is_unmet = all_hold(need.when, subject) and not holds(need.that, subject)
+        if not is_unmet:
             continue
         text = subject.text(need.otherwise)
         root = _root(need.root, subject)

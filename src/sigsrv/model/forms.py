@@ -94,7 +94,11 @@ class Clause(Comparison):
 
 @dataclass(frozen=True)
 class Need:
-    """What must hold before the policy can judge the resource."""
+    """What must hold before the policy can judge the resource.
+
+    If the condition is unknown, so is the finding. If another policy only reports it (``root``, with ``not-applicable`` or ``reported``),
+    the clauses are judged all the same: a violated one fails.
+    """
 
     that: Comparison
     """The condition."""
@@ -106,6 +110,11 @@ class Need:
     """The policy that reports it: its finding on the same host and resource."""
     verdict: Literal["not-applicable", "error", "fail", "reported"] = "not-applicable"
     """The verdict if the condition does not hold. ``reported``: not-applicable while the root fails; else the other parts decide."""
+
+    @property
+    def is_excuse(self) -> bool:
+        """Return whether the condition only says which other policy reports a fault."""
+        return bool(self.root) and self.verdict in ("not-applicable", "reported")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.values import Size
 
 Config = Mapping[str, str]
 _SHORTEST_FINGERPRINT = 12  # the site file must give at least this many characters of a fingerprint
+_POOL_FREE_MIN = Size(5 * 1024**3)
 
 DEFAULT_FEATURES: Mapping[str, bool] = {
     "features.profiles": True,
@@ -120,7 +122,7 @@ class Thresholds:
     """
 
     pool_free_percent: int = 15
-    pool_free_min: int = 5 * 1024**3  # bytes
+    pool_free_min: Size = _POOL_FREE_MIN
     inode_free_percent: int = 10
     zfs_capacity_percent: int = 80
     zfs_fragmentation_percent: int = 50

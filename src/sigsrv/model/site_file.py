@@ -32,7 +32,7 @@ from sigsrv.model.site import (
     Thresholds,
     Vlan,
 )
-from sigsrv.model.values import size_bytes
+from sigsrv.model.values import Size, size_bytes
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
 
@@ -172,7 +172,7 @@ def _auth(content: Mapping[str, Any]) -> Auth:
 
 
 def _thresholds(content: Mapping[str, Any]) -> Thresholds:
-    sizes = {key: size_bytes(content[key]) for key in ("pool_free_min",) if key in content}
+    sizes = {key: Size(size_bytes(content[key])) for key in ("pool_free_min",) if key in content}
     return Thresholds(**{**content, **sizes})
 
 

@@ -52,6 +52,13 @@ def seconds(value: Any, default: int, where: str) -> int:
     return int(value)
 
 
+class Size(int):
+    """A number of bytes. As text it is in GiB, rounded down: never more than there is."""
+
+    def __str__(self) -> str:
+        return f"{self * 100 // 1024**3 / 100:.2f} GiB"
+
+
 def size_bytes(value: str | int) -> int:
     """Return a size of Incus in bytes: ``5GiB`` is 5 * 1024^3, ``5GB`` is 5 * 1000^3, a bare number is bytes.
 
