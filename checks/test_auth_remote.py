@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
-from sigsrv.facts.listening import Endpoint, endpoint
+from sigsrv.facts.listening import Endpoint, Listener, endpoint
 from sigsrv.facts.resources import Config
 from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.clauses import Clauses
@@ -29,7 +29,8 @@ def _own_member(facts: HostFacts) -> str:
 def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: Site, require: Require) -> None:
     """Looks at core.https_address and cluster.https_address, and at the sockets that listen on their ports.
 
-    If an address is a name, the sockets show where the API listens: the daemon resolves the name when it starts.
+    If an address is a name, the sockets show where the API listens: the daemon resolves the name when it starts. Without a socket for an
+    address, it is unknown where the API listens: the list of sockets lacks one, or the daemon could not use the address.
     """
     allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
     where = ", ".join(sorted(str(each) for each in allowed))
@@ -67,8 +68,18 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
                 if on_port and socket.is_wildcard and not any(found.is_wildcard for found in on_port):
                     finding.violated(f"a socket accepts connections on {socket} (any address)")
                     by_hand.append(f"a socket listens on {socket}, but no key contains this address")
+            for key, found in configured.items() if not finding.is_violated else ():
+                if not any(_is_at(socket, found) for socket in facts.listeners):
+                    why = "the list of sockets is incomplete, or the daemon could not listen there"
+                    finding.unknown(f"no socket listens on {found} ({key}): {why}")
         refused = "; ".join(dict.fromkeys([*by_hand, *finding.unknown_reasons]))
         finding.fix.update(settings=settings, refused=refused)
+
+
+def _is_at(socket: Listener, address: Endpoint) -> bool:
+    """Return whether a socket may be the one of an address; of a name, each socket on its port may be."""
+    is_there = address.is_name or socket.is_wildcard or socket.address == address.host.partition("%")[0]
+    return socket.port == address.port and (is_there or address.is_wildcard)
 
 
 def _wait_s(config: Config) -> str:

@@ -24,8 +24,8 @@ def test_host_has_a_firewall_and_incus_s_firewall_rules_are_loaded(
 ) -> None:
     """Looks at the nftables rules that are loaded in the kernel.
 
-    A chain on the hook input, outside of the table of Incus, must refuse what no rule accepts: Incus's own chains accept by default. The
-    chains that Incus creates for each managed bridge must be loaded.
+    A chain of type filter on the hook input, outside of the table of Incus, must refuse what no rule accepts: Incus's own chains accept by
+    default. The chains that Incus creates for each managed bridge must be loaded.
     """
     expected = (
         "a chain on the hook input refuses what no rule accepts, and the chains of each managed bridge are loaded"
@@ -37,7 +37,7 @@ def test_host_has_a_firewall_and_incus_s_firewall_rules_are_loaded(
             reason = f"{facts.name}: {used}, and sigsrv reads only nftables"
             raise EvidenceError(reason, FailureKind.ABSENT, facts.name)
         rules = facts.firewall.rules
-        inputs = [chain for chain in rules.hooked("input") if chain.table != _INCUS]
+        inputs = [chain for chain in rules.filters("input") if chain.table != _INCUS]
         open_to = []
         for family, nft_families in _FILTERED_BY.items():
             with finding.clause():

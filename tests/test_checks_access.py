@@ -8,6 +8,7 @@ from sigsrv.authoring import document
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.evaluate import evaluate
 from sigsrv.model import data, policy
+from sigsrv.model.finding import Verdict
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -44,6 +45,36 @@ def test_fix_sets_the_api_address_of_the_site():
     assert found.expected == "no address other than 10.0.0.1:8443"
     wanted = setting("core.https_address", "10.0.0.1:8443", "minisrv", "30")
     assert found.fix == {"settings": [wanted], "refused": ""}
+
+
+def test_fix_of_a_wrong_address_does_not_need_its_socket():
+    """The list of sockets lacks that of the wrong address. The fix replaces the address, so it is not refused."""
+    found = findings_of(configured("minisrv", core__https_address="192.0.2.1:8443"))["AUTH-001@minisrv/minisrv"]
+
+    assert found.verdict is Verdict.FAIL
+    assert (len(found.fix["settings"]), found.fix["refused"], found.reason) == (1, "", "")
+
+
+@pytest.mark.parametrize(
+    ("address", "socket"),
+    [
+        ("10.0.0.9:8443", "10.0.0.9:8443"),
+        ("[fe80::9%eth0]:8443", "[fe80::9]%eth0:8443"),
+        ("minisrv.example.org:8443", "10.0.0.9:8443"),
+        (":8443", "*:8443"),
+    ],
+)
+@pytest.mark.parametrize(("port", "verdict"), [("8443", Verdict.PASS), ("9443", Verdict.ERROR)])
+def test_an_address_needs_a_socket_on_its_port(address, socket, port, verdict):
+    """Without one, it is unknown where the API listens."""
+    content = configured("minisrv", core__https_address=address, cluster__https_address="")
+    content["site"]["auth"]["listen"]["minisrv"] = [address]
+    content["minisrv"]["probes"]["listen"] = f"LISTEN 0 4096 {socket.replace('8443', port)} *:*"
+
+    found = findings_of(content)["AUTH-001@minisrv/minisrv"]
+
+    assert found.verdict is verdict
+    assert found.reason.startswith("no socket listens on ") is (verdict is Verdict.ERROR)
 
 
 def test_fix_sets_the_address_that_is_not_cluster_https_address():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import shutil
@@ -103,15 +104,49 @@ def test_truncated_frame_is_a_failure(cut):
     assert answers["b"].failure is not None
 
 
-def test_damaged_frame_is_a_failure():
-    """Invalid Base64, or a missing exit status, is a failure of the probe."""
-    frame = f"{WORD} begin a\nx\n{WORD} end a\nCjAK\n{WORD} done a\n".encode()
-    without = f"{WORD} begin a\naGk=\n{WORD} end a\n\n{WORD} done a\n".encode()
+def frame(out: str, tail: str) -> bytes:
+    """Return the frame of probe a. out, tail: text to encode; ``x`` is no base64."""
+    coded = ["x" if text == "x" else base64.b64encode(text.encode()).decode() for text in (out, tail)]
+    return f"{WORD} begin a\n{coded[0]}\n{WORD} end a\n{coded[1]}\n{WORD} done a\n".encode()
 
-    for output in (frame, without):
-        answer = parse([sh("a", "true")], WORD, output)["a"]
-        assert answer.failure is not None
-        assert answer.stdout == ""
+
+@pytest.mark.parametrize(
+    ("out", "tail"),
+    [
+        ("x", f"\n{WORD} 0\n"),
+        (f"hi\n{WORD}\n", "x"),
+        (f"hi\n{WORD}\n", ""),
+        (f"hi\n{WORD}\n", "\n0\n"),
+        (f"hi\n{WORD}\n", f"\n{WORD} 1"),
+        (f"hi\n{WORD}\n", f"\n{WORD} \n"),
+        ("hi\n", f"\n{WORD} 0\n"),
+        (f"hi\n{WORD}", f"\n{WORD} 0\n"),
+        ("", f"\n{WORD} 0\n"),
+    ],
+)
+def test_damaged_frame_is_a_failure(out, tail):
+    """Invalid base64, a missing exit status and a missing end are failures of the probe."""
+    whole = parse([sh("a", "true")], WORD, frame(f"hi\n{WORD}\n", f"\n{WORD} 0\n"))["a"]
+    answer = parse([sh("a", "true")], WORD, frame(out, tail))["a"]
+
+    assert (whole.failure, whole.rc, whole.stdout) == (None, 0, "hi\n")
+    assert answer.failure is not None
+    assert answer.stdout == ""
+
+
+@pytest.mark.parametrize("program", ["base64", "head", "tail"])
+def test_an_answer_that_a_killed_program_cuts_is_a_failure(tmp_path, program):
+    """What a program leaves after its first line is valid: a shorter output, or another exit status."""
+    killed = tmp_path / program
+    killed.write_text(f'#!/bin/sh\n{shutil.which(program)} "$@" | /usr/bin/head -n 1\nkill -9 $$\n')
+    killed.chmod(0o755)
+    probes = [sh("a", "seq 1000 1100; seq 1 9 >&2; exit 7")]
+    text = script(probes, WORD).replace("PATH=/", f"PATH={tmp_path}:/", 1)
+
+    done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=False)
+    answer = parse(probes, WORD, done.stdout)["a"]
+
+    assert (answer.failure and answer.failure.kind, answer.stdout) == (FailureKind.GARBLED, "")
 
 
 def test_units_are_read_before_the_api_is_asked():

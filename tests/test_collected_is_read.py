@@ -30,7 +30,6 @@ from tests.judged import CHECKS, POLICIES, saved_states, states
 
 # Facts that no policy reads: why they stay.
 UNREAD_FACTS = {
-    "Chain.type": "a chain of type nat or route filters nothing: the policies about filters will read it",
     "Instance.addresses": "scan --probe sends frames to them",
     "Instances.search": "the checks of a site can search: CONTRIBUTING describes it",
     "ZPool.resilvering": "sigsrv-remediate waits until a resilver ends",

@@ -53,7 +53,7 @@ def verdicts_of(kind, content=None, rule=None):
         ("member", {"SITE-001@cluster/sigsrv", "SITE-001@cluster/minisrv"}),
         ("network", {"SITE-001@cluster/sigsrvbr0", "SITE-001@cluster/userbr0", "SITE-001@cluster/eth0"}),
         ("acl", {"SITE-001@cluster/default/system-base", "SITE-001@cluster/default/user-isolate"}),
-        ("certificate", {"SITE-001@cluster/c2f6b633b1ff"}),
+        ("certificate", {f"SITE-001@cluster/{each}" for each in ("c2f6b633b1ff", "3389423bc3d8", "97adbab91949")}),
         ("image", {"SITE-001@cluster/default/1f00a1f00b1f"}),
         ("project", {"SITE-001@cluster/default", "SITE-001@cluster/user-john"}),
         ("volume", {"SITE-001@sigsrv/nvme/default/web-data"}),

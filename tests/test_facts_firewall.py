@@ -56,11 +56,13 @@ def test_missing_acl_chains_of_a_network_are_listed(recorded):
     )
 
 
-def test_the_base_chains_of_a_hook_are_found(recorded):
-    """The hook decides, not the name of the chain."""
+def test_the_filters_at_a_hook_are_found(recorded):
+    """The hook and the type decide, not the name of the chain. A chain of type nat filters nothing."""
     found = ruleset(recorded("nft/sigsrv.json"))
 
-    assert [chain.name for chain in found.hooked("input")] == [
+    assert {chain.type for chain in found.chains if chain.hook == "postrouting"} == {"nat"}
+    assert found.filters("postrouting") == ()
+    assert [chain.name for chain in found.filters("input")] == [
         "in.sigsrvbr0",
         "in.incusbr0",
         "aclin.userbr0",

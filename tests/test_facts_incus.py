@@ -94,10 +94,100 @@ def test_a_filtered_list_is_an_error(view):
         assert caught.value.kind is FailureKind.DENIED
 
 
-@pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("server", "projects", "profiles", "members")])
+def without(*addresses: str, **others: list[object]) -> IncusFacts:
+    """Return the facts of a daemon that answers with empty lists. others: lists by the name of their view."""
+    empty = {address: ApiAnswer(200, []) for address in addresses}
+    lists = {VIEWS[view]: ApiAnswer(200, rows) for view, rows in others.items()}
+    return IncusFacts(dataclasses.replace(RECORDED, api={**RECORDED.api, **empty, **lists}))
+
+
+def unused(view: str) -> list[object]:
+    """Return the recorded rows of a view without users."""
+    return [{**row, "used_by": []} for row in RECORDED.api[VIEWS[view]].metadata]
+
+
+EMPTY = {"network_acls": urls.NETWORK_ACLS, "instances": urls.INSTANCES, "images": urls.IMAGES}
+
+
+@pytest.mark.parametrize("view", [*EMPTY, "warnings"])
 def test_an_empty_list_is_an_answer(view):
-    """A daemon without such a resource answers with an empty list."""
-    assert getattr(IncusFacts(answering(VIEWS[view], ApiAnswer(200, []))), view) == ()
+    """A new daemon has no such resource: no project lists one."""
+    facts = without({**EMPTY, **VIEWS}[view], projects=unused("projects"))
+
+    assert getattr(facts, view) == ()
+
+
+@pytest.mark.parametrize("view", EMPTY)
+def test_an_empty_list_of_what_a_project_has_is_an_error(view):
+    """The list of projects names each resource of a project. If that list can't be read, nothing proves the empty one."""
+    with pytest.raises(EvidenceError, match=r"an empty list, but there is /1\.0/.*: the answer is incomplete"):
+        getattr(without(EMPTY[view]), view)
+    for broken in ({}, [{"name": "default", "used_by": [1]}]):
+        with pytest.raises(EvidenceError, match=r"projects|used_by"):
+            getattr(without(EMPTY[view], projects=broken), view)
+
+
+def test_an_empty_list_of_instances_without_states_is_an_error_too():
+    """It is the list from the database, which is asked if the states time out."""
+    late = ApiAnswer(None, None, Failure(FailureKind.TIMEOUT, "no answer in 5 s"))
+    api = {**RECORDED.api, urls.INSTANCES: late, urls.INSTANCES_CONFIG: ApiAnswer(200, [])}
+
+    with pytest.raises(EvidenceError, match=r"recursion=1.*an empty list, but there is /1\.0/instances/"):
+        _ = IncusFacts(dataclasses.replace(RECORDED, api=api)).instances
+
+
+def test_a_list_of_networks_without_a_link_of_the_host_is_an_error():
+    """Incus lists the links that it does not manage too, at least the loopback link."""
+    managed = [row for row in RECORDED.api[urls.NETWORKS].metadata if row["managed"]]
+    loopback = [row for row in RECORDED.api[urls.NETWORKS].metadata if row["name"] == "lo"]
+
+    for rows in ([], managed):
+        with pytest.raises(EvidenceError, match="no link of the host"):
+            _ = without(networks=rows).networks
+    assert [each.name for each in without(networks=loopback).networks] == ["lo"]
+
+
+def test_an_empty_list_of_pools_is_an_answer_only_if_no_instance_has_a_disk_in_a_pool():
+    """Incus refuses to delete a pool that an instance uses. Instances that can't be read prove nothing."""
+    diskless = [{**row, "expanded_devices": {}} for row in RECORDED.api[urls.INSTANCES].metadata]
+
+    with pytest.raises(EvidenceError, match="an empty list, but an instance has a disk in pool "):
+        _ = without(urls.POOLS).pools
+    assert without(pools=[], instances=diskless).pools == ()
+    assert without(pools=[], instances={}).pools == ()
+
+
+@pytest.mark.parametrize(("view", "name"), [("pools", "hdd"), ("instances", "default/web")])
+def test_a_name_that_is_listed_twice_is_an_error(view, name):
+    """The name is unique in the database of Incus, so a row of the answer is damaged. The second row would replace the first."""
+    rows = RECORDED.api[VIEWS[view]].metadata
+    again = next(row for row in rows if row["name"] == name.rpartition("/")[2])
+
+    with pytest.raises(EvidenceError, match=f"{name} is listed twice: the answer is incomplete"):
+        getattr(without(**{view: [*rows, again]}), view)
+
+
+@pytest.mark.parametrize("path", ["/1.0/instances/web", "/1.0/storage-pools/iso/volumes/custom/data?target=sigsrv"])
+def test_an_empty_list_of_the_volumes_of_a_pool_in_use_is_an_error(path):
+    """Each instance has a volume in the pool of its root disk. Profiles and images have none, or none for certain."""
+    pools = [{**row, "used_by": ["/1.0/profiles/default", "/1.0/images/1f00"]} for row in unused("pools")]
+    used = [{**row, "used_by": [*row["used_by"], path]} if row["name"] == "iso" else row for row in pools]
+
+    with pytest.raises(EvidenceError, match=f"an empty list, but there is {re.escape(path)}: the answer is incomplete"):
+        without(urls.volumes_url("iso"), pools=used).volumes("iso")
+    assert without(urls.volumes_url("iso"), pools=pools).volumes("iso") == ()
+    assert without(urls.volumes_url("hdd"), pools=[row for row in used if row["name"] == "iso"]).volumes("hdd") == ()
+
+
+def test_a_trust_store_of_a_member_without_the_certificate_of_a_member_is_an_error():
+    """Members trust each other by these certificates. The trust store of a server in no cluster may be empty."""
+    clients = [row for row in RECORDED.api[urls.CERTIFICATES].metadata if row["type"] == "client"]
+    alone = dataclasses.replace(single(), api={**single().api, urls.CERTIFICATES: ApiAnswer(200, [])})
+
+    for rows in ([], clients):
+        with pytest.raises(EvidenceError, match="no certificate of a member: the answer is incomplete"):
+            _ = IncusFacts(answering(urls.CERTIFICATES, ApiAnswer(200, rows))).trust
+    assert IncusFacts(alone).trust == ()
 
 
 def test_an_empty_list_of_members_is_an_error():

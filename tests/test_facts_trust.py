@@ -68,7 +68,9 @@ def test_each_view_reads_the_answer():
     facts = IncusFacts(RECORDED)
 
     assert [(entry.name, entry.resource, entry.projects) for entry in facts.trust] == [
-        ("scanner", "c2f6b633b1ff", ("default",))
+        ("scanner", "c2f6b633b1ff", ("default",)),
+        ("sigsrv", "3389423bc3d8", ()),
+        ("minisrv", "97adbab91949", ()),
     ]
     assert [(each.resource, each.server) for each in facts.images] == [
         ("default/1f00a1f00b1f", "https://images.linuxcontainers.org")

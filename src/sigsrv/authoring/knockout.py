@@ -30,7 +30,7 @@ V = TypeVar("V")
 LOGIN = "login"  # the place that is no answer: whether sigsrv could log in
 # Nearly every fact reads these to refuse a filtered answer or another member's. Only some policies are about their content.
 _GUARDS = frozenset({urls.SERVER, urls.WARNINGS})
-_ABOUT_GUARDS = frozenset({"AUTH-005", "HOST-002"})
+_ABOUT_GUARDS = frozenset({"AUTH-003", "AUTH-005", "HOST-002"})
 _REPORTED = (Verdict.FAIL, Verdict.ERROR)
 _REFUSED = Failure(FailureKind.UNREACHABLE, "knock-out: the login fails")
 

@@ -175,7 +175,9 @@ def _with_arguments(probe: Probe, wants: ProbeOptions) -> Probe:
     return replace(probe, command=command)
 
 
-# fd 3 is the script's standard output. $tail holds a probe's standard error and, as its last line, its exit status.
+# fd 3 is the script's standard output. $tail holds a probe's standard error and, as its last line, its exit status. Both streams end
+# with a line that starts with the random word. So an answer is whole if it has that line: neither head, tail nor base64 was killed, not
+# even between two lines of base64.
 _PRELUDE = """\
 PATH={path}; LC_ALL=C; export PATH LC_ALL; unset LANGUAGE; exec 3>&1 </dev/null
 root=; [ "$(id -u)" = 0 ] || root="sudo -n"
@@ -183,7 +185,8 @@ probe() {{
   id=$1 seconds=$2 limit=$3; shift 3
   echo "{word} begin $id" >&3
   tail=$( {{ \
-    {{ timeout -k 1 "$seconds" "$@" 2>&5 3>&- 4>&- 5>&-; printf '\\n%s\\n' "$?" >&5; }} 5>&4 | head -c "$limit" | base64 >&3
+    {{ timeout -k 1 "$seconds" "$@" 2>&5 3>&- 4>&- 5>&-; printf '\\n{word} %s\\n' "$?" >&5; }} 5>&4 | \
+    {{ head -c "$limit" && echo {word}; }} | base64 >&3
   }} 4>&1 | tail -c {stderr} | base64 )
   echo "{word} end $id" >&3
   echo "$tail" >&3
@@ -227,15 +230,25 @@ def parse(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | No
             failure = broke or Failure(FailureKind.GARBLED, f"probe {probe.id}: the answer is incomplete")
             answers[probe.id] = Answer(probe.shell, failure=failure)
         else:
-            answers[probe.id] = _answer(probe, frame[1], frame[2])
+            answers[probe.id] = _answer(probe, word.encode(), frame[1], frame[2])
     return answers
 
 
-def _answer(probe: Probe, coded_out: bytes, coded_tail: bytes) -> Answer:
+def _until(end: bytes, stream: bytes) -> bytes:
+    """Return a stream without its last line. Raises ValueError if it does not end with it: a part is lost."""
+    if not stream.endswith(end):
+        raise ValueError("the end is missing")
+    return stream.removesuffix(end)
+
+
+def _answer(probe: Probe, word: bytes, coded_out: bytes, coded_tail: bytes) -> Answer:
     try:
-        raw = base64.b64decode(coded_out.replace(b"\n", b""), validate=True)
-        tail = base64.b64decode(coded_tail.replace(b"\n", b""), validate=True)
-        stderr_bytes, _, status = tail.rstrip(b"\n").rpartition(b"\n")
+        raw = _until(b"%s\n" % word, base64.b64decode(coded_out.replace(b"\n", b""), validate=True))
+        tail = _until(b"\n", base64.b64decode(coded_tail.replace(b"\n", b""), validate=True))
+        stderr_bytes, _, last = tail.rpartition(b"\n")
+        mark, _, status = last.partition(b" ")
+        if mark != word:
+            raise ValueError("no exit status")
         rc = int(status)
     except (binascii.Error, ValueError):
         return Answer(probe.shell, failure=Failure(FailureKind.GARBLED, f"probe {probe.id}: the answer is damaged"))

@@ -103,9 +103,12 @@ class Ruleset:
         """Return a chain; None if it does not exist."""
         return self._by_key.get((family, table, name))
 
-    def hooked(self, hook: str) -> tuple[Chain, ...]:
-        """Return the base chains of a hook, in nft's order."""
-        return tuple(chain for chain in self.chains if chain.hook == hook)
+    def filters(self, hook: str) -> tuple[Chain, ...]:
+        """Return the base chains of type filter at a hook, in nft's order.
+
+        A chain of type nat sees only the first packet of a connection that the kernel tracks; one of type route does not filter.
+        """
+        return tuple(chain for chain in self.chains if chain.hook == hook and chain.type == "filter")
 
     def missing_of_acls(self, network: str) -> tuple[str, ...]:
         """Return what is missing from the chains that Incus creates for the ACLs of a network, in words; empty if all is present.
@@ -124,8 +127,8 @@ class Ruleset:
             if chain is None:
                 missing.append(f"no chain {prefix}.{network}")
                 continue
-            if chain.hook != hook:
-                missing.append(f"{chain.name} is not at hook {hook}")
+            if chain.hook != hook or chain.type != "filter":
+                missing.append(f"{chain.name} is not a filter at hook {hook}")
             missing += [
                 f"{chain.name} does not jump to {rules} by {key}"
                 for key in keys

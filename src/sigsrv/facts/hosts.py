@@ -128,7 +128,7 @@ class HostFacts:
     @fact
     def packages(self) -> Mapping[str, str]:
         """Return the versions of the installed Incus packages, by name; empty on a host without dpkg."""
-        return packages.of_host(self._own)
+        return packages.of_host(self._own, self.machine)
 
     @fact
     def machine(self) -> MachineFacts:

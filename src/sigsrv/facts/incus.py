@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts import pools, resources
+from sigsrv.facts.complete import Devices, incomplete, require_known, require_pools, require_unique, require_volumes
 from sigsrv.facts.config import SERVER_BOOLEANS, ServerConfig, normalised
 from sigsrv.facts.images import Image, image
 from sigsrv.facts.members import Member, Warning, member, warning
@@ -57,11 +59,6 @@ class IncusFacts:
     def _list(self, address: str, make: Callable[[Mapping[str, Any]], T]) -> tuple[T, ...]:
         with parsing(f"Incus API {address}", self.evidence.host):
             return tuple(make(row) for row in rows(api(self.evidence, address), "answer"))
-
-    def _incomplete(self, address: str, lacks: str) -> EvidenceError:
-        """Return the EvidenceError for an answer that lacks what every Incus has."""
-        host = self.evidence.host
-        return EvidenceError(f"{host}: Incus API {address}: {lacks}: the answer is incomplete", host=host)
 
     def _full(self) -> None:
         """Refuse filtered answers: a restricted client gets shorter lists and no error.
@@ -134,9 +131,9 @@ class IncusFacts:
         """Return the members of the cluster, as this daemon sees them."""
         self._full()
         found = self._list(urls.MEMBERS, member)
-        own = self.server.name  # empty if the daemon does not report its name
+        own = guard(lambda: self.server.name)  # empty if the daemon does not report it
         if not found or (own and not any(each.name == own for each in found)):
-            raise self._incomplete(urls.MEMBERS, f"no member {own}" if own else "no member")
+            raise incomplete(self.evidence, urls.MEMBERS, f"no member {own}" if own else "no member")
         return found
 
     @fact
@@ -147,9 +144,11 @@ class IncusFacts:
 
     @fact
     def trust(self) -> tuple[TrustEntry, ...]:
-        """Return the trust store: client certificates, and the certificates of the members."""
+        """Return the trust store: client certificates, and in a cluster the certificate of each member."""
         self._full()
         listed = self._list(urls.CERTIFICATES, trust_entry)
+        if self._clustered and not any(each.type == "server" for each in listed):
+            raise incomplete(self.evidence, urls.CERTIFICATES, "no certificate of a member")
         clients = Counter(each.name for each in listed if each.type == "client")
         return tuple(replace(each, is_name_unique=clients[each.name] < 2) for each in listed)
 
@@ -165,7 +164,9 @@ class IncusFacts:
     def images(self) -> tuple[Image, ...]:
         """Return the images of all projects."""
         self._full()
-        return self._list(urls.IMAGES, image)
+        found = self._list(urls.IMAGES, image)
+        require_known(self.evidence, urls.IMAGES, found, "/1.0/images/")
+        return found
 
     @fact
     def projects(self) -> tuple[Project, ...]:
@@ -173,7 +174,7 @@ class IncusFacts:
         self._full()
         found = self._list(urls.PROJECTS, resources.project)
         if not any(row.name == "default" for row in found):
-            raise self._incomplete(urls.PROJECTS, "no project default")
+            raise incomplete(self.evidence, urls.PROJECTS, "no project default")
         return found
 
     @fact
@@ -190,7 +191,7 @@ class IncusFacts:
             ),
         )
         if not any(each.name == each.project == "default" for each in found):
-            raise self._incomplete(urls.PROFILES, "no profile default in project default")
+            raise incomplete(self.evidence, urls.PROFILES, "no profile default in project default")
         return found
 
     @fact
@@ -201,27 +202,37 @@ class IncusFacts:
         which marks it as an instance of a member that is away.
         """
         self._full()
+        address = urls.INSTANCES
         try:
-            return self._list(urls.INSTANCES, resources.instance)
+            found = self._list(address, resources.instance)
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
-            return self._list(
-                urls.INSTANCES_CONFIG,
+            address = urls.INSTANCES_CONFIG
+            found = self._list(
+                address,
                 lambda row: resources.instance(row if row.get("config") is None else {**row, "status": "Unknown"}),
             )
+        require_unique(self.evidence, address, [each.resource for each in found])
+        require_known(self.evidence, address, found, "/1.0/instances/")
+        return found
 
     @fact
     def networks(self) -> tuple[Network, ...]:
-        """Return the networks of project default, unmanaged links too."""
+        """Return the networks of project default, unmanaged links too: each host has at least its loopback link."""
         self._full()
-        return self._list(urls.NETWORKS, resources.network)
+        found = self._list(urls.NETWORKS, resources.network)
+        if all(each.managed for each in found):
+            raise incomplete(self.evidence, urls.NETWORKS, "no link of the host, not even the loopback link")
+        return found
 
     @fact
     def network_acls(self) -> tuple[NetworkAcl, ...]:
         """Return the network ACLs of all projects."""
         self._full()
-        return self._list(urls.NETWORK_ACLS, resources.network_acl)
+        found = self._list(urls.NETWORK_ACLS, resources.network_acl)
+        require_known(self.evidence, urls.NETWORK_ACLS, found, "/1.0/network-acls/")
+        return found
 
     def network_at(self, name: str, member: str) -> Network | None:
         """Return a network as this member has it, or None if there is none. An unmanaged network is as in the list."""
@@ -239,7 +250,14 @@ class IncusFacts:
     def pools(self) -> tuple[Pool, ...]:
         """Return the storage pools. Their status says nothing about a single member: see ``pool_at``."""
         self._full()
-        return self._list(urls.POOLS, pools.pool)
+        found = self._list(urls.POOLS, pools.pool)
+        require_unique(self.evidence, urls.POOLS, [each.name for each in found])
+        guard(lambda: require_pools(self.evidence, found, self._devices()))
+        return found
+
+    def _devices(self) -> Iterator[Devices]:
+        with suppress(EvidenceError):  # instances that can't be read prove nothing about pools
+            yield from (each.expanded_devices for each in self.instances if isinstance(each, Instance))
 
     def pool_at(self, name: str, member: str) -> Pool | None:
         """Return a pool as this member has it, or None if there is none."""
@@ -270,7 +288,9 @@ class IncusFacts:
         if pool not in self._volumes:
             self._full()
             with parsing(f"Incus API {address}", self.evidence.host):
-                self._volumes[pool] = custom_volumes(pool, rows(api(self.evidence, address), "answer"))
+                listed = rows(api(self.evidence, address), "answer")
+                require_volumes(self.evidence, pool, listed)
+                self._volumes[pool] = custom_volumes(pool, listed)
         return self._volumes[pool]
 
     @fact

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from itertools import zip_longest
 
 from sigsrv.collect.evidence import Evidence
+from sigsrv.facts.machine import MachineFacts
 from sigsrv.facts.parsing import command_failed, parsing, probe
+from sigsrv.facts.reading import guard
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NOT_THERE = "no packages found matching"
 
@@ -34,15 +37,21 @@ def installed(document: str, host: str = "") -> Mapping[str, str]:
         return found
 
 
-def of_host(evidence: Evidence) -> Mapping[str, str]:
-    """Return the packages of a host.
+def of_host(evidence: Evidence, machine: MachineFacts) -> Mapping[str, str]:
+    """Return the packages of a host; empty on a host without dpkg.
 
-    dpkg-query exits with 1 if it does not know one of the names; that package is not installed.
+    dpkg-query exits with 1 if it does not know one of the names; that package is not installed. With 0 it has a line for each name, so an
+    empty answer comes only from a host without dpkg. Raises EvidenceError if that host runs Debian or a derivative: these have dpkg.
     """
     answer = probe(evidence, "packages")
     complaints = [line for line in answer.stderr.splitlines() if line.strip()]
     if answer.rc != 0 and not (answer.rc == 1 and complaints and all(_NOT_THERE in line for line in complaints)):
         raise command_failed(evidence.host, "packages", answer)
+    if answer.rc == 0 and not answer.stdout:
+        system = guard(lambda: machine.os)
+        if system.is_any("debian"):
+            reason = f"{evidence.host}: probe packages: an empty list, but {system.name} has dpkg-query, which prints each name"
+            raise EvidenceError(reason, FailureKind.GARBLED, evidence.host)
     return installed(answer.stdout, evidence.host)
 
 
