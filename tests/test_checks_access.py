@@ -186,9 +186,9 @@ def test_fix_removes_only_users_that_the_group_lists():
 
     assert found["AUTH-004@minisrv/minisrv"].fix == {"group": "incus-admin", "users": ["alice"], "refused": ""}
     assert found["AUTH-004@sigsrv/sigsrv"].fix["users"] == ["bob"]
-    assert found["AUTH-004@sigsrv/sigsrv"].fix["refused"] == "carol has incus-admin as its primary group"
-    assert (
-        found["AUTH-004@sigsrv/sigsrv"].observed == "bob is in incus-admin; carol has incus-admin as its primary group"
+    assert found["AUTH-004@sigsrv/sigsrv"].fix["refused"] == "incus-admin is the primary group of carol"
+    assert found["AUTH-004@sigsrv/sigsrv"].observed == (
+        "in incus-admin: bob; incus-admin is the primary group of carol; the socket: 0660 root incus-admin; no ACL on the socket"
     )
 
 
@@ -200,7 +200,8 @@ def test_acl_on_the_socket_is_left_to_a_person():
     found = findings_of(content)["AUTH-004@minisrv/minisrv"]
 
     wanted = "an ACL lets other accounts write to the socket (see getfacl /var/lib/incus/unix.socket)"
-    assert (found.observed, found.fix) == (wanted, {"group": "incus-admin", "users": [], "refused": wanted})
+    assert found.observed == f"{wanted}; accounts in incus-admin: ops; the socket: 0660 root incus-admin"
+    assert found.fix == {"group": "incus-admin", "users": [], "refused": wanted}
 
 
 def test_socket_of_an_unknown_group_is_an_error():
@@ -213,7 +214,11 @@ def test_socket_of_an_unknown_group_is_an_error():
 
     assert found["AUTH-004@minisrv/minisrv"].verdict == "error"
     assert "the host reports no group incus-admin" in found["AUTH-004@minisrv/minisrv"].reason
-    assert found["AUTH-004@sigsrv/sigsrv"].observed == "everybody may write to the socket (mode 0666)"
+    assert found["AUTH-004@sigsrv/sigsrv"].observed == (
+        "everybody may write to the socket (mode 0666); accounts in incus-admin: none; the socket: 0666 root incus-admin; "
+        "no ACL on the socket"
+    )
+    assert "the host reports no group incus-admin" in found["AUTH-004@sigsrv/sigsrv"].reason
 
 
 @pytest.mark.parametrize(
@@ -366,5 +371,5 @@ def test_fix_for_a_public_image_has_the_quoted_url():
 
     found = findings_of(content)["IMG-003@cluster/a%26b%20c/1f00a1f00b1f"]
 
-    assert found.observed == "Debian trixie amd64: public, and the daemon listens on sigsrv, minisrv"
+    assert found.observed == "Debian trixie amd64: public, and the daemon listens on minisrv, sigsrv"
     assert found.fix == {"url": "/1.0/images/1f00a1f00b1f?project=a%26b%20c"}

@@ -87,11 +87,11 @@ def undeclared(policy_id, root):
     content["site"]["projects"][1]["match"] = "guest-*"
     content["cluster"]["server"]["api_extensions"].append("projects_restricted_storage_pool_access")
     desired, facts = document.facts_of(content)
-    found = evaluate([each for each in policy.load().values() if each.id == policy_id], CHECKS, desired, facts)
-    own = next(each.own or each for each in found if each.resource == "user-john")
-    left = dataclasses.replace(own, verdict=Verdict.NOT_APPLICABLE, because="PROJ-008@cluster/user-john", own=own)
-    reported = dataclasses.replace(own, policy="PROJ-008", verdict=root, because=None)
-    return next(each for each in with_roots_checked([left, reported]) if each.policy == policy_id)
+    found = {each.id: each for each in evaluate([*POLICIES, policy.load()[policy_id]], CHECKS, desired, facts)}
+    reported = found["PROJ-008@cluster/user-john"]
+    assert reported.verdict == "fail"
+    changed = found | {reported.id: dataclasses.replace(reported, verdict=root)}
+    return next(each for each in with_roots_checked(changed.values()) if each.id == f"{policy_id}@cluster/user-john")
 
 
 @pytest.mark.parametrize("policy_id", ["PROJ-004", "PROJ-006"])

@@ -154,7 +154,7 @@ def test_instances_that_are_unknown_hide_no_fault_of_a_volume():
 
 
 def test_fix_takes_no_snapshot_if_the_newest_is_unknown():
-    """The missing schedule is a failure all the same."""
+    """The missing schedule is still a failure."""
     content = document.document()
     content["site"]["critical"] = ["default/web"]
     content["cluster"]["instances"]["web"]["expanded_config"] = {}

@@ -9,6 +9,7 @@ import pytest
 
 from sigsrv.authoring import document
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.reading import recording, united
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.judge.require import Require
@@ -302,6 +303,25 @@ def test_resource_that_a_check_skips_is_an_error(policy_id, resource):
     }
 
 
+def test_bridge_that_a_check_skips_is_an_error_without_the_list_of_links():
+    """The site file lists the bridges too. A check that judges each of them needs no list."""
+    content = document.document()
+    content["minisrv"]["failures"]["link"] = {"kind": "denied", "reason": "refused"}
+
+    def check(facts, site, require):
+        require("userbr0", True, expected="a", observed="b")
+
+    with recording(set()) as frame:
+        at = judged(content, "NET-003", {"NET-003": check})
+
+    assert at["NET-003@minisrv/userbr0"].verdict is PASS
+    assert united(frame).names == ("login",)
+    assert (at["NET-003@minisrv/sigsrvbr0"].verdict, at["NET-003@minisrv/sigsrvbr0"].reason) == (
+        ERROR,
+        "NET-003 did not judge this bridge",
+    )
+
+
 def test_run_without_a_finding_says_what_was_left_out():
     """The one finding is not-applicable, with how many resources were left out, and why."""
 
@@ -319,7 +339,7 @@ INSTANCES = [key for key, each in POLICIES.items() if each.examines == "instance
 
 @pytest.mark.parametrize("policy_id", INSTANCES)
 def test_instance_on_an_unknown_member_keeps_its_findings(policy_id):
-    """It is an error: whoever can change the location in the database must not take the instance out of the report."""
+    """It is an error: an attacker who can change the location in the database must not take the instance out of the report."""
     content = document.document()
     content["cluster"]["instances"]["db"]["location"] = "elsewhere"
 

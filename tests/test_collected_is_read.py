@@ -22,6 +22,7 @@ import pytest
 from sigsrv import facts as package
 from sigsrv.authoring.fact_types import attributes, is_view, records_in
 from sigsrv.collect import probes
+from sigsrv.facts.config import Keys, Values
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.reading import fact
 from sigsrv.judge.evaluate import evaluate
@@ -70,6 +71,7 @@ CLASSES = [
     for module in MODULES
     for kind in vars(module).values()
     if isinstance(kind, type) and kind.__module__ == module.__name__ and not issubclass(kind, Exception)
+    if kind not in (Keys, Values)  # these describe facts: the schema of the facts reads them
 ]
 GENERATED = frozenset({"__eq__", "__hash__", "__init__", "__repr__", "as_json"})  # these read all fields, needed or not
 
@@ -145,16 +147,23 @@ def without_key(value: Any, key: str) -> Any:
 
 
 def values(host: HostFacts) -> Iterator[object]:
-    """Yield each fact of a host and of its views, private ones too, or the reason why it can't be read."""
+    """Yield each fact of a host and of its views, private ones too, or the reason why it can't be read.
+
+    Units are read one by one: their blocks are text, which nothing has parsed yet.
+    """
     views = [getattr(host, each.name) for each in attributes(HostFacts) if is_view(each.hint)]
     with suppress(EvidenceError):
         views += host.pools.values()
     for view in (host, *views):
         for name, each in vars(type(view)).items():
-            if isinstance(each, fact) and not any(
-                is_view(kind) for _, kind in records_in(get_type_hints(each.func)["return"])
+            if (
+                name != "_blocks"
+                and isinstance(each, fact)
+                and not any(is_view(kind) for _, kind in records_in(get_type_hints(each.func)["return"]))
             ):
                 yield value_or_reason(lambda view=view, name=name: getattr(view, name))
+    for unit in ("incus.service", "incus.socket", "incus-startup.service"):
+        yield value_or_reason(lambda unit=unit: host.system.unit(unit))
 
 
 def value_or_reason(read: Callable[[], object]) -> object:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sigsrv.authoring import document
+from sigsrv.facts.clusters import clusters
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.model.errors import EvidenceError
@@ -83,3 +85,13 @@ def test_each_reports_the_unread_instances_and_yields_the_others():
 
     assert list(PART.each(lambda unread, cause: reported.append((unread, cause)))) == [(WEB, "sigsrv"), (DB, "minisrv")]
     assert reported == [(UNREAD, CAUSE)]
+
+
+def test_names_of_instances_are_known_without_the_members_of_the_site():
+    """An instance on a host of the cluster is never left out, even if the caller does not say which members the site has."""
+    _, facts = document.example_facts()
+
+    (cluster,) = clusters(facts)
+
+    assert cluster.instance_names == {each.resource for each, _ in cluster.instances}
+    assert cluster.instance_names

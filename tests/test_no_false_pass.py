@@ -354,6 +354,13 @@ MAY_PASS = {
     ("INST-011", urls.PROJECTS): ("default/db",),
     ("PROJ-006", urls.POOLS): ("default", "user-john"),  # the disks of their instances name the pools
     ("PROJ-007", urls.INSTANCES): ("user-john",),  # its profiles
+    ("CLUS-002", urls.MEMBERS): (
+        "sigsrv",
+        "minisrv",
+    ),  # their versions; the list shows members that are no hosts of the site
+    ("CLUS-002", urls.WARNINGS): ("sigsrv", "minisrv"),  # it proves that the list of members is whole
+    ("NET-003", "link"): ("sigsrvbr0", "userbr0"),  # their addresses; the list of links only counts what is left out
+    ("NET-008", "link"): ("sigsrvbr0", "userbr0"),
     ("NET-007", "addr"): ("cluster",),  # the findings of the cluster are about the configuration
     ("NET-007", "link"): ("cluster",),
     ("NET-008", "units"): ("userbr0",),  # Incus attaches its VLAN interface

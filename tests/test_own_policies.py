@@ -159,19 +159,19 @@ def test_the_commands_of_contributing_work_as_described(mine, monkeypatch):
 def test_an_added_policy_replaces_the_shipped_policy_with_the_same_id(tmp_path):
     """A rule replaces a check, even if pytest runs the file with the check. Each finding occurs once."""
     folder = tmp_path / "mine"
-    text = FILES["proj/PROJ-099.yaml"].replace("PROJ-099", "PROJ-002")
+    text = FILES["proj/PROJ-099.yaml"].replace("PROJ-099", "PROJ-004")
     (folder / "proj").mkdir(parents=True)
-    (folder / "proj" / "PROJ-002.yaml").write_text(text)
+    (folder / "proj" / "PROJ-004.yaml").write_text(text)
 
-    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "PROJ-002")
-    tests, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "PROJ-002")
+    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "PROJ-004")
+    tests, shown = through_pytest(tmp_path / "b", "--policies", str(folder), "--policy", "PROJ-004")
 
     assert (
         found
         == shown
-        == {key.replace("PROJ-099", "PROJ-002"): verdict for key, verdict in OWN.items() if "PROJ" in key}
+        == {key.replace("PROJ-099", "PROJ-004"): verdict for key, verdict in OWN.items() if "PROJ" in key}
     )
-    assert "test_project_has_its_own" not in tests.stdout
+    assert "test_restricted_project_lists" not in tests.stdout
 
 
 def test_an_added_check_replaces_the_shipped_check(tmp_path):
@@ -200,6 +200,25 @@ def test_files_with_the_same_name_in_two_folders_are_two_modules(tmp_path):
         found += load_checks(tmp_path / name).values()
 
     assert [getattr(sys.modules[check.__module__], check.__name__) for check in found] == found
+
+
+def test_an_added_check_decides_instead_of_the_forms_of_a_shipped_policy(tmp_path):
+    """Scan and pytest agree, and pytest runs no test of the forms."""
+    folder = tmp_path / "mine"
+    (folder / "checks").mkdir(parents=True)
+    (folder / "site").mkdir()
+    (folder / "site" / "SITE-001.yaml").write_text(FILES["site/SITE-001.yaml"])
+    (folder / "checks" / "test_mine.py").write_text(
+        FILES["checks/test_site.py"] + "\n\n@policy('HOST-005')\ndef test_mine(facts, site, require):\n"
+        "    require('mine', True, expected='x', observed='x')\n"
+    )
+
+    _, found = scanned(tmp_path / "a", "--policies", str(folder), "--policy", "HOST-005")
+    tests, shown = through_pytest(tmp_path / "b", "-v", "--policies", str(folder), "--policy", "HOST-005")
+
+    assert found == shown == {"HOST-005@sigsrv/mine": "pass", "HOST-005@minisrv/mine": "pass"}
+    assert "test_mine[sigsrv]" in tests.stdout
+    assert "HOST-005-sigsrv" not in tests.stdout
 
 
 def test_the_last_of_several_added_folders_wins(mine, tmp_path):

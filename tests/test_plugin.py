@@ -39,10 +39,9 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
 
     assert done.returncode == 1
     assert {finding["id"]: finding["verdict"] for finding in found["findings"]} == EXPECTED
-    assert (
-        "test_bridge_has_its_vlan_interface_attached[minisrv]"
-        in run("checks", "--evidence=demo", "--collect-only", "-q").stdout
-    )
+    collected = run("checks", "--evidence=demo", "--collect-only", "-q").stdout
+    assert "[NET-001-minisrv]" in collected
+    assert "test_vlan_interface_stays_attached_after_a_reboot[minisrv]" in collected
     assert "INST-001@sigsrv/default/svc-a: fail" in done.stdout
     assert "sigsrv-remediate INST-001@sigsrv/default/svc-a" in done.stdout
     count = Counter(EXPECTED.values())
@@ -152,7 +151,7 @@ def test_without_checks_the_plugin_does_nothing(tmp_path):
 def test_a_user_s_own_check_replaces_the_shipped_check(tmp_path):
     """A function with ``@policy`` is a check of that policy in any folder."""
     (tmp_path / "test_mine.py").write_text(
-        "from sigsrv import policy\n\n@policy('NET-001')\ndef test_mine(facts, site, require):\n"
+        "from sigsrv import policy\n\n@policy('HOST-005')\ndef test_mine(facts, site, require):\n"
         "    require('mine', facts.name == 'sigsrv', expected='sigsrv', observed=facts.name)\n"
     )
 
@@ -160,7 +159,23 @@ def test_a_user_s_own_check_replaces_the_shipped_check(tmp_path):
 
     assert done.returncode == 1
     found = json.loads((tmp_path / "out" / "latest" / "findings.json").read_text())["findings"]
-    assert {f["id"]: f["verdict"] for f in found} == {"NET-001@sigsrv/mine": "pass", "NET-001@minisrv/mine": "fail"}
+    assert {f["id"]: f["verdict"] for f in found} == {"HOST-005@sigsrv/mine": "pass", "HOST-005@minisrv/mine": "fail"}
+
+
+@pytest.mark.parametrize("mine_first", [True, False])
+def test_a_user_s_own_check_replaces_the_test_of_a_form(tmp_path, mine_first):
+    """The order in which pytest collects the two files does not matter."""
+    (tmp_path / "test_mine.py").write_text(
+        "from sigsrv import policy\n\n@policy('HOST-005')\ndef test_mine(facts, site, require):\n"
+        "    require(facts.name, True, expected='a', observed='b')\n"
+    )
+    files = ["test_mine.py", str(ROOT / "checks" / "test_rules.py")]
+
+    done = run(*(files if mine_first else files[::-1]), "--evidence=demo", "--collect-only", "-q", cwd=tmp_path)
+
+    assert "test_mine[minisrv]" in done.stdout
+    assert "[HOST-009-minisrv]" in done.stdout
+    assert "[HOST-005-minisrv]" not in done.stdout
 
 
 def test_facts_outside_a_check_are_refused(tmp_path):
@@ -197,12 +212,12 @@ def test_a_waived_failure_is_an_expected_failure(tmp_path):
     """Its test is xfail, and the short summary says who accepts it until when. With ``--runxfail``, it fails."""
     options = waived(tmp_path, PRIVILEGED)
 
-    done = run("checks", "-k", "privileged", *options)
-    strict = run("checks", "-k", "privileged", "--runxfail", *options)
-    bare = run("checks", "-k", "privileged", "-c", "/dev/null", "--rootdir=.", *options)
+    done = run("checks", "-k", "INST-001", *options)
+    strict = run("checks", "-k", "INST-001", "--runxfail", *options)
+    bare = run("checks", "-k", "INST-001", "-c", "/dev/null", "--rootdir=.", *options)
 
     assert done.returncode == 0, done.stdout
-    said = "[cluster] - waived by Ada Ops until 2027-01-17 12:00:00 UTC: NFS"
+    said = "[INST-001-cluster] - waived by Ada Ops until 2027-01-17 12:00:00 UTC: NFS"
     for each in (done, bare):
         assert said in next(line for line in each.stdout.splitlines() if line.startswith("XFAIL"))
     assert strict.returncode == 1
@@ -215,7 +230,7 @@ def test_one_failure_that_is_not_waived_fails_the_test(tmp_path):
     """One test shows all findings of a policy."""
     options = waived(tmp_path, PRIVILEGED, PRIVILEGED | {"path": PRIVILEGED["path"].replace("/db/", "/web/")})
 
-    done = run("checks", "-k", "privileged", *options)
+    done = run("checks", "-k", "INST-001", *options)
 
     assert done.returncode == 1
     assert "INST-001@sigsrv/default/web: fail" in done.stdout

@@ -49,7 +49,8 @@ def test_a_check_that_does_not_set_a_value_of_its_remediation_is_reported():
             "sigsrvbr0", "sigsrv0" not in facts.network.links, expected="x", observed="y", fix={"bridge": "sigsrvbr0"}
         )
 
-    lines = examples.mistakes(POLICIES["NET-001"], list(POLICIES.values()), {**CHECKS, "NET-001": check}, REMEDIATIONS)
+    own = POLICIES["NET-001"].with_check
+    lines = examples.mistakes(own, [*POLICIES.values(), own], {**CHECKS, "NET-001": check}, REMEDIATIONS)
 
     assert "NET-001@sigsrv/sigsrvbr0: the check does not set interface, which remediation attach-vlan needs" in lines, (
         lines

@@ -26,7 +26,7 @@ def state(*addresses: str) -> dict[str, Any]:
         {"family": "inet6", "address": "fe80::1"}
     ]
     row = {"hwaddr": "10:66:6a:00:00:02", "addresses": listed}
-    usage = {"memory": {}, "processes": 1}
+    usage = {"memory": {"usage": 1}, "processes": 1}
     return {"op": "add", "path": "/cluster/instances/db/state", "value": {**usage, "network": {"eth0": row}}}
 
 

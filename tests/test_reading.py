@@ -15,7 +15,7 @@ from sigsrv.model import policy, site_file
 from sigsrv.model.errors import EvidenceError
 
 POLICY = policy.load()["NET-001"]
-EVIDENCE = Evidence("a", 0.0, probes={name: Answer(name, 0, name) for name in ("link", "nft", "addr")})
+EVIDENCE = Evidence("a", 0.0, probes={name: Answer(name, 0, f"{name}\n") for name in ("link", "nft", "addr")})
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def test_a_fact_stands_on_what_it_reads_and_on_what_its_facts_read():
 def test_a_fact_that_was_computed_before_stands_on_the_same():
     """Nearly every policy reads a fact that another policy computed."""
     facts = Facts()
-    assert facts.both == "linknft"
+    assert facts.both == "link\nnft\n"
 
     assert sources(read_by("both", facts=facts)) == {Source("a", "link"), Source("a", "nft")}
     assert facts.computed == ["link"]

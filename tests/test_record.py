@@ -36,3 +36,12 @@ def test_each_changed_verdict_is_a_line(tmp_path, monkeypatch):
         "expected.json: A-002@h/r: pass -> removed",
         "expected.json: A-003@h/r: missing -> error",
     ]
+
+
+def test_a_changed_schema_is_one_line(tmp_path, monkeypatch):
+    """Its parts are no verdicts, and longer than a screen."""
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    path = tmp_path / "policy.schema.json"
+    path.write_text('{"title": "a"}')
+
+    assert record.changes(path, '{"title": "b"}') == ["policy.schema.json: changed"]

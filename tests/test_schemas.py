@@ -25,7 +25,6 @@ MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 WORDS: Mapping[str, tuple[Any, ...]] = {
     "none": (None, (), {}, ""),
     "all": (None, (), ("*",)),
-    "all of the site": (None, ()),
     "any": (None,),
     "any of the subnet": (None,),
     "from zfs.pool_name": (None,),
@@ -33,6 +32,8 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "your own": (None,),
     "baseline, strict, user-environment": ((),),
 }
+# Parameters whose default is all entries of a section of the site file.
+ALL_OF_THE_SITE = {"projects.networks": "bridges", "projects.pools": "pools"}
 # Parameters that have another name in the code.
 NAMES_IN_CODE = {
     "instance_limits.required": "instance_limits",
@@ -130,6 +131,8 @@ def test_stated_default_is_the_real_one(path, text):
 
     if text == "name":
         assert value in ("h", "")
+    elif text == "all of the site":
+        assert value == tuple(each["name"] for each in MINIMAL_SITE[ALL_OF_THE_SITE[path]])
     elif text in WORDS:
         assert value in WORDS[text]
     else:

@@ -251,7 +251,7 @@ def _broken_policy(tmp_path, old, new):
         ("examines: bridge", "examines: brigde", 8, '"brigde" is not allowed', "bridge"),
         (
             "examines: bridge",
-            "examines: bridge\nrule: {type: 5}\nexpected: abc\nobserve: /x",
+            "examines: bridge\nrule: {type: 5}\nobserve: /x",
             9,
             "not a JSON Schema",
             "",

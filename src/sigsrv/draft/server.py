@@ -10,7 +10,7 @@ from sigsrv.draft.facts import DraftFacts, schema_checked
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.members import Member
-from sigsrv.facts.resources import Server
+from sigsrv.facts.server import Server
 from sigsrv.model.site import ClusterSettings
 
 _LISTENING = ("core.https_address", "cluster.https_address")

@@ -10,7 +10,8 @@ from sigsrv.facts.images import Image
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.members import Member, Warning
 from sigsrv.facts.pools import Pool
-from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Project, Server, UnreadInstance
+from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Project, UnreadInstance
+from sigsrv.facts.server import Server
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
 from sigsrv.model.errors import EvidenceError, FailureKind

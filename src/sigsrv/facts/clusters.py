@@ -122,7 +122,8 @@ class ClusterFacts:
 
         Any other location without a host is unknown.
         """
-        return self.unselected is None or location in self.unselected
+        is_elsewhere = self.unselected is None or location in self.unselected
+        return is_elsewhere and self.host_of(location) is None
 
     def _nowhere(self, resource: str, location: str) -> EvidenceError:
         return EvidenceError(

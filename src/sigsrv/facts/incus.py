@@ -28,9 +28,9 @@ from sigsrv.facts.resources import (
     NetworkAcl,
     Profile,
     Project,
-    Server,
     UnreadInstance,
 )
+from sigsrv.facts.server import Server
 from sigsrv.facts.trust import X509, TrustEntry, trust_entry, x509
 from sigsrv.facts.volumes import Volume, custom_volumes
 from sigsrv.model.errors import EvidenceError, FailureKind

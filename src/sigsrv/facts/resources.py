@@ -41,7 +41,6 @@ MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
 UNKNOWN_STATUS = frozenset({"Error", "Unknown"})
 InstanceType = Literal["container", "virtual-machine"]
 _INSTANCE_TYPES: tuple[InstanceType, ...] = get_args(InstanceType)
-Firewall = Annotated[str, Values(("nftables", "xtables", ""))]
 InstanceStatus = Annotated[  # shared/api/status_code.go; Unknown: set by sigsrv
     str, Values(("Running", "Ready", "Stopped", "Frozen", "Error", "Starting", "Stopping", "Unknown"), may_grow=True)
 ]
@@ -50,30 +49,6 @@ NetworkType = Annotated[
     Values(("bridge", "macvlan", "sriov", "ovn", "physical", "bond", "vlan", "loopback", "unknown"), may_grow=True),
 ]
 NetworkStatus = Annotated[str, Values(("Created", "Pending", "Errored", "Unknown", "Unavailable", ""))]
-
-
-@dataclass(frozen=True)
-class Server:
-    """An Incus daemon."""
-
-    trusted: bool
-    """Whether the daemon trusts this client; if not, its answers are a filtered view."""
-    clustered: bool
-    """Whether the daemon is a member of a cluster."""
-    name: str
-    """The member's name, or the server's name outside a cluster; empty if the daemon does not report it."""
-    version: str
-    """The version of Incus."""
-    firewall: Firewall
-    """The firewall driver: ``nftables`` or ``xtables``; empty if the daemon does not report it."""
-    kernel: str
-    """The release of the running kernel; empty if the daemon does not report it."""
-    os: str
-    """The name of the operating system; empty if the daemon does not report it."""
-    os_version: str
-    """The version of the operating system; empty if the daemon does not report it."""
-    zfs: str | None
-    """The version of the ZFS driver; None if the daemon can't use ZFS, empty if it does not report its drivers."""
 
 
 @dataclass(frozen=True)

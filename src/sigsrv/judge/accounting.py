@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.reading import guard
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.facts.volumes import Volume
 from sigsrv.judge.require import Require
@@ -88,17 +89,21 @@ def listed(kind: str, facts: HostFacts | ClusterFacts) -> frozenset[str]:
 def account(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> None:
     """Record ``error`` for each resource that a policy did not account for, after its check ran.
 
-    A list that can't be read is not held against the policy: its check read what it needs, or recorded an error.
+    If a list can't be read, the names in the site file stand for it: a policy of such a kind must judge each of them. If the site file has
+    no such names either, the findings of the policy stay as they are: its check read what it needs, or recorded an error. No finding
+    stands on what is read here.
     """
     if any(each.resource == require.subject and each.verdict is not Verdict.PASS for each in require.findings):
         return  # the policy says something about all of them at once
-    try:
-        resources = listed(policy.examines, facts)
-    except EvidenceError:
-        return
-    for resource, member in _elsewhere(policy.examines, facts):
-        require.leave_out(resource, f"its host {member} was not selected, or is in no cluster")
     declared = _declared(policy.examines, site)
+    try:
+        resources = guard(lambda: listed(policy.examines, facts))
+    except EvidenceError:
+        if declared is None:
+            return
+        resources = declared
+    for resource, member in guard(lambda: tuple(_elsewhere(policy.examines, facts))):
+        require.leave_out(resource, f"its host {member} was not selected, or is in no cluster")
     judged = {each.resource for each in require.findings}
     for resource in sorted(resources - judged - require.left_out.keys()):
         if declared is not None and resource not in declared:

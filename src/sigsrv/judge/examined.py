@@ -21,7 +21,8 @@ from sigsrv.facts.machine import Filesystem
 from sigsrv.facts.members import Member
 from sigsrv.facts.network import Link
 from sigsrv.facts.pools import Pool
-from sigsrv.facts.resources import Instance, Network, NetworkAcl, Project, Server
+from sigsrv.facts.resources import Instance, Network, NetworkAcl, Project
+from sigsrv.facts.server import Server
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
 from sigsrv.judge.custom_volumes import each_volume

@@ -149,8 +149,8 @@ class Finding:
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
-    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Neither own
-    nor roots is exported. stands_on: the probes and the paths of the Incus API that were read for it.
+    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. own and
+    roots are not exported. stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
     policy: str

@@ -97,7 +97,7 @@ class Need:
     """What must hold before the policy can judge the resource.
 
     If the condition is unknown, so is the finding. If another policy only reports it (``root``, with ``not-applicable`` or ``reported``),
-    the clauses are judged all the same: a violated one fails.
+    the clauses are judged nevertheless: a violated one fails.
     """
 
     that: Comparison

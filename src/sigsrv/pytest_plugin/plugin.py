@@ -129,7 +129,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, Any, Any
     try:
         scanner = _scanner(config)
         if policy_id:
-            scanner.checks[policy_id] = metafunc.function
+            scanner.collected(policy_id, metafunc.function, metafunc.definition.path)
         plan = scanner.plan
         if policy_id and policy_id not in plan.policies:
             raise UsageError(f"{metafunc.definition.nodeid}: there is no policy {policy_id}")
@@ -160,18 +160,19 @@ def _scope_of(item: pytest.Item) -> Scope | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Remove tests outside the selection, and checks whose policy an added folder replaced with a rule."""
+    """Remove tests outside the selection, checks that a rule or a form replaced, and tests of a rule or forms that a check replaced."""
     if _SCANNER not in config.stash or _WRONG_USE in config.stash:
         return
-    selection = config.stash[_SCANNER].plan.selection
+    plan = config.stash[_SCANNER].plan
     kept: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
         scope = _scope_of(item)
-        if scope and scope.policy.is_declared and not hasattr(getattr(item, "function", None), "sigsrv_rules"):
+        of_rules = hasattr(getattr(item, "function", None), "sigsrv_rules")
+        if scope and plan.policies[scope.policy.id].is_declared is not of_rules:
             continue
         policy = scope.policy if scope else live_checks.policy_for(item) if live_checks.host_of(item) else None
-        (kept if policy is None or selection.has(policy) else left).append(item)
+        (kept if policy is None or plan.selection.has(policy) else left).append(item)
     items[:] = kept
     if left:
         config.hook.pytest_deselected(items=left)

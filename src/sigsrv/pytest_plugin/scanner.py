@@ -6,13 +6,16 @@ import shlex
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import pytest
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.judge import catalogue
 from sigsrv.judge.catalogue import Catalogue
+from sigsrv.judge.require import Check
 from sigsrv.judge.selecting import OPTIONS, Filters
+from sigsrv.model import data
 from sigsrv.model.finding import Finding, LeftOut, Run
 from sigsrv.model.policy import Policy
 from sigsrv.scan import collecting, judging, scan
@@ -48,8 +51,10 @@ class Scanner:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         found = catalogue.load(config.getoption("sigsrv_policies"))
-        self.checks = dict(found.checks)  # the plugin adds the checks that pytest collects
-        self._catalogue = Catalogue(found.policies, self.checks)
+        self._policies, self._checks = dict(found.policies), dict(found.checks)  # the plugin adds what pytest collects
+        self._catalogue = Catalogue(self._policies, self._checks)
+        added = map(Path, config.getoption("sigsrv_policies"))
+        self._read = [catalogue.checks_folder(each).resolve() for each in (data.folder("policies"), *added)]
         self.shown: list[Finding] = []
         self.left_out: list[LeftOut] = []
         self.shown_scopes: set[tuple[str, str | None]] = set()
@@ -81,6 +86,16 @@ class Scanner:
             for marker in (policy.family, policy.severity.value):
                 self._config.addinivalue_line("markers", f"{marker}: policies of this family or severity")
         return plan
+
+    def collected(self, policy_id: str, check: Check, path: Path) -> None:
+        """Use a check that pytest collected from a file.
+
+        The catalogue has read the folders of checks, and knows whether a check in them decides. A check of any other folder decides
+        instead of the rule or the forms of its policy.
+        """
+        self._checks[policy_id] = check
+        if path.resolve().parent not in self._read and policy_id in self._policies:
+            self._policies[policy_id] = self._policies[policy_id].with_check
 
     @cached_property
     def evidences(self) -> dict[str, Evidence]:
