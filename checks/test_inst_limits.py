@@ -25,7 +25,7 @@ def test_instances_have_memory_cpu_and_process_limits(facts: ClusterFacts, site:
             require.not_applicable(instance.resource, reason, host=host)
             continue
         config = instance.expanded_config
-        limits = [f"{key} is {config[key]}" for key in sorted(config) if key.startswith("limits.")]
+        limits = [f"{key} is {config[key]}" for key in sorted(key for key in config if key.startswith("limits."))]
         with require.finding(
             instance.resource,
             f"limits of {', '.join(wanted)}",

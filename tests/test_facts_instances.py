@@ -95,3 +95,19 @@ def test_names_of_instances_are_known_without_the_members_of_the_site():
 
     assert cluster.instance_names == {each.resource for each, _ in cluster.instances}
     assert cluster.instance_names
+
+
+def test_a_row_is_read_only_from_the_daemon_of_its_own_member():
+    """A cluster of many members lists each instance as often as it has members: to read all rows would take that much longer."""
+    _, facts = document.example_facts()
+    (cluster,) = clusters(facts)
+    _ = cluster.instances
+
+    read = {
+        (host.member, row.location)
+        for host in cluster.hosts.values()
+        for row in host.incus.instance_rows
+        if "read" in vars(row)
+    }
+    assert read
+    assert all(member == location for member, location in read)

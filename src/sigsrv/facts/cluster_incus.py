@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 from sigsrv.facts.config import ServerConfig
 from sigsrv.facts.images import Image
 from sigsrv.facts.incus import IncusFacts
+from sigsrv.facts.instance_rows import InstanceRow
 from sigsrv.facts.members import Member, Warning
 from sigsrv.facts.pools import Pool
-from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Project, UnreadInstance
+from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Project
 from sigsrv.facts.server import Server
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
@@ -93,12 +94,12 @@ class ClusterIncus:
         return self.first(lambda incus: incus.profiles)
 
     @property
-    def listed_instances(self) -> tuple[Instance | UnreadInstance, ...]:
+    def listed_instances(self) -> tuple[InstanceRow, ...]:
         """Return the instances of all members as one daemon lists them, also of members that were not selected.
 
         ``facts.instances`` has those of the selected hosts, each as its own member's daemon reports it.
         """
-        return self.first(lambda incus: incus.instances)
+        return self.first(lambda incus: incus.instance_rows)
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 
 from sigsrv.facts.cluster_incus import ClusterIncus
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.instance_rows import InstanceRow
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.reading import fact, guard
 from sigsrv.facts.resources import Config, Instance, UnreadInstance
@@ -77,7 +79,7 @@ class ClusterFacts:
         that is no host of the site counts as one that could not be read, with the name of the cluster as its host.
         """
         _ = self.incus.listed_instances
-        views: dict[str, dict[str, Instance | UnreadInstance]] = {}
+        views: dict[str, dict[str, InstanceRow]] = {}
         found: list[tuple[Instance | UnreadInstance, HostFacts]] = []
         lost: list[tuple[UnreadInstance, EvidenceError]] = []
         for host in self.hosts.values():
@@ -85,17 +87,18 @@ class ClusterFacts:
                 if host.wrong_member:
                     continue
                 if _is_clustered(host):
-                    views[host.name] = {each.resource: each for each in host.incus.instances}
+                    views[host.name] = {each.resource: each for each in host.incus.instance_rows}
                 else:
                     found += [(each, host) for each in host.incus.instances]
-        for resource in {resource for view in views.values() for resource in view}:
+        for resource in dict.fromkeys(chain.from_iterable(views.values())):
             rows = [view[resource] for view in views.values() if resource in view]
             at = (
                 None if rows[0].location == "none" else self.host_of(rows[0].location)
             )  # only a standalone server reports none
             if at is not None:
                 own = [views[at.name][resource]] if resource in views.get(at.name, {}) else []
-                found.append((next((row for row in [*own, *rows] if not _is_away(row)), rows[0]), at))
+                read = (row.read for row in [*own, *rows])
+                found.append((next((row for row in read if not _is_away(row)), None) or rows[0].read, at))
             elif not self.leaves_out(rows[0].location):
                 unread = UnreadInstance(rows[0].name, rows[0].project, rows[0].location)
                 lost.append((unread, self._nowhere(resource, rows[0].location)))
@@ -114,7 +117,7 @@ class ClusterFacts:
         found: set[str] = set()
         for host in self.hosts.values():
             with suppress(EvidenceError):
-                found.update(each.resource for each in host.incus.instances if not self.leaves_out(each.location))
+                found.update(each.resource for each in host.incus.instance_rows if not self.leaves_out(each.location))
         return frozenset(found)
 
     def leaves_out(self, location: str) -> bool:
@@ -173,7 +176,13 @@ class ClusterFacts:
     @fact
     def _odd_instances(self) -> tuple[UnreadInstance, ...]:
         """Return the instances whose row can't be read, also on members that were not selected."""
-        return tuple(each for each in self.incus.listed_instances if isinstance(each, UnreadInstance) and each.reason)
+        return tuple(each for each in self._instances_elsewhere() if isinstance(each, UnreadInstance) and each.reason)
+
+    def _instances_elsewhere(self) -> Iterator[Instance | UnreadInstance]:
+        """Yield the instances that ``instances`` leaves out: those on members that were not selected."""
+        for each in self.incus.listed_instances:
+            if self.host_of(each.location) is None:
+                yield each.read
 
     @fact
     def _attached(self) -> Mapping[tuple[str, str, str], list[tuple[VolumeUser, str]]]:
@@ -184,7 +193,7 @@ class ClusterFacts:
         found: dict[tuple[str, str, str], list[tuple[VolumeUser, str]]] = {}
         # Unread instances are left out here; ``users`` asks for them if they matter.
         instances = [each for each, _ in self.instances.known(decisive=lambda _: True)]
-        instances += [each for each in self.incus.listed_instances if isinstance(each, Instance)]
+        instances += [each for each in self._instances_elsewhere() if isinstance(each, Instance)]
         holders: list[tuple[VolumeUser, str, Mapping[str, Config]]] = [
             (VolumeUser("instances", each.project, each.name), each.location, each.expanded_devices)
             for each in instances

@@ -85,7 +85,8 @@ class HostFacts:
 
         Raises EvidenceError if the daemon did not give the list.
         """
-        here = [each for each in self.incus.instances if each.location in ("", "none", self.member)]
+        rows = self.incus.instance_rows
+        here = [each.read for each in rows if each.location in ("", "none", self.member)]
         return Instances(
             tuple((each, self.name) for each in here if isinstance(each, Instance)),
             tuple(

@@ -17,6 +17,7 @@ from sigsrv.facts import pools, resources
 from sigsrv.facts.complete import Devices, incomplete, require_known, require_pools, require_unique, require_volumes
 from sigsrv.facts.config import SERVER_BOOLEANS, ServerConfig, normalised
 from sigsrv.facts.images import Image, image
+from sigsrv.facts.instance_rows import InstanceRow, instance_row
 from sigsrv.facts.members import Member, Warning, member, warning
 from sigsrv.facts.operations import Token, open_tokens
 from sigsrv.facts.parsing import api, mapping, parsing, rows, string, text, texts
@@ -201,17 +202,22 @@ class IncusFacts:
         If the states did not arrive in time, the instances have the status ``Unknown``. A row without a configuration keeps its status,
         which marks it as an instance of a member that is away.
         """
+        return tuple(each.read for each in self.instance_rows)
+
+    @fact
+    def instance_rows(self) -> tuple[InstanceRow, ...]:
+        """Return the rows of ``instances``, most of them not read yet: a cluster reads a row where its own member's daemon lists it."""
         self._full()
         address = urls.INSTANCES
         try:
-            found = self._list(address, resources.instance)
+            found = self._list(address, instance_row)
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
             address = urls.INSTANCES_CONFIG
             found = self._list(
                 address,
-                lambda row: resources.instance(row if row.get("config") is None else {**row, "status": "Unknown"}),
+                lambda row: instance_row(row if row.get("config") is None else {**row, "status": "Unknown"}),
             )
         require_unique(self.evidence, address, [each.resource for each in found])
         require_known(self.evidence, address, found, "/1.0/instances/")

@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from sigsrv.facts.acl_rule import DIRECTIONS, AclRule, acl_rule
 from sigsrv.facts.config import (
-    DEVICE_BOOLEANS,
-    INSTANCE_BOOLEANS,
     NETWORK_BOOLEANS,
     PROJECT_BOOLEANS,
     Config,
@@ -29,7 +27,7 @@ from sigsrv.facts.config import (
     filled_in,
     normalised,
 )
-from sigsrv.facts.parsing import mapping, moment, one_of, parsing, rows, string, strings, text, texts
+from sigsrv.facts.parsing import mapping, rows, strings, text, texts
 from sigsrv.facts.restrictions import ranges
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import FALSE, is_true, size_bytes, split_list
@@ -40,7 +38,7 @@ MAPS_NOTHING = ("", "[]", "null")  # values of volatile.idmap.*
 # The member did not answer; sigsrv's own status of a state that did not arrive in time.
 UNKNOWN_STATUS = frozenset({"Error", "Unknown"})
 InstanceType = Literal["container", "virtual-machine"]
-_INSTANCE_TYPES: tuple[InstanceType, ...] = get_args(InstanceType)
+INSTANCE_TYPES: tuple[InstanceType, ...] = get_args(InstanceType)
 InstanceStatus = Annotated[  # shared/api/status_code.go; Unknown: set by sigsrv
     str, Values(("Running", "Ready", "Stopped", "Frozen", "Error", "Starting", "Stopping", "Unknown"), may_grow=True)
 ]
@@ -264,82 +262,6 @@ def config_of(value: Any, what: str) -> Config:
 def devices_of(value: Any, what: str) -> dict[str, Config]:
     """Read devices, by name."""
     return {str(name): config_of(device, f"{what} {name}") for name, device in mapping(value, what).items()}
-
-
-def instance(row: Mapping[str, Any]) -> Instance | UnreadInstance:
-    """Read an instance from its row. A row that can't be read costs only this instance: an UnreadInstance with the reason.
-
-    For a member that does not answer, Incus lists its instances with status Error and ``null`` instead of their configuration. Raises as
-    the other functions if the row does not even have a name, a project and a location: then the list is not to be believed.
-    """
-    name = text(row["name"], "name")
-    where = f"instance {row['project']}/{name}"
-    project, location = text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location")
-    if row.get("status") == "Error" and row.get("config", "missing") is None:
-        return UnreadInstance(name, project, location)
-    try:
-        with parsing("Incus API /1.0/instances", ""):
-            return _instance(row, where)
-    except EvidenceError as cause:
-        return UnreadInstance(name, project, location, cause.reason)
-
-
-def _instance(row: Mapping[str, Any], where: str) -> Instance:
-    return Instance(
-        name=text(row["name"], "name"),
-        project=text(row["project"], f"{where}: project"),
-        location=text(row["location"], f"{where}: location"),  # "none" outside a cluster
-        type=one_of(row["type"], _INSTANCE_TYPES, f"{where}: type"),
-        status=text(row["status"], f"{where}: status"),
-        config=config_of(row["config"], f"{where}: config"),
-        expanded_config=normalised(
-            mapping(row["expanded_config"], f"{where}: expanded_config"), INSTANCE_BOOLEANS, where
-        ),
-        expanded_devices={
-            device: filled_in(keys, DEVICE_BOOLEANS.get(keys.get("type", ""), {}), f"{where}: device {device}")
-            for device, keys in devices_of(row["expanded_devices"], f"{where}: expanded_devices").items()
-        },
-        devices=devices_of(row["devices"], f"{where}: devices"),
-        profiles=texts(row["profiles"], f"{where}: profiles"),
-        snapshots=_snapshots(row, where),
-        usage=_usage(row, f"{where}: state"),
-        addresses=_addresses(row, f"{where}: state"),
-    )
-
-
-def _snapshots(row: Mapping[str, Any], where: str) -> tuple[float | None, ...] | None:
-    """Read when each snapshot was taken. Incus writes ``null`` if there is none. Only an answer to ``recursion=2`` has them."""
-    if "snapshots" not in row:
-        return None
-    listed = rows(row["snapshots"] or [], f"{where}: snapshots")
-    return tuple(moment(each["created_at"], f"{where}: a snapshot's created_at") for each in listed)
-
-
-def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
-    """Read what a container uses. Only an answer to ``recursion=2`` has it, and only for a member that answers."""
-    if row["type"] != "container" or row.get("state") is None:
-        return None
-    state = mapping(row["state"], what)
-    memory = mapping(state["memory"], f"{what}: memory")
-    numbers = (memory["usage"], memory.get("usage_peak", 0), state["processes"])
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{what}: {number!r} is not a count")
-    return None if min(numbers) < 0 else InstanceUsage(max(numbers[:2]), numbers[2])  # -1: the cgroup has no value
-
-
-def _addresses(row: Mapping[str, Any], what: str) -> dict[str, tuple[str, ...]]:
-    """Read the IPv4 addresses of a running instance, by MAC address.
-
-    Only an answer to ``recursion=2`` has them; it has ``null`` for a stopped instance.
-    """
-    state = mapping(row.get("state") or {}, what)
-    found = {}
-    for name, link in mapping(state.get("network") or {}, f"{what}: network").items():
-        listed = rows(mapping(link, f"{what}: {name}")["addresses"], f"{what}: {name}: addresses")
-        own = tuple(text(each["address"], f"{what}: {name}") for each in listed if each["family"] == "inet")
-        found[string(link["hwaddr"], f"{what}: {name}: hwaddr").lower()] = own
-    return found
 
 
 def project(row: Mapping[str, Any]) -> Project:

@@ -71,9 +71,7 @@ def forbidden_keys(project: Config, kind: str, config: Config) -> Iterator[str]:
         raise EvidenceError(f"{kind!r} is not a kind of instance")
     kinds = [each for each in _LOW_LEVEL if kind in (each, "profile")]
     blocked = [each for each in kinds if restriction(project, f"restricted.{each}s.lowlevel") != "allow"]
-    yield from (
-        f"{key} is set" for key in sorted(each for each in config if any(_is_low_level(kind, each) for kind in blocked))
-    )
+    yield from (f"{key} is set" for key in sorted({key for kind in blocked for key in _low_level(kind, config)}))
     if "container" in kinds:
         yield from _forbidden_of_containers(project, kind, config)
     elif restriction(project, "restricted.virtual-machines.nesting") == "block" and boolean(
@@ -84,10 +82,12 @@ def forbidden_keys(project: Config, kind: str, config: Config) -> Iterator[str]:
         yield "raw.idmap maps ids outside restricted.idmap.uid and restricted.idmap.gid"
 
 
-def _is_low_level(kind: str, key: str) -> bool:
-    if kind == "container" and (key.startswith(BPFFS) or (key.startswith(INTERCEPT) and key not in _INTERCEPTION)):
-        return True
-    return key in _LOW_LEVEL[kind]
+def _low_level(kind: str, config: Config) -> set[str]:
+    """Return the keys of a configuration that are low-level for a kind of instance."""
+    found = config.keys() & _LOW_LEVEL[kind]
+    if kind == "container":
+        found |= {key for key in config if key.startswith((BPFFS, INTERCEPT)) and key not in _INTERCEPTION}
+    return found
 
 
 def _forbidden_of_containers(project: Config, kind: str, config: Config) -> Iterator[str]:

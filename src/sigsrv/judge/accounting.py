@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.instance_rows import InstanceRow
 from sigsrv.facts.reading import guard
-from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.facts.volumes import Volume
 from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError
@@ -50,7 +50,7 @@ def _elsewhere(kind: str, facts: HostFacts | ClusterFacts) -> Iterator[tuple[str
     if isinstance(facts, HostFacts) or not facts.unselected:
         return
     with suppress(EvidenceError):
-        rows: list[Instance | UnreadInstance | Volume] = []
+        rows: list[InstanceRow | Volume] = []
         if kind == "instance":
             rows += facts.incus.listed_instances
         for pool in facts.incus.pools if kind == "volume" else ():
@@ -93,7 +93,7 @@ def account(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require
     no such names either, the findings of the policy stay as they are: its check read what it needs, or recorded an error. No finding
     stands on what is read here.
     """
-    if any(each.resource == require.subject and each.verdict is not Verdict.PASS for each in require.findings):
+    if any(each.resource == require.subject and each.verdict is not Verdict.PASS for each in require.recorded):
         return  # the policy says something about all of them at once
     declared = _declared(policy.examines, site)
     try:
@@ -104,7 +104,7 @@ def account(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require
         resources = declared
     for resource, member in guard(lambda: tuple(_elsewhere(policy.examines, facts))):
         require.leave_out(resource, f"its host {member} was not selected, or is in no cluster")
-    judged = {each.resource for each in require.findings}
+    judged = {each.resource for each in require.recorded}
     for resource in sorted(resources - judged - require.left_out.keys()):
         if declared is not None and resource not in declared:
             require.leave_out(resource, UNDECLARED)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple, TypeVar
 
 from sigsrv.facts.backups import BackupFile
@@ -46,7 +46,13 @@ class Pattern(NamedTuple):
 def glob_of(backups: Backups, project: str, name: str) -> str:
     """Return the glob of the backup files of an instance or volume."""
     values = {"{name}": glob.escape(name), "{project}": glob.escape(project)}
-    return re.sub(r"\{name\}|\{project\}", lambda found: values[found[0]], backups.pattern)
+    return "".join(values.get(part, part) for part in _parts(backups.pattern))
+
+
+@cache
+def _parts(pattern: str) -> tuple[str, ...]:
+    """Return the parts of a pattern of the site file: texts, ``{name}`` and ``{project}``."""
+    return tuple(re.split(r"(\{name\}|\{project\})", pattern))
 
 
 def patterns_of(facts: ClusterFacts, backups: Backups) -> tuple[list[Pattern], list[EvidenceError]]:
@@ -108,7 +114,7 @@ class BackupFiles:
     def _is_longest(self, mine: str, file: BackupFile) -> bool:
         """Return whether a file matches a glob, and no other glob that is as long."""
         rivals = (each for each in self._matching(file) if each != mine)
-        return fnmatchcase(file.name, mine) and all(len(each) < len(mine) for each in rivals)
+        return _fits(file.name, mine) and all(len(each) < len(mine) for each in rivals)
 
     def _matching(self, file: BackupFile) -> list[str]:
         """Return the globs that a file matches.
@@ -118,7 +124,7 @@ class BackupFiles:
         """
         name = file.name
         ends = ((name[:first], name[len(name) - last :]) for first, last in self._lengths)
-        return [each for end in ends for each in self._by_ends.get(end, ()) if fnmatchcase(name, each)]
+        return [each for end in ends for each in self._by_ends.get(end, ()) if _fits(name, each)]
 
     @cached_property
     def _by_ends(self) -> Mapping[tuple[str, str], Sequence[str]]:
@@ -134,6 +140,14 @@ def _ends(pattern: str) -> tuple[str, str]:
     """Return the text of a glob before its first and after its last wildcard: the whole glob twice if it has none."""
     first, last = _PREFIX.match(pattern), _SUFFIX.search(pattern)
     return first[0] if first else "", last[0] if last else ""
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Return whether a name matches a glob. Nearly every glob has one ``*``: then it needs no regular expression of its own."""
+    first, last = _ends(pattern)
+    if pattern != f"{first}*{last}":
+        return fnmatchcase(name, pattern)
+    return len(name) >= len(first) + len(last) and name.startswith(first) and name.endswith(last)
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> Mapping[K, Sequence[V]]:

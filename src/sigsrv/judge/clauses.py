@@ -8,29 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Verdict
 
 
-@dataclass(frozen=True)
-class _Violated:
+class _Violated(NamedTuple):
     text: str
     root: str | None
 
 
-@dataclass(frozen=True)
-class _Unknown:
+class _Unknown(NamedTuple):
     reason: str
     because: str | None
     on: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What the clauses of a finding amount to.
 
     roots: the ids of the findings that report the cause. While all of them do, the finding is ``not-applicable`` because of the first one,
@@ -73,6 +69,20 @@ class Clauses:
     instead of its clauses. fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's
     reason. A check may change all of them.
     """
+
+    __slots__ = (
+        "_because_of",
+        "_holding",
+        "_nothing",
+        "_reported",
+        "_unknown",
+        "_violated",
+        "expected",
+        "fix",
+        "note",
+        "otherwise",
+        "summary",
+    )
 
     def __init__(
         self, because_of: Callable[[EvidenceError], str | None], expected: str = "", otherwise: str = ""
@@ -149,8 +159,9 @@ class Clauses:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing was recorded."""
-        recorded = (self._violated, self._unknown, self._holding, self._nothing, self._reported, self.otherwise)
-        return not any(recorded)
+        return not (
+            self._holding or self._violated or self._unknown or self._nothing or self._reported or self.otherwise
+        )
 
     def outcome(self) -> Outcome:
         """Return the verdict of all clauses together, and what each of them shows."""
@@ -159,14 +170,13 @@ class Clauses:
             return own
         shown = own.observed if self._violated else ""
         left = "; ".join(dict.fromkeys([*self._reported.values(), *([shown] if shown else [])]))
-        return replace(own, roots=tuple(self._reported), left=left, on="")
+        return own._replace(roots=tuple(self._reported), left=left, on="")
 
     def _own_outcome(self) -> Outcome:
         """Return the verdict of the clauses alone, whatever is reported of the finding as a whole."""
-        holding = [text for text in dict.fromkeys(self._holding) if text]
         if self._violated:
             roots = [each.root for each in self._violated if each.root]
-            observed = "; ".join(dict.fromkeys([*(each.text for each in self._violated), *holding]))
+            observed = "; ".join(dict.fromkeys([*(each.text for each in self._violated), *self._shown_holding()]))
             unknown = (f"unknown: {each}" for each in self.unknown_reasons)
             reason = "; ".join([*([self.note] if self.note else []), *unknown])
             reported = tuple(dict.fromkeys(roots)) if len(roots) == len(self._violated) else ()
@@ -174,7 +184,13 @@ class Clauses:
         if self._unknown:
             because = next((each.because for each in self._unknown if each.because), None)
             on = next((each.on for each in self._unknown if each.on), "")
-            return Outcome(Verdict.ERROR, "; ".join(holding), "; ".join(self.unknown_reasons), because, on=on)
+            return Outcome(
+                Verdict.ERROR, "; ".join(self._shown_holding()), "; ".join(self.unknown_reasons), because, on=on
+            )
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
-        return Outcome(Verdict.PASS, self.summary or "; ".join(holding) or self.otherwise, self.note)
+        return Outcome(Verdict.PASS, self.summary or "; ".join(self._shown_holding()) or self.otherwise, self.note)
+
+    def _shown_holding(self) -> list[str]:
+        """Return what the clauses that hold show, each text once."""
+        return [text for text in dict.fromkeys(self._holding) if text]

@@ -32,6 +32,7 @@ from sigsrv.model.policy import Policy
 
 Resource = tuple[str, str, Mapping[str, Any]]
 Examined = tuple[str, str, Any]  # host, resource, its facts
+_ABSENT = object()  # the value of a fact that a resource does not have
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,20 @@ class Matcher:
             return True
         if self._names is None or isinstance(each, HostFacts | ClusterFacts):
             return self._policy.match_validator.is_valid(document(each))
-        values = {name: as_json(getattr(each, name)) for name in self._names if hasattr(each, name)}
-        key = tuple(values.values())
-        if not all(isinstance(value, str | int | None) for value in key):
-            return self._policy.match_validator.is_valid(values)
-        if key not in self._known:
-            self._known[key] = self._policy.match_validator.is_valid(values)
-        return self._known[key]
+        values = tuple([getattr(each, name, _ABSENT) for name in self._names])
+        try:
+            known = self._known.get(values)
+        except TypeError:  # a mapping is no key
+            return self._selects(values)
+        if known is None:
+            known = self._known[values] = self._selects(values)
+        return known
+
+    def _selects(self, values: tuple[Any, ...]) -> bool:
+        named = zip(self._names or (), values, strict=True)
+        return self._policy.match_validator.is_valid(
+            {name: as_json(value) for name, value in named if value is not _ABSENT}
+        )
 
 
 def _names_read(match: Mapping[str, Any]) -> tuple[str, ...] | None:

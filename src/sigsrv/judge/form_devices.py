@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
@@ -47,13 +48,8 @@ def judge_devices(
 
 def chosen_devices(form: Devices, instance: Instance, subject: Subject) -> dict[str, Config]:
     """Return the devices that the form looks at, by name, in the order of their names."""
-    return {
-        name: device
-        for name, device in sorted(
-            item for item in instance.expanded_devices.items() if item[1].get("type") in form.types
-        )
-        if _fits(device, form.only, subject)
-    }
+    found = {name: each for name, each in instance.expanded_devices.items() if each.get("type") in form.types}
+    return {name: found[name] for name in sorted(found) if _fits(found[name], form.only, subject)} if found else found
 
 
 def _fits(device: Config, wanted: Mapping[str, Wanted], subject: Subject) -> bool:
@@ -69,8 +65,14 @@ def _is_allowed(form: Devices, subject: Subject, device: Config, site: Site) -> 
 def _text(form: Devices, device: Config) -> str:
     """Return what a finding shows of a device: the form's text, else the keys that say what it gives to the guest."""
     if form.shows:
-        return _KEY.sub(lambda found: device.get(found[1]) or "none", form.shows)
+        return "".join(device.get(part) or "none" if is_key else part for is_key, part in _parts(form.shows))
     return " ".join(device[key] for key in ("type", "source", "path", "address", "vendorid") if device.get(key))
+
+
+@cache
+def _parts(template: str) -> tuple[tuple[bool, str], ...]:
+    """Return the parts of a template: texts, and keys of the device (True)."""
+    return tuple((number % 2 == 1, part) for number, part in enumerate(_KEY.split(template)))
 
 
 def _shown(form: Devices, name: str, device: Config) -> str:

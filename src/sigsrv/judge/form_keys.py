@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
@@ -21,41 +22,93 @@ from sigsrv.model.values import FALSE, TRUE, size_bytes
 KEYS_OF = {"instance": "expanded_config", "host": "incus.config", "cluster": "incus.config"}
 
 
-def judge_keys(
-    policy: Policy, keys: Keys, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses
-) -> None:
-    """Record a clause for each wrong key, and one for each fact that shows whether the keys are in force."""
-    if not all_hold(keys.when, subject):
-        return
-    config: Mapping[str, str] = subject.look_up(keys.of or KEYS_OF.get(policy.examines, "config"))
-    exempt = site.exempt_keys(policy.id, subject.resource)
-    wrong: dict[str, str] = {}
-    for key, value, wanted in _each_key(keys, config, subject):
-        try:
-            is_wrong = not (_is_excepted(wanted, subject) or is_right(key, value, wanted, subject))
-        except EvidenceError as cause:
-            is_wrong = key in exempt  # whatever its value means
-            if not is_wrong:
-                finding.unknown(cause.reason)
-        if is_wrong:
-            wrong[key] = wanted.set if wanted.set is not None else wanted.is_ or ""
-    left = {key: value for key, value in wrong.items() if key not in exempt} if exempt else wrong
-    instance = subject.facts if isinstance(subject.facts, Instance) and isinstance(facts, ClusterFacts) else None
-    for key in left:
-        origin = known_origin(finding, facts, instance, key) if instance and isinstance(facts, ClusterFacts) else None
-        finding.violated(f"{keys.about}: " * bool(keys.about) + shown_key(key, config, origin))
-    if not left:
-        finding.holds()
-    if exempt:
+class KeysJudge:
+    """Judges one form ``keys`` of a policy on the resources of one host or cluster."""
+
+    def __init__(self, policy: Policy, keys: Keys, facts: HostFacts | ClusterFacts, site: Site) -> None:
+        self._policy, self._keys, self._site = policy, keys, site
+        self._facts = facts if isinstance(facts, ClusterFacts) else None
+        self._path = keys.of or KEYS_OF.get(policy.examines, "config")
+        self._usual = _Usual.of(keys)
+
+    def judge(self, subject: Subject, finding: Clauses) -> None:
+        """Record a clause for each wrong key, and one for each fact that shows whether the keys are in force."""
+        keys = self._keys
+        if not all_hold(keys.when, subject):
+            return
+        config: Mapping[str, str] = subject.look_up(self._path)
+        is_usual = self._usual is not None and self._usual.covers(config)
+        wrong = {} if is_usual else self._wrong(config, subject, finding)
+        left = self._without_exempt(wrong, subject, finding) if wrong else wrong
+        instance = subject.facts if isinstance(subject.facts, Instance) and self._facts else None
+        for key in left:
+            origin = known_origin(finding, self._facts, instance, key) if instance and self._facts else None
+            finding.violated(f"{keys.about}: " * bool(keys.about) + shown_key(key, config, origin))
+        if not left:
+            finding.holds()
+        in_force = _judge_effect(keys, subject, finding, counts=not wrong) if keys.effect else True
+        if instance and self._facts and finding.is_violated:
+            restart = not (in_force or ALL in keys.live)
+            refuse = _refusal(keys, subject)
+            _add(finding.fix, instance_fix(self._facts, instance, left, live=keys.live, restart=restart, refuse=refuse))
+        elif self._policy.remediation and self._policy.examines == "project":
+            _add(finding.fix, {"keys": [{"name": key, "value": value} for key, value in sorted(left.items())]})
+
+    def _wrong(self, config: Mapping[str, str], subject: Subject, finding: Clauses) -> dict[str, str]:
+        """Return the wrong keys, exempt ones too, each with the value that a fix sets."""
+        wrong: dict[str, str] = {}
+        for key, value, wanted in _each_key(self._keys, config, subject):
+            try:
+                is_wrong = not (_is_excepted(wanted, subject) or is_right(key, value, wanted, subject))
+            except EvidenceError as cause:
+                is_wrong = key in self._site.exempt_keys(self._policy.id, subject.resource)  # whatever its value means
+                if not is_wrong:
+                    finding.unknown(cause.reason)
+            if is_wrong:
+                wrong[key] = wanted.set if wanted.set is not None else wanted.is_ or ""
+        return wrong
+
+    def _without_exempt(self, wrong: dict[str, str], subject: Subject, finding: Clauses) -> dict[str, str]:
+        """Return the wrong keys that the site does not exempt, and note the others."""
+        exempt = self._site.exempt_keys(self._policy.id, subject.resource)
         excused = [f"the site exempts {key}: {exempt[key]}" for key in wrong if key in exempt]
         finding.note = "; ".join([*([finding.note] if finding.note else []), *excused])
-    in_force = _judge_effect(keys, subject, finding, counts=not wrong) if keys.effect else True
-    if instance and isinstance(facts, ClusterFacts) and finding.is_violated:
-        restart = not (in_force or ALL in keys.live)
-        refuse = _refusal(keys, subject)
-        _add(finding.fix, instance_fix(facts, instance, left, live=keys.live, restart=restart, refuse=refuse))
-    elif policy.remediation and policy.examines == "project":
-        _add(finding.fix, {"keys": [{"name": key, "value": value} for key, value in sorted(left.items())]})
+        return {key: value for key, value in wrong.items() if key not in exempt}
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """Tells configurations that are right at first sight: each wanted key has exactly the wanted text. Any other needs a closer look."""
+
+    values: frozenset[tuple[str, str]]
+    """The keys that must be set, each with its value."""
+    unset: frozenset[str]
+    """The keys that must not be set."""
+    prefixes: tuple[str, ...]
+    """How the keys begin that patterns want unset; no key may begin so."""
+
+    @staticmethod
+    def of(keys: Keys) -> _Usual | None:
+        """Return what a form wants; None if its wishes are not that plain."""
+        if keys.equal or any(each.is_ is None or each.unless for each in keys.must.values()):
+            return None
+        patterns = {name: each.is_ for name, each in keys.must.items() if "*" in name}
+        plain = {name: each.is_ for name, each in keys.must.items() if "*" not in name}
+        if any(patterns.values()):
+            return None
+        return _Usual(
+            frozenset((name, value) for name, value in plain.items() if value),
+            frozenset(name for name, value in plain.items() if not value),
+            tuple(name.partition("*")[0] for name in patterns),
+        )
+
+    def covers(self, config: Mapping[str, str]) -> bool:
+        """Return whether a configuration has all keys as they are wanted, to the letter."""
+        return (
+            self.values <= config.items()
+            and self.unset.isdisjoint(config)
+            and not (self.prefixes and any(key.startswith(self.prefixes) for key in config))
+        )
 
 
 def _add(fix: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -137,7 +190,7 @@ def _judge_effect(keys: Keys, subject: Subject, finding: Clauses, counts: bool) 
     for clause in keys.effect:
         is_counted = counts and all_hold(clause.when, subject)
         try:
-            wrong = list(wrong_items(clause, subject))
+            wrong = wrong_items(clause, subject)
             if wrong and is_counted:
                 finding.violated(observed_text(clause, subject, wrong))
             in_force &= not wrong

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
-from sigsrv.facts.resources import Instance
-from sigsrv.facts.trust import TrustEntry
-from sigsrv.facts.volumes import Volume
 from sigsrv.judge import examined
 from sigsrv.judge.form_values import Subject
 from sigsrv.judge.require import Require
@@ -33,8 +30,9 @@ def subjects(
         for entry in _entries(joined, facts, site, require):
             yield Subject(facts.name, entry.name, facts, {"site": site, "entry": entry, "scope": facts}), entry
         return
+    entry_of = _entries_of(policy.examines, site)
     for host, resource, each in examined.objects(policy.examines, facts, require):
-        names = {"site": site, "entry": _entry(each, resource, policy, site), "scope": facts}
+        names = {"site": site, "entry": entry_of(resource, each), "scope": facts}
         yield Subject(host, resource, each, names), each
 
 
@@ -52,19 +50,22 @@ def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, requir
             yield pool
 
 
-def _entry(each: Any, resource: str, policy: Policy, site: Site) -> Any:
-    """Return the entry of the site file for a resource; for an instance or a volume that of its project. A project
-    without an entry gets the strictest requirements; None if there is no other entry."""
-    if isinstance(each, TrustEntry):
-        return site.full_certificate(each.name, each.is_name_unique, each.fingerprint)
-    if isinstance(each, Instance | Volume):
-        return site.project_or_strict(each.project)
-    if policy.examines == "project":
-        return site.project_or_strict(resource)
+def _entries_of(kind: str, site: Site) -> Callable[[str, Any], Any]:
+    """Return what gives the entry of the site file for a resource and its facts; for an instance or a volume that of its project.
+
+    A project without an entry gets the strictest requirements; None if there is no other entry.
+    """
+    if kind == "certificate":
+        return lambda _, each: site.full_certificate(each.name, each.is_name_unique, each.fingerprint)
+    if kind in ("instance", "volume"):
+        return lambda _, each: site.project_or_strict(each.project)
+    if kind == "project":
+        return lambda resource, _: site.project_or_strict(resource)
     named: Mapping[str, Mapping[str, Any]] = {
         "bridge": {entry.name: entry for entry in site.bridges},
         "network": {entry.name: entry for entry in site.bridges},
         "pool": {entry.name: entry for entry in site.pools},
         "acl": {f"{entry.project}/{entry.name}": entry for entry in site.acls},
     }
-    return named.get(policy.examines, {}).get(resource)
+    entries = named.get(kind, {})
+    return lambda resource, _: entries.get(resource)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.forms import Clause, Comparison, Value
 
-_NOTHING = object()
 PLACE = re.compile(r"\{([a-z_][a-z0-9_.\-]*)\}")
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """One resource that a policy with forms judges."""
 
     host: str
@@ -52,16 +49,26 @@ class Subject:
         """Return a text with the values of its ``{PATH}``."""
         if "{" not in template:
             return template
-        return PLACE.sub(lambda found: more[found[1]] if found[1] in more else shown(self.look_up(found[1])), template)
+        parts = [
+            part if not is_path else more[part] if part in more else shown(self.look_up(part))
+            for is_path, part in _parts(template)
+        ]
+        return "".join(parts)
+
+
+@cache
+def _parts(template: str) -> tuple[tuple[bool, str], ...]:
+    """Return the parts of a template: texts, and paths (True)."""
+    return tuple((number % 2 == 1, part) for number, part in enumerate(PLACE.split(template)))
 
 
 def _step(value: Any, name: str, path: str) -> Any:
+    kind: type = type(value)
+    if name in attributes(kind):
+        return getattr(value, name)
     if isinstance(value, dict | Mapping):
         return value.get(name)
-    kind: type = type(value)
-    if name not in attributes(kind):
-        raise EvidenceError(f"there is no fact {path}: {type(value).__name__} has no {name}")
-    return getattr(value, name)
+    raise EvidenceError(f"there is no fact {path}: {type(value).__name__} has no {name}")
 
 
 @cache
@@ -90,7 +97,7 @@ def shown(value: Any) -> str:
 
 def holds(comparison: Comparison, subject: Subject) -> bool:
     """Return whether a comparison holds. Raises EvidenceError if a value is unknown or can't be compared."""
-    return next(wrong_items(comparison, subject), _NOTHING) is _NOTHING
+    return not wrong_items(comparison, subject)
 
 
 def all_hold(comparisons: Sequence[Comparison], subject: Subject) -> bool:
@@ -98,23 +105,21 @@ def all_hold(comparisons: Sequence[Comparison], subject: Subject) -> bool:
     return not comparisons or all(holds(each, subject) for each in comparisons)
 
 
-def wrong_items(comparison: Comparison, subject: Subject) -> Iterator[Any]:
-    """Yield what violates a comparison: the items of a list, or the fact itself. Raises EvidenceError as ``holds``."""
+def wrong_items(comparison: Comparison, subject: Subject) -> list[Any]:
+    """Return what violates a comparison: the items of a list, or the fact itself. Raises EvidenceError as ``holds``."""
     found = subject.look_up(comparison.fact)
-    for name in type(comparison).operators:
-        given = getattr(comparison, name)
-        if given is None:
-            continue
+    wrong: list[Any] = []
+    for name, given in comparison.given:
         wanted = subject.value(given)
         try:
-            yield from _OPERATORS[name](found, wanted)
+            wrong += _OPERATORS[name](found, wanted)
         except TypeError as cause:
             raise EvidenceError(f"{comparison.fact}: {found!r} can't be compared with {wanted!r}") from cause
+    return wrong
 
 
-def _unless(is_right: bool, found: Any) -> Iterator[Any]:
-    if not is_right:
-        yield found
+def _unless(is_right: bool, found: Any) -> Sequence[Any]:
+    return () if is_right else (found,)
 
 
 def _plain(value: Any) -> Any:
@@ -136,7 +141,7 @@ def _number(value: Any) -> float:
     return value
 
 
-_OPERATORS: Mapping[str, Callable[[Any, Any], Iterator[Any]]] = {
+_OPERATORS: Mapping[str, Callable[[Any, Any], Sequence[Any]]] = {
     "is_": lambda found, wanted: _unless(_plain(found) == _plain(wanted), found),
     "is_not": lambda found, wanted: _unless(_plain(found) != _plain(wanted), found),
     "one_of": lambda found, wanted: _unless(found in _each(wanted), found),
@@ -145,8 +150,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Iterator[Any]]] = {
     "at_most": lambda found, wanted: _unless(_number(found) <= _number(wanted), found),
     "has": lambda found, wanted: _unless(wanted in _each(found), wanted),
     "lacks": lambda found, wanted: _unless(wanted not in _each(found), wanted),
-    "within": lambda found, wanted: (each for each in _each(found) if each not in _each(wanted)),
-    "covers": lambda found, wanted: (each for each in _each(wanted) if each not in _each(found)),
+    "within": lambda found, wanted: [each for each in _each(found) if each not in _each(wanted)],
+    "covers": lambda found, wanted: [each for each in _each(wanted) if each not in _each(found)],
 }
 
 
@@ -164,8 +169,8 @@ def wanted_text(clause: Clause, subject: Subject) -> str:
         "within": "{what} only has {value}",
         "covers": "{what} has {value}",
     }
-    name = next(name for name in type(clause).operators if getattr(clause, name) is not None)
-    value = shown(subject.value(getattr(clause, name)))
+    name, given = clause.given[0]
+    value = shown(subject.value(given))
     return words[name].format(what=clause.unit or clause.fact, value=value)
 
 

@@ -15,7 +15,7 @@ from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.examined import Matcher
 from sigsrv.judge.form_devices import chosen_devices, judge_devices
-from sigsrv.judge.form_keys import judge_keys
+from sigsrv.judge.form_keys import KeysJudge
 from sigsrv.judge.form_subjects import subjects
 from sigsrv.judge.form_values import Subject, all_hold, holds, observed_text, wanted_text, wrong_items
 from sigsrv.judge.require import Require, because_of
@@ -29,6 +29,7 @@ from sigsrv.model.site import Site
 def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> None:
     """Record one finding for each resource that a policy with forms examines."""
     matcher = Matcher(policy)
+    judge = _FormsJudge(policy, facts, site)
     devices = policy.forms.devices
     for subject, each in subjects(policy, facts, site, require):
         try:
@@ -42,45 +43,50 @@ def judge_forms(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, req
             require.unknown(subject.resource, cause.reason, because_of(cause, policy.id), subject.host)
             continue
         with require.finding(subject.resource, policy.title, host=subject.host) as finding:
-            _judge(policy, subject, facts, site, finding)
+            judge.judge(subject, finding)
 
 
-def _judge(policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses) -> None:
-    forms = policy.forms
-    joins = forms.joined.with_ if forms.joined else None
-    joined, is_complete = _join(joins, subject, finding) if joins else (subject, True)
-    if is_complete and _meets_needs(forms.needs, joined, finding):
-        _judge_forms(policy, joined, facts, site, finding)
-    try:
-        finding.expected = _expected(policy, joined)
-    except EvidenceError:
-        finding.expected = policy.title
-    if finding.is_violated:
-        finding.fix = {name: joined.value(value) for name, value in forms.fix.items()} | finding.fix
-    elif forms.shows and is_complete:
-        finding.summary = joined.text(forms.shows)
+class _FormsJudge:
+    """Judges all forms of a policy on the resources of one host or cluster."""
 
+    def __init__(self, policy: Policy, facts: HostFacts | ClusterFacts, site: Site) -> None:
+        self._policy, self._forms, self._facts, self._site = policy, policy.forms, facts, site
+        self._joins = policy.forms.joined.with_ if policy.forms.joined else {}
+        self._keys = [KeysJudge(policy, keys, facts, site) for keys in policy.forms.keys]
+        self._clauses = policy.forms.clauses
 
-def _judge_forms(
-    policy: Policy, subject: Subject, facts: HostFacts | ClusterFacts, site: Site, finding: Clauses
-) -> None:
-    for keys in policy.forms.keys:
-        with finding.clause():
-            judge_keys(policy, keys, subject, facts, site, finding)
-    if policy.forms.devices:
-        judge_devices(policy.forms.devices, subject, facts, site, finding)
-    for clause in policy.forms.clauses:
-        with finding.clause():
-            if all_hold(clause.when, subject):
-                _judge_clause(clause, subject, finding)
-    if finding.is_empty:
-        finding.nothing("no part of the policy counts here: their conditions do not hold")
+    def judge(self, subject: Subject, finding: Clauses) -> None:
+        """Record the clauses of one resource, what its finding expects and shows, and the values of its fix."""
+        forms = self._forms
+        joined, is_complete = _join(self._joins, subject, finding) if self._joins else (subject, True)
+        if is_complete and (not forms.needs or _meets_needs(forms.needs, joined, finding)):
+            self._judge_each(joined, finding)
+        try:
+            finding.expected = self._expected(joined)
+        except EvidenceError:
+            finding.expected = self._policy.title
+        if finding.is_violated:
+            finding.fix = {name: joined.value(value) for name, value in forms.fix.items()} | finding.fix
+        elif forms.shows and is_complete:
+            finding.summary = joined.text(forms.shows)
 
+    def _judge_each(self, subject: Subject, finding: Clauses) -> None:
+        for keys in self._keys:
+            with finding.clause():
+                keys.judge(subject, finding)
+        if self._forms.devices:
+            judge_devices(self._forms.devices, subject, self._facts, self._site, finding)
+        for clause in self._clauses:
+            with finding.clause():
+                if all_hold(clause.when, subject):
+                    _judge_clause(clause, subject, finding)
+        if finding.is_empty:
+            finding.nothing("no part of the policy counts here: their conditions do not hold")
 
-def _expected(policy: Policy, subject: Subject) -> str:
-    if policy.expected:
-        return subject.text(policy.expected)
-    return "; ".join(wanted_text(each, subject) for each in policy.forms.clauses if all_hold(each.when, subject))
+    def _expected(self, subject: Subject) -> str:
+        if self._policy.expected:
+            return subject.text(self._policy.expected)
+        return "; ".join(wanted_text(each, subject) for each in self._clauses if all_hold(each.when, subject))
 
 
 def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
@@ -90,7 +96,7 @@ def _judge_clause(clause: Clause, subject: Subject, finding: Clauses) -> None:
     if clause.unknown and subject.look_up(clause.fact) is None:
         finding.unknown(subject.text(clause.unknown))
         return
-    wrong = list(wrong_items(clause, subject))
+    wrong = wrong_items(clause, subject)
     text = _observed(clause, subject, wrong)
     if wrong:
         _record(clause.verdict, text, _root(clause.root, subject), finding)
@@ -132,7 +138,7 @@ def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> tupl
     """Return the subject with the facts that belong to its entry, and whether it can be judged. The finding says what is missing."""
     names = dict(subject.names)
     for name, join in joins.items():
-        at = replace(subject, names=names)
+        at = subject._replace(names=names)
         wanted = at.value(join.at) if join.at != Value() else subject.resource
         names[name] = None
         if wanted is None:
@@ -151,8 +157,8 @@ def _join(joins: Mapping[str, Join], subject: Subject, finding: Clauses) -> tupl
             continue
         else:
             finding.violated(text)
-        return replace(subject, names=names), False
-    return replace(subject, names=names), True
+        return subject._replace(names=names), False
+    return subject._replace(names=names), True
 
 
 def _meets_needs(needs: Iterable[Need], subject: Subject, finding: Clauses) -> bool:

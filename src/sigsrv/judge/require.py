@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, TypeVar
@@ -52,28 +52,30 @@ def policy_of(check: object) -> str | None:
     return getattr(check, "sigsrv_policy", None)
 
 
-class _OpenFinding:
-    """The block of one finding. A class and not a generator: a scan enters hundreds of thousands."""
+class _OpenFinding(Clauses):
+    """The clauses of one finding, and the block that records it. A class and not a generator: a scan enters hundreds of thousands."""
 
-    __slots__ = ("_block", "_clauses", "_host", "_require", "_resource")
+    __slots__ = ("_block", "_host", "_require", "_resource")
 
-    def __init__(self, require: Require, clauses: Clauses, block: recording, resource: str, host: str | None) -> None:
-        self._require, self._clauses, self._block = require, clauses, block
-        self._resource, self._host = resource, host
+    def __init__(
+        self, require: Require, block: recording, resource: str, host: str | None, expected: str, otherwise: str
+    ) -> None:
+        super().__init__(require.because_of, expected, otherwise)
+        self._require, self._block, self._resource, self._host = require, block, resource, host
 
     def __enter__(self) -> Clauses:
         self._block.__enter__()
-        return self._clauses
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, cause: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         self._block.__exit__()
         if isinstance(cause, EvidenceError):
-            self._clauses.caught(cause)
+            self.caught(cause)
         elif cause is not None:
             return False
-        self._require.close(self._clauses, self._resource, self._host)
+        self._require.close(self, self._resource, self._host)
         return True
 
 
@@ -131,10 +133,10 @@ class Require:
         clause; ``with finding.clause()`` limits it to a part of the block. otherwise: what a pass shows if its clauses show nothing;
         also needed if the check records violated clauses only.
         """
-        clauses = Clauses(self._because_of, expected, otherwise)
-        return _OpenFinding(self, clauses, self._recorder.block(resource), resource, host)
+        return _OpenFinding(self, self._recorder.block(resource), resource, host, expected, otherwise)
 
-    def _because_of(self, cause: EvidenceError) -> str | None:
+    def because_of(self, cause: EvidenceError) -> str | None:
+        """Return the id of the root finding of an error; None if there is none."""
         return because_of(cause, self._policy.id)
 
     def close(self, clauses: Clauses, resource: str, host: str | None) -> None:
@@ -150,23 +152,14 @@ class Require:
         """Record an outcome. An exemption of the site covers a pass and a failure, never an error."""
         if outcome.on:
             resource, host = outcome.on, None if outcome.on == self.subject else host
-        judged = outcome.verdict in (Verdict.PASS, Verdict.FAIL)
-        found = self._make(
-            resource,
-            outcome.verdict,
-            host,
-            outcome.reason,
-            outcome.because,
-            expected if judged else "",
-            outcome.observed,
-            fix if judged else None,
-        )
+        judged = outcome.verdict is Verdict.PASS or outcome.verdict is Verdict.FAIL
+        found = self._make(outcome, resource, host, expected, fix) if judged else self._make(outcome, resource, host)
         exemption = self._site.exemption(self._policy.id, resource) if judged else None
         if exemption:
             reason = f"{EXEMPTED}{exemption.reason}"
             found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
         elif outcome.roots:
-            left = self._make(resource, Verdict.NOT_APPLICABLE, host, outcome.left, outcome.roots[0])
+            left = self._make(Outcome(Verdict.NOT_APPLICABLE, "", outcome.left, outcome.roots[0]), resource, host)
             found = dataclasses.replace(left, own=found, roots=outcome.roots)
         self._keep(found)
 
@@ -174,7 +167,8 @@ class Require:
         self, resource: str | None = None, reason: str = "", because: str | None = None, host: str | None = None
     ) -> None:
         """Record that there is nothing to judge. because: the id of the root finding that explains why."""
-        self._keep(self._make(resource or self.subject, Verdict.NOT_APPLICABLE, host, reason, because))
+        outcome = Outcome(Verdict.NOT_APPLICABLE, "", reason, because)
+        self._keep(self._make(outcome, resource or self.subject, host))
 
     def unknown(
         self,
@@ -185,7 +179,7 @@ class Require:
         observed: str = "",
     ) -> None:
         """Record ``error``: the verdict could not be determined. because: the id of the root finding that explains why."""
-        self._keep(self._make(resource or self.subject, Verdict.ERROR, host, reason, because, observed=observed))
+        self._keep(self._make(Outcome(Verdict.ERROR, observed, reason, because), resource or self.subject, host))
 
     def left_to(self, root: str, resource: str, reason: str, host: str | None = None) -> None:
         """Record ``not-applicable``, because the policy ``root`` reports the cause on the same host and resource."""
@@ -225,13 +219,10 @@ class Require:
 
     def _make(
         self,
+        outcome: Outcome,
         resource: str,
-        verdict: Verdict,
         host: str | None,
-        reason: str,
-        because: str | None = None,
         expected: str = "",
-        observed: str = "",
         fix: Mapping[str, Any] | None = None,
     ) -> Finding:
         policy = self._policy
@@ -241,12 +232,12 @@ class Require:
             severity=policy.severity,
             host=host or self._scope,
             resource=resource,
-            verdict=verdict,
+            verdict=outcome.verdict,
             expected=expected,
-            observed=observed,
-            reason=reason,
-            because=because,
-            remediation=policy.remediation if verdict is Verdict.FAIL else None,
+            observed=outcome.observed,
+            reason=outcome.reason,
+            because=outcome.because,
+            remediation=policy.remediation if outcome.verdict is Verdict.FAIL else None,
             fix=dict(fix or {}),
             stands_on=self._recorder.sources(resource),
         )
@@ -267,6 +258,11 @@ class Require:
         elif before is not None and before.verdict is Verdict.ERROR:
             return
         self._found[finding.id] = finding
+
+    @property
+    def recorded(self) -> Collection[Finding]:
+        """Return the findings, in the order in which the check recorded them."""
+        return self._found.values()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -110,9 +110,9 @@ def acls_in_use(facts: ClusterFacts, require: Require) -> set[tuple[str, str]]:
         projects = {project.name: project for project in facts.incus.projects}
         for instance, _ in facts.instances:  # raises at its end if a NIC of an unread instance may name another ACL
             for device in instance.expanded_devices.values():
-                with require.about(require.subject):
-                    if device.get("type") == "nic":
-                        found |= {(owner_of_networks(projects, instance.project), name) for name in acls_of(device)}
+                if device.get("type") == "nic" and (names := acls_of(device)):
+                    with require.about(require.subject):
+                        found |= {(owner_of_networks(projects, instance.project), name) for name in names}
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -42,6 +43,7 @@ class Severity(StrEnum):
     LOW = "low"
 
 
+@lru_cache(maxsize=1 << 16)  # the same resource is in the findings of many policies
 def _quoted(text: str) -> str:
     """Quote a text for a shell, but not its slashes."""
     return quote(text, safe=_SAFE).translate(_ALWAYS_QUOTED) if _UNSAFE.search(text) else text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 
@@ -64,6 +65,12 @@ class Comparison:
     """The fact is a list, and each of its items is in this list."""
     covers: Value | None = None
     """The fact is a list that has each item of this list."""
+
+    @cached_property
+    def given(self) -> tuple[tuple[str, Value], ...]:
+        """Return the operators that the policy file gives, each with the value that the fact is compared with."""
+        values = ((name, getattr(self, name)) for name in self.operators)
+        return tuple((name, value) for name, value in values if value is not None)
 
 
 @dataclass(frozen=True)
@@ -245,7 +252,7 @@ class Forms:
     fix: Mapping[str, Value] = field(default_factory=dict)
     """The values for the parameters of the remediation. The forms ``keys`` and ``devices`` add theirs."""
 
-    @property
+    @cached_property
     def clauses(self) -> tuple[Clause, ...]:
         """Return the clauses of ``threshold``, ``listed`` and ``joined``."""
         return (*self.threshold, *self.listed, *(self.joined.must if self.joined else ()))
