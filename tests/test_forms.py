@@ -11,11 +11,11 @@ import yaml
 from sigsrv.authoring import document
 from sigsrv.facts.resources import Project
 from sigsrv.judge.evaluate import evaluate
-from sigsrv.judge.form_keys import fits, same
+from sigsrv.judge.form_keys import Usual, fits, is_right, same
 from sigsrv.judge.form_values import Subject, wrong_items
 from sigsrv.model import policy, records, yamlfile
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.forms import Comparison, Forms
+from sigsrv.model.forms import Comparison, Forms, Keys, Value, Wanted
 from sigsrv.report import phrases
 
 SHIPPED = policy.load()
@@ -936,3 +936,41 @@ def test_projects_are_facts_like_any_others():
     subject = Subject("h", "p", Project("p", {"restricted": "true"}), {})
 
     assert subject.look_up("config.restricted") == "true"
+
+
+# --- the short way to a pass
+
+
+FIRST_SIGHT = Keys(must={"a": Wanted(is_="true"), "b": Wanted(is_=""), "c.*": Wanted(is_=""), "d": Wanted(is_="1GiB")})
+
+
+@pytest.mark.parametrize("a", [None, "", "true", "yes", "false", " true"])
+@pytest.mark.parametrize("b", [None, "", " ", "x"])
+@pytest.mark.parametrize("c", [None, "", "x"])
+@pytest.mark.parametrize("d", [None, "1GiB", "1024MiB", "2GiB"])
+def test_what_is_right_at_first_sight_is_right_at_a_closer_look(a, b, c, d):
+    """The first look may miss what is right, but it never takes a wrong key for a right one."""
+    config = {key: value for key, value in {"a": a, "b": b, "c.x": c, "d": d}.items() if value is not None}
+    subject = Subject("h", "r", Thing(), {})
+    keys = [(name, config.get(name, "").strip()) for name in ("a", "b", "d")] + [("c.x", config.get("c.x", "").strip())]
+    wanted = {**FIRST_SIGHT.must, "c.x": FIRST_SIGHT.must["c.*"]}
+    is_right_closely = all(is_right(key, value, wanted[key], subject) for key, value in keys)
+
+    at_first_sight = Usual.of(FIRST_SIGHT)
+
+    assert at_first_sight is not None
+    assert not at_first_sight.covers(config) or is_right_closely
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(one_of=("a",)),
+        Wanted(above=0),
+        Wanted(is_="a", unless=(Comparison("count", is_=Value(literal=3)),)),
+        Wanted(like=("*",)),
+    ],
+)
+def test_other_wishes_need_a_closer_look(wanted):
+    """A value that is not a single text can't be judged at first sight."""
+    assert Usual.of(Keys(must={"a": wanted})) is None

@@ -29,7 +29,7 @@ class KeysJudge:
         self._policy, self._keys, self._site = policy, keys, site
         self._facts = facts if isinstance(facts, ClusterFacts) else None
         self._path = keys.of or KEYS_OF.get(policy.examines, "config")
-        self._usual = _Usual.of(keys)
+        self._usual = Usual.of(keys)
 
     def judge(self, subject: Subject, finding: Clauses) -> None:
         """Record a clause for each wrong key, and one for each fact that shows whether the keys are in force."""
@@ -77,7 +77,7 @@ class KeysJudge:
 
 
 @dataclass(frozen=True)
-class _Usual:
+class Usual:
     """Tells configurations that are right at first sight: each wanted key has exactly the wanted text. Any other needs a closer look."""
 
     values: frozenset[tuple[str, str]]
@@ -88,7 +88,7 @@ class _Usual:
     """How the keys begin that patterns want unset; no key may begin so."""
 
     @staticmethod
-    def of(keys: Keys) -> _Usual | None:
+    def of(keys: Keys) -> Usual | None:
         """Return what a form wants; None if its wishes are not that plain."""
         if keys.equal or any(each.is_ is None or each.unless for each in keys.must.values()):
             return None
@@ -96,7 +96,7 @@ class _Usual:
         plain = {name: each.is_ for name, each in keys.must.items() if "*" not in name}
         if any(patterns.values()):
             return None
-        return _Usual(
+        return Usual(
             frozenset((name, value) for name, value in plain.items() if value),
             frozenset(name for name, value in plain.items() if not value),
             tuple(name.partition("*")[0] for name in patterns),
