@@ -6,6 +6,7 @@ does nothing. It keeps pytest's exit statuses: 1 for fail and error, 4 for wrong
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         of_rules = hasattr(getattr(item, "function", None), "sigsrv_rules")
         if scope and plan.policies[scope.policy.id].is_declared is not of_rules:
             continue
+        if scope and of_rules:  # so that -k finds the words of the title, as with a check, whose name has them
+            item.extra_keyword_matches.add(re.sub(r"\W+", "_", scope.policy.title).lower())
         policy = scope.policy if scope else live_checks.policy_for(item) if live_checks.host_of(item) else None
         (kept if policy is None or plan.selection.has(policy) else left).append(item)
     items[:] = kept
