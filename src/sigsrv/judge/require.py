@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
 from sigsrv.facts.instances import Instances
@@ -52,6 +52,9 @@ def policy_of(check: object) -> str | None:
     return getattr(check, "sigsrv_policy", None)
 
 
+_NO_FIX: Mapping[str, Any] = MappingProxyType({})
+
+
 class _OpenFinding(Clauses):
     """The clauses of one finding, and the block that records it. A class and not a generator: a scan enters hundreds of thousands."""
 
@@ -91,6 +94,7 @@ class Require:
         self._scope = scope
         self.subject = subject
         """The resource of a finding on the whole scope."""
+        self._has_exemptions = bool(site.exempt.get(policy.id))
         self._nothing = ""
         self._found: dict[str, Finding] = {}
         self.left_out: dict[str, str] = {}
@@ -154,7 +158,7 @@ class Require:
             resource, host = outcome.on, None if outcome.on == self.subject else host
         judged = outcome.verdict is Verdict.PASS or outcome.verdict is Verdict.FAIL
         found = self._make(outcome, resource, host, expected, fix) if judged else self._make(outcome, resource, host)
-        exemption = self._site.exemption(self._policy.id, resource) if judged else None
+        exemption = self._site.exemption(self._policy.id, resource) if judged and self._has_exemptions else None
         if exemption:
             reason = f"{EXEMPTED}{exemption.reason}"
             found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
@@ -238,7 +242,7 @@ class Require:
             reason=outcome.reason,
             because=outcome.because,
             remediation=policy.remediation if outcome.verdict is Verdict.FAIL else None,
-            fix=dict(fix or {}),
+            fix=dict(fix) if fix else _NO_FIX,
             stands_on=self._recorder.sources(resource),
         )
 

@@ -145,9 +145,11 @@ class WaiverUse:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Finding:
     """The result of one policy on one resource.
+
+    Nothing changes a finding; ``dataclasses.replace`` makes another one. It is not frozen, because that doubles the time to make one.
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
@@ -174,7 +176,7 @@ class Finding:
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "id", finding_id(self.policy, self.host, self.resource))
+        self.id = finding_id(self.policy, self.host, self.resource)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding in the format of ``findings.json``."""
