@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.bench.measure import Measured, prepare
 
 COUNTS = (100, 1_000, 10_000)
-RUNS = 3
+RUNS = 5
 LIMIT_S, LIMIT_BYTES = 3.0, 500_000_000  # for the evaluation of the highest default count
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -47,7 +47,7 @@ def on_clusters(
     for facts in groups:
         require = Require(policy, site, facts.name, facts.name)
         found += _run(policy, check, site, facts, require, left_out)
-    return ordered(found)
+    return tuple(found)
 
 
 def on_site(
@@ -171,7 +171,7 @@ def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """
     found = ordered(findings)
     roots = _Roots({finding.id: finding for finding in found})
-    return tuple(roots.checked(finding) for finding in found)
+    return tuple(finding if finding.because is None else roots.checked(finding) for finding in found)
 
 
 class _Roots:

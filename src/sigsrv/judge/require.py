@@ -273,10 +273,10 @@ class Require:
         return ordered(self._found.values())
 
     def findings_or_nothing(self) -> tuple[Finding, ...]:
-        """Return the findings. If there is none, record ``not-applicable`` with the reason why nothing was judged."""
+        """Return the findings, in no order. If there is none, record ``not-applicable`` with the reason why nothing was judged."""
         if not self._found:
             self.not_applicable(reason=self._nothing or self._why_nothing())
-        return self.findings
+        return tuple(self._found.values())
 
     def _why_nothing(self) -> str:
         kind = self._policy.examines

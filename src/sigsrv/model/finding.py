@@ -1,6 +1,6 @@
 """Findings, waivers and runs. A run is all findings of one scan.
 
-Frozen dataclasses, no I/O.
+Dataclasses that nothing changes, no I/O.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -310,4 +311,4 @@ class Run:
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return findings sorted by id, the same for equal runs."""
-    return tuple(sorted(findings, key=lambda finding: finding.id))
+    return tuple(sorted(findings, key=attrgetter("id")))
