@@ -238,7 +238,7 @@ def test_lint_prints_a_line_for_each_mistake(tmp_path):
 
     assert done.returncode == 1
     assert done.stdout == (
-        'net/NET-001.yaml:4: severity: "crtical" is not allowed (allowed: critical, high, medium, low)\n'
+        'net/NET-001.yaml:4: severity: "crtical" is not allowed (did you mean "critical"? allowed: critical, high, medium, low)\n'
     )
 
 

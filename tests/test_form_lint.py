@@ -51,6 +51,8 @@ def mistakes(folder, text):
 
 
 WRONG = [
+    ("host", "threshold: {fact: machine.load15, at_most: 2, unit: '{machine.cpus}'}", "this text has no {PATH}"),
+    ("instance", "joined: {must: {fact: entry.kind, one_of: [user, usr]}}", 'usr'),
     # paths
     ("host", "threshold: {fact: machine.cpsu, at_least: 1}", '1: threshold.fact: machine.cpsu: MachineFacts has no fact "cpsu" (did you mean "cpus"?)'),  # noqa: E501
     ("instance", "threshold: {fact: snapshotz, at_least: 1}", 'Instance has no fact "snapshotz" (did you mean "snapshots"?)'),

@@ -52,7 +52,7 @@ def mistakes(
             now = verdicts(facts_of(patched(example["change"])))
         except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
             reason = str(cause).split(" in {")[0]  # the exception repeats the whole document
-            found.append(f"{name}: {type(cause).__name__}: {reason}")
+            found.append(f"{name}: the change can't be applied: {reason}")
             continue
         difference = {key: verdict for key, verdict in now.items() if was.get(key) != verdict}
         expected = dict(example["expect"])

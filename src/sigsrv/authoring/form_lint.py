@@ -95,6 +95,9 @@ class _FormLint:
             template = getattr(record, name, "")
             if template and isinstance(record, Clause | Need | Join | Forms):
                 yield from _text(template, (*place, name), scope)
+        for name in ("unit", "about", "if_none"):
+            if "{" in getattr(record, name, ""):
+                yield (*place, name), "this text has no {PATH}: it is shown as it is", "use text: or shows: for facts"
 
     def _joins(self, joined: Joined, scope: Scope) -> Mistakes:
         place = ("joined", "with")

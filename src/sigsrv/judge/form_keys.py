@@ -78,7 +78,7 @@ class KeysJudge:
 
 @dataclass(frozen=True)
 class Usual:
-    """Tells configurations that are right at first sight: each wanted key has exactly the wanted text. Any other needs a closer look."""
+    """Finds configurations that are right at first sight: each wanted key has exactly the wanted text. Any other needs a closer look."""
 
     values: frozenset[tuple[str, str]]
     """The keys that must be set, each with its value."""

@@ -19,7 +19,8 @@ class Value:
     site: str = ""
     """A path in the site file's view, for example ``thresholds.pool_free_percent``."""
     entry: str = ""
-    """A path in the entry of the site file for the resource, for example ``vlan.interface`` of a bridge."""
+    """A path in the entry of the site file for the resource, for example ``vlan.interface`` of a bridge. For an instance or a volume it is
+    the entry of its project; a project without one gets the strictest requirements."""
     fact: str = ""
     """A path of a fact of the resource."""
     literal: Any = None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
@@ -145,7 +146,7 @@ class SiteProject:
     """Requirements for the projects that ``match`` matches. networks, pools: what they may use; None for all of the site."""
 
     match: str
-    kind: str  # system or user
+    kind: Literal["system", "user"]
     features: Mapping[str, bool] = field(default_factory=lambda: DEFAULT_FEATURES)
     networks: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
@@ -242,7 +243,7 @@ class IncusSettings:
     """The allowed Incus versions. minimum: the oldest version allowed. track: ``lts`` or ``feature``."""
 
     minimum: str = "6.0.4"
-    track: str = "lts"
+    track: Literal["lts", "feature"] = "lts"
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,9 @@ class Site:
     auth: Auth = Auth()
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()
-    connectivity: str = "passive"  # or "off"; "passive": XHOST-004 reads the addresses that the bridges have learned
+    connectivity: Literal["passive", "off"] = (
+        "passive"  # passive: XHOST-004 reads the addresses that the bridges have learned
+    )
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)

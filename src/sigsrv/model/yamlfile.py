@@ -187,11 +187,16 @@ def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
         return document.error([*place, unknown], f'unknown key "{unknown}"', nearest(str(unknown), known))
     if error.validator == "enum":
         allowed = ", ".join(str(value) for value in wanted)
-        return document.error(place, f'"{error.instance}" is not allowed', f"allowed: {allowed}")
+        close = nearest(str(error.instance), map(str, wanted))
+        hint = f"{close} allowed: {allowed}" if close.startswith("did you mean") else f"allowed: {allowed}"
+        return document.error(place, f'"{error.instance}" is not allowed', hint)
     if error.validator == "required" and isinstance(error.instance, Mapping):
         missing = ", ".join(f'"{key}"' for key in wanted if key not in error.instance)
         return document.error(place, f"{missing} {'are' if ',' in missing else 'is'} missing")
     if error.validator == "type":
         name = wanted if isinstance(wanted, str) else " or ".join(wanted)
-        return document.error(place, f"{error.instance!r} is not of type {name}")
+        is_text = isinstance(error.instance, str | list | dict)
+        shown = repr(error.instance) if is_text else json.dumps(error.instance)
+        hint = "" if is_text or name not in ("string", "object") else f'a text needs quotes: "{shown}"'
+        return document.error(place, f"{shown} is not of type {name}", hint)
     return document.error(place, error.message, str(schema.get("description", "")))
