@@ -273,7 +273,8 @@ class FixedSession(SpaceSession):
         ).stdout
         code, word = carried.decode(), carried.decode().split('echo "')[1].split(" ")[0]
         name = code.rsplit("\nprobe ", 1)[1].split(" ")[0]
-        lines = f"{word} begin {name}\n{_coded(self._outputs[name])}\n{word} end {name}\n{_coded(chr(10) + '0')}\n"
+        lines = f"{word} begin {name}\n{_coded(f'{self._outputs[name]}{word}{chr(10)}')}\n{word} end {name}\n"
+        lines += f"{_coded(f'{chr(10)}{word} 0{chr(10)}')}\n"
         return 0, f"{lines}{word} done {name}\n".encode(), b""
 
 

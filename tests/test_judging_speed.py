@@ -51,7 +51,8 @@ def warm() -> None:
 
 def test_each_further_instance_costs_the_same(warm: None) -> None:
     """The cost of 200 instances more does not depend on how many there are. It would double if a loop ran over all pairs."""
-    small, middle, large = (lines(PERIOD * times) for times in (1, 2, 4))
+    # The smaller one of two: the first may include what Python has dropped since, such as compiled patterns.
+    small, middle, large = (min(lines(PERIOD * times) for _ in range(2)) for times in (1, 2, 4))
 
     assert (large - middle) / 2 < (middle - small) * TOLERANCE
 

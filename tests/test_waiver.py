@@ -133,7 +133,7 @@ def changed_entry(**more: str) -> str:
         ("waivers: []\n", 1, '"version" is missing', ""),
         ("version: 1\nwaivers: {}\n", 2, "{} is not of type array", ""),
         ("version: 1\nwaivers: [\n", 3, "not YAML", ""),
-        ("", 1, "None is not of type object", ""),
+        ("", 1, "null is not of type object", ""),
     ],
 )
 def test_each_mistake_is_reported_with_file_and_line(tmp_path, text, line, message, hint):
