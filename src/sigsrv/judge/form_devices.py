@@ -5,20 +5,16 @@ A device of type ``none`` is no device: it masks the device of a profile.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import cache
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.resources import Config, Instance
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.form_keys import is_right
-from sigsrv.judge.form_values import Subject
+from sigsrv.judge.form_values import Subject, parts
 from sigsrv.model.forms import Devices, Wanted
 from sigsrv.model.site import Site
-
-_KEY = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 def judge_devices(
@@ -65,14 +61,8 @@ def _is_allowed(form: Devices, subject: Subject, device: Config, site: Site) -> 
 def _text(form: Devices, device: Config) -> str:
     """Return what a finding shows of a device: the form's text, else the keys that say what it gives to the guest."""
     if form.shows:
-        return "".join(device.get(part) or "none" if is_key else part for is_key, part in _parts(form.shows))
+        return "".join(device.get(part) or "none" if is_key else part for is_key, part in parts(form.shows))
     return " ".join(device[key] for key in ("type", "source", "path", "address", "vendorid") if device.get(key))
-
-
-@cache
-def _parts(template: str) -> tuple[tuple[bool, str], ...]:
-    """Return the parts of a template: texts, and keys of the device (True)."""
-    return tuple((number % 2 == 1, part) for number, part in enumerate(_KEY.split(template)))
 
 
 def _shown(form: Devices, name: str, device: Config) -> str:

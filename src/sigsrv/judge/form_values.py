@@ -49,16 +49,16 @@ class Subject(NamedTuple):
         """Return a text with the values of its ``{PATH}``."""
         if "{" not in template:
             return template
-        parts = [
+        found = [
             part if not is_path else more[part] if part in more else shown(self.look_up(part))
-            for is_path, part in _parts(template)
+            for is_path, part in parts(template)
         ]
-        return "".join(parts)
+        return "".join(found)
 
 
 @cache
-def _parts(template: str) -> tuple[tuple[bool, str], ...]:
-    """Return the parts of a template: texts, and paths (True)."""
+def parts(template: str) -> tuple[tuple[bool, str], ...]:
+    """Return the parts of a template: texts, and the names in braces (True): paths of facts, or keys of a device."""
     return tuple((number % 2 == 1, part) for number, part in enumerate(PLACE.split(template)))
 
 
