@@ -11,7 +11,7 @@ from pathlib import Path
 from sigsrv.commands import remediate_show
 from sigsrv.commands.options import add_connection, options_of
 from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_command
-from sigsrv.model import data
+from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Severity
 from sigsrv.remediate import safety_checks
@@ -63,7 +63,7 @@ def _request_of(arguments: argparse.Namespace) -> FixRequest:
 
 def _read_failures(file: str) -> frozenset[str]:
     try:
-        document = json.loads(Path(file).read_text(encoding="utf-8"))
+        document = json.loads(trusted.read_text(Path(file)))
     except (OSError, ValueError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "not JSON"
         raise UsageError(f"--from: {file}: {reason}", "name a findings.json that sigsrv scan wrote") from cause

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
-from sigsrv.model.finding import Finding, new_run_id, parse_finding_id
+from sigsrv.model.finding import Finding, parse_finding_id
 from sigsrv.model.fix import Fix
+from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
