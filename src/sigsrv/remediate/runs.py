@@ -15,7 +15,8 @@ from sigsrv.remediate import preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
-from sigsrv.remediate.journal import Journal, StepEntry, who
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions

@@ -20,7 +20,8 @@ from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_transaction_id
 from sigsrv.remediate.hosts import Snapshot
-from sigsrv.remediate.journal import Journal, StepEntry, who
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.remote import CONFIRM_S, MAX_OLD_VALUES, NOTHING_LEFT, REFUSED, FixOptions, RemoteFix, parse_state
 from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions, seen
 from sigsrv.remediate.shell import CommandResult, Notify
