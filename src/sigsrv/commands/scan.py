@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sigsrv.commands import old_state
 from sigsrv.commands.options import REPORT_DIR, add_connection, add_selecting, options_of
 from sigsrv.commands.terminal import SCAN_STATUS, UNKNOWN, color
 from sigsrv.model import data, trusted
@@ -66,6 +67,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
+    old_state.move(old_state.RUNS)
     out = Path(arguments.report_dir) if arguments.report_dir else data.output_folder()
     plan = prepare(options_of(arguments))
     try:
