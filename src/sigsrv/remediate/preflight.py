@@ -203,7 +203,7 @@ def _reason(session: Session, result: CommandResult) -> str:
     """Return why a script failed. If sudo refused it, also which rule it needs."""
     reason = result.reason
     if session.target.sudo and reason.startswith("sudo: "):
-        return f"{reason}; this prints the rule that sudo needs: sigsrv probes --sudoers ACCOUNT --remediate"
+        return f"{reason}; sigsrv probes --sudoers ACCOUNT --remediate prints the rule for --sudo"
     return reason
 
 

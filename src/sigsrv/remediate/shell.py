@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class HostPaths:
 
 
 HOST_PATHS = HostPaths()
+
+# sudo drops the environment, but a script must see which address its own ssh session uses. So the script begins with it.
+_UNDER_SUDO = """\
+{{ printf "SSH_CONNECTION='%s'; export SSH_CONNECTION\\n" "${{SSH_CONNECTION:-}}"; cat; }} | {shell}"""
 
 _DISTRUST = """\
 distrust() {
@@ -100,8 +105,9 @@ def run(session: Session, paths: HostPaths, code: str, timeout_s: float, notify:
     The code is one shell function, so a connection that breaks during the transfer leaves nothing half done.
     """
     whole = f"{header(paths)}main() {{\n{code}}}\nmain\n"
-    # sudo drops the environment, but a script must see which address its own ssh session uses
-    shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
+    shell = session.target.shell
+    if session.target.sudo:
+        shell = f"exec /bin/sh -c {shlex.quote(_UNDER_SUDO.format(shell=shell))}"
     lines = _Lines(notify)
     rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), on_output=lines.take if notify else None)
     lines.end()
