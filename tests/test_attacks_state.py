@@ -81,7 +81,7 @@ def test_lock_that_is_a_link_destroys_no_file(home, victim, capsys):
 
 @root
 def test_journal_that_is_a_link_creates_no_file(home, tmp_path, capsys, monkeypatch):
-    """Root would create a file wherever the link leads to."""
+    """Root would create a file where the link leads to."""
     attack(f"mkdir {home}/sigsrv; ln -s {tmp_path}/created {home}/sigsrv/journal.sqlite")
     monkeypatch.setenv("XDG_STATE_HOME", str(home))
 
@@ -239,7 +239,7 @@ def test_preflight_refuses_folders_that_another_account_can_change(host, home, p
 
 @root
 def test_old_folder_of_armed_fixes_that_another_account_owns_is_not_looked_at(host, home):
-    """Nobody is told to run a script that lies there. The preflight says that it did not look."""
+    """No message names a script that lies there. The preflight says that it did not read the folder."""
     attack(f"mkdir -p {home}/armed/{TRANSACTION}/state")
     paths = replace(host.paths, old_disk=str(home / "armed"))
 

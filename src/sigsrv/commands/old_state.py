@@ -38,7 +38,7 @@ def move(wanted: str) -> None:
             if name == wanted:
                 reason = cause.message if isinstance(cause, UsageError) else f"{old}: {cause}"
                 _note(f"{reason}; it stays there")
-                _note(f"to take it over after you looked at it: mv {old}* {new}/ && chown -R root: {new}")
+                _note(f"to take it over after you checked it: mv {old}* {new}/ && chown -R root: {new}")
             continue
         _move_file(old, trusted.folder(new, make=True) / name)
         _note(f"moved {old} to {new / name}")

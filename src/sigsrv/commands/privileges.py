@@ -123,7 +123,7 @@ def remediation_sudoers(user: str) -> str:
     return f"""\
 # Allows what sigsrv runs with --sudo, or `sudo: true` in the site file, as sigsrv-remediate needs it: one shell as root,
 # which reads its script from standard input.
-# This makes {user} root in effect: whoever may log in as {user} can send any script. A wrapper around the shell would not
+# This makes {user} root in effect: a person who may log in as {user} can send any script. A wrapper around the shell would not
 # change that, because a fix is a script that comes from the machine of the operator, and the wrapper would have to run it.
 # The rule still has limits: no other command, no other arguments, no other account than root. sudo logs each call, and
 # sigsrv-remediate writes to the syslog of the host who applied which fix, with the hash of its script.

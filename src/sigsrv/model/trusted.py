@@ -62,7 +62,7 @@ def check_for_root(path: Path) -> None:
     """
     if os.geteuid() == 0:
         with contextlib.suppress(OSError), _walked(path, _own_accounts() | _sudo_account()):
-            pass  # whoever reads the file reports that it is missing
+            pass  # the reader of the file reports that it is missing
 
 
 def _own_accounts() -> frozenset[int]:
@@ -143,7 +143,7 @@ def _walked(
 
 
 def _looked_at(name: str, at: int, make: bool) -> int:
-    """Return a descriptor of a file, folder or link in the folder ``at``, which can only be looked at."""
+    """Return a descriptor of a file, folder or link in the folder ``at``, which gives only its status."""
     try:
         return os.open(name, _LOOK, dir_fd=at)
     except FileNotFoundError:
@@ -178,7 +178,7 @@ def _check_owner(path: Path, at: Path, status: os.stat_result, accounts: frozens
     if status.st_uid not in accounts:
         me = _name(os.geteuid())
         who = "root" if me == "root" else f"root or {me}"
-        hint = f"it must belong to {who}: name another place, or after you looked at it run chown {me} {at}"
+        hint = f"it must belong to {who}: name another place, or after you checked it run chown {me} {at}"
         raise _refused(path, at, status, "belongs to another account", hint)
 
 

@@ -110,7 +110,7 @@ class Preflight:
 
     systemd: the host was booted with it. units: sigsrv can write systemd units to the disk. links: the links of this
     ssh login, with the links above and below them; none for a local connection. leftovers: folders of unfinished
-    fixes. untrusted: why fixes that an earlier version may have left are not looked at.
+    fixes. untrusted: why fixes that an earlier version may have left are not read.
     """
 
     systemd: bool

@@ -46,8 +46,8 @@ distrust() {
       case 0000${2:-777} in *[2367]? | *?[2367]) open=1 ;; esac
       case 0000${2:-777} in *[1357]???) [ "$at" = "$top" ] || open= ;; esac
       [ -z "$open" ] || why="can be written by other accounts: chmod go-w ${at:-/}"
-      case ${1:-} in 0 | "$me") ;; *) why="belongs to another account: look at it, then chown root ${at:-/}" ;; esac
-      [ "${4:-}" = directory ] || why="is no folder but a ${4:-file} ${5:-}: look at it, then remove it"
+      case ${1:-} in 0 | "$me") ;; *) why="belongs to another account: check it, then chown root ${at:-/}" ;; esac
+      [ "${4:-}" = directory ] || why="is no folder but a ${4:-file} ${5:-}: check it, then remove it"
       if [ -n "$why" ]; then echo "$top is not trusted: ${at:-/} (owner ${3:-} (uid ${1:-}), mode ${2:-}) $why"; return 0; fi
     fi
     [ -n "$at" ] || return 1
