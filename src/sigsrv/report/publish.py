@@ -40,7 +40,10 @@ def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping
     fixes: by finding id. Scan results are private: a new folder gets mode 0700, the files get 0600. Each file is
     written completely or not at all.
     """
-    page = html.render(run, policies, fixes)  # takes seconds in a big site: nothing is written before
+    return _write_files(folder, run, html.render(run, policies, fixes))
+
+
+def _write_files(folder: Path, run: Run, page: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(
         folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
@@ -53,8 +56,9 @@ def _write_whole(folder: Path, run: Run, policies: Mapping[str, Policy]) -> Path
 
     Raises OSError, also if there is a folder with content already.
     """
+    page = html.render(run, policies, fixes_of(run))  # takes seconds in a big site: before it, nothing is written
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True) as name:
-        path = write(Path(name) / folder.name, run, policies, fixes_of(run))
+        path = _write_files(Path(name) / folder.name, run, page)
         _sync(path.parent)
         path.parent.rename(folder)
     return folder / path.name
