@@ -163,6 +163,30 @@ def test_waivers_that_another_account_may_write_hide_nothing_from_root(home, tmp
         assert done.returncode in (1, 3), done.stderr  # it is the account that called sudo, and has named its own file
 
 
+@root
+@pytest.mark.parametrize("wrong", ["checks", "checks/test_mine.py", "proj/PROJ-001.yaml"])
+def test_checks_that_another_account_may_write_are_not_run_by_root(tmp_path, capsys, wrong):
+    """A check is Python: it would run as root."""
+    mine = tmp_path / "policies"
+    for name in ("checks", "proj"):
+        (mine / name).mkdir(parents=True)
+    (mine / "checks" / "test_mine.py").write_text(
+        f"import pathlib\npathlib.Path({str(tmp_path / 'pwned')!r}).touch()\n"
+    )
+    shutil.copy(ROOT / "policies" / "proj" / "PROJ-001.yaml", mine / "proj")
+    (mine / wrong).chmod(0o777)
+
+    assert main.main(["scan", "--evidence", "demo", "--policies", str(mine), "--report-dir", str(tmp_path / "o")]) == 2
+
+    assert f"{mine / wrong} can be written by other accounts" in capsys.readouterr().err.replace(
+        " it ", f" {mine / wrong} "
+    )
+    assert not (tmp_path / "pwned").exists()
+    if wrong.startswith("checks"):
+        assert main.main(["policies", "lint", "--policies", str(mine)]) != 0
+        assert not (tmp_path / "pwned").exists()
+
+
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     monkeypatch.setenv("HERE", str(tmp_path))
