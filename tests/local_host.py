@@ -18,6 +18,7 @@ from sigsrv.remediate.remote import FixOptions, RemoteFix
 from sigsrv.remediate.shell import CommandResult, HostPaths
 from tests.fake_host import take_lines, write_programs
 
+TRANSACTION = "0123456789abcdef"
 SYSTEMCTL = 'echo "systemctl $*" >>"$HERE/done"\n'
 # Records its command line, so a test can run the command as if the timer had fired.
 SYSTEMD_RUN = 'echo "systemd-run $*" >>"$HERE/done"\n'
@@ -33,7 +34,7 @@ class Host:
     def paths(self) -> HostPaths:
         path = f"{self.folder}/bin:{os.environ['PATH']}"
         inside = {name: str(self.folder / name) for name in ("run", "disk", "units", "booted")}
-        return HostPaths(path=path, **inside)
+        return HostPaths(path=path, old_disk=str(self.folder / "old" / "armed"), **inside)
 
     @property
     def file(self) -> Path:
@@ -61,7 +62,7 @@ class Host:
 
     def remote(self, fix: Fix | None = None, state=None, **options: object) -> RemoteFix:
         return RemoteFix(
-            fix or self.fix(), "abc", FixOptions(**{"paths": self.paths, "confirm_s": 60, **options}), state
+            fix or self.fix(), TRANSACTION, FixOptions(**{"paths": self.paths, "confirm_s": 60, **options}), state
         )
 
     def call(self, method, *more) -> CommandResult:
@@ -74,7 +75,7 @@ class Host:
 
         They may be disappearing at this time: os.walk skips a removed folder, rglob does not.
         """
-        walks = [walk for name in ("run", "disk", "units") for walk in os.walk(self.folder / name)]
+        walks = [walk for name in ("run", "disk", "old", "units") for walk in os.walk(self.folder / name)]
         return sorted(os.path.relpath(f"{at}/{name}", self.folder) for at, *names in walks for name in chain(*names))
 
     @property

@@ -14,7 +14,9 @@ import pytest
 
 from sigsrv.collect import urls
 from sigsrv.collect.probes import TABLE
+from sigsrv.collect.target import Target
 from sigsrv.commands import main
+from sigsrv.remediate.shell import HOST_PATHS
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy"
@@ -76,6 +78,20 @@ def test_service_runs_a_valid_sigsrv_command():
     assert_valid_arguments(arguments)
 
 
+def test_home_and_state_of_the_account_are_separate_folders_that_it_may_write():
+    """ssh finds its keys in the home, and the reports are in the state. Neither is root's: the state of root is in root's home."""
+    unit = (DEPLOY / "sigsrv.service").read_text()
+    (folders,) = re.findall(r"^StateDirectory=(.*)$", unit, re.MULTILINE)
+    (made,) = [argv for argv in COMMANDS if argv[:1] == ["useradd"]]
+    home = made[made.index("--home-dir") + 1]
+
+    assert {f"/var/lib/{name}" for name in folders.split()} == {home, "/var/lib/sigsrv"}
+    assert "Environment=XDG_STATE_HOME=%S\n" in unit
+    assert "\nXDG_STATE_HOME=/var/lib\n" in (DEPLOY / "sigsrv.cron").read_text()
+    assert [argv for argv in COMMANDS if argv[:1] == ["install"] and home in argv and "/var/lib/sigsrv" in argv]
+    assert not HOST_PATHS.disk.startswith(("/var/lib/sigsrv/", f"{home}/"))
+
+
 def test_crontab_line_is_valid_and_runs_a_valid_sigsrv_command():
     """It has five time fields, user and command. The other lines set variables, and one is MAILTO."""
     lines = [line for line in (DEPLOY / "sigsrv.cron").read_text().splitlines() if line and not line.startswith("#")]
@@ -107,6 +123,34 @@ def sudoers(text: str) -> tuple[set[str], list[str]]:
     (alias,) = [line for line in lines if line.startswith("Cmnd_Alias ")]
     commands = {command.strip() for command in alias.partition("=")[2].split(", ")}
     return commands, [line for line in lines if line != alias]
+
+
+def test_rule_for_remediation_is_one_exact_command_and_says_what_it_means(program, capsys, tmp_path):
+    """It is the command that sigsrv-remediate really runs. visudo accepts the whole file."""
+    site = ["--site", str(ROOT / "policies" / "site.yaml")]
+    assert main.main(["probes", "--sudoers", "fixer", *site]) == 0
+    scan_only = capsys.readouterr().out
+    assert main.main(["probes", "--sudoers", "fixer", "--remediate", *site]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "file").write_text(text)
+
+    assert text.startswith(scan_only)
+    added = text.removeprefix(scan_only)
+    assert [line for line in added.splitlines() if line and not line.startswith("#")] == [
+        "Cmnd_Alias SIGSRV_REMEDIATE = /bin/sh -s",
+        "Defaults!SIGSRV_REMEDIATE env_reset, !requiretty",
+        "fixer ALL=(root) NOPASSWD: SIGSRV_REMEDIATE",
+    ]
+    assert "This makes fixer root in effect" in added
+    assert Target("h", sudo=True).shell == "sudo -n /bin/sh -s"
+    argv = [program("visudo", "sudo"), "-c", "-f", str(tmp_path / "file")]
+    assert subprocess.run(argv, capture_output=True, check=False, timeout=20).returncode == 0
+
+
+def test_rule_for_remediation_needs_an_account(capsys):
+    """Without --sudoers it would print nothing of it."""
+    assert main.main(["probes", "--remediate"]) == 2
+    assert "--remediate works only with --sudoers USER" in capsys.readouterr().err
 
 
 def test_sudoers_example_allows_only_what_sigsrv_prints(capsys):

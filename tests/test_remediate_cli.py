@@ -18,7 +18,7 @@ from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, triage_findings
 from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState, Outcome
-from tests.test_remediate_journal import FAILING, FIX, record_verified_step
+from tests.test_remediate_journal import FAILING, FIX, record_verified_step, run, transaction
 from tests.test_remediation import REMEDIATIONS
 
 SITE = "src/sigsrv/demo/site.yaml"
@@ -72,14 +72,14 @@ def test_history_shows_operator_time_fix_and_result(capsys, tmp_path, monkeypatc
     monkeypatch.setattr("sigsrv.remediate.journal.time.time", lambda: 1_800_000_000.0)
     monkeypatch.setattr("sigsrv.remediate.journal.who", lambda: "alice@ws")
     journal = Journal(tmp_path / "j")
-    journal.begin_run("run1", "lab")
-    record_verified_step(journal, "t1")
-    journal.begin_step("t2", FIX, [FAILING])
-    journal.write("t2", FIX, "undone", "other findings got worse: NET-004@minisrv/br0 fail\x1b[31m")
+    journal.begin_run(run(1), "lab")
+    record_verified_step(journal, transaction(1))
+    journal.begin_step(transaction(2), FIX, [FAILING])
+    journal.write(transaction(2), FIX, "undone", "other findings got worse: NET-004@minisrv/br0 fail\x1b[31m")
     monkeypatch.setattr("sigsrv.remediate.journal.time.time", lambda: 1_800_000_060.0)
-    journal.begin_run("run2", "lab", "run1")
-    record_verified_step(journal, "u1", undoes="t1")
-    journal.begin_step("t3", FIX, [FAILING])
+    journal.begin_run(run(2), "lab", run(1))
+    record_verified_step(journal, transaction(8), undoes=transaction(1))
+    journal.begin_step(transaction(3), FIX, [FAILING])
     journal._database.execute("UPDATE run SET pid = 0")
     journal.close()
 
@@ -89,8 +89,8 @@ def test_history_shows_operator_time_fix_and_result(capsys, tmp_path, monkeypatc
     assert (
         capsys.readouterr().out
         == f"""\
-run2 of lab, 2027-01-15 08:01:00 UTC, alice@ws
-  undoes run1
+{run(2)} of lab, 2027-01-15 08:01:00 UTC, alice@ws
+  undoes {run(1)}
   verified: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}
   interrupted: NET-001@minisrv/br0
@@ -98,8 +98,8 @@ run2 of lab, 2027-01-15 08:01:00 UTC, alice@ws
     the host rolls it back unless it was confirmed; the next run records how it
     ended
 
-run1 of lab, 2027-01-15 08:00:00 UTC, alice@ws
-  verified, undone by run2: NET-001@minisrv/br0
+{run(1)} of lab, 2027-01-15 08:00:00 UTC, alice@ws
+  verified, undone by {run(2)}: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}
   undone: NET-001@minisrv/br0
     attach-vlan on minisrv, script sha256 {hash16}

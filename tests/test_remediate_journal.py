@@ -22,15 +22,26 @@ FAILING = finding("attach-vlan")
 FIX = fix_for(FAILING, REMEDIATIONS, "sigsrv")
 
 # A journal of a version without runs.
-WITHOUT_RUNS = """
+WITHOUT_RUNS = f"""
 CREATE TABLE step (
   id INTEGER PRIMARY KEY, transaction_id TEXT NOT NULL, at REAL NOT NULL, who TEXT NOT NULL, finding TEXT NOT NULL,
   remediation TEXT NOT NULL, host TEXT NOT NULL, script_sha256 TEXT NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL
 );
-INSERT INTO step VALUES (1, 'aa', 100.0, 'root', 'NET-001@minisrv/br0', 'attach-vlan', 'minisrv', 'ff', 'applying', '');
-INSERT INTO step VALUES (2, 'aa', 101.0, 'root', 'NET-001@minisrv/br0', 'attach-vlan', 'minisrv', 'ff', 'verified', '');
-INSERT INTO step VALUES (3, 'bb', 200.0, 'root', 'NET-005@minisrv/br0', 'raise-links', 'minisrv', 'ee', 'undone', 'why');
+INSERT INTO step VALUES
+  (1, 'aaaaaaaaaaaaaaaa', 100.0, 'root', 'NET-001@minisrv/br0', 'attach-vlan', 'minisrv', '{"f" * 64}', 'applying', ''),
+  (2, 'aaaaaaaaaaaaaaaa', 101.0, 'root', 'NET-001@minisrv/br0', 'attach-vlan', 'minisrv', '{"f" * 64}', 'verified', ''),
+  (3, 'bbbbbbbbbbbbbbbb', 200.0, 'root', 'NET-005@minisrv/br0', 'raise-links', 'minisrv', '{"e" * 64}', 'undone', 'why');
 """
+
+
+def run(number: int) -> str:
+    """Return the id of a run."""
+    return f"20260101T000000Z-{number:04x}"
+
+
+def transaction(number: int) -> str:
+    """Return the id of a transaction."""
+    return f"{number:016x}"
 
 
 @pytest.fixture
@@ -54,13 +65,13 @@ def record_verified_step(journal: Journal, transaction: str, undoes: str = "", s
 
 def test_step_has_the_data_that_its_undo_needs(journal):
     """It has the fix with both scripts, the verdicts before, the improved findings and the old values."""
-    journal.begin_run("run1", "site")
-    record_verified_step(journal, "t1")
+    journal.begin_run(run(1), "site")
+    record_verified_step(journal, transaction(1))
 
-    (run,) = journal.history()
-    (step,) = run.steps
+    (found,) = journal.history()
+    (step,) = found.steps
 
-    assert (run.id, run.site, run.undoes, run.pid) == ("run1", "site", "", os.getpid())
+    assert (found.id, found.site, found.undoes, found.pid) == (run(1), "site", "", os.getpid())
     assert (step.fix.script, step.fix.undo, step.fix.words) == (FIX.script, FIX.undo, FIX.words)
     assert step.states == ("applying", "applied", "confirming", "verified")
     assert (step.end, step.sha256, step.timer) == ("verified", FIX.sha256, "shell")
@@ -84,8 +95,8 @@ def test_journal_without_runs_is_migrated(path):
         journal = Journal(path)
         runs = journal.history()
         assert [(run.id, run.at, [(step.finding, step.end, step.fix) for step in run.steps]) for run in runs] == [
-            ("bb", 200.0, [("NET-005@minisrv/br0", "undone", None)]),
-            ("aa", 100.0, [("NET-001@minisrv/br0", "verified", None)]),
+            ("b" * 16, 200.0, [("NET-005@minisrv/br0", "undone", None)]),
+            ("a" * 16, 100.0, [("NET-001@minisrv/br0", "verified", None)]),
         ]
         assert journal.interrupted_steps() == []
         journal.close()
@@ -117,47 +128,47 @@ def test_file_that_is_not_a_journal_is_an_error(path, content):
 
 def test_interrupted_step_is_found(journal):
     """It has no end state, because its process was killed."""
-    journal.begin_run("run1", "site")
-    record_verified_step(journal, "t1")
-    journal.begin_step("t2", FIX, [FAILING])
+    journal.begin_run(run(1), "site")
+    record_verified_step(journal, transaction(1))
+    journal.begin_step(transaction(2), FIX, [FAILING])
 
-    assert [step.transaction for step in journal.interrupted_steps()] == ["t2"]
-    journal.write("t2", FIX, "undone")
+    assert [step.transaction for step in journal.interrupted_steps()] == [transaction(2)]
+    journal.write(transaction(2), FIX, "undone")
     assert journal.interrupted_steps() == []
 
 
 def test_undone_step_names_the_run_that_undid_it(journal):
     """Only a verified undo counts."""
-    journal.begin_run("run1", "site")
-    record_verified_step(journal, "t1")
-    journal.begin_run("run2", "site", "run1")
-    journal.begin_step("t2", FIX, [FAILING], "t1")
-    assert journal.history("run1")[0].steps[0].undone_by == ""
-    journal.write("t2", FIX, "verified")
+    journal.begin_run(run(1), "site")
+    record_verified_step(journal, transaction(1))
+    journal.begin_run(run(2), "site", run(1))
+    journal.begin_step(transaction(2), FIX, [FAILING], transaction(1))
+    assert journal.history(run(1))[0].steps[0].undone_by == ""
+    journal.write(transaction(2), FIX, "verified")
 
-    assert journal.history("run1")[0].steps[0].undone_by == "run2"
-    assert journal.history("run2")[0].undoes == "run1"
+    assert journal.history(run(1))[0].steps[0].undone_by == run(2)
+    assert journal.history(run(2))[0].undoes == run(1)
 
 
 def test_fixes_within_a_day_are_counted_without_the_undone_ones(journal):
     """sigsrv itself reverted an undone fix, and an undo is not a fix."""
-    journal.begin_run("run1", "site")
+    journal.begin_run(run(1), "site")
     for number in range(3):
-        record_verified_step(journal, f"t{number}")
-    journal.begin_step("broken", FIX, [FAILING])
+        record_verified_step(journal, transaction(number))
+    journal.begin_step(transaction(7), FIX, [FAILING])
     now = time.time()
     assert journal.fixes_within_a_day(FAILING.id, now) == 3
     assert journal.fixes_within_a_day("NET-002@a/b", now) == 0
     assert journal.fixes_within_a_day(FAILING.id, now + 24 * 3600 + 1) == 0
 
-    journal.begin_run("run2", "site", "run1")
-    record_verified_step(journal, "u0", undoes="t0")
+    journal.begin_run(run(2), "site", run(1))
+    record_verified_step(journal, transaction(8), undoes=transaction(0))
     assert journal.fixes_within_a_day(FAILING.id, now) == 2
 
 
 def test_run_of_a_dead_process_is_not_alive(journal):
     """The process is known by its number, on this machine only."""
-    journal.begin_run("run1", "site")
+    journal.begin_run(run(1), "site")
     assert journal.history()[0].is_alive
     process = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
     journal._database.execute("UPDATE run SET pid = ?", (int(process.stdout),))
@@ -171,7 +182,7 @@ def small_disk(tmp_path):
     """Provide a file system of 8 MiB, mounted for the tests only. Skips the test if mounting needs more rights."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
+    argv = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "none", str(folder)]
     if subprocess.run(argv, capture_output=True, check=False).returncode:
         pytest.skip("mounting a tmpfs takes root")
     yield folder
@@ -200,19 +211,19 @@ def test_full_disk_prevents_a_run(small_disk):
 def test_end_of_a_step_is_recorded_on_a_disk_that_fills_up(small_disk):
     """The reserved space takes the result and the old values. The next step starts only when there is space again."""
     journal = Journal(small_disk / "journal.sqlite")
-    journal.begin_run("run1", "site")
-    journal.begin_step("t1", FIX, [FAILING])
+    journal.begin_run(run(1), "site")
+    journal.begin_step(transaction(1), FIX, [FAILING])
     fill(small_disk)
 
-    journal.write("t1", FIX, "applied", "x" * 2000)
-    journal.record_old_values("t1", FIX, "b2xk " + "A" * 400_000 + "\n", [FAILING.id])
-    journal.write("t1", FIX, "verified")
+    journal.write(transaction(1), FIX, "applied", "x" * 2000)
+    journal.record_old_values(transaction(1), FIX, "b2xk " + "A" * 400_000 + "\n", [FAILING.id])
+    journal.write(transaction(1), FIX, "verified")
 
     with pytest.raises(UsageError, match="full"):
-        journal.begin_step("t2", FIX, [FAILING])
+        journal.begin_step(transaction(2), FIX, [FAILING])
     journal.close()
     again = Journal(small_disk / "journal.sqlite")
     assert again.history()[0].steps[0].end == "verified"
     (small_disk / "filler").unlink()
-    again.begin_step("t2", FIX, [FAILING])
+    again.begin_step(transaction(2), FIX, [FAILING])
     again.close()

@@ -12,7 +12,7 @@ import pytest
 from sigsrv.remediate import preflight
 from sigsrv.remediate.arming import RollbackTimer
 from tests.fake_host import write_programs
-from tests.local_host import Host, local_host, wait
+from tests.local_host import TRANSACTION, Host, local_host, wait
 
 IP = """\
 case "$*" in
@@ -36,22 +36,28 @@ def host(tmp_path, monkeypatch):
 class Locks:
     host: Host
 
-    def take(self, token: str, seconds: float = 30, dead=()) -> str:
-        return self.host.call(preflight.lock, token, "alice@ws", seconds, dead, self.host.paths)[0]
+    def take(self, token: int, seconds: float = 30, dead=()) -> str:
+        over = [run(each) for each in dead]
+        return self.host.call(preflight.lock, run(token), "alice@ws", seconds, over, self.host.paths)[0]
+
+
+def run(number: int) -> str:
+    """Return the id of a run."""
+    return f"20260101T000000Z-{number:04x}"
 
 
 def test_host_stays_locked_until_its_run_unlocks_it(host):
     """A second run learns who has the lock and for how long at most. The first one may extend its lock."""
     locks = Locks(host)
 
-    assert locks.take("a") == ""
-    assert locks.take("a") == ""
-    assert "refused: the host is locked by alice@ws, run a, for" in locks.take("b")
-    host.call(preflight.unlock, "b", host.paths)
-    assert "run a" in locks.take("b")
-    host.call(preflight.unlock, "a", host.paths)
-    assert locks.take("b") == ""
-    host.call(preflight.unlock, "b", host.paths)
+    assert locks.take(1) == ""
+    assert locks.take(1) == ""
+    assert f"refused: the host is locked by alice@ws, run {run(1)}, for" in locks.take(2)
+    host.call(preflight.unlock, run(2), host.paths)
+    assert f"run {run(1)}" in locks.take(2)
+    host.call(preflight.unlock, run(1), host.paths)
+    assert locks.take(2) == ""
+    host.call(preflight.unlock, run(2), host.paths)
     assert host.leftovers == []
 
 
@@ -59,17 +65,17 @@ def test_lock_of_a_killed_run_expires(host):
     """The next run gets the lock when the time is over, or when its journal knows that the other run is dead."""
     locks = Locks(host)
 
-    assert locks.take("a", seconds=0) == ""
+    assert locks.take(1, seconds=0) == ""
     time.sleep(1.1)
-    assert locks.take("b") == ""
-    assert locks.take("c", dead=("x", "b")) == ""
-    assert "run c" in locks.take("d", dead=("x", "b"))
+    assert locks.take(2) == ""
+    assert locks.take(3, dead=(9, 2)) == ""
+    assert f"run {run(3)}" in locks.take(4, dead=(9, 2))
 
 
 def test_one_of_many_concurrent_runs_gets_the_lock(host):
     """Taking the lock is atomic."""
     with ThreadPoolExecutor(8) as pool:
-        result = list(pool.map(lambda number: Locks(host).take(f"t{number}"), range(8)))
+        result = list(pool.map(Locks(host).take, range(8)))
 
     assert result.count("") == 1
 
@@ -81,7 +87,7 @@ def test_one_process_at_a_time_writes_the_lock(host):
     time.sleep(0.2)
     began = time.monotonic()
 
-    assert Locks(host).take("a") == ""
+    assert Locks(host).take(1) == ""
 
     assert time.monotonic() - began > 0.6
     held.wait()
@@ -89,9 +95,9 @@ def test_one_process_at_a_time_writes_the_lock(host):
 
 def test_fix_runs_only_on_a_host_that_its_run_has_locked(host):
     """Another run took the lock: the fix is refused before it writes anything."""
-    Locks(host).take("other")
+    Locks(host).take(1)
 
-    result = host.call(host.remote(lock="mine").apply)
+    result = host.call(host.remote(lock=run(2)).apply)
 
     assert "refused: another run has locked this host" in result.stderr
     assert (host.state, host.leftovers) == ("old", ["run/lock"])
@@ -99,8 +105,8 @@ def test_fix_runs_only_on_a_host_that_its_run_has_locked(host):
 
 def test_host_removes_the_lock_after_its_own_rollback(host):
     """The run that took the lock is gone."""
-    Locks(host).take("mine")
-    host.call(host.remote(lock="mine", confirm_s=1).apply)
+    Locks(host).take(1)
+    host.call(host.remote(lock=run(1), confirm_s=1).apply)
 
     assert wait(lambda: host.leftovers == [], 5)
 
@@ -111,7 +117,7 @@ def test_leftovers_of_other_runs_are_found(host):
 
     found = host.call(preflight.inspect, host.paths)
 
-    assert found.leftovers == (f"{host.folder}/disk/abc",)
+    assert found.leftovers == (f"{host.folder}/disk/{TRANSACTION}",)
 
 
 def test_preflight_finds_means_of_rollback_and_login_link(host, monkeypatch):

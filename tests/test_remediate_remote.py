@@ -19,7 +19,7 @@ from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix, parse_state
 from sigsrv.remediate.shell import CommandResult
 from tests.fake_host import take_lines
-from tests.local_host import Host, local_host, wait
+from tests.local_host import TRANSACTION, Host, local_host, wait
 from tests.test_remediate_journal import fill, small_disk
 
 __all__ = ["small_disk"]
@@ -115,13 +115,13 @@ def test_killed_undo_is_taken_over_by_the_next_one(host):
     slow = f'echo half >{host.file}\n[ -e "$SIGSRV_STATE/again" ] || {{ : >"$SIGSRV_STATE/again"; sleep 30; }}\n'
     remote = host.remote(replace(fix, undo=slow + fix.undo))
     host.call(remote.apply)
-    once = subprocess.Popen(["sh", host.folder / "run" / "abc" / "undo-once.sh"], start_new_session=True)
+    once = subprocess.Popen(["sh", host.folder / "run" / TRANSACTION / "undo-once.sh"], start_new_session=True)
     assert wait(lambda: host.state == "half")
-    second = subprocess.run(["sh", host.folder / "run" / "abc" / "undo-once.sh"], check=False)
+    second = subprocess.run(["sh", host.folder / "run" / TRANSACTION / "undo-once.sh"], check=False)
     assert (second.returncode, host.state) == (0, "half")
 
     for child in subprocess.run(
-        ["pgrep", "-f", f"{host.folder}/run/abc/undo"], capture_output=True, text=True
+        ["pgrep", "-f", f"{host.folder}/run/{TRANSACTION}/undo"], capture_output=True, text=True
     ).stdout.split():
         with suppress(ProcessLookupError):
             os.kill(int(child), signal.SIGKILL)
@@ -278,16 +278,16 @@ def test_nothing_is_applied_if_the_undo_script_does_not_fit_on_the_disk(small_di
 def test_reboot_rolls_back_a_change_that_survives_it(host):
     """All files below /run may be gone: the enabled service rolls back at the next boot and removes itself."""
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
-    assert host.leftovers[-2:] == ["units/sigsrv-undo-abc.service", "units/sigsrv-undo-abc.timer"]
-    assert "systemctl --quiet enable sigsrv-undo-abc.service" in host.calls
+    assert host.leftovers[-2:] == [f"units/sigsrv-undo-{TRANSACTION}.service", f"units/sigsrv-undo-{TRANSACTION}.timer"]
+    assert f"systemctl --quiet enable sigsrv-undo-{TRANSACTION}.service" in host.calls
     subprocess.run(["rm", "-r", host.folder / "run"], check=True)
-    service = (host.folder / "units" / "sigsrv-undo-abc.service").read_text()
+    service = (host.folder / "units" / f"sigsrv-undo-{TRANSACTION}.service").read_text()
     (command,) = [line.partition("=")[2] for line in service.splitlines() if line.startswith("ExecStart=")]
 
     subprocess.run(command.split(), check=True)
 
     assert (host.state, host.leftovers) == ("old", [])
-    assert "systemctl --quiet disable sigsrv-undo-abc.service" in host.calls
+    assert f"systemctl --quiet disable sigsrv-undo-{TRANSACTION}.service" in host.calls
 
 
 @pytest.mark.parametrize("timer", [RollbackTimer.SHELL, RollbackTimer.TRANSIENT])
@@ -316,8 +316,8 @@ def test_removed_files_do_not_reappear_after_a_power_cut(host, end):
     remote = host.remote(host.fix(survives_reboot=True), timer=RollbackTimer.UNIT)
     host.call(remote.apply)
     synced = take_lines(host.folder / "synced")
-    assert f"{host.folder}/disk: abc " in synced
-    assert f"{host.folder}/disk/abc: apply.sh state undo-once.sh undo.sh " in synced
+    assert f"{host.folder}/disk: {TRANSACTION} " in synced
+    assert f"{host.folder}/disk/{TRANSACTION}: apply.sh state undo-once.sh undo.sh " in synced
 
     assert host.call(getattr(remote, end)).rc == 0
 
@@ -336,7 +336,7 @@ def test_units_pass_systemd_analyze(host):
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    timer = (host.folder / "units" / "sigsrv-undo-abc.timer").read_text()
+    timer = (host.folder / "units" / f"sigsrv-undo-{TRANSACTION}.timer").read_text()
     assert "OnActiveSec=55s\nAccuracySec=100ms\n" in timer
 
 
@@ -344,7 +344,7 @@ def test_transient_timer_runs_the_undo(host):
     """Without a unit on the disk, systemd-run sets the timer. Its command rolls the fix back."""
     host.call(host.remote(timer=RollbackTimer.TRANSIENT).apply)
     (line,) = [line for line in host.calls if line.startswith("systemd-run")]
-    assert "--unit=sigsrv-undo-abc --on-active=55s --timer-property=AccuracySec=100ms" in line
+    assert f"--unit=sigsrv-undo-{TRANSACTION} --on-active=55s --timer-property=AccuracySec=100ms" in line
 
     subprocess.run(line.rpartition("RestartSec=5 ")[2].split(), check=True)
 
@@ -359,8 +359,8 @@ def test_failed_undo_is_reported_and_keeps_its_files(host):
     result = host.call(remote.undo)
 
     assert (result.rc, result.reason) == (1, "no")
-    assert "run/abc/undo.sh" in host.leftovers
-    assert "run/abc/decided" not in host.leftovers
+    assert f"run/{TRANSACTION}/undo.sh" in host.leftovers
+    assert f"run/{TRANSACTION}/decided" not in host.leftovers
 
 
 def test_old_values_are_restored_whatever_their_names(host):
@@ -385,7 +385,7 @@ def test_only_root_can_read_the_folder(host):
     """Nobody else can read or change an armed fix."""
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
 
-    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (host.folder / "disk" / "abc").iterdir()}
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (host.folder / "disk" / TRANSACTION).iterdir()}
     assert set(modes.values()) <= {"0o600", "0o700"}
     assert (host.folder / "disk").stat().st_mode & 0o777 == 0o700
 
@@ -393,6 +393,7 @@ def test_only_root_can_read_the_folder(host):
 def test_syslog_line_names_operator_fix_and_finding(host):
     """It also has the transaction and the hash of the script."""
     fix = host.fix()
-    line = RemoteFix(fix, "abc", FixOptions(who="alice@ws"))._log_line("applies")
+    line = RemoteFix(fix, TRANSACTION, FixOptions(who="alice@ws"))._log_line("applies")
 
-    assert line == f"'alice@ws applies attach-vlan for NET-001@here/br0 (transaction abc, script sha256 {fix.sha256})'"
+    said = f"alice@ws applies attach-vlan for NET-001@here/br0 (transaction {TRANSACTION}, script sha256 {fix.sha256})"
+    assert line == f"'{said}'"

@@ -101,8 +101,9 @@ def test_the_first_waiver_goes_below_the_example_in_the_shipped_file(tmp_path):
     assert path.read_text() == shipped.read_text().replace("waivers: []\n", f"waivers:\n{entry}\n")
 
 
-def test_a_file_keeps_its_permissions_and_a_link_stays_a_link(tmp_path):
-    """Mode and owner stay, and no other file remains in the folder. A new file follows the umask."""
+def test_a_file_keeps_its_permissions_and_a_link_stays_a_link(tmp_path, monkeypatch):
+    """Mode and owner stay, also of the account that calls sudo. No other file remains in the folder. A new file follows the umask."""
+    monkeypatch.setenv("SUDO_UID", "12345")
     real = tmp_path / "real.yaml"
     real.write_text("version: 1\n")
     real.chmod(0o640)

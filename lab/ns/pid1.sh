@@ -53,12 +53,12 @@ find /etc/apt -mindepth 1 -delete
 cp -r "$apt/." /etc/apt/
 mount -c --bind apt /var/lib/apt
 mount -c --bind boot /boot
-mkdir -p /var/lib/incus /var/lib/sigsrv /var/log/incus /home
+mkdir -p /var/lib/incus /var/lib/sigsrv-remediate /var/log/incus /home
 mount -c --bind incus /var/lib/incus
 mount -c --bind log /var/log/incus
 mount -c --bind root /root
 mount -c --bind home /home
-mount -c --bind sigsrv /var/lib/sigsrv   # each host has its own folder of armed fixes
+mount -c --bind sigsrv /var/lib/sigsrv-remediate   # each host has its own folder of armed fixes
 # The password field must be `*`: without PAM, sshd refuses a locked account (`!`).
 usermod -p '*' root
 for account in noaccess audit; do

@@ -106,5 +106,5 @@ def test_next_run_rolls_back_a_fix_that_survives_a_reset(lab, fault_until_healed
     cut_power(lab)
 
     assert "games" not in lab.on("minisrv", "getent", "group", "incus-admin")
-    assert "undo.sh" in lab.on("minisrv", "sh", "-c", "ls /var/lib/sigsrv/armed/*")
+    assert "undo.sh" in lab.on("minisrv", "sh", "-c", "ls /var/lib/sigsrv-remediate/armed/*")
     assert_next_run_continues(lab, journal, finding)

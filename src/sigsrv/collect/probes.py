@@ -206,9 +206,12 @@ def script(probes: Iterable[Probe], word: str) -> str:
     return "\n".join(["{", *lines, "}"]) + "\n"
 
 
-def shell_command(text: str) -> str:
-    """Return a command line that runs a script from any login shell. Its characters mean the same in sh, fish and csh."""
-    return f"echo {base64.b64encode(text.encode()).decode()} | base64 -d | /bin/sh"
+def shell_command(text: str, shell: str = "/bin/sh -s") -> str:
+    """Return a command line that runs a script from any login shell. Its characters mean the same in sh, fish and csh.
+
+    shell: runs a script from its standard input.
+    """
+    return f"echo {base64.b64encode(text.encode()).decode()} | base64 -d | {shell}"
 
 
 def parse(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | None = None) -> dict[str, Answer]:

@@ -19,14 +19,17 @@ def run_probes(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
     """
     word = secrets.token_hex(16)
     try:
-        result = session.host().run(shell_command(script(probes, word)))
+        line = shell_command(script(probes, word), session.target.shell)
+        rc, out, err = session.run(line, session.remaining_s)
     except ConnectionFailed as cause:
         if not re.search(rb"^%s done " % word.encode(), cause.output, re.MULTILINE):
             raise
         return parse(probes, word, cause.output, cause.failure)
-    if word.encode() not in result.stdout_bytes:
-        lines = (result.stderr_bytes + result.stdout_bytes).decode("utf-8", "replace").strip().splitlines()
-        line = lines[-1][:160] if lines else f"exit status {result.rc}"
+    if word.encode() not in out:
+        lines = (err + out).decode("utf-8", "replace").strip().splitlines()
+        line = lines[-1][:160] if lines else f"exit status {rc}"
+        if session.target.sudo and line.startswith("sudo:"):
+            line += "; sigsrv probes --sudoers ACCOUNT --remediate prints the rule for --sudo"
         denied = Failure(FailureKind.DENIED, f"{session.target.name}: the account can't run a script: {line}")
         return parse(probes, word, b"", denied)
-    return parse(probes, word, result.stdout_bytes)
+    return parse(probes, word, out)

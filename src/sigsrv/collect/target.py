@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from sigsrv.model.site import ApiAddress
 
 REQUEST_S = 5.0
+ROOT_SHELL = ("/bin/sh", "-s")  # what sudo must allow an account for which it is used
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Target:
     def request_s(self) -> float:
         """Return the timeout of one API request: 5 s, or a third of the host's timeout if that is longer."""
         return max(REQUEST_S, self.timeout_s / 3)
+
+    @property
+    def shell(self) -> str:
+        """Return the command that runs a script from its standard input, under sudo if the target says so. It never asks for a password."""
+        user = ("-u", self.sudo_user) if self.sudo_user else ()
+        return shlex.join(("sudo", "-n", *user, *ROOT_SHELL) if self.sudo else ROOT_SHELL)
 
     @property
     def destination(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from sigsrv.collect import frames, frames_script, urls
 from sigsrv.collect.probes import Probe, select
+from sigsrv.collect.target import ROOT_SHELL
 from sigsrv.collect.transports import query_command
 from sigsrv.model.errors import UsageError
 from sigsrv.model.site import Site
@@ -113,6 +114,25 @@ def sudoers(site: Site, user: str, incus: str = "/usr/bin/incus") -> str:
             "",
         ]
     )
+
+
+def remediation_sudoers(user: str) -> str:
+    """Return the rule that ``sigsrv-remediate --sudo`` needs besides that of a scan, and what it means."""
+    alias = "SIGSRV_REMEDIATE"
+    command = _escaped(ROOT_SHELL)
+    return f"""\
+# Allows what sigsrv runs with --sudo, or `sudo: true` in the site file, as sigsrv-remediate needs it: one shell as root,
+# which reads its script from standard input.
+# This makes {user} root in effect: a person who may log in as {user} can send any script. A wrapper around the shell would not
+# change that, because a fix is a script that comes from the machine of the operator, and the wrapper would have to run it.
+# The rule still has limits: no other command, no other arguments, no other account than root. sudo logs each call, and
+# sigsrv-remediate writes to the syslog of the host who applied which fix, with the hash of its script.
+# If this is too much, leave these lines out: {user} can scan, and people who are root on the host anyway remediate with
+# their own login.
+Cmnd_Alias {alias} = {command}
+Defaults!{alias} env_reset, !requiretty
+{user} ALL=(root) NOPASSWD: {alias}
+"""
 
 
 def _command(url: str, incus: str) -> list[str]:

@@ -7,6 +7,7 @@ import argparse
 from sigsrv.commands import privileges
 from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT
+from sigsrv.model.errors import UsageError
 from sigsrv.scan.options import Options
 from sigsrv.scan.plan import prepare
 
@@ -22,6 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_policies(parser)
     parser.add_argument("--sudoers", metavar="USER", help="print a sudoers file for this account")
     parser.add_argument(
+        "--remediate",
+        action="store_true",
+        help="with --sudoers: also allow what sigsrv-remediate runs; the account is then root in effect",
+    )
+    parser.add_argument(
         "--incus", metavar="PATH", default="/usr/bin/incus", help="Incus client on the hosts; default: /usr/bin/incus"
     )
     parser.add_argument("--probe", action="store_true", help="print the scripts that a scan with --probe runs as root")
@@ -30,12 +36,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _probes(arguments: argparse.Namespace) -> int:
     """Print the table, the scripts of ``--probe``, or the sudoers file."""
+    if arguments.remediate and not arguments.sudoers:
+        raise UsageError("--remediate works only with --sudoers USER", "sigsrv probes --sudoers USER --remediate")
     if arguments.probe:
         print(privileges.scripts(), end="")
         return COMPLIANT
     site = prepare(Options(site=arguments.site, policies=tuple(arguments.policies))).site
-    print(
-        privileges.sudoers(site, arguments.sudoers, arguments.incus) if arguments.sudoers else privileges.table(site),
-        end="",
-    )
+    if not arguments.sudoers:
+        print(privileges.table(site), end="")
+        return COMPLIANT
+    print(privileges.sudoers(site, arguments.sudoers, arguments.incus), end="")
+    if arguments.remediate:
+        print(f"\n{privileges.remediation_sudoers(arguments.sudoers)}", end="")
     return COMPLIANT

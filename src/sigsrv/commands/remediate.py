@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sigsrv.commands import remediate_show
+from sigsrv.commands import old_state, remediate_show
 from sigsrv.commands.options import add_connection, options_of
 from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_command
-from sigsrv.model import data
+from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Severity
 from sigsrv.remediate import safety_checks
@@ -63,7 +64,7 @@ def _request_of(arguments: argparse.Namespace) -> FixRequest:
 
 def _read_failures(file: str) -> frozenset[str]:
     try:
-        document = json.loads(Path(file).read_text(encoding="utf-8"))
+        document = json.loads(trusted.read_text(Path(file)))
     except (OSError, ValueError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "not JSON"
         raise UsageError(f"--from: {file}: {reason}", "name a findings.json that sigsrv scan wrote") from cause
@@ -121,7 +122,7 @@ def _remediate(arguments: argparse.Namespace) -> int:
     request, limits = _request_of(arguments), _limits(arguments)
     hosts = hosts_of(prepare(options_of(arguments)))
     path = _journal_path(arguments)
-    journal = Journal(path) if path.exists() or not arguments.plan else None
+    journal = Journal(path) if os.path.lexists(path) or not arguments.plan else None
     may_apply = not arguments.plan and (arguments.yes or sys.stdin.isatty())
     try:
         if journal and may_apply:
@@ -221,7 +222,7 @@ def _run_steps(steps: Iterable[StepResult], number: int, run: str, undoes: bool 
 
 def _history(arguments: argparse.Namespace) -> int:
     path = _journal_path(arguments)
-    if not path.exists():
+    if not os.path.lexists(path):
         remediate_show.history([], str(path))
         return COMPLIANT
     journal = Journal(path)
@@ -246,6 +247,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         raise UsageError("use only one of: findings, --undo, --history")
     if arguments.json and not (arguments.plan and chosen):
         raise UsageError("--json works only with --plan and findings", "sigsrv-remediate --all --plan --json")
+    old_state.move(old_state.JOURNAL if chosen or others else old_state.RUNS)
     if arguments.history:
         return _history(arguments)
     if arguments.undo:

@@ -15,7 +15,7 @@ from sigsrv.model.finding import Finding, Verdict, rfc3339
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy
 from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.journal import INTERRUPTED, RunEntry
+from sigsrv.remediate.journal_rows import INTERRUPTED, RunEntry
 from sigsrv.remediate.planning import FixPlan, Step, Triage
 from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sigsrv.commands import old_state
 from sigsrv.commands.options import REPORT_DIR, add_connection, add_selecting, options_of
 from sigsrv.commands.terminal import SCAN_STATUS, UNKNOWN, color
-from sigsrv.model import data
+from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run
 from sigsrv.report import publish, text
@@ -53,9 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Lock an output folder. Raises BlockingIOError if another scan has the lock. The kernel frees it if this process dies."""
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (out / ".lock").open("a+") as file:
+    """Lock an output folder, which is made if it is missing. The kernel frees the lock if this process dies.
+
+    Raises BlockingIOError if another scan has the lock, UsageError if the folder is not trusted, and OSError.
+    """
+    with os.fdopen(trusted.open_private(out / ".lock"), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
@@ -64,6 +67,7 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
+    old_state.move(old_state.RUNS)
     out = Path(arguments.report_dir) if arguments.report_dir else data.output_folder()
     plan = prepare(options_of(arguments))
     try:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sigsrv.commands import old_state
 from sigsrv.commands.options import REPORT_DIR, add_policies
 from sigsrv.commands.terminal import COMPLIANT
 from sigsrv.judge import catalogue
@@ -116,6 +117,7 @@ def _exact(text: str) -> str:
 def _waive(arguments: argparse.Namespace) -> int:
     from sigsrv.commands import waiver_file  # imported here, so a scan does not load the YAML editor
 
+    old_state.move(old_state.RUNS)
     policies = catalogue.load(arguments.policies).policies
     desired = site_file.load(site_file.find(arguments.site), policies)
     assert desired.path

@@ -6,10 +6,12 @@ In a checkout, the content folders are at its root. In a wheel, they are inside 
 from __future__ import annotations
 
 import os
+import pwd
 import tempfile
+from functools import cache
 from pathlib import Path
 
-import platformdirs
+from sigsrv.model.errors import UsageError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _CHECKOUT = PACKAGE.parents[1]
@@ -54,10 +56,22 @@ def output_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """Return the state directory: $XDG_STATE_HOME/sigsrv if set, /var/lib/sigsrv for root, else the user's state directory."""
-    if home := os.environ.get("XDG_STATE_HOME"):
-        return Path(home) / "sigsrv"
-    return Path("/var/lib/sigsrv") if os.geteuid() == 0 else platformdirs.user_state_path("sigsrv", appauthor=False)
+    """Return the state directory of this account: ``$XDG_STATE_HOME/sigsrv``, else ``~/.local/state/sigsrv``.
+
+    As https://specifications.freedesktop.org/basedir-spec/ says, a relative $XDG_STATE_HOME does not count.
+    """
+    home = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (home if home.is_absolute() else _home() / ".local" / "state") / "sigsrv"
+
+
+@cache
+def _home() -> Path:
+    """Return the home of the account that runs sigsrv, not $HOME: sudo may keep that of the caller. Raises UsageError if there is none."""
+    uid = os.geteuid()
+    try:
+        return Path(pwd.getpwuid(uid).pw_dir)
+    except KeyError as cause:
+        raise UsageError(f"uid {uid} is no account of this machine, so it has no home", "set XDG_STATE_HOME") from cause
 
 
 def write_private(path: Path, text: str, replace: bool = True) -> Path:
@@ -69,6 +83,8 @@ def write_private(path: Path, text: str, replace: bool = True) -> Path:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut after the rename must not leave an empty file
         if replace:
             Path(name).replace(path)
         else:

@@ -6,7 +6,6 @@ Dataclasses that nothing changes, no I/O.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -78,11 +77,6 @@ def rfc3339(when: datetime) -> str:
 def timestamp(seconds: float) -> str:
     """Return a time in RFC 3339 format, in UTC, without fractions. seconds: since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def new_run_id(now: float) -> str:
-    """Return a new run id: the time and a random suffix, because two runs may start in the same second."""
-    return f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import jsonpointer
 import jsonschema
 
-from sigsrv.model import data, records, yamlfile
+from sigsrv.model import data, records, trusted, yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Severity
 from sigsrv.model.forms import Forms
@@ -149,12 +149,14 @@ def load(folders: Sequence[Path] = ()) -> dict[str, Policy]:
     """Return the shipped policies and those of further folders, by id. A later folder replaces policies of an earlier one.
 
     Does not read the examples of shipped policies: they are tested before a release, and reading them takes most of the time.
-    Raises UsageError for an error in a file (file, line) or a folder without policies.
+    Raises UsageError for an error in a file (file, line), a folder without policies, and if root reads a file that others may write.
     """
     found: dict[str, Policy] = {}
     for path in files(data.folder("policies")):
         found[path.stem] = read(path, examples=False)
     for folder in folders:
+        for path in files(folder):
+            trusted.check_for_root(path)
         found |= {policy.id: policy for policy in map(read, files(folder))}
     return dict(sorted(found.items()))
 

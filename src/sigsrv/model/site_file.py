@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from sigsrv.model import data, incus_keys, yamlfile
+from sigsrv.model import data, incus_keys, trusted, yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.site import (
     DEFAULT_FEATURES,
@@ -61,8 +61,9 @@ def find(option: str | None) -> Path:
 def load(path: Path, policies: Collection[str]) -> Site:
     """Read a site file. policies: the ids that exemptions may name.
 
-    Raises UsageError with file, line, the error and what is allowed.
+    Raises UsageError with file, line, the error and what is allowed; also if root reads a file that others may write.
     """
+    trusted.check_for_root(path)
     return _read(yamlfile.load(path), policies)
 
 

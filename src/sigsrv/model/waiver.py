@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sigsrv.model import yamlfile
+from sigsrv.model import trusted, yamlfile
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict, Waiver, WaiverState, WaiverUse
 
@@ -41,8 +41,9 @@ def load(path: Path, policies: Collection[str], max_days: int) -> tuple[Waiver, 
     """Return the waivers of a file, in its order.
 
     policies: the known ids. max_days: how many days after ``created`` a waiver may end.
-    Raises UsageError with file, line, the error and what is allowed.
+    Raises UsageError with file, line, the error and what is allowed; also if root reads a file that others may write.
     """
+    trusted.check_for_root(path)
     document = yamlfile.load(path)
     yamlfile.validate(document, yamlfile.schema("waivers"))
     found: list[Waiver] = []

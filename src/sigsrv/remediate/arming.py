@@ -38,7 +38,9 @@ latch() {
 ONCE = """\
 run={run}; home={home}; unit={unit}; units={units}
 SIGSRV_STATE=$home/state; export SIGSRV_STATE
+safe "$home"
 mkdir -p "$run"
+safe "$run"
 {latch}latch || exit 0
 pid=$(cat "$run/running" 2>/dev/null || true)
 if [ -n "$pid" ]; then

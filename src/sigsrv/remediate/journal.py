@@ -8,25 +8,24 @@ disk that fills up in the middle of a step does not prevent them.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sigsrv.model import data
+from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding
 from sigsrv.model.fix import Fix
+from sigsrv.remediate.journal_rows import INTERRUPTED, Row, RunEntry, StepEntry, run_of, step_of, who
 
 VERSION = 2  # of the file, in its user_version; files of version 0 and 1 have no runs
-END_STATES = frozenset({"verified", "undone", "failed"})
-INTERRUPTED = "interrupted"  # how a step without an end state is shown
+_BESIDE = ("-journal", "-wal", "-shm")  # files that SQLite reads with the database (https://sqlite.org/tempfiles.html)
 _ROW_BYTES, _RESERVED_ROWS = 3000, 256  # one row fills a page of 4096 bytes: 1 MiB in all
 _DAY_S = 24 * 3600.0
 
@@ -53,84 +52,20 @@ INSERT OR IGNORE INTO kept (transaction_id, run_id, undoes, fix, verdicts, net)
 """
 
 
-@dataclass(frozen=True)
-class StepEntry:
-    """Describes one step of the journal.
-
-    states: all its states, in order. at: seconds since the epoch when the first state was written. undoes: the
-    transaction that this step undoes. undone_by: the run that undid this step. detail: the latest message. fix: None
-    if the journal does not have it. verdicts: of all findings before the step. timer: the kind of its rollback timer.
-    improved: ids of the findings that the step improved. state: the old values of the host, as
-    ``remote.RemoteFix.old_values`` prints them; None if none were recorded.
-    """
-
-    transaction: str
-    run: str
-    at: float
-    who: str
-    finding: str
-    remediation: str
-    host: str
-    sha256: str
-    states: tuple[str, ...]
-    detail: str
-    undoes: str = ""
-    undone_by: str = ""
-    fix: Fix | None = None
-    verdicts: Mapping[str, str] | None = None
-    timer: str = ""
-    improved: tuple[str, ...] = ()
-    state: str | None = None
-
-    @property
-    def end(self) -> str:
-        """Return how the step ended: ``verified``, ``undone`` or ``failed``; ``interrupted`` if it did not end."""
-        return self.states[-1] if self.states and self.states[-1] in END_STATES else INTERRUPTED
-
-
-@dataclass(frozen=True)
-class RunEntry:
-    """Describes one run of the journal. undoes: the run that it undid, "" if it applied fixes."""
-
-    id: str
-    at: float
-    who: str
-    site: str
-    undoes: str
-    pid: int
-    steps: tuple[StepEntry, ...]
-
-    @property
-    def is_alive(self) -> bool:
-        """Report whether the process of the run still runs on this machine."""
-        if not self.pid or self.who != who():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
-
-
-def who() -> str:
-    """Return who runs sigsrv and where, as in ``alice@station``; under sudo, the account that called sudo."""
-    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
-
-
 class Journal:
     """Reads and writes the journal file (SQLite, mode 0600). Each entry is on the disk before ``write`` returns.
 
-    Raises UsageError if the file can't be written.
+    Raises UsageError if the file can't be written, or if other accounts may write it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or data.state_folder() / "journal.sqlite"
         self._run = ""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.path.touch(mode=0o600)
+            os.close(trusted.open_private(self.path))
+            for suffix in _BESIDE:
+                with suppress(FileNotFoundError):
+                    trusted.check_private(self.path.with_name(f"{self.path.name}{suffix}"))
             self._database = sqlite3.connect(self.path, isolation_level=None, timeout=10)
         except (OSError, sqlite3.Error) as cause:
             raise self._refused(cause) from cause
@@ -261,58 +196,38 @@ class Journal:
         return [str(state) for (state,) in rows]
 
     def history(self, run: str | None = None) -> list[RunEntry]:
-        """Return all runs, newest first, or only the named run. Raises UsageError if the file can't be read."""
+        """Return all runs, newest first, or only the named run.
+
+        Raises UsageError if the file can't be read, or if a row is not one that sigsrv wrote.
+        """
         try:
-            rows = self._database.execute(
-                "SELECT id, at, who, site, undoes, pid FROM run WHERE ? IS NULL OR id = ? ORDER BY at DESC, id",
-                (run, run),
-            ).fetchall()
-            return [
-                RunEntry(run_id, at, by, site, undoes, pid, tuple(self._steps(run_id)))
-                for run_id, at, by, site, undoes, pid in rows
-            ]
-        except (sqlite3.Error, ValueError, TypeError, KeyError) as cause:
+            rows = self._rows("run", "? IS NULL OR id = ? ORDER BY at DESC, id", run, run)
+            return [run_of(row, self._steps(values["id"])) for row, values in rows]
+        except sqlite3.Error as cause:
             raise UsageError(
                 f"{self.path}: the journal can't be read: {cause}", "--journal names another file"
             ) from cause
 
-    def _steps(self, run: str) -> Iterable[StepEntry]:
-        kept = self._database.execute(
-            "SELECT transaction_id, undoes, fix, verdicts, net, mended, state FROM kept WHERE run_id = ? ORDER BY rowid",
-            (run,),
-        ).fetchall()
-        for transaction, undoes, fix, verdicts, timer, improved, state in kept:
-            events = self._database.execute(
-                "SELECT at, who, finding, remediation, host, script_sha256, state, detail FROM step"
-                " WHERE transaction_id = ? ORDER BY id",
-                (transaction,),
-            ).fetchall()
-            if not events:
-                continue
-            undone = self._database.execute(
-                "SELECT kept.run_id FROM kept JOIN step USING (transaction_id) WHERE kept.undoes = ? AND step.state = 'verified'",
-                (transaction,),
-            ).fetchone()
-            at, by, finding, remediation, host, sha256 = events[0][:6]
-            yield StepEntry(
+    def _rows(self, table: str, condition: str, *values: Any) -> list[tuple[Row, dict[str, Any]]]:
+        """Return the rows of a table, to be checked, each with its unchecked values."""
+        found = self._database.execute(f"SELECT rowid AS number, * FROM {table} WHERE {condition}", values)  # noqa: S608  constants
+        names = [column[0] for column in found.description]
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+        return [(Row(self.path, table, row["number"], row), row) for row in rows]
+
+    def _steps(self, run: Any) -> list[StepEntry]:
+        found = []
+        for kept, values in self._rows("kept", "run_id = ? ORDER BY rowid", run):
+            transaction = values["transaction_id"]
+            events = [row for row, _ in self._rows("step", "transaction_id = ? ORDER BY id", transaction)]
+            undone = self._rows(
+                "kept",
+                "undoes = ? AND transaction_id IN (SELECT transaction_id FROM step WHERE state = 'verified')",
                 transaction,
-                run,
-                at,
-                by,
-                finding,
-                remediation,
-                host,
-                sha256,
-                states=tuple(event[6] for event in events),
-                detail=next((event[7] for event in reversed(events) if event[7]), ""),
-                undoes=undoes,
-                undone_by=undone[0] if undone else "",
-                fix=_fix(fix) if fix else None,
-                verdicts=json.loads(verdicts),
-                timer=timer,
-                improved=tuple(json.loads(improved)),
-                state=state,
             )
+            if events:
+                found.append(step_of(kept, events, undone[0][0] if undone else None))
+        return found
 
     def interrupted_steps(self) -> list[StepEntry]:
         """Return the steps that did not end, oldest first. Their process was killed, for example."""
@@ -366,9 +281,3 @@ def _event(transaction: str, fix: Fix, state: str, detail: str) -> tuple[str, tu
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (transaction, time.time(), who(), fix.finding, fix.name, fix.runs_on, fix.sha256, state, detail),
     )
-
-
-def _fix(text: str) -> Fix:
-    content = json.loads(text)
-    known = {field.name for field in fields(Fix)}
-    return Fix(**{**{key: value for key, value in content.items() if key in known}, "words": tuple(content["words"])})

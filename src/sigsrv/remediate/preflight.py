@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from sigsrv.collect.session import Session
 from sigsrv.model.errors import UsageError
 from sigsrv.model.fix import Fix
+from sigsrv.model.ids import run_id
 from sigsrv.remediate import shell
 from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.shell import HOST_PATHS, HostPaths
+from sigsrv.remediate.shell import HOST_PATHS, CommandResult, HostPaths
 
 _TIMEOUT_S = 15
 EXIT_LOCKED = 3  # exit status: another run has locked the host
@@ -23,6 +24,18 @@ EXIT_LOCKED = 3  # exit status: another run has locked the host
 _UPTIME = """\
 read -r now _ </proc/uptime
 now=${now%%.*}
+"""
+
+# The folders of fixes hold shell code that root runs.
+_TRUST = """\
+safe {run}
+safe {disk}
+at={run}
+while [ ! -e "$at" ] && [ -n "$at" ]; do at=${{at%/*}}; done
+if [ ! -w "${{at:-/}}" ]; then
+  echo "refused: the account $(id -un) is not root, so it can't change this host: use --sudo, or sudo: true in the site file" >&2
+  exit 1
+fi
 """
 
 # A change of a neighbour link also cuts the session: the link's bridge, its ports, the link below a VLAN interface.
@@ -52,13 +65,20 @@ fi
 set -f
 for link in $found; do echo "link $link"; done
 set +f
-for folder in {run}/*/ {disk}/*/; do
+# Below the old folder, only what root has put there is a fix.
+old={old_disk}
+if reason=$(distrust "$old"); then
+  if [ -d "$old" ]; then echo "untrusted $reason"; fi
+  old={disk}
+fi
+for folder in {run}/*/ {disk}/*/ "$old"/*/; do
   if [ -d "$folder/state" ]; then echo "left $folder"; fi
 done
 """
 
 _LOCK = """\
 mkdir -p {run}
+safe {run}
 exec 9<{run}
 flock -w 5 9 || {{ echo "refused: another process has kept the lock file of this host busy for 5 s" >&2; exit {locked}; }}
 token=
@@ -77,6 +97,7 @@ exec 9<&-
 
 _RELEASE = """\
 [ -d {run} ] || exit 0
+safe {run}
 exec 9<{run}
 flock -w 5 9 || exit 0
 if grep -qs {owner} {lock}; then rm -f {lock}; fi
@@ -89,13 +110,14 @@ class Preflight:
 
     systemd: the host was booted with it. units: sigsrv can write systemd units to the disk. links: the links of this
     ssh login, with the links above and below them; none for a local connection. leftovers: folders of unfinished
-    fixes.
+    fixes. untrusted: why fixes that an earlier version may have left are not read.
     """
 
     systemd: bool
     units: bool
     links: tuple[str, ...]
     leftovers: tuple[str, ...] = ()
+    untrusted: str = ""
 
 
 def parse(text: str) -> Preflight:
@@ -107,14 +129,17 @@ def parse(text: str) -> Preflight:
         "units" in lines,
         tuple(rest for word, _, rest in words if word == "link"),
         tuple(sorted({rest.rstrip("/") for word, _, rest in words if word == "left"})),
+        next((rest for word, _, rest in words if word == "untrusted"), ""),
     )
 
 
 def inspect(session: Session, paths: HostPaths = HOST_PATHS) -> Preflight:
     """Inspect a host without changing it. Raises ConnectionFailed, and UsageError if the inspection fails."""
-    result = shell.run(session, paths, _inspect_code(paths), _TIMEOUT_S)
+    result = shell.run(session, paths, _trust_code(paths) + _inspect_code(paths), _TIMEOUT_S)
     if result.rc != 0:
-        raise UsageError(f"{session.target.name}: the preflight failed: {result.reason}")
+        raise UsageError(
+            f"{session.target.name}: the preflight failed: {_reason(session, result).removeprefix('refused: ')}"
+        )
     return parse(result.stdout)
 
 
@@ -127,25 +152,29 @@ def lock(
     their locks do not count. Returns the reason of a refusal and None, or "" and the preflight. Raises
     ConnectionFailed.
     """
-    code = _UPTIME + _LOCK.format(
-        run=shlex.quote(paths.run),
-        lock=shlex.quote(f"{paths.run}/lock"),
-        own=shlex.quote(token),
-        who=shlex.quote(" ".join(who.split())),
-        seconds=int(seconds),
-        dead=shlex.quote(f" {' '.join(dead)} "),
-        locked=EXIT_LOCKED,
+    code = (
+        _trust_code(paths)
+        + _UPTIME
+        + _LOCK.format(
+            run=shlex.quote(paths.run),
+            lock=shlex.quote(f"{paths.run}/lock"),
+            own=shlex.quote(run_id(token)),
+            who=shlex.quote(" ".join(who.split())),
+            seconds=int(seconds),
+            dead=shlex.quote(f" {' '.join(dead)} "),
+            locked=EXIT_LOCKED,
+        )
     )
     result = shell.run(session, paths, code + _inspect_code(paths), _TIMEOUT_S)
     if result.rc != 0:
-        return result.reason, None
+        return _reason(session, result), None
     return "", parse(result.stdout)
 
 
 def unlock(session: Session, token: str, paths: HostPaths = HOST_PATHS) -> None:
     """Release the lock if the run still owns it. Raises ConnectionFailed."""
     code = _RELEASE.format(
-        run=shlex.quote(paths.run), lock=shlex.quote(f"{paths.run}/lock"), owner=shlex.quote(f"^{token} ")
+        run=shlex.quote(paths.run), lock=shlex.quote(f"{paths.run}/lock"), owner=shlex.quote(f"^{run_id(token)} ")
     )
     shell.run(session, paths, code, _TIMEOUT_S)
 
@@ -170,10 +199,23 @@ def rollback_timer_for(fix: Fix, preflight: Preflight, safety_net: bool = True) 
     )
 
 
+def _reason(session: Session, result: CommandResult) -> str:
+    """Return why a script failed. If sudo refused it, also which rule it needs."""
+    reason = result.reason
+    if session.target.sudo and reason.startswith("sudo: "):
+        return f"{reason}; sigsrv probes --sudoers ACCOUNT --remediate prints the rule for --sudo"
+    return reason
+
+
+def _trust_code(paths: HostPaths) -> str:
+    return _TRUST.format(run=shlex.quote(paths.run), disk=shlex.quote(paths.disk))
+
+
 def _inspect_code(paths: HostPaths) -> str:
     return _INSPECT.format(
         booted=shlex.quote(paths.booted),
         units=shlex.quote(paths.units),
         run=shlex.quote(paths.run),
         disk=shlex.quote(paths.disk),
+        old_disk=shlex.quote(paths.old_disk),
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from sigsrv.collect.session import Session
 from sigsrv.model.fix import Fix
+from sigsrv.model.ids import transaction_id
 from sigsrv.remediate import arming, shell
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.shell import HOST_PATHS, CommandResult, HostPaths, Notify
@@ -37,6 +38,7 @@ follow() { # PID FILE FILE: prints what is written to the files until the proces
 # mkdir fails if the folder exists, so a transaction never starts twice.
 _START = """\
 mkdir -p {parent}
+safe {parent}
 if [ -n {lock_word} ] && ! grep -qs {held} {lock}; then echo "refused: another run has locked this host" >&2; exit 1; fi
 mkdir "$run"
 """
@@ -44,7 +46,7 @@ mkdir "$run"
 # A file that is written only in part, as on a full disk, is never run.
 _ARM = """\
 arm() {{
-  if [ "$home" != "$run" ]; then mkdir -p {disk}; mkdir "$home"; fi
+  if [ "$home" != "$run" ]; then mkdir -p {disk}; safe {disk}; mkdir "$home"; fi
   mkdir "$SIGSRV_STATE"
   echo {script} | base64 -d >"$home/apply.sh"
   echo {undo} | base64 -d >"$home/undo.sh"
@@ -104,7 +106,9 @@ rm -r "$home"
 {sync_parent}rm -rf "$run"
 """
 
+# An earlier version may have armed the fix in its own folder.
 _UNDO = """\
+if [ ! -d "$home" ] && [ -d {old} ]; then home={old}; SIGSRV_STATE=$home/state; safe "$home"; fi
 [ -d "$home" ] || {{ echo "{nothing}"; exit 0; }}
 mkdir -p "$run"
 timer=$(cat "$run/timer" 2>/dev/null || true)
@@ -158,9 +162,10 @@ def parse_state(text: str) -> dict[str, bytes]:
 
 
 class RemoteFix:
-    """Runs one fix on its host. transaction: letters and digits; names the folder on the host.
+    """Runs one fix on its host. transaction: its id, which names the folder on the host.
 
-    state: the old values at the start, by file name; an undo needs them. Each call may raise ConnectionFailed.
+    state: the old values at the start, by file name; an undo needs them. Raises ValueError for an id that is none. Each call may raise
+    ConnectionFailed. Before it does anything, it refuses a folder that an account other than root could change.
     """
 
     NOT_STARTED = 97  # exit status of ``follow``
@@ -170,7 +175,7 @@ class RemoteFix:
     ):
         self._fix = fix
         self._options = options = options or FixOptions()
-        self._transaction = transaction
+        self._transaction = transaction_id(transaction)
         self._state = state or {}
         paths = options.paths
         self._run = f"{paths.run}/{transaction}"
@@ -179,8 +184,10 @@ class RemoteFix:
         self._home = f"{paths.disk}/{transaction}" if on_disk else self._run
         self._unit = f"sigsrv-undo-{transaction}"
         self._header = (
-            f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}; unit={self._unit}; units={shlex.quote(paths.units)}\n"
+            f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}\n"
+            f"unit={shlex.quote(self._unit)}; units={shlex.quote(paths.units)}\n"
             "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
+            'safe "$run"; safe "$home"\n'
         )
 
     @property
@@ -231,7 +238,8 @@ class RemoteFix:
         Prints ``NOTHING_LEFT`` if nothing of the fix is left: the host rolled it back by itself, or it was confirmed.
         """
         end = _STOP_TIMER[self._options.timer]
-        code = _UNDO.format(nothing=NOTHING_LEFT, halves=2 * (self._fix.timeout_s + 10), end=end)
+        old = shlex.quote(f"{self._options.paths.old_disk}/{self._transaction}")
+        code = _UNDO.format(nothing=NOTHING_LEFT, halves=2 * (self._fix.timeout_s + 10), end=end, old=old)
         return self._call(session, self._header + _FOLLOW_OUTPUT + code, 2 * self._fix.timeout_s + 30, notify)
 
     def _call(self, session: Session, code: str, timeout_s: float, notify: Notify | None = None) -> CommandResult:
@@ -257,7 +265,7 @@ class RemoteFix:
         body = arming.ONCE.format(
             run=shlex.quote(self._run),
             home=shlex.quote(self._home),
-            unit=self._unit,
+            unit=shlex.quote(self._unit),
             units=shlex.quote(paths.units),
             timeout=self._fix.timeout_s,
             held=shlex.quote(f"^{lock or '-'} "),

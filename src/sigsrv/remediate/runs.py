@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
-from sigsrv.model.finding import Finding, new_run_id, parse_finding_id
+from sigsrv.model.finding import Finding, parse_finding_id
 from sigsrv.model.fix import Fix
+from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
-from sigsrv.remediate.journal import Journal, StepEntry, who
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions

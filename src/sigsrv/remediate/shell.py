@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,17 +17,45 @@ Notify = Callable[[str], None]
 class HostPaths:
     """Says where files are on a host.
 
-    run: gone after a reboot. disk: survives a reboot. units: where systemd reads units from the disk.
+    run: gone after a reboot. disk: survives a reboot. old_disk: where earlier versions had it, below a folder that another account may
+    own. units: where systemd reads units from the disk.
     """
 
     run: str = "/run/sigsrv"
-    disk: str = "/var/lib/sigsrv/armed"
+    disk: str = "/var/lib/sigsrv-remediate/armed"
+    old_disk: str = "/var/lib/sigsrv/armed"
     units: str = "/etc/systemd/system"
     booted: str = "/run/systemd/system"  # exists if systemd is process 1 (sd_booted(3))
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
 
 HOST_PATHS = HostPaths()
+
+# sudo drops the environment, but a script must see which address its own ssh session uses. So the script begins with it.
+_UNDER_SUDO = """\
+{{ printf "SSH_CONNECTION='%s'; export SSH_CONNECTION\\n" "${{SSH_CONNECTION:-}}"; cat; }} | {shell}"""
+
+_DISTRUST = """\
+distrust() {
+  top=$1 at=$1 me=$(id -u)
+  while :; do
+    if [ -e "${at:-/}" ] || [ -L "$at" ]; then
+      # shellcheck disable=SC2046 # uid, mode, name of the owner, and one or two words for the type
+      set -- $(stat -c '%u %a %U %F' -- "${at:-/}")
+      why= open=
+      case 0000${2:-777} in *[2367]? | *?[2367]) open=1 ;; esac
+      case 0000${2:-777} in *[1357]???) [ "$at" = "$top" ] || open= ;; esac
+      [ -z "$open" ] || why="can be written by other accounts: chmod go-w ${at:-/}"
+      case ${1:-} in 0 | "$me") ;; *) why="belongs to another account: check it, then chown root ${at:-/}" ;; esac
+      [ "${4:-}" = directory ] || why="is no folder but a ${4:-file} ${5:-}: check it, then remove it"
+      if [ -n "$why" ]; then echo "$top is not trusted: ${at:-/} (owner ${3:-} (uid ${1:-}), mode ${2:-}) $why"; return 0; fi
+    fi
+    [ -n "$at" ] || return 1
+    at=${at%/*}
+  done
+}
+safe() { if reason=$(distrust "$1"); then echo "refused: $reason" >&2; exit 1; fi; }
+"""
 
 
 @dataclass(frozen=True)
@@ -49,14 +78,20 @@ class CommandResult:
 
 
 def header(paths: HostPaths) -> str:
-    """Return the shell code that precedes every script. ``say`` writes to the host's syslog if the host has one."""
+    """Return the shell code that precedes every script.
+
+    ``say`` writes to the host's syslog if the host has one. ``distrust FOLDER`` succeeds and prints the reason if an account other than
+    root (or this one) could change what is in the folder: a folder on its way is a link, belongs to somebody else, or others may write to
+    it. A folder such as /tmp may be on the way. A missing folder is trusted, because sigsrv makes it. ``safe FOLDER`` stops the script
+    if the folder is not trusted.
+    """
     return f"""\
 set -eu
 umask 077
 PATH={paths.path}; export PATH
 LC_ALL=C; export LC_ALL
 say() {{ if [ -S /dev/log ] && command -v logger >/dev/null; then logger -t sigsrv-remediate -p auth.notice -- "$*" || true; fi; }}
-"""
+{_DISTRUST}"""
 
 
 def encoded(text: str) -> str:
@@ -70,8 +105,9 @@ def run(session: Session, paths: HostPaths, code: str, timeout_s: float, notify:
     The code is one shell function, so a connection that breaks during the transfer leaves nothing half done.
     """
     whole = f"{header(paths)}main() {{\n{code}}}\nmain\n"
-    # sudo drops the environment, but a script must see which address its own ssh session uses
-    shell = 'exec sudo -n env "SSH_CONNECTION=$SSH_CONNECTION" /bin/sh -s' if session.target.sudo else "/bin/sh -s"
+    shell = session.target.shell
+    if session.target.sudo:
+        shell = f"exec /bin/sh -c {shlex.quote(_UNDER_SUDO.format(shell=shell))}"
     lines = _Lines(notify)
     rc, out, err = session.run(shell, timeout_s, stdin=whole.encode(), on_output=lines.take if notify else None)
     lines.end()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,8 +18,10 @@ from sigsrv.collect.target import Target
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
+from sigsrv.model.ids import new_transaction_id
 from sigsrv.remediate.hosts import Snapshot
-from sigsrv.remediate.journal import Journal, StepEntry, who
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.remote import CONFIRM_S, MAX_OLD_VALUES, NOTHING_LEFT, REFUSED, FixOptions, RemoteFix, parse_state
 from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions, seen
 from sigsrv.remediate.shell import CommandResult, Notify
@@ -71,7 +72,7 @@ class Transaction:
         replays: StepEntry | None = None,
     ) -> None:
         assert fresh.fix
-        self.id = secrets.token_hex(8)
+        self.id = new_transaction_id()
         self._scan = scan
         self._before = fresh
         self._fix: Fix = fresh.fix

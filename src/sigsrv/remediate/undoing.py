@@ -14,7 +14,8 @@ from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
-from sigsrv.remediate.journal import Journal, RunEntry, StepEntry
+from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.journal_rows import RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
@@ -184,6 +185,8 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
         notify(f"run {entry.run} was interrupted: {entry.finding} {state}, {detail}")
     done = {entry.transaction for entry in found}
     for host, preflight in locks.preflights.items():
+        if preflight.untrusted:
+            notify(f"{host}: a fix of an earlier version would not be found: {preflight.untrusted}")
         for folder in preflight.leftovers:
             if folder.rpartition("/")[2] not in done:
                 reason = f"{host}: an unfinished fix left {folder}, and {journal.path} has no interrupted run for it"

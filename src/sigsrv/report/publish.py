@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sigsrv.model import data, remediation
+from sigsrv.model import data, remediation, trusted
 from sigsrv.model.data import write_private
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run, Verdict
@@ -39,12 +40,37 @@ def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping
     fixes: by finding id. Scan results are private: a new folder gets mode 0700, the files get 0600. Each file is
     written completely or not at all.
     """
+    return _write_files(folder, run, html.render(run, policies, fixes))
+
+
+def _write_files(folder: Path, run: Run, page: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    page = html.render(run, policies, fixes)
     write_private(
         folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
     )
     return write_private(folder / "report.html", page)
+
+
+def _write_whole(folder: Path, run: Run, policies: Mapping[str, Policy]) -> Path:
+    """Write the reports to a new folder; return the path of ``report.html``. A scan that is killed leaves no half of it.
+
+    Raises OSError, also if there is a folder with content already.
+    """
+    page = html.render(run, policies, fixes_of(run))  # takes seconds in a big site: before it, nothing is written
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True) as name:
+        path = _write_files(Path(name) / folder.name, run, page)
+        _sync(path.parent)
+        path.parent.rename(folder)
+    return folder / path.name
+
+
+def _sync(folder: Path) -> None:
+    """Write the names in a folder to the disk, so that they are there after a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
@@ -54,13 +80,14 @@ def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -
     """
     root = out or data.output_folder()
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = write(root / run.id, run, policies, fixes_of(run))
+        trusted.folder(root, make=True)
+        path = _write_whole(root / run.id, run, policies)
         link = root / f".{LATEST}.{os.getpid()}"
         with suppress(FileNotFoundError):
             link.unlink()
         link.symlink_to(run.id)
         link.replace(root / LATEST)
+        _sync(root)
     except OSError as cause:
         raise UsageError(
             f"{root}: cannot write the report: {cause.strerror}", "use another folder: --report-dir DIR"
@@ -72,7 +99,8 @@ def latest_findings(out: Path | None = None) -> dict[str, Any]:
     """Read ``findings.json`` of the latest run. Raises UsageError if there is none, or if it is not readable."""
     path = (out or data.output_folder()) / LATEST / "findings.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        trusted.folder(path.parents[1])
+        found = json.loads(trusted.read_text(path))
     except FileNotFoundError as cause:
         raise UsageError(f"{path}: no run yet", "run a scan first: sigsrv scan") from cause
     except (OSError, ValueError) as cause:

@@ -10,7 +10,7 @@ from sigsrv.collect.evidence import Evidence, Failure
 from sigsrv.collect.probes import ProbeOptions, select
 from sigsrv.model import data, waiver
 from sigsrv.model.errors import FailureKind
-from sigsrv.model.finding import new_run_id
+from sigsrv.model.ids import new_run_id
 from sigsrv.model.site import Site
 from sigsrv.scan.judging import evidence_time
 from sigsrv.scan.options import DEMO, Options

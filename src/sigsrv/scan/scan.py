@@ -13,7 +13,8 @@ from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import select
 from sigsrv.model import waiver
-from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, new_run_id, ordered, timestamp
+from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, ordered, timestamp
+from sigsrv.model.ids import new_run_id
 from sigsrv.scan.collecting import collect, probe_options
 from sigsrv.scan.judging import evidence_time, judge, selected
 from sigsrv.scan.plan import Plan
