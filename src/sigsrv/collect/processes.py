@@ -49,7 +49,7 @@ def bounded(
             while True:
                 has_ended = (
                     process.poll() is not None
-                )  # asked before the pipes are read: by now they hold all that it wrote
+                )  # asked before the pipes are read, so they hold all that it wrote
                 left = end - time.monotonic()
                 if stop and stop.is_set():
                     raise CommandStopped
@@ -141,7 +141,7 @@ class _Pipes:
             self._on_output(number + 1, piece)
 
     def close(self) -> None:
-        """Close all pipes, whoever has the other ends."""
+        """Close all pipes, also if another process has the other ends."""
         self._selector.close()
         for pipe in (self._stdin, *self._outputs):
             with contextlib.suppress(BrokenPipeError):
