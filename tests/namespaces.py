@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sigsrv.collect.session import LocalSession, run_bounded
+from sigsrv.collect.session import LocalSession
 from sigsrv.collect.target import Target
 
 TOOLS = ("ip", "nsenter", "unshare", "ping", "nft")
@@ -73,8 +75,8 @@ class SpaceSession(LocalSession):
         super().__init__(Target(space.name, connection="local", timeout_s=timeout_s))
         self._enter = ["nsenter", "-t", str(space.pid), "-n", "-m", *account]
 
-    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
-        return run_bounded(self.target.name, [*self._enter, "/bin/sh", "-c", command], timeout_s, stdin)
+    def run(self, command: str, timeout_s: float, *more: Any, **options: Any) -> tuple[int, bytes, bytes]:
+        return super().run(shlex.join([*self._enter, "/bin/sh", "-c", command]), timeout_s, *more, **options)
 
 
 @contextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import shutil
-import subprocess
 import time
 from types import SimpleNamespace
 
@@ -16,137 +14,12 @@ from sigsrv.collect import api, evidence, urls
 from sigsrv.collect.api import explain_socket
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
-from sigsrv.collect.hosts import gather
-from sigsrv.collect.probes import SOCKET, TABLE, UNITS, Probe, ProbeOptions, parse, script, select, shell_command
+from sigsrv.collect.probes import SOCKET, TABLE, UNITS, ProbeOptions, select
 from sigsrv.collect.redact import redact, redact_operations
-from sigsrv.collect.session import ConnectionFailed, bounded
+from sigsrv.collect.session import ConnectionFailed
 from sigsrv.collect.target import Target
 from sigsrv.model import data
 from sigsrv.model.errors import FailureKind, UsageError
-
-WORD = "0123456789abcdef"
-
-
-def run(*probes: Probe, shell: str = "sh", before: bytes = b"") -> dict[str, Answer]:
-    done = subprocess.run([shell, "-c", shell_command(script(probes, WORD))], capture_output=True, check=False)
-    return parse(probes, WORD, before + done.stdout)
-
-
-def sh(name: str, code: str, **more: int) -> Probe:
-    return Probe(name, ("sh", "-c", code), "a test", **more)
-
-
-@pytest.mark.parametrize("shell", ["sh", "bash", "dash"])
-def test_output_stderr_and_status_are_unchanged(shell):
-    """Standard output, standard error and exit status of a probe stay separate, in any login shell."""
-    answer = run(sh("a", "printf 'out\\n\\n'; echo err >&2; exit 3"), shell=shell, before=b"Welcome!\n")["a"]
-
-    assert (answer.rc, answer.stdout, answer.stderr, answer.failure) == (3, "out\n\n", "err", None)
-
-
-@pytest.mark.parametrize("shell", ["dash", "bash"])
-@pytest.mark.parametrize("more", [1, 9000])
-def test_any_sh_runs_a_script_of_any_length(shell, more):
-    """The shell reads the script from its standard input, and the script closes that input.
-
-    At that point dash has read 8191 bytes, and bash (sh of NixOS) one line.
-    """
-    probes = [sh("a", "echo 1"), sh("b", f"echo 2 # {'x' * more}"), sh("c", "echo 3")]
-    done = subprocess.run(
-        ["sh", "-c", shell_command(script(probes, WORD)).replace("/bin/sh", shell)], capture_output=True, check=False
-    )
-
-    assert [answer.stdout for answer in parse(probes, WORD, done.stdout).values()] == ["1\n", "2\n", "3\n"]
-
-
-def test_output_can_t_forge_the_frame_of_another_probe():
-    """A probe that prints frame marks on both streams changes only its own answer."""
-    forged = f"{WORD} end a\\n{WORD} done a\\n{WORD} begin b\\naGk=\\n{WORD} end b\\nCjAK\\n{WORD} done b\\n"
-    answers = run(sh("a", f"printf '{forged}'; printf '{forged}' >&2"), sh("b", "echo real; exit 7"))
-
-    assert (answers["b"].rc, answers["b"].stdout) == (7, "real\n")
-    assert answers["a"].stdout.startswith(f"{WORD} end a")
-
-
-@pytest.mark.parametrize(
-    ("probe", "kind"),
-    [
-        (Probe("a", ("no-such-command",), "a test"), FailureKind.MISSING),
-        (Probe("a", ("sleep", "9"), "a test", timeout_s=1), FailureKind.TIMEOUT),
-        (sh("a", "trap '' TERM; sleep 9 & wait; sleep 9", timeout_s=1), FailureKind.TIMEOUT),
-        (Probe("a", ("yes",), "a test", limit_bytes=5000), FailureKind.TOO_LARGE),
-        (sh("a", "printf '\\377\\376'"), FailureKind.GARBLED),
-    ],
-)
-def test_probe_without_a_valid_answer_fails_alone(probe, kind):
-    """A missing command, a timeout, too much output and invalid UTF-8 fail only that probe. The next probe answers."""
-    answers = run(probe, sh("b", "echo fine"))
-
-    assert answers["a"].failure is not None
-    assert answers["a"].failure.kind is kind
-    assert answers["b"].stdout == "fine\n"
-
-
-def test_output_of_exactly_the_limit_is_complete():
-    """One byte more is a failure."""
-    assert run(sh("a", "printf 12345", limit_bytes=5))["a"].stdout == "12345"
-    assert run(sh("a", "printf 123456", limit_bytes=5))["a"].failure is not None
-
-
-@pytest.mark.parametrize("cut", [1, 20, 60, 110])
-def test_truncated_frame_is_a_failure(cut):
-    """A partial answer does not count, in each place where the connection broke."""
-    probes = (sh("a", "echo 1"), sh("b", "echo 2"))
-    whole = subprocess.run(["sh", "-c", shell_command(script(probes, WORD))], capture_output=True, check=True).stdout
-
-    answers = parse(probes, WORD, whole[: len(whole) - 1 - cut])
-
-    assert answers["b"].failure is not None
-
-
-def frame(out: str, tail: str) -> bytes:
-    """Return the frame of probe a. out, tail: text to encode; ``x`` is no base64."""
-    coded = ["x" if text == "x" else base64.b64encode(text.encode()).decode() for text in (out, tail)]
-    return f"{WORD} begin a\n{coded[0]}\n{WORD} end a\n{coded[1]}\n{WORD} done a\n".encode()
-
-
-@pytest.mark.parametrize(
-    ("out", "tail"),
-    [
-        ("x", f"\n{WORD} 0\n"),
-        (f"hi\n{WORD}\n", "x"),
-        (f"hi\n{WORD}\n", ""),
-        (f"hi\n{WORD}\n", "\n0\n"),
-        (f"hi\n{WORD}\n", f"\n{WORD} 1"),
-        (f"hi\n{WORD}\n", f"\n{WORD} \n"),
-        ("hi\n", f"\n{WORD} 0\n"),
-        (f"hi\n{WORD}", f"\n{WORD} 0\n"),
-        ("", f"\n{WORD} 0\n"),
-    ],
-)
-def test_damaged_frame_is_a_failure(out, tail):
-    """Invalid base64, a missing exit status and a missing end are failures of the probe."""
-    whole = parse([sh("a", "true")], WORD, frame(f"hi\n{WORD}\n", f"\n{WORD} 0\n"))["a"]
-    answer = parse([sh("a", "true")], WORD, frame(out, tail))["a"]
-
-    assert (whole.failure, whole.rc, whole.stdout) == (None, 0, "hi\n")
-    assert answer.failure is not None
-    assert answer.stdout == ""
-
-
-@pytest.mark.parametrize("program", ["base64", "head", "tail"])
-def test_an_answer_that_a_killed_program_cuts_is_a_failure(tmp_path, program):
-    """What a program leaves after its first line is valid: a shorter output, or another exit status."""
-    killed = tmp_path / program
-    killed.write_text(f'#!/bin/sh\n{shutil.which(program)} "$@" | /usr/bin/head -n 1\nkill -9 $$\n')
-    killed.chmod(0o755)
-    probes = [sh("a", "seq 1000 1100; seq 1 9 >&2; exit 7")]
-    text = script(probes, WORD).replace("PATH=/", f"PATH={tmp_path}:/", 1)
-
-    done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=False)
-    answer = parse(probes, WORD, done.stdout)["a"]
-
-    assert (answer.failure and answer.failure.kind, answer.stdout) == (FailureKind.GARBLED, "")
 
 
 def test_units_are_read_before_the_api_is_asked():
@@ -268,16 +141,6 @@ def test_evidence_of_another_format_is_refused(tmp_path, name, number, message, 
     assert caught.value.hint.startswith(hint)
 
 
-def test_local_command_has_limits_for_output_and_time():
-    """A command that prints too much, or does not end, is killed."""
-    rc, out, _ = bounded(["yes"], 10, 100_000)
-
-    assert rc != 0
-    assert 100_000 < len(out) < 10_000_000
-    with pytest.raises(subprocess.TimeoutExpired):
-        bounded(["sleep", "30"], 0.2, 1000)
-
-
 def test_unknown_host_name_is_unreachable_with_the_reason_of_ssh():
     """The reason is the message of ssh, on one line."""
     with (
@@ -299,21 +162,6 @@ def test_site_sets_the_arguments_of_probes():
     assert chosen["journal"].command[-1] == "--since=-48h"
     assert chosen["backups"].shell.startswith("find -H '/srv/back ups' -type f")
     assert "backups" not in {probe.id for probe in select(ProbeOptions())}
-
-
-def test_probe_that_needs_root_runs_with_sudo_for_other_users(tmp_path):
-    """The script checks its user once. sudo never prompts."""
-    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
-    (tmp_path / "sudo").write_text('#!/bin/sh\necho "under sudo: $*"\n')
-    for name in ("id", "sudo"):
-        (tmp_path / name).chmod(0o755)
-    probes = [Probe("a", ("echo", "one"), "test", root=True), Probe("b", ("echo", "two"), "test")]
-    text = script(probes, WORD).replace("PATH=/", f"PATH={tmp_path}:/", 1)
-    done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=True)
-    answers = parse(probes, WORD, done.stdout)
-
-    assert answers["a"].stdout == "under sudo: -n echo one\n"
-    assert answers["b"].stdout == "two\n"
 
 
 def test_only_token_fields_of_operations_are_kept():
@@ -437,7 +285,7 @@ def test_password_in_a_url_is_redacted(text, kept):
 def test_connection_closed_at_the_timeout_reports_the_timeout(timeout_s, reason, monkeypatch):
     """The message of ssh is useless if sigsrv ended its master. If ssh ended by itself, its message is the reason."""
     said = b"mux_client_request_session: read from master failed\r\nConnection closed by UNKNOWN port 65535\r\n"
-    monkeypatch.setattr("sigsrv.collect.connection.run_bounded", lambda *_: (255, b"", said))
+    monkeypatch.setattr("sigsrv.collect.session.bounded", lambda *_: (255, b"", said))
     session = open_session(Target("sigsrv", timeout_s=timeout_s))
 
     with pytest.raises(ConnectionFailed) as caught:
@@ -445,15 +293,3 @@ def test_connection_closed_at_the_timeout_reports_the_timeout(timeout_s, reason,
     session.close()
 
     assert caught.value.failure.reason == reason
-
-
-def test_slow_probe_without_remaining_time_reports_the_timeout(monkeypatch):
-    """Earlier requests used the time of the host. The probe does not start, and the answers before it are kept."""
-    with open_session(Target("sigsrv", connection="local")) as session:
-        monkeypatch.setattr("sigsrv.collect.hosts.collect_api", lambda *_: session.extend(-1) or {})
-        found = gather(session, "sigsrv", [Probe("quick", ("true",), "x"), Probe("last", ("true",), "x", slow=True)])
-
-    assert found.probes["quick"].failure is None
-    assert found.probes["last"].failure == Failure(
-        FailureKind.TIMEOUT, "sigsrv: not run: the host's timeout expired first"
-    )

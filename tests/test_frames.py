@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from sigsrv.collect.probes import Probe
 from sigsrv.collect.running import run_probes
 from sigsrv.facts.frames import FrameFacts, Sent, exchanged
 from sigsrv.model.errors import EvidenceError, FailureKind
+from tests.flood import word_of
 from tests.namespaces import Space, SpaceSession, needs_root, two
 
 WORD = "0123456789abcdef"
@@ -267,15 +270,13 @@ class FixedSession(SpaceSession):
         super().__init__(Space("one", 1))
         self._outputs = {"frames-setup": setup, "frames-send": sent, "frames-teardown": teardown}
 
-    def run(self, command: str, timeout_s: float, stdin: bytes = b"") -> tuple[int, bytes, bytes]:
-        carried = subprocess.run(
-            ["sh", "-c", command.replace("/bin/sh", "cat")], capture_output=True, check=True
-        ).stdout
-        code, word = carried.decode(), carried.decode().split('echo "')[1].split(" ")[0]
-        name = code.rsplit("\nprobe ", 1)[1].split(" ")[0]
-        lines = f"{word} begin {name}\n{_coded(f'{self._outputs[name]}{word}{chr(10)}')}\n{word} end {name}\n"
-        lines += f"{_coded(f'{chr(10)}{word} 0{chr(10)}')}\n"
-        return 0, f"{lines}{word} done {name}\n".encode(), b""
+    def run(self, command: str, *_: Any, on_output: Any, **__: Any) -> tuple[int, bytes, bytes]:
+        code = subprocess.run(["sh", "-c", command.replace("/bin/sh", "cat")], capture_output=True, check=True).stdout
+        word = word_of(command)
+        name = code.decode().rsplit("\n  probe ", 1)[1].split(" ")[0]
+        coded = base64.encodebytes(f"{self._outputs[name]}\n{word} 0\n\n{word} 0\n\n{word} 0\n".encode())
+        on_output(1, f"{word} {name} {len(coded)}\n".encode() + coded)
+        return 0, b"", b""
 
 
 @pytest.mark.parametrize(
@@ -355,10 +356,6 @@ def _run(session: SpaceSession, code: str) -> str:
     answer = run_probes(session, [Probe("code", ("sh", "-c", code), "a test", timeout_s=15)])["code"]
     assert answer.failure is None
     return answer.stdout
-
-
-def _coded(text: str) -> str:
-    return subprocess.run(["base64"], input=text, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _facts_of(line: str) -> tuple[str, str]:

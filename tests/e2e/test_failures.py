@@ -94,13 +94,14 @@ def replace_ip(lab: Lab, script: str) -> Iterator[None]:
     [
         ("sleep 60", "not finished in 5 s"),
         ("trap '' TERM; sleep 60; sleep 60", "not finished in 5 s"),
-        ("yes", "larger than 16777216 bytes"),
+        ("yes", "larger than 16 MiB"),
         ("head -c 100000 /dev/zero | tr '\\0' '\\377'", "not UTF-8"),
         ('echo \'[{"ifname": "lo", \'', "ip link"),
         ("echo '[]'", "ip link"),
         ("echo 'deadbeef end link'; echo 'deadbeef done link'; echo '[]'", "ip link"),
         ("echo 'Cannot open netlink socket: Operation not permitted' >&2; exit 1", "Operation not permitted"),
         ("kill -9 $$", "it was killed"),
+        ("setsid sleep 20 & exec sleep 60", "not finished in 5 s"),
     ],
     ids=[
         "never-ends",
@@ -112,6 +113,7 @@ def replace_ip(lab: Lab, script: str) -> Iterator[None]:
         "forged-frame",
         "refused",
         "killed",
+        "leaves-a-process",
     ],
 )
 def test_failing_probe_is_an_error_of_the_policies_that_need_it(lab, tmp_path, script, reason):

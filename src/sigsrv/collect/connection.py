@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 from sigsrv.collect.evidence import Failure
+from sigsrv.collect.processes import OutputCallback
 from sigsrv.collect.session import (
+    LIMIT_OUTPUT_BYTES,
     ConnectionFailed,
     LocalSession,
-    OutputCallback,
     Session,
     TestinfraSession,
-    run_bounded,
 )
 from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
@@ -94,18 +94,23 @@ class SshSession(Session):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
+        keep: bool = True,
     ) -> tuple[int, bytes, bytes]:
         # Without its master ssh would log in again. The proxy command makes that fail.
         shared = [*self._ssh(), "-S", str(self._control), "-o", "ControlMaster=no", "-o", "ProxyCommand=/bin/false"]
-        rc, out, err = run_bounded(
-            self.target.name, [*shared, "--", self.target.destination, command], timeout_s, stdin, on_output
-        )
+        argv = [*shared, "--", self.target.destination, command]
+        rc, out, err = self._run_here(argv, timeout_s, stdin, on_output, limit_bytes, keep)
         if rc == 255:  # ssh's own failure (ssh(1), EXIT STATUS)
-            line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection was lost"]
             if self.time_is_up:  # sigsrv closed the connection, so ssh's own message would mislead
-                line = [f"not finished in {self.target.timeout_s:g} s (--timeout)"]
-            raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line[0]}"), out)
+                raise ConnectionFailed(self._closed_early())
+            line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection was lost"]
+            raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line[0]}"))
         return rc, out, err
 
 

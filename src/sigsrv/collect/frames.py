@@ -27,6 +27,7 @@ from sigsrv.model.errors import FailureKind
 
 COMMAND = "frames between temporary namespaces"
 PHASE_S = 30  # timeout of each of the three phases, unless the host's timeout is longer
+_LIMIT_BYTES = 4 * 1024 * 1024  # of the output of a phase: a line of 200 bytes for each port, six for each path
 _IP_ICMP = 28  # bytes of the IPv4 and ICMP headers in a packet of ping
 _TAG = 4  # bytes of a VLAN tag
 _REQUIRED = '--probe needs iproute2, util-linux and ping of iputils there ("apt-get install iputils-ping")'
@@ -273,7 +274,8 @@ class _HostExchange:
         """Run a script of sigsrv as root and return its output. Raises PhaseFailed and ConnectionFailed."""
         assert self._session
         self._session.extend(self._limit_s + 5)
-        probe = Probe(f"{ID}-{phase}", ("sh", "-c", code), "collect.frames", timeout_s=self._limit_s, root=True)
+        command = ("sh", "-c", code)
+        probe = Probe(f"{ID}-{phase}", command, "collect.frames", self._limit_s, _LIMIT_BYTES, root=True)
         answer = run_probes(self._session, [probe])[probe.id]
         if answer.failure:
             reason = f"{self._name}: --probe, {phase}: {answer.failure.reason}"

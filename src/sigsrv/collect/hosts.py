@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 from sigsrv.collect.api import Connect, collect_api, explain_socket
 from sigsrv.collect.connection import open_session
-from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.collect.probes import SOCKET, Probe
+from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
+from sigsrv.collect.probes import BEFORE_API, SOCKET, Probe
 from sigsrv.collect.running import run_probes
 from sigsrv.collect.session import ConnectionFailed, Session, close_all
 from sigsrv.collect.target import Target
@@ -78,26 +78,72 @@ def gather(session: Session, member: str, probes: Sequence[Probe]) -> Evidence:
     watchdog.daemon = True
     watchdog.start()
     try:
-        began_probes = time.time()
-        answers = run_probes(session, [probe for probe in probes if not probe.slow])
-        probed = began_probes, time.time()
-        api = collect_api(
-            _transports(session, answers),
-            member,
-            session.deadline,
-            lambda: _explain(session, answers),
-            session.target.request_s,
-        )
-        answers |= _run_slow(session, [probe for probe in probes if probe.slow])
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            run = _HostRun(session, member, probes, pool)
+            try:
+                answers = run_probes(session, run.quick, run.note)
+            finally:
+                run.settle()
+            api, slow = run.rest()
     finally:
         watchdog.cancel()
-    return Evidence(session.target.name, collected, time.monotonic() - began, None, answers, api, probed)
+    return Evidence(
+        session.target.name, collected, time.monotonic() - began, None, answers | slow, api, (collected, run.settled_at)
+    )
+
+
+class _HostRun:
+    """What happens on one host beside the quick probes, in a thread of its own: the requests to the API, then the slow probes.
+
+    So a probe that hangs costs neither of them any time. settled_at: when all quick probes but those that hang had answered, in
+    seconds since the epoch.
+    """
+
+    def __init__(self, session: Session, member: str, probes: Sequence[Probe], pool: ThreadPoolExecutor) -> None:
+        self.quick = [probe for probe in probes if not probe.slow]
+        self.settled_at = 0.0
+        self._session = session
+        self._member = member
+        self._slow = [probe for probe in probes if probe.slow]
+        self._pool = pool
+        self._awaited = BEFORE_API & {probe.id for probe in self.quick}
+        self._answers: dict[str, Answer] = {}
+        self._settled = threading.Event()
+        self._rest: Future[tuple[dict[str, ApiAnswer], dict[str, Answer]]] | None = None
+
+    def note(self, name: str, answer: Answer) -> None:
+        """Take the answer of a quick probe. The script starts the last of them when all others have answered or hang."""
+        self._answers[name] = answer
+        if self._rest is None and self._awaited <= self._answers.keys():
+            self._rest = self._pool.submit(self._collect_rest)
+        if name == self.quick[-1].id:
+            self.settle()
+
+    def settle(self) -> None:
+        """Let the slow probes begin as soon as the API has answered."""
+        if not self._settled.is_set():
+            self.settled_at = time.time()
+            self._settled.set()
+
+    def rest(self) -> tuple[dict[str, ApiAnswer], dict[str, Answer]]:
+        """Return the answers of the API and of the slow probes."""
+        return (self._rest or self._pool.submit(self._collect_rest)).result()
+
+    def _collect_rest(self) -> tuple[dict[str, ApiAnswer], dict[str, Answer]]:
+        session = self._session
+        api = collect_api(
+            _transports(session, self._answers),
+            self._member,
+            session.deadline,
+            lambda: _explain(session, self._answers),
+            session.target.request_s,
+        )
+        self._settled.wait()
+        return api, _run_slow(session, self._slow)
 
 
 def _run_slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
     """Return the answers of the slow probes in the remaining time. If the connection fails now, only their answers are lost."""
-    if not probes:
-        return {}
     if session.time_is_up:
         expired = Failure(FailureKind.TIMEOUT, f"{session.target.name}: not run: the host's timeout expired first")
         return {probe.id: Answer(probe.shell, failure=expired) for probe in probes}

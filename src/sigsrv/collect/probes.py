@@ -1,20 +1,9 @@
-"""The table of probes, the script that runs them, and the parser of its output.
-
-The script is POSIX ``sh``. On the host it needs coreutils, and iproute2 for ``link``. It writes no file. Each output comes
-back in base64, below a header that starts with a random word. So no output can imitate the answer of another probe.
-"""
+"""The table of probes. ``collect.script`` runs them on a host, ``collect.answers`` reads what comes back."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-
-from sigsrv.collect.evidence import Answer, Failure
-from sigsrv.model.errors import FailureKind
 
 SOCKET = "/var/lib/incus/unix.socket"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")
@@ -28,23 +17,33 @@ _JOURNAL = ("-u", "incus.service", "-o", "json", "--output-fields=PRIORITY,MESSA
 _NEWEST = ("-n", "1", "-o", "json", "--output-fields=PRIORITY", "--no-pager")
 _FOUND = ("-type", "f", "-printf", "%T@ %s %p\\0")
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,WantedBy,RequiredBy,NRestarts,Result"
-_STDERR_BYTES = 4096
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin:/run/wrappers/bin"
+
+# The limits of bytes: for a few lines; for a line per disk, listener, unit or package; for what grows with instances and users.
+_SMALL, _MEDIUM, _LARGE = 64 * 1024, 4 * 1024 * 1024, 16 * 1024 * 1024
+
+
+def readable(size_bytes: int) -> str:
+    """Return a number of bytes in the largest unit that divides it."""
+    for unit, factor in (("MiB", 1024 * 1024), ("KiB", 1024)):
+        if size_bytes % factor == 0:
+            return f"{size_bytes // factor} {unit}"
+    return f"{size_bytes} bytes"
 
 
 @dataclass(frozen=True)
 class Probe:
     """One command on the host. It only reads.
 
-    root: only root sees everything, so other accounts run it under ``sudo -n``. slow: runs after all other probes and the
-    Incus API. needs: the site property without which it does not run (``zfs``, ``backups``); "" for every site.
+    limit_bytes: of its standard output, far above what a large host prints. root: only root sees everything, so other accounts run
+    it under ``sudo -n``. slow: runs after all other probes and the Incus API. needs: the site property without which it does not run
+    (``zfs``, ``backups``); "" for every site.
     """
 
     id: str
     command: tuple[str, ...]
     parsed_by: str
     timeout_s: int = 5
-    limit_bytes: int = 16 * 1024 * 1024
+    limit_bytes: int = _SMALL
     root: bool = False
     slow: bool = False
     needs: str = ""
@@ -52,6 +51,11 @@ class Probe:
     @property
     def shell(self) -> str:
         return shlex.join(self.command)
+
+    @property
+    def limit(self) -> str:
+        """Return ``limit_bytes`` with its unit."""
+        return readable(self.limit_bytes)
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,10 @@ _UPGRADE = (
     "-t '*-security' --ignore-hold dist-upgrade"
 )
 
-# The host's clock is read first and last: the collector's clock is known at both ends. The units come early, because a request to
-# the API starts a daemon that systemd has not started yet (socket activation).
+# A request to the API starts a daemon that systemd has not started yet (socket activation), so these are awaited before the first one.
+BEFORE_API = frozenset({"units", "failed-units", "socket", "socket-access"})
+
+# The host's clock is read first and last: the collector's clock is known at both ends.
 TABLE = (
     Probe("clock-begin", ("date", "+%s.%N"), "facts.host"),
     Probe("units", ("systemctl", "show", "--no-pager", "--property", _PROPERTIES, *UNITS), "facts.system"),
@@ -102,13 +108,21 @@ TABLE = (
         "failed-units",
         ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager"),
         "facts.journal",
+        limit_bytes=_MEDIUM,
     ),
     Probe("socket", ("test", "-S", SOCKET), "collect.api"),
     Probe("socket-access", ("test", "-w", SOCKET), "collect.api"),
-    Probe("link", ("ip", "-j", "-d", "link", "show"), "facts.network"),
-    Probe("addr", ("ip", "-j", "-d", "addr", "show"), "facts.network"),
-    Probe("zpool-json", ("zpool", "status", "-j", "--json-int", "-p"), "facts.storage", timeout_s=8, needs="zfs"),
-    Probe("zpool-text", ("zpool", "status", "-p"), "facts.storage", timeout_s=8, needs="zfs"),
+    Probe("link", ("ip", "-j", "-d", "link", "show"), "facts.network", limit_bytes=_LARGE),
+    Probe("addr", ("ip", "-j", "-d", "addr", "show"), "facts.network", limit_bytes=_LARGE),
+    Probe(
+        "zpool-json",
+        ("zpool", "status", "-j", "--json-int", "-p"),
+        "facts.storage",
+        limit_bytes=_MEDIUM,
+        timeout_s=8,
+        needs="zfs",
+    ),
+    Probe("zpool-text", ("zpool", "status", "-p"), "facts.storage", limit_bytes=_MEDIUM, timeout_s=8, needs="zfs"),
     Probe("zpool-list", ("zpool", "list", "-Hp"), "facts.storage", timeout_s=8, needs="zfs"),
     Probe(
         "zfs-created",
@@ -118,41 +132,65 @@ TABLE = (
         needs="zfs",
     ),
     Probe("arcstats", ("cat", "/proc/spl/kstat/zfs/arcstats"), "facts.host", needs="zfs"),
-    Probe("nft", ("nft", "-j", "list", "ruleset"), "facts.firewall", root=True),
+    Probe("nft", ("nft", "-j", "list", "ruleset"), "facts.firewall", limit_bytes=_LARGE, root=True),
     Probe("bridge-nf", ("cat", *BRIDGE_NF), "facts.firewall"),
-    Probe("fdb", ("bridge", "-j", "fdb", "show"), "facts.network"),
-    Probe("listen", ("ss", "-Hltn"), "facts.listening"),
+    Probe("fdb", ("bridge", "-j", "fdb", "show"), "facts.network", limit_bytes=_LARGE),
+    Probe("listen", ("ss", "-Hltn"), "facts.listening", limit_bytes=_MEDIUM),
     Probe("os-release", ("cat", "/etc/os-release"), "facts.host"),
     Probe("packages", ("sh", "-c", _PACKAGES), "facts.host"),
-    Probe("groups", ("getent", "group"), "facts.accounts"),
+    Probe("groups", ("getent", "group"), "facts.accounts", limit_bytes=_LARGE),
     # A directory (LDAP) may leave its groups out of the list of all groups, but return one that is requested by name.
-    Probe("admin-group", ("getent", "group", "incus-admin"), "facts.accounts"),
-    Probe("passwd", ("getent", "passwd"), "facts.accounts"),
+    Probe("admin-group", ("getent", "group", "incus-admin"), "facts.accounts", limit_bytes=_MEDIUM),
+    Probe("passwd", ("getent", "passwd"), "facts.accounts", limit_bytes=_LARGE),
     Probe("socket-mode", ("stat", "-c", "%a %U %G", SOCKET), "facts.accounts"),
     # ls marks an ACL with a "+"; stat does not show ACLs.
     Probe("socket-acl", ("ls", "-ld", SOCKET), "facts.accounts"),
-    Probe("journal", ("journalctl", *_JOURNAL, "--since=-24h"), "facts.journal", timeout_s=8, root=True),
+    Probe(
+        "journal",
+        ("journalctl", *_JOURNAL, "--since=-24h"),
+        "facts.journal",
+        limit_bytes=_LARGE,
+        timeout_s=8,
+        root=True,
+    ),
     Probe("journal-newest", ("journalctl", *_NEWEST), "facts.journal", timeout_s=8, root=True),
     Probe("meminfo", ("cat", "/proc/meminfo"), "facts.host"),
     Probe("loadavg", ("cat", "/proc/loadavg"), "facts.host"),
     # The online CPUs. nproc --all also counts offline ones; nproc counts only those that the process may use.
     Probe("cpus", ("getconf", "_NPROCESSORS_ONLN"), "facts.host"),
-    Probe("filesystems", ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"), "facts.host", root=True),
+    Probe(
+        "filesystems",
+        ("df", "-l", "-B1", f"--output={','.join(DF_COLUMNS)}"),
+        "facts.host",
+        limit_bytes=_MEDIUM,
+        root=True,
+    ),
     # timedatectl starts a service that answers the request.
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host", timeout_s=8),
     Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
     Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),
-    Probe("sshd", ("sshd", "-T"), "facts.host", root=True),
+    Probe("sshd", ("sshd", "-T"), "facts.host", limit_bytes=_MEDIUM, root=True),
     Probe(
-        "sshd-root", ("sshd", "-T", "-C", "user=root,host=elsewhere.invalid,addr=192.0.2.1"), "facts.host", root=True
+        "sshd-root",
+        ("sshd", "-T", "-C", "user=root,host=elsewhere.invalid,addr=192.0.2.1"),
+        "facts.host",
+        limit_bytes=_MEDIUM,
+        root=True,
     ),
     Probe("reboot", ("sh", "-c", _REBOOT), "facts.updates"),
     Probe("nixos", ("sh", "-c", _NIXOS), "facts.updates"),
-    Probe("apt-releases", ("find", "/var/lib/apt/lists", *_RELEASES), "facts.updates"),
+    Probe("apt-releases", ("find", "/var/lib/apt/lists", *_RELEASES), "facts.updates", limit_bytes=_MEDIUM),
     Probe("clock-end", ("date", "+%s.%N"), "facts.host"),
-    Probe("apt-upgrade", ("sh", "-c", _UPGRADE), "facts.updates", timeout_s=10, slow=True),
+    Probe("apt-upgrade", ("sh", "-c", _UPGRADE), "facts.updates", limit_bytes=_MEDIUM, timeout_s=10, slow=True),
     Probe(
-        "backups", ("find", "-H", "DIR", *_FOUND), "facts.backups", timeout_s=10, root=True, slow=True, needs="backups"
+        "backups",
+        ("find", "-H", "DIR", *_FOUND),
+        "facts.backups",
+        limit_bytes=_LARGE,
+        timeout_s=10,
+        root=True,
+        slow=True,
+        needs="backups",
     ),
     Probe("backups-on", ("findmnt", "-J", "-o", "SOURCE,FSTYPE,TARGET", "-T", "DIR"), "facts.backups", needs="backups"),
 )
@@ -173,106 +211,3 @@ def _with_arguments(probe: Probe, wants: ProbeOptions) -> Probe:
     elif probe.needs == "backups":
         command = tuple(str(wants.backups) if word == "DIR" else word for word in command)
     return replace(probe, command=command)
-
-
-# fd 3 is the script's standard output. $tail holds a probe's standard error and, as its last line, its exit status. Both streams end
-# with a line that starts with the random word. So an answer is whole if it has that line: neither head, tail nor base64 was killed, not
-# even between two lines of base64.
-_PRELUDE = """\
-PATH={path}; LC_ALL=C; export PATH LC_ALL; unset LANGUAGE; exec 3>&1 </dev/null
-root=; [ "$(id -u)" = 0 ] || root="sudo -n"
-probe() {{
-  id=$1 seconds=$2 limit=$3; shift 3
-  echo "{word} begin $id" >&3
-  tail=$( {{ \
-    {{ timeout -k 1 "$seconds" "$@" 2>&5 3>&- 4>&- 5>&-; printf '\\n{word} %s\\n' "$?" >&5; }} 5>&4 | \
-    {{ head -c "$limit" && echo {word}; }} | base64 >&3
-  }} 4>&1 | tail -c {stderr} | base64 )
-  echo "{word} end $id" >&3
-  echo "$tail" >&3
-  echo "{word} done $id" >&3
-}}
-"""
-
-
-def script(probes: Iterable[Probe], word: str) -> str:
-    """Return the ``sh`` script that runs the probes one after another. word: random, letters and digits.
-
-    The script is a single command in braces, so the shell reads all of it before it runs anything. It arrives on the standard
-    input, which the script itself closes. Without the braces, a shell (bash reads line by line) would lose the rest.
-    """
-    lines = [_PRELUDE.format(path=_PATH, word=word, stderr=_STDERR_BYTES)]
-    lines += [f"probe {p.id} {p.timeout_s} {p.limit_bytes + 1} {'$root ' if p.root else ''}{p.shell}" for p in probes]
-    return "\n".join(["{", *lines, "}"]) + "\n"
-
-
-def shell_command(text: str, shell: str = "/bin/sh -s") -> str:
-    """Return a command line that runs a script from any login shell. Its characters mean the same in sh, fish and csh.
-
-    shell: runs a script from its standard input.
-    """
-    return f"echo {base64.b64encode(text.encode()).decode()} | base64 -d | {shell}"
-
-
-def parse(probes: Iterable[Probe], word: str, output: bytes, broke: Failure | None = None) -> dict[str, Answer]:
-    """Return the answer of each probe. output: everything that came back, including banners of a login shell.
-
-    A missing, truncated or damaged answer is a failure of its probe, never an empty answer.
-    broke: why the output may have ended early.
-    """
-    answers = {}
-    marker = re.escape(word.encode())
-    for probe in probes:
-        name = re.escape(probe.id.encode())
-        frame = re.search(
-            rb"^%s begin %s\n([A-Za-z0-9+/=\n]*)^%s end %s\n([A-Za-z0-9+/=\n]*)^%s done %s$" % ((marker, name) * 3),
-            output,
-            re.MULTILINE,
-        )
-        if frame is None:
-            failure = broke or Failure(FailureKind.GARBLED, f"probe {probe.id}: the answer is incomplete")
-            answers[probe.id] = Answer(probe.shell, failure=failure)
-        else:
-            answers[probe.id] = _answer(probe, word.encode(), frame[1], frame[2])
-    return answers
-
-
-def _until(end: bytes, stream: bytes) -> bytes:
-    """Return a stream without its last line. Raises ValueError if it does not end with it: a part is lost."""
-    if not stream.endswith(end):
-        raise ValueError("the end is missing")
-    return stream.removesuffix(end)
-
-
-def _answer(probe: Probe, word: bytes, coded_out: bytes, coded_tail: bytes) -> Answer:
-    try:
-        raw = _until(b"%s\n" % word, base64.b64decode(coded_out.replace(b"\n", b""), validate=True))
-        tail = _until(b"\n", base64.b64decode(coded_tail.replace(b"\n", b""), validate=True))
-        stderr_bytes, _, last = tail.rpartition(b"\n")
-        mark, _, status = last.partition(b" ")
-        if mark != word:
-            raise ValueError("no exit status")
-        rc = int(status)
-    except (binascii.Error, ValueError):
-        return Answer(probe.shell, failure=Failure(FailureKind.GARBLED, f"probe {probe.id}: the answer is damaged"))
-    stderr = stderr_bytes.decode("utf-8", "replace").strip()
-    out = raw
-    failure = None
-    if len(out) > probe.limit_bytes:
-        out = b""
-        failure = Failure(
-            FailureKind.TOO_LARGE, f"probe {probe.id}: the output is larger than {probe.limit_bytes} bytes"
-        )
-    elif rc in (124, 137):  # timeout(1): 124 after its TERM, 137 after its KILL; 137 also if something else killed it
-        reason = f"not finished in {probe.timeout_s} s" + (", or it was killed" if rc == 137 else "")
-        failure = Failure(FailureKind.TIMEOUT, f"probe {probe.id} (`{probe.shell}`): {reason}")
-    elif rc == 127 and probe.root and "sudo" in stderr:
-        failure = Failure(FailureKind.DENIED, f"probe {probe.id} needs root, but sudo is not installed on the host")
-    elif rc == 127 or (probe.root and "command not found" in stderr):
-        failure = Failure(FailureKind.MISSING, f"probe {probe.id}: command not found on the host: {probe.command[0]}")
-    try:
-        stdout = out.decode("utf-8")
-    except UnicodeDecodeError as cause:
-        stdout = ""
-        failure = Failure(FailureKind.GARBLED, f"probe {probe.id}: the output is not UTF-8 (byte {cause.start})")
-    return Answer(probe.shell, rc, stdout, stderr, failure)

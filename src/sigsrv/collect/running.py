@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from sigsrv.collect.answers import AnswerReader, limit_bytes
 from sigsrv.collect.evidence import Answer, Failure
-from sigsrv.collect.probes import Probe, parse, script, shell_command
+from sigsrv.collect.probes import Probe
+from sigsrv.collect.script import script, shell_command
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 
+_MORE_S = 5  # by how much the script may outlive the session
 
-def run_probes(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
+
+def run_probes(
+    session: Session, probes: Sequence[Probe], on_answer: Callable[[str, Answer], None] = lambda *_: None
+) -> dict[str, Answer]:
     """Return the answers of the probes. If the connection fails, return the answers that arrived before.
 
-    Raises ConnectionFailed if no answer arrived.
+    on_answer: called with each probe's ID and answer when it arrives. Raises ConnectionFailed if no answer arrived.
     """
+    if not probes:
+        return {}
     word = secrets.token_hex(16)
+    reader = AnswerReader(probes, word, on_answer)
+
+    def take(stream: int, piece: bytes) -> None:
+        if stream == 1:
+            reader.take(piece)
+
+    command = shell_command(script(probes, word, session.remaining_s + _MORE_S), session.target.shell)
     try:
-        line = shell_command(script(probes, word), session.target.shell)
-        rc, out, err = session.run(line, session.remaining_s)
+        rc, _, err = session.run(
+            command, session.remaining_s, on_output=take, limit_bytes=limit_bytes(probes), keep=False
+        )
     except ConnectionFailed as cause:
-        if not re.search(rb"^%s done " % word.encode(), cause.output, re.MULTILINE):
+        if not reader.has_answers:
             raise
-        return parse(probes, word, cause.output, cause.failure)
-    if word.encode() not in out:
-        lines = (err + out).decode("utf-8", "replace").strip().splitlines()
-        line = lines[-1][:160] if lines else f"exit status {rc}"
-        if session.target.sudo and line.startswith("sudo:"):
-            line += "; sigsrv probes --sudoers ACCOUNT --remediate prints the rule for --sudo"
-        denied = Failure(FailureKind.DENIED, f"{session.target.name}: the account can't run a script: {line}")
-        return parse(probes, word, b"", denied)
-    return parse(probes, word, out)
+        return reader.answers(cause.failure)
+    if reader.has_answers:
+        return reader.answers()
+    lines = (err + reader.banner).decode("utf-8", "replace").strip().splitlines()
+    line = lines[-1][:160] if lines else f"exit status {rc}"
+    if session.target.sudo and line.startswith("sudo:"):
+        line += "; sigsrv probes --sudoers ACCOUNT --remediate prints the rule for --sudo"
+    reason = f"{session.target.name}: the account can't run a script: {line}"
+    return reader.answers(Failure(FailureKind.DENIED, reason))

@@ -5,12 +5,10 @@ The common interface of the transports: ssh (collect.connection), this machine (
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,21 +20,19 @@ from testinfra.host import Host
 
 from sigsrv.collect.evidence import Failure
 from sigsrv.collect.probes import SOCKET
+from sigsrv.collect.processes import CommandStopped, OutputCallback, bounded
 from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
 
-_OUTPUT_LIMIT = 256 * 1024 * 1024
-# Called with each piece of output: 1 (stdout) or 2 (stderr), and the bytes.
-OutputCallback = Callable[[int, bytes], None]
+LIMIT_OUTPUT_BYTES = 256 * 1024 * 1024
 
 
 class ConnectionFailed(Exception):
-    """The connection to the host failed or was lost. failure: kind and reason. output: what had arrived before."""
+    """The connection to the host failed or was lost. failure: kind and reason."""
 
-    def __init__(self, failure: Failure, output: bytes = b"") -> None:
+    def __init__(self, failure: Failure) -> None:
         super().__init__(failure.reason)
         self.failure = failure
-        self.output = output
 
 
 OPEN: dict[str, Session] = {}  # by host name; a user's own testinfra check runs through these sessions
@@ -52,6 +48,7 @@ class Session(ABC):
         self.target = target
         self.deadline = time.monotonic() + target.timeout_s
         self.socket: Path | None = None
+        self._closed = threading.Event()
 
     @property
     def remaining_s(self) -> float:
@@ -85,6 +82,7 @@ class Session(ABC):
         """End the session and everything that still runs through it. A second call does nothing."""
         if OPEN.get(self.target.name) is self:
             del OPEN[self.target.name]
+        self._closed.set()
         self._close()
 
     @abstractmethod
@@ -95,12 +93,46 @@ class Session(ABC):
 
     @abstractmethod
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
+        keep: bool = True,
     ) -> tuple[int, bytes, bytes]:
         """Run one command line on the host; return its exit status, standard output and standard error.
 
-        on_output: called with the output as it arrives. Raises ConnectionFailed if the connection is lost or the time is up.
+        on_output: called with the output as it arrives. limit_bytes: a command that writes more is ended, and its output is a little
+        longer than the limit. keep: False if only on_output needs the standard output; b"" is returned then.
+
+        Raises ConnectionFailed if the connection is lost or the time is up.
         """
+
+    def _run_here(
+        self,
+        argv: list[str],
+        timeout_s: float,
+        stdin: bytes,
+        on_output: OutputCallback | None,
+        limit_bytes: int,
+        keep: bool,
+    ) -> tuple[int, bytes, bytes]:
+        """Run a command of this machine like ``run``. It ends when the session is closed."""
+        try:
+            return bounded(argv, timeout_s, limit_bytes, stdin, on_output, keep, self._closed)
+        except subprocess.TimeoutExpired as cause:
+            reason = f"{self.target.name}: no answer in {timeout_s:.0f} s"
+            raise ConnectionFailed(Failure(FailureKind.TIMEOUT, reason)) from cause
+        except CommandStopped as cause:
+            raise ConnectionFailed(self._closed_early()) from cause
+
+    def _closed_early(self) -> Failure:
+        """Return why a command was ended by the end of the session."""
+        if self.time_is_up:
+            reason = f"{self.target.name}: not finished in {self.target.timeout_s:g} s (--timeout)"
+            return Failure(FailureKind.TIMEOUT, reason)
+        return Failure(FailureKind.UNREACHABLE, f"{self.target.name}: the connection was closed")
 
     def host(self) -> Host:
         """Return a testinfra host that runs its commands through this session."""
@@ -121,9 +153,15 @@ class LocalSession(Session):
         """Do nothing: nothing is open."""
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
+        keep: bool = True,
     ) -> tuple[int, bytes, bytes]:
-        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin, on_output)
+        return self._run_here(["/bin/sh", "-c", command], timeout_s, stdin, on_output, limit_bytes, keep)
 
 
 class TestinfraSession(Session):
@@ -148,7 +186,13 @@ class TestinfraSession(Session):
         """Do nothing: testinfra keeps no connection open."""
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
+        keep: bool = True,
     ) -> tuple[int, bytes, bytes]:
         if stdin:
             reason = f"{self.target.name}: testinfra's connection {self.target.connection} can't send standard input"
@@ -163,16 +207,21 @@ class TestinfraSession(Session):
 
         thread = threading.Thread(target=call, daemon=True)
         thread.start()
-        thread.join(timeout_s)
+        end = time.monotonic() + timeout_s
+        while thread.is_alive() and not self._closed.is_set() and (left := end - time.monotonic()) > 0:
+            thread.join(min(0.1, left))
+        if not caught and self._closed.is_set():
+            raise ConnectionFailed(self._closed_early())
         if not caught:
             failure = Failure(FailureKind.TIMEOUT, f"{self.target.name}: no answer in {timeout_s:.0f} s")
             raise ConnectionFailed(failure)
         if isinstance(caught[0], Exception):
             line = " ".join(str(caught[0]).split())[:200]
             raise ConnectionFailed(Failure(FailureKind.UNREACHABLE, f"{self.target.name}: {line}")) from caught[0]
+        out, err = (each[: limit_bytes + 1] for each in (caught[0].stdout_bytes, caught[0].stderr_bytes))
         if on_output:
-            on_output(1, caught[0].stdout_bytes)
-        return caught[0].rc, caught[0].stdout_bytes, caught[0].stderr_bytes
+            on_output(1, out)
+        return caught[0].rc, out if keep else b"", err
 
 
 class SessionBackend(BaseBackend):  # type: ignore[misc]  # testinfra has no types
@@ -204,63 +253,3 @@ def close_all() -> None:
     """End all sessions. Calls that wait for them end too."""
     for session in list(OPEN.values()):
         session.close()
-
-
-def run_bounded(
-    name: str, argv: list[str], timeout_s: float, stdin: bytes, on_output: OutputCallback | None = None
-) -> tuple[int, bytes, bytes]:
-    """Run ``bounded``. Raises ConnectionFailed for host ``name`` when the time is up."""
-    try:
-        return bounded(argv, timeout_s, _OUTPUT_LIMIT, stdin, on_output)
-    except subprocess.TimeoutExpired as cause:
-        failure = Failure(FailureKind.TIMEOUT, f"{name}: no answer in {timeout_s:.0f} s")
-        raise ConnectionFailed(failure, cause.output or b"") from cause
-
-
-def bounded(
-    argv: list[str], timeout_s: float, limit_bytes: int, stdin: bytes = b"", on_output: OutputCallback | None = None
-) -> tuple[int, bytes, bytes]:
-    """Run a local command with limited time and output; return its exit status, standard output and standard error.
-
-    on_output: called with the output as it arrives, from one thread per stream. A command that writes more than
-    ``limit_bytes`` is killed and its output is truncated.
-
-    Raises subprocess.TimeoutExpired with the output that had arrived.
-    """
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    pipes = (process.stdout, process.stderr)
-    caught: list[bytearray] = [bytearray(), bytearray()]
-
-    def drain(stream: int) -> None:
-        pipe = pipes[stream]
-        while pipe and (chunk := pipe.read1(65536)):  # type: ignore[attr-defined]
-            caught[stream] += chunk
-            if on_output:
-                on_output(stream + 1, chunk)
-            if len(caught[stream]) > limit_bytes:
-                process.kill()
-                break
-
-    threads = [threading.Thread(target=drain, args=(stream,), daemon=True) for stream in (0, 1)]
-    for thread in threads:
-        thread.start()
-    try:
-        with contextlib.suppress(BrokenPipeError):
-            assert process.stdin
-            process.stdin.write(stdin)
-            process.stdin.close()
-        rc = process.wait(timeout_s)
-        for thread in threads:
-            thread.join(1)
-        return rc, bytes(caught[0]), bytes(caught[1])
-    except subprocess.TimeoutExpired as cause:
-        raise subprocess.TimeoutExpired(argv, timeout_s, bytes(caught[0]), bytes(caught[1])) from cause
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        for thread in threads:
-            thread.join(1)
-        for pipe in pipes:
-            if pipe:
-                pipe.close()

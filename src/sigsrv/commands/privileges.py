@@ -44,13 +44,14 @@ def probes_of(site: Site) -> list[Probe]:
 def table(site: Site) -> str:
     """Return the probes and requests of a scan as text."""
     lines = [
-        "Probes: one sh script runs them one after another over the host's single ssh",
-        "session. An account other than root runs those marked root under `sudo -n`.",
+        "Probes: one sh script runs them in this order, two at a time, over the host's",
+        "single ssh session. It leaves a slow one in the background and goes on. An account",
+        "other than root runs those marked root under `sudo -n`.",
         "",
     ]
     for probe in probes_of(site):
         marks = f"{', root' if probe.root else ''}{f', for sites with {probe.needs}' if probe.needs else ''}"
-        limit = f"at most {probe.timeout_s} s and {probe.limit_bytes // 2**20} MiB"
+        limit = f"at most {probe.timeout_s} s and {probe.limit}"
         lines += [f"  {probe.id:<14} {limit}; parsed by {probe.parsed_by}{marks}", f"    {probe.shell}"]
     lines += [
         "",
