@@ -115,7 +115,8 @@ def _transport_failure(cause: BaseException) -> Failure | None:
         if isinstance(cause, requests.exceptions.SSLError):
             return Failure(FailureKind.UNREACHABLE, f"Incus API: no TLS connection: {_one_line(str(cause))}")
         if isinstance(cause, LXDAPIException):
-            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {_said(cause.response)}")
+            reason = f"HTTP {cause.response.status_code}: {_said(cause.response)}"
+            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {reason}")
         if isinstance(cause, ValueError | KeyError):
             return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: not an Incus answer: {_one_line(str(cause))}")
         cause = cause.__context__  # type: ignore[assignment]
@@ -198,7 +199,7 @@ def _said(response: requests.Response) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(text[:1000].split())[:200]
 
 
 def explain_socket(host: str, probes: Mapping[str, Answer]) -> Failure:

@@ -11,17 +11,19 @@ import math
 import re
 from typing import Any, NoReturn
 
-LIMIT_VALUES = 2_000_000  # an empty object takes 2 bytes in JSON and 72 in Python
+LIMIT_VALUES = 2_000_000  # a value takes 2 bytes or more in JSON, and 64 or more in Python
 LIMIT_NESTING = 64  # the deepest answer of Incus has 9 levels
 _LIMIT_NUMBER = 2**64
+_LIMIT_DIGITS = 21  # with a sign
+_TOO_LARGE = "a number has more than 64 bits"
 _CONTAINERS = (dict, list)
 _HALF_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")  # the escape of half a character, also of each half of a whole one
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 def values(document: str) -> int:
-    """Return how many values a JSON document has at most."""
-    return 1 + sum(map(document.count, ",[{"))
+    """Return how many values a JSON document has at most. An object counts as three, because it is that much larger in Python."""
+    return 1 + sum(map(document.count, ",[{")) + 2 * document.count("{")
 
 
 def decoded(document: bytes) -> Any:
@@ -37,7 +39,7 @@ def parsed(document: str) -> Any:
     if values(document) > LIMIT_VALUES:
         raise ValueError(f"more than {LIMIT_VALUES} values")
     try:
-        found = json.loads(document, parse_constant=_no_constant)
+        found = json.loads(document, parse_constant=_no_constant, parse_int=_integer)
     except RecursionError:
         raise ValueError(f"nested more than {LIMIT_NESTING} levels deep") from None
     _check((found,), 0)
@@ -48,6 +50,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _integer(digits: str) -> int:
+    if len(digits) > _LIMIT_DIGITS:  # before the conversion, whose time grows faster than the number
+        raise ValueError(_TOO_LARGE)
+    return int(digits)
+
+
 def _check(items: Any, depth: int) -> None:
     """Raise ValueError if a value is nested too deeply or a number is too large. items: the values at one place."""
     if depth > LIMIT_NESTING:
@@ -56,7 +64,7 @@ def _check(items: Any, depth: int) -> None:
         if type(item) in _CONTAINERS:
             _check(item.values() if type(item) is dict else item, depth + 1)
         elif (type(item) is int and abs(item) >= _LIMIT_NUMBER) or (type(item) is float and not math.isfinite(item)):
-            raise ValueError("a number has more than 64 bits")
+            raise ValueError(_TOO_LARGE)
 
 
 def _whole(value: Any) -> Any:

@@ -36,12 +36,12 @@ class Garbled(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, read to its end."""
+    """An answer, read to its end. A redirect and a compressed answer have no body: nobody may use it."""
 
     status: int
     body: bytes
     location: str = ""  # where a redirect leads
-    encoding: str = ""  # the compression of the body; empty for none
+    encoding: str = "identity"  # anything else is a compression
 
 
 class Wire:
@@ -103,14 +103,17 @@ class Wire:
 
 
 class _Stream(io.RawIOBase):
-    """The bytes of one exchange. count: how many of its header or of its body arrived. limit: how many may arrive."""
+    """The bytes of one exchange. answered: whether any arrived."""
 
     def __init__(self, source: socket.socket, until: float) -> None:
         self._source = source
         self._until = until
-        self.limit = LIMIT_HEAD_BYTES  # then the body may have its own limit
-        self.count = 0
         self.answered = False
+        self.expect("header", LIMIT_HEAD_BYTES)
+
+    def expect(self, part: str, limit: int) -> None:
+        """Count what arrives from here on as a part of its own, of at most ``limit`` bytes."""
+        self.part, self.limit, self.count = part, limit, 0
 
     def readable(self) -> bool:
         return True
@@ -121,7 +124,7 @@ class _Stream(io.RawIOBase):
         self.answered = self.answered or got > 0
         self.count += got
         if self.count > self.limit:
-            raise AnswerTooLarge(f"the answer is larger than {self.limit} bytes")
+            raise AnswerTooLarge(f"the {self.part} is larger than {self.limit} bytes")
         return got
 
     def send(self, data: bytes) -> None:
@@ -147,20 +150,16 @@ def _exchange(stream: _Stream, request: bytes) -> tuple[Reply, bool]:
     answer = http.client.HTTPResponse(cast(socket.socket, stream), method="GET")
     try:
         answer.begin()
-        limit = LIMIT_BYTES if answer.status == 200 else LIMIT_ERROR_BYTES
-        stream.count, stream.limit = 0, limit
+        encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        location = answer.headers.get("Location", "")
+        if encoding != "identity" or 300 <= answer.status < 400:
+            return Reply(answer.status, b"", location, encoding), False
+        stream.expect("answer", LIMIT_BYTES if answer.status == 200 else LIMIT_ERROR_BYTES)
         body = bytearray()
         while piece := answer.read(_PIECE):
             body += piece
         if answer.length:
             raise Garbled(f"{answer.length} bytes are missing")
-        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-        reply = Reply(
-            answer.status,
-            bytes(body),
-            answer.headers.get("Location", ""),
-            "" if encoding == "identity" else encoding,
-        )
-        return reply, not answer.will_close
+        return Reply(answer.status, bytes(body)), not answer.will_close
     finally:
         answer.close()
