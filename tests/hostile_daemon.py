@@ -55,9 +55,9 @@ class Call:
 
 
 @cache
-def _gzip(mib: int) -> bytes:
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return b"".join(packer.compress(b" " * MIB) for _ in range(mib)) + packer.flush()
+def _gzip() -> bytes:
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(b" " * MIB) for _ in range(100)) + packer.flush()
 
 
 def _redirect(place: str) -> Callable[[Call], None]:
@@ -137,10 +137,11 @@ MODES: dict[str, Callable[[Call], None]] = {
     "endless-error": _endless_error,
     "endless-extension": _endless_extension,
     "endless-trailer": _endless_trailer,
-    "gzip": lambda call: call.send(whole(_gzip(200), "200 OK", "Content-Encoding: gzip")),
-    "gzip-error": lambda call: call.send(whole(_gzip(200), "500 Oops", "Content-Encoding: gzip")),
-    "values": lambda call: call.send(whole(b'{"metadata":[' + b"{}," * (5 * MIB) + b"{}]}")),
-    "values-fewer": lambda call: call.send(whole(b'{"metadata":[' + b"{}," * 900_000 + b"{}]}")),
+    "gzip": lambda call: call.send(whole(_gzip(), "200 OK", "Content-Encoding: gzip")),
+    "gzip-error": lambda call: call.send(whole(_gzip(), "500 Oops", "Content-Encoding: gzip")),
+    "values": lambda call: call.send(whole(b'{"metadata":[' + b"{}," * 600_000 + b"{}]}")),
+    "lists": lambda call: call.send(whole(b'{"metadata":[' + b"[]," * 990_000 + b"[]]}")),
+    "strings": lambda call: call.send(whole(b'{"metadata":[' + b'"ab",' * 1_900_000 + b"[]]}")),
     "wide": lambda call: call.send(whole(b'{"metadata":["' + b"a" * (14 * MIB) + '\U0001f600"]}'.encode())),
     "deep": lambda call: call.send(whole(b'{"metadata":' + b"[" * 200_000 + b"]" * 200_000 + b"}")),
     "deep-a-little": lambda call: call.send(whole(b'{"metadata":' + b"[" * 70 + b"]" * 70 + b"}")),
@@ -154,6 +155,7 @@ MODES: dict[str, Callable[[Call], None]] = {
     "list": lambda call: call.send(whole(b"[]")),
     "nothing": lambda call: call.send(whole(b"")),
     "no-metadata": lambda call: call.send(whole(b"{}")),
+    "closed": lambda call: call.send(whole(answer([]))),  # without a word that the connection ends
     "cut": _cut,
     "length": lambda call: call.send(b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n{}"),
     "chunk": lambda call: call.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n{}"),
@@ -175,11 +177,14 @@ class HostileDaemon:
     bad: str = "/1.0/networks"
     pem: str = ""  # with a file of a certificate and its key: TLS on loopback
     reached: list[str] = field(default_factory=list)  # the requests at the service that nobody may reach
-    asked: list[str] = field(default_factory=list)  # the requests at the daemon
+    asked: list[str] = field(default_factory=list)  # the requests at the daemon, each with its header
+    elsewhere: str = ""  # the address of that service
+    calls: int = 0  # connections to the daemon
 
     @contextmanager
     def serve(self, path: Path | None = None) -> Iterator[int]:
         """Serve on a unix socket, or on a port of loopback, which it yields."""
+        _gzip()  # a request has no time to wait for it
         if path:
             own = socket.socket(socket.AF_UNIX)
             own.bind(str(path))
@@ -187,7 +192,7 @@ class HostileDaemon:
         else:
             own = socket.create_server(("127.0.0.1", 0))
         with own, socket.create_server(("127.0.0.1", 0)) as victim:
-            self._elsewhere = f"127.0.0.1:{victim.getsockname()[1]}"
+            self.elsewhere = f"127.0.0.1:{victim.getsockname()[1]}"
             threading.Thread(target=self._accept, args=(victim, self._be_reached), daemon=True).start()
             threading.Thread(target=self._accept, args=(own, self._answer_all), daemon=True).start()
             try:
@@ -219,13 +224,12 @@ class HostileDaemon:
             context.load_cert_chain(self.pem)
             call = context.wrap_socket(call, server_side=True)
         with call:
+            self.calls += 1
             lines = call.makefile("rb")
-            while line := lines.readline():
-                while lines.readline().strip():
-                    pass
-                url = line.split()[1].decode()
-                self.asked.append(url)
+            while head := "".join(line.decode() for line in iter(lines.readline, b"\r\n")):
+                url = head.split()[1]
+                self.asked.append(head)
                 if url.startswith(self.bad):
-                    MODES[self.mode](Call(call.sendall, self._elsewhere))
+                    MODES[self.mode](Call(call.sendall, self.elsewhere))
                     return
                 call.sendall(whole(answer(METADATA if url == "/1.0" else [])))
