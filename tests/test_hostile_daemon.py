@@ -36,7 +36,7 @@ GARBLED, TOO_LARGE, TIMEOUT, SILENT = (
     FailureKind.TIMEOUT,
     FailureKind.SILENT,
 )
-SECONDS = 1.5  # the timeout of a request; longer than a busy machine needs for TLS
+SECONDS = 3.0  # the timeout of a request that gets no answer; longer than a busy machine needs for the other requests
 BAD = {  # by mode: the kind of the failure, and words of its reason
     "redirect-http": (GARBLED, "HTTP 302: a redirect to 'http://127.0.0.1:"),
     "redirect-unix": (
@@ -100,7 +100,7 @@ def connected(daemon: HostileDaemon, folder: Path) -> Iterator[api.Connect]:
             yield lambda seconds: over_socket(str(path), seconds)
 
 
-def read(connect: api.Connect, seconds: float = 5.0, host_s: float = 20.0) -> dict[str, ApiAnswer]:
+def read(connect: api.Connect, seconds: float = 15.0, host_s: float = 30.0) -> dict[str, ApiAnswer]:
     down = Failure(FailureKind.DOWN, "no connection")
     return api.collect_api([connect], "", time.monotonic() + host_s, lambda: down, seconds)
 
@@ -109,9 +109,18 @@ def failed(found: dict[str, ApiAnswer]) -> dict[str, Failure]:
     return {url: each.failure for url, each in found.items() if each.failure}
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["socket", "https"])
-@pytest.mark.parametrize("place", [FIRST, LATER])
-@pytest.mark.parametrize("mode", BAD)
+CASES = [
+    pytest.param(mode, place, tls, id=f"{mode}-{place}-{'https' if tls else 'socket'}")
+    for mode in BAD
+    for place in (FIRST, LATER)
+    for tls in (False, True)
+    if not (
+        tls and BAD[mode][0] is TIMEOUT and mode != "drip-head"
+    )  # each of these waits, and TLS changes nothing about it
+]
+
+
+@pytest.mark.parametrize(("mode", "place", "tls"), CASES)
 def test_bad_answer_is_a_failure_in_time_and_leads_nowhere(tmp_path, pem, mode, place, tls):
     """A bad answer to a later request costs only that answer. Nobody asks another address, and nobody asks twice."""
     daemon = HostileDaemon(mode, place, pem if tls else "")
@@ -185,7 +194,7 @@ def test_bad_answer_of_incus_query_is_a_failure_in_time(tmp_path, monkeypatch, l
     began = time.monotonic()
 
     failures = failed(
-        read(lambda seconds: over_query(local, False, seconds), SECONDS if kind in (TIMEOUT, SILENT) else 5.0)
+        read(lambda seconds: over_query(local, False, seconds), SECONDS if kind in (TIMEOUT, SILENT) else 15.0, 30.0)
     )
 
     assert time.monotonic() - began < 20
@@ -295,7 +304,7 @@ def test_connection_is_kept_and_opened_again_if_the_daemon_closed_it(tmp_path, p
     """A login of TLS for each request would be slow. A daemon may close a connection after any answer, without a word."""
     daemon = HostileDaemon("closed", bad, pem if tls else "")
     with connected(daemon, tmp_path) as connect:
-        assert failed(read(connect, 5.0)) == {}
+        assert failed(read(connect)) == {}
 
     assert daemon.calls == calls
 

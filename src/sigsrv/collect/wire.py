@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import requests
-from urllib3.util import wait_for_read
 
 LIMIT_BYTES = 16 * 1024 * 1024  # of the body of an answer
 LIMIT_ERROR_BYTES = 64 * 1024  # of the body of an error
@@ -62,13 +61,20 @@ class Wire:
         or no answer at all, AnswerTooLarge and Garbled.
         """
         until = time.monotonic() + seconds
-        if self._socket is None or wait_for_read(self._socket, 0.0):  # readable without a request: the daemon closed it
-            self.close()
+        if self._socket is not None:
             try:
-                self._socket = self._connect(seconds)
-            except TimeoutError as cause:
-                raise requests.ConnectTimeout(str(cause)) from cause
-        stream = _Stream(self._socket, until)
+                return self._exchange(self._socket, path, until)
+            except requests.ConnectionError:
+                pass  # the daemon closed a connection that was kept: no answer began, so the request is sent on a new one
+        try:
+            self._socket = self._connect(_left(until))
+        except TimeoutError as cause:
+            raise requests.ConnectTimeout(str(cause)) from cause
+        return self._exchange(self._socket, path, until)
+
+    def _exchange(self, opened: socket.socket, path: str, until: float) -> Reply:
+        """Send a request and return the answer. Closes the connection if it can't be used again. Raises as ``get``."""
+        stream = _Stream(opened, until)
         keep = False
         try:
             reply, keep = _exchange(stream, self._request(path))
