@@ -14,6 +14,7 @@ from sigsrv.facts.reading import recording
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.judge.clauses import Clauses, Outcome
 from sigsrv.judge.recording import Recorder
+from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError, FailureKind
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered
 from sigsrv.model.policy import Policy
@@ -249,8 +250,20 @@ class Require:
     def _keep(self, finding: Finding) -> None:
         """Keep a finding. Two verdicts for one resource contradict each other, so neither counts.
 
-        A failure outlasts a later error. Of several errors, the first one is kept.
+        A failure outlasts a later error. Of several errors, the first one is kept. Of a resource whose name is none that Incus or the
+        kernel gives, nothing is believed, and no script may get its name.
         """
+        if finding.resource != self.subject and (wrong := names.refusal(self._policy.examines, finding.resource)):
+            finding = dataclasses.replace(
+                finding,
+                verdict=Verdict.ERROR,
+                reason=wrong,
+                because=None,
+                remediation=None,
+                fix=_NO_FIX,
+                own=None,
+                roots=(),
+            )
         before = self._found.get(finding.id)
         if before is not None and finding.verdict is not Verdict.ERROR:
             text = f"the check recorded {finding.id} twice"
