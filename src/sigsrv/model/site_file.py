@@ -195,10 +195,9 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         if member in members:
             raise document.error(("hosts", index), f'two hosts have the member name "{member}"')
         members.add(member)
-    hosts = [host["name"] for host in content["hosts"]]
-    bridges = [bridge["name"] for bridge in content.get("bridges", ())]
-    pools = [pool["name"] for pool in content.get("pools", ())]
-    networks = [*bridges, *content.get("networks_extra", ())]
+    hosts = {host["name"] for host in content["hosts"]}
+    pools = {pool["name"] for pool in content.get("pools", ())}
+    networks = {*(bridge["name"] for bridge in content.get("bridges", ())), *content.get("networks_extra", ())}
     for index, pool in enumerate(content.get("pools", ())):
         _check_known(document, ("pools", index, "members"), pool.get("members", ()), hosts, "host")
     for index, entry in enumerate(content.get("projects", ())):
