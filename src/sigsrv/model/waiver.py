@@ -45,6 +45,7 @@ def load(path: Path, policies: Collection[str], max_days: int) -> tuple[Waiver, 
     """
     document = yamlfile.load(path)
     yamlfile.validate(document, yamlfile.schema("waivers"))
+    yamlfile.check_characters(document)
     found: dict[tuple[str, str, str], Waiver] = {}
     for index, entry in enumerate(document.data.get("waivers") or ()):
         place = ("waivers", index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 _Path = tuple[str | int, ...]
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SHOWN = 80  # characters of a wrong value that an error shows
 _MESSAGE = 500  # characters of a whole error
 
@@ -110,6 +112,23 @@ def _record_lines(node: yaml.Node, place: _Path, lines: dict[_Path, int]) -> Non
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _record_lines(item, (*place, index), lines)
+
+
+def check_characters(document: YamlDocument) -> None:
+    """Raise UsageError for a text with a control character: no name, path or address has one. Newlines and tabs are allowed."""
+    _check_characters(document, document.data, ())
+
+
+def _check_characters(document: YamlDocument, content: Any, place: _Path) -> None:
+    if isinstance(content, str) and (found := _CONTROL.search(content)):
+        raise document.error(place, f"contains the control character {found[0]!r}", "remove it")
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            _check_characters(document, key, (*place, key))
+            _check_characters(document, value, (*place, key))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            _check_characters(document, value, (*place, index))
 
 
 @cache
