@@ -243,8 +243,8 @@ def _check_exempt_keys(document: yamlfile.YamlDocument, exempt: Mapping[str, Any
 
 def _check_paths(document: yamlfile.YamlDocument, index: int, host: Mapping[str, Any]) -> None:
     """Raise UsageError for a path that can't be one. It need not exist: another machine may have written the file."""
-    files = {("api", key): path for key, path in host.get("api", {}).items() if key in _API_FILES}
-    for place, path in {**files, ("ssh_config",): host.get("ssh_config", ".")}.items():
+    files = [(("api", key), path) for key, path in host.get("api", {}).items() if key in _API_FILES]
+    for place, path in [*files, (("ssh_config",), host.get("ssh_config", "."))]:
         try:
             _absolute(document.path.parent, path)
         except (OSError, RuntimeError) as cause:

@@ -164,4 +164,4 @@ def _too_deep(path: Path, found: yaml.Node | yaml.Event) -> UsageError:
 
 
 def _place(path: Path, found: yaml.Node | yaml.Event) -> str:
-    return f"{path}:{found.start_mark.line + 1}"
+    return f"{path}:{found.start_mark.line + 1 if found.start_mark else 1}"
