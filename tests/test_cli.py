@@ -114,7 +114,13 @@ def test_a_host_without_evidence_is_an_error(tmp_path):
         (["sigsrv-remediate", "NET-100@a/b", "--site", "src/sigsrv/demo/site.yaml"], "there is no policy NET-100"),
         (["sigsrv-remediate", "--report-dir", "/nowhere"], "no run yet"),
         (["sigsrv"], "usage: sigsrv"),
-        (["sigsrv", "scna"], "invalid choice"),
+        (["sigsrv", "scna"], 'did you mean "scan"?'),
+        (["sigsrv", "remediate", "NET-001"], "to fix a finding: sigsrv-remediate"),
+        (["sigsrv", "scan", "--seveity", "high"], 'did you mean "--severity"?'),
+        (["sigsrv", "policies", "list", "--famly=net"], 'did you mean "--family"?'),
+        (["sigsrv", "scan", "sigsrv"], 'unexpected argument "sigsrv"'),
+        (["sigsrv-remediate", "--everything"], 'there is no option "--everything"'),
+        (["sigsrv", "explain", "nonsense"], "there is no policy NONSENSE"),
     ],
 )
 def test_wrong_use_prints_an_error_and_a_hint(argv, message):

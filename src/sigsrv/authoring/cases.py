@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonpatch
-import jsonpointer
-
-from sigsrv.authoring.document import SiteFacts, facts_of, patched, schema_error
+from sigsrv.authoring.document import UNUSABLE, SiteFacts, facts_of, patched, schema_error
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.judge.evaluate import evaluate_one
 from sigsrv.model import yamlfile
@@ -90,13 +87,13 @@ def judge(case: Case, catalogue: Catalogue) -> Result:
     """Judge the changed document with the policies that a case names."""
     try:
         content = patched(case.change)
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, ValueError) as cause:
+    except UNUSABLE as cause:
         return Result(case, problem=f"cannot apply the change: {cause}")
     if found := schema_error(content):
         return Result(case, problem=f"the changed document does not match its schema: {found}")
     try:
         small = facts_of(content)
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as cause:
+    except UNUSABLE as cause:
         return Result(case, problem=f"cannot read the changed document: {type(cause).__name__}: {cause}")
     verdicts = dict(_verdicts(case, catalogue, small))
     return Result(case, {key: verdicts.get(key, NO_FINDING) for key in case.right})

@@ -18,7 +18,7 @@ from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.evaluate import evaluate
 from sigsrv.judge.require import Check
 from sigsrv.model import data, site_file, yamlfile
-from sigsrv.model.errors import FailureKind
+from sigsrv.model.errors import FailureKind, UsageError
 from sigsrv.model.finding import Finding
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
@@ -43,6 +43,18 @@ _WARNING: Mapping[str, Any] = {
 }
 
 
+# The errors of a change that can't be applied, and of a changed document that can't be read.
+UNUSABLE = (
+    jsonpatch.JsonPatchException,
+    jsonpatch.JsonPointerException,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    UsageError,
+)
+
+
 @cache
 def _document() -> str:
     """Read the document as JSON, once per process. In JSON, YAML aliases become copies, so a change stays on its host."""
@@ -60,11 +72,12 @@ def document() -> dict[str, Any]:
 def patched(change: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a copy of the document with a change (JSON Patch) applied.
 
-    Raises the errors of jsonpatch, TypeError or ValueError if the change can't be applied.
+    Raises one of ``UNUSABLE`` if the change can't be applied.
     """
     own = copy.deepcopy(change)  # the patched document shares objects with the patch
     found = jsonpatch.apply_patch(document(), own, in_place=True)
-    assert isinstance(found, dict)
+    if not isinstance(found, dict):
+        raise TypeError("the changed document is not a mapping")
     return found
 
 

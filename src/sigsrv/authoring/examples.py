@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jsonpatch
-
-from sigsrv.authoring.document import SiteFacts, example_facts, facts_of, patched
+from sigsrv.authoring.document import UNUSABLE, SiteFacts, example_facts, facts_of, patched
 from sigsrv.judge import rule_schema
 from sigsrv.judge.evaluate import evaluate, evaluate_one, holds, matches
 from sigsrv.judge.require import REACHABLE, Check
@@ -49,11 +47,12 @@ def mistakes(
     for kind, index, example in each_example(policy):
         name = f"{policy.id}: {kind}[{index}] ({example['name']})"
         try:
-            now = verdicts(facts_of(patched(example["change"])))
-        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, KeyError, TypeError) as cause:
+            changed = facts_of(patched(example["change"]))
+        except UNUSABLE as cause:
             reason = str(cause).split(" in {")[0]  # the exception repeats the whole document
             found.append(f"{name}: the change can't be applied: {reason}")
             continue
+        now = verdicts(changed)
         difference = {key: verdict for key, verdict in now.items() if was.get(key) != verdict}
         expected = dict(example["expect"])
         if difference != expected:

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sigsrv.model import textfile
 from sigsrv.model.data import write_private
 from sigsrv.model.errors import FailureKind, UsageError
 
 FORMAT = 1
 INDEX = "evidence.json"
+_NO_YEAR = 253_402_300_800  # the first second of the year 10000
+_LIMIT_BYTES = 2**30  # of one file: a host has 60 probes of 16 MiB at most
 
 
 @dataclass(frozen=True)
@@ -103,25 +106,39 @@ def from_json(data: Mapping[str, Any]) -> Evidence:
     """Return evidence from the content of its file. Raises KeyError, TypeError or ValueError for other content."""
     return Evidence(
         host=str(data["host"]),
-        collected=float(data["collected"]),
-        seconds=float(data["seconds"]),
+        collected=_time(data["collected"]),
+        seconds=_time(data["seconds"]),
         failure=_failure(data["failure"]),
         probes={
             name: Answer(
-                command=answer["command"],
-                rc=answer.get("rc"),
-                stdout=answer.get("stdout", ""),
-                stderr=answer.get("stderr", ""),
+                command=_of_type(answer["command"], str),
+                rc=_of_type(answer.get("rc"), int | None),
+                stdout=_of_type(answer.get("stdout", ""), str),
+                stderr=_of_type(answer.get("stderr", ""), str),
                 failure=_failure(answer.get("failure")),
             )
             for name, answer in data["probes"].items()
         },
         api={
-            url: ApiAnswer(answer.get("status"), answer.get("metadata"), _failure(answer.get("failure")))
+            url: ApiAnswer(_of_type(answer.get("status"), int | None), answer.get("metadata"), _failure(answer.get("failure")))
             for url, answer in data["api"].items()
         },
-        probed=(float(data["probed"][0]), float(data["probed"][1])) if data.get("probed") else None,
+        probed=(_time(data["probed"][0]), _time(data["probed"][1])) if data.get("probed") else None,
     )
+
+
+def _of_type(value: Any, wanted: Any) -> Any:
+    if not isinstance(value, wanted):
+        raise TypeError(f"{type(value).__name__} in place of {wanted}")
+    return value
+
+
+def _time(value: Any) -> float:
+    """Return seconds since the epoch. Raises ValueError for a time that no clock shows, such as NaN."""
+    found = float(value)
+    if not 0 <= found < _NO_YEAR:
+        raise ValueError(f"{found} is not a time")
+    return found
 
 
 def save(folder: Path, run: str, evidences: Mapping[str, Evidence]) -> None:
@@ -159,23 +176,23 @@ def load(folder: Path, unverified: bool = False) -> dict[str, Evidence]:
 
     Raises UsageError if evidence is missing, changed or of another format.
     """
+    if not (folder / INDEX).exists():
+        raise UsageError(f"{folder / INDEX}: no such file", "an evidence folder contains evidence.json")
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = textfile.read_json(folder / INDEX, _LIMIT_BYTES)
         _check_format(folder / INDEX, index["format"])
         found = {}
         for host, entry in index["hosts"].items():
             path = folder / Path(entry["file"]).name
-            text = path.read_text(encoding="utf-8")
+            text = textfile.read(path, _LIMIT_BYTES)
             if not unverified and hashlib.sha256(text.encode()).hexdigest() != entry["sha256"]:
                 raise UsageError(
                     f"{path}: changed since it was saved (SHA-256 differs from {INDEX})",
                     "--unverified reads it anyway",
                 )
-            content = json.loads(text)
+            content = textfile.parse_json(text, path)
             _check_format(path, content["format"])
             found[host] = from_json(content)
         return found
-    except FileNotFoundError as cause:
-        raise UsageError(f"{cause.filename}: no such file", "an evidence folder contains evidence.json") from cause
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise UsageError(f"{folder}: not an evidence folder: {type(cause).__name__}: {cause}") from cause

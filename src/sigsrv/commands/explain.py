@@ -13,7 +13,7 @@ from sigsrv.judge.catalogue import Catalogue
 from sigsrv.model import remediation
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.policy import Policy
-from sigsrv.report import phrases, policies
+from sigsrv.report import phrases, policies, policy_table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Explain one policy: why it matters, how it is checked, its traps, how to fix it,\nand its sources."
     )
     parser.epilog = "exit status: 0 shown, 2 wrong use\nexample: sigsrv explain NET-001"
-    parser.add_argument("id", metavar="ID", help="the id of a policy or of a finding")
+    parser.add_argument("id", metavar="ID", help="the id of a policy or of a finding; a word: lists the policies with it in their title")
     add_policies(parser)
     parser.set_defaults(call=_explain)
 
@@ -31,6 +31,9 @@ def _explain(arguments: argparse.Namespace) -> int:
     found = catalogue.load(arguments.policies)
     wanted = arguments.id.partition("@")[0].upper()  # the id of a finding also works
     if wanted not in found.policies:
+        if about := [each for each in found.policies.values() if arguments.id.lower() in each.title.lower()]:
+            print(policy_table.table(about, width(), color()), end="")
+            return COMPLIANT
         raise UsageError(f"there is no policy {phrases.visible(wanted)}", nearest(wanted, found.policies))
     each = found.policies[wanted]
     named = remediation.load().get(each.remediation) if each.remediation else None

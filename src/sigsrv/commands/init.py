@@ -31,7 +31,8 @@ from sigsrv.scan.plan import HostAddress, Plan, local_hostname, parse_hosts, pla
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPILOG = """\
-exit status: 0 drafted, 2 wrong use, 3 drafted, but some data could not be read
+exit status: 0 drafted, 2 wrong use, 3 drafted, but some data could not be read; or
+  no host could be read, and nothing was drafted
 example: sigsrv init --hosts sigsrv,minisrv --output policies/site.yaml"""
 
 
@@ -66,6 +67,8 @@ def _init(arguments: argparse.Namespace) -> int:
     _check(arguments.name, output, arguments.force)
     plan = _plan(options)
     evidences = collecting.collect(plan)
+    if all(seen.failure for seen in evidences.values()):
+        return _nothing_read(evidences)
     origin = _origin(arguments.name, plan, evidences, output)
     document = draft.draft(draft.facts_of(evidences), origin)
     path = output or Path("site.yaml")
@@ -152,6 +155,14 @@ def _judged(plan: Plan, evidences: Mapping[str, Evidence]) -> tuple[Finding, ...
         if name in asked
     }
     return judging.judge(plan, kept)
+
+
+def _nothing_read(evidences: Mapping[str, Evidence]) -> int:
+    for host, seen in evidences.items():
+        reason = seen.failure.reason if seen.failure else ""
+        print(phrases.visible(f"sigsrv: not read: {host}: {reason}"), file=sys.stderr)
+    print("sigsrv: error: no host could be read; nothing was drafted, and no file was written", file=sys.stderr)
+    return UNKNOWN
 
 
 def _write(text: str, output: Path | None, force: bool) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 from sigsrv import __version__
 from sigsrv.commands.subcommands import add_subcommands
-from sigsrv.commands.terminal import SCAN_STATUS, run_command
+from sigsrv.commands.terminal import SCAN_STATUS, USAGE, run_command
+from sigsrv.model.errors import UsageError, nearest
 
 _COMMANDS = {
     "scan": "scan the hosts and write the report; silent if compliant",
@@ -21,6 +22,8 @@ _COMMANDS = {
     "probes": "print what a scan runs on a host, or a sudoers file for it",
     "demo": "scan the shipped evidence of a real cluster; needs no host",
 }
+# What a user may look for here and not find: another command does it.
+_OF_REMEDIATE = ("remediate", "fix", "apply", "undo", "history", "rollback")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,6 +49,13 @@ def _call(words: Sequence[str]) -> int:
         from sigsrv.commands import pytest  # imports pytest, so only here
 
         return pytest.run(words[1:])
-    arguments = _parser().parse_args(words)
+    parser = _parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        return USAGE
+    if not words[0].startswith("-") and words[0] not in _COMMANDS:
+        hint = "to fix a finding: sigsrv-remediate" if words[0] in _OF_REMEDIATE else nearest(words[0], _COMMANDS)
+        raise UsageError(f'sigsrv has no command "{words[0]}"', hint)
+    arguments = parser.parse_args(words)
     call: Callable[[argparse.Namespace], int] = arguments.call
     return call(arguments)

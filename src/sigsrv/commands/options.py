@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sigsrv.judge.selecting import OPTIONS, Filters
 from sigsrv.model.finding import Severity
-from sigsrv.scan.options import Options
+from sigsrv.scan.options import Options, seconds
 
 REPORT_DIR = "folder for the reports; default: reports/out in a checkout, else runs/ in the state directory"
 
@@ -34,7 +34,10 @@ def add_login(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sudo", action="store_true", help="run the commands on hosts under sudo")
     parser.add_argument("--sudo-user", metavar="USER", help="target account of sudo; default: root")
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="seconds per host; default: the site's value, else 15"
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        help="seconds per host, at most a day; default: the site's value, else 15",
     )
 
 

@@ -12,6 +12,7 @@ from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS, UNKNOWN
 from sigsrv.judge import catalogue, selecting
 from sigsrv.judge.catalogue import Catalogue
+from sigsrv.model.errors import UsageError
 from sigsrv.report import phrases
 from sigsrv.scan.collecting import collect
 from sigsrv.scan.options import DEMO, Options
@@ -62,6 +63,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _knockout(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
+    if arguments.every < 0:
+        raise UsageError(f"--every: {arguments.every} is less than 0", "--every 1 damages all parts")
     found = catalogue.load(arguments.policies)
     chosen = selecting.matching("policies knockout", [glob.upper() for glob in arguments.ids] or ["*"], found.policies)
     scenes = [_scene(folder, arguments.site, found) for folder in arguments.evidence or [DEMO]]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sigsrv.commands import old_state, remediate_show
 from sigsrv.commands.options import add_connection, options_of
+from sigsrv.commands.subcommands import refuse_unknown
 from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_command
 from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
@@ -311,5 +312,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command ``sigsrv-remediate``. Returns the exit status."""
-    arguments = _parser().parse_args(argv)
-    return run_command(remediate_show.COMMAND, lambda: _dispatch(arguments))
+    return run_command(remediate_show.COMMAND, lambda: _call(argv))
+
+
+def _call(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    refuse_unknown(parser, unknown)
+    return _dispatch(arguments)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sigsrv.commands.terminal import width
 from sigsrv.model.finding import Finding, Verdict, rfc3339
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy
@@ -22,7 +23,6 @@ from sigsrv.remediate.transaction import EndState
 from sigsrv.remediate.undoing import UndoPlan
 from sigsrv.report import phrases
 
-WIDTH = 80
 COMMAND = "sigsrv-remediate"
 DISRUPTIONS = {
     "none": "nothing",
@@ -42,13 +42,13 @@ def warn(line: str) -> None:
 
 def paragraph(text: str, indent: str = "    ") -> None:
     """Print a text, wrapped and indented."""
-    print("\n".join(textwrap.wrap(phrases.visible(text), WIDTH, initial_indent=indent, subsequent_indent=indent)))
+    print("\n".join(textwrap.wrap(phrases.visible(text), width(), initial_indent=indent, subsequent_indent=indent)))
 
 
 def field(label: str, value: str) -> None:
     """Print a label and its value, wrapped."""
     head = f"  {label + ':':<10}"
-    lines = textwrap.wrap(phrases.visible(value), WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+    lines = textwrap.wrap(phrases.visible(value), width(), initial_indent=head, subsequent_indent=" " * len(head))
     print("\n".join(lines or [head]))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sigsrv.commands import old_state
 from sigsrv.commands.options import REPORT_DIR, add_connection, add_selecting, options_of
-from sigsrv.commands.terminal import SCAN_STATUS, UNKNOWN, color
+from sigsrv.commands.terminal import SCAN_STATUS, UNKNOWN, color, width
 from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run
@@ -82,11 +82,11 @@ def _scan(arguments: argparse.Namespace) -> int:
     if run.exit_code or arguments.verbose:
         show(run, path)
     elif run.warnings:
-        print(f"{text.warnings_only(run)}\nreport: {path}")
+        print(f"{text.warnings_only(run, width())}\nreport: {path}")
     return run.exit_code
 
 
 def show(run: Run, path: Path) -> None:
     """Print the summary of a run and the path of its report."""
-    print(text.summary(run, color=color()), end="")
+    print(text.summary(run, width(), color()), end="")
     print(f"\nreport: {path}")

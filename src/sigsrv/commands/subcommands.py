@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from sigsrv.model.errors import UsageError, nearest
 
 
 class _Subcommand(argparse.ArgumentParser):
@@ -15,7 +17,20 @@ class _Subcommand(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         importlib.import_module(f"sigsrv.commands.{self.file}").configure(self)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        refuse_unknown(self, unknown)
+        return found, unknown
+
+
+def refuse_unknown(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> None:
+    """Raise UsageError for the first argument that a parser does not know."""
+    if not unknown:
+        return
+    word = unknown[0].partition("=")[0]
+    if not word.startswith("-"):
+        raise UsageError(f'{parser.prog}: unexpected argument "{word}"', f"{parser.prog} --help")
+    options = [option for option in parser._option_string_actions if option.startswith("--")]
+    raise UsageError(f'{parser.prog}: there is no option "{word}"', nearest(word, options))
 
 
 def add_subcommands(parser: argparse.ArgumentParser, summaries: Mapping[str, str], prefix: str = "") -> None:

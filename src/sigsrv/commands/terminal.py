@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from sigsrv.commands.streams import tolerant_streams
 from sigsrv.model.errors import UsageError
 from sigsrv.report import phrases
 
@@ -29,24 +31,35 @@ def print_usage_error(command: str, error: UsageError) -> int:
 
 
 def run_command(command: str, call: Callable[[], int]) -> int:
-    """Run a command and return its exit status. A bug gives 3 and a traceback, never 1, which means findings."""
+    """Run a command and return its exit status. A bug gives 3 and a traceback, never 1, which means findings.
+
+    Standard output may be closed or full. The command runs to its end in any case. If its reader only stopped reading (``| head``), the
+    exit status is that of the command; else 0 and 1 become 3, because nobody got the result.
+    """
     interrupt_on_signals()
+    with tolerant_streams() as lost_output:
+        status = _status(command, call)
+        if lost := lost_output():
+            print(f"{command}: error: standard output: {lost.strerror}; not all of it was written", file=sys.stderr)
+            if lost.errno != errno.EPIPE and status in (COMPLIANT, FINDINGS):
+                return UNKNOWN
+        return status
+
+
+def _status(command: str, call: Callable[[], int]) -> int:
     try:
-        status = call()
-        sys.stdout.flush()
+        return call()
     except UsageError as cause:
         return print_usage_error(command, cause)
+    except SystemExit as cause:  # argparse, after --help or an error that it has printed
+        return cause.code if isinstance(cause.code, int) else COMPLIANT if cause.code is None else USAGE
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNKNOWN
     except Exception:
         traceback.print_exc()
         print(f"{command}: error: this is a bug in sigsrv; the result is unknown", file=sys.stderr)
         return UNKNOWN
-    return status
 
 
 def interrupt_on_signals() -> None:
@@ -65,7 +78,7 @@ def relative_path(path: str) -> str:
 
 
 def width() -> int:
-    """Return the number of terminal columns, at least 40."""
+    """Return the number of columns of the terminal, at least 40; without a terminal 80, or what $COLUMNS says."""
     return max(shutil.get_terminal_size().columns, 40)
 
 

@@ -35,6 +35,7 @@ from sigsrv.model.site import (
 from sigsrv.model.values import Size, size_bytes
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
+_API_FILES = ("client_cert", "client_key", "server_cert")
 
 # Each member has its own value for these keys of a network. The cluster's answer about the network does not contain them.
 _MEMBER_SPECIFIC = ("bridge.external_interfaces", "bgp.ipv4.nexthop", "bgp.ipv6.nexthop", "parent")
@@ -81,6 +82,7 @@ def shipped_profiles() -> tuple[SiteProfile, ...]:
 
 def _read(document: yamlfile.YamlDocument, policies: Collection[str]) -> Site:
     yamlfile.validate(document, yamlfile.schema("site"))
+    yamlfile.check_characters(document)
     _check(document, policies)
     return parse(document.data, document.path)
 
@@ -137,17 +139,19 @@ def _tuples(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
 
 
-def _host(content: Mapping[str, Any], base: Path) -> SiteHost:
-    def absolute(name: str) -> str:
-        return str((base / Path(name).expanduser()).resolve())
+def _absolute(base: Path, name: str) -> str:
+    """Return an absolute path. Raises OSError or RuntimeError: a loop of links, a name that is too long, no such user."""
+    return str((base / Path(name).expanduser()).resolve())
 
+
+def _host(content: Mapping[str, Any], base: Path) -> SiteHost:
     api = content.get("api")
-    files = {key: absolute(api[key]) for key in ("client_cert", "client_key", "server_cert")} if api else {}
+    files = {key: _absolute(base, api[key]) for key in _API_FILES} if api else {}
     return SiteHost(
         **{
             **content,
             "member": content.get("member", content["name"]),
-            "ssh_config": absolute(content["ssh_config"]) if "ssh_config" in content else None,
+            "ssh_config": _absolute(base, content["ssh_config"]) if "ssh_config" in content else None,
             "api": ApiAddress(**{**api, **files}) if api else None,
         }
     )
@@ -196,10 +200,10 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         if member in members:
             raise document.error(("hosts", index), f'two hosts have the member name "{member}"')
         members.add(member)
-    hosts = [host["name"] for host in content["hosts"]]
-    bridges = [bridge["name"] for bridge in content.get("bridges", ())]
-    pools = [pool["name"] for pool in content.get("pools", ())]
-    networks = [*bridges, *content.get("networks_extra", ())]
+        _check_paths(document, index, host)
+    hosts = {host["name"] for host in content["hosts"]}
+    pools = {pool["name"] for pool in content.get("pools", ())}
+    networks = {*(bridge["name"] for bridge in content.get("bridges", ())), *content.get("networks_extra", ())}
     for index, pool in enumerate(content.get("pools", ())):
         _check_known(document, ("pools", index, "members"), pool.get("members", ()), hosts, "host")
     for index, entry in enumerate(content.get("projects", ())):
@@ -236,6 +240,17 @@ def _check_exempt_keys(document: yamlfile.YamlDocument, exempt: Mapping[str, Any
                     at = ("exempt", policy, index, "keys", place)
                     hint = incus_keys.hint(key, *incus_keys.ENTITIES)
                     raise document.error(at, f'Incus has no configuration key "{key}"', hint)
+
+
+def _check_paths(document: yamlfile.YamlDocument, index: int, host: Mapping[str, Any]) -> None:
+    """Raise UsageError for a path that can't be one. It need not exist: another machine may have written the file."""
+    files = [(("api", key), path) for key, path in host.get("api", {}).items() if key in _API_FILES]
+    for place, path in [*files, (("ssh_config",), host.get("ssh_config", "."))]:
+        try:
+            _absolute(document.path.parent, path)
+        except (OSError, RuntimeError) as cause:
+            reason = cause.strerror if isinstance(cause, OSError) else str(cause)
+            raise document.error(("hosts", index, *place), f"not a path: {reason}") from cause
 
 
 def _check_unique(document: yamlfile.YamlDocument, section: str, names: Iterable[str], key: str) -> None:

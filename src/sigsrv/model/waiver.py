@@ -46,7 +46,8 @@ def load(path: Path, policies: Collection[str], max_days: int) -> tuple[Waiver, 
     trusted.check_for_root(path)
     document = yamlfile.load(path)
     yamlfile.validate(document, yamlfile.schema("waivers"))
-    found: list[Waiver] = []
+    yamlfile.check_characters(document)
+    found: dict[tuple[str, str, str], Waiver] = {}
     for index, entry in enumerate(document.data.get("waivers") or ()):
         place = ("waivers", index)
         _check_policy(document, (*place, "policy"), entry["policy"], policies)
@@ -60,12 +61,13 @@ def load(path: Path, policies: Collection[str], max_days: int) -> tuple[Waiver, 
             created=_parse_time(document, (*place, "created"), entry["created"]) if "created" in entry else None,
             source=document.where(place),
         )
-        if duplicate := next((each for each in found if each.parts == waiver.parts), None):
-            raise document.error(place, f"a second waiver of the same findings; the first is {duplicate.source}")
+        if waiver.parts in found:
+            first = found[waiver.parts].source
+            raise document.error(place, f"a second waiver of the same findings; the first is {first}")
         if waiver.created and (error := duration_error(waiver.until, waiver.created, max_days)):
             raise document.error((*place, "until"), error)
-        found.append(waiver)
-    return tuple(found)
+        found[waiver.parts] = waiver
+    return tuple(found.values())
 
 
 def is_glob(text: str) -> bool:
@@ -80,11 +82,20 @@ def _check_policy(
 
 
 def _parse_rfc3339(text: str) -> datetime:
-    """Return an RFC 3339 time in UTC. Raises ValueError for any other text."""
+    """Return an RFC 3339 time in UTC. Raises ValueError for any other text.
+
+    A leap second, ``23:59:60`` in UTC, is the second after ``23:59:59``: Python has no name for it.
+    """
     if not _RFC3339.fullmatch(text):
         raise ValueError(f"not RFC 3339: {text!r}")
+    is_leap = text[16:19] == ":60"
     try:
-        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        found = datetime.fromisoformat((f"{text[:16]}:59{text[19:]}" if is_leap else text).upper()).astimezone(UTC)
+        if not is_leap:
+            return found
+        if (found.hour, found.minute) != (23, 59):
+            raise ValueError(f"a leap second is only at 23:59:60 UTC: {text!r}")
+        return found.replace(microsecond=0) + timedelta(seconds=1)
     except OverflowError as cause:
         raise ValueError(f"not a calendar time: {text!r}") from cause
 

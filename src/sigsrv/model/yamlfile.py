@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import jsonschema
 import yaml
 from jsonschema.exceptions import ValidationError
 
-from sigsrv.model import data
+from sigsrv.model import data, textfile, yamlnodes
 from sigsrv.model.errors import UsageError, nearest
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's loader, if PyYAML was built with it
@@ -28,6 +29,9 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 _Path = tuple[str | int, ...]
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SHOWN = 80  # characters of a wrong value that an error shows
+_MESSAGE = 500  # characters of a whole error
 
 
 class YamlDocument:
@@ -48,31 +52,23 @@ class YamlDocument:
     def error(self, place: Iterable[str | int], message: str, hint: str = "") -> UsageError:
         """Return the error of a place, ``FILE:LINE: a.b[0]: message``."""
         at = tuple(place)
-        name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).lstrip(".")
-        return UsageError(f"{self.where(at)}: {name + ': ' if name else ''}{message}", hint)
+        name = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in at).lstrip(".")
+        return UsageError(f"{self.where(at)}: {name + ': ' if name else ''}{_shown(message, _MESSAGE)}", hint)
 
 
 def load(path: Path, before: str = "") -> YamlDocument:
     """Read one YAML document.
 
     before: a top-level key, such as ``examples:``. If it is the last key, only the text before it is read.
-    Raises UsageError: no such file, not YAML, a duplicate key, a key that is not a string.
+    Raises UsageError: no such file, not YAML, not of plain values, too large, a duplicate key, a key that is not a string.
     """
-    source = _text(path)
+    source = textfile.read(path)
     return parse(_head(source, before) if before else source, path)
 
 
 def load_all(path: Path) -> list[YamlDocument]:
     """Read all YAML documents of a file. Raises as ``load``."""
-    return _documents(_text(path), path)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
-        reason = cause.strerror if isinstance(cause, OSError) else "not UTF-8"
-        raise UsageError(f"{path}: {reason}") from cause
+    return _documents(textfile.read(path), path)
 
 
 def _head(source: str, key: str) -> str:
@@ -92,44 +88,47 @@ def parse(source: str, path: Path) -> YamlDocument:
 def _documents(source: str, path: Path) -> list[YamlDocument]:
     found = []
     try:
+        yamlnodes.check_text(source, path, _Base)
         loader = _Loader(source)
         while loader.check_node():
             node = loader.get_node()
+            yamlnodes.check_nodes(node, path, loader.construct_object)
             lines: dict[_Path, int] = {}
-            _record_lines(path, node, (), lines, frozenset())
+            _record_lines(node, (), lines)
             found.append(YamlDocument(path, loader.construct_document(node), lines))
         return found
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         raise UsageError(f"{path}:{line}: not YAML: {getattr(cause, 'problem', None) or cause}") from cause
-    except ValueError as cause:  # a scalar with a wrong tag, such as !!int x
-        raise UsageError(f"{path}: not YAML: {cause}") from cause
 
 
-def _record_lines(path: Path, node: yaml.Node, place: _Path, lines: dict[_Path, int], above: frozenset[int]) -> None:
+def _record_lines(node: yaml.Node, place: _Path, lines: dict[_Path, int]) -> None:
     lines.setdefault(place, node.start_mark.line + 1)
-    if id(node) in above:
-        raise UsageError(f"{path}:{node.start_mark.line + 1}: an alias refers to the node that contains it")
-    above |= {id(node)}
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
         for key, value in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode) or key.tag not in (
-                "tag:yaml.org,2002:str",
-                "tag:yaml.org,2002:merge",
-            ):
-                name = getattr(key, "value", "")
-                raise UsageError(f"{path}:{line}: the key {name!r} is not a string", "put it in quotes")
-            if key.value in seen:
-                raise UsageError(f"{path}:{line}: duplicate key {key.value!r}")
-            seen.add(key.value)
-            lines[(*place, key.value)] = line
-            _record_lines(path, value, (*place, key.value), lines, above)
+            lines[(*place, key.value)] = key.start_mark.line + 1
+            _record_lines(value, (*place, key.value), lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _record_lines(path, item, (*place, index), lines, above)
+            _record_lines(item, (*place, index), lines)
+
+
+def check_characters(document: YamlDocument) -> None:
+    """Raise UsageError for a text with a control character: no name, path or address has one. Newlines and tabs are allowed."""
+    _check_characters(document, document.data, ())
+
+
+def _check_characters(document: YamlDocument, content: Any, place: _Path) -> None:
+    if isinstance(content, str) and (found := _CONTROL.search(content)):
+        raise document.error(place, f"contains the control character {found[0]!r}", "remove it")
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            _check_characters(document, key, (*place, key))
+            _check_characters(document, value, (*place, key))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            _check_characters(document, value, (*place, index))
 
 
 @cache
@@ -145,8 +144,9 @@ def validate(document: YamlDocument, schema: Mapping[str, Any]) -> None:
 
     Raises UsageError for the first error: place, what is wrong, what is allowed.
     """
-    for error in mistakes(document, schema):
-        raise error
+    errors = _errors(document, schema)
+    if errors:
+        raise _explained(document, errors[0])
 
 
 def mistakes(document: YamlDocument, schema: Mapping[str, Any]) -> list[UsageError]:
@@ -154,10 +154,12 @@ def mistakes(document: YamlDocument, schema: Mapping[str, Any]) -> list[UsageErr
 
     An unknown version of the format comes first, because it explains the other errors.
     """
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(document.data), key=_order)
-    found = (_explained(document, error) for error in errors)
+    found = (_explained(document, error) for error in _errors(document, schema))
     return list({each.message: each for each in found}.values())  # two missing keys give two equal errors
+
+
+def _errors(document: YamlDocument, schema: Mapping[str, Any]) -> list[ValidationError]:
+    return sorted(jsonschema.Draft202012Validator(schema).iter_errors(document.data), key=_order)
 
 
 def _order(error: ValidationError) -> tuple[bool, list[str]]:
@@ -173,7 +175,7 @@ def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
     schema: Any = error.schema
     wanted: Any = error.validator_value
     if _is_of_version(error):
-        message = f"{error.instance!r} is not a version that this sigsrv reads: it reads version {wanted}"
+        message = f"{_shown(repr(error.instance))} is not a version that this sigsrv reads: it reads version {wanted}"
         return document.error(place, message, "upgrade sigsrv if a newer one wrote this file")
     if error.validator == "oneOf":
         names = [name for each in wanted for name in each["required"]]
@@ -184,19 +186,25 @@ def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = set(schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
-        return document.error([*place, unknown], f'unknown key "{unknown}"', nearest(str(unknown), known))
+        return document.error([*place, unknown], f'unknown key "{_shown(unknown)}"', nearest(unknown, known))
     if error.validator == "enum":
         allowed = ", ".join(str(value) for value in wanted)
         close = nearest(str(error.instance), map(str, wanted))
         hint = f"{close} allowed: {allowed}" if close.startswith("did you mean") else f"allowed: {allowed}"
-        return document.error(place, f'"{error.instance}" is not allowed', hint)
+        return document.error(place, f'"{_shown(str(error.instance))}" is not allowed', hint)
     if error.validator == "required" and isinstance(error.instance, Mapping):
         missing = ", ".join(f'"{key}"' for key in wanted if key not in error.instance)
         return document.error(place, f"{missing} {'are' if ',' in missing else 'is'} missing")
     if error.validator == "type":
         name = wanted if isinstance(wanted, str) else " or ".join(wanted)
         is_text = isinstance(error.instance, str | list | dict)
-        shown = repr(error.instance) if is_text else json.dumps(error.instance)
+        shown = _shown(repr(error.instance) if is_text else json.dumps(error.instance))
         hint = "" if is_text or name not in ("string", "object") else f'a text needs quotes: "{shown}"'
         return document.error(place, f"{shown} is not of type {name}", hint)
-    return document.error(place, error.message, str(schema.get("description", "")))
+    message = error.message.replace(repr(error.instance), _shown(repr(error.instance)))
+    return document.error(place, message, str(schema.get("description", "")))
+
+
+def _shown(text: str, limit: int = _SHOWN) -> str:
+    """Return a text as errors show it: not the whole of a long one."""
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -24,6 +24,7 @@ from sigsrv.pytest_plugin import live_checks
 from sigsrv.pytest_plugin.scanner import Scanner, Scope
 from sigsrv.report import phrases, publish, text
 from sigsrv.scan import judging
+from sigsrv.scan.options import seconds
 from sigsrv.scan.plan import Plan
 
 _SCANNER = pytest.StashKey[Scanner]()
@@ -70,9 +71,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--timeout-s",
         dest="sigsrv_timeout",
-        type=float,
+        type=seconds,
         metavar="S",
-        help="seconds per host; default: the site's value, else 15",
+        help="seconds per host, at most a day; default: the site's value, else 15",
     )
     group.addoption(
         "--policies",

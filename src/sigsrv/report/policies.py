@@ -212,8 +212,8 @@ def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterato
         yield ""
         yield f"*Traps:* {_prose(policy.traps)}"
     yield ""
-    if policy.remediation:
-        named = remediations[policy.remediation]
+    named = remediations.get(policy.remediation or "")
+    if named:
         yield f"*Fixed by* [`{named.name}`](../remediations/{named.name}/): {_prose(named.title)}. *Undo:* {_prose(named.undo)}"
     else:
         yield f"*Fixed by hand:* {_prose(policy.by_hand)}"

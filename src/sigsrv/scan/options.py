@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 
 from sigsrv.judge import selecting
 from sigsrv.judge.selecting import Filters
 
 DEMO = "demo"
+LONGEST_S = 86_400.0  # a day
+
+
+def seconds(text: str) -> float:
+    """Return the number of seconds of a command line option: more than 0, at most a day. Raises ArgumentTypeError for any other text."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= LONGEST_S:  # also for NaN
+        raise ArgumentTypeError(f'"{text}" is not a number of seconds, more than 0 and at most {LONGEST_S:g}')
+    return found
 
 
 @dataclass(frozen=True)
