@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, filled_in, normalised
-from sigsrv.facts.parsing import mapping, moment, one_of, parsing, rows, string, text, texts
+from sigsrv.facts.parsing import integer, mapping, moment, one_of, parsing, rows, string, text, texts
 from sigsrv.facts.resources import INSTANCE_TYPES, Instance, InstanceUsage, UnreadInstance, config_of, devices_of
 from sigsrv.model.errors import EvidenceError
 
@@ -102,8 +102,7 @@ def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
     memory = mapping(state["memory"], f"{what}: memory")
     numbers = (memory["usage"], memory.get("usage_peak", 0), state["processes"])
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{what}: {number!r} is not a count")
+        integer(number, what)
     return None if min(numbers) < 0 else InstanceUsage(max(numbers[:2]), numbers[2])  # -1: the cgroup has no value
 
 

@@ -166,7 +166,7 @@ def _gone_at(name: str, kind: str, alias: Any) -> int | None:
 
     Only a link of such a scan has this name, kind and alias.
     """
-    reported = re.fullmatch(rf"{re.escape(ALIAS)} (\d{{1,11}})", alias) if isinstance(alias, str) else None
+    reported = re.fullmatch(rf"{re.escape(ALIAS)} ([0-9]{{1,11}})", alias) if isinstance(alias, str) else None
     return int(reported[1]) if reported and kind == "veth" and re.fullmatch(rf"{PREFIX}[0-9a-f]{{8}}", name) else None
 
 

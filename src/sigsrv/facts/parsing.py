@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
@@ -16,6 +16,8 @@ T = TypeVar("T")
 _OBJECT = (dict, Mapping)  # nearly always a dict; Python asks an abstract class much slower
 _TEXTS = frozenset({str})
 _ENDS = ("\n", "\0", "}", "]")  # each command ends its output so; a JSON document ends itself
+_BITS, _DIGITS = 64, 20  # Linux, ZFS and Incus count with integers of 64 bits, which have at most 20 digits
+_FIRST, _LAST = (edge.replace(tzinfo=UTC).timestamp() for edge in (datetime.min, datetime.max))
 
 
 def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
@@ -118,10 +120,16 @@ def one_of(value: Any, allowed: tuple[T, ...], what: str) -> T:
 
 
 def integer(value: Any, what: str) -> int:
-    """Return an integer. Raises ValueError if the value is anything else."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{what}: {str(value)[:40]!r} is not an integer")
+    """Return an integer of 64 bits. Raises ValueError if the value is anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or value.bit_length() > _BITS:
+        raise ValueError(f"{what}: {str(value)[:40]!r} is not an integer of {_BITS} bits")
     return value
+
+
+def number(value: str, what: str) -> int:
+    """Return a number of 64 bits without a sign, from its decimal digits. Raises ValueError if the value is anything else."""
+    digits = value.isascii() and value.isdigit() and len(value) <= _DIGITS
+    return integer(int(value) if digits else value, what)
 
 
 def moment(value: Any, what: str) -> float | None:
@@ -135,7 +143,14 @@ def moment(value: Any, what: str) -> float | None:
         raise ValueError(f"{what}: {value!r} is not a time") from cause
     if found.tzinfo is None:
         raise ValueError(f"{what}: {value!r} has no time zone")
-    return None if found.year == 1 else found.timestamp()
+    return None if found.year == 1 else instant(found.timestamp(), what)
+
+
+def instant(seconds: float, what: str) -> float:
+    """Return a number of seconds since the epoch. Raises ValueError if no calendar has that time: a report could not show it."""
+    if not _FIRST <= seconds <= _LAST:
+        raise ValueError(f"{what}: {str(seconds)[:40]} is not a time")
+    return seconds
 
 
 def boolean_of(value: Any, what: str) -> bool:
@@ -159,15 +174,18 @@ def parsing(what: str, host: str) -> Iterator[None]:
     """Turn an error in the block into an EvidenceError that names the host and what was read."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as cause:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, ArithmeticError) as cause:
         detail = f"{cause.args[0]!r} is missing" if isinstance(cause, KeyError) else str(cause)
         raise EvidenceError(f"{f'{host}: ' if host else ''}{what}: {detail}", FailureKind.GARBLED, host) from cause
 
 
 def parsed(document: str) -> Any:
     """Parse JSON. Raises ValueError, also for values that Python's parser accepts against the standard (NaN)."""
-    return json.loads(document, parse_constant=_no_constant)
+    return _JSON.decode(document)
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)  # made once: a journal has a document on each line
