@@ -112,7 +112,7 @@ def _read_bridge(compared: Comparison, host: HostFacts, name: str, bridge: SiteB
     if bridge:
         ports = [links[bridge.vlan.interface]] if bridge.vlan.interface in links else []
     else:
-        with_id = [each for each in links.values() if each.master == name and each.vlan_id is not None]
+        with_id = [each for each in host.network.ports(name) if each.vlan_id is not None]
         ports = sorted(with_id, key=lambda each: (each.vlan_id or 0, each.name))
     compared.add(host.name, "VLAN", ", ".join(_tag(port, name) for port in ports) or "no VLAN")
     with compared.reading():

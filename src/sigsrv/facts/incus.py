@@ -210,14 +210,16 @@ class IncusFacts:
         self._full()
         address = urls.INSTANCES
         try:
-            found = self._list(address, instance_row)
+            found = self._list(address, lambda row: instance_row(row, self.evidence.host))
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
             address = urls.INSTANCES_CONFIG
             found = self._list(
                 address,
-                lambda row: instance_row(row if row.get("config") is None else {**row, "status": "Unknown"}),
+                lambda row: instance_row(
+                    row if row.get("config") is None else {**row, "status": "Unknown"}, self.evidence.host
+                ),
             )
         require_unique(self.evidence, address, [each.resource for each in found])
         require_known(self.evidence, address, found, "/1.0/instances/")

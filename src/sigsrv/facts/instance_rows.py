@@ -11,9 +11,12 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, filled_in, normalised
+from sigsrv.facts.limits import charged
 from sigsrv.facts.parsing import integer, mapping, moment, one_of, parsing, rows, string, text, texts
 from sigsrv.facts.resources import INSTANCE_TYPES, Instance, InstanceUsage, UnreadInstance, config_of, devices_of
 from sigsrv.model.errors import EvidenceError
+
+_LIST = "Incus API /1.0/instances"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class InstanceRow:
     """The member that the instance is on; ``none`` on a server in no cluster."""
     row: Mapping[str, Any]
     """The row as the daemon sent it."""
+    host: str
+    """The host of the daemon."""
 
     @property
     def resource(self) -> str:
@@ -43,14 +48,14 @@ class InstanceRow:
         if self.row.get("status") == "Error" and self.row.get("config", "missing") is None:
             return UnreadInstance(self.name, self.project, self.location)
         try:
-            with parsing("Incus API /1.0/instances", ""):
+            with charged(self.host, _LIST), parsing(_LIST, ""):
                 return _instance(self, f"instance {self.resource}")
         except EvidenceError as cause:
             return UnreadInstance(self.name, self.project, self.location, cause.reason)
 
 
-def instance_row(row: Mapping[str, Any]) -> InstanceRow:
-    """Read what is needed to say which instance a row is about.
+def instance_row(row: Mapping[str, Any], host: str) -> InstanceRow:
+    """Read what is needed to say which instance a row of a host's daemon is about.
 
     Raises KeyError, TypeError or ValueError if the row does not even have a name, a project and a location: then the list is not to be
     believed.
@@ -58,7 +63,7 @@ def instance_row(row: Mapping[str, Any]) -> InstanceRow:
     name = text(row["name"], "name")
     where = f"instance {row['project']}/{name}"
     return InstanceRow(
-        name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location"), row
+        name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location"), row, host
     )
 
 

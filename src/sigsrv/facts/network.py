@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ALIAS, PREFIX
 from sigsrv.facts.config import Values
-from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, text
+from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, string, text
 from sigsrv.facts.reading import fact
 
 LinkFlag = Annotated[
@@ -147,8 +147,8 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 kind=str(kind),
                 mtu=integer(row["mtu"], f"{name}: mtu"),
                 flags=frozenset(str(flag) for flag in flags),
-                master=row.get("master"),
-                parent=row.get("link"),
+                master=_name(row, "master"),
+                parent=_name(row, "link"),
                 vlan_id=integer(data["id"], f"{name}: VLAN id") if has_id else None,
                 vlan_protocol=text(data["protocol"], f"{name}: protocol") if kind == "vlan" else None,
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
@@ -159,6 +159,12 @@ def links(document: str, host: str = "") -> dict[str, Link]:
         if "lo" not in found:
             raise ValueError("no loopback among the links")
         return found
+
+
+def _name(row: Mapping[str, Any], key: str) -> str | None:
+    """Return the name of another link; None if there is none, which ip writes as null for some kinds."""
+    value = row.get(key)
+    return None if value is None else string(value, key)
 
 
 def _gone_at(name: str, kind: str, alias: Any) -> int | None:
@@ -202,6 +208,18 @@ class NetworkFacts:
     def links(self) -> Mapping[str, Link]:
         """Return the network links by name. Raises EvidenceError."""
         return links(output(self.evidence, "link"), self.evidence.host)
+
+    def ports(self, master: str) -> tuple[Link, ...]:
+        """Return the links that are ports of a bridge, bond or VRF. Raises EvidenceError."""
+        return tuple(self._ports.get(master, ()))
+
+    @fact
+    def _ports(self) -> Mapping[str, list[Link]]:
+        found: dict[str, list[Link]] = {}
+        for link in self.links.values():
+            if link.master is not None:
+                found.setdefault(link.master, []).append(link)
+        return found
 
     @fact
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.facts import reading
+from sigsrv.facts.limits import charged
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 T = TypeVar("T")
@@ -171,9 +172,13 @@ def texts(value: Any, what: str) -> tuple[str, ...]:
 
 @contextmanager
 def parsing(what: str, host: str) -> Iterator[None]:
-    """Turn an error in the block into an EvidenceError that names the host and what was read."""
+    """Turn an error in the block into an EvidenceError that names the host and what was read.
+
+    The time of the block is limited, see ``limits``. Without a host, it counts for the block around.
+    """
     try:
-        yield
+        with charged(host, what) if host else nullcontext():
+            yield
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, ArithmeticError) as cause:
         detail = f"{cause.args[0]!r} is missing" if isinstance(cause, KeyError) else str(cause)
         raise EvidenceError(f"{f'{host}: ' if host else ''}{what}: {detail}", FailureKind.GARBLED, host) from cause

@@ -7,7 +7,7 @@ addresses: it is never "any", and it covers only itself. Source: Incus, doc/howt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
@@ -227,14 +227,23 @@ def _covers(mine: Addresses, theirs: Addresses, families: tuple[int, ...]) -> bo
 
 def joined(speaking: Iterable[Packets]) -> list[Packets]:
     """Return the same packets in fewer sets: sets that differ only in their source, or only in their destination, are joined."""
-    found: list[Packets] = []
-    for side, other in (("source", "destination"), ("destination", "source")):
-        groups: dict[tuple[object, ...], list[Packets]] = {}
-        for each in found or speaking:
-            alike = (getattr(each, other), each.protocol, each.source_ports, each.destination_ports, each.icmp)
-            groups.setdefault(alike, []).append(each)
-        found = [replace(same[-1], **{side: union(getattr(each, side) for each in same)}) for same in groups.values()]
-    return found
+    by_source = [
+        replace(same[-1], source=union(each.source for each in same))
+        for same in _alike(speaking, lambda each: each.destination)
+    ]
+    return [
+        replace(same[-1], destination=union(each.destination for each in same))
+        for same in _alike(by_source, lambda each: each.source)
+    ]
+
+
+def _alike(speaking: Iterable[Packets], side: Callable[[Packets], Addresses]) -> Iterable[list[Packets]]:
+    """Return the sets of packets in groups that have one side, the protocol, the ports and the type in common."""
+    found: dict[tuple[object, ...], list[Packets]] = {}
+    for each in speaking:
+        common_parts = (side(each), each.protocol, each.source_ports, each.destination_ports, each.icmp)
+        found.setdefault(common_parts, []).append(each)
+    return found.values()
 
 
 def no_set(rule: AclRule) -> None:
