@@ -1,12 +1,10 @@
 """Checks of ACL: the rules of an ACL. Their order in the list does not matter: Incus applies drop and reject before allow."""
 
 from collections.abc import Iterable
-from functools import reduce
-from operator import or_
 
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.facts.acl_rule import AclRule
-from sigsrv.facts.ranges import Addresses, Packets, addresses, is_every_port, merged, no_set, packets, ports
+from sigsrv.facts.ranges import Packets, addresses, is_every_port, merged, no_set, packets, ports, union
 from sigsrv.judge.site_resources import acls_in_use, acls_of, each_network_with_acls, missing_acls
 
 _DIRECTIONS = ("ingress", "egress")
@@ -50,7 +48,7 @@ def _allowing_any_peer(rules: Iterable[AclRule], direction: str, protocols: Iter
     for protocol in protocols:
         relevant = [rule for rule in rules if rule.direction == direction and rule.protocol in ("", protocol)]
         with_all_ports = [rule for rule in relevant if is_every_port(ports(rule.destination_port))]
-        if reduce(or_, (addresses(rule.peer) for rule in with_all_ports), Addresses()).is_any:
+        if union(addresses(rule.peer) for rule in with_all_ports).is_any:
             alone = [rule for rule in with_all_ports if addresses(rule.peer).is_any]
             return alone or with_all_ports
         any_peer = [rule for rule in relevant if addresses(rule.peer).is_any]

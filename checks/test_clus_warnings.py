@@ -45,7 +45,8 @@ def test_incus_has_no_unresolved_warnings(facts: ClusterFacts, site: Site, requi
         observed = f"{statuses}, seen {times} time{'' if times == 1 else 's'}"
         observed += f": {last.message}" if last.message else ""
         with require.finding(f"{kind}/{location}", "no open warning") as finding:
-            for warning in warnings:
+            about = {(warning.location, warning.pool, warning.network): warning for warning in warnings}
+            for warning in about.values():  # warnings about the same have the same cause
                 roots: tuple[str, ...] = ()
                 with finding.clause():
                     roots = tuple(_roots(facts, site, warning))

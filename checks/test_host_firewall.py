@@ -17,6 +17,8 @@ _REFUSING = ("drop", "reject")
 _MAX_JUMPS = 16  # the kernel allows no more
 _SHOWN_SOCKETS = 8
 
+Decision = Literal["refused", "accepted"] | None
+
 
 @policy("HOST-004")
 def test_host_has_a_firewall_and_incus_s_firewall_rules_are_loaded(
@@ -70,11 +72,28 @@ def _refuses(rules: Ruleset, chain: Chain, family: str) -> bool:
     return decision == "refused" or (decision is None and chain.policy == "drop")
 
 
-def _decision(rules: Ruleset, chain: Chain, family: str, jumps: int = 0) -> Literal["refused", "accepted"] | None:
+def _decision(rules: Ruleset, chain: Chain, family: str) -> Decision:
     """Return what a chain decides about a packet that starts a connection and matches only rules for all packets.
 
     None: the chain decides nothing.
     """
+    return _decided(rules, chain, family, 0, {})
+
+
+def _decided(rules: Ruleset, chain: Chain, family: str, jumps: int, known: dict[tuple[str, int], Decision]) -> Decision:
+    """Return what a chain decides that is reached after some jumps.
+
+    known: what each chain decides after a number of jumps. Without it, chains that jump to each other would be followed on every way.
+    """
+    at = (chain.name, jumps)
+    if at not in known:
+        known[at] = _first_decision(rules, chain, family, jumps, known)
+    return known[at]
+
+
+def _first_decision(
+    rules: Ruleset, chain: Chain, family: str, jumps: int, known: dict[tuple[str, int], Decision]
+) -> Decision:
     for rule in (each.for_new for each in chain.rules):
         verdict = rule.verdict if rule.is_for_all(family) else None
         if verdict in _REFUSING:
@@ -87,7 +106,7 @@ def _decision(rules: Ruleset, chain: Chain, family: str, jumps: int = 0) -> Lite
             target = None if rule.target is None else rules.chain(chain.family, chain.table, rule.target)
             decision = None
             if target is not None and jumps < _MAX_JUMPS:
-                decision = _decision(rules, target, family, jumps + 1)
+                decision = _decided(rules, target, family, jumps + 1, known)
             if decision is not None or verdict == "goto":
                 return decision
     return None

@@ -84,10 +84,10 @@ def _require_expiry(finding: Clauses, image: Image, facts: ClusterFacts) -> None
 
 def _config_of(project: str, facts: ClusterFacts) -> Config:
     """Return the configuration of a project. Raises EvidenceError, also if Incus does not list the project."""
-    for each in facts.incus.projects:
-        if each.name == project:
-            return each.config
-    raise EvidenceError(f"Incus does not list the project {project}")
+    found = facts.incus.project(project)
+    if found is None:
+        raise EvidenceError(f"Incus does not list the project {project}")
+    return found.config
 
 
 def _number(config: Config, key: str, default: int) -> int:
@@ -95,6 +95,6 @@ def _number(config: Config, key: str, default: int) -> int:
     value = config.get(key)
     if not value:
         return default
-    if re.fullmatch("-?[0-9]+", value) is None:
+    if re.fullmatch("-?[0-9]{1,19}", value) is None:
         raise EvidenceError(f"{key}: {value!r} is not an integer")
     return max(0, int(value))

@@ -31,12 +31,12 @@ def test_pool_exists_and_is_created_on_every_cluster_member(facts: HostFacts, si
             with finding.clause():
                 _require_created(finding, facts, pool)
             for warning in warnings:
-                with finding.clause():
-                    if warning.pool == wanted.name:
-                        finding.violated(f"warning: {warning.message}")
-                    elif warning.pool is None and not _shows_unavailable(facts):
-                        reason = f"{facts.name}: a pool is unavailable, and Incus does not report which one"
-                        raise EvidenceError(reason, host=facts.name)
+                if warning.pool == wanted.name:
+                    finding.violated(f"warning: {warning.message}")
+            with finding.clause():
+                if any(warning.pool is None for warning in warnings) and not _shows_unavailable(facts):
+                    reason = f"{facts.name}: a pool is unavailable, and Incus does not report which one"
+                    raise EvidenceError(reason, host=facts.name)
     declared = {pool.name for pool in site.pools}
     for name, pool in pools.items():
         if name not in declared and (not pool.locations or facts.member in pool.locations):

@@ -89,15 +89,24 @@ def test_restricted_project_contains_nothing_that_its_restrictions_forbid(
         for instance, host in require.each(facts.instances.where(lambda each: each.project in restricted)):
             with require.finding(instance.resource, expected, host=host, otherwise="nothing") as finding:
                 _require_instance(finding, instance, restricted[instance.project], facts)
+    own: dict[str, list[Profile]] = {}
     for name, project in restricted.items():
         if project["features.profiles"] != "true":
             reason = "this project has no profiles of its own; its instances are checked together with their profiles"
             require.not_applicable(name, reason)
             continue
         with require.finding(name, f"profiles with {expected}", otherwise="nothing") as finding:
-            for profile in sorted(facts.incus.profiles, key=lambda each: each.name):
-                if profile.project == name:
-                    _require_profile(finding, profile, project)
+            own = own or _by_project(facts.incus.profiles)
+            for profile in own.get(name, ()):
+                _require_profile(finding, profile, project)
+
+
+def _by_project(profiles: Iterable[Profile]) -> dict[str, list[Profile]]:
+    """Return the profiles of each project, sorted by name."""
+    found: dict[str, list[Profile]] = {}
+    for each in sorted(profiles, key=lambda each: each.name):
+        found.setdefault(each.project, []).append(each)
+    return found
 
 
 def _require_instance(finding: Clauses, instance: Instance, project: Config, facts: ClusterFacts) -> None:

@@ -45,10 +45,10 @@ def _require_schedule(finding: Clauses, item: Protected, hours: int) -> None:
 
 def _may_have_snapshots(facts: ClusterFacts, project: str) -> bool:
     """Return whether a project allows snapshots. Raises EvidenceError if Incus does not list the project."""
-    config = next((each.config for each in facts.incus.projects if each.name == project), None)
-    if config is None:
+    found = facts.incus.project(project)
+    if found is None:
         raise EvidenceError(f"Incus does not list the project {project}")
-    return config["restricted"] != "true" or config.get("restricted.snapshots") == "allow"
+    return found.config["restricted"] != "true" or found.config.get("restricted.snapshots") == "allow"
 
 
 def _require_newest(finding: Clauses, item: Protected, now: float, hours: int) -> None:

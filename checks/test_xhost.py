@@ -62,10 +62,10 @@ def _reported_network(facts: ClusterFacts, site: Site, host: HostFacts, name: st
 def _network(facts: ClusterFacts, host: HostFacts, name: str) -> Network | None:
     """Return a managed network as the host's own daemon lists it; if that daemon does not answer, as another one lists it."""
     try:
-        listed = host.incus.networks
+        found = host.incus.network(name)
     except EvidenceError:
-        listed = facts.incus.networks
-    return next((network for network in listed if network.name == name and network.managed), None)
+        found = facts.incus.network(name)
+    return found if found and found.managed else None
 
 
 def _reported_config(facts: ClusterFacts, host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
@@ -112,7 +112,7 @@ def _read_bridge(compared: Comparison, host: HostFacts, name: str, bridge: SiteB
     if bridge:
         ports = [links[bridge.vlan.interface]] if bridge.vlan.interface in links else []
     else:
-        with_id = [each for each in links.values() if each.master == name and each.vlan_id is not None]
+        with_id = [each for each in host.network.ports(name) if each.vlan_id is not None]
         ports = sorted(with_id, key=lambda each: (each.vlan_id or 0, each.name))
     compared.add(host.name, "VLAN", ", ".join(_tag(port, name) for port in ports) or "no VLAN")
     with compared.reading():
@@ -165,7 +165,7 @@ def test_pools_and_system_versions_are_the_same_on_every_host(
         compared = Comparison(facts, name, "the same driver and configuration")
         for host in on:
             with compared.reading(on=facts.name):
-                found = next((each for each in host.incus.pools if each.name == name), None)
+                found = host.incus.pool(name)
                 compared.add(host.name, "pool", _configured(found) if found else "no such pool")
                 compared.report(_reported_pool(host, found, pool, name))
         names = ", ".join(host.name for host in on) or "hosts that were not selected"
@@ -210,5 +210,5 @@ def _read_system(compared: Comparison, host: HostFacts) -> None:
 
 def _series(version: str) -> str:
     """Return major and minor of a version; "" if there are none."""
-    match = re.match(r"\d+\.\d+", version)
+    match = re.match(r"[0-9]+\.[0-9]+", version)
     return match[0] if match else ""

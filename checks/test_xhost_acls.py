@@ -52,8 +52,8 @@ def _compare_rules(facts: ClusterFacts, site: Site, name: str, require: Require)
     loaded: dict[str, tuple[str, ...]] = {}
     for host in facts.hosts.values():
         with compared.reading(on=facts.name):
-            network = next((each for each in host.incus.networks if each.name == name and each.managed), None)
-            if network is None:  # standalone hosts may have different networks
+            network = host.incus.network(name)
+            if network is None or not network.managed:  # standalone hosts may have different networks
                 because = finding_id("NET-004", host.name, name) if declared else None
                 require.not_applicable(name, f"there is no network {name} on {host.name}", because=because)
                 return

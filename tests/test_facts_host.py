@@ -8,8 +8,9 @@ import pytest
 
 from sigsrv.collect import probes
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.facts import machine
-from sigsrv.facts.machine import Filesystem, MachineFacts, Skew
+from sigsrv.facts import filesystems, machine
+from sigsrv.facts.filesystems import Filesystem
+from sigsrv.facts.machine import MachineFacts, Skew
 from sigsrv.model.errors import EvidenceError, FailureKind
 from tests.namespaces import needs_root
 
@@ -55,7 +56,7 @@ def test_a_cache_below_its_minimum_has_no_reclaimable_memory():
 def test_a_mount_point_keeps_its_blanks():
     """Of the other columns, only the source may contain blanks."""
     row = "//server/my share       cifs     1000 400 600 0 0 /srv/my 1 2 3 4 5 share\n"
-    found = machine.filesystems(HEADER + ROOT + row)[1]
+    found = filesystems.filesystems(HEADER + ROOT + row)[1]
 
     assert (found.source, found.kind, found.target) == ("//server/my share", "cifs", "/srv/my 1 2 3 4 5 share")
     assert (found.used, found.available) == (400, 600)
@@ -72,7 +73,7 @@ def test_each_device_is_judged_once_and_temporary_file_systems_are_left_out():
         fs("/dev/sdc1", "ext4", 4, 6, "/var/lib/incus"),
     )
 
-    assert [row.target for row in machine.judged(rows)] == ["/", "/var/lib/incus"]
+    assert [row.target for row in filesystems.judged(rows)] == ["/", "/var/lib/incus"]
 
 
 def test_the_datasets_of_a_zfs_pool_count_as_one_file_system():
@@ -85,7 +86,7 @@ def test_the_datasets_of_a_zfs_pool_count_as_one_file_system():
         fs("tank/data", "zfs", 10, 90, "/data"),
     )
 
-    assert [(row.target, row.used, row.available) for row in machine.judged(rows)] == [
+    assert [(row.target, row.used, row.available) for row in filesystems.judged(rows)] == [
         ("/", 950, 50),
         ("/data", 10, 90),
         ("/small", 9, 1),
@@ -96,9 +97,9 @@ def test_a_file_system_that_df_could_not_read_is_reported():
     """File systems of instances and of user sessions are left out. Any other message of df is an error."""
     stderr = "df: /mnt/x: Permission denied\ndf: '/a b': Input/output error\ndf: /run/user/7/doc: Permission denied"
 
-    assert machine.refused(stderr) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
+    assert filesystems.refused(stderr) == {"/mnt/x": "Permission denied", "/a b": "Input/output error"}
     with pytest.raises(EvidenceError, match="no file systems processed"):
-        machine.refused("df: no file systems processed")
+        filesystems.refused("df: no file systems processed")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_sshd_uses_the_first_value_of_a_repeated_setting():
         machine.memory,
         machine.arc_reclaimable,
         machine.load15,
-        machine.filesystems,
+        filesystems.filesystems,
         machine.os_release,
         machine.sshd_settings,
     ],
@@ -190,11 +191,11 @@ def test_unreadable_output_is_an_error(view, text):
         (machine.memory, "MemTotal: 5 MB\nMemAvailable: 2 MB\n"),
         (machine.arc_reclaimable, "size 4 100\n"),
         (machine.load15, "0.1 0.2 0.3\n"),
-        (machine.filesystems, HEADER),
-        (machine.filesystems, HEADER + ROOT.replace(" /\n", " /var\n")),
-        (machine.filesystems, HEADER + ROOT + "half a line\n"),
-        (machine.filesystems, HEADER + ROOT + "/dev/sdb ext4 - - - - - /srv\n"),
-        (machine.filesystems, HEADER + ROOT + "/dev/sdb ext4 0 0 0 0 0 /srv\n"),
+        (filesystems.filesystems, HEADER),
+        (filesystems.filesystems, HEADER + ROOT.replace(" /\n", " /var\n")),
+        (filesystems.filesystems, HEADER + ROOT + "half a line\n"),
+        (filesystems.filesystems, HEADER + ROOT + "/dev/sdb ext4 - - - - - /srv\n"),
+        (filesystems.filesystems, HEADER + ROOT + "/dev/sdb ext4 0 0 0 0 0 /srv\n"),
         (machine.os_release, 'ID="debian\n'),
         (machine.os_release, "ID=\n"),
         (machine.os_release, "ID=debian\nVERSION_CODEN"),

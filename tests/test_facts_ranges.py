@@ -22,6 +22,7 @@ from sigsrv.facts.ranges import (
     no_set,
     packets,
     ports,
+    union,
 )
 from sigsrv.model.errors import EvidenceError
 
@@ -80,8 +81,8 @@ def test_addresses_are_read_in_every_form():
     assert found.v6 == ((0xFE80 << 112 | 1, 0xFE80 << 112 | 1),)
     assert found.unknown == {"@external", "a-b", "9.9.9.9-1.1.1.1", "1.1.1.1-::1"}
     assert addresses("") == ANY
-    assert (found | addresses("::/0")).is_any
-    assert (addresses("10.0.0.0/9") | addresses("10.128.0.0/9,x")) == Addresses(
+    assert union([found, addresses("::/0")]).is_any
+    assert union([addresses("10.0.0.0/9"), addresses("10.128.0.0/9,x")]) == Addresses(
         addresses("10.0.0.0/8").v4, (), frozenset("x")
     )
 

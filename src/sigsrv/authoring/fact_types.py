@@ -203,7 +203,7 @@ def described(text: str) -> str:
     """
     parts = [" ".join(part.split()) for part in text.split("\n\n")]
     sentence = " ".join(part for part in parts if not part.startswith("Source:"))
-    sentence = re.sub(r"\s*Source: .*$", "", sentence)
-    sentence = re.sub(r"\s*Raises EvidenceError\.", "", sentence).replace("``", "`")
+    sentence = re.sub(r"(?<!\s)\s*Source: .*$", "", sentence)
+    sentence = re.sub(r"(?<!\s)\s*Raises EvidenceError\.", "", sentence).replace("``", "`")
     sentence, returns = re.subn(r"^Return ", "", sentence)
     return sentence[:1].upper() + sentence[1:] if returns else sentence

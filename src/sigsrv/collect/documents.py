@@ -39,7 +39,7 @@ def parsed(document: str) -> Any:
     if values(document) > LIMIT_VALUES:
         raise ValueError(f"more than {LIMIT_VALUES} values")
     try:
-        found = json.loads(document, parse_constant=_no_constant, parse_int=_integer)
+        found = _JSON.decode(document)
     except RecursionError:
         raise ValueError(f"nested more than {LIMIT_NESTING} levels deep") from None
     _check((found,), 0)
@@ -54,6 +54,11 @@ def _integer(digits: str) -> int:
     if len(digits) > _LIMIT_DIGITS:  # before the conversion, whose time grows faster than the number
         raise ValueError(_TOO_LARGE)
     return int(digits)
+
+
+_JSON = json.JSONDecoder(
+    parse_constant=_no_constant, parse_int=_integer
+)  # made once: a journal has a document on each line
 
 
 def _check(items: Any, depth: int) -> None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import SOCKET
-from sigsrv.facts.parsing import command_failed, output, parsing, probe
+from sigsrv.facts.parsing import command_failed, number, output, parsing, probe
 from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _NO_SUCH_KEY = 2  # exit status of getent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """A group of the host."""
 
@@ -81,7 +81,7 @@ def groups(document: str, host: str = "") -> tuple[Group, ...]:
         found = []
         for line in document.splitlines():
             name, _, gid, members = line.split(":")
-            found.append(Group(_named(name), int(gid), tuple(word for word in members.split(",") if word)))
+            found.append(Group(_named(name), number(gid, "gid"), tuple(word for word in members.split(",") if word)))
         if not found:
             raise ValueError("no group in the answer")
         return tuple(found)
@@ -96,7 +96,7 @@ def own_groups(document: str, host: str = "") -> Mapping[str, int]:
         found = {}
         for line in document.splitlines():
             name, _, _, gid, _, _, _ = line.split(":")
-            found[_named(name)] = int(gid)
+            found[_named(name)] = number(gid, "gid")
         if not found:
             raise ValueError("no account in the answer")
         return found
@@ -106,6 +106,8 @@ def socket(document: str, host: str = "") -> Socket:
     """Return the permissions in the output of ``stat -c '%a %U %G'``. Raises EvidenceError if it is malformed."""
     with parsing("stat", host):
         mode, owner, group = document.split()
+        if not re.fullmatch("[0-7]{1,5}", mode):
+            raise ValueError(f"{mode[:40]!r} is not a mode")
         return Socket(int(mode, 8), owner, group)
 
 

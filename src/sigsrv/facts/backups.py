@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, rows, text
+from sigsrv.facts.parsing import command_failed, instant, mapping, output, parsed, parsing, probe, rows, text
 from sigsrv.facts.reading import fact
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BackupFile:
     """A file in the backup folder or below it."""
 
@@ -57,10 +57,10 @@ def files(document: str, folder: str, host: str = "") -> tuple[BackupFile, ...]:
 
 def _files(records: Iterable[str], folder: str) -> Iterable[BackupFile]:
     for record in records:
-        match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ([0-9]+) (/.*)", record, re.DOTALL)
+        match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ([0-9]{1,20}) (/.*)", record, re.DOTALL)
         if match is None or not match[3].startswith(folder):
             raise ValueError(f"{record[:60]!r} is not a file below {folder}")
-        yield BackupFile(match[3].rpartition("/")[2], float(match[1]), int(match[2]))
+        yield BackupFile(match[3].rpartition("/")[2], instant(float(match[1]), "a file"), int(match[2]))
 
 
 def place(document: str, host: str = "") -> MountPoint:

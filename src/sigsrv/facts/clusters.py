@@ -168,15 +168,19 @@ class ClusterFacts:
         )
         if not decisive(found):
             self.instances.require_at(volume.location)
-            for each in self._odd_instances:
-                if volume.location in ("", each.location):
-                    raise EvidenceError(each.reason)
+            if reason := self._why_odd.get(volume.location):
+                raise EvidenceError(reason)
         return found
 
     @fact
-    def _odd_instances(self) -> tuple[UnreadInstance, ...]:
-        """Return the instances whose row can't be read, also on members that were not selected."""
-        return tuple(each for each in self._instances_elsewhere() if isinstance(each, UnreadInstance) and each.reason)
+    def _why_odd(self) -> Mapping[str, str]:
+        """Map a member that was not selected to the reason why the row of its first odd instance can't be read; "" to that of any."""
+        elsewhere = (each for each in self._instances_elsewhere() if isinstance(each, UnreadInstance) and each.reason)
+        found: dict[str, str] = {}
+        for each in elsewhere:
+            found.setdefault("", each.reason)
+            found.setdefault(each.location, each.reason)
+        return found
 
     def _instances_elsewhere(self) -> Iterator[Instance | UnreadInstance]:
         """Yield the instances that ``instances`` leaves out: those on members that were not selected."""

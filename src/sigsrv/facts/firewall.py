@@ -19,6 +19,7 @@ Key = tuple[str, str, str]  # family, table, chain
 _VERDICTS = frozenset({"accept", "drop", "reject", "jump", "goto", "return", "queue"})
 _JUMPS = frozenset({"jump", "goto"})
 _COUNTED = frozenset({"counter", "last"})  # they count what has passed; they don't select or decide
+_LEVELS = 32  # of a statement in nft's JSON; nested maps and sets have about ten
 _FAMILIES = ("IPv4", "IPv6")  # in the order of the probe bridge-nf
 _XT_VERDICTS = frozenset({"accept", "drop", "reject"})  # targets of iptables; nft shows them in an ``xt``
 _PROTOCOLS = {"IPv4": ("ip", "ipv4"), "IPv6": ("ip6", "ipv6")}  # the name, and the name in nfproto
@@ -210,7 +211,7 @@ def ruleset(document: str, host: str = "") -> Ruleset:
         listed = rows(mapping(parsed(document), "answer")["nftables"], "nftables")
         if not listed or "metainfo" not in listed[0]:
             raise ValueError("nftables: the first row is not metainfo")
-        tables: list[tuple[str, str]] = []
+        tables: set[tuple[str, str]] = set()
         dormant: set[tuple[str, str]] = set()
         chains: dict[Key, Mapping[str, Any]] = {}
         rules: dict[Key, list[Rule]] = {}
@@ -219,9 +220,9 @@ def ruleset(document: str, host: str = "") -> Ruleset:
                 raise ValueError("nftables: an empty row")
             kind, value = next(iter(row.items()))
             if kind == "table":
-                tables.append(_names(mapping(value, kind), "family", "name"))
+                tables.add(names := _names(mapping(value, kind), "family", "name"))
                 if "dormant" in (value.get("flags") or ()):  # a string, or a list of strings
-                    dormant.add(tables[-1])
+                    dormant.add(names)
             elif kind == "chain":
                 key = _key(mapping(value, kind), "name")
                 if key in chains or key[:2] not in tables:
@@ -243,10 +244,20 @@ def _key(row: Mapping[str, Any], name: str) -> Key:
 
 def _rule(row: Mapping[str, Any]) -> Rule:
     found = tuple(each for each in rows(row["expr"], "expr") if not set(each) & _COUNTED)
+    _require_depth(found, _LEVELS)
     for statement in found:
         for key in _JUMPS & set(statement):
             text(mapping(statement[key], key)["target"], f"{key}: target")
     return Rule(found)
+
+
+def _require_depth(value: Any, levels: int) -> None:
+    """Raise ValueError if a JSON value has more levels: whoever compares or prints it calls itself for each level."""
+    if isinstance(value, dict | list | tuple):
+        if not levels:
+            raise ValueError(f"expr: more than {_LEVELS} levels")
+        for each in value.values() if isinstance(value, dict) else value:
+            _require_depth(each, levels - 1)
 
 
 def _chain(key: Key, row: Mapping[str, Any], rules: list[Rule]) -> Chain:

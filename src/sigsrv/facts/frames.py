@@ -208,7 +208,7 @@ def _path(row: Mapping[str, Any]) -> Path:
 
 def _replies(line: Any, where: str) -> Replies:
     """Read ping's line of counts. Source: ping(8) of iputils."""
-    reported = re.match(r"(\d{1,6}) packets transmitted, (\d{1,6}) received[,\s]", text(line, where))
+    reported = re.match(r"([0-9]{1,6}) packets transmitted, ([0-9]{1,6}) received[,\s]", text(line, where))
     if reported is None:
         raise ValueError(f"{where}: {line[:100]!r} is not a count of replies")
     found = Replies(int(reported[1]), int(reported[2]))

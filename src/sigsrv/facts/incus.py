@@ -210,14 +210,16 @@ class IncusFacts:
         self._full()
         address = urls.INSTANCES
         try:
-            found = self._list(address, instance_row)
+            found = self._list(address, lambda row: instance_row(row, self.evidence.host))
         except EvidenceError as cause:
             if cause.kind is not FailureKind.TIMEOUT:
                 raise
             address = urls.INSTANCES_CONFIG
             found = self._list(
                 address,
-                lambda row: instance_row(row if row.get("config") is None else {**row, "status": "Unknown"}),
+                lambda row: instance_row(
+                    row if row.get("config") is None else {**row, "status": "Unknown"}, self.evidence.host
+                ),
             )
         require_unique(self.evidence, address, [each.resource for each in found])
         require_known(self.evidence, address, found, "/1.0/instances/")
@@ -240,9 +242,17 @@ class IncusFacts:
         require_known(self.evidence, urls.NETWORK_ACLS, found, "/1.0/network-acls/")
         return found
 
+    def network(self, name: str) -> Network | None:
+        """Return a network of project default, or an unmanaged link, as the list has it; None if there is none."""
+        return self._network_named.get(name)
+
+    @fact
+    def _network_named(self) -> Mapping[str, Network]:
+        return {each.name: each for each in reversed(self.networks)}
+
     def network_at(self, name: str, member: str) -> Network | None:
         """Return a network as this member has it, or None if there is none. An unmanaged network is as in the list."""
-        listed = next((network for network in self.networks if network.name == name), None)
+        listed = self.network(name)
         if listed is None or not listed.managed or not self._clustered:
             return listed
         address = urls.network_url(name, member)
@@ -265,9 +275,17 @@ class IncusFacts:
         with suppress(EvidenceError):  # instances that can't be read prove nothing about pools
             yield from (each.expanded_devices for each in self.instances if isinstance(each, Instance))
 
+    def pool(self, name: str) -> Pool | None:
+        """Return a pool as the list has it; None if there is none."""
+        return self._pool_named.get(name)
+
+    @fact
+    def _pool_named(self) -> Mapping[str, Pool]:
+        return {each.name: each for each in self.pools}
+
     def pool_at(self, name: str, member: str) -> Pool | None:
         """Return a pool as this member has it, or None if there is none."""
-        listed = next((pool for pool in self.pools if pool.name == name), None)
+        listed = self.pool(name)
         if listed is None or not self._clustered:
             return listed
         address = urls.pool_url(name, member)
@@ -308,10 +326,14 @@ class IncusFacts:
 
         Raises EvidenceError if Incus does not list the project.
         """
-        found = self._project_named.get(project)
+        found = self.project(project)
         if found is None:
             raise EvidenceError(f"{self.evidence.host}: no project {project}", host=self.evidence.host)
         return project if boolean(found.config[feature], False, project) else "default"
+
+    def project(self, name: str) -> Project | None:
+        """Return a project; None if there is none."""
+        return self._project_named.get(name)
 
     @fact
     def _project_named(self) -> Mapping[str, Project]:

@@ -11,10 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, filled_in, normalised
-from sigsrv.facts.parsing import mapping, moment, one_of, parsing, rows, string, text, texts
+from sigsrv.facts.limits import charged
+from sigsrv.facts.parsing import integer, mapping, moment, one_of, parsing, rows, string, text, texts
 from sigsrv.facts.resources import INSTANCE_TYPES, Instance, InstanceUsage, UnreadInstance, config_of, devices_of
 from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError
+
+_LIST = "Incus API /1.0/instances"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class InstanceRow:
     """The member that the instance is on; ``none`` on a server in no cluster."""
     row: Mapping[str, Any]
     """The row as the daemon sent it."""
+    host: str
+    """The host of the daemon."""
 
     @property
     def resource(self) -> str:
@@ -44,7 +49,7 @@ class InstanceRow:
         if self.row.get("status") == "Error" and self.row.get("config", "missing") is None:
             return UnreadInstance(self.name, self.project, self.location)
         try:
-            with parsing("Incus API /1.0/instances", ""):
+            with charged(self.host, _LIST), parsing(_LIST, ""):
                 if wrong := names.refusal("instance", self.resource):
                     raise ValueError(wrong)
                 return _instance(self, f"instance {self.resource}")
@@ -52,8 +57,8 @@ class InstanceRow:
             return UnreadInstance(self.name, self.project, self.location, cause.reason)
 
 
-def instance_row(row: Mapping[str, Any]) -> InstanceRow:
-    """Read what is needed to say which instance a row is about.
+def instance_row(row: Mapping[str, Any], host: str) -> InstanceRow:
+    """Read what is needed to say which instance a row of a host's daemon is about.
 
     Raises KeyError, TypeError or ValueError if the row does not even have a name, a project and a location: then the list is not to be
     believed.
@@ -61,7 +66,7 @@ def instance_row(row: Mapping[str, Any]) -> InstanceRow:
     name = text(row["name"], "name")
     where = f"instance {row['project']}/{name}"
     return InstanceRow(
-        name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location"), row
+        name, text(row["project"], f"{where}: project"), text(row["location"], f"{where}: location"), row, host
     )
 
 
@@ -107,8 +112,7 @@ def _usage(row: Mapping[str, Any], what: str) -> InstanceUsage | None:
     memory = mapping(state["memory"], f"{what}: memory")
     numbers = (memory["usage"], memory.get("usage_peak", 0), state["processes"])
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{what}: {number!r} is not a count")
+        integer(number, what)
     return None if min(numbers) < 0 else InstanceUsage(max(numbers[:2]), numbers[2])  # -1: the cgroup has no value
 
 

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from sigsrv.collect.evidence import Answer, Evidence
-from sigsrv.facts.parsing import command_failed, mapping, parsed, parsing, probe, text
+from sigsrv.facts.parsing import command_failed, mapping, number, parsed, parsing, probe, text
 from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 # incusd writes its level in the message; every entry has the journal's priority "info".
 _LEVEL = re.compile(r"\blevel=\"?(error|fatal|panic)\b")
 _ERR = 3  # syslog(3): emerg 0, alert 1, crit 2, err 3
+_PRIORITIES = frozenset("01234567")
 _NOTHING = "-- No entries --"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """An entry of the journal."""
 
@@ -48,8 +49,8 @@ def _entry(row: Any) -> Entry:
     if not {"PRIORITY", "MESSAGE"} & set(fields):
         raise ValueError("an entry without PRIORITY and MESSAGE")
     priority = fields.get("PRIORITY")
-    if priority is not None and not re.fullmatch("[0-7]", text(priority, "PRIORITY")):
-        raise ValueError(f"PRIORITY {priority!r}")
+    if priority is not None and text(priority, "PRIORITY") not in _PRIORITIES:
+        raise ValueError(f"PRIORITY {priority[:40]!r}")
     return Entry(None if priority is None else int(priority), _message(fields.get("MESSAGE", "")))
 
 
@@ -112,7 +113,7 @@ class JournalFacts:
             if len(lines) != 1 or lines == [_NOTHING]:
                 raise ValueError("the journal is empty: the host keeps none, or journalctl did not find it")
             row: Mapping[str, Any] = mapping(parsed(lines[0]), "entry")
-            return int(text(row["__REALTIME_TIMESTAMP"], "__REALTIME_TIMESTAMP")) / 1e6
+            return number(text(row["__REALTIME_TIMESTAMP"], "__REALTIME_TIMESTAMP"), "__REALTIME_TIMESTAMP") / 1e6
 
     @fact
     def of_incus(self) -> tuple[Entry, ...]:

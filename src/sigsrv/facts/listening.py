@@ -15,7 +15,6 @@ from sigsrv.facts.parsing import output, parsing
 _ANY = "*"  # in ss: any address, of IPv4 and IPv6
 _WILDCARDS = frozenset({_ANY, "", "0", "0.0.0.0", "::"})  # noqa: S104  we only look for it; a resolver reads "0" as 0.0.0.0
 _ENDPOINT = re.compile(r"(?:\[(?P<ipv6>[^\]\s]+)\]|(?P<host>[^:\[\]\s]*))(?::(?P<port>[0-9]{1,5}))?")
-_LOCAL = re.compile(r"(?P<address>\*|\[[^\]]+\]|[^:\[\]]+)(?:%(?P<link>\S+))?:(?P<port>[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -113,16 +112,21 @@ def _listener(line: str) -> Listener:
     columns = line.split()
     if len(columns) < 5 or columns[0] != "LISTEN":
         raise ValueError(f"{line[:80]!r} is not a listening socket")
-    found = _LOCAL.fullmatch(columns[3])
-    if found is None:
-        raise ValueError(f"{columns[3]!r} is not an address and a port")
-    address, _, link = found["address"].strip("[]").partition("%")  # the link may be inside the brackets
-    port = int(found["port"])
-    if not 0 < port < 65536:
-        raise ValueError(f"{port} is not a port")
+    place, _, number = columns[3].rpartition(":")
+    address, _, link = place.partition("%")
+    if place.startswith("["):
+        inside, closed, after = place[1:].partition("]")
+        address, _, link = inside.partition("%")  # the link may be inside the brackets
+        link = after.removeprefix("%") or link
+        if not closed or (after and not after.startswith("%")):
+            raise ValueError(f"{columns[3]!r} is not an address and a port")
+    elif ":" in address:
+        raise ValueError(f"{columns[3]!r} is an address of IPv6 without brackets")
+    if not number.isascii() or not number.isdigit() or not 0 < int(number) < 65536:
+        raise ValueError(f"{number!r} is not a port")
     if address != _ANY:
         address = _written(address)
-    return Listener(address, port, found["link"] or link)
+    return Listener(address, int(number), link)
 
 
 def of_host(evidence: Evidence) -> tuple[Listener, ...]:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import command_failed, output, parsing, probe, text
+from sigsrv.facts.filesystems import Filesystem, filesystems, judged, refused
+from sigsrv.facts.parsing import command_failed, number, output, parsing, probe, text
 from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 NO_SYSTEMD = "not been booted with systemd"
-# File systems in memory, views of another file system, and read-only images, which are always full.
-_LEFT_OUT = frozenset(
-    {"tmpfs", "devtmpfs", "ramfs", "overlay", "squashfs", "erofs", "iso9660", "efivarfs", "fuse.lxcfs"}
-)
-# Instances' own file systems: other policies check the storage pools.
-_INSTANCES = "/var/lib/incus/"
-# A ZFS dataset with nearly as much free space as the dataset with the most has no limit of its own: both share the pool's space.
-_SHARED = 0.99
-_DF_HEADER = re.compile(r"Filesystem +Type +1B-blocks +Used +Avail +Inodes +IUsed +Mounted on")
-_DF_ROW = re.compile(r"(\S.*?) +(\S+) +(\d+|-) +(\d+|-) +(-?\d+|-) +(\d+|-) +(\d+|-) (/.*)")
-_DF_REFUSED = re.compile(r"df: (.+): ([^:]+)")
+_OS_RELEASE_LENGTH = 16 * 1024  # characters; real ones have some hundreds
 # A derivative (Linux Mint) has its own codename, and also names the release that its packages come from.
 _CODENAMES = ("UBUNTU_CODENAME", "DEBIAN_CODENAME", "VERSION_CODENAME")
 _SSHD_WANTED = ("permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords")
@@ -37,41 +28,6 @@ class Memory:
     """The host's memory in bytes."""
     available: int
     """The bytes that a new program could use without swapping, as the kernel estimates."""
-
-
-@dataclass(frozen=True)
-class Filesystem:
-    """A mounted file system."""
-
-    source: str
-    """The device or ZFS dataset, as df shows it."""
-    kind: str
-    """The type of the file system, for example ``ext4`` or ``zfs``."""
-    used: int
-    """The used bytes; for a ZFS pool, of all its datasets without a limit of their own."""
-    available: int
-    """The bytes that are available to users."""
-    inodes: int
-    """The number of inodes; 0 if the file system creates them as needed."""
-    inodes_used: int
-    """The number of used inodes; 0 if the file system creates them as needed."""
-    target: str
-    """The mount point."""
-
-    @property
-    def free_percent(self) -> float:
-        """Return the share of the space in percent that is available to users."""
-        return 100 * self.available / (self.used + self.available)
-
-    @property
-    def free_inodes_percent(self) -> float | None:
-        """Return the share of the inodes in percent that is free; None if the file system creates them as needed."""
-        return 100 * (self.inodes - self.inodes_used) / self.inodes if self.inodes else None
-
-    @property
-    def zpool(self) -> str | None:
-        """Return the name of the ZFS pool; None if the file system is not ZFS."""
-        return self.source.partition("/")[0] if self.kind == "zfs" else None
 
 
 @dataclass(frozen=True)
@@ -123,10 +79,10 @@ def memory(document: str, host: str = "") -> Memory:
 
 
 def _kib(value: str) -> int:
-    match = re.fullmatch(r" *(\d+) kB", value)
+    match = re.fullmatch(r" *([0-9]+) kB", value)
     if match is None:
         raise ValueError(f"{value[:40]!r} is not a size in kB")
-    return int(match[1]) * 1024
+    return number(match[1], "a size in kB") * 1024
 
 
 def arc_reclaimable(document: str, host: str = "") -> int:
@@ -136,88 +92,16 @@ def arc_reclaimable(document: str, host: str = "") -> int:
     """
     with parsing("arcstats", host):
         rows = {columns[0]: columns[2] for line in document.splitlines() if len(columns := line.split()) == 3}
-        return max(0, int(rows["size"]) - int(rows["c_min"]))
+        return max(0, number(rows["size"], "size") - number(rows["c_min"], "c_min"))
 
 
 def load15(document: str, host: str = "") -> float:
     """Return the load average of 15 minutes in a ``/proc/loadavg``. Raises EvidenceError if it is malformed."""
     with parsing("/proc/loadavg", host):
-        match = re.fullmatch(r"\d+\.\d+ \d+\.\d+ (\d+\.\d+) \d+/\d+ \d+\n?", document)
+        match = re.fullmatch(r"(?:[0-9]+\.[0-9]+ ){2}([0-9]+\.[0-9]+) [0-9]+/[0-9]+ [0-9]+\n?", document)
         if match is None:
             raise ValueError(f"not five columns: {document[:60]!r}")
         return float(match[1])
-
-
-def filesystems(document: str, host: str = "") -> tuple[Filesystem, ...]:
-    """Return every row of ``df -l -B1 --output=...``.
-
-    A mount point may contain spaces; df writes ? for characters that would break a line. Raises EvidenceError if the document is
-    malformed or lacks the root file system, which every host has. Source: df(1).
-    """
-    with parsing("df", host):
-        header, *lines = document.splitlines() or [""]
-        if not _DF_HEADER.fullmatch(header):
-            raise ValueError(f"not df's header: {header[:60]!r}")
-        found = tuple(_row(line) for line in lines)
-        if not any(row.target == "/" for row in found):
-            raise ValueError("no file system at /")
-        return found
-
-
-def _row(line: str) -> Filesystem:
-    match = _DF_ROW.fullmatch(line)
-    if match is None:
-        raise ValueError(f"not df's columns: {line[:80]!r}")
-    source, kind, size, used, available, inodes, inodes_used, target = match.groups()
-    if kind in _LEFT_OUT:
-        return Filesystem(source, kind, 0, 0, 0, 0, target)
-    if "-" in (size, used, available) or int(size) == 0:
-        raise ValueError(f"a file system without a size: {line[:80]!r}")
-    counted = (0, 0) if "-" in (inodes, inodes_used) else (int(inodes), int(inodes_used))
-    return Filesystem(source, kind, int(used), max(0, int(available)), *counted, target)
-
-
-def judged(rows: Sequence[Filesystem]) -> tuple[Filesystem, ...]:
-    """Return the file systems of the host itself among ``rows``, each storage once.
-
-    A device that is mounted twice counts once, and so does a ZFS pool with its datasets. A pool's used bytes are the sum of its
-    datasets. A dataset with less free space than its pool has its own limit and counts separately.
-    """
-    own = [row for row in rows if row.kind not in _LEFT_OUT and not row.target.startswith(_INSTANCES)]
-    own.sort(key=lambda row: (len(row.target), row.target))
-    found: dict[str, Filesystem] = {}
-    for row in own:
-        if row.zpool is None:
-            found.setdefault(row.source if row.source.startswith("/") else row.target, row)
-            continue
-        datasets = {each.source: each for each in rows if each.zpool == row.zpool}
-        most = max(each.available for each in datasets.values())
-        if row.available >= _SHARED * most:
-            used = sum(each.used for each in datasets.values() if each.available >= _SHARED * most)
-            found.setdefault(f"pool {row.zpool}", _with_used(row, used))
-        else:
-            found.setdefault(row.source, row)
-    return tuple(found.values())
-
-
-def _with_used(row: Filesystem, used: int) -> Filesystem:
-    return Filesystem(row.source, row.kind, used, row.available, row.inodes, row.inodes_used, row.target)
-
-
-def refused(stderr: str, host: str = "") -> Mapping[str, str]:
-    """Return the mount points that df could not read, each with the reason. Instances' and users' session mounts are left out.
-
-    stderr: the error output of df. Raises EvidenceError if it contains any other message.
-    """
-    with parsing("df", host):
-        found = {}
-        for line in stderr.splitlines():
-            match = _DF_REFUSED.fullmatch(line.strip())
-            if match is None or not (target := match[1].strip("'")).startswith("/"):
-                raise ValueError(line[:120])
-            if not target.startswith((_INSTANCES, "/run/user/")):
-                found[target] = match[2]
-        return found
 
 
 def skew(begin: str, end: str, probed: tuple[float, float], host: str = "") -> Skew:
@@ -235,7 +119,7 @@ def skew(begin: str, end: str, probed: tuple[float, float], host: str = "") -> S
 
 
 def _seconds(value: str) -> float:
-    if not re.fullmatch(r"\d{9,11}\.\d{9}\n?", value):
+    if not re.fullmatch(r"[0-9]{9,11}\.[0-9]{9}\n?", value):
         raise ValueError(f"{value[:40]!r} is not a time")
     return float(value)
 
@@ -243,6 +127,8 @@ def _seconds(value: str) -> float:
 def os_release(document: str, host: str = "") -> OsRelease:
     """Return the system in an ``/etc/os-release``. Raises EvidenceError if ID is missing or a line is cut off. Source: os-release(5)."""
     with parsing("/etc/os-release", host):
+        if len(document) > _OS_RELEASE_LENGTH:  # splitting its words as a shell does is slow
+            raise ValueError(f"more than {_OS_RELEASE_LENGTH} characters")
         rows = {}
         for line in document.splitlines():
             key, mark, value = line.partition("=")
@@ -325,7 +211,7 @@ class MachineFacts:
     def cpus(self) -> int:
         """Return the number of CPUs that are online."""
         with parsing("getconf", self._host):
-            found = int(output(self.evidence, "cpus"))
+            found = number(output(self.evidence, "cpus").strip(), "CPUs")
             if found < 1:
                 raise ValueError(f"{found} CPUs")
             return found

@@ -107,7 +107,7 @@ def warning(row: Mapping[str, Any]) -> Warning:
         type=kind,
         status=text(row["status"], f"{kind}: status"),
         location=string(row["location"], f"{kind}: location"),
-        entity_url=string(row["entity_url"], f"{kind}: entity_url"),
+        entity_url=urlsplit(string(row["entity_url"], f"{kind}: entity_url")).geturl(),
         message=string(row["last_message"], f"{kind}: last_message"),
         count=integer(row["count"], f"{kind}: count"),
         last_seen=moment(row["last_seen_at"], f"{kind}: last_seen_at"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.frames_script import ALIAS, PREFIX
 from sigsrv.facts.config import Values
-from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, text
+from sigsrv.facts.parsing import integer, mapping, output, parsed, parsing, rows, string, text
 from sigsrv.facts.reading import fact
 
 LinkFlag = Annotated[
@@ -147,8 +147,8 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 kind=str(kind),
                 mtu=integer(row["mtu"], f"{name}: mtu"),
                 flags=frozenset(str(flag) for flag in flags),
-                master=row.get("master"),
-                parent=row.get("link"),
+                master=_name(row, "master"),
+                parent=_name(row, "link"),
                 vlan_id=integer(data["id"], f"{name}: VLAN id") if has_id else None,
                 vlan_protocol=text(data["protocol"], f"{name}: protocol") if kind == "vlan" else None,
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")
@@ -161,12 +161,18 @@ def links(document: str, host: str = "") -> dict[str, Link]:
         return found
 
 
+def _name(row: Mapping[str, Any], key: str) -> str | None:
+    """Return the name of another link; None if there is none, which ip writes as null for some kinds."""
+    value = row.get(key)
+    return None if value is None else string(value, key)
+
+
 def _gone_at(name: str, kind: str, alias: Any) -> int | None:
     """Return when a temporary link of a scan disappears, from its alias; None for any other link.
 
     Only a link of such a scan has this name, kind and alias.
     """
-    reported = re.fullmatch(rf"{re.escape(ALIAS)} (\d{{1,11}})", alias) if isinstance(alias, str) else None
+    reported = re.fullmatch(rf"{re.escape(ALIAS)} ([0-9]{{1,11}})", alias) if isinstance(alias, str) else None
     return int(reported[1]) if reported and kind == "veth" and re.fullmatch(rf"{PREFIX}[0-9a-f]{{8}}", name) else None
 
 
@@ -202,6 +208,18 @@ class NetworkFacts:
     def links(self) -> Mapping[str, Link]:
         """Return the network links by name. Raises EvidenceError."""
         return links(output(self.evidence, "link"), self.evidence.host)
+
+    def ports(self, master: str) -> tuple[Link, ...]:
+        """Return the links that are ports of a bridge, bond or VRF. Raises EvidenceError."""
+        return tuple(self._ports.get(master, ()))
+
+    @fact
+    def _ports(self) -> Mapping[str, list[Link]]:
+        found: dict[str, list[Link]] = {}
+        for link in self.links.values():
+            if link.master is not None:
+                found.setdefault(link.master, []).append(link)
+        return found
 
     @fact
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:

@@ -84,18 +84,20 @@ def _compared(left: str, right: str) -> int:
 
     Within a word, ``~`` sorts before the end of the word, the end before letters, and letters before other characters.
     """
-    pairs = zip_longest(_by_turns(left), _by_turns(right), fillvalue=("", 0))
+    pairs = zip_longest(_by_turns(left), _by_turns(right), fillvalue=("", ""))
     for (my_word, my_number), (other_word, other_number) in pairs:
         mine, other = _weights(my_word), _weights(other_word)
         length = max(len(mine), len(other))
         mine, other = mine + [0] * (length - len(mine)), other + [0] * (length - len(other))
-        if (mine, my_number) != (other, other_number):
-            return -1 if (mine, my_number) < (other, other_number) else 1
+        my_rank, other_rank = (mine, len(my_number), my_number), (other, len(other_number), other_number)
+        if my_rank != other_rank:
+            return -1 if my_rank < other_rank else 1
     return 0
 
 
-def _by_turns(text: str) -> list[tuple[str, int]]:
-    return [(word, int(number or 0)) for word, number in re.findall(r"([^0-9]*)([0-9]*)", text) if word or number]
+def _by_turns(text: str) -> list[tuple[str, str]]:
+    """Return the words, each with the number behind it, without leading zeros: then a longer number is a larger one."""
+    return [(word, digits.lstrip("0")) for word, digits in re.findall(r"([^0-9]*)([0-9]*)", text) if word or digits]
 
 
 def _weights(word: str) -> list[int]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sigsrv.collect import documents
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.facts import reading
+from sigsrv.facts.limits import charged
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 T = TypeVar("T")
 _OBJECT = (dict, Mapping)  # nearly always a dict; Python asks an abstract class much slower
 _TEXTS = frozenset({str})
+# The probes that print JSON, which may be one line of many megabytes, and those whose lines end with another character than a line feed.
+JSON_PROBES = frozenset({"link", "addr", "zpool-json", "nft", "fdb", "journal", "journal-newest", "backups-on"})
+_LINE_ENDS = {"backups": "\0"}
+LINE_LENGTH = (
+    64 * 1024
+)  # characters of a line of any other probe; a group with a thousand members has some ten thousand
 _ENDS = ("\n", "\0", "}", "]")  # each command ends its output so; a JSON document ends itself
+_MOST, _DIGITS = 2**64, 20  # Linux, ZFS and Incus count with integers of 64 bits, which have at most 20 digits
+_FIRST, _LAST = (edge.replace(tzinfo=UTC).timestamp() for edge in (datetime.min, datetime.max.replace(microsecond=0)))
 
 
 def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
@@ -26,7 +35,7 @@ def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
 
 
 def probe(evidence: Evidence, name: str) -> Answer:
-    """Return the answer of a probe. Raises EvidenceError if the probe failed or did not run."""
+    """Return the answer of a probe. Raises EvidenceError if the probe failed or did not run, or if a line is too long to be its answer."""
     reading.note(evidence.host, name)
     if evidence.failure:
         raise refuse(evidence.failure, evidence.host)
@@ -37,7 +46,20 @@ def probe(evidence: Evidence, name: str) -> Answer:
         raise refuse(answer.failure, evidence.host, answer.command)
     if answer.stdout and not answer.stdout.endswith(_ENDS):
         raise EvidenceError(f"{evidence.host}: probe {name}: the output is cut off", FailureKind.GARBLED, evidence.host)
+    if name not in JSON_PROBES and _has_long_line(answer.stdout, _LINE_ENDS.get(name, "\n")):
+        reason = f"{evidence.host}: probe {name}: a line has more than {LINE_LENGTH} characters"
+        raise refuse(Failure(FailureKind.TOO_LARGE, reason), evidence.host, answer.command)
     return answer
+
+
+def _has_long_line(document: str, end: str) -> bool:
+    """Return whether a line has more characters than the limit. It looks for the last end of a line within the limit, again and again."""
+    begin = 0
+    while len(document) - begin > LINE_LENGTH:
+        begin = document.rfind(end, begin, begin + LINE_LENGTH + 1) + 1
+        if not begin:
+            return True
+    return False
 
 
 def output(evidence: Evidence, name: str) -> str:
@@ -118,10 +140,16 @@ def one_of(value: Any, allowed: tuple[T, ...], what: str) -> T:
 
 
 def integer(value: Any, what: str) -> int:
-    """Return an integer. Raises ValueError if the value is anything else."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{what}: {str(value)[:40]!r} is not an integer")
+    """Return an integer of 64 bits. Raises ValueError if the value is anything else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not -_MOST <= value <= _MOST:
+        raise ValueError(f"{what}: {str(value)[:40]!r} is not an integer of 64 bits")
     return value
+
+
+def number(value: str, what: str) -> int:
+    """Return a number of 64 bits without a sign, from its decimal digits. Raises ValueError if the value is anything else."""
+    digits = value.isascii() and value.isdigit() and len(value) <= _DIGITS
+    return integer(int(value) if digits else value, what)
 
 
 def moment(value: Any, what: str) -> float | None:
@@ -135,7 +163,14 @@ def moment(value: Any, what: str) -> float | None:
         raise ValueError(f"{what}: {value!r} is not a time") from cause
     if found.tzinfo is None:
         raise ValueError(f"{what}: {value!r} has no time zone")
-    return None if found.year == 1 else found.timestamp()
+    return None if found.year == 1 else instant(found.timestamp(), what)
+
+
+def instant(seconds: float, what: str) -> float:
+    """Return a number of seconds since the epoch. Raises ValueError if no calendar has that time: a report could not show it."""
+    if not _FIRST <= seconds <= _LAST:
+        raise ValueError(f"{what}: {str(seconds)[:40]} is not a time")
+    return seconds
 
 
 def boolean_of(value: Any, what: str) -> bool:
@@ -156,10 +191,17 @@ def texts(value: Any, what: str) -> tuple[str, ...]:
 
 @contextmanager
 def parsing(what: str, host: str) -> Iterator[None]:
-    """Turn an error in the block into an EvidenceError that names the host and what was read."""
+    """Turn an error in the block into an EvidenceError that names the host and what was read.
+
+    The time of the block is limited, see ``limits``. Without a host, it counts for the block around.
+    """
     try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as cause:
+        if host:
+            with charged(host, what):
+                yield
+        else:
+            yield
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, ArithmeticError) as cause:
         detail = f"{cause.args[0]!r} is missing" if isinstance(cause, KeyError) else str(cause)
         raise EvidenceError(f"{f'{host}: ' if host else ''}{what}: {detail}", FailureKind.GARBLED, host) from cause
 

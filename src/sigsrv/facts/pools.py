@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from sigsrv.facts.config import PoolConfig, Values
-from sigsrv.facts.parsing import mapping, text
+from sigsrv.facts.parsing import integer, mapping, text
 from sigsrv.facts.resources import config_of, locations_of
 
 PoolDriver = Annotated[
@@ -75,7 +75,7 @@ def space(value: Any, what: str) -> Space:
     row = mapping(value, what)
     total, used = row["total"], row.get("used", 0)
     for number in (total, used):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        if integer(number, what) < 0:
             raise ValueError(f"{what}: {number!r} is not a count")
     if used > total:
         raise ValueError(f"{what}: {used} used of {total}")

@@ -7,7 +7,7 @@ addresses: it is never "any", and it covers only itself. Source: Incus, doc/howt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
@@ -43,9 +43,6 @@ class Addresses:
         """Return whether the set contains every routed unicast address of at least one family."""
         return any(covers(self.of(family), routed) for family, routed in _ROUTED.items())
 
-    def __or__(self, other: Addresses) -> Addresses:
-        return Addresses(merged([*self.v4, *other.v4]), merged([*self.v6, *other.v6]), self.unknown | other.unknown)
-
 
 def _all(family: int) -> tuple[Span, ...]:
     return ((0, 2 ** _BITS[family] - 1),)
@@ -67,13 +64,29 @@ def merged(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 def covers(outer: tuple[Span, ...], inner: tuple[Span, ...]) -> bool:
     """Return whether ``outer`` contains all of ``inner``. Both are results of ``merged``."""
-    return all(any(first <= low and high <= last for first, last in outer) for low, high in inner)
+    return common(outer, inner) == inner
 
 
 def common(one: tuple[Span, ...], other: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Return the spans that are in both."""
-    found = ((max(a, c), min(b, d)) for a, b in one for c, d in other)
-    return merged((low, high) for low, high in found if low <= high)
+    """Return the spans that are in both. Both are results of ``merged``."""
+    found: list[Span] = []
+    mine, theirs = 0, 0
+    while mine < len(one) and theirs < len(other):
+        (low, high), (first, last) = one[mine], other[theirs]
+        if max(low, first) <= min(high, last):
+            found.append((max(low, first), min(high, last)))
+        if high < last:
+            mine += 1
+        else:
+            theirs += 1
+    return tuple(found)
+
+
+def union(sets: Iterable[Addresses]) -> Addresses:
+    """Return the addresses that are in any of some sets."""
+    every = tuple(sets)
+    v4, v6 = (merged(span for each in every for span in each.of(family)) for family in (4, 6))
+    return Addresses(v4, v6, frozenset().union(*(each.unknown for each in every)))
 
 
 def addresses(text: str) -> Addresses:
@@ -214,15 +227,23 @@ def _covers(mine: Addresses, theirs: Addresses, families: tuple[int, ...]) -> bo
 
 def joined(speaking: Iterable[Packets]) -> list[Packets]:
     """Return the same packets in fewer sets: sets that differ only in their source, or only in their destination, are joined."""
-    found: list[Packets] = []
-    for side, other in (("source", "destination"), ("destination", "source")):
-        groups: dict[tuple[object, ...], Packets] = {}
-        for each in found or speaking:
-            alike = (getattr(each, other), each.protocol, each.source_ports, each.destination_ports, each.icmp)
-            known = groups.get(alike)
-            groups[alike] = replace(each, **{side: getattr(known, side) | getattr(each, side)}) if known else each
-        found = list(groups.values())
-    return found
+    by_source = [
+        replace(same[-1], source=union(each.source for each in same))
+        for same in _alike(speaking, lambda each: each.destination)
+    ]
+    return [
+        replace(same[-1], destination=union(each.destination for each in same))
+        for same in _alike(by_source, lambda each: each.source)
+    ]
+
+
+def _alike(speaking: Iterable[Packets], side: Callable[[Packets], Addresses]) -> Iterable[list[Packets]]:
+    """Return the sets of packets in groups that have one side, the protocol, the ports and the type in common."""
+    found: dict[tuple[object, ...], list[Packets]] = {}
+    for each in speaking:
+        common_parts = (side(each), each.protocol, each.source_ports, each.destination_ports, each.icmp)
+        found.setdefault(common_parts, []).append(each)
+    return found.values()
 
 
 def no_set(rule: AclRule) -> None:

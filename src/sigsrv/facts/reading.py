@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any, NamedTuple, NoReturn, TypeVar, overload
 
 from sigsrv.collect import urls
-from sigsrv.model.errors import EvidenceError
+from sigsrv.facts.limits import TooSlowError
+from sigsrv.model.errors import EvidenceError, FailureKind
 
 T = TypeVar("T")
 LOGIN = "login"  # the source that is no probe: whether sigsrv could log in to the host and run commands there
@@ -159,5 +160,9 @@ class fact(cached_property[T]):
                 value = self.func(instance)
             except EvidenceError as cause:
                 error = cause
+            except TooSlowError as cause:  # kept, else the next policy would take the same time again
+                if not cause.is_join:
+                    raise
+                error = EvidenceError(cause.reason, FailureKind.TOO_LARGE)
         used = united(frame)
         return _Kept(value, error, Reads(used.sources, used.facts | {self._path} if self._path else used.facts))

@@ -164,9 +164,9 @@ def ranges(value: str) -> Ranges:
     """Return the first and last id of each range in ``1000,2000-2999``. Raises EvidenceError if the text is malformed."""
     found = []
     for word in split_list(value):
-        match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", word)
+        match = re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", word)
         if match is None:
-            raise EvidenceError(f"{word!r} is not a range of ids")
+            raise EvidenceError(f"{word[:40]!r} is not a range of ids")
         found.append((int(match[1]), int(match[2] or match[1])))
     return tuple(found)
 
@@ -175,7 +175,7 @@ def _within(mapped: str, project: Config) -> bool:
     """Return whether each line of a raw.idmap maps host ids that the project allows. A malformed line is not allowed."""
     allowed = {key: ranges(project.get(f"restricted.idmap.{key}", "")) for key in ("uid", "gid")}
     for line in filter(None, mapped.split("\n")):
-        match = re.fullmatch(r"(both|uid|gid) ([0-9]+)(?:-([0-9]+))? [0-9]+(?:-[0-9]+)?", line)
+        match = re.fullmatch(r"(both|uid|gid) ([0-9]{1,20})(?:-([0-9]{1,20}))? [0-9]+(?:-[0-9]+)?", line)
         if match is None:
             return False
         first, last = int(match[2]), int(match[3] or match[2])

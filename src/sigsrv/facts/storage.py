@@ -6,27 +6,30 @@ The Incus API does not report a pool's health, scrubs or fragmentation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import dropwhile, takewhile
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, text
+from sigsrv.facts.parsing import command_failed, instant, mapping, number, output, parsed, parsing, probe, text
 from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
 _GROUPS = frozenset({"root", "mirror", "raidz", "draid", "replacing", "spare"})  # types of vdevs that consist of others
 _SPARE_STATES = ("AVAIL", "INUSE")
+_LEVELS = 8  # ZFS has four: a root, a mirror, a spare in it, a disk that it is replacing
+_TABLE = ("NAME", "STATE", "READ", "WRITE", "CKSUM")  # the columns of the table of devices
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
 # zpool's text output gives the time of a scan in the host's local time and does not name the time zone. We read it as UTC.
 # The true time may differ by the largest UTC offset (UTC+14); the scan records that as ``doubt_s`` instead of guessing the zone.
 _ZONES_S = 14 * 3600
 _SCANS = (
-    (re.compile(r"(scrub) repaired .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
-    (re.compile(r"(resilver)ed .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
+    (re.compile(r"(scrub) repaired .+ with (?P<errors>[0-9]++) errors on (?P<on>.+)"), "FINISHED"),
+    (re.compile(r"(resilver)ed .+ with (?P<errors>[0-9]++) errors on (?P<on>.+)"), "FINISHED"),
     (re.compile(r"(scrub|resilver) in progress since .+"), "SCANNING"),
     (re.compile(r"(scrub) paused since .+"), "PAUSED"),
     (re.compile(r"(scrub|resilver) canceled on (?P<on>.+)"), "CANCELED"),
@@ -136,13 +139,15 @@ def _count(value: Any) -> int:
     """Return a counter: zpool prints a number, or text rounded to a unit (``1.02K``)."""
     if isinstance(value, bool) or value is None:
         raise ValueError(f"{value!r} is not a counter")
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", str(value))
+    match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]+)?)([KMGT]?)", str(value))
     if match is None:
         raise ValueError(f"{value!r} is not a counter")
     return int(float(match[1]) * _UNITS[match[2]])
 
 
-def _vdevs(tree: Mapping[str, Any], spare: bool) -> Iterator[Vdev]:
+def _vdevs(tree: Mapping[str, Any], spare: bool, level: int = 1) -> Iterator[Vdev]:
+    if level > _LEVELS and tree:
+        raise ValueError(f"vdevs below each other on more than {_LEVELS} levels")
     for row in tree.values():
         row = mapping(row, "vdev")
         counters = [None if spare else _count(row[f"{kind}_errors"]) for kind in ("read", "write", "checksum")]
@@ -150,7 +155,7 @@ def _vdevs(tree: Mapping[str, Any], spare: bool) -> Iterator[Vdev]:
         below = mapping(row.get("vdevs") or {}, "vdevs")
         if row.get("vdev_type") in _GROUPS and not below:
             raise ValueError(f"{row['name']}: a {row['vdev_type']} without devices")
-        yield from _vdevs(below, spare)
+        yield from _vdevs(below, spare, level + 1)
 
 
 def from_json(document: str, host: str = "") -> dict[str, ZPool]:
@@ -176,7 +181,7 @@ def _scan(stats: Mapping[str, Any]) -> Scan | None:
     function, state = text(stats["function"], "scan function"), text(stats["state"], "scan state")
     if function == "NONE":
         return None
-    ended, paused = _count(stats["end_time"]), _count(stats.get("scrub_pause", 0))
+    ended, paused = int(instant(_count(stats["end_time"]), "end_time")), _count(stats.get("scrub_pause", 0))
     if state == "SCANNING" and paused:
         state = "PAUSED"
     if not ended and state in ("FINISHED", "CANCELED"):
@@ -193,43 +198,64 @@ def from_text(document: str, host: str = "") -> dict[str, ZPool]:
         if document.strip() == "no pools available":
             return {}
         found = {}
-        for block in re.split(r"(?m)^\s*pool: ", document)[1:]:
-            name = block.split("\n", 1)[0].strip()
-            state = _field(block, "state")
-            errors = _field(block, "errors")
+        for name, lines in _text_pools(document):
+            state, errors = _field(lines, "state"), _field(lines, "errors")
+            counted, of, _ = (errors or "").partition(" data errors")
+            if not state or errors is None:
+                raise ValueError(f"{name}: no {'errors' if state else 'state'}")
             if errors == "No known data errors":
                 count = 0
-            elif match := re.match(r"(\d+) data errors", errors):
-                count = int(match[1])
+            elif of:
+                count = number(counted, f"{name}: errors")
             elif errors.startswith("Permanent errors"):  # with -v: a list, one error per line
-                count = max(1, len(re.findall(r"(?m)^\s{8,}\S", block.split("errors:", 1)[1])))
+                count = max(1, _listed_errors(lines))
             else:
                 raise ValueError(f"{name}: errors: {errors[:60]!r}")
-            found[name] = ZPool(name, state, count, tuple(_text_vdevs(block)), _text_scan(block))
+            found[name] = ZPool(name, state, count, tuple(_text_vdevs(lines)), _text_scan(lines))
         if not found:
             raise ValueError(f"no pool in {document[:60]!r}")
         return found
 
 
-def _field(block: str, name: str) -> str:
-    match = re.search(rf"(?m)^\s*{name}: (.+)$", block)
-    if match is None:
-        raise ValueError(f"no {name}")
-    return match[1].strip()
+def _text_pools(document: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each pool with its lines. What stands before the first pool belongs to none."""
+    name, lines = "", list[str]()
+    for line in document.split("\n"):
+        if line.lstrip().startswith("pool: "):
+            if name:
+                yield name, lines
+            name, lines = text(line.partition("pool: ")[2].strip(), "pool"), []
+        else:
+            lines.append(line)
+    if name:
+        yield name, lines
 
 
-def _text_scan(block: str) -> Scan | None:
-    line = re.search(r"(?m)^\s*scan: (.*)$", block)
-    if line is None or line[1].strip() == "none requested":
+def _field(lines: Iterable[str], name: str) -> str | None:
+    """Return the value of the first line ``NAME: VALUE``; None if there is no such line."""
+    start = f"{name}:"
+    found = next((line for line in map(str.strip, lines) if line.startswith(start)), None)
+    return None if found is None else found.removeprefix(start).strip()
+
+
+def _listed_errors(lines: Iterable[str]) -> int:
+    """Return how many errors the list below ``errors:`` has: one on each line, indented by eight columns or more."""
+    listed = dropwhile(lambda line: not line.lstrip().startswith("errors:"), lines)
+    return sum(1 for line in listed if line.strip() and len(line) - len(line.lstrip()) >= 8)
+
+
+def _text_scan(lines: Iterable[str]) -> Scan | None:
+    reported_scan = _field(lines, "scan")
+    if reported_scan is None or reported_scan == "none requested":
         return None
     for pattern, state in _SCANS:
-        if match := pattern.fullmatch(line[1].strip()):
+        if match := pattern.fullmatch(reported_scan):
             reported = match.groupdict()
             ended = None
             if "on" in reported:
                 ended = datetime.strptime(reported["on"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
-            return Scan(match[1].upper(), state, int(reported.get("errors", 0)), ended, _ZONES_S)
-    raise ValueError(f"scan: {line[1][:60]!r}")
+            return Scan(match[1].upper(), state, number(reported.get("errors", "0"), "errors"), ended, _ZONES_S)
+    raise ValueError(f"scan: {reported_scan[:60]!r}")
 
 
 def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
@@ -255,17 +281,18 @@ def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
 def _percent(value: str) -> int | None:
     if value == "-":
         return None
-    if not value.isascii() or not value.isdigit():
-        raise ValueError(f"{value!r} is not a percentage")
-    return int(value)
+    return number(value, "a percentage")
 
 
-def _text_vdevs(block: str) -> Iterator[Vdev]:
-    table = re.search(r"(?m)^\s*NAME\s+STATE\s+READ\s+WRITE\s+CKSUM.*\n((?:[ \t]+\S.*\n)+)", block)
-    if table is None:
+def _text_vdevs(lines: Iterable[str]) -> Iterator[Vdev]:
+    """Yield the devices of the table, which ends with the first line that is empty or not indented."""
+    below = dropwhile(lambda line: tuple(line.split()[: len(_TABLE)]) != _TABLE, lines)
+    next(below, None)
+    table = list(takewhile(lambda line: line.strip() and line[0] in " \t", below))
+    if not table:
         raise ValueError("no table of devices")
     group = ""
-    for line in table[1].splitlines():
+    for line in table:
         columns = line.split()
         if len(columns) == 1 and columns[0] in _TEXT_GROUPS:
             group = columns[0]
@@ -286,7 +313,7 @@ def creations(document: str, host: str = "") -> dict[str, int]:
         for line in document.splitlines():
             name, creation = line.split("\t")
             if "/" not in name:
-                found[text(name, "name")] = int(creation)
+                found[text(name, "name")] = int(instant(number(creation, "creation"), f"creation of {name}"))
         if not found:
             raise ValueError(f"no pool in {document[:60]!r}")
         return found
@@ -313,13 +340,16 @@ class StorageFacts:
             raise command_failed(host, "zpool-json", answer)
         return from_text(output(self.evidence, "zpool-text"), host)
 
+    @fact
+    def _created(self) -> Mapping[str, int]:
+        return creations(output(self.evidence, "zfs-created"), self.evidence.host)
+
     def created(self, name: str) -> int:
         """Return when a pool was created, in seconds since the epoch. Raises EvidenceError, also if the answer lacks the pool."""
         host = self.evidence.host
-        found = creations(output(self.evidence, "zfs-created"), host)
-        if name not in found:
+        if name not in self._created:
             raise EvidenceError(f"{host}: zfs list: no pool {name}", FailureKind.GARBLED, host)
-        return found[name]
+        return self._created[name]
 
     def zpool(self, name: str) -> ZPool | None:
         """Return a pool by its ZFS name; None if it is not imported. Raises EvidenceError."""

@@ -7,18 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import dropwhile, islice, takewhile
+from string import ascii_lowercase
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import mapping, output, parsed, parsing, text
+from sigsrv.facts.parsing import instant, mapping, number, output, parsed, parsing, text
 from sigsrv.facts.reading import fact
 
 _LISTS = "/var/lib/apt/lists/"
 _BOOT = "/boot/vmlinuz-"
 _REBOOT_REQUIRED = "/run/reboot-required"
+_LETTERS = frozenset(ascii_lowercase)
 _RELEASE_LINE = re.compile(rf"{_LISTS}([^:]*Release):(Label|Suite|Codename|Date): +(\S.*)")
-_INST = re.compile(r"Inst (\S+)(?: \[(\S+)\])? \((\S+)(?: (.+))? \[\S+\]\)(?: \[.*\])?")
-_SUMMARY = re.compile(r"(?m)^(\d+) upgraded, (\d+) newly installed, .*\d+ not upgraded\.$")
-_KEPT = re.compile(r"(?m)^The following packages have been kept back:\n((?: +.*\n)+)")
+_SUMMARY = re.compile(
+    r"([0-9]+) upgraded, ([0-9]+) newly installed, "
+)  # how the last line begins; it ends with _NOT_UPGRADED
+_NOT_UPGRADED = " not upgraded."
+_KEPT = "The following packages have been kept back:"  # above their names, on indented lines
 _DEBIAN_BUILD = re.compile(r"\bDebian (\S+) \(")  # in uname -v: the version of the kernel's package
 
 
@@ -89,12 +94,15 @@ class Kernel:
     @property
     def order(self) -> tuple[int, ...]:
         """Return the numbers of the release, which sort the kernels of one flavour."""
-        return tuple(int(digits) for digits in re.findall(r"\d+", self._parts[0]))
+        return tuple(number(digits, self.release) for digits in re.findall(r"[0-9]+", self._parts[0]))
 
     @property
     def _parts(self) -> tuple[str, str]:
-        match = re.fullmatch(r"(\d.*?)((?:-[a-z][^-]*)*)", self.release)
-        return (match[1], match[2]) if match else (self.release, "")
+        """Return the release without its last words that begin with a letter, and these words."""
+        words = self.release.split("-")
+        count = sum(1 for _ in takewhile(lambda word: word[:1] in _LETTERS, reversed(words[1:])))
+        kind = "".join(f"-{word}" for word in words[len(words) - count :])
+        return self.release.removesuffix(kind), kind
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ def _release(file: str, rows: Mapping[str, str]) -> Release:
     if made.tzinfo is None:  # "-0000" names no time zone; apt itself allows only UTC
         made = made.replace(tzinfo=UTC)
     names = (rows.get("Label", ""), rows.get("Suite", ""), rows.get("Codename", ""))
-    return Release(file, *names, made.timestamp())
+    return Release(file, *names, instant(made.timestamp(), f"{file}: Date"))
 
 
 def updates(document: str, host: str = "") -> Updates:
@@ -168,20 +176,32 @@ def updates(document: str, host: str = "") -> Updates:
     document: the output of ``apt-get -s dist-upgrade``. Raises EvidenceError if it is malformed or cut off. Source: apt-get(8).
     """
     with parsing("apt-get -s dist-upgrade", host):
-        summary = _SUMMARY.search(document)
+        lines = document.splitlines()
+        summary = next(
+            (match for line in lines if line.endswith(_NOT_UPGRADED) and (match := _SUMMARY.match(line))), None
+        )
         if summary is None:
             raise ValueError("no summary in the answer")
-        found = []
-        for line in document.splitlines():
-            if line.startswith("Inst"):
-                match = _INST.fullmatch(line)
-                if match is None:
-                    raise ValueError(f"{line[:80]!r}")
-                found.append(Update(match[1], match[3], tuple((match[4] or "").split(", "))))
-        if len(found) < int(summary[1]) + int(summary[2]):
+        found = [_update(line) for line in lines if line.startswith("Inst")]
+        if len(found) < number(summary[1], "upgraded") + number(summary[2], "newly installed"):
             raise ValueError(f"{len(found)} packages instead of {summary[1]} and {summary[2]}")
-        kept = _KEPT.search(document)
-        return Updates(tuple(found), tuple(kept[1].split()) if kept else ())
+        after = islice(dropwhile(lambda line: line != _KEPT, lines), 1, None)
+        kept = [word for line in takewhile(lambda line: line.startswith(" "), after) for word in line.split()]
+        return Updates(tuple(found), tuple(kept))
+
+
+def _update(line: str) -> Update:
+    """Read a line ``Inst PACKAGE [OLD] (VERSION ARCHIVES [ARCHITECTURE]) [...]``; the first and the last bracket may be missing."""
+    package, _, rest = line.removeprefix("Inst ").partition(" ")
+    if rest.startswith("["):
+        rest = rest.partition("] ")[2]
+    given, end, after = rest.partition("])")
+    head, _, architecture = given.rpartition(" [")
+    version, _, archives = head.partition(" ")
+    is_whole = all((line.startswith("Inst "), package, rest.startswith("("), version[1:], end, architecture))
+    if not is_whole or (after and not (after.startswith(" [") and after.endswith("]"))):
+        raise ValueError(f"{line[:80]!r}")
+    return Update(package, version[1:], tuple(archives.split(", ")))
 
 
 def boot(document: str, host: str = "") -> Boot:
@@ -194,7 +214,7 @@ def boot(document: str, host: str = "") -> Boot:
         running, build, *rest = document.splitlines()
         paths = [line for line in rest if line.startswith("/")]
         versions = [line for line in rest if not line.startswith("/")]
-        if len(versions) > 1 or not re.match(r"\d", text(running, "uname -r")):
+        if len(versions) > 1 or not re.match(r"[0-9]", text(running, "uname -r")) or not Kernel(running).order:
             raise ValueError(f"{document[:80]!r}")
         kernels = tuple(Kernel(path.removeprefix(_BOOT)) for path in paths if path.startswith(_BOOT))
         if any(path != _REBOOT_REQUIRED and not path.startswith(_BOOT) for path in paths):
@@ -217,17 +237,18 @@ def nixos(document: str, host: str = "") -> NixSystem:
     """
     with parsing("nixos-version", host):
         lines = document.splitlines()
-        end = next(number for number, line in enumerate([*lines, "0"]) if line.isdecimal())
+        end = next(number for number, line in enumerate([*lines, "0"]) if line.isascii() and line.isdecimal())
         version = text(mapping(parsed("\n".join(lines[:end])), "answer")["nixosVersion"], "nixosVersion")
         switched, booted, current, profile, running, *others = lines[end:]
         if not all(path.startswith("/nix/store/") for path in (booted, current, profile, running, *others)):
             raise ValueError(f"{', '.join(path[:60] for path in lines[end + 1 :])}: not all are in the Nix store")
-        return NixSystem(version, float(int(switched)), _day(version), booted, current, running, (profile, *others))
+        at = float(instant(number(switched, "the time of the profile"), "the time of the profile"))
+        return NixSystem(version, at, _day(version), booted, current, running, (profile, *others))
 
 
 def _day(version: str) -> float | None:
     """Return the day in a version like ``25.05.20260102.abcdef0``, in seconds since the epoch; None if there is none."""
-    match = re.search(r"\.(20\d{6})(?:\.|$)", version)
+    match = re.search(r"\.(20[0-9]{6})(?:\.|$)", version)
     return datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC).timestamp() if match else None
 
 

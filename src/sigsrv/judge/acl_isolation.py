@@ -72,7 +72,7 @@ def instance_addresses(config: Config, bridge: SiteBridge) -> dict[int, Addresse
         own = [ip_interface(each) for each in (*known, *([bridge.gateway] if bridge.gateway else []))]
     for address in own:
         number = int(address.ip)
-        others = ((0, number - 1), (number + 1, 2**128))
+        others = (*(((0, number - 1),) if number else ()), (number + 1, 2**128))
         spans[address.version] = common(spans[address.version], others)
     return {4: Addresses(v4=spans[4]), 6: Addresses(v6=spans[6])}
 

@@ -17,8 +17,6 @@ from sigsrv.model.site import Backups
 
 K = TypeVar("K")
 V = TypeVar("V")
-_PREFIX = re.compile(r"[^*?\[]*")  # of a glob: the text before its first wildcard
-_SUFFIX = re.compile(r"[^*?\[\]]*\Z")  # the text after its last one
 
 
 class Pattern(NamedTuple):
@@ -138,8 +136,7 @@ class BackupFiles:
 
 def _ends(pattern: str) -> tuple[str, str]:
     """Return the text of a glob before its first and after its last wildcard: the whole glob twice if it has none."""
-    first, last = _PREFIX.match(pattern), _SUFFIX.search(pattern)
-    return first[0] if first else "", last[0] if last else ""
+    return re.split(r"[*?\[]", pattern, maxsplit=1)[0], re.split(r"[*?\[\]]", pattern)[-1]
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -14,6 +14,7 @@ import jsonpointer
 
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.limits import charged, watching
 from sigsrv.judge import rule_schema
 from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
@@ -82,16 +83,17 @@ def _run(
     left_out: list[LeftOut],
 ) -> tuple[Finding, ...]:
     def apply() -> None:
-        if policy.rule is not None:
-            _apply_rule(policy, facts, require)
-        elif policy.forms.names and (wrong := rule_schema.why_wrong(policy)):
-            require.unknown(None, wrong)
-        elif policy.forms.names:
-            judge_forms(policy, facts, site, require)
-        elif check is not None:
-            check(facts, site, require)
-        else:
-            require.unknown(None, f"{policy.id} has neither a rule, nor a form, nor a check")
+        with charged(facts.name, policy.id, is_join=True):
+            if policy.rule is not None:
+                _apply_rule(policy, facts, require)
+            elif policy.forms.names and (wrong := rule_schema.why_wrong(policy)):
+                require.unknown(None, wrong)
+            elif policy.forms.names:
+                judge_forms(policy, facts, site, require)
+            elif check is not None:
+                check(facts, site, require)
+            else:
+                require.unknown(None, f"{policy.id} has neither a rule, nor a form, nor a check")
 
     require.run(apply)
     account(policy, facts, site, require)
@@ -148,17 +150,18 @@ def _judge_each(
     left_out: list[LeftOut],
 ) -> list[Finding]:
     found: list[Finding] = []
-    # Once for all policies: a cluster keeps what it has joined from its hosts.
-    groups = clusters(hosts, [host.member for host in site.hosts])
-    for each in policies:
-        check = checks.get(each.id)
-        if each.on_hosts:
-            for facts in hosts.values():
-                found += on_host(each, check, site, facts, left_out)
-        elif each.on_site:
-            found += on_site(each, check, site, hosts, left_out)
-        else:
-            found += on_clusters(each, check, site, groups, left_out)
+    with watching():
+        # Once for all policies: a cluster keeps what it has joined from its hosts.
+        groups = clusters(hosts, [host.member for host in site.hosts])
+        for each in policies:
+            check = checks.get(each.id)
+            if each.on_hosts:
+                for facts in hosts.values():
+                    found += on_host(each, check, site, facts, left_out)
+            elif each.on_site:
+                found += on_site(each, check, site, hosts, left_out)
+            else:
+                found += on_clusters(each, check, site, groups, left_out)
     return found
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.config import ServerConfig
+from sigsrv.facts.filesystems import Filesystem
 from sigsrv.facts.host_pools import PoolFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.images import Image
-from sigsrv.facts.machine import Filesystem
 from sigsrv.facts.members import Member
 from sigsrv.facts.network import Link
 from sigsrv.facts.pools import Pool

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -167,7 +166,18 @@ def is_right(key: str, value: str, wanted: Wanted, subject: Subject) -> bool:
 
 def fits(text: str, pattern: str) -> bool:
     """Return whether a text fits a pattern, in which ``*`` is any text. Every other character stands for itself."""
-    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
+    first, *middle = pattern.split("*")
+    if not middle:
+        return text == first
+    *middle, last = middle
+    if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:  # the first place is always good enough: it leaves the most for the other parts
+        at = text.find(part, at, end) + len(part)
+        if at < len(part):
+            return False
+    return True
 
 
 def same(found: str, wanted: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 _SHOWN = 20  # a hint lists at most this many known words
+_LONGEST = 2000  # characters of a reason
 
 
 class FailureKind(StrEnum):
@@ -52,6 +53,7 @@ class EvidenceError(SigsrvError):
     """
 
     def __init__(self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "") -> None:
+        reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} ..."  # it may quote what a host sent
         super().__init__(reason)
         self.reason = reason
         self.kind = kind

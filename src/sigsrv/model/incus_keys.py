@@ -19,7 +19,7 @@ from sigsrv.model import data
 from sigsrv.model.errors import nearest
 
 ENTITIES = ("server", "member", "project", "instance", "device", "network", "pool", "volume")
-_VARIES = re.compile(r"<[^>]+>|\*|(?<=\.)[A-Z][A-Z_]+(?=\.|$)")  # the parts of a name that stand for any text
+_VARIES = re.compile(r"<[^<>]+>|\*|(?<=\.)[A-Z][A-Z_]+(?=\.|$)")  # the parts of a name that stand for any text
 _FREE = {
     "instance": ("user.", "image.")
 }  # the beginnings of names that the site or an image chooses; else only ``user.``

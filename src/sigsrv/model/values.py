@@ -13,6 +13,7 @@ from sigsrv.model.errors import EvidenceError
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
 _POWERS = "kMGTPE"
+_DIGITS = 19  # of the largest number that Incus can store, 2^63 - 1
 _UNITS = {"": 1, "B": 1}
 _UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate(_POWERS, 1)}
 _UNITS |= {f"{letter.upper()}iB": 1024**power for power, letter in enumerate(_POWERS, 1)}
@@ -47,7 +48,7 @@ def seconds(value: Any, default: int, where: str) -> int:
     """Return a number of seconds; the default if unset. where: names the value in the error. Raises EvidenceError."""
     if value in (None, ""):
         return default
-    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > _DIGITS:
         raise EvidenceError(f"{where}: {value!r} is not a number of seconds")
     return int(value)
 
@@ -64,7 +65,7 @@ def size_bytes(value: str | int) -> int:
 
     Raises ValueError. Source: Incus, shared/units/units.go (ParseByteSizeString).
     """
-    match = re.fullmatch(r"([0-9]+)([A-Za-z]*)", str(value))
+    match = re.fullmatch(rf"([0-9]{{1,{_DIGITS}}})([A-Za-z]*)", str(value))
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{value!r} is not a size")
     return int(match[1]) * _UNITS[match[2]]
