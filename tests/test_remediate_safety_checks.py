@@ -95,6 +95,19 @@ def test_resilvering_pool_stops_everything():
     ]
 
 
+@pytest.mark.parametrize("state", ["ACTIVE", "PAUSED"])
+def test_sequential_resilver_stops_everything(state):
+    """A rebuild beside a finished scrub counts, and so does a state that sigsrv does not know."""
+    rebuild = {"mirror-0": {"name": "mirror-0", "state": state, "start_time": 1, "end_time": 0, "errors": 0}}
+    change = {"op": "add", "path": "/minisrv/zpools/tank/scan_stats/rebuild_stats", "value": rebuild}
+
+    (result,) = safety_checks.resilvering(facts(change), True)
+
+    known = "zpool tank of minisrv is resilvering: see zpool status tank"
+    unknown = "can't determine whether a pool of minisrv is resilvering: minisrv: zpool status -j: state of a rebuild: "
+    assert result.startswith(known if state == "ACTIVE" else unknown)
+
+
 def test_unreadable_pools_stop_everything_on_a_site_with_zfs():
     """A site without ZFS is not checked."""
     seen = facts(failing("minisrv", "zpool-json", "denied"))

@@ -6,13 +6,13 @@ The Incus API does not report a pool's health, scrubs or fragmentation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import command_failed, mapping, output, parsed, parsing, probe, text
+from sigsrv.facts.parsing import command_failed, mapping, one_of, output, parsed, parsing, probe, text
 from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
@@ -24,13 +24,18 @@ _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
 # zpool's text output gives the time of a scan in the host's local time and does not name the time zone. We read it as UTC.
 # The true time may differ by the largest UTC offset (UTC+14); the scan records that as ``doubt_s`` instead of guessing the zone.
 _ZONES_S = 14 * 3600
+# A sequential resilver has a line for each top-level device, with the device's name in parentheses.
 _SCANS = (
     (re.compile(r"(scrub) repaired .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
-    (re.compile(r"(resilver)ed .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
-    (re.compile(r"(scrub|resilver) in progress since .+"), "SCANNING"),
+    (re.compile(r"(resilver)ed(?P<of> \(.+\))? .+ with (?P<errors>\d+) errors on (?P<on>.+)"), "FINISHED"),
+    (re.compile(r"(scrub|resilver)(?P<of> \(.+\))? in progress since .+"), "SCANNING"),
     (re.compile(r"(scrub) paused since .+"), "PAUSED"),
-    (re.compile(r"(scrub|resilver) canceled on (?P<on>.+)"), "CANCELED"),
+    (re.compile(r"(scrub|resilver)(?P<of> \(.+\))? canceled on (?P<on>.+)"), "CANCELED"),
 )
+# OpenZFS's words in ``zpool status -j``. Source: pool_scan_func_str, pool_scan_state_str, vdev_rebuild_state_str of zpool_main.c.
+_FUNCTIONS = ("NONE", "SCRUB", "RESILVER", "ERRORSCRUB")
+_STATES = ("NONE", "SCANNING", "FINISHED", "CANCELED", "ERRORSCRUBBING")
+_REBUILD_STATES = {"ACTIVE": "SCANNING", "COMPLETE": "FINISHED", "CANCELED": "CANCELED"}
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,10 @@ class Vdev:
 
 @dataclass(frozen=True)
 class Scan:
-    """The last scan of a ZFS pool. ZFS remembers only one."""
+    """The last scan of a ZFS pool. ZFS remembers one scrub or resilver, and the last sequential resilver of each top-level device."""
 
     function: str
-    """The kind of scan, for example ``SCRUB`` or ``RESILVER``."""
+    """The kind of scan, for example ``SCRUB`` or ``RESILVER``. A sequential resilver (a rebuild) is a ``RESILVER`` too."""
     state: str
     """The state of the scan, for example ``FINISHED``, ``SCANNING``, ``PAUSED`` or ``CANCELED``."""
     errors: int
@@ -103,7 +108,10 @@ class ZPool:
     vdevs: tuple[Vdev, ...]
     """All devices and groups of devices in the pool, spares included."""
     scan: Scan | None
-    """The last scrub or resilver; None if there was none."""
+    """The scrub or resilver that runs, else the one that ended last; None if there was none.
+
+    A sequential resilver that was cancelled does not count.
+    """
 
     @property
     def not_online(self) -> tuple[str, ...]:
@@ -123,7 +131,7 @@ class ZPool:
 
     @property
     def resilvering(self) -> bool:
-        """Return whether a resilver runs now."""
+        """Return whether a resilver runs now, sequential or not."""
         return self.scan is not None and (self.scan.function, self.scan.state) == ("RESILVER", "SCANNING")
 
 
@@ -173,15 +181,47 @@ def from_json(document: str, host: str = "") -> dict[str, ZPool]:
 
 
 def _scan(stats: Mapping[str, Any]) -> Scan | None:
-    function, state = text(stats["function"], "scan function"), text(stats["state"], "scan state")
+    """Return the last scan. A pool with a sequential resilver, but never a scrub or another resilver, has only ``rebuild_stats``."""
+    rows = mapping(stats["rebuild_stats"], "rebuild_stats").values() if "rebuild_stats" in stats else ()
+    rebuilds = [_rebuild(mapping(row, "rebuild_stats")) for row in rows]
+    other = _other_scan(stats) if "function" in stats or not rebuilds else None
+    return _latest(other, rebuilds)
+
+
+def _other_scan(stats: Mapping[str, Any]) -> Scan | None:
+    """Return the last scrub or resilver that is not sequential."""
+    function = one_of(stats["function"], _FUNCTIONS, "scan function")
+    state = one_of(stats["state"], _STATES, "scan state")
     if function == "NONE":
         return None
     ended, paused = _count(stats["end_time"]), _count(stats.get("scrub_pause", 0))
     if state == "SCANNING" and paused:
         state = "PAUSED"
-    if not ended and state in ("FINISHED", "CANCELED"):
-        raise ValueError(f"a scan that is {state} and has no end")
-    return Scan(function, state, _count(stats["errors"]), ended or None)
+    return _ended(Scan(function, state, _count(stats["errors"]), ended or None))
+
+
+def _rebuild(row: Mapping[str, Any]) -> Scan:
+    """Return the sequential resilver of one top-level device."""
+    state = _REBUILD_STATES[one_of(row["state"], tuple(_REBUILD_STATES), "state of a rebuild")]
+    return _ended(Scan("RESILVER", state, _count(row["errors"]), _count(row["end_time"]) or None))
+
+
+def _ended(scan: Scan) -> Scan:
+    if scan.ended is None and scan.state in ("FINISHED", "CANCELED"):
+        raise ValueError(f"a scan that is {scan.state} and has no end")
+    return scan
+
+
+def _latest(scan: Scan | None, rebuilds: Sequence[Scan]) -> Scan | None:
+    """Return the scan that runs, else the one that ended last. rebuilds: sequential resilvers; ``scan`` is any other scan."""
+    for rebuild in rebuilds:
+        if rebuild.state == "SCANNING":
+            return rebuild
+    finished = [rebuild for rebuild in rebuilds if rebuild.state == "FINISHED"]
+    last = max(finished, key=lambda rebuild: rebuild.ended or 0, default=None)
+    if scan is None or last is None or last.ended is None:
+        return scan or last
+    return last if scan.ended is not None and last.ended > scan.ended else scan
 
 
 def from_text(document: str, host: str = "") -> dict[str, ZPool]:
@@ -219,17 +259,27 @@ def _field(block: str, name: str) -> str:
 
 
 def _text_scan(block: str) -> Scan | None:
-    line = re.search(r"(?m)^\s*scan: (.*)$", block)
-    if line is None or line[1].strip() == "none requested":
-        return None
+    scans, rebuilds = [], []
+    for line in re.findall(r"(?m)^\s*scan: (.*)$", block):
+        if line.strip() != "none requested":
+            scan, of_device = _scan_line(line.strip())
+            (rebuilds if of_device else scans).append(scan)
+    if len(scans) > 1:
+        raise ValueError(f"{len(scans)} scans")
+    return _latest(scans[0] if scans else None, rebuilds)
+
+
+def _scan_line(line: str) -> tuple[Scan, bool]:
+    """Return the scan in a line, and whether it is the sequential resilver of one top-level device."""
     for pattern, state in _SCANS:
-        if match := pattern.fullmatch(line[1].strip()):
+        if match := pattern.fullmatch(line):
             reported = match.groupdict()
             ended = None
             if "on" in reported:
                 ended = datetime.strptime(reported["on"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
-            return Scan(match[1].upper(), state, int(reported.get("errors", 0)), ended, _ZONES_S)
-    raise ValueError(f"scan: {line[1][:60]!r}")
+            scan = Scan(match[1].upper(), state, int(reported.get("errors") or 0), ended, _ZONES_S)
+            return scan, bool(reported.get("of"))
+    raise ValueError(f"scan: {line[:60]!r}")
 
 
 def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
