@@ -17,6 +17,8 @@ from sigsrv.collect.evidence import Answer, Failure
 from sigsrv.model.errors import FailureKind
 
 SOCKET = "/var/lib/incus/unix.socket"
+SSHD_FILE = "/etc/ssh/sshd_config"
+SSHD_FOLDER = f"{SSHD_FILE}.d"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")
 PACKAGES = ("incus", "incus-base", "incus-client")
 PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
@@ -93,6 +95,8 @@ _UPGRADE = (
     "-t '*-security' --ignore-hold dist-upgrade"
 )
 
+_SSHD_ROOT = "user=root,host=elsewhere.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=1"
+
 # The host's clock is read first and last: the collector's clock is known at both ends. The units come early, because a request to
 # the API starts a daemon that systemd has not started yet (socket activation).
 TABLE = (
@@ -142,10 +146,10 @@ TABLE = (
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host", timeout_s=8),
     Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
     Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),
-    Probe("sshd", ("sshd", "-T"), "facts.host", root=True),
-    Probe(
-        "sshd-root", ("sshd", "-T", "-C", "user=root,host=elsewhere.invalid,addr=192.0.2.1"), "facts.host", root=True
-    ),
+    # If a Match block has LocalPort, sshd 9.2 answers only if it is told a port. No block names this one.
+    Probe("sshd", ("sshd", "-T", "-C", "lport=1"), "facts.sshd", root=True),
+    Probe("sshd-root", ("sshd", "-T", "-C", _SSHD_ROOT), "facts.sshd", root=True),
+    Probe("sshd-config", ("grep", "-Ranv", "^#", SSHD_FILE, SSHD_FOLDER), "facts.sshd", root=True),
     Probe("reboot", ("sh", "-c", _REBOOT), "facts.updates"),
     Probe("nixos", ("sh", "-c", _NIXOS), "facts.updates"),
     Probe("apt-releases", ("find", "/var/lib/apt/lists", *_RELEASES), "facts.updates"),
