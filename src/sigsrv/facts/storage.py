@@ -259,7 +259,8 @@ def _field(block: str, name: str) -> str:
 
 
 def _text_scan(block: str) -> Scan | None:
-    scans, rebuilds = [], []
+    scans: list[Scan] = []
+    rebuilds: list[Scan] = []
     for line in re.findall(r"(?m)^\s*scan: (.*)$", block):
         if line.strip() != "none requested":
             scan, of_device = _scan_line(line.strip())
