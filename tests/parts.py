@@ -66,7 +66,7 @@ PARTS = {
     "vm-remediate": Part(
         "VMs: sigsrv-remediate, transactions, power cuts",
         50,
-        ((*_e2e("remediate", "transaction", "power"), *_VM),),
+        ((*_e2e("remediate", "transaction", "voter", "power"), *_VM),),
     ),
     "vm-remediations-1": Part(
         "VMs: fixes of servers, accounts, projects",

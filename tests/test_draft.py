@@ -73,6 +73,25 @@ def test_a_draft_loads_as_a_site_file():
     assert [(entry.match, entry.kind) for entry in found.projects] == [("default", "system"), ("user-john", "user")]
 
 
+@pytest.mark.parametrize(("restricted", "exempt"), [(None, True), ("false", True), ("true", False), ("1", False)])
+def test_an_unrestricted_project_default_is_exempt_from_its_fix(restricted, exempt):
+    """Else the fix of all findings would restrict it. The file says that a person must decide, and how."""
+
+    def change(content: dict[str, Any]) -> None:
+        config = content["cluster"]["projects"]["default"]["config"]
+        config.pop("restricted", None)
+        if restricted:
+            config["restricted"] = restricted
+
+    document = drafted(change)
+
+    found = [(each.match, len(each.reason) > 20) for each in loaded(document).exempt.get("PROJ-001", ())]
+    assert found == ([("default", True)] if exempt else [])
+    head = draft.head(document, ORIGIN, ["sigsrv"])
+    assert any("exempt accepts a weakness" in line for line in head) is exempt
+    assert ("Decide about this one" in notes(document, "exempt")) is exempt
+
+
 def test_the_text_contains_exactly_the_data_of_the_document():
     """A YAML reader gets the parts that are not commented out, and nothing else."""
     document = drafted()

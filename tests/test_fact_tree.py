@@ -75,7 +75,7 @@ def test_each_class_has_one_table():
         ("host", "network.addresses", "mapping of str to tuple of Address", ("addr",), None),
         ("host", "storage.zpools", "mapping of str to ZPool", ("zpool-json",), None),
         ("host", "machine.cpus", "int", ("cpus",), "1"),
-        ("host", "machine.sshd_of_root", "mapping of str to str", ("sshd-root",), None),
+        ("host", "machine.sshd_of_users", "mapping of str to str", ("sshd",), None),
         ("host", "incus.projects", "tuple of Project", ("/1.0/projects",), None),
         ("host", "no_probe_answered", "Failure or None", ("login",), "None"),
         ("host", "name", "str", (), "'sigsrv'"),

@@ -1,4 +1,4 @@
-"""Tests the facts about a host as a machine: memory, load, file systems, clock, kernel and sshd."""
+"""Tests the facts about a host as a machine: memory, load, file systems, clock, kernel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from sigsrv.collect import probes
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.facts import filesystems, machine
+from sigsrv.facts import filesystems, machine, sshd
 from sigsrv.facts.filesystems import Filesystem
 from sigsrv.facts.machine import MachineFacts, Skew
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -158,13 +158,6 @@ def test_only_online_cpus_are_counted(tmp_path):
     assert of(cpus=done.stdout).cpus == 1
 
 
-def test_sshd_uses_the_first_value_of_a_repeated_setting():
-    """Settings that no check reads may occur any number of times."""
-    output = "port 22\nport 23\npermitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
-
-    assert machine.sshd_settings(output + "passwordauthentication yes\n")["passwordauthentication"] == "no"
-
-
 @pytest.mark.parametrize(
     "view",
     [
@@ -173,7 +166,8 @@ def test_sshd_uses_the_first_value_of_a_repeated_setting():
         machine.load15,
         filesystems.filesystems,
         machine.os_release,
-        machine.sshd_settings,
+        sshd.settings,
+        sshd.match_blocks,
     ],
 )
 @pytest.mark.parametrize("text", UNREADABLE)
@@ -200,7 +194,7 @@ def test_unreadable_output_is_an_error(view, text):
         (machine.os_release, "ID=\n"),
         (machine.os_release, "ID=debian\nVERSION_CODEN"),
         (
-            machine.sshd_settings,
+            sshd.settings,
             "permitrootlogin\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n",
         ),
     ],

@@ -189,6 +189,12 @@ def test_rounded_counters_are_read():
         ("scrub canceled on Mon Nov 23 13:10:02 2026", ("SCRUB", "CANCELED", 0, 1795439402.0)),
         ("scrub paused since Mon Nov 23 13:10:02 2026", ("SCRUB", "PAUSED", 0, None)),
         ("resilver in progress since Mon Nov 23 13:10:02 2026", ("RESILVER", "SCANNING", 0, None)),
+        ("resilver (mirror-0) in progress since Mon Nov 23 13:10:02 2026", ("RESILVER", "SCANNING", 0, None)),
+        (
+            "resilvered (draid1:4d:8c:1s-0) 900M in 00:00:09 with 2 errors on Mon Nov 23 13:10:02 2026",
+            ("RESILVER", "FINISHED", 2, 1795439402.0),
+        ),
+        ("resilver (mirror-0) canceled on Mon Nov 23 13:10:02 2026", None),
     ],
 )
 def test_the_scan_line_is_read(line, expected):
@@ -208,6 +214,8 @@ def test_the_scan_line_is_read(line, expected):
         "scrub repaired 0B in 00:00:00 with 0 errors on yesterday",
         "scrub repaired 0B in 00:00:00 with 0 errors on Mon Foo 23 13:10:02 2026",
         "trim in progress since Mon Nov 23 13:10:02 2026",
+        "resilver (mirror-0) suspended since Mon Nov 23 13:10:02 2026",
+        "scrub canceled on Mon Nov 23 13:10:02 2026\n  scan: resilver in progress since Mon Nov 23 13:10:02 2026",
     ],
 )
 def test_an_unknown_scan_line_is_an_error(line):
@@ -220,6 +228,95 @@ def _with_scan(line: str) -> str:
     path = next(path for path in STATES if path.name == "scrubbed.pass.txt")
     before, _, after = path.read_text().partition("  scan: ")
     return before + line + after.partition("\n")[2]
+
+
+SCRUB = {"function": "SCRUB", "state": "FINISHED", "errors": 0, "start_time": 1, "end_time": 1795439402}
+SCRUB_LINE = "scrub repaired 0B in 00:00:09 with 0 errors on Mon Nov 23 13:10:02 2026"
+
+
+def rebuild(state: str, ended: int = 0, errors: int = 0) -> dict[str, object]:
+    return {"name": "mirror-0", "state": state, "start_time": 1, "end_time": ended, "errors": errors}
+
+
+@pytest.mark.parametrize(
+    ("other", "rows", "expected"),
+    [
+        ({}, [rebuild("ACTIVE")], ("RESILVER", "SCANNING", 0, None)),
+        ({}, [rebuild("CANCELED", 5)], None),
+        ({}, [rebuild("CANCELED", 9), rebuild("COMPLETE", 5, 2)], ("RESILVER", "FINISHED", 2, 5)),
+        (SCRUB, [rebuild("ACTIVE")], ("RESILVER", "SCANNING", 0, None)),
+        (SCRUB, [rebuild("COMPLETE", 5), rebuild("ACTIVE")], ("RESILVER", "SCANNING", 0, None)),
+        (SCRUB, [rebuild("COMPLETE", 1795439403)], ("RESILVER", "FINISHED", 0, 1795439403)),
+        (SCRUB, [rebuild("COMPLETE", 1795439401)], ("SCRUB", "FINISHED", 0, 1795439402)),
+        (SCRUB, [rebuild("CANCELED", 1795439499)], ("SCRUB", "FINISHED", 0, 1795439402)),
+        (
+            {**SCRUB, "state": "SCANNING", "end_time": 0},
+            [rebuild("COMPLETE", 1795439401)],
+            ("SCRUB", "SCANNING", 0, None),
+        ),
+        ({**SCRUB, "function": "NONE", "state": "NONE"}, [rebuild("ACTIVE")], ("RESILVER", "SCANNING", 0, None)),
+    ],
+)
+def test_a_sequential_resilver_is_a_resilver(other, rows, expected):
+    """zpool attach -s, zpool replace -s and dRAID rebuild a device. The last scan is the one that runs, else the one that ended last."""
+    stats = {**other, "rebuild_stats": {f"mirror-{number}": row for number, row in enumerate(rows)}}
+    pool = from_json(_with_stats(stats))["tank"]
+
+    assert scan_of(pool) == expected
+    assert pool.resilvering == any(row["state"] == "ACTIVE" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected", "runs"),
+    [
+        ([SCRUB_LINE, "resilver (mirror-0) in progress since Mon Nov 23 13:11:02 2026"], "RESILVER", True),
+        (
+            [SCRUB_LINE, "resilvered (mirror-0) 9M in 00:00:09 with 0 errors on Mon Nov 23 13:11:02 2026"],
+            "RESILVER",
+            False,
+        ),
+        (
+            [SCRUB_LINE, "resilvered (mirror-0) 9M in 00:00:09 with 0 errors on Mon Nov 23 13:09:02 2026"],
+            "SCRUB",
+            False,
+        ),
+        (
+            [
+                "resilvered (draid1:4d:8c:1s-0) 9M in 00:00:09 with 0 errors on Mon Nov 23 13:09:02 2026",
+                "resilver (draid1:4d:8c:1s-1) in progress since Mon Nov 23 13:11:02 2026",
+            ],
+            "RESILVER",
+            True,
+        ),
+    ],
+)
+def test_text_has_a_line_for_each_sequential_resilver(lines, expected, runs):
+    """zpool status shows the last scrub first, then one line for each device that was rebuilt."""
+    pool = from_text(_with_scan("".join(f"  scan: {line}\n" for line in lines)))["tank"]
+
+    assert (pool.scan.function, pool.resilvering) == (expected, runs)
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        {"rebuild_stats": {}},
+        {"rebuild_stats": []},
+        {"rebuild_stats": {"mirror-0": []}},
+        {"rebuild_stats": {"mirror-0": {**rebuild("ACTIVE"), "state": "REBUILDING"}}},
+        {"rebuild_stats": {"mirror-0": {**rebuild("ACTIVE"), "state": ["ACTIVE"]}}},
+        {"rebuild_stats": {"mirror-0": rebuild("COMPLETE")}},
+        {**SCRUB, "rebuild_stats": None},
+        {**SCRUB, "rebuild_stats": {"mirror-0": {"state": "ACTIVE"}}},
+        {**SCRUB, "function": "REBUILD"},
+        {**SCRUB, "state": "RESILVERING"},
+    ],
+    ids=repr,
+)
+def test_an_unknown_word_about_a_scan_is_an_error(stats):
+    """A newer OpenZFS may have another word for a resilver that runs, so none is read as "does not resilver"."""
+    with pytest.raises(EvidenceError, match="zpool status -j"):
+        from_json(_with_stats(stats))
 
 
 @pytest.mark.parametrize(
@@ -239,12 +336,15 @@ def _with_scan(line: str) -> str:
 )
 def test_malformed_scan_stats_are_an_error(stats):
     """A scan without its end or its number of errors is unknown, not a scan without errors."""
+    with pytest.raises(EvidenceError, match="zpool status -j"):
+        from_json(_with_stats(stats))
+
+
+def _with_stats(stats: object) -> str:
     path = next(path for path in STATES if path.name == "scrubbed.pass.json")
     content = json.loads(path.read_text())
     content["pools"]["tank"]["scan_stats"] = stats
-
-    with pytest.raises(EvidenceError, match="zpool status -j"):
-        from_json(json.dumps(content))
+    return json.dumps(content)
 
 
 def test_capacity_and_fragmentation_of_each_pool_are_read(recorded):

@@ -9,6 +9,7 @@ import pytest
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Verdict
 from sigsrv.remediate.host_locks import Refused
+from sigsrv.remediate.planning import FixRequest
 from sigsrv.remediate.runs import make_plan
 from sigsrv.remediate.transaction import EndState
 from sigsrv.remediate.undoing import find_run, make_undo_plan
@@ -184,3 +185,84 @@ def test_leftovers_of_another_run_stop_the_run(world):
         world.apply(A)
 
     assert world.state() == ["old", "old"]
+
+
+SERVICE = FixRequest(findings=("HOST-002@minisrv/minisrv",))
+
+
+def starts_daemon(world, before, after):
+    """Make HOST-002 the finding of file a, beside these findings before the fix and after it."""
+
+    def findings():
+        is_up = world.state()[0] == "new"
+        daemon = finding("minisrv", Verdict.PASS if is_up else Verdict.FAIL, str(world.files["a"]), policy="HOST-002")
+        return (daemon, *(after if is_up else before))
+
+    world.extra_findings = findings
+
+
+def test_start_of_a_daemon_shows_failures_that_nobody_could_know(world):
+    """They are named, and do not count: an error before, an error of the whole policy before, and the journal of the outage."""
+    unknown = [
+        finding(name, Verdict.ERROR, policy=policy) for name, policy in (("x", "POOL-001"), ("minisrv", "INST-001"))
+    ]
+    starts_daemon(
+        world,
+        [*unknown, finding("minisrv", Verdict.PASS, policy="HOST-003")],
+        [
+            finding("x", Verdict.FAIL, policy="POOL-001"),
+            finding("default/web", Verdict.FAIL, policy="INST-001"),
+            finding("minisrv", Verdict.FAIL, policy="HOST-003"),
+        ],
+    )
+
+    (done,) = world.apply(SERVICE)
+
+    assert done.outcome.end_state is EndState.VERIFIED, done.outcome.reason
+    assert done.outcome.reason == (
+        "HOST-002@minisrv/minisrv no longer fails; no other finding got worse. Only shown by the start of the daemon, so not counted: "
+        "POOL-001@minisrv/x fail, INST-001@minisrv/default/web fail, HOST-003@minisrv/minisrv fail"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([finding("x", Verdict.PASS, policy="NET-004")], [finding("x", Verdict.FAIL, policy="NET-004")]),
+        ([finding("x", Verdict.PASS, policy="NET-004")], [finding("x", Verdict.ERROR, policy="NET-004")]),
+        ([], [finding("x", Verdict.FAIL, policy="NET-004")]),
+        ([finding("y", Verdict.ERROR, policy="NET-005")], [finding("x", Verdict.FAIL, policy="NET-004")]),
+    ],
+)
+def test_start_of_a_daemon_that_makes_something_known_worse_is_rolled_back(world, before, after):
+    """A finding that passed, or one of a policy that could be determined."""
+    starts_daemon(world, before, after)
+
+    (done,) = world.apply(SERVICE)
+
+    assert done.outcome.end_state is EndState.UNDONE
+    assert "other findings got worse: NET-004@minisrv/x" in done.outcome.reason
+
+
+def test_another_fix_may_not_turn_an_error_into_a_failure(world):
+    """Only the start of a daemon explains why something becomes known."""
+    world.extra_findings = lambda: (
+        finding("x", Verdict.FAIL if world.state()[0] == "new" else Verdict.ERROR, policy="NET-004"),
+    )
+
+    (done,) = world.apply(A)
+
+    assert done.outcome.end_state is EndState.UNDONE
+
+
+def test_failed_start_of_a_daemon_that_comes_up_later_is_rolled_back(world):
+    """What the daemon shows then is not worse than before: the host is as it was, not in an unknown state."""
+    (world.scripts / "apply.sh.j2").write_text(APPLY + "exit 1\n")
+    (world.scripts / "undo.sh.j2").write_text("")
+    starts_daemon(
+        world, [finding("x", Verdict.ERROR, policy="POOL-001")], [finding("x", Verdict.FAIL, policy="POOL-001")]
+    )
+
+    (done,) = world.apply(SERVICE)
+
+    assert done.outcome.end_state is EndState.UNDONE, done.outcome.reason

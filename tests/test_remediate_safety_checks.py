@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import zip_longest
 
 import jsonpatch
 import pytest
 
 from sigsrv.authoring import document
+from sigsrv.collect import urls
+from sigsrv.collect.evidence import ApiAnswer, Failure
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.model import remediation
+from sigsrv.model.errors import FailureKind
 from sigsrv.model.fix import Fix, fix_for
 from sigsrv.remediate import safety_checks
 from tests.test_remediation import finding
@@ -77,6 +81,84 @@ def test_unreadable_members_stop_everything():
     assert result.startswith("can't determine whether all members are Online: ")
 
 
+NO_LEADER = ApiAnswer(500, failure=Failure(FailureKind.GARBLED, "Incus API /x: HTTP 500: RAFT cluster is unavailable"))
+NO_DATABASE = ApiAnswer(
+    503,
+    failure=Failure(
+        FailureKind.GARBLED,
+        "Incus API /x: HTTP 503: Failed to begin transaction: failed to create cowsql connection: no available cowsql leader server found",
+    ),
+)
+LATE = ApiAnswer(failure=Failure(FailureKind.TIMEOUT, "Incus API /x: no answer in 5 s"))
+REFUSED = ApiAnswer(403, failure=Failure(FailureKind.DENIED, "Incus API /x: HTTP 403: not authorized"))
+BROKEN = ApiAnswer(500, failure=Failure(FailureKind.GARBLED, "Incus API /x: HTTP 500: database is locked"))
+VOTER = "HOST-002@sigsrv/sigsrv"
+
+
+def voter_away(*answers: ApiAnswer, sigsrv: str = "down") -> dict[str, HostFacts]:
+    """Return facts of the daemon of sigsrv being away; that of minisrv gives these answers, the last one to all other requests."""
+    found = facts(failing("sigsrv", "api", sigsrv))
+    evidence = found["minisrv"].evidence
+    given = dict(zip_longest(urls.WANTED, answers, fillvalue=answers[-1]))
+    api = {url: given.get(url, LATE) if url != urls.SERVER else answer for url, answer in evidence.api.items()}
+    found["minisrv"] = HostFacts("minisrv", "minisrv", dataclasses.replace(evidence, api=api))
+    return found
+
+
+@pytest.mark.parametrize(
+    "answers", [(NO_LEADER,), (NO_DATABASE,), (NO_LEADER, LATE), (LATE, NO_DATABASE, LATE), (LATE,)]
+)
+def test_start_of_the_daemon_with_the_only_vote_is_let_through(answers):
+    """Of two hosts, one has the only vote. Without it, the other one can't report its members; the plan says so."""
+    seen = voter_away(*answers)
+
+    assert safety_checks.offline(seen, {VOTER}) == []
+    (note,) = safety_checks.let_through(seen, {VOTER})
+    assert note.startswith(
+        "minisrv can't report whether all members are Online, because the database of the cluster has no leader"
+    )
+    assert "The daemon of sigsrv is down" in note
+
+
+@pytest.mark.parametrize("fixing", [set(), {"NET-001@minisrv/sigsrvbr0"}, {SERVICE}, {"HOST-002@other/other"}])
+def test_database_without_a_leader_stops_every_other_fix(fixing):
+    """Only the step that starts the daemon which is down repairs the cause."""
+    seen = voter_away(NO_LEADER, LATE)
+
+    reasons = safety_checks.offline(seen, fixing)
+    assert reasons[0] == "the Incus daemon of sigsrv does not answer"
+    assert reasons[1].startswith("can't determine whether all members are Online: ")
+    assert safety_checks.let_through(seen, fixing) == []
+
+
+@pytest.mark.parametrize("answers", [(REFUSED,), (NO_LEADER, BROKEN), (NO_LEADER, REFUSED), (LATE, BROKEN)])
+def test_members_that_are_unknown_for_another_reason_stop_the_start_too(answers):
+    """A missing right, or any error that a database without a leader does not give, hides the state of the members."""
+    seen = voter_away(*answers)
+
+    (reason,) = safety_checks.offline(seen, {VOTER})
+    assert reason.startswith("can't determine whether all members are Online: ")
+    assert safety_checks.let_through(seen, {VOTER}) == []
+
+
+def test_database_without_a_leader_stops_the_start_of_a_daemon_that_is_not_down():
+    """Its start would not bring the vote back, and may take the daemon away from what still runs."""
+    seen = voter_away(NO_LEADER, sigsrv="denied")
+
+    assert len(safety_checks.offline(seen, {VOTER})) == 2
+    assert safety_checks.let_through(seen, {VOTER}) == []
+
+
+def test_unreachable_host_stops_the_start_of_the_daemon_with_the_only_vote():
+    """It is unknown what a host does that can't be reached."""
+    found = voter_away(NO_LEADER)
+    lost = dataclasses.replace(found["sigsrv"].evidence, failure=Failure(FailureKind.UNREACHABLE, "no route"))
+    found["sigsrv"] = HostFacts("sigsrv", "sigsrv", lost)
+
+    assert "sigsrv can't be reached: no route" in safety_checks.offline(found, {VOTER})
+    assert safety_checks.let_through(found, {VOTER}) == []
+
+
 def test_unreachable_standalone_host_stops_nothing():
     """Another standalone host can still be fixed."""
     alone = {"op": "add", "path": "/cluster/server/environment/server_clustered", "value": False}
@@ -93,6 +175,19 @@ def test_resilvering_pool_stops_everything():
     assert safety_checks.resilvering(facts(change), True) == [
         "zpool tank of minisrv is resilvering: see zpool status tank"
     ]
+
+
+@pytest.mark.parametrize("state", ["ACTIVE", "PAUSED"])
+def test_sequential_resilver_stops_everything(state):
+    """A rebuild beside a finished scrub counts, and so does a state that sigsrv does not know."""
+    rebuild = {"mirror-0": {"name": "mirror-0", "state": state, "start_time": 1, "end_time": 0, "errors": 0}}
+    change = {"op": "add", "path": "/minisrv/zpools/tank/scan_stats/rebuild_stats", "value": rebuild}
+
+    (result,) = safety_checks.resilvering(facts(change), True)
+
+    known = "zpool tank of minisrv is resilvering: see zpool status tank"
+    unknown = "can't determine whether a pool of minisrv is resilvering: minisrv: zpool status -j: state of a rebuild: "
+    assert result.startswith(known if state == "ACTIVE" else unknown)
 
 
 def test_unreadable_pools_stop_everything_on_a_site_with_zfs():

@@ -4,6 +4,7 @@ answered.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -78,7 +79,23 @@ def test_answered_draft_has_no_finding_for_its_questions(lab, tmp_path):
     remaining = failing(path)
 
     assert not {each for each in remaining if each.startswith(("NET-004", "ACL-003"))}
-    assert "PROJ-001@cluster/default" in remaining  # a person decides about an exemption
+    assert "PROJ-001@cluster/default" not in remaining  # the draft exempts it, for a person to decide
+
+
+def test_fix_of_everything_on_a_drafted_site_leaves_the_project_default_alone(lab, tmp_path):
+    """restricted=true could stop instances of the system. Without the drafted exemption it is a finding with that fix."""
+    path = tmp_path / "site.yaml"
+    text = drafted(lab, path)
+    other = tmp_path / "other.yaml"
+    other.write_text(re.sub(r"(?m)^exempt:\n  PROJ-001: .*\n", "", text))
+
+    def steps(site: Path) -> set[str]:
+        given = ["--site", str(site), "--journal", str(tmp_path / "journal.sqlite"), "--max", "1000"]
+        done = lab.command("sigsrv-remediate", "--all", "--plan", "--json", *given)
+        return {step["finding"] for step in json.loads(done.stdout)["steps"]}
+
+    assert "PROJ-001@cluster/default" not in steps(path)
+    assert "PROJ-001@cluster/default" in steps(other)
 
 
 def test_unreachable_host_is_left_out_of_the_draft(lab, tmp_path):

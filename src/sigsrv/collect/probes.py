@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass, replace
 
 SOCKET = "/var/lib/incus/unix.socket"
+SSHD_FILE = "/etc/ssh/sshd_config"
+SSHD_FOLDER = f"{SSHD_FILE}.d"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")
 PACKAGES = ("incus", "incus-base", "incus-client")
 PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
@@ -100,6 +102,8 @@ _UPGRADE = (
 # A request to the API starts a daemon that systemd has not started yet (socket activation), so these are awaited before the first one.
 BEFORE_API = frozenset({"units", "failed-units", "socket", "socket-access"})
 
+_SSHD_ROOT = "user=root,host=elsewhere.invalid,addr=192.0.2.1,laddr=192.0.2.2,lport=1"
+
 # The host's clock is read first and last: the collector's clock is known at both ends.
 TABLE = (
     Probe("clock-begin", ("date", "+%s.%N"), "facts.host"),
@@ -169,11 +173,13 @@ TABLE = (
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host", timeout_s=8),
     Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
     Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),
-    Probe("sshd", ("sshd", "-T"), "facts.host", limit_bytes=_MEDIUM, root=True),
+    # If a Match block has LocalPort, sshd 9.2 answers only if it is told a port. No block names this one.
+    Probe("sshd", ("sshd", "-T", "-C", "lport=1"), "facts.sshd", limit_bytes=_MEDIUM, root=True),
+    Probe("sshd-root", ("sshd", "-T", "-C", _SSHD_ROOT), "facts.sshd", limit_bytes=_MEDIUM, root=True),
     Probe(
-        "sshd-root",
-        ("sshd", "-T", "-C", "user=root,host=elsewhere.invalid,addr=192.0.2.1"),
-        "facts.host",
+        "sshd-config",
+        ("grep", "-Ranv", "^#", SSHD_FILE, SSHD_FOLDER),
+        "facts.sshd",
         limit_bytes=_MEDIUM,
         root=True,
     ),

@@ -16,7 +16,14 @@ from sigsrv.scan.collecting import probe_options
 # sudoers(5) requires escapes for these in arguments. An unescaped wildcard would allow more than one URL.
 _SPECIAL = re.compile(r"([\\,:=*?\[\]!#\"])")
 # Folders of the commands of root probes on Debian. On NixOS, they are all in the folder of the Incus client.
-_FOLDERS = {"nft": "/usr/sbin", "sshd": "/usr/sbin", "journalctl": "/usr/bin", "find": "/usr/bin", "df": "/usr/bin"}
+_FOLDERS = {
+    "nft": "/usr/sbin",
+    "sshd": "/usr/sbin",
+    "journalctl": "/usr/bin",
+    "find": "/usr/bin",
+    "df": "/usr/bin",
+    "grep": "/usr/bin",
+}
 _USER = re.compile(r"[a-z_][a-z0-9_.-]*\$?")
 
 

@@ -24,6 +24,7 @@ from sigsrv.remediate.planning import FixPlan, FixRequest, as_dict, failing_ids,
 from sigsrv.remediate.remote import CONFIRM_S
 from sigsrv.remediate.runs import Limits, Runner, StepResult, make_plan
 from sigsrv.remediate.undoing import (
+    UndoPlan,
     abandoned_steps,
     find_run,
     finish_interrupted,
@@ -36,9 +37,10 @@ from sigsrv.scan import collecting, judging, live
 from sigsrv.scan.plan import Plan, prepare
 
 _STATUS = """\
-exit status: 0 verified, or nothing to do; 1 not applied, or a manual fix is
-  needed; 2 usage error; 3 a finding could not be determined; 4 a step failed:
-  it was rolled back, or the message says that it was not
+exit status: 0 verified, or nothing to do; 1 not applied, refused (also with
+  --plan), or a manual fix is needed; 2 usage error; 3 a finding could not be
+  determined; 4 a step failed: it was rolled back, or the message says that it
+  was not
 examples: sigsrv-remediate NET-001@minisrv/sigsrvbr0
   sigsrv-remediate --severity high --plan
   sigsrv-remediate --undo 20260820T140307Z-5e1f"""
@@ -108,6 +110,11 @@ def _unfixed_status(fix_plan: FixPlan) -> int:
     return FINDINGS if fix_plan.triage.by_hand else COMPLIANT
 
 
+def _planned_status(planned: FixPlan | UndoPlan) -> int:
+    """Return the exit status of a plan that is only shown, or that is refused."""
+    return FINDINGS if planned.refusals else COMPLIANT
+
+
 def hosts_of(plan: Plan) -> Hosts:
     """Return the hosts of a scan plan, as a remediation needs them."""
 
@@ -134,17 +141,15 @@ def _remediate(arguments: argparse.Namespace) -> int:
         fix_plan = make_plan(hosts, request, journal, limits)
         if arguments.json:
             print(json.dumps(as_dict(fix_plan, limits.confirm_s, remediate_show.DISRUPTIONS), indent=2))
-            return COMPLIANT if fix_plan.steps else _unfixed_status(fix_plan)
+            return _planned_status(fix_plan) if fix_plan.steps else _unfixed_status(fix_plan)
         many = not request.findings
         remediate_show.triage(fix_plan.triage, fix_plan.unknown, hosts.policies, many)
         remediate_show.fix_plan(fix_plan, limits.confirm_s, arguments.plan)
         remediate_show.refusals(fix_plan.refusals)
         if not fix_plan.steps:
             return _unfixed_status(fix_plan)
-        if arguments.plan:
-            return COMPLIANT
-        if fix_plan.refusals:
-            return FINDINGS
+        if arguments.plan or fix_plan.refusals:
+            return _planned_status(fix_plan)
         number = len(fix_plan.steps)
         if not arguments.yes and not _ask("apply this fix?" if number == 1 else f"apply these {number} fixes?"):
             remediate_show.say("nothing was applied")
@@ -177,10 +182,8 @@ def _undo(arguments: argparse.Namespace) -> int:
         if not shown.steps:
             remediate_show.say("nothing to undo")
             return COMPLIANT
-        if arguments.plan:
-            return COMPLIANT
-        if shown.refusals:
-            return FINDINGS
+        if arguments.plan or shown.refusals:
+            return _planned_status(shown)
         if not arguments.yes and not _ask("undo this run?"):
             remediate_show.say("nothing was undone")
             return FINDINGS

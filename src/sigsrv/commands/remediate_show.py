@@ -137,6 +137,9 @@ def fix_plan(shown: FixPlan, confirm_s: float, whole: bool) -> None:
         _step(step, confirm_s, whole)
     if shown.steps:
         say()
+    for note in shown.notes:
+        paragraph(f"note: {note}", "")
+        say()
 
 
 def _step(step: Step, confirm_s: float, whole: bool) -> None:

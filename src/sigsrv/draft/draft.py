@@ -1,7 +1,7 @@
 """Drafts a site file from the facts of live hosts, for a person to correct.
 
 A draft describes the current state, not the desired one. A weakness is left out or commented out, so it stays a finding until a
-person decides. Failures are marked. Nothing is guessed: facts that could not be read are listed, and are not in the file.
+person decides. The one exception is an exemption of the project ``default``, because the fix would disturb the system. Failures are marked. Nothing is guessed: facts that could not be read are listed, and are not in the file.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def draft(facts: Mapping[str, HostFacts], origin: Origin) -> Document:
         server.cluster(known),
         server.incus(known),
         server.images(known),
+        resources.exempt(known),
         _thresholds(),
         _backups(next(iter(facts))),
     )
@@ -117,10 +118,12 @@ def head(document: Document, origin: Origin, hosts: Iterable[str]) -> list[str]:
     """Return the comment lines at the top of the file."""
     lines = [
         f"`sigsrv init` found this on {', '.join(hosts)} at {origin.at}: the current state, not the desired state.",
-        "Correct this file, then scan with it. Two things need your decision:",
+        "Correct this file, then scan with it. These things need your decision:",
         '- "fails already" marks a failure of the current state, at its entry or at the end of this file',
         "- a commented-out line of YAML is a weakness that was found, or a question",
     ]
+    if "exempt" in document.data:
+        lines.append("- an entry of exempt accepts a weakness that was found: keep it only if that is intended")
     if document.unread:
         lines += ["Could not be read, so it is not in this file:", *(f"- {line}" for line in document.unread)]
     return lines

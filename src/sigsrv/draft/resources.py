@@ -15,6 +15,8 @@ from sigsrv.model.values import boolean, split_list
 
 _FILE = ".img"  # suffix of the file that Incus creates for a pool without a device
 _ACCESS = "restricted.networks.access"
+_DEFAULT = "default"  # the project that Incus always has
+_REASON = "instances of the system are in it, and may need host devices"
 
 
 def pools(facts: DraftFacts) -> Section:
@@ -50,7 +52,7 @@ def projects(facts: DraftFacts, networks: Iterable[str], storage: Iterable[str])
     for row in rows:
         used.setdefault(row.name, {}).setdefault("networks", set()).update(split_list(row.config.get(_ACCESS)))
     entries = [_project(row, used.get(row.name, {}), known) for row in {row.name: row for row in rows}.values()]
-    entries.sort(key=lambda entry: entry.names != ("default",))
+    entries.sort(key=lambda entry: entry.names != (_DEFAULT,))
     if entries:
         rest = (Field("match", "*"), Field("kind", "user"))
         notes = ("for later projects: without such an entry, each new project is a finding",)
@@ -60,7 +62,7 @@ def projects(facts: DraftFacts, networks: Iterable[str], storage: Iterable[str])
 
 
 def _project(project: Project, used: Mapping[str, set[str]], known: Mapping[str, tuple[str, ...]]) -> Entry:
-    kind = "system" if project.name == "default" else "user"
+    kind = "system" if project.name == _DEFAULT else "user"
     fields = [Field("match", glob.escape(project.name)), Field("kind", kind)]
     for key, names in known.items():
         mine = used.get(key, set())
@@ -68,6 +70,18 @@ def _project(project: Project, used: Mapping[str, set[str]], known: Mapping[str,
         note = f"also uses {strange}: add it here once it is defined above" if strange else ""
         fields.append(Field(key, [name for name in names if name in mine], note))
     return Entry((project.name,), tuple(fields), () if kind == "system" else ("system or user?",))
+
+
+def exempt(facts: DraftFacts) -> Section:
+    """Draft ``exempt``: an unrestricted project ``default``. Its instances may need what ``restricted=true`` refuses from one moment to the next."""
+    rows = facts.rows_of("projects", lambda cluster: cluster.incus.projects)
+    if all(row.name != _DEFAULT or row.config.get("restricted") == "true" for row in rows):
+        return Section("exempt")
+    notes = (
+        "Permanent exceptions, each with its reason. Decide about this one: the project default is not restricted now. Without",
+        "this entry PROJ-001 fails, and its fix sets restricted=true there.",
+    )
+    return Section("exempt", notes, fields=(Field("PROJ-001", [{"match": _DEFAULT, "reason": _REASON}]),))
 
 
 def _used(facts: DraftFacts) -> dict[str, dict[str, set[str]]]:

@@ -12,7 +12,8 @@ from sigsrv.facts.config import PoolConfig
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.pools import Pool, PoolDriver, PoolResources, PoolStatus
 from sigsrv.facts.reading import fact
-from sigsrv.facts.storage import StorageFacts, ZPool, ZpoolUsage, date
+from sigsrv.facts.storage import StorageFacts, ZPool, ZpoolUsage
+from sigsrv.facts.zpool_scans import date
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import Size
 

@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sigsrv.collect.evidence import Evidence
+from sigsrv.collect.probes import SSHD_FOLDER
+from sigsrv.facts import sshd
 from sigsrv.facts.filesystems import Filesystem, filesystems, judged, refused
 from sigsrv.facts.parsing import command_failed, number, output, parsing, probe, text
 from sigsrv.facts.reading import fact
+from sigsrv.facts.sshd import MatchBlock
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 NO_SYSTEMD = "not been booted with systemd"
 _OS_RELEASE_LENGTH = 16 * 1024  # characters; real ones have some hundreds
 # A derivative (Linux Mint) has its own codename, and also names the release that its packages come from.
 _CODENAMES = ("UBUNTU_CODENAME", "DEBIAN_CODENAME", "VERSION_CODENAME")
-_SSHD_WANTED = ("permitrootlogin", "passwordauthentication", "kbdinteractiveauthentication", "permitemptypasswords")
 
 
 @dataclass(frozen=True)
@@ -141,19 +143,6 @@ def os_release(document: str, host: str = "") -> OsRelease:
         return OsRelease(name, tuple(rows.get("ID_LIKE", "").split()), rows.get("PRETTY_NAME", name), codename)
 
 
-def sshd_settings(document: str, host: str = "") -> Mapping[str, str]:
-    """Return sshd's settings for passwords and root logins, by sshd's keywords.
-
-    document: the output of ``sshd -T``. Raises EvidenceError if a keyword is missing.
-    """
-    with parsing("sshd -T", host):
-        rows: dict[str, str] = {}
-        for line in document.splitlines():
-            key, _, value = line.partition(" ")
-            rows.setdefault(key, value)
-        return {key: text(rows[key], key) for key in _SSHD_WANTED}
-
-
 def properties(document: str, what: str, host: str = "") -> Mapping[str, str]:
     """Return the values in lines ``Key=value``, as systemd's programs print them. Raises EvidenceError if there is no such line."""
     with parsing(what, host):
@@ -262,13 +251,28 @@ class MachineFacts:
 
     @fact
     def sshd_of_users(self) -> Mapping[str, str]:
-        """Return sshd's settings by keyword, for accounts that no Match block names."""
-        return sshd_settings(output(self.evidence, "sshd"), self._host)
+        """Return sshd's settings by keyword, for connections that no Match block names."""
+        return sshd.settings(output(self.evidence, "sshd"), self._host)
 
     @fact
-    def sshd_of_root(self) -> Mapping[str, str]:
-        """Return sshd's settings by keyword, for root."""
-        return sshd_settings(output(self.evidence, "sshd-root"), self._host)
+    def sshd_of_root(self) -> Mapping[str, str] | None:
+        """Return sshd's settings by keyword, for root.
+
+        None if sshd can't tell them without a criterion of one of its Match blocks: then ``sshd_blocks`` shows what may apply to root.
+        """
+        answer = probe(self.evidence, "sshd-root")
+        if answer.rc and sshd.lacks_criterion(answer.stderr, lambda: self.sshd_blocks):
+            return None
+        return sshd.settings(output(self.evidence, "sshd-root"), self._host)
+
+    @fact
+    def sshd_blocks(self) -> tuple[MatchBlock, ...]:
+        """Return the Match blocks of sshd's configuration. Raises EvidenceError also if it includes files that sigsrv does not read."""
+        answer = probe(self.evidence, "sshd-config")
+        no_folder = answer.stderr == f"grep: {SSHD_FOLDER}: No such file or directory"
+        if answer.rc != (2 if no_folder else 0) or bool(answer.stderr) is not no_folder:
+            raise command_failed(self._host, "sshd-config", answer)
+        return sshd.match_blocks(answer.stdout, self._host)
 
     @fact
     def os(self) -> OsRelease:

@@ -5,16 +5,15 @@ The Incus API does not report a pool's health, scrubs or fragmentation.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import dropwhile, takewhile
 from typing import Any
 
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.parsing import command_failed, instant, mapping, number, output, parsed, parsing, probe, text
 from sigsrv.facts.reading import fact
+from sigsrv.facts.zpool_scans import Scan, count, scan_in, scan_of
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _CLASSES = ("vdevs", "special", "dedup", "logs", "l2cache", "spares")
@@ -22,18 +21,7 @@ _GROUPS = frozenset({"root", "mirror", "raidz", "draid", "replacing", "spare"}) 
 _SPARE_STATES = ("AVAIL", "INUSE")
 _LEVELS = 8  # ZFS has four: a root, a mirror, a spare in it, a disk that it is replacing
 _TABLE = ("NAME", "STATE", "READ", "WRITE", "CKSUM")  # the columns of the table of devices
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TEXT_GROUPS = frozenset({"logs", "cache", "spares", "special", "dedup"})
-# zpool's text output gives the time of a scan in the host's local time and does not name the time zone. We read it as UTC.
-# The true time may differ by the largest UTC offset (UTC+14); the scan records that as ``doubt_s`` instead of guessing the zone.
-_ZONES_S = 14 * 3600
-_SCANS = (
-    (re.compile(r"(scrub) repaired .+ with (?P<errors>[0-9]++) errors on (?P<on>.+)"), "FINISHED"),
-    (re.compile(r"(resilver)ed .+ with (?P<errors>[0-9]++) errors on (?P<on>.+)"), "FINISHED"),
-    (re.compile(r"(scrub|resilver) in progress since .+"), "SCANNING"),
-    (re.compile(r"(scrub) paused since .+"), "PAUSED"),
-    (re.compile(r"(scrub|resilver) canceled on (?P<on>.+)"), "CANCELED"),
-)
 
 
 @dataclass(frozen=True)
@@ -63,27 +51,6 @@ class Vdev:
 
 
 @dataclass(frozen=True)
-class Scan:
-    """The last scan of a ZFS pool. ZFS remembers only one."""
-
-    function: str
-    """The kind of scan, for example ``SCRUB`` or ``RESILVER``."""
-    state: str
-    """The state of the scan, for example ``FINISHED``, ``SCANNING``, ``PAUSED`` or ``CANCELED``."""
-    errors: int
-    """The number of errors that the scan could not repair."""
-    ended: float | None
-    """When the scan ended, in seconds since the epoch; None while it has not ended."""
-    doubt_s: int = 0
-    """How many seconds the true end may differ from ``ended``, in either direction."""
-
-    @property
-    def ended_on(self) -> str | None:
-        """Return the date (UTC) on which the scan ended, for example ``2026-11-07``; None while it has not ended."""
-        return None if self.ended is None else date(self.ended)
-
-
-@dataclass(frozen=True)
 class ZpoolUsage:
     """How full and how fragmented a ZFS pool is."""
 
@@ -106,7 +73,10 @@ class ZPool:
     vdevs: tuple[Vdev, ...]
     """All devices and groups of devices in the pool, spares included."""
     scan: Scan | None
-    """The last scrub or resilver; None if there was none."""
+    """The scrub or resilver that runs, else the one that ended last; None if there was none.
+
+    A sequential resilver that was cancelled does not count.
+    """
 
     @property
     def not_online(self) -> tuple[str, ...]:
@@ -126,23 +96,8 @@ class ZPool:
 
     @property
     def resilvering(self) -> bool:
-        """Return whether a resilver runs now."""
+        """Return whether a resilver runs now, sequential or not."""
         return self.scan is not None and (self.scan.function, self.scan.state) == ("RESILVER", "SCANNING")
-
-
-def date(at: float) -> str:
-    """Return a date (UTC) as ``2026-11-07``. at: seconds since the epoch."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
-
-
-def _count(value: Any) -> int:
-    """Return a counter: zpool prints a number, or text rounded to a unit (``1.02K``)."""
-    if isinstance(value, bool) or value is None:
-        raise ValueError(f"{value!r} is not a counter")
-    match = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]+)?)([KMGT]?)", str(value))
-    if match is None:
-        raise ValueError(f"{value!r} is not a counter")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def _vdevs(tree: Mapping[str, Any], spare: bool, level: int = 1) -> Iterator[Vdev]:
@@ -150,7 +105,7 @@ def _vdevs(tree: Mapping[str, Any], spare: bool, level: int = 1) -> Iterator[Vde
         raise ValueError(f"vdevs below each other on more than {_LEVELS} levels")
     for row in tree.values():
         row = mapping(row, "vdev")
-        counters = [None if spare else _count(row[f"{kind}_errors"]) for kind in ("read", "write", "checksum")]
+        counters = [None if spare else count(row[f"{kind}_errors"]) for kind in ("read", "write", "checksum")]
         yield Vdev(text(row["name"], "vdev name"), text(row["state"], "vdev state"), *counters)
         below = mapping(row.get("vdevs") or {}, "vdevs")
         if row.get("vdev_type") in _GROUPS and not below:
@@ -171,22 +126,10 @@ def from_json(document: str, host: str = "") -> dict[str, ZPool]:
             if not mapping(pool["vdevs"], "vdevs"):
                 raise ValueError(f"{name}: no vdevs")
             vdevs = [v for kind in _CLASSES for v in _vdevs(mapping(pool.get(kind) or {}, kind), kind == "spares")]
-            scan = _scan(mapping(pool["scan_stats"], "scan_stats")) if "scan_stats" in pool else None
+            scan = scan_of(mapping(pool["scan_stats"], "scan_stats")) if "scan_stats" in pool else None
             state = text(pool["state"], "state")
-            found[name] = ZPool(name, state, _count(pool["error_count"]), tuple(vdevs), scan)
+            found[name] = ZPool(name, state, count(pool["error_count"]), tuple(vdevs), scan)
         return found
-
-
-def _scan(stats: Mapping[str, Any]) -> Scan | None:
-    function, state = text(stats["function"], "scan function"), text(stats["state"], "scan state")
-    if function == "NONE":
-        return None
-    ended, paused = int(instant(_count(stats["end_time"]), "end_time")), _count(stats.get("scrub_pause", 0))
-    if state == "SCANNING" and paused:
-        state = "PAUSED"
-    if not ended and state in ("FINISHED", "CANCELED"):
-        raise ValueError(f"a scan that is {state} and has no end")
-    return Scan(function, state, _count(stats["errors"]), ended or None)
 
 
 def from_text(document: str, host: str = "") -> dict[str, ZPool]:
@@ -211,7 +154,7 @@ def from_text(document: str, host: str = "") -> dict[str, ZPool]:
                 count = max(1, _listed_errors(lines))
             else:
                 raise ValueError(f"{name}: errors: {errors[:60]!r}")
-            found[name] = ZPool(name, state, count, tuple(_text_vdevs(lines)), _text_scan(lines))
+            found[name] = ZPool(name, state, count, tuple(_text_vdevs(lines)), scan_in(_fields(lines, "scan")))
         if not found:
             raise ValueError(f"no pool in {document[:60]!r}")
         return found
@@ -233,29 +176,19 @@ def _text_pools(document: str) -> Iterator[tuple[str, list[str]]]:
 
 def _field(lines: Iterable[str], name: str) -> str | None:
     """Return the value of the first line ``NAME: VALUE``; None if there is no such line."""
+    return next(_fields(lines, name), None)
+
+
+def _fields(lines: Iterable[str], name: str) -> Iterator[str]:
+    """Yield the value of each line ``NAME: VALUE``."""
     start = f"{name}:"
-    found = next((line for line in map(str.strip, lines) if line.startswith(start)), None)
-    return None if found is None else found.removeprefix(start).strip()
+    return (line.removeprefix(start).strip() for line in map(str.strip, lines) if line.startswith(start))
 
 
 def _listed_errors(lines: Iterable[str]) -> int:
     """Return how many errors the list below ``errors:`` has: one on each line, indented by eight columns or more."""
     listed = dropwhile(lambda line: not line.lstrip().startswith("errors:"), lines)
     return sum(1 for line in listed if line.strip() and len(line) - len(line.lstrip()) >= 8)
-
-
-def _text_scan(lines: Iterable[str]) -> Scan | None:
-    reported_scan = _field(lines, "scan")
-    if reported_scan is None or reported_scan == "none requested":
-        return None
-    for pattern, state in _SCANS:
-        if match := pattern.fullmatch(reported_scan):
-            reported = match.groupdict()
-            ended = None
-            if "on" in reported:
-                ended = datetime.strptime(reported["on"], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
-            return Scan(match[1].upper(), state, number(reported.get("errors", "0"), "errors"), ended, _ZONES_S)
-    raise ValueError(f"scan: {reported_scan[:60]!r}")
 
 
 def usages(document: str, host: str = "") -> dict[str, ZpoolUsage]:
@@ -299,7 +232,7 @@ def _text_vdevs(lines: Iterable[str]) -> Iterator[Vdev]:
         elif group == "spares":
             yield Vdev(columns[0], columns[1], None, None, None)
         else:
-            yield Vdev(columns[0], columns[1], *(_count(column) for column in columns[2:5]))
+            yield Vdev(columns[0], columns[1], *(count(column) for column in columns[2:5]))
 
 
 def creations(document: str, host: str = "") -> dict[str, int]:

@@ -23,6 +23,7 @@ from sigsrv.model.site import Site
 Check = Callable[[Any, Site, "Require"], None]
 C = TypeVar("C", bound=Callable[..., None])
 REACHABLE = "HOST-001"  # reports an unreachable host: root of every error there
+JOURNAL = "HOST-003"  # counts the errors that the daemon wrote: an outage and a start leave some
 SERVICE = "HOST-002"  # reports a daemon that is down: root of every error of its API
 MEMBERS = "CLUS-006"  # reports a daemon of another member: root of every error of that host
 BROKE = "the check broke: "  # the reason of an error that a bug in a check causes begins so

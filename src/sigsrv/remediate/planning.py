@@ -70,13 +70,15 @@ class Triage:
 class FixPlan:
     """Holds the steps in order.
 
-    findings: all findings before the first step. refusals: the reasons why nothing is applied now.
+    findings: all findings before the first step. refusals: the reasons why nothing is applied now. notes: what is
+    unknown and does not stop the plan, because the plan repairs its likely cause.
     """
 
     findings: tuple[Finding, ...]
     triage: Triage
     steps: tuple[Step, ...] = ()
     refusals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def objects(self) -> frozenset[tuple[str, str]]:
@@ -214,6 +216,7 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) ->
             for step in fix_plan.steps
         ],
         "refused": list(fix_plan.refusals),
+        "notes": list(fix_plan.notes),
         "nothing_to_do": [*(finding.id for finding in triage.passing), *triage.missing],
         "by_hand": [finding.id for finding in triage.by_hand],
         "unknown": [finding.id for finding in fix_plan.unknown],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from sigsrv.judge.require import SERVICE
+from sigsrv.judge.require import JOURNAL, SERVICE
 from sigsrv.model import remediation
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict, parse_finding_id
@@ -94,6 +94,23 @@ def regressions(
         finding
         for finding in after
         if RANK[finding.verdict] > was.get(finding.id, 0) and finding.id not in may and finding.because not in may
+    ]
+
+
+def shown_by_start(before: Sequence[Finding], worse: Sequence[Finding]) -> list[Finding]:
+    """Return the regressions that the start of a daemon only shows.
+
+    Nothing was known of them before: a finding could not be determined, or one of the same policy could not be, for example an error for
+    the whole cluster instead of one finding for each instance. The journal has the errors of the outage and of the start.
+    worse: the regressions.
+    """
+    unknown = [finding for finding in before if finding.verdict is Verdict.ERROR]
+    ids, policies = {finding.id for finding in unknown}, {finding.policy for finding in unknown}
+    was = {finding.id for finding in before}
+    return [
+        finding
+        for finding in worse
+        if finding.policy == JOURNAL or finding.id in ids or (finding.id not in was and finding.policy in policies)
     ]
 
 

@@ -81,7 +81,8 @@ def make_plan(
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
-    return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)))
+    notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
+    return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
 
 
 def with_rollback_timers(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from sigsrv.facts.clusters import clusters
+from sigsrv.facts import leader
+from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.require import SERVICE
 from sigsrv.model.errors import EvidenceError
@@ -22,7 +23,8 @@ def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str
     """Return which cluster members are offline, or may be.
 
     fixing: ids of the findings that the plan fixes. If one of them is the reason why a member is offline, that member
-    is not reported.
+    is not reported. If one of them is the likely reason why a daemon can't read its members, that is not reported either: see
+    ``let_through``.
     """
     reasons = []
     for cluster in (each for each in clusters(facts) if _is_clustered(each.hosts.values())):
@@ -39,7 +41,8 @@ def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str
                         member for member in host.incus.members if not _is_healthy(member.status, member.is_evacuated)
                     ]
                 except EvidenceError as cause:
-                    reasons.append(f"can't determine whether all members are Online: {cause.reason}")
+                    if not _starts_voter_for(host, cluster, fixing):
+                        reasons.append(f"can't determine whether all members are Online: {cause.reason}")
                     continue
                 for member in away:
                     other = names.get(member.name)
@@ -47,6 +50,27 @@ def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str
                     if root not in fixing and not (other and (other.unreachable or other.daemon_down)):
                         reasons.append(f"cluster member {member.name} is {member.status}, as {host.name} reports")
     return reasons
+
+
+def let_through(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str]:
+    """Return what ``offline`` does not refuse although it is unknown, because the plan starts the daemon that is the likely cause."""
+    notes = []
+    for cluster in clusters(facts):
+        for host in cluster.hosts.values():
+            if (voter := _starts_voter_for(host, cluster, fixing)) is not None:
+                notes.append(
+                    f"{host.name} can't report whether all members are Online, because the database of the cluster has no leader. "
+                    f"The daemon of {voter} is down, perhaps with the only database vote, and this plan starts it"
+                )
+    return notes
+
+
+def _starts_voter_for(host: HostFacts, cluster: ClusterFacts, fixing: Collection[str]) -> str | None:
+    """Return the host whose daemon is down and is started by the plan, if the daemon of another host misses the database's leader."""
+    if host.unreachable or not leader.is_missing(host.evidence):
+        return None
+    down = (other for other in cluster.hosts.values() if not other.unreachable and other.daemon_down)
+    return next((other.name for other in down if finding_id(SERVICE, other.name, other.name) in fixing), None)
 
 
 def _is_clustered(hosts: Iterable[HostFacts]) -> bool:

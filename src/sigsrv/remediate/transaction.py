@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.collect.target import Target
+from sigsrv.judge.require import SERVICE
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
@@ -23,10 +24,11 @@ from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.remote import CONFIRM_S, MAX_OLD_VALUES, NOTHING_LEFT, REFUSED, FixOptions, RemoteFix, parse_state
-from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions, seen
+from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions, seen, shown_by_start
 from sigsrv.remediate.shell import CommandResult, Notify
 
 _VERIFY_TRIES = 4
+_NAMED = 10  # findings that a message names
 _SCAN_S = 3.0  # time for a scan before the host begins the rollback
 _RECOVERY_S = 45.0  # twice Incus's offline threshold of 20 s, plus a heartbeat
 
@@ -84,6 +86,7 @@ class Transaction:
         self._remote = RemoteFix(self._fix, self.id, self._options, state)
         self._target = replace(target, timeout_s=self._fix.timeout_s + 60.0)
         self._after: tuple[Finding, ...] = ()
+        self._shown: list[Finding] = []  # worse findings that do not count, see ``shown_by_start``
         self._rollback_at = math.inf  # when the host begins the rollback by itself
         self._confirming = False  # once true, the host may have confirmed the fix even if the answer was lost
 
@@ -152,21 +155,24 @@ class Transaction:
 
     def _verify(self) -> str:
         """Return the problem with the new state on fresh facts, over a new login; "" for none."""
-        problem = ""
+        problem, took_s = "", _SCAN_S
         for attempt in range(_VERIFY_TRIES):
             if attempt:
-                if time.monotonic() + attempt + _SCAN_S > self._rollback_at:
+                if time.monotonic() + attempt + took_s > self._rollback_at:
                     break  # a later scan would see the rollback of the host
                 time.sleep(attempt)  # a service that just started may need a moment
+            began = time.monotonic()
             problem = self._problem(self._rescan())
-            if not problem:
+            took_s = max(took_s, time.monotonic() - began)
+            if not problem and not self._shown:  # else a cluster may still settle, and a later scan find fewer failures
                 return ""
         return problem
 
     def _problem(self, after: tuple[Finding, ...]) -> str:
         """Return the problem with these findings: the fixed one must be gone, and no other may be worse.
 
-        If this transaction undoes a fix, the findings that the fix had improved may get worse again.
+        If this transaction undoes a fix, the findings that the fix had improved may get worse again. If it starts a daemon, what only
+        the daemon could tell may fail now.
         """
         fixed, allowed = self._before.finding, set()
         if self._replays:
@@ -177,12 +183,19 @@ class Transaction:
                 return f"{now.id} is still {seen(now)}: {now.observed or now.reason}"
             if now is None and any(f.policy == fixed.policy and f.verdict is Verdict.ERROR for f in after):
                 return f"{fixed.id} could not be determined after the fix"
-        worse = regressions(self._before.findings, after, allowed)
+        worse = self._worse(after, allowed)
         return (
             "other findings got worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in worse)
             if worse
             else ""
         )
+
+    def _worse(self, after: tuple[Finding, ...], allowed: Iterable[str] = ()) -> list[Finding]:
+        """Return the findings that got worse, without those that the start of a daemon only shows."""
+        worse = regressions(self._before.findings, after, allowed)
+        if self._before.finding.policy == SERVICE and not self._replays:
+            self._shown = shown_by_start(self._before.findings, worse)
+        return [finding for finding in worse if finding not in self._shown]
 
     def _confirm(self, began: float) -> Outcome:
         """Copy the old values from the host to the journal, and let the host keep the change."""
@@ -211,7 +224,12 @@ class Transaction:
         self._record("verified")
         finding_id = self._before.finding.id
         result = "is as it was before" if self._replays else "no longer fails"
-        return Outcome(EndState.VERIFIED, f"{finding_id} {result}; no other finding got worse", self._after)
+        reason = f"{finding_id} {result}; no other finding got worse"
+        if self._shown:
+            names = ", ".join(f"{finding.id} {finding.verdict}" for finding in self._shown[:_NAMED])
+            more = f" and {len(self._shown) - _NAMED} more" if len(self._shown) > _NAMED else ""
+            reason += f". Only shown by the start of the daemon, so not counted: {names}{more}"
+        return Outcome(EndState.VERIFIED, reason, self._after)
 
     def _resolve_confirmation(self, why: str, began: float) -> Outcome:
         """Find out whether the host confirmed the change, after the answer was lost.
@@ -262,7 +280,7 @@ class Transaction:
         """
         limit = time.monotonic() + _RECOVERY_S
         while True:
-            worse = regressions(self._before.findings, self._rescan())
+            worse = self._worse(self._rescan())
             if not worse:
                 return ""
             if time.monotonic() > limit:
