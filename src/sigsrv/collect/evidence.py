@@ -18,6 +18,7 @@ from sigsrv.model.errors import FailureKind, UsageError
 
 FORMAT = 1
 INDEX = "evidence.json"
+EXPIRED = "the host's timeout expired"  # the reason of what was not asked any more has these words
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,6 @@ class Evidence:
     probes: Mapping[str, Answer] = field(default_factory=dict)
     api: Mapping[str, ApiAnswer] = field(default_factory=dict)
     probed: tuple[float, float] | None = None
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Return the probes and URLs without an answer, in order."""
-        parts: list[tuple[str, Answer | ApiAnswer]] = [*self.probes.items(), *self.api.items()]
-        return tuple(name for name, answer in parts if answer.failure)
 
 
 def _failure(data: Mapping[str, str] | None) -> Failure | None:

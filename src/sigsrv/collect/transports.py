@@ -20,6 +20,7 @@ from pylxd.client import get_session_for_url
 from requests.adapters import HTTPAdapter
 
 from sigsrv.collect.evidence import Failure
+from sigsrv.collect.refusals import is_refused
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
@@ -107,7 +108,7 @@ class QueryAdapter(HTTPAdapter):
         host = self._session.target.name
         line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:200]
         lower = stderr.lower()
-        if "password is required" in lower or "not allowed to execute" in lower or "permission" in lower:
+        if is_refused(stderr) or "permission" in lower:
             return Failure(FailureKind.DENIED, f"Incus API on {host}: {line}")
         if rc == 127 or "command not found" in lower:
             return Failure(FailureKind.MISSING, f"Incus API on {host}: {line}")

@@ -72,7 +72,7 @@ class IncusFacts:
         host = self.evidence.host
         if not guard(lambda: self.server.trusted):
             raise EvidenceError(
-                f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host
+                f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host, urls.SERVER
             )
 
     @property

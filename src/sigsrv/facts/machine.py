@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import command_failed, output, parsing, probe, text
+from sigsrv.facts.parsing import command_failed, output, parsing, probe, refusal, text
 from sigsrv.facts.reading import fact
 from sigsrv.model.errors import EvidenceError, FailureKind
 
@@ -341,7 +341,10 @@ class MachineFacts:
     @fact
     def unread_filesystems(self) -> Mapping[str, str]:
         """Return the mount points that df could not read, each with the reason."""
-        return refused(probe(self.evidence, "filesystems").stderr, self._host)
+        answer = probe(self.evidence, "filesystems")
+        if refusal(answer):
+            raise command_failed(self._host, "filesystems", answer)
+        return refused(answer.stderr, self._host)
 
     @fact
     def skew(self) -> Skew:

@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.collect.refusals import is_refused
+from sigsrv.collect.urls import SERVER
 from sigsrv.facts import reading
 from sigsrv.model.errors import EvidenceError, FailureKind
 
@@ -18,23 +20,23 @@ _TEXTS = frozenset({str})
 _ENDS = ("\n", "\0", "}", "]")  # each command ends its output so; a JSON document ends itself
 
 
-def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
-    """Return the EvidenceError for a failure of the collection. command: a command that shows the problem on the host."""
+def refuse(failure: Failure, host: str, source: str, command: str = "") -> EvidenceError:
+    """Return the EvidenceError for a probe or a URL (source) without an answer. command: shows the problem on the host."""
     again = failure.kind in (FailureKind.TIMEOUT, FailureKind.TOO_LARGE, FailureKind.MISSING, FailureKind.GARBLED)
     hint = f"; to see it: ssh {host} {command}" if command and again else ""
-    return EvidenceError(failure.reason + hint, failure.kind, host)
+    return EvidenceError(failure.reason + hint, failure.kind, host, source)
 
 
 def probe(evidence: Evidence, name: str) -> Answer:
     """Return the answer of a probe. Raises EvidenceError if the probe failed or did not run."""
     reading.note(evidence.host, name)
     if evidence.failure:
-        raise refuse(evidence.failure, evidence.host)
+        raise EvidenceError(evidence.failure.reason, FailureKind.UNREACHABLE, evidence.host)
     answer = evidence.probes.get(name)
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no probe {name}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(answer.failure, evidence.host, answer.command)
+        raise refuse(answer.failure, evidence.host, name, answer.command)
     if answer.stdout and not answer.stdout.endswith(_ENDS):
         raise EvidenceError(f"{evidence.host}: probe {name}: the output is cut off", FailureKind.GARBLED, evidence.host)
     return answer
@@ -51,22 +53,42 @@ def output(evidence: Evidence, name: str) -> str:
 def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
     """Return the EvidenceError for a probe whose command returned an unexpected exit status."""
     reported = " ".join(answer.stderr.split())[:160]
-    denied = any(word in reported.lower() for word in ("permission denied", "not permitted", "password is required"))
-    kind = FailureKind.DENIED if denied else FailureKind.GARBLED
+    if is_refused(answer.stderr):  # the same account would be refused again, so there is no command to see it
+        return EvidenceError(
+            f"{host}: probe {name}: {reported}", FailureKind.DENIED, host, name if refusal(answer) else ""
+        )
     reason = f"{host}: probe {name} ended with {answer.rc}: {reported}; to see it: ssh {host} {answer.command}"
-    return EvidenceError(reason, kind, host)
+    return EvidenceError(reason, FailureKind.GARBLED, host)
+
+
+def refusal(answer: Answer) -> str:
+    """Return what a command reported that the account may not run, as one line; "" if it ran.
+
+    A command that printed something did run: ``df`` and ``find`` report what they may not read beside what they read.
+    """
+    if answer.failure or answer.rc == 0 or answer.stdout or not is_refused(answer.stderr):
+        return ""
+    return " ".join(answer.stderr.split())[:160]
+
+
+def _own_failure(evidence: Evidence, failure: Failure) -> Failure:
+    """Return the failure of one request. A daemon that answered ``/1.0`` and then no more is neither down nor silent."""
+    server = evidence.api.get(SERVER)
+    if failure.kind in (FailureKind.DOWN, FailureKind.SILENT) and server and not server.failure:
+        return Failure(FailureKind.GARBLED, failure.reason)
+    return failure
 
 
 def api(evidence: Evidence, url: str) -> Any:
     """Return the ``metadata`` of the daemon's answer to a URL. Raises EvidenceError if there is no answer."""
     reading.note(evidence.host, url)
     if evidence.failure:
-        raise refuse(evidence.failure, evidence.host)
+        raise EvidenceError(evidence.failure.reason, FailureKind.UNREACHABLE, evidence.host)
     answer = evidence.api.get(url)
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no answer to {url}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(answer.failure, evidence.host, f"incus query '{url}'")
+        raise refuse(_own_failure(evidence, answer.failure), evidence.host, url, f"incus query '{url}'")
     return answer.metadata
 
 

@@ -16,7 +16,7 @@ from sigsrv.collect import urls
 from sigsrv.model.errors import EvidenceError
 
 T = TypeVar("T")
-LOGIN = "login"  # the source that is no probe: whether sigsrv could log in to the host and run commands there
+LOGIN = "login"  # the source that is no probe: whether sigsrv could log in to the host, and whether what it asked there was answered
 
 
 class Source(NamedTuple):

@@ -154,8 +154,9 @@ class Finding:
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
-    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. own and
-    roots are not exported. stands_on: the probes and the paths of the Incus API that were read for it.
+    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Of an ``error``
+    they are the findings that may report the cause. own and roots are not exported. hints: what to do next, if a check knows it: a command or
+    a few words each. stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
     policy: str
@@ -174,6 +175,7 @@ class Finding:
     own: Finding | None = field(default=None, compare=False, repr=False)
     roots: tuple[str, ...] = field(default=(), compare=False, repr=False)
     stands_on: tuple[str, ...] = field(default=(), compare=False)
+    hints: tuple[str, ...] = ()
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -195,6 +197,7 @@ class Finding:
             "reason": self.reason,
             "because": self.because,
             "remediation": self.remediation,
+            "hints": list(self.hints),
             "stands_on": list(self.stands_on),
             "waiver": {
                 "owner": accepted.owner,

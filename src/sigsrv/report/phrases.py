@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, rfc3339
@@ -16,6 +16,7 @@ LABELS = {
     Verdict.NOT_APPLICABLE: "not applicable",
     Verdict.PASS: "pass",
 }
+_NAMED = 4  # a host's unread probes are named if there are at most so many
 _WORST_FIRST = {severity: place for place, severity in enumerate(Severity)}
 
 # Control, format (bidi overrides, zero width), surrogate, private use, unassigned, line and paragraph separator.
@@ -95,6 +96,29 @@ def state_text(host: HostState) -> str:
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings by severity (critical first), then policy, then id."""
     return sorted(findings, key=lambda finding: (_WORST_FIRST[finding.severity], finding.policy, finding.id))
+
+
+def unread(host: HostState) -> str:
+    """Return how much of what a host was asked it did not answer: ``3 not read: nft, sshd, /1.0``. More than a few are only counted."""
+    names = host.failed_probes
+    return f"{len(names)} not read" + (f": {', '.join(names)}" if len(names) <= _NAMED else "")
+
+
+def roots(findings: Iterable[Finding], dependents: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Return the findings that a report shows in full, worst first: those without a root finding, and those that are one themselves."""
+    return [finding for finding in worst_first(findings) if not finding.because or finding.id in dependents]
+
+
+def by_reason(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Group findings of the same severity that could not be determined for the same reason and that show nothing else.
+
+    A finding with hints, or with a root finding, stays alone.
+    """
+    found: dict[object, list[Finding]] = {}
+    for each in findings:
+        is_plain = each.verdict is Verdict.ERROR and each.reason and not (each.observed or each.hints or each.because)
+        found.setdefault((each.severity, each.reason) if is_plain else each.id, []).append(each)
+    return list(found.values())
 
 
 def findings_by_root(run: Run) -> dict[str, list[Finding]]:

@@ -12,6 +12,7 @@ from sigsrv import __version__
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import select
+from sigsrv.facts.unanswered import unanswered
 from sigsrv.model import waiver
 from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, new_run_id, ordered, timestamp
 from sigsrv.scan.collecting import collect, probe_options
@@ -67,7 +68,8 @@ def _missing_evidence(plan: Plan, collected: Evidence) -> list[str]:
 
 
 def _state(plan: Plan, collected: Evidence) -> HostState:
-    failed, missing = collected.failed, _missing_evidence(plan, collected)
+    failed = tuple(dict.fromkeys(each.name for each in unanswered(collected)))
+    missing = _missing_evidence(plan, collected)
     state = "unreachable" if collected.failure else "partial" if failed else "ok"
     more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
     reason = f"this evidence lacks {', '.join(missing[:_MAX_LISTED])}{more}" if missing else ""
