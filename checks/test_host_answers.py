@@ -10,14 +10,14 @@ from sigsrv.collect.urls import INSTANCES, OPERATIONS, SERVER
 from sigsrv.facts.unanswered import Unanswered
 from sigsrv.judge.require import REACHABLE, SERVICE
 
-_SHOWN = 3  # reasons of other causes that a finding shows, at most
+_SHOWN = 3  # reasons, and hints about other hosts, that a finding shows, at most
 _DENIED = "denied"
 _ASKS_MEMBERS = (INSTANCES, OPERATIONS)  # the daemon asks the other members for a part of these answers
 _COMMAND = re.compile("execute '.*'")  # sudo's message has the command, so it differs for each one
 
 
 class _Cause(NamedTuple):
-    """Why some probes or requests got no answer. hints: what to do. because: the finding that reports it. maybe: those that may."""
+    """Why some probes or requests got no answer. hints: commands that show it or put it right. because: the finding that reports it. maybe: those that may."""
 
     reason: str
     hints: tuple[str, ...] = ()
@@ -69,7 +69,9 @@ def _of_rights(facts: HostFacts, asked: Sequence[Unanswered]) -> Iterator[_Cause
             by_daemon = by_daemon or each.reason
             continue
         for reason in each.reason.split("; ") if not each.command else [each.reason]:
-            short = _COMMAND.sub("execute it", reason.removeprefix(f"Incus API on {facts.name}: ").partition(" (use ")[0])
+            short = _COMMAND.sub(
+                "execute it", reason.removeprefix(f"Incus API on {facts.name}: ").partition(" (use ")[0]
+            )
             programs.setdefault(short, []).append(each.command.partition(" ")[0] or "incus")
     if programs:
         refused = "; ".join(f"{', '.join(dict.fromkeys(names))} ({why})" for why, names in programs.items())
@@ -103,5 +105,5 @@ def _of_requests(facts: HostFacts, site: Site, asked: Sequence[Unanswered]) -> I
         maybe = tuple(finding_id(root, name, name) for name in away for root in (SERVICE, REACHABLE))
         waits = all(each.name in _ASKS_MEMBERS for each in others)
         what = "the daemon waits for other members" if waits else "the daemon can't read the database of the cluster"
-        hints = (f"look at the Incus daemon of {', '.join(away)}",) if away else ()
+        hints = tuple(f"ssh {name} systemctl status incus.service" for name in away[:_SHOWN])
         yield _Cause(f"{what}: {reason}", hints, maybe=maybe)

@@ -171,9 +171,7 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
     """Send one request. The time and the size of the answer are limited."""
     seconds = min(request_s, deadline - time.monotonic())
     if seconds <= 0:
-        return ApiAnswer(
-            failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: not requested: {EXPIRED} first")
-        )
+        return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: not requested: {EXPIRED} first"))
     parts = urlsplit(url)
     node = client.api
     for segment in parts.path.removeprefix("/1.0/").split("/"):

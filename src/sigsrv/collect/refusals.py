@@ -16,7 +16,9 @@ _REFUSED = (
     "authentication is required",
     "i'm afraid i can't do that",
 )
-_ACCOUNT = re.compile(r"(?:user |sorry )?([a-z_][a-z0-9_.-]*\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)")
+_ACCOUNT = re.compile(
+    r"(?:user |sorry )?([a-z_][a-z0-9_.-]*\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)"
+)
 
 
 def is_refused(stderr: str) -> bool:

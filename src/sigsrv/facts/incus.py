@@ -212,7 +212,7 @@ class IncusFacts:
         try:
             found = self._list(address, instance_row)
         except EvidenceError as cause:
-            if cause.kind is not FailureKind.TIMEOUT:
+            if cause.kind is not FailureKind.TIMEOUT or urls.INSTANCES_CONFIG not in self.evidence.api:
                 raise
             address = urls.INSTANCES_CONFIG
             found = self._list(

@@ -71,12 +71,10 @@ def refusal(answer: Answer) -> str:
     return " ".join(answer.stderr.split())[:160]
 
 
-def _own_failure(evidence: Evidence, failure: Failure) -> Failure:
-    """Return the failure of one request. A daemon that answered ``/1.0`` and then no more is neither down nor silent."""
+def _unanswered_url(evidence: Evidence, url: str) -> str:
+    """Return ``/1.0`` if the daemon did not answer that either: then it answers nothing. Else the URL."""
     server = evidence.api.get(SERVER)
-    if failure.kind in (FailureKind.DOWN, FailureKind.SILENT) and server and not server.failure:
-        return Failure(FailureKind.GARBLED, failure.reason)
-    return failure
+    return SERVER if server and server.failure else url
 
 
 def api(evidence: Evidence, url: str) -> Any:
@@ -88,7 +86,7 @@ def api(evidence: Evidence, url: str) -> Any:
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no answer to {url}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(_own_failure(evidence, answer.failure), evidence.host, url, f"incus query '{url}'")
+        raise refuse(answer.failure, evidence.host, _unanswered_url(evidence, url), f"incus query '{url}'")
     return answer.metadata
 
 

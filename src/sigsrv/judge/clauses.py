@@ -31,8 +31,9 @@ class _Unknown(NamedTuple):
 class Outcome(NamedTuple):
     """What the clauses of a finding amount to.
 
-    roots: the ids of the findings that report the cause of a failure. While all of them do, the finding is ``not-applicable`` because of the
-    first one, for the reason ``left``. Of an ``error``: the findings that may report its cause; the first one that does is the root. on: the resource that gets an ``error`` instead; empty if the finding's own resource gets it.
+    roots: the ids of the findings that report the cause of a failure. While all of them do, the finding is ``not-applicable`` because of
+    the first one, for the reason ``left``. Of an ``error``: those that may report its cause. The first one that does is its root. on: the
+    resource that gets an ``error`` instead; empty if the finding's own resource gets it. hints: commands about it.
     """
 
     verdict: Verdict
@@ -70,7 +71,7 @@ class Clauses:
 
     expected: what the policy wants of the resource. otherwise: what a pass shows if its clauses show nothing. summary: what a pass shows
     instead of its clauses. fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's
-    reason. hints: what to do about an ``error``, a command or a few words each. A check may change all of them.
+    reason. hints: commands that show the cause of an ``error`` or put it right. A check may change all of them.
     """
 
     __slots__ = (
@@ -192,10 +193,11 @@ class Clauses:
         if self._unknown:
             because = next((each.because for each in self._unknown if each.because), None)
             on = next((each.on for each in self._unknown if each.on), "")
-            shown, reason = "; ".join(self._shown_holding()), "; ".join(self.unknown_reasons)
+            shown, why = "; ".join(self._shown_holding()), "; ".join(self.unknown_reasons)
             maybe = [each.maybe for each in self._unknown]
-            roots = tuple(dict.fromkeys(chain.from_iterable(maybe))) if all(maybe) and not because else ()
-            return Outcome(Verdict.ERROR, shown, reason, because, roots, on=on, hints=tuple(dict.fromkeys(self.hints)))
+            explained = tuple(dict.fromkeys(chain.from_iterable(maybe))) if all(maybe) and not because else ()
+            hints = tuple(dict.fromkeys(self.hints))
+            return Outcome(Verdict.ERROR, shown, why, because, explained, on=on, hints=hints)
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
         return Outcome(Verdict.PASS, self.summary or "; ".join(self._shown_holding()) or self.otherwise, self.note)

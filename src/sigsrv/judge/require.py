@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
+from sigsrv.collect.urls import SERVER
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.reading import recording
 from sigsrv.facts.resources import Instance, UnreadInstance
@@ -324,8 +325,8 @@ def because_of(cause: EvidenceError, judging: str) -> str | None:
     if cause.kind is FailureKind.WRONG_MEMBER and judging != MEMBERS:
         return finding_id(MEMBERS, "cluster", cause.host)
     root = ANSWERS if cause.source else None
-    if cause.kind in (FailureKind.DOWN, FailureKind.SILENT):
-        root = SERVICE
+    if cause.kind in (FailureKind.DOWN, FailureKind.SILENT) and cause.source in ("", SERVER):
+        root = SERVICE  # the whole daemon; else one that answered and then no more
     elif cause.kind is FailureKind.UNREACHABLE and not cause.source:  # the host; else only a connection of its own
         root = REACHABLE
     return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None

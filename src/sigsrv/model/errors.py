@@ -52,9 +52,7 @@ class EvidenceError(SigsrvError):
     it does not say what is needed. ``because`` of the finding is derived from these and from ``kind``.
     """
 
-    def __init__(
-        self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "", source: str = ""
-    ) -> None:
+    def __init__(self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "", source: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.kind = kind

@@ -154,9 +154,9 @@ class Finding:
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
-    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Of an ``error``
-    they are the findings that may report the cause. own and roots are not exported. hints: what to do next, if a check knows it: a command or
-    a few words each. stands_on: the probes and the paths of the Incus API that were read for it.
+    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Of an ``error``:
+    the findings that may report the cause. own and roots are not exported. hints: commands that show the cause of an ``error`` or put it
+    right. stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
     policy: str

@@ -93,7 +93,9 @@ def _section(title: str, findings: list[Finding], dependents: dict[str, list[Fin
             yield f"  {severity.value}"
         yield from _findings(alike, len(dependents.get(alike[0].id, [])), width)
     listed = {finding.id for finding in roots}
-    unlisted_roots = Counter(f.because for f in findings if f.because and f.because not in listed and f.id not in listed)
+    unlisted_roots = Counter(
+        f.because for f in findings if f.because and f.because not in listed and f.id not in listed
+    )
     for root, number in sorted(unlisted_roots.items()):
         yield from _wrap(f"{phrases.count(number, 'finding depends', 'findings depend')} on {root}", width, "    ")
 
