@@ -1,6 +1,5 @@
 """Checks of HOST: whether a host that can be reached answers everything that a scan asks."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,11 +12,13 @@ from sigsrv.judge.require import REACHABLE, SERVICE
 _SHOWN = 3  # reasons, and hints about other hosts, that a finding shows, at most
 _DENIED = "denied"
 _ASKS_MEMBERS = (INSTANCES, OPERATIONS)  # the daemon asks the other members for a part of these answers
-_COMMAND = re.compile("execute '.*'")  # sudo's message has the command, so it differs for each one
 
 
 class _Cause(NamedTuple):
-    """Why some probes or requests got no answer. hints: commands that show it or put it right. because: the finding that reports it. maybe: those that may."""
+    """Why some probes or requests got no answer.
+
+    hints: commands that show it or fix it. because: the finding that reports it. maybe: those that may.
+    """
 
     reason: str
     hints: tuple[str, ...] = ()
@@ -69,9 +70,7 @@ def _of_rights(facts: HostFacts, asked: Sequence[Unanswered]) -> Iterator[_Cause
             by_daemon = by_daemon or each.reason
             continue
         for reason in each.reason.split("; ") if not each.command else [each.reason]:
-            short = _COMMAND.sub(
-                "execute it", reason.removeprefix(f"Incus API on {facts.name}: ").partition(" (use ")[0]
-            )
+            short = reason.removeprefix(f"Incus API on {facts.name}: ").partition(" (use ")[0]
             programs.setdefault(short, []).append(each.command.partition(" ")[0] or "incus")
     if programs:
         refused = "; ".join(f"{', '.join(dict.fromkeys(names))} ({why})" for why, names in programs.items())

@@ -17,7 +17,7 @@ import pytest
 from sigsrv.collect import evidence, urls
 from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
 from sigsrv.collect.probes import TABLE
-from sigsrv.collect.refusals import is_refused, refused_account
+from sigsrv.collect.refusals import is_refused, refusal_message, refused_account
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.evaluate import evaluate
 from sigsrv.model import site_file
@@ -50,7 +50,7 @@ def refused(kept: Evidence, message: str = "sudo: a password is required", api: 
     }
     reason = (
         f"Incus API on {kept.host}: no permission for /var/lib/incus/unix.socket (use root or an account in group incus-admin); "
-        f"Incus API on {kept.host}: {message.format('/usr/bin/incus query --raw /1.0')}"
+        f"Incus API on {kept.host}: {refusal_message(message.format('/usr/bin/incus query --raw /1.0'))}"
     )
     denied = {url: ApiAnswer(failure=Failure(FailureKind.DENIED, reason)) for url in (urls.SERVER, *urls.WANTED)}
     return dataclasses.replace(kept, probes=probes, api=denied if api else kept.api)

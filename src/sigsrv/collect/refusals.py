@@ -16,6 +16,7 @@ _REFUSED = (
     "authentication is required",
     "i'm afraid i can't do that",
 )
+_COMMAND = re.compile("execute '.*'")
 _ACCOUNT = re.compile(
     r"(?:user |sorry )?([a-z_][a-z0-9_.-]*\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)"
 )
@@ -25,6 +26,15 @@ def is_refused(stderr: str) -> bool:
     """Return whether an error output says that the account may not run the command."""
     lower = stderr.lower()
     return any(words in lower for words in _REFUSED)
+
+
+def refusal_message(stderr: str) -> str:
+    """Return an error output as one line without the refused command, so that it is the same for all commands that are refused.
+
+    >>> refusal_message("Sorry, user audit is not allowed to execute '/usr/sbin/nft' as root on minisrv.")
+    'Sorry, user audit is not allowed to execute it as root on minisrv.'
+    """
+    return _COMMAND.sub("execute it", " ".join(stderr.split()))[:160]
 
 
 def refused_account(stderr: str) -> str:

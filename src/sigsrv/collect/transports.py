@@ -20,7 +20,7 @@ from pylxd.client import get_session_for_url
 from requests.adapters import HTTPAdapter
 
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.refusals import is_refused
+from sigsrv.collect.refusals import is_refused, refusal_message
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
@@ -106,12 +106,12 @@ class QueryAdapter(HTTPAdapter):
 
     def _query_failure(self, rc: int, stderr: str) -> Failure:
         host = self._session.target.name
-        line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:200]
+        line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:1000]
         lower = stderr.lower()
         if is_refused(stderr) or "permission" in lower:
-            return Failure(FailureKind.DENIED, f"Incus API on {host}: {line}")
+            return Failure(FailureKind.DENIED, f"Incus API on {host}: {refusal_message(line)}")
         if rc == 127 or "command not found" in lower:
-            return Failure(FailureKind.MISSING, f"Incus API on {host}: {line}")
+            return Failure(FailureKind.MISSING, f"Incus API on {host}: {line[:200]}")
         if any(word in lower for word in ("connection refused", "no such file", "appear to be started")):
-            return Failure(FailureKind.DOWN, f"Incus API on {host}: {line}")
-        return Failure(FailureKind.GARBLED, f"Incus API on {host}: {line}")
+            return Failure(FailureKind.DOWN, f"Incus API on {host}: {line[:200]}")
+        return Failure(FailureKind.GARBLED, f"Incus API on {host}: {line[:200]}")

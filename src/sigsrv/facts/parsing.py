@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sigsrv.collect.evidence import Answer, Evidence, Failure
-from sigsrv.collect.refusals import is_refused
+from sigsrv.collect.refusals import is_refused, refusal_message
 from sigsrv.collect.urls import SERVER
 from sigsrv.facts import reading
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -52,11 +52,10 @@ def output(evidence: Evidence, name: str) -> str:
 
 def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
     """Return the EvidenceError for a probe whose command returned an unexpected exit status."""
-    reported = " ".join(answer.stderr.split())[:160]
     if is_refused(answer.stderr):  # the same account would be refused again, so there is no command to see it
-        return EvidenceError(
-            f"{host}: probe {name}: {reported}", FailureKind.DENIED, host, name if refusal(answer) else ""
-        )
+        reason = f"{host}: probe {name}: {refusal_message(answer.stderr)}"
+        return EvidenceError(reason, FailureKind.DENIED, host, name if refusal(answer) else "")
+    reported = " ".join(answer.stderr.split())[:160]
     reason = f"{host}: probe {name} ended with {answer.rc}: {reported}; to see it: ssh {host} {answer.command}"
     return EvidenceError(reason, FailureKind.GARBLED, host)
 
@@ -68,7 +67,7 @@ def refusal(answer: Answer) -> str:
     """
     if answer.failure or answer.rc == 0 or answer.stdout or not is_refused(answer.stderr):
         return ""
-    return " ".join(answer.stderr.split())[:160]
+    return refusal_message(answer.stderr)
 
 
 def _unanswered_url(evidence: Evidence, url: str) -> str:

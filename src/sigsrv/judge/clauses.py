@@ -71,7 +71,7 @@ class Clauses:
 
     expected: what the policy wants of the resource. otherwise: what a pass shows if its clauses show nothing. summary: what a pass shows
     instead of its clauses. fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's
-    reason. hints: commands that show the cause of an ``error`` or put it right. A check may change all of them.
+    reason. hints: commands that show the cause of an ``error`` or fix it. A check may change all of them.
     """
 
     __slots__ = (
