@@ -6,11 +6,11 @@ from typing import NamedTuple
 from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.collect.refusals import refused_account
 from sigsrv.collect.urls import INSTANCES, OPERATIONS, SERVER
-from sigsrv.facts.unanswered import Unanswered
+from sigsrv.facts.unanswered import REFUSED, Unanswered
 from sigsrv.judge.require import REACHABLE, SERVICE
 
 _SHOWN = 3  # reasons, and hints about other hosts, that a finding shows, at most
-_DENIED = "denied"
+_DENIED = ("denied", REFUSED)
 _ASKS_MEMBERS = (INSTANCES, OPERATIONS)  # the daemon asks the other members for a part of these answers
 
 
@@ -50,7 +50,7 @@ def test_host_answers_everything_that_a_scan_asks(facts: HostFacts, site: Site, 
 
 
 def _of_probes(facts: HostFacts, asked: Sequence[Unanswered]) -> Iterator[_Cause]:
-    probes = [each for each in asked if each.command and each.kind != _DENIED]
+    probes = [each for each in asked if each.command and each.kind not in _DENIED]
     if facts.no_probe_answered:
         yield _Cause(facts.no_probe_answered.reason, because=finding_id(REACHABLE, facts.name, facts.name))
     elif probes:
@@ -64,7 +64,7 @@ def _of_rights(facts: HostFacts, asked: Sequence[Unanswered]) -> Iterator[_Cause
     programs: dict[str, list[str]] = {}  # what is refused, by the reason
     by_daemon = ""
     for each in asked:
-        if each.kind != _DENIED or (each.command and facts.no_probe_answered):
+        if each.kind not in _DENIED or (each.command and facts.no_probe_answered):
             continue
         if each.refused_by_daemon:
             by_daemon = by_daemon or each.reason
@@ -91,7 +91,7 @@ def _of_requests(facts: HostFacts, site: Site, asked: Sequence[Unanswered]) -> I
     if server is not None and server.kind in ("down", "silent"):
         yield _Cause(server.reason, because=finding_id(SERVICE, facts.name, facts.name))
         return
-    others = [each for each in requests if each.kind != _DENIED]
+    others = [each for each in requests if each.kind not in _DENIED]
     if not others:
         return
     reason = f"{others[0].reason}; {len(others) - 1} more requests" if len(others) > 1 else others[0].reason

@@ -273,14 +273,14 @@ def test_scan_of_an_account_without_any_right_fits_on_a_screen(tmp_path):
     assert sum(behind.values()) + len(BOTH) == run["summary"]["error"]
 
 
-def test_host_whose_probe_was_refused_is_only_partly_read(tmp_path):
+def test_host_whose_probe_was_refused_is_limited(tmp_path):
     """Its state says so, and its unread probes are listed, although each of them ended with an exit status."""
     shown, run = scan(tmp_path, minisrv=lambda kept: refused(kept, api=False))
     states = {host["name"]: (host["state"], host["failed_probes"]) for host in run["run"]["hosts"]}
 
     assert states["sigsrv"] == ("ok", [])
-    assert states["minisrv"] == ("partial", sorted(ROOT_PROBES & SAVED["minisrv"].probes.keys()))
-    assert "minisrv  partial" in shown
+    assert states["minisrv"] == ("limited", sorted(ROOT_PROBES & SAVED["minisrv"].probes.keys()))
+    assert "minisrv  limited" in shown
     assert f"{len(states['minisrv'][1])} not read" in shown
 
 

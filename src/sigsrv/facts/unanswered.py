@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sigsrv.collect.evidence import EXPIRED, Evidence, Failure
+from sigsrv.collect.evidence import EXPIRED, Evidence
 from sigsrv.collect.urls import MEMBERS, SERVER
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.parsing import refusal
 from sigsrv.model.errors import EvidenceError, FailureKind
+
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Unanswered:
     name: str
     """The id of the probe, or the URL."""
     kind: str
-    """Why there is no answer, in one word: denied, timeout, missing, too-large, garbled, down, silent, unreachable or absent."""
+    """Why there is no answer, in one word. ``refused``: sudo or the command itself said that the account has no right."""
     reason: str
     """Why there is no answer, for a person."""
     command: str
@@ -44,11 +46,10 @@ def unanswered(evidence: Evidence) -> tuple[Unanswered, ...]:
 
 def _probes(evidence: Evidence) -> Iterator[Unanswered]:
     for name, answer in evidence.probes.items():
-        failure = answer.failure
-        if refused := refusal(answer):
-            failure = Failure(FailureKind.DENIED, refused)
-        if failure:
-            yield Unanswered(name, failure.kind.value, failure.reason, answer.command, False)
+        if answer.failure:
+            yield Unanswered(name, answer.failure.kind.value, answer.failure.reason, answer.command, False)
+        elif refused := refusal(answer):
+            yield Unanswered(name, REFUSED, refused, answer.command, False)
 
 
 def _requests(evidence: Evidence) -> Iterator[Unanswered]:

@@ -228,7 +228,8 @@ class LeftOut:
 class HostState:
     """The result of the collection on one host.
 
-    state: ``ok``, ``partial`` (at least one probe failed) or ``unreachable``.
+    state: ``ok``, ``limited`` (sudo refused at least one command, and everything else was answered), ``partial`` (at least one probe or
+    request failed) or ``unreachable``. failed_probes: what was not answered.
     """
 
     name: str
@@ -237,6 +238,11 @@ class HostState:
     probes: int
     failed_probes: tuple[str, ...]
     reason: str = ""
+
+    @property
+    def was_read(self) -> bool:
+        """Return whether all was answered but what the account may not run. Findings that need that are errors by themselves."""
+        return self.state in ("ok", "limited")
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -288,7 +294,7 @@ class Run:
 
         3 means that something could not be determined or that nothing was evaluated. It takes precedence over 1.
         """
-        if self.summary["error"] or not self.is_judged or any(host.state != "ok" for host in self.hosts):
+        if self.summary["error"] or not self.is_judged or not all(host.was_read for host in self.hosts):
             return 3
         return 1 if self.summary["fail"] else 0
 

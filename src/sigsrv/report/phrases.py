@@ -81,7 +81,7 @@ def headline(run: Run) -> str:
         return "Nothing was examined"
     if not run.is_judged:
         return "Nothing was judged: every finding is not applicable"
-    if unread := [f"{host.name} {state_text(host)}" for host in run.hosts if host.state != "ok"]:
+    if unread := [f"{host.name} {state_text(host)}" for host in run.hosts if not host.was_read]:
         return f"Not determined: {', '.join(unread)}"
     verdict = "Compliant in the selection" if run.selected else "Compliant"
     return f"{verdict}, {run.summary['waived']:,} waived" if run.summary["waived"] else verdict
@@ -89,7 +89,12 @@ def headline(run: Run) -> str:
 
 def state_text(host: HostState) -> str:
     """Return how the collection on a host ended, as the rest of a sentence: ``was read``."""
-    texts = {"ok": "was read", "partial": "was only partly read", "unreachable": "is unreachable"}
+    texts = {
+        "ok": "was read",
+        "limited": "was read without some rights",
+        "partial": "was only partly read",
+        "unreachable": "is unreachable",
+    }
     return texts.get(host.state, host.state)
 
 
