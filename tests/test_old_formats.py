@@ -19,7 +19,7 @@ from sigsrv.collect.probes import TABLE
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge import catalogue
 from sigsrv.judge.evaluate import evaluate
-from sigsrv.judge.require import BROKE, REACHABLE
+from sigsrv.judge.require import BROKE, NEVER_FAIL
 from sigsrv.model import site_file
 from sigsrv.model.finding import Finding, Verdict
 from tests.called import ROOT, sigsrv
@@ -44,8 +44,8 @@ def as_saved() -> Mapping[str, Finding]:
 
 @cache
 def readers(place: str) -> frozenset[str]:
-    """Return the policies that read a probe or a URL. HOST-001 only looks whether any probe answered."""
-    return frozenset(key for key in CATALOGUE.policies if key != REACHABLE and place in _read(key))
+    """Return the policies that read a probe or a URL. HOST-001 and HOST-011 only look whether there is an answer."""
+    return frozenset(key for key in CATALOGUE.policies if key not in NEVER_FAIL and place in _read(key))
 
 
 @cache

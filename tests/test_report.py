@@ -234,7 +234,7 @@ def test_hosts_show_their_state_and_what_could_not_be_read(source):
     [table] = re.findall('<table class="hosts">.*?</table>', source, re.S)
     content = " ".join(re.sub("<[^>]+>", " ", table).split())
 
-    assert "sigsrv partial 10.2 s 31 1 probe failed: journal" in content
+    assert "sigsrv partial 10.2 s 31 1 not read: journal" in content
     assert "backup unreachable 3.1 s 0 ssh: connect to host backup port 22: No route to host" in content
 
 

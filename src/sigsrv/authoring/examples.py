@@ -13,7 +13,7 @@ from typing import Any
 from sigsrv.authoring.document import UNUSABLE, SiteFacts, example_facts, facts_of, patched
 from sigsrv.judge import rule_schema
 from sigsrv.judge.evaluate import evaluate, evaluate_one, holds, matches
-from sigsrv.judge.require import REACHABLE, Check
+from sigsrv.judge.require import NEVER_FAIL, Check
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import fix_for
@@ -57,7 +57,7 @@ def mistakes(
         expected = dict(example["expect"])
         if difference != expected:
             found.append(f"{name}: expected {expected}, found {difference}")
-        violates = bool({"fail", "error"} & set(now.values())) if policy.id == REACHABLE else "fail" in now.values()
+        violates = bool({"fail", "error"} & set(now.values())) if policy.id in NEVER_FAIL else "fail" in now.values()
         if violates is not (kind == "violating"):
             found.append(f"{name}: a {kind} example {'must' if kind == 'violating' else 'must not'} fail")
     return [*found, *dict.fromkeys(unfixable)]

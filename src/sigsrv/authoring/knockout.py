@@ -20,7 +20,7 @@ from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.catalogue import Catalogue
 from sigsrv.judge.evaluate import evaluate, evaluate_one
-from sigsrv.judge.require import BROKE, REACHABLE
+from sigsrv.judge.require import BROKE, NEVER_FAIL
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.policy import Policy
@@ -125,7 +125,7 @@ class _KnockOut:
 
     def _declared(self) -> list[str]:
         """Return the places that the verdicts stand on: what the policy reads here, without the guards if it reads more than these."""
-        if self._policy.id == REACHABLE:
+        if self._policy.id in NEVER_FAIL:
             return [LOGIN]
         asked: dict[str, None] = {}
         facts = {}

@@ -15,7 +15,7 @@ import requests
 from pylxd import Client
 from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 
-from sigsrv.collect.evidence import Answer, ApiAnswer, Failure
+from sigsrv.collect.evidence import EXPIRED, Answer, ApiAnswer, Failure
 from sigsrv.collect.probes import SOCKET
 from sigsrv.collect.redact import redact, redact_operations
 from sigsrv.collect.target import REQUEST_S
@@ -164,9 +164,7 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
     """Send one request. The transport limits the time and the size of the answer."""
     seconds = min(request_s, deadline - time.monotonic())
     if seconds <= 0:
-        return ApiAnswer(
-            failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: not requested: the host's timeout expired first")
-        )
+        return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: not requested: {EXPIRED} first"))
     parts = urlsplit(url)
     node = client.api
     for segment in parts.path.removeprefix("/1.0/").split("/"):

@@ -21,6 +21,7 @@ FORMAT = 1
 INDEX = "evidence.json"
 _NO_YEAR = 253_402_300_800  # the first second of the year 10000
 _LIMIT_BYTES = 2**30  # of one file: a host has 60 probes of 16 MiB at most
+EXPIRED = "the host's timeout expired"  # the reason of what was not asked any more has these words
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,6 @@ class Evidence:
     probes: Mapping[str, Answer] = field(default_factory=dict)
     api: Mapping[str, ApiAnswer] = field(default_factory=dict)
     probed: tuple[float, float] | None = None
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Return the probes and URLs without an answer, in order."""
-        parts: list[tuple[str, Answer | ApiAnswer]] = [*self.probes.items(), *self.api.items()]
-        return tuple(name for name, answer in parts if answer.failure)
 
 
 def _failure(data: Mapping[str, str] | None) -> Failure | None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 from sigsrv.collect.api import Connect, collect_api, explain_socket
 from sigsrv.collect.connection import open_session
-from sigsrv.collect.evidence import Answer, ApiAnswer, Evidence, Failure
+from sigsrv.collect.evidence import EXPIRED, Answer, ApiAnswer, Evidence, Failure
 from sigsrv.collect.probes import BEFORE_API, SOCKET, Probe
 from sigsrv.collect.running import run_probes
 from sigsrv.collect.session import ConnectionFailed, Session, close_all
@@ -145,7 +145,7 @@ class _HostRun:
 def _run_slow(session: Session, probes: Sequence[Probe]) -> dict[str, Answer]:
     """Return the answers of the slow probes in the remaining time. If the connection fails now, only their answers are lost."""
     if session.time_is_up:
-        expired = Failure(FailureKind.TIMEOUT, f"{session.target.name}: not run: the host's timeout expired first")
+        expired = Failure(FailureKind.TIMEOUT, f"{session.target.name}: not run: {EXPIRED} first")
         return {probe.id: Answer(probe.shell, failure=expired) for probe in probes}
     try:
         return run_probes(session, probes)
@@ -172,7 +172,7 @@ def _explain(session: Session, answers: Mapping[str, Answer]) -> Failure:
     """Return why a request got no connection: timeout, a lost connection, or no connection to the daemon's socket."""
     target = session.target
     if time.monotonic() >= session.deadline - 0.1:
-        return Failure(FailureKind.TIMEOUT, f"Incus API on {target.name}: the host's timeout expired")
+        return Failure(FailureKind.TIMEOUT, f"Incus API on {target.name}: {EXPIRED}")
     if target.api:
         return Failure(FailureKind.DOWN, f"Incus API on {target.name}: nothing answers at {target.api.url}")
     try:

@@ -27,6 +27,7 @@ from requests.adapters import BaseAdapter
 
 from sigsrv.collect.documents import decoded, values
 from sigsrv.collect.evidence import Failure
+from sigsrv.collect.refusals import is_refused, refusal_message
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.collect.wire import LIMIT_BYTES, LIMIT_ERROR_BYTES, AnswerTooLarge, Garbled, Reply, Wire
 from sigsrv.model.errors import FailureKind
@@ -246,15 +247,15 @@ class QueryAdapter(ApiAdapter):
 
     def _query_failure(self, rc: int, stderr: str) -> Failure:
         host = self._session.target.name
-        line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:200]
+        line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:1000]
         lower = stderr.lower()
-        if "password is required" in lower or "not allowed to execute" in lower or "permission" in lower:
-            return Failure(FailureKind.DENIED, f"Incus API on {host}: {line}")
+        if is_refused(stderr) or "permission" in lower:
+            return Failure(FailureKind.DENIED, f"Incus API on {host}: {refusal_message(line)}")
         if rc == 127 or "command not found" in lower:
-            return Failure(FailureKind.MISSING, f"Incus API on {host}: {line}")
+            return Failure(FailureKind.MISSING, f"Incus API on {host}: {line[:200]}")
         if any(word in lower for word in ("connection refused", "no such file", "appear to be started")):
-            return Failure(FailureKind.DOWN, f"Incus API on {host}: {line}")
-        return Failure(FailureKind.GARBLED, f"Incus API on {host}: {line}")
+            return Failure(FailureKind.DOWN, f"Incus API on {host}: {line[:200]}")
+        return Failure(FailureKind.GARBLED, f"Incus API on {host}: {line[:200]}")
 
 
 def _status(answer: bytes) -> int:

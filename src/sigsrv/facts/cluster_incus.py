@@ -46,7 +46,7 @@ class ClusterIncus:
         if not refused:
             raise EvidenceError("no host was asked", FailureKind.ABSENT)
         reasons = "; ".join(dict.fromkeys(cause.reason for cause in refused))
-        raise EvidenceError(reasons, refused[0].kind, refused[0].host)
+        raise EvidenceError(reasons, refused[0].kind, refused[0].host, refused[0].source)
 
     @property
     def server(self) -> Server:

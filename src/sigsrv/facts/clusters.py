@@ -234,12 +234,14 @@ def _unread_cause(unread: UnreadInstance, host: HostFacts) -> EvidenceError:
     if unread.reason:
         return EvidenceError(f"{host.name}: {unread.reason}", host=host.name)
 
-    def kind() -> FailureKind:
-        if host.unreachable:
-            return FailureKind.UNREACHABLE
-        return FailureKind.DOWN if host.daemon_down else FailureKind.GARBLED
-
-    return EvidenceError(f"{unread.resource}: its member {unread.location} did not answer", guard(kind), host.name)
+    reason = f"{unread.resource}: its member {unread.location} did not answer"
+    if guard(lambda: host.unreachable):
+        return EvidenceError(reason, FailureKind.UNREACHABLE, host.name)
+    try:
+        guard(lambda: host.incus.instance_rows)
+    except EvidenceError as own:  # its own daemon does not list it either
+        return EvidenceError(reason, own.kind, host.name, own.source)
+    return EvidenceError(reason, host=host.name)
 
 
 def clusters(hosts: Mapping[str, HostFacts], members: Collection[str] | None = None) -> tuple[ClusterFacts, ...]:

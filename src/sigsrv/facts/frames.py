@@ -253,7 +253,7 @@ class FrameFacts:
         if answer is None:
             raise EvidenceError(f"{host}: this evidence has no probe {ID}", FailureKind.ABSENT, host)
         if answer.failure:
-            raise refuse(answer.failure, host)
+            raise refuse(answer.failure, host, ID)
         if answer.rc != 0:
             raise EvidenceError(f"{host}: probe {ID} ended with {answer.rc}: {answer.stderr[:160]}", host=host)
         return frames(answer.stdout, host)

@@ -23,6 +23,7 @@ from sigsrv.facts.reading import fact, guard
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.facts.storage import StorageFacts
 from sigsrv.facts.system import SystemFacts
+from sigsrv.facts.unanswered import Unanswered, unanswered
 from sigsrv.facts.updates import UpdateFacts
 from sigsrv.model.errors import EvidenceError, FailureKind
 
@@ -58,6 +59,12 @@ class HostFacts:
         failures = [answer.failure for answer in self.evidence.probes.values()]
         failed = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
         return failed[0] if failed and len(failed) == len(failures) else None
+
+    @property
+    def unanswered(self) -> tuple[Unanswered, ...]:
+        """Return the probes and requests of a scan that this host did not answer, whatever the reason is."""
+        reading.note(self.name, reading.LOGIN)
+        return guard(lambda: unanswered(self.evidence))
 
     @fact
     def network(self) -> NetworkFacts:

@@ -72,7 +72,7 @@ class IncusFacts:
         host = self.evidence.host
         if not guard(lambda: self.server.trusted):
             raise EvidenceError(
-                f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host
+                f"{host}: Incus does not trust this client: it sees a part only", FailureKind.DENIED, host, urls.SERVER
             )
 
     @property
@@ -212,7 +212,7 @@ class IncusFacts:
         try:
             found = self._list(address, lambda row: instance_row(row, self.evidence.host))
         except EvidenceError as cause:
-            if cause.kind is not FailureKind.TIMEOUT:
+            if cause.kind is not FailureKind.TIMEOUT or urls.INSTANCES_CONFIG not in self.evidence.api:
                 raise
             address = urls.INSTANCES_CONFIG
             found = self._list(

@@ -11,7 +11,7 @@ from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import SSHD_FOLDER
 from sigsrv.facts import sshd
 from sigsrv.facts.filesystems import Filesystem, filesystems, judged, refused
-from sigsrv.facts.parsing import command_failed, number, output, parsing, probe, text
+from sigsrv.facts.parsing import command_failed, number, output, parsing, probe, refusal, text
 from sigsrv.facts.reading import fact
 from sigsrv.facts.sshd import MatchBlock
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -216,7 +216,10 @@ class MachineFacts:
     @fact
     def unread_filesystems(self) -> Mapping[str, str]:
         """Return the mount points that df could not read, each with the reason."""
-        return refused(probe(self.evidence, "filesystems").stderr, self._host)
+        answer = probe(self.evidence, "filesystems")
+        if refusal(answer):
+            raise command_failed(self._host, "filesystems", answer)
+        return refused(answer.stderr, self._host)
 
     @fact
     def skew(self) -> Skew:

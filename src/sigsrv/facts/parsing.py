@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from sigsrv.collect import documents
 from sigsrv.collect.evidence import Answer, Evidence, Failure
+from sigsrv.collect.refusals import is_refused, refusal_message
+from sigsrv.collect.urls import SERVER
 from sigsrv.facts import reading
 from sigsrv.facts.limits import charged
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -27,23 +29,23 @@ _MOST, _DIGITS = 2**64, 20  # Linux, ZFS and Incus count with integers of 64 bit
 _FIRST, _LAST = (edge.replace(tzinfo=UTC).timestamp() for edge in (datetime.min, datetime.max.replace(microsecond=0)))
 
 
-def refuse(failure: Failure, host: str, command: str = "") -> EvidenceError:
-    """Return the EvidenceError for a failure of the collection. command: a command that shows the problem on the host."""
+def refuse(failure: Failure, host: str, source: str, command: str = "") -> EvidenceError:
+    """Return the EvidenceError for a probe or a URL (source) without an answer. command: shows the problem on the host."""
     again = failure.kind in (FailureKind.TIMEOUT, FailureKind.TOO_LARGE, FailureKind.MISSING, FailureKind.GARBLED)
     hint = f"; to see it: ssh {host} {command}" if command and again else ""
-    return EvidenceError(failure.reason + hint, failure.kind, host)
+    return EvidenceError(failure.reason + hint, failure.kind, host, source)
 
 
 def probe(evidence: Evidence, name: str) -> Answer:
     """Return the answer of a probe. Raises EvidenceError if the probe failed or did not run, or if a line is too long to be its answer."""
     reading.note(evidence.host, name)
     if evidence.failure:
-        raise refuse(evidence.failure, evidence.host)
+        raise EvidenceError(evidence.failure.reason, FailureKind.UNREACHABLE, evidence.host)
     answer = evidence.probes.get(name)
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no probe {name}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(answer.failure, evidence.host, answer.command)
+        raise refuse(answer.failure, evidence.host, name, answer.command)
     if answer.stdout and not answer.stdout.endswith(_ENDS):
         raise EvidenceError(f"{evidence.host}: probe {name}: the output is cut off", FailureKind.GARBLED, evidence.host)
     if name not in JSON_PROBES and _has_long_line(answer.stdout, _LINE_ENDS.get(name, "\n")):
@@ -72,23 +74,40 @@ def output(evidence: Evidence, name: str) -> str:
 
 def command_failed(host: str, name: str, answer: Answer) -> EvidenceError:
     """Return the EvidenceError for a probe whose command returned an unexpected exit status."""
+    if is_refused(answer.stderr):  # the same account would be refused again, so there is no command to see it
+        reason = f"{host}: probe {name}: {refusal_message(answer.stderr)}"
+        return EvidenceError(reason, FailureKind.DENIED, host, name if refusal(answer) else "")
     reported = " ".join(answer.stderr.split())[:160]
-    denied = any(word in reported.lower() for word in ("permission denied", "not permitted", "password is required"))
-    kind = FailureKind.DENIED if denied else FailureKind.GARBLED
     reason = f"{host}: probe {name} ended with {answer.rc}: {reported}; to see it: ssh {host} {answer.command}"
-    return EvidenceError(reason, kind, host)
+    return EvidenceError(reason, FailureKind.GARBLED, host)
+
+
+def refusal(answer: Answer) -> str:
+    """Return what a command reported that the account may not run, as one line; "" if it ran.
+
+    A command that printed something did run: ``df`` and ``find`` report what they may not read beside what they read.
+    """
+    if answer.failure or answer.rc == 0 or answer.stdout or not is_refused(answer.stderr):
+        return ""
+    return refusal_message(answer.stderr)
+
+
+def _unanswered_url(evidence: Evidence, url: str) -> str:
+    """Return ``/1.0`` if the daemon did not answer that either: then it answers nothing. Else the URL."""
+    server = evidence.api.get(SERVER)
+    return SERVER if server and server.failure else url
 
 
 def api(evidence: Evidence, url: str) -> Any:
     """Return the ``metadata`` of the daemon's answer to a URL. Raises EvidenceError if there is no answer."""
     reading.note(evidence.host, url)
     if evidence.failure:
-        raise refuse(evidence.failure, evidence.host)
+        raise EvidenceError(evidence.failure.reason, FailureKind.UNREACHABLE, evidence.host)
     answer = evidence.api.get(url)
     if answer is None:
         raise EvidenceError(f"{evidence.host}: this evidence has no answer to {url}", FailureKind.ABSENT, evidence.host)
     if answer.failure:
-        raise refuse(answer.failure, evidence.host, f"incus query '{url}'")
+        raise refuse(answer.failure, evidence.host, _unanswered_url(evidence, url), f"incus query '{url}'")
     return answer.metadata
 
 

@@ -17,7 +17,7 @@ from sigsrv.facts.limits import TooSlowError
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 T = TypeVar("T")
-LOGIN = "login"  # the source that is no probe: whether sigsrv could log in to the host and run commands there
+LOGIN = "login"  # the source that is no probe: whether sigsrv could log in to the host, and whether what it asked there was answered
 
 
 class Source(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import chain
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -24,13 +25,15 @@ class _Unknown(NamedTuple):
     reason: str
     because: str | None
     on: str = ""
+    maybe: tuple[str, ...] = ()
 
 
 class Outcome(NamedTuple):
     """What the clauses of a finding amount to.
 
-    roots: the ids of the findings that report the cause. While all of them do, the finding is ``not-applicable`` because of the first one,
-    for the reason ``left``. on: the resource that gets an ``error`` instead; empty if the finding's own resource gets it.
+    roots: the ids of the findings that report the cause of a failure. While all of them do, the finding is ``not-applicable`` because of
+    the first one, for the reason ``left``. Of an ``error``: those that may report its cause. The first one that does is its root. on: the
+    resource that gets an ``error`` instead; empty if the finding's own resource gets it. hints: commands about it.
     """
 
     verdict: Verdict
@@ -40,6 +43,7 @@ class Outcome(NamedTuple):
     roots: tuple[str, ...] = ()
     left: str = ""
     on: str = ""
+    hints: tuple[str, ...] = ()
 
 
 class _Clause:
@@ -67,7 +71,7 @@ class Clauses:
 
     expected: what the policy wants of the resource. otherwise: what a pass shows if its clauses show nothing. summary: what a pass shows
     instead of its clauses. fix: the values for the parameters of the policy's remediation. note: one sentence more, for the finding's
-    reason. A check may change all of them.
+    reason. hints: commands that show the cause of an ``error`` or fix it. A check may change all of them.
     """
 
     __slots__ = (
@@ -79,6 +83,7 @@ class Clauses:
         "_violated",
         "expected",
         "fix",
+        "hints",
         "note",
         "otherwise",
         "summary",
@@ -91,6 +96,7 @@ class Clauses:
         self.otherwise = otherwise
         self.fix: dict[str, Any] = {}
         self.note = ""
+        self.hints: list[str] = []
         self.summary = ""
         self._because_of = because_of
         self._violated: list[_Violated] = []
@@ -123,9 +129,12 @@ class Clauses:
         """Record a clause that holds. text: what was observed; empty if a pass shows nothing of it."""
         self._holding.append(text)
 
-    def unknown(self, reason: str, because: str | None = None) -> None:
-        """Record an unknown clause. because: the id of the finding that reports why."""
-        self._unknown.append(_Unknown(reason, because))
+    def unknown(self, reason: str, because: str | None = None, maybe: tuple[str, ...] = ()) -> None:
+        """Record an unknown clause. because: the id of the finding that reports why.
+
+        maybe: ids of findings that would explain it, if they report something. They count only if all unknown clauses have some.
+        """
+        self._unknown.append(_Unknown(reason, because, maybe=maybe))
 
     def require(self, is_so: bool, text: str, root: str | None = None) -> None:
         """Record a clause that holds if ``is_so``, else is violated. text: what was observed, in both cases."""
@@ -184,9 +193,11 @@ class Clauses:
         if self._unknown:
             because = next((each.because for each in self._unknown if each.because), None)
             on = next((each.on for each in self._unknown if each.on), "")
-            return Outcome(
-                Verdict.ERROR, "; ".join(self._shown_holding()), "; ".join(self.unknown_reasons), because, on=on
-            )
+            shown, why = "; ".join(self._shown_holding()), "; ".join(self.unknown_reasons)
+            maybe = [each.maybe for each in self._unknown]
+            explained = tuple(dict.fromkeys(chain.from_iterable(maybe))) if all(maybe) and not because else ()
+            hints = tuple(dict.fromkeys(self.hints))
+            return Outcome(Verdict.ERROR, shown, why, because, explained, on=on, hints=hints)
         if self._nothing:
             return Outcome(Verdict.NOT_APPLICABLE, "", self._nothing.reason, self._nothing.because)
         return Outcome(Verdict.PASS, self.summary or "; ".join(self._shown_holding()) or self.otherwise, self.note)

@@ -170,11 +170,14 @@ def with_roots_checked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
     If the check judged the resource nevertheless (``own``), that verdict counts as soon as one of the roots reports nothing: an
     exemption or a waiver of X excuses X alone. A finding that saw nothing to judge becomes ``error`` if no policy judged X, if X
-    passed, or if X found nothing to judge (unless the site exempts X): then no policy looks at what is missing.
+    passed, or if X found nothing to judge (unless the site exempts X): then no policy looks at what is missing. An ``error`` that other
+    findings may explain gets the first one of them that reports something as its root.
     """
     found = ordered(findings)
     roots = _Roots({finding.id: finding for finding in found})
-    return tuple(finding if finding.because is None else roots.checked(finding) for finding in found)
+    return tuple(
+        finding if finding.because is None and not finding.roots else roots.checked(finding) for finding in found
+    )
 
 
 class _Roots:
@@ -186,6 +189,9 @@ class _Roots:
         self._open: set[str] = set()  # the findings that wait for their root: none of them can be a root below itself
 
     def checked(self, finding: Finding) -> Finding:
+        if finding.verdict is Verdict.ERROR and finding.because is None:
+            because = next((root for root in finding.roots if self._explains(root)), None)
+            return dataclasses.replace(finding, because=because) if because else finding
         if finding.verdict is not Verdict.NOT_APPLICABLE or finding.because is None:
             return finding
         if finding.id not in self._checked:
@@ -210,6 +216,13 @@ class _Roots:
         if root.verdict is Verdict.NOT_APPLICABLE:
             return root.because is not None and all(self._reports(each) for each in root.roots or (root.because,))
         return root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.policy == REACHABLE)
+
+    def _explains(self, because: str) -> bool:
+        """Return whether a root fails, or is itself an ``error`` that follows from no other finding: the daemon does not answer in time."""
+        root = self._judged.get(because)
+        return root is not None and (
+            root.verdict is Verdict.FAIL or (root.verdict is Verdict.ERROR and root.because is None)
+        )
 
     def _check(self, finding: Finding, because: str) -> Finding:
         if finding.own is not None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar
 
+from sigsrv.collect.urls import SERVER
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.reading import recording
 from sigsrv.facts.resources import Instance, UnreadInstance
@@ -25,6 +26,8 @@ C = TypeVar("C", bound=Callable[..., None])
 REACHABLE = "HOST-001"  # reports an unreachable host: root of every error there
 JOURNAL = "HOST-003"  # counts the errors that the daemon wrote: an outage and a start leave some
 SERVICE = "HOST-002"  # reports a daemon that is down: root of every error of its API
+ANSWERS = "HOST-011"  # reports what a host that answers does not answer: root of every error of such a probe or request
+NEVER_FAIL = frozenset({REACHABLE, ANSWERS})  # what they report is always an error
 MEMBERS = "CLUS-006"  # reports a daemon of another member: root of every error of that host
 BROKE = "the check broke: "  # the reason of an error that a bug in a check causes begins so
 EXEMPTED = "the site exempts it: "  # the reason of an exempted finding begins so
@@ -164,7 +167,7 @@ class Require:
         if exemption:
             reason = f"{EXEMPTED}{exemption.reason}"
             found = dataclasses.replace(found, verdict=Verdict.NOT_APPLICABLE, reason=reason, remediation=None)
-        elif outcome.roots:
+        elif outcome.roots and judged:
             left = self._make(Outcome(Verdict.NOT_APPLICABLE, "", outcome.left, outcome.roots[0]), resource, host)
             found = dataclasses.replace(left, own=found, roots=outcome.roots)
         self._keep(found)
@@ -242,7 +245,9 @@ class Require:
             expected=expected,
             observed=outcome.observed,
             reason=outcome.reason,
+            hints=outcome.hints,
             because=outcome.because,
+            roots=outcome.roots if outcome.verdict is Verdict.ERROR else (),
             remediation=policy.remediation if outcome.verdict is Verdict.FAIL else None,
             fix=dict(fix) if fix else _NO_FIX,
             stands_on=self._recorder.sources(resource),
@@ -331,8 +336,11 @@ def _shown(value: object) -> str:
 
 def because_of(cause: EvidenceError, judging: str) -> str | None:
     """Return the id of the root finding of an error, or None. judging: the policy that got the error; it is never its own root."""
-    roots = {FailureKind.UNREACHABLE: REACHABLE, FailureKind.DOWN: SERVICE, FailureKind.SILENT: SERVICE}
-    root = roots.get(cause.kind)
     if cause.kind is FailureKind.WRONG_MEMBER and judging != MEMBERS:
         return finding_id(MEMBERS, "cluster", cause.host)
+    root = ANSWERS if cause.source else None
+    if cause.kind in (FailureKind.DOWN, FailureKind.SILENT) and cause.source in ("", SERVER):
+        root = SERVICE  # the whole daemon; else one that answered and then no more
+    elif cause.kind is FailureKind.UNREACHABLE and not cause.source:  # the host; else only a connection of its own
+        root = REACHABLE
     return finding_id(root, cause.host, cause.host) if root and root != judging and cause.host else None

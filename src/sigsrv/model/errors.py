@@ -49,15 +49,17 @@ class UsageError(SigsrvError):
 class EvidenceError(SigsrvError):
     """A fact could not be determined. Only ``evaluate`` turns it into the verdict ``error``.
 
-    host: the host that could not provide the fact, if known. ``because`` of the finding is derived from it and from ``kind``.
+    host: the host that could not provide the fact, if known. source: the probe or the URL without an answer; "" if there is an answer, but
+    it does not say what is needed. ``because`` of the finding is derived from these and from ``kind``.
     """
 
-    def __init__(self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "") -> None:
+    def __init__(self, reason: str, kind: FailureKind = FailureKind.GARBLED, host: str = "", source: str = "") -> None:
         reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} ..."  # it may quote what a host sent
         super().__init__(reason)
         self.reason = reason
         self.kind = kind
         self.host = host
+        self.source = source
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -148,8 +148,9 @@ class Finding:
 
     fix: the values that the scripts of its remediation need. They are not exported. waiver: set if the verdict is ``waived``;
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
-    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. own and
-    roots are not exported. stands_on: the probes and the paths of the Incus API that were read for it.
+    cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Of an ``error``:
+    the findings that may report the cause. own and roots are not exported. hints: commands that show the cause of an ``error`` or put it
+    right. stands_on: the probes and the paths of the Incus API that were read for it.
     """
 
     policy: str
@@ -168,6 +169,7 @@ class Finding:
     own: Finding | None = field(default=None, compare=False, repr=False)
     roots: tuple[str, ...] = field(default=(), compare=False, repr=False)
     stands_on: tuple[str, ...] = field(default=(), compare=False)
+    hints: tuple[str, ...] = ()
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -189,6 +191,7 @@ class Finding:
             "reason": self.reason,
             "because": self.because,
             "remediation": self.remediation,
+            "hints": list(self.hints),
             "stands_on": list(self.stands_on),
             "waiver": {
                 "owner": accepted.owner,
@@ -219,7 +222,8 @@ class LeftOut:
 class HostState:
     """The result of the collection on one host.
 
-    state: ``ok``, ``partial`` (at least one probe failed) or ``unreachable``.
+    state: ``ok``, ``limited`` (sudo refused at least one command, and everything else was answered), ``partial`` (at least one probe or
+    request failed) or ``unreachable``. failed_probes: what was not answered.
     """
 
     name: str
@@ -228,6 +232,11 @@ class HostState:
     probes: int
     failed_probes: tuple[str, ...]
     reason: str = ""
+
+    @property
+    def was_read(self) -> bool:
+        """Return whether all was answered but what the account may not run. Findings that need that are errors by themselves."""
+        return self.state in ("ok", "limited")
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -279,7 +288,7 @@ class Run:
 
         3 means that something could not be determined or that nothing was evaluated. It takes precedence over 1.
         """
-        if self.summary["error"] or not self.is_judged or any(host.state != "ok" for host in self.hosts):
+        if self.summary["error"] or not self.is_judged or not all(host.was_read for host in self.hosts):
             return 3
         return 1 if self.summary["fail"] else 0
 

@@ -250,15 +250,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _failure_text(finding: Finding) -> str:
-    """Return the failure message of a finding."""
+    """Return the failure message of a finding. An unknown that follows from a root finding names only that: it has the reason."""
     lines = [f"{finding.id}: {phrases.LABELS[finding.verdict]}: {finding.title}"]
+    if finding.verdict is Verdict.ERROR and finding.because:
+        return f"{lines[0]}\n  because of {finding.because}"
     parts = (
         ("expected", finding.expected),
         ("observed", finding.observed),
         ("reason", finding.reason),
-        ("because", finding.because or ""),
     )
     lines += [f"  {name}: {phrases.visible(value)}" for name, value in parts if value]
+    lines += [f"  {phrases.visible(hint)}" for hint in finding.hints]
     if finding.remediation:
         lines.append(f"  {phrases.fix_command(finding)}")
     return "\n".join(lines)

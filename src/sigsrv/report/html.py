@@ -18,8 +18,9 @@ from urllib.parse import quote
 import jinja2
 from markupsafe import Markup, escape
 
+from sigsrv.judge.require import ANSWERS
 from sigsrv.model import data
-from sigsrv.model.finding import Finding, Run, Severity, Verdict, rfc3339
+from sigsrv.model.finding import Finding, Run, Severity, Verdict, finding_id, rfc3339
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy, family_of
 from sigsrv.report import phrases
@@ -46,7 +47,8 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         (data.folder("reports") / name).read_text(encoding="utf-8") for name in ("report.css", "report.js")
     )
     by_verdict = {verdict: [f for f in run.findings if f.verdict is verdict] for verdict in Verdict}
-    errors = by_verdict[Verdict.ERROR]
+    by_root = phrases.findings_by_root(run)
+    alike = phrases.by_reason(phrases.roots(by_verdict[Verdict.ERROR], by_root))
     return environment.get_template("report.html.j2").render(
         run=run,
         style=Markup(style),  # noqa: S704  our own file
@@ -61,9 +63,10 @@ def render(run: Run, policies: Mapping[str, Policy], fixes: Mapping[str, Fix]) -
         severities=list(Severity),
         by_verdict=by_verdict,
         failures=_groups(by_verdict[Verdict.FAIL], policies),
-        errors=_groups((f for f in errors if not f.because), policies),
-        dependent_errors=_by_root(f for f in errors if f.because),
-        findings_by_root=phrases.findings_by_root(run),
+        errors=_groups((group[0] for group in alike if len(group) == 1), policies),
+        alike_errors=[group for group in alike if len(group) > 1],
+        dependent_errors=_by_root(f for f in by_verdict[Verdict.ERROR] if f.because and f.id not in by_root),
+        findings_by_root=by_root,
         families=sorted({family_of(f.policy) for f in run.findings}),
         hosts=_hosts(run),
         matrix=_matrix(run),
@@ -95,6 +98,8 @@ def _environment() -> jinja2.Environment:
     }
     environment.globals |= {
         "count": phrases.count,
+        "unread": phrases.unread,
+        "unanswered_id": lambda host: finding_id(ANSWERS, host, host),
         "fix_command": phrases.fix_command,
         "waiver_status": phrases.waiver_status,
     }

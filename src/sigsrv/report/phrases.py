@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict, Waiver, WaiverState, WaiverUse, rfc3339
@@ -16,6 +16,7 @@ LABELS = {
     Verdict.NOT_APPLICABLE: "not applicable",
     Verdict.PASS: "pass",
 }
+_NAMED = 4  # a host's unread probes are named if there are at most so many
 _WORST_FIRST = {severity: place for place, severity in enumerate(Severity)}
 
 # Control, format (bidi overrides, zero width), surrogate, private use, unassigned, line and paragraph separator.
@@ -80,7 +81,7 @@ def headline(run: Run) -> str:
         return "Nothing was examined"
     if not run.is_judged:
         return "Nothing was judged: every finding is not applicable"
-    if unread := [f"{host.name} {state_text(host)}" for host in run.hosts if host.state != "ok"]:
+    if unread := [f"{host.name} {state_text(host)}" for host in run.hosts if not host.was_read]:
         return f"Not determined: {', '.join(unread)}"
     verdict = "Compliant in the selection" if run.selected else "Compliant"
     return f"{verdict}, {run.summary['waived']:,} waived" if run.summary["waived"] else verdict
@@ -88,13 +89,41 @@ def headline(run: Run) -> str:
 
 def state_text(host: HostState) -> str:
     """Return how the collection on a host ended, as the rest of a sentence: ``was read``."""
-    texts = {"ok": "was read", "partial": "was only partly read", "unreachable": "is unreachable"}
+    texts = {
+        "ok": "was read",
+        "limited": "was read without some rights",
+        "partial": "was only partly read",
+        "unreachable": "is unreachable",
+    }
     return texts.get(host.state, host.state)
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     """Sort findings by severity (critical first), then policy, then id."""
     return sorted(findings, key=lambda finding: (_WORST_FIRST[finding.severity], finding.policy, finding.id))
+
+
+def unread(host: HostState) -> str:
+    """Return how much of what a host was asked it did not answer: ``3 not read: nft, sshd, /1.0``. More than a few are only counted."""
+    names = host.failed_probes
+    return f"{len(names)} not read" + (f": {', '.join(names)}" if len(names) <= _NAMED else "")
+
+
+def roots(findings: Iterable[Finding], dependents: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Return the findings that a report shows in full, worst first: those without a root finding, and those that are one themselves."""
+    return [finding for finding in worst_first(findings) if not finding.because or finding.id in dependents]
+
+
+def by_reason(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """Group findings of the same severity that could not be determined for the same reason and that show nothing else.
+
+    A finding with hints, or with a root finding, stays alone.
+    """
+    found: dict[object, list[Finding]] = {}
+    for each in findings:
+        is_plain = each.verdict is Verdict.ERROR and each.reason and not (each.observed or each.hints or each.because)
+        found.setdefault((each.severity, each.reason) if is_plain else each.id, []).append(each)
+    return list(found.values())
 
 
 def findings_by_root(run: Run) -> dict[str, list[Finding]]:

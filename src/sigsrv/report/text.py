@@ -6,6 +6,7 @@ No control character from a host reaches the terminal. Commands are not wrapped,
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sigsrv.model.finding import Finding, HostState, Run, Verdict
@@ -24,7 +25,8 @@ _SHOWN = 600  # characters of one observed value; the HTML report shows all of i
 def summary(run: Run, width: int = 80, color: bool = False) -> str:
     """Return the summary: headline, hosts, failures, undetermined findings, waived findings, and waivers to review.
 
-    A finding that has a root finding is only counted, at its root finding. width: columns.
+    A finding that has a root finding is only counted, at its root finding, unless others depend on it too. Undetermined findings for the
+    same reason are listed together. width: columns.
     """
     tone = phrases.overall_verdict(run)
     lines = list(_wrap(f"{run.site}: {phrases.headline(run)}", width))
@@ -72,7 +74,7 @@ def _host(host: HostState, column: int, width: int) -> Iterator[str]:
     name = phrases.visible(host.name)
     state = f"{host.state}, {host.seconds:.1f} s, {phrases.count(host.probes, 'probe')}"
     if host.failed_probes:
-        state += f", failed: {', '.join(host.failed_probes)}"
+        state += f", {phrases.unread(host)}"
     if host.reason:
         state += f": {host.reason}"
     start = f"  {name}{' ' * (column - _columns(name))}  "
@@ -83,28 +85,33 @@ def _section(title: str, findings: list[Finding], dependents: dict[str, list[Fin
     if not findings:
         return
     yield from ("", f"{title} ({len(findings):,})")
-    roots = [finding for finding in phrases.worst_first(findings) if not finding.because]
+    roots = phrases.roots(findings, dependents)
     severity = None
-    for finding in roots:
-        if finding.severity is not severity:
-            severity = finding.severity
+    for alike in phrases.by_reason(roots):
+        if alike[0].severity is not severity:
+            severity = alike[0].severity
             yield f"  {severity.value}"
-        yield from _finding(finding, len(dependents.get(finding.id, [])), width)
+        yield from _findings(alike, len(dependents.get(alike[0].id, [])), width)
     listed = {finding.id for finding in roots}
-    unlisted_roots: dict[str, int] = {}
-    for finding in findings:
-        if finding.because and finding.because not in listed:
-            unlisted_roots[finding.because] = unlisted_roots.get(finding.because, 0) + 1
+    unlisted_roots = Counter(
+        f.because for f in findings if f.because and f.because not in listed and f.id not in listed
+    )
     for root, number in sorted(unlisted_roots.items()):
         yield from _wrap(f"{phrases.count(number, 'finding depends', 'findings depend')} on {root}", width, "    ")
 
 
-def _finding(finding: Finding, dependents: int, width: int) -> Iterator[str]:
-    yield f"    {phrases.visible(finding.id)}"
-    yield from _wrap(finding.title, width, _INDENT)
+def _findings(alike: list[Finding], dependents: int, width: int) -> Iterator[str]:
+    """Yield the lines of one finding, or of several ones that could not be determined for the same reason."""
+    for finding in alike:
+        yield f"    {phrases.visible(finding.id)}"
+    finding = alike[0]
+    if len(alike) == 1:
+        yield from _wrap(finding.title, width, _INDENT)
     parts = [("observed", finding.observed)] if finding.observed else []
     if finding.reason:
         parts.append(("reason", finding.reason))
+    if finding.because:
+        parts.append(("because of", finding.because))
     if finding.waiver:
         parts.append(("waived", phrases.waiver_text(finding.waiver)))
     for label, text in parts:
@@ -112,6 +119,8 @@ def _finding(finding: Finding, dependents: int, width: int) -> Iterator[str]:
         yield from _wrap(f"{label}: {text}", width, _INDENT, _INDENT + "  ")
     if dependents:
         yield from _wrap(f"{phrases.count(dependents, 'finding depends', 'findings depend')} on it", width, _INDENT)
+    for hint in finding.hints:
+        yield f"{_INDENT}{phrases.visible(hint)}"
     if finding.remediation and finding.verdict is Verdict.FAIL:
         yield f"{_INDENT}{phrases.visible(phrases.fix_command(finding))}"
 

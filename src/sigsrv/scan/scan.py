@@ -12,6 +12,7 @@ from sigsrv import __version__
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.collect.probes import select
+from sigsrv.facts.unanswered import REFUSED, unanswered
 from sigsrv.model import waiver
 from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, ordered, timestamp
 from sigsrv.model.ids import new_run_id
@@ -68,8 +69,12 @@ def _missing_evidence(plan: Plan, collected: Evidence) -> list[str]:
 
 
 def _state(plan: Plan, collected: Evidence) -> HostState:
-    failed, missing = collected.failed, _missing_evidence(plan, collected)
-    state = "unreachable" if collected.failure else "partial" if failed else "ok"
+    unread = unanswered(collected)
+    failed = tuple(dict.fromkeys(each.name for each in unread))
+    missing = _missing_evidence(plan, collected)
+    state = "unreachable" if collected.failure else "ok"
+    if unread:
+        state = "limited" if all(each.kind == REFUSED for each in unread) else "partial"
     more = f" and {len(missing) - _MAX_LISTED} more" if len(missing) > _MAX_LISTED else ""
     reason = f"this evidence lacks {', '.join(missing[:_MAX_LISTED])}{more}" if missing else ""
     reason = collected.failure.reason if collected.failure else reason

@@ -1,0 +1,47 @@
+"""Recognizes that a host refused a command because the account has no right to run it, from what the command printed."""
+
+from __future__ import annotations
+
+import re
+
+# In small letters. sudo(8) and sudo-rs say it in several ways. sigsrv sets LC_ALL=C for its probes.
+_REFUSED = (
+    "permission denied",
+    "not permitted",
+    "password is required",
+    "not allowed to execute",
+    "not in the sudoers file",
+    "terminal is required",
+    "must have a tty",
+    "authentication is required",
+    "i'm afraid i can't do that",
+)
+_COMMAND = re.compile("execute '.*'")
+_ACCOUNT = re.compile(
+    r"(?:user |sorry )?([a-z_][a-z0-9_.-]*\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)"
+)
+
+
+def is_refused(stderr: str) -> bool:
+    """Return whether an error output says that the account may not run the command."""
+    lower = stderr.lower()
+    return any(words in lower for words in _REFUSED)
+
+
+def refusal_message(stderr: str) -> str:
+    """Return an error output as one line without the refused command, so that it is the same for all commands that are refused.
+
+    >>> refusal_message("Sorry, user audit is not allowed to execute '/usr/sbin/nft' as root on minisrv.")
+    'Sorry, user audit is not allowed to execute it as root on minisrv.'
+    """
+    return _COMMAND.sub("execute it", " ".join(stderr.split()))[:160]
+
+
+def refused_account(stderr: str) -> str:
+    """Return the name of the account that sudo refuses, if its message has one; else "".
+
+    >>> refused_account("Sorry, user audit is not allowed to execute '/usr/sbin/nft' as root on minisrv.")
+    'audit'
+    """
+    found = _ACCOUNT.search(stderr)
+    return found[1] if found else ""
