@@ -65,6 +65,8 @@ def test_page_of_findings_json_documents_each_key():
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/security.md",
         "docs/design.md",
         "docs/benchmarks.md",
         "docs/cases.md",
@@ -166,3 +168,22 @@ def _parts(cell: str) -> list[str]:
     for name in re.findall(r"`([a-z0-9-]+)`", cell):
         found.append(f"{found[-1][:-2]}{name}" if name.startswith("-") else name)
     return found
+
+
+def test_each_test_of_the_threat_model_exists():
+    """Each attack of docs/security.md names at least one: a file of tests, or a test in it."""
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    table = page.partition("## What stops them")[2]
+    rows = [
+        line for line in table.splitlines() if line.startswith("| ") and not line.startswith(("| attack ", "| --- "))
+    ]
+    named = re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", page)
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not (ROOT / file).exists() or (test and f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8"))
+    ]
+
+    assert missing == []
+    assert rows
+    assert [row for row in rows if "`tests/" not in row] == []
