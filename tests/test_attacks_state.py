@@ -148,19 +148,22 @@ def test_folder_that_another_account_may_write_is_refused(tmp_path, capsys):
 
 
 @root
-@pytest.mark.parametrize("command", [["scan", "--evidence", "demo"], ["facts", "--evidence", "demo"]])
-def test_waivers_that_another_account_may_write_hide_nothing_from_root(home, tmp_path, capsys, command):
-    """Otherwise that account decides which failures the report of root shows."""
-    shutil.copy(ROOT / SITE, home / "site.yaml")
-    (home / "site.yaml").chmod(0o644)
+@pytest.mark.parametrize("file", ["waivers", "site"])
+def test_waivers_and_site_that_another_account_may_write_hide_nothing_from_root(home, tmp_path, capsys, file):
+    """Otherwise that account decides which failures the report of root shows, and how root reaches the hosts."""
+    for folder in (home, tmp_path):
+        shutil.copy(ROOT / SITE, folder / "site.yaml")
+        (folder / "site.yaml").chmod(0o644)
     attack(f"printf 'version: 1\\nwaivers: []\\n' >{home}/waivers.yaml")
-    out = ["--report-dir", str(tmp_path / "out")] if command[0] == "scan" else []
+    shutil.copy(home / "waivers.yaml", tmp_path)
+    files = {name: str((home if name == file else tmp_path) / f"{name}.yaml") for name in ("site", "waivers")}
+    argv = ["scan", "--evidence", "demo", "--site", files["site"], "--waivers", files["waivers"]]
+    argv += ["--report-dir", str(tmp_path / "out")]
 
-    assert main.main([*command, "--site", str(home / "site.yaml"), *out]) == 2
+    assert main.main(argv) == 2
     refused(capsys, home, "0755")
-    if command[0] == "scan":
-        done = sigsrv(*command, "--site", str(home / "site.yaml"), *out, SUDO_UID=str(ATTACKER))
-        assert done.returncode in (1, 3), done.stderr  # it is the account that called sudo, and has named its own file
+    done = sigsrv(*argv, SUDO_UID=str(ATTACKER))
+    assert done.returncode in (1, 3), done.stderr  # it is the account that called sudo, and has named its own file
 
 
 @root
@@ -227,9 +230,12 @@ def test_fix_that_was_swapped_after_it_was_armed_is_not_run(host, home, tmp_path
     remote = host.remote(host.fix(survives_reboot=True), confirm_s=60)
     assert host.call(remote.apply).rc == 0
     armed = host.folder / "disk" / TRANSACTION
-    for name in ("undo.sh", "undo-once.sh"):
-        (armed / name).write_text(f"id >{tmp_path}/pwned\n")
+    (armed / "undo.sh").write_text(f"id >{tmp_path}/pwned\n")
     os.chown(armed, ATTACKER, ATTACKER)
+
+    timer = subprocess.run(["sh", armed / "undo-once.sh", "self"], capture_output=True, text=True, check=False)
+    assert timer.returncode == 1
+    assert f"{armed} is not trusted: {armed} (owner" in timer.stderr
 
     for call in (remote.old_values, remote.confirm, remote.undo):
         done = host.call(call)

@@ -42,6 +42,8 @@ def old(tmp_path, monkeypatch):
     (folder / "runs" / RUN / "findings.json").write_text("{}")
     (folder / "runs" / "latest").symlink_to(RUN)
     write_journal(folder / old_state.JOURNAL, recorded_journal())
+    (folder / f"{old_state.JOURNAL}-journal").write_bytes(bytes(512))  # SQLite keeps it, with its header zeroed
+    (folder / f"{old_state.JOURNAL}-journal").chmod(0o600)
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setattr(old_state, "_OLD", folder)
     monkeypatch.setattr(data, "_home", lambda: tmp_path / "root")
