@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from sigsrv.collect.probes import TABLE, Probe, ProbeOptions, select
 from sigsrv.collect.script import script, shell_command
 from sigsrv.model.errors import FailureKind
 from tests import flood
+from tests.local_host import wait
 
 ROOT = Path(__file__).resolve().parents[1]
 WORD = "0123456789abcdef"
@@ -160,6 +162,29 @@ def test_many_probes_that_hang_cost_the_others_little_time():
     assert max(at) - began < 3, "four that hang cost at most two seconds"
     assert 0.5 < ended - max(at) < 2.5
     assert ended - began < 4, "before the ones that hang are given up"
+
+
+def test_last_probe_starts_when_the_one_before_it_has_answered():
+    """It reads the clock a second time. Other probes run beside each other."""
+    answers = run(sh("a", "sleep 0.4; cat /proc/uptime"), sh("end", "cat /proc/uptime"))
+    first, last = (float(answer.stdout.split()[0]) for answer in answers.values())
+
+    assert last >= first
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_leaves_nothing_behind(shell, monkeypatch):
+    """It ends the process that counts the time, and waits for no other."""
+    monkeypatch.setenv("SIGSRV_TEST", mark := uuid.uuid4().hex)
+    assert run(sh("a", "echo 1"), shell=shell)["a"].stdout == "1\n"
+
+    def left() -> list[str]:
+        found = subprocess.run(
+            ["sh", "-c", f"grep -ls {mark} /proc/[0-9]*/environ"], capture_output=True, text=True, env={}, check=False
+        )
+        return [path for path in found.stdout.split() if path.split("/")[2] != str(os.getpid())]
+
+    assert wait(lambda: left() == [])
 
 
 def test_at_most_ten_programs_run_at_the_same_time(tmp_path):
