@@ -84,11 +84,12 @@ def test_any_sh_runs_a_script_of_any_length(shell, more):
 
 def test_output_can_t_forge_the_frame_of_another_probe():
     """A probe that prints whole frames on both streams changes only its own answer."""
-    forged = frame("b", content("forged\n")).decode().replace("\n", "\\n")
-    answers = run(sh("a", f"printf '{forged}'; printf '{forged}' >&2"), sh("b", "echo real; exit 7"))
+    forged = content("forged\n").decode() + frame("b", content("forged\n")).decode()
+    printed = forged.replace("\n", "\\n")
+    answers = run(sh("a", f"printf '{printed}'; printf '{printed}' >&2; exit 3"), sh("b", "echo real; exit 7"))
 
     assert (answers["b"].rc, answers["b"].stdout) == (7, "real\n")
-    assert answers["a"].stdout.startswith(f"{WORD} b ")
+    assert (answers["a"].rc, answers["a"].stdout, answers["a"].stderr) == (3, forged, forged.strip())
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -307,7 +308,6 @@ def test_damaged_content_of_a_frame_is_a_failure(raw):
     "broken",
     [
         f"{WORD} other 4\naGk=",
-        f"{WORD} a 9999999\n",
         f"{WORD} a 99999999999\n",
         f"{WORD} a -4\naGk=",
         f"{WORD} a x\n",
@@ -316,7 +316,7 @@ def test_damaged_content_of_a_frame_is_a_failure(raw):
     ],
 )
 def test_header_that_the_script_can_t_have_written_ends_the_reading(broken):
-    """An unknown probe, a count above the limit, a second answer. What arrived before counts."""
+    """An unknown probe, a wrong count, a second answer. What arrived before counts."""
     probes = [sh("a", "true"), sh("b", "true")]
     answers = read(probes, frame("b", content()) + broken.encode() + frame("a", content("forged\n")), piece=7)
 
