@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from sigsrv.collect.probes import TABLE, Probe, ProbeOptions, select
 from sigsrv.collect.script import script, shell_command
 from sigsrv.model.errors import FailureKind
 from tests import flood
+from tests.local_host import wait
 
 ROOT = Path(__file__).resolve().parents[1]
 WORD = "0123456789abcdef"
@@ -82,11 +84,12 @@ def test_any_sh_runs_a_script_of_any_length(shell, more):
 
 def test_output_can_t_forge_the_frame_of_another_probe():
     """A probe that prints whole frames on both streams changes only its own answer."""
-    forged = frame("b", content("forged\n")).decode().replace("\n", "\\n")
-    answers = run(sh("a", f"printf '{forged}'; printf '{forged}' >&2"), sh("b", "echo real; exit 7"))
+    forged = content("forged\n").decode() + frame("b", content("forged\n")).decode()
+    printed = forged.replace("\n", "\\n")
+    answers = run(sh("a", f"printf '{printed}'; printf '{printed}' >&2; exit 3"), sh("b", "echo real; exit 7"))
 
     assert (answers["b"].rc, answers["b"].stdout) == (7, "real\n")
-    assert answers["a"].stdout.startswith(f"{WORD} b ")
+    assert (answers["a"].rc, answers["a"].stdout, answers["a"].stderr) == (3, forged, forged.strip())
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -160,6 +163,29 @@ def test_many_probes_that_hang_cost_the_others_little_time():
     assert max(at) - began < 3, "four that hang cost at most two seconds"
     assert 0.5 < ended - max(at) < 2.5
     assert ended - began < 4, "before the ones that hang are given up"
+
+
+def test_last_probe_starts_when_the_one_before_it_has_answered():
+    """It reads the clock a second time. Other probes run beside each other."""
+    answers = run(sh("a", "sleep 0.4; cat /proc/uptime"), sh("end", "cat /proc/uptime"))
+    first, last = (float(answer.stdout.split()[0]) for answer in answers.values())
+
+    assert last >= first
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_leaves_nothing_behind(shell, monkeypatch):
+    """It ends the process that counts the time, and waits for no other."""
+    monkeypatch.setenv("SIGSRV_TEST", mark := uuid.uuid4().hex)
+    assert run(sh("a", "echo 1"), shell=shell)["a"].stdout == "1\n"
+
+    def left() -> list[str]:
+        found = subprocess.run(
+            ["sh", "-c", f"grep -ls {mark} /proc/[0-9]*/environ"], capture_output=True, text=True, env={}, check=False
+        )
+        return [path for path in found.stdout.split() if path.split("/")[2] != str(os.getpid())]
+
+    assert wait(lambda: left() == [])
 
 
 def test_at_most_ten_programs_run_at_the_same_time(tmp_path):
@@ -282,7 +308,6 @@ def test_damaged_content_of_a_frame_is_a_failure(raw):
     "broken",
     [
         f"{WORD} other 4\naGk=",
-        f"{WORD} a 9999999\n",
         f"{WORD} a 99999999999\n",
         f"{WORD} a -4\naGk=",
         f"{WORD} a x\n",
@@ -291,7 +316,7 @@ def test_damaged_content_of_a_frame_is_a_failure(raw):
     ],
 )
 def test_header_that_the_script_can_t_have_written_ends_the_reading(broken):
-    """An unknown probe, a count above the limit, a second answer. What arrived before counts."""
+    """An unknown probe, a wrong count, a second answer. What arrived before counts."""
     probes = [sh("a", "true"), sh("b", "true")]
     answers = read(probes, frame("b", content()) + broken.encode() + frame("a", content("forged\n")), piece=7)
 

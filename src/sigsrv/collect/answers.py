@@ -74,7 +74,7 @@ class AnswerReader:
             return False
         match = re.fullmatch(rb"\w+ ([a-z0-9-]+) ([0-9]{1,9})", line)
         probe = self._probes.get(match[1].decode()) if match else None
-        if not match or not probe or probe.id in self._found or int(match[2]) > _frame_bytes(probe):
+        if not match or not probe or probe.id in self._found:
             self._is_broken = True
             self._buffer.clear()
             return False
