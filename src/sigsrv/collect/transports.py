@@ -138,8 +138,8 @@ def _client(endpoint: str, adapter: BaseAdapter, timeout_s: float) -> Client:
     """Return a pylxd client whose requests go through one adapter, and nowhere else."""
     session = requests.Session()
     session.trust_env = False
-    session.adapters.clear()  # so there is no adapter for any other address
-    session.mount(endpoint, adapter)
+    session.adapters.clear()  # so there is none for another scheme; this one connects to its own place, whatever the address says
+    session.mount(f"{urlsplit(endpoint).scheme}://", adapter)
     try:
         return Client(endpoint=endpoint, session=session, timeout=timeout_s)
     except BaseException:
