@@ -300,7 +300,7 @@ def test_client_of_a_host_reaches_that_host_only(tmp_path):
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["socket", "https"])
-@pytest.mark.parametrize(("bad", "calls"), [("/1.0/none", 1), ("/1.0/", 12)])
+@pytest.mark.parametrize(("bad", "calls"), [("/1.0/none", 1), ("/1.0/", 11)])
 def test_connection_is_kept_and_opened_again_if_the_daemon_closed_it(tmp_path, pem, tls, bad, calls):
     """A login of TLS for each request would be slow. A daemon may close a connection after any answer, without a word."""
     daemon = HostileDaemon("closed", bad, pem if tls else "")

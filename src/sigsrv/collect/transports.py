@@ -28,6 +28,7 @@ from requests.adapters import BaseAdapter
 from sigsrv.collect.documents import decoded, values
 from sigsrv.collect.evidence import Failure
 from sigsrv.collect.session import ConnectionFailed, Session
+from sigsrv.collect.target import REQUEST_S
 from sigsrv.collect.wire import LIMIT_BYTES, LIMIT_ERROR_BYTES, AnswerTooLarge, Garbled, Reply, Wire
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
@@ -177,7 +178,7 @@ class ApiAdapter(BaseAdapter):
             reason = f"not requested: the answers before it are larger than {LIMIT_TOTAL_BYTES} bytes"
             raise _refused(FailureKind.TOO_LARGE, path, reason)
         try:
-            reply = self._reply(path, timeout)
+            reply = self._reply(path, timeout or REQUEST_S)
         except AnswerTooLarge as cause:
             self._left -= LIMIT_BYTES
             raise _refused(FailureKind.TOO_LARGE, path, str(cause)) from cause
