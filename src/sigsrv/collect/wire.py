@@ -139,7 +139,7 @@ class _Stream(io.RawIOBase):
 
     def makefile(self, _: str) -> io.BufferedReader:
         """Return this as a file, as ``http.client`` asks a socket for one."""
-        return io.BufferedReader(self)
+        return io.BufferedReader(self, _PIECE)
 
 
 def _left(until: float) -> float:
