@@ -282,24 +282,25 @@ def test_environment_changes_no_request(tmp_path, pem, monkeypatch):
 
 
 def test_client_of_a_host_reaches_that_host_only(tmp_path):
-    """pylxd could be told another address by an answer. There is no adapter for it, and nothing but a GET is sent."""
+    """An answer could give pylxd another address. There is no adapter for it, and nothing but a GET is sent."""
     daemon = HostileDaemon("closed", "/1.0/none")
     with connected(daemon, tmp_path) as connect:
         client = connect(1.0)
         session = client.api.session
-        for address in (f"http://{daemon.elsewhere}/", "file:///etc/passwd", "http+unix://%2Frun%2Fother.sock/1.0"):
+        for address in (f"http://{daemon.elsewhere}/", "https://example.org/", "file:///etc/passwd"):
             with pytest.raises(requests.exceptions.InvalidSchema):
                 session.get(address)
         with pytest.raises(requests.ConnectionError, match="a scan only reads: sigsrv does not send DELETE"):
             client.api.instances["web"].delete()
+        session.get("http+unix://%2Frun%2Fother.sock/1.0/instances")
         session.close()
 
     assert daemon.reached == []
-    assert len(daemon.asked) == 1
+    assert [head.split()[1] for head in daemon.asked] == ["/1.0", "/1.0/instances"]
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["socket", "https"])
-@pytest.mark.parametrize(("bad", "calls"), [("/1.0/none", 1), ("/1.0/", 12)])
+@pytest.mark.parametrize(("bad", "calls"), [("/1.0/none", 1), ("/1.0/", 11)])
 def test_connection_is_kept_and_opened_again_if_the_daemon_closed_it(tmp_path, pem, tls, bad, calls):
     """A login of TLS for each request would be slow. A daemon may close a connection after any answer, without a word."""
     daemon = HostileDaemon("closed", bad, pem if tls else "")

@@ -29,6 +29,7 @@ from sigsrv.collect.documents import decoded, values
 from sigsrv.collect.evidence import Failure
 from sigsrv.collect.refusals import is_refused, refusal_message
 from sigsrv.collect.session import ConnectionFailed, Session
+from sigsrv.collect.target import REQUEST_S
 from sigsrv.collect.wire import LIMIT_BYTES, LIMIT_ERROR_BYTES, AnswerTooLarge, Garbled, Reply, Wire
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.site import ApiAddress
@@ -139,8 +140,8 @@ def _client(endpoint: str, adapter: BaseAdapter, timeout_s: float) -> Client:
     """Return a pylxd client whose requests go through one adapter, and nowhere else."""
     session = requests.Session()
     session.trust_env = False
-    session.adapters.clear()  # so there is no adapter for any other address
-    session.mount(endpoint, adapter)
+    session.adapters.clear()  # so there is none for another scheme; this one connects to its own place, whatever the address says
+    session.mount(f"{urlsplit(endpoint).scheme}://", adapter)
     try:
         return Client(endpoint=endpoint, session=session, timeout=timeout_s)
     except BaseException:
@@ -178,7 +179,7 @@ class ApiAdapter(BaseAdapter):
             reason = f"not requested: the answers before it are larger than {LIMIT_TOTAL_BYTES} bytes"
             raise _refused(FailureKind.TOO_LARGE, path, reason)
         try:
-            reply = self._reply(path, timeout)
+            reply = self._reply(path, timeout or REQUEST_S)
         except AnswerTooLarge as cause:
             self._left -= LIMIT_BYTES
             raise _refused(FailureKind.TOO_LARGE, path, str(cause)) from cause

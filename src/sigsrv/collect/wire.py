@@ -77,7 +77,7 @@ class Wire:
         stream = _Stream(opened, until)
         keep = False
         try:
-            reply, keep = _exchange(stream, self._request(path))
+            reply, keep = _sent(stream, self._request(path))
             return reply
         except TimeoutError as cause:
             raise requests.ReadTimeout(str(cause)) from cause
@@ -139,7 +139,7 @@ class _Stream(io.RawIOBase):
 
     def makefile(self, _: str) -> io.BufferedReader:
         """Return this as a file, as ``http.client`` asks a socket for one."""
-        return io.BufferedReader(self)
+        return io.BufferedReader(self, _PIECE)
 
 
 def _left(until: float) -> float:
@@ -150,7 +150,7 @@ def _left(until: float) -> float:
     return seconds
 
 
-def _exchange(stream: _Stream, request: bytes) -> tuple[Reply, bool]:
+def _sent(stream: _Stream, request: bytes) -> tuple[Reply, bool]:
     """Send a request; return its answer, and whether the connection can be used again."""
     stream.send(request)
     answer = http.client.HTTPResponse(cast(socket.socket, stream), method="GET")
