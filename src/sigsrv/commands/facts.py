@@ -13,6 +13,7 @@ from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT, UNKNOWN, width
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.limits import watching
 from sigsrv.model.errors import EvidenceError, UsageError, nearest
 from sigsrv.report import facts as report
 from sigsrv.scan.collecting import collect
@@ -50,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(call=_facts)
 
 
+@watching()
 def _facts(arguments: argparse.Namespace) -> int:
     options = Options(
         evidence=arguments.evidence,

@@ -19,6 +19,7 @@ from sigsrv.commands.options import add_login, add_policies, options_of
 from sigsrv.commands.terminal import COMPLIANT, UNKNOWN
 from sigsrv.draft import draft
 from sigsrv.draft.document import Document
+from sigsrv.facts.limits import watching
 from sigsrv.judge import catalogue
 from sigsrv.model import data, site_file
 from sigsrv.model.errors import UsageError
@@ -70,7 +71,8 @@ def _init(arguments: argparse.Namespace) -> int:
     if all(seen.failure for seen in evidences.values()):
         return _nothing_read(evidences)
     origin = _origin(arguments.name, plan, evidences, output)
-    document = draft.draft(draft.facts_of(evidences), origin)
+    with watching():
+        document = draft.draft(draft.facts_of(evidences), origin)
     path = output or Path("site.yaml")
     above = draft.head(document, origin, evidences)
     modeline = data.modeline("site", output.parent if output else None)

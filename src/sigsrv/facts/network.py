@@ -188,13 +188,17 @@ def addresses(document: str, host: str = "") -> dict[str, tuple[Address, ...]]:
             if not row:
                 continue  # iproute2 prints {} for a link that is filtered out
             name = text(row["ifname"], "ifname")
-            found[name] = tuple(
-                Address(ip_address(text(each["local"], "local")), integer(each["prefixlen"], "prefixlen"))
-                for each in rows(row["addr_info"], f"{name}: addr_info")
-            )
+            found[name] = tuple(_address(each) for each in rows(row["addr_info"], f"{name}: addr_info"))
         if "lo" not in found:
             raise ValueError("no loopback among the links")
         return found
+
+
+def _address(row: Mapping[str, Any]) -> Address:
+    ip, prefix = ip_address(text(row["local"], "local")), integer(row["prefixlen"], "prefixlen")
+    if not 0 <= prefix <= ip.max_prefixlen:
+        raise ValueError(f"{ip} with a prefix of {prefix} bits")
+    return Address(ip, prefix)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jsonpointer
@@ -83,20 +83,26 @@ def _run(
     left_out: list[LeftOut],
 ) -> tuple[Finding, ...]:
     def apply() -> None:
-        with charged(facts.name, policy.id, is_join=True):
-            if policy.rule is not None:
-                _apply_rule(policy, facts, require)
-            elif policy.forms.names and (wrong := rule_schema.why_wrong(policy)):
-                require.unknown(None, wrong)
-            elif policy.forms.names:
-                judge_forms(policy, facts, site, require)
-            elif check is not None:
-                check(facts, site, require)
-            else:
-                require.unknown(None, f"{policy.id} has neither a rule, nor a form, nor a check")
+        if policy.rule is not None:
+            _apply_rule(policy, facts, require)
+        elif policy.forms.names and (wrong := rule_schema.why_wrong(policy)):
+            require.unknown(None, wrong)
+        elif policy.forms.names:
+            judge_forms(policy, facts, site, require)
+        elif check is not None:
+            check(facts, site, require)
+        else:
+            require.unknown(None, f"{policy.id} has neither a rule, nor a form, nor a check")
 
-    require.run(apply)
-    account(policy, facts, site, require)
+    def limited(work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            with charged(facts.name, policy.id, is_join=True):
+                work()
+
+        return run
+
+    require.run(limited(apply))
+    require.run(limited(lambda: account(policy, facts, site, require)))
     counted = Counter(require.left_out.values())
     left_out += [LeftOut(policy.id, facts.name, reason, count) for reason, count in sorted(counted.items())]
     return require.findings_or_nothing()

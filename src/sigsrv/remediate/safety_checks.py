@@ -8,6 +8,7 @@ from contextlib import suppress
 from sigsrv.facts import leader
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.limits import watching
 from sigsrv.judge.require import SERVICE
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id
@@ -19,6 +20,7 @@ FIXES_A_DAY = 3
 _NAMES_LINKS = frozenset({"host", "bridge", "acl"})
 
 
+@watching()
 def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str]:
     """Return which cluster members are offline, or may be.
 
@@ -85,6 +87,7 @@ def _is_healthy(status: str, evacuated: bool) -> bool:
     return status == "Online" or evacuated
 
 
+@watching()
 def resilvering(facts: Mapping[str, HostFacts], has_zfs: bool) -> list[str]:
     """Return which pools are resilvering, or may be. has_zfs: whether the site has a ZFS pool."""
     reasons = []

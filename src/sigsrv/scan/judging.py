@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.clusters import clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.limits import watching
 from sigsrv.judge import selecting
 from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import waiver
@@ -76,6 +77,7 @@ def selected(plan: Plan, evidences: Mapping[str, Evidence], findings: Sequence[F
     return selecting.select(plan.selection, findings, plan.policies, _projects(plan, evidences))
 
 
+@watching()
 def _projects(plan: Plan, evidences: Mapping[str, Evidence]) -> set[str] | None:
     """Return the names of all projects; None if they could not be read."""
     names: set[str] = set()

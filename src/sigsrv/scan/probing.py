@@ -15,6 +15,7 @@ from sigsrv.collect.frames import FramePlan, InstancePort, Port
 from sigsrv.collect.frames_script import PREFIX
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import Instance
+from sigsrv.facts.limits import watching
 from sigsrv.judge.site_resources import nics_on
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import Site, SiteBridge
@@ -28,6 +29,7 @@ _MIN_NAMESPACES = 2  # namespaces on a bridge: a single one has no receiver
 _RANDOM = secrets.SystemRandom()
 
 
+@watching()
 def plan_frames(site: Site, facts: Mapping[str, HostFacts]) -> FramePlan:
     """Plan one namespace on each existing bridge of the site on each host, and two if the bridge must isolate its instances."""
     found: dict[str, list[Port]] = {host: [] for host in facts}
