@@ -44,6 +44,9 @@ def test_every_policy_is_shown_on_every_host_and_the_cluster(tmp_path):
     assert "test_vlan_interface_stays_attached_after_a_reboot[minisrv]" in collected
     assert "INST-001@sigsrv/default/svc-a: fail" in done.stdout
     assert "sigsrv-remediate INST-001@sigsrv/default/svc-a" in done.stdout
+    assert "  because of HOST-011@minisrv/minisrv" in done.stdout  # a dependent unknown names its root and no reason
+    assert "reason: minisrv: probe nft" not in done.stdout
+    assert "  sigsrv probes --sudoers USER" in done.stdout
     count = Counter(EXPECTED.values())
     assert f"demo: {count['fail']} failures, {count['error']} could not be determined" in done.stdout
 

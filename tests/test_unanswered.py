@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -271,6 +272,34 @@ def test_scan_of_an_account_without_any_right_fits_on_a_screen(tmp_path):
         f"      {behind[root]} findings depend on it" for root in sorted(BOTH)
     ]
     assert sum(behind.values()) + len(BOTH) == run["summary"]["error"]
+    page = (tmp_path / "out" / "latest" / "report.html").read_text()
+    section = page[page.index('<section class="verdict error"') :]
+    assert section.count('<article class="finding item"') == len(BOTH)
+    assert section.count('<code class="paste">sigsrv probes --sudoers USER</code>') == len(BOTH)
+    assert {f"{number} findings depend on this one" for number in behind.values()} <= set(
+        re.findall(r"\d+ findings depend on this one", section)
+    )
+
+
+def test_unknowns_without_a_root_that_have_one_reason_are_shown_together(tmp_path):
+    """An answer that came and can't be understood has no root. Its reason is shown once for each severity, in both reports."""
+
+    def odd(kept: Evidence) -> Evidence:
+        answer = dataclasses.replace(kept.probes["link"], stdout="[]\n")
+        return dataclasses.replace(kept, probes={**kept.probes, "link": answer})
+
+    shown, run = scan(tmp_path, minisrv=odd)
+    unknown = [each for each in run["findings"] if each["verdict"] == "error"]
+    page = (tmp_path / "out" / "latest" / "report.html").read_text()
+
+    assert len(unknown) > 5
+    assert {each["because"] for each in unknown} == {None}
+    groups = {
+        (each["severity"], each["reason"], each["observed"]) for each in unknown
+    }  # one that shows something stays alone
+    assert shown.count("      reason: ") == len(groups)
+    assert [each["id"] for each in unknown if f"    {each['id']}\n" not in shown] == []
+    assert "findings for the same reason" in page
 
 
 def test_host_whose_probe_was_refused_is_limited(tmp_path):
