@@ -54,7 +54,7 @@ def _judge_blocks(finding: Clauses, of_all: Settings, blocks: tuple[MatchBlock, 
     finding.fix["blocks"] = ", ".join(opening)
     if not finding.is_violated and any(_faults(each) for each in _together(of_all, blocks)):
         finding.unknown(
-            "Match blocks that refuse passwords alone accept them together, and sigsrv can't tell whether both can apply"
+            "Match blocks that refuse passwords alone accept them together, and can't determine whether one connection matches both"
         )
 
 

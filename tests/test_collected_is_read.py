@@ -43,7 +43,6 @@ UNREAD_PARTS = {
 }
 # Keys of answers that sigsrv stores because the answer has them, and that no fact parses yet.
 UNREAD_KEYS = {
-    "rebuild_stats": "POOL-004 will read it: a rebuild is not a resilver",
     "expires_at": "VOL-003 will read it: when Incus deletes a snapshot",
 }
 # Probes that no policy reads.

@@ -17,7 +17,7 @@ from tests.namespaces import needs_root
 
 SETTINGS = "permitrootlogin no\npasswordauthentication no\nkbdinteractiveauthentication no\npermitemptypasswords no\n"
 MAIN = "/etc/ssh/sshd_config"
-UNTOLD = "'Match {}' in configuration but '{}' not in connection test specification."
+NOT_GIVEN = "'Match {}' in configuration but '{}' not in connection test specification."
 
 
 def numbered(**files: str) -> str:
@@ -160,11 +160,11 @@ def test_a_host_without_the_folder_has_the_blocks_of_its_file():
 
 def test_sshd_that_needs_a_criterion_is_read_from_its_files():
     """If no file has that criterion, sshd reads other files than sigsrv."""
-    root = Answer("sshd -T", 255, "", UNTOLD.format("LocalPort", "lport"))
+    root = Answer("sshd -T", 255, "", NOT_GIVEN.format("LocalPort", "lport"))
     blocks = numbered(main="Match user bob LOCALPORT 22\nPasswordAuthentication no\n")
 
     assert of(sshd_root=root, sshd_config=blocks).sshd_of_root is None
-    for other in (UNTOLD.format("RDomain", "rdomain"), "sshd: no hostkeys available -- exiting.", ""):
+    for other in (NOT_GIVEN.format("RDomain", "rdomain"), "sshd: no hostkeys available -- exiting.", ""):
         with pytest.raises(EvidenceError, match="sshd-root"):
             _ = of(sshd_root=Answer("sshd -T", 255, "", other), sshd_config=blocks).sshd_of_root
 
@@ -181,7 +181,7 @@ def test_sshd_that_needs_a_criterion_is_read_from_its_files():
     ],
 )
 def test_the_real_sshd_answers_the_probes_whatever_its_match_blocks(tmp_path, block, opens):
-    """Both probes with their arguments, and grep, on this machine: sshd tells the settings, and the files show the block."""
+    """Both probes with their arguments, and grep, on this machine: sshd reports the settings, and the files show the block."""
     program = shutil.which("sshd") or "/usr/sbin/sshd"
     if not Path(program).exists():
         pytest.skip("sshd is not installed: apt-get install openssh-server")

@@ -173,7 +173,7 @@ TABLE = (
     Probe("time-sync", ("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"), "facts.host", timeout_s=8),
     Probe("apparmor", ("cat", "/sys/module/apparmor/parameters/enabled"), "facts.host"),
     Probe("dmesg-restrict", ("cat", "/proc/sys/kernel/dmesg_restrict"), "facts.host"),
-    # If a Match block has LocalPort, sshd 9.2 answers only if it is told a port. No block names this one.
+    # If a Match block has LocalPort, sshd 9.2 answers only if it is given a port. No block names this one.
     Probe("sshd", ("sshd", "-T", "-C", "lport=1"), "facts.sshd", limit_bytes=_MEDIUM, root=True),
     Probe("sshd-root", ("sshd", "-T", "-C", _SSHD_ROOT), "facts.sshd", limit_bytes=_MEDIUM, root=True),
     Probe(

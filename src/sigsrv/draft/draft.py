@@ -1,7 +1,8 @@
 """Drafts a site file from the facts of live hosts, for a person to correct.
 
 A draft describes the current state, not the desired one. A weakness is left out or commented out, so it stays a finding until a
-person decides. The one exception is an exemption of the project ``default``, because the fix would disturb the system. Failures are marked. Nothing is guessed: facts that could not be read are listed, and are not in the file.
+person decides. Only the project ``default`` is exempt from PROJ-001, because the fix would disturb the system. Failures are marked. Nothing
+is guessed: facts that could not be read are listed, and are not in the file.
 """
 
 from __future__ import annotations

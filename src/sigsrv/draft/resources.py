@@ -73,7 +73,7 @@ def _project(project: Project, used: Mapping[str, set[str]], known: Mapping[str,
 
 
 def exempt(facts: DraftFacts) -> Section:
-    """Draft ``exempt``: an unrestricted project ``default``. Its instances may need what ``restricted=true`` refuses from one moment to the next."""
+    """Draft ``exempt``: an unrestricted project ``default``. The fix of PROJ-001 could stop what its instances need."""
     rows = facts.rows_of("projects", lambda cluster: cluster.incus.projects)
     if all(row.name != _DEFAULT or row.config.get("restricted") == "true" for row in rows):
         return Section("exempt")

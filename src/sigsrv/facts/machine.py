@@ -261,7 +261,7 @@ class MachineFacts:
     def sshd_of_root(self) -> Mapping[str, str] | None:
         """Return sshd's settings by keyword, for root.
 
-        None if sshd can't tell them without a criterion of one of its Match blocks: then ``sshd_blocks`` shows what may apply to root.
+        None if sshd does not report them without a criterion of one of its Match blocks: then ``sshd_blocks`` shows what may apply to root.
         """
         answer = probe(self.evidence, "sshd-root")
         if answer.rc and sshd.lacks_criterion(answer.stderr, lambda: self.sshd_blocks):

@@ -33,7 +33,7 @@ _LINE = re.compile(rf"({re.escape(SSHD_FILE)}|{re.escape(SSHD_FOLDER)}/.+?):(\d+
 _STATEMENT = re.compile(r'\s*"?(?P<keyword>[A-Za-z0-9]+)"?(?:\s*=\s*|\s+)(?P<value>\S.*)')
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
 # Source: match_test_missing_fatal in servconf.c
-_UNTOLD = re.compile(r"'Match (\w+)' in configuration but '\w+' not in connection test specification")
+_NOT_GIVEN = re.compile(r"'Match (\w+)' in configuration but '\w+' not in connection test specification")
 _MAX_DEPTH = 16  # OpenSSH includes no deeper
 
 
@@ -65,12 +65,12 @@ def settings(document: str, host: str = "") -> Mapping[str, str]:
 
 
 def lacks_criterion(stderr: str, blocks: Callable[[], Iterable[MatchBlock]]) -> bool:
-    """Return whether sshd ended because it was not told a criterion of one of its Match blocks.
+    """Return whether sshd ended because it was not given a criterion of one of its Match blocks.
 
     False also if none of the blocks has that criterion: then sshd reads other files than sigsrv.
     """
-    untold = _UNTOLD.search(stderr)
-    return untold is not None and any(untold[1].lower() in block.criteria.lower().split() for block in blocks())
+    criterion = _NOT_GIVEN.search(stderr)
+    return criterion is not None and any(criterion[1].lower() in block.criteria.lower().split() for block in blocks())
 
 
 def match_blocks(document: str, host: str = "") -> tuple[MatchBlock, ...]:

@@ -172,7 +172,7 @@ class Transaction:
         """Return the problem with these findings: the fixed one must be gone, and no other may be worse.
 
         If this transaction undoes a fix, the findings that the fix had improved may get worse again. If it starts a daemon, what only
-        the daemon could tell may fail now.
+        the daemon could report may fail now.
         """
         fixed, allowed = self._before.finding, set()
         if self._replays:
