@@ -120,7 +120,9 @@ def from_json(data: Mapping[str, Any]) -> Evidence:
             for name, answer in data["probes"].items()
         },
         api={
-            url: ApiAnswer(_of_type(answer.get("status"), int | None), answer.get("metadata"), _failure(answer.get("failure")))
+            url: ApiAnswer(
+                _of_type(answer.get("status"), int | None), answer.get("metadata"), _failure(answer.get("failure"))
+            )
             for url, answer in data["api"].items()
         },
         probed=(_time(data["probed"][0]), _time(data["probed"][1])) if data.get("probed") else None,

@@ -22,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Explain one policy: why it matters, how it is checked, its traps, how to fix it,\nand its sources."
     )
     parser.epilog = "exit status: 0 shown, 2 wrong use\nexample: sigsrv explain NET-001"
-    parser.add_argument("id", metavar="ID", help="the id of a policy or of a finding; a word: lists the policies with it in their title")
+    parser.add_argument(
+        "id", metavar="ID", help="the id of a policy or of a finding; a word: lists the policies with it in their title"
+    )
     add_policies(parser)
     parser.set_defaults(call=_explain)
 

@@ -136,7 +136,9 @@ def _check_scalar(node: yaml.ScalarNode, path: Path, construct: Callable[[yaml.N
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{_place(path, node)}: {node.value} is not a number", "write a number with digits")
     if isinstance(value, int) and abs(value) > _MAX_INTEGER:
-        raise UsageError(f"{_place(path, node)}: {_shown(node)} is larger than {_MAX_INTEGER}", "write a smaller number")
+        raise UsageError(
+            f"{_place(path, node)}: {_shown(node)} is larger than {_MAX_INTEGER}", "write a smaller number"
+        )
 
 
 def _wrong_value(node: yaml.ScalarNode, path: Path) -> UsageError:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sigsrv.model import data, remediation
 from sigsrv.model.data import write_private
@@ -15,9 +15,8 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run, Verdict
 from sigsrv.model.fix import Fix, fix_for
 from sigsrv.model.policy import Policy
-from sigsrv.report import html
-
-LATEST = "latest"
+from sigsrv.report import html, runs
+from sigsrv.report.runs import FINDINGS, LATEST
 
 
 def fixes_of(run: Run) -> dict[str, Fix]:
@@ -41,42 +40,42 @@ def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     page = html.render(run, policies, fixes)
-    write_private(
-        folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-    )
+    write_private(folder / FINDINGS, json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n")
     return write_private(folder / "report.html", page)
 
 
 def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
-    """Write the reports of a run to ``out/<run>/`` and point ``out/latest`` to it. Return the path of the HTML report.
+    """Write the reports of a run to ``out/<run>/``. Return the path of the HTML report.
 
+    ``out/latest`` then points to the run, unless it points to one that is worth more: a part does not replace a complete run (``runs``).
     Raises UsageError if the reports can't be written.
     """
     root = out or data.output_folder()
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = write(root / run.id, run, policies, fixes_of(run))
+        if runs.keeps_latest(root, run):
+            return path
         link = root / f".{LATEST}.{os.getpid()}"
         with suppress(FileNotFoundError):
             link.unlink()
         link.symlink_to(run.id)
         link.replace(root / LATEST)
     except OSError as cause:
-        raise UsageError(
-            f"{root}: cannot write the report: {cause.strerror}", "use another folder: --report-dir DIR"
-        ) from cause
+        raise _not_writable(root, cause) from cause
     return root / LATEST / path.name
 
 
-def latest_findings(out: Path | None = None) -> dict[str, Any]:
-    """Read ``findings.json`` of the latest run. Raises UsageError if there is none, or if it is not readable."""
-    path = (out or data.output_folder()) / LATEST / "findings.json"
+def check_folder(out: Path | None) -> None:
+    """Raise UsageError if the folder of the reports can't be written: a scan finds that out before it begins."""
+    root = out or data.output_folder()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as cause:
-        raise UsageError(f"{path}: no run yet", "run a scan first: sigsrv scan") from cause
-    except (OSError, ValueError) as cause:
-        raise UsageError(f"{path}: cannot read it: {cause}") from cause
-    if not isinstance(found, dict) or not isinstance(found.get("findings"), list):
-        raise UsageError(f"{path}: this file does not hold the findings of a run")
-    return found
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=root, prefix=".writable."):
+            pass
+    except OSError as cause:
+        raise _not_writable(root, cause) from cause
+
+
+def _not_writable(root: Path, cause: OSError) -> UsageError:
+    return UsageError(f"{root}: cannot write the report: {cause.strerror}", "use another folder: --report-dir DIR")
