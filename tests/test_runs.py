@@ -204,7 +204,9 @@ def test_a_scan_says_that_it_is_a_part(tmp_path):
     content = json.loads((out / run.id / "findings.json").read_text())["run"]
     assert (content["complete"], content["evidence"]) == (False, str(demo / "evidence"))
     assert content["site_file"] == str(demo / "site.yaml")
-    assert "1 of 2 hosts (sigsrv); this report says nothing about the rest" in (out / run.id / "report.html").read_text()
+    assert (
+        "1 of 2 hosts (sigsrv); this report says nothing about the rest" in (out / run.id / "report.html").read_text()
+    )
     shown = sigsrv("demo", "--report-dir", str(out)).stdout
     assert "this run is the demo; the newest complete run: " in shown
     assert "/latest/" not in shown

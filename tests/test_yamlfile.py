@@ -52,8 +52,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         ("a: 1\nb: " + "[" * 1_000_000, 2, "nested more than 64 levels deep"),  # overflows the stack of libyaml
         ("{a: " * 3000 + "}" * 3000, 1, "nested more than 64 levels deep"),
         ("- " * 3000 + "x", 1, "nested more than 64 levels deep"),
-        ("\n".join(" " * n + "a:" for n in range(3000)), 65, "nested more than 64 levels deep"),
-        ("a: &a0 [x]\n" + "".join(f"k{n}: &a{n + 1} [*a{n}]\n" for n in range(80)), 64, "nested more than 64 levels"),
+        ("\n".join(" " * n + "a:" for n in range(300)), 65, "nested more than 64 levels deep"),
+        ("a: &a0 [x]\n" + "".join(f"k{n}: &a{n + 1} [*a{n}]\n" for n in range(80)), 65, "nested more than 64 levels"),
         ("- x\n" * 100_001, 100_000, "more than 100,000 values"),
         ("a: 1\nb: !!timestamp x\n", 2, "the tag !!timestamp is not supported"),
         ("a: 1\nb: !!timestamp 2026-01-01\n", 2, "the tag !!timestamp is not supported"),
