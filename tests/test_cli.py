@@ -18,6 +18,7 @@ from sigsrv.commands import remediate
 from sigsrv.model import policy
 from sigsrv.model.finding import Verdict
 from sigsrv.scan import collecting
+from tests.called import sigsrv
 from tests.saved import FAILING, PRIVILEGED, saved
 
 BIN = Path(sys.executable).parent
@@ -223,3 +224,31 @@ def test_help_ends_with_the_exit_statuses_and_fits_a_terminal(command):
     assert "exit status: 0" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert run("sigsrv", "--version").stdout == f"sigsrv {__version__}\n"
+
+
+@pytest.mark.parametrize(("columns", "most"), [(40, 40), (60, 60), (120, 120)])
+def test_the_summary_fits_the_terminal(tmp_path, columns, most):
+    """Its text is wrapped at the width of the terminal. Ids, commands and paths stay whole, so that they can be copied."""
+    done = sigsrv("demo", "--report-dir", str(tmp_path), COLUMNS=str(columns))
+
+    lines = [line for line in done.stdout.splitlines() if " " in line.strip() and "sigsrv-remediate" not in line]
+    text = [line for line in lines if not line.startswith(("report: ", "demo: all", "this run"))]
+    assert max(map(len, text)) <= most
+    assert max(map(len, text)) > most - 12
+
+
+def test_explain_finds_policies_by_a_word_of_their_title():
+    """Upper and lower case are the same."""
+    done = sigsrv("explain", "Vlan")
+
+    assert done.returncode == 0
+    assert {"NET-001", "NET-002", "XHOST-001"} <= set(done.stdout.split())
+    assert "INST-001" not in done.stdout
+
+
+def test_the_command_alone_prints_its_help():
+    """On standard error, with exit status 2: it did nothing."""
+    done = sigsrv()
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "accept a failure" in done.stderr

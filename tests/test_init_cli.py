@@ -16,7 +16,7 @@ from sigsrv.commands.main import main
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import FailureKind
 from sigsrv.model.finding import Verdict
-from sigsrv.scan import judging, scan
+from sigsrv.scan import collecting, judging, scan
 from sigsrv.scan.options import Options
 from sigsrv.scan.plan import prepare
 
@@ -217,3 +217,20 @@ def test_help_fits_a_terminal(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert max(len(line) for line in printed.splitlines()) <= 80
     assert "exit status: 0 drafted" in printed
+
+
+def test_nothing_is_drafted_if_no_host_could_be_read(tmp_path, monkeypatch, capsys):
+    """Exit status 3, one line for each host, and no file: the corrected command needs no ``--force``."""
+    down = Failure(FailureKind.UNREACHABLE, "ssh: Could not resolve hostname sigsvr")
+    found = {name: Evidence(name, 1.8e9, failure=down) for name in ("sigsvr", "minisvr")}
+    monkeypatch.setattr(collecting, "collect", lambda *_: found)
+
+    status = main(["init", "--hosts", "sigsvr,minisvr", "--output", str(tmp_path / "site.yaml")])
+
+    assert status == 3
+    assert capsys.readouterr().err.splitlines() == [
+        "sigsrv: not read: sigsvr: ssh: Could not resolve hostname sigsvr",
+        "sigsrv: not read: minisvr: ssh: Could not resolve hostname sigsvr",
+        "sigsrv: error: no host could be read; nothing was drafted, and no file was written",
+    ]
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.called import sigsrv
 from tests.saved import FAILING, PRIVILEGED, saved
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -279,3 +280,62 @@ def test_pytest_says_so_if_sigsrv_is_not_installed(monkeypatch):
     assert conftest.pytest_plugins == []
     with pytest.raises(pytest.UsageError, match="sigsrv is not installed in this environment\nhint: run make setup"):
         conftest.pytest_configure()
+
+
+def test_a_report_folder_that_cannot_be_written_is_refused_before_the_scan(tmp_path):
+    """Wrong use, exit status 4, also for ``sigsrv demo`` with 2: nothing is scanned."""
+    (tmp_path / "file").write_text("")
+
+    done, _ = checks(tmp_path / "file", "-k", "vlan")
+
+    assert done.returncode == 4
+    assert f"{tmp_path}/file: cannot write the report: " in done.stderr + done.stdout
+    assert "hint: use another folder: --report-dir DIR" in done.stderr + done.stdout
+    assert " passed" not in done.stdout
+    demo = sigsrv("demo", "--report-dir", str(tmp_path / "file"))
+    assert (demo.returncode, demo.stdout) == (2, "")
+    assert "cannot write the report: " in demo.stderr
+
+
+def test_failures_are_shown_even_if_the_report_cannot_be_written(tmp_path):
+    """The folder becomes unwritable while the tests run. Exit status 4, after the text of each failure."""
+    (tmp_path / "test_break.py").write_text(
+        f"import shutil, pathlib\n"
+        f"def test_break():\n"
+        f"    shutil.rmtree({str(tmp_path / 'out')!r}); pathlib.Path({str(tmp_path / 'out')!r}).write_text('')\n"
+    )
+
+    done = run(
+        "checks",
+        str(tmp_path / "test_break.py"),
+        "--evidence=demo",
+        f"--report-dir={tmp_path}/out",
+        "-k",
+        "INST or break",
+    )
+
+    assert done.returncode == 4
+    assert "INST-001@sigsrv/default/svc-a: fail" in done.stdout
+    assert f"ERROR: {tmp_path}/out: cannot write the report: " in done.stdout
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf", "text"])
+def test_a_timeout_is_a_number_of_seconds_up_to_a_day(tmp_path, wrong):
+    """Wrong use, exit status 4."""
+    done, _ = checks(tmp_path, f"--timeout-s={wrong}")
+
+    assert done.returncode == 4
+    assert f'"{wrong}" is not a number of seconds' in done.stderr
+
+
+def test_a_part_is_named_in_the_summary(tmp_path):
+    """``-k`` makes a part, and ``latest`` stays at the complete run."""
+    checks(tmp_path)
+    before = (tmp_path / "latest").readlink()
+
+    done = run("checks", "--evidence=demo", f"--report-dir={tmp_path}", "-k", "vlan", "--hosts=sigsrv")
+
+    assert "this run is the demo" in done.stdout
+    assert "selected: " in done.stdout
+    assert ", 1 of 2 hosts (sigsrv)" in done.stdout
+    assert (tmp_path / "latest").readlink() != before  # neither says anything about live hosts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from sigsrv.commands import scan
 from sigsrv.model import data
 from sigsrv.model.errors import UsageError
-from sigsrv.report import publish
+from sigsrv.report import publish, runs
 from tests.report_sample import OK_HOSTS, make_run, ok
 
 RUN = dataclasses.replace(make_run([ok()], OK_HOSTS), id="20260101T000000Z-0001")
@@ -70,7 +69,7 @@ def test_run_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch, error)
         publish.publish(dataclasses.replace(RUN, id="20260101T000000Z-0002"), {}, tmp_path)
 
     assert sorted(each.name for each in tmp_path.iterdir()) == [RUN.id, "latest"]
-    assert publish.latest_findings(tmp_path)["run"]["id"] == RUN.id
+    assert runs.linked(tmp_path) == RUN.id
 
 
 def test_killed_scan_leaves_no_folder(tmp_path):
@@ -117,14 +116,15 @@ def test_private_file_is_on_the_disk_before_it_replaces_another(tmp_path, monkey
     assert (order, (tmp_path / "file").read_text()) == (["old"], "new")
 
 
-def test_latest_that_leads_elsewhere_is_read_only_if_the_account_made_it(tmp_path):
+def test_runs_are_read_only_if_the_account_made_them(tmp_path):
     """In a folder that nobody else may write, it did."""
     publish.publish(RUN, {}, tmp_path)
-    assert publish.latest_findings(tmp_path)["run"]["id"] == RUN.id
+    (found,) = runs.newest(tmp_path)
+    assert found.id == RUN.id
     tmp_path.chmod(0o777)
     with pytest.raises(UsageError, match="can be written by other accounts"):
-        publish.latest_findings(tmp_path)
+        list(runs.newest(tmp_path))
     tmp_path.chmod(0o700)
-    (tmp_path / RUN.id / "findings.json").write_text(json.dumps([]))
-    with pytest.raises(UsageError, match="does not hold the findings"):
-        publish.latest_findings(tmp_path)
+    (tmp_path / RUN.id / "findings.json").chmod(0o666)
+    with pytest.raises(UsageError, match="can be written by other accounts"):
+        list(runs.newest(tmp_path))

@@ -38,7 +38,7 @@ SITE = "src/sigsrv/demo/site.yaml"
         (["--all", "--confirm-timeout", "nan"], "--confirm-timeout: nan s is not between"),
         (["--all", "--max", "0"], "--max: 0 is less than 1"),
         (["--from", "/nowhere/findings.json"], "--from: /nowhere/findings.json: No such file or directory"),
-        (["--from", "README.md"], "--from: README.md: not JSON"),
+        (["--from", "README.md"], "--from: README.md:1: not JSON"),
         (["--from", "policies/schema/site.schema.json"], "not the findings of a scan"),
         (["NET-100", "--site", SITE], "NET-100: there is no policy NET-100"),
         (["--undo", "x", "--site", SITE], "has no run x"),

@@ -44,7 +44,7 @@ def test_new_file_and_its_folders_are_private(tmp_path):
 
 def test_trusted_file_is_read(folder):
     """Everybody may read it: only writing matters."""
-    assert trusted.read_text(folder / "file") == "text"
+    trusted.check_file(folder / "file")
     trusted.check_private(folder / "file")
     assert trusted.folder(folder) == folder
 
@@ -74,10 +74,10 @@ def test_folder_like_tmp_may_be_above(tmp_path, folder):
     """In a folder with the sticky bit, nobody can rename or remove what belongs to somebody else."""
     (tmp_path / "a").chmod(0o1777)
 
-    assert trusted.read_text(folder / "file") == "text"
+    trusted.check_file(folder / "file")
 
 
-@pytest.mark.parametrize("call", [trusted.open_private, trusted.check_private, trusted.read_text])
+@pytest.mark.parametrize("call", [trusted.open_private, trusted.check_private, trusted.check_file])
 def test_file_that_is_a_link_is_refused(folder, call):
     """It may lead to any file. A link to nothing would create one there."""
     target = folder.parent / "target"
@@ -100,7 +100,7 @@ def test_folder_of_a_private_file_is_no_link(folder):
     with pytest.raises(UsageError, match="link is a link"):
         trusted.check_private(folder.parent / "link" / "file")
     trusted.check_private(folder.parent.parent / "up" / "state" / "file")
-    assert trusted.read_text(folder.parent / "link" / ".." / "state" / "file") == "text"
+    trusted.check_file(folder.parent / "link" / ".." / "state" / "file")
 
 
 def test_link_in_a_folder_like_tmp_is_refused(folder):
@@ -109,7 +109,7 @@ def test_link_in_a_folder_like_tmp_is_refused(folder):
     folder.parent.chmod(0o1777)
 
     with pytest.raises(UsageError, match="link is a link in a folder that other accounts may write"):
-        trusted.read_text(folder.parent / "link" / "file")
+        trusted.check_file(folder.parent / "link" / "file")
 
 
 def test_links_in_a_circle_are_an_error(tmp_path):
@@ -118,7 +118,7 @@ def test_links_in_a_circle_are_an_error(tmp_path):
     (tmp_path / "y").symlink_to("x")
 
     with pytest.raises(OSError, match="Too many levels"):
-        trusted.read_text(tmp_path / "x" / "file")
+        trusted.check_file(tmp_path / "x" / "file")
 
 
 def test_pipe_is_refused_and_does_not_block(folder):
@@ -126,7 +126,7 @@ def test_pipe_is_refused_and_does_not_block(folder):
     os.mkfifo(folder / "pipe", 0o600)
 
     with pytest.raises(UsageError, match="it is not a file"):
-        trusted.read_text(folder / "pipe")
+        trusted.check_file(folder / "pipe")
 
 
 @root
@@ -136,7 +136,7 @@ def test_path_that_belongs_to_another_account_is_refused(tmp_path, folder, part)
     os.chown(tmp_path / part, OTHER, OTHER)
 
     with pytest.raises(UsageError, match=rf"belongs to another account \(owner unknown \(uid {OTHER}\), mode 0[67]"):
-        trusted.read_text(folder / "file")
+        trusted.check_file(folder / "file")
 
 
 @root
@@ -146,7 +146,7 @@ def test_link_of_another_account_is_refused(folder):
     os.chown(folder.parent / "link", OTHER, OTHER, follow_symlinks=False)
 
     with pytest.raises(UsageError, match="link belongs to another account"):
-        trusted.read_text(folder.parent / "link" / "file")
+        trusted.check_file(folder.parent / "link" / "file")
 
 
 @root
@@ -163,7 +163,7 @@ def test_root_reads_files_of_root_and_of_the_account_that_called_sudo(folder, mo
     monkeypatch.setenv("SUDO_UID", str(OTHER))
     trusted.check_for_root(path)
     with pytest.raises(UsageError, match="belongs to another account"):
-        trusted.read_text(path)
+        trusted.check_file(path)
 
 
 def test_site_file_of_another_account_is_read_by_others_than_root(folder, monkeypatch):
@@ -178,7 +178,7 @@ def test_missing_file_is_left_to_its_reader(tmp_path):
     """The reader says which file is missing."""
     trusted.check_for_root(tmp_path / "nothing" / "here")
     with pytest.raises(FileNotFoundError):
-        trusted.read_text(tmp_path / "nothing" / "here")
+        trusted.check_file(tmp_path / "nothing" / "here")
 
 
 def account(name: str, uid: int, gid: int) -> pwd.struct_passwd:
@@ -206,17 +206,17 @@ def test_only_the_private_group_of_an_account_may_write(folder, monkeypatch, nam
     (folder / "file").chmod(0o664)
 
     if is_private:
-        assert trusted.read_text(folder / "file") == "text"
+        trusted.check_file(folder / "file")
     else:
         with pytest.raises(UsageError, match="can be written by other accounts"):
-            trusted.read_text(folder / "file")
+            trusted.check_file(folder / "file")
 
 
 def test_access_list_counts_as_others(folder, monkeypatch):
     """With one, the bits of the group are those of everybody in the list."""
     monkeypatch.setattr(trusted, "_is_private", lambda gid, uid: True)
     (folder / "file").chmod(0o664)
-    assert trusted.read_text(folder / "file") == "text"
+    trusted.check_file(folder / "file")
     # Version 2: each entry has a tag, rights and an id. The owner, uid 1, the group, the mask and others (acl_ea.h of Linux).
     entries = [(0x01, 6, -1), (0x02, 6, 1), (0x04, 6, -1), (0x10, 6, -1), (0x20, 4, -1)]
     try:
@@ -229,7 +229,7 @@ def test_access_list_counts_as_others(folder, monkeypatch):
         pytest.skip("this file system has no access lists")
 
     with pytest.raises(UsageError, match="can be written by other accounts"):
-        trusted.read_text(folder / "file")
+        trusted.check_file(folder / "file")
 
 
 def test_owner_of_the_program_is_trusted():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -416,3 +418,28 @@ def test_a_waiver_of_a_failure_is_never_stale(findings, waivers, at):
         mine = [f for f in findings if waiver.matches(use.waiver, f.policy, f.host, f.resource)]
         if any(f.verdict in (Verdict.FAIL, Verdict.ERROR) for f in mine):
             assert use.state is not WaiverState.STALE
+
+
+@pytest.mark.parametrize(
+    ("until", "read"),
+    [
+        ("2026-12-31T23:59:60Z", "2027-01-01T00:00:00+00:00"),
+        ("2026-12-31t23:59:60.5z", "2027-01-01T00:00:00+00:00"),
+        ("2027-01-01T00:59:60+01:00", "2027-01-01T00:00:00+00:00"),
+        ("2026-12-31T22:59:60Z", None),
+        ("2026-12-31T23:59:60", None),
+        ("2026-12-31T23:59:61Z", None),
+        ("9999-12-31T23:59:60Z", None),
+    ],
+)
+def test_a_leap_second_is_the_second_after_59(tmp_path, until, read):
+    """RFC 3339 allows 23:59:60 in UTC. The waiver ends one second later than with :59. No other minute has such a second."""
+    path = tmp_path / "waivers.yaml"
+    entry = {"policy": "INST-001", "host": "a", "resource": "b", "owner": "o", "reason": "r", "until": until}
+    path.write_text(json.dumps({"version": 1, "waivers": [entry]}))
+
+    if read is None:
+        with pytest.raises(UsageError, match=re.escape(f"{path}:1: waivers[0].until: ")):
+            waiver.load(path, POLICIES, 365)
+    else:
+        assert waiver.load(path, POLICIES, 365)[0].until.isoformat() == read

@@ -34,10 +34,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     """Judge the shipped evidence and compare the verdicts with the recorded ones."""
+    out = Path(arguments.report_dir) if arguments.report_dir else None
     plan = prepare(Options(evidence=DEMO, policies=tuple(arguments.policies)))
+    publish.check_folder(out)
     run, _ = scan.scan(plan)
-    path = publish.publish(run, plan.policies, Path(arguments.report_dir) if arguments.report_dir else None)
-    show(run, path)
+    path = publish.publish(run, plan.policies, out)
+    show(run, path, plan.site, out)
     recorded = json.loads((data.DEMO / "expected.json").read_text(encoding="utf-8"))
     shipped = [finding for finding in run.findings if plan.catalogue.is_shipped(finding.policy)]
     found = {finding.id: finding.verdict.value for finding in shipped}

@@ -15,7 +15,7 @@ _COMMANDS = {
     "scan": "scan the hosts and write the report; silent if compliant",
     "pytest": "run the policies as pytest tests, one per policy and host",
     "init": "draft a site file from live hosts",
-    "waive": "accept a failure of the latest run for a limited time",
+    "waive": "accept a failure of the newest complete run for a while",
     "policies": "list, lint, test, try, knock out or document the policies",
     "explain": "explain one policy: reason, check and fix",
     "facts": "print what checks can look at, with values from saved evidence",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sigsrv.commands import old_state, remediate_show
 from sigsrv.commands.options import add_connection, options_of
 from sigsrv.commands.subcommands import refuse_unknown
 from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_command
-from sigsrv.model import data, trusted
+from sigsrv.model import data, policy, site_file, textfile
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Severity
+from sigsrv.model.site import Site
 from sigsrv.remediate import safety_checks
 from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
@@ -32,8 +34,9 @@ from sigsrv.remediate.undoing import (
     make_undo_plan,
     undo,
 )
-from sigsrv.report import publish
+from sigsrv.report import runs
 from sigsrv.scan import collecting, judging, live
+from sigsrv.scan.options import DEMO
 from sigsrv.scan.plan import Plan, prepare
 
 _STATUS = """\
@@ -66,12 +69,27 @@ def _request_of(arguments: argparse.Namespace) -> FixRequest:
 
 
 def _read_failures(file: str) -> frozenset[str]:
+    with _named_from():
+        return failing_ids(textfile.read_json(Path(file), runs.LIMIT_BYTES), file)
+
+
+def _check_origin(file: str, site: Site) -> None:
+    """Raise UsageError if a findings.json is of another site: a finding of the same id would be another one."""
+    with _named_from():
+        saved = runs.read(Path(file))
+        if not saved.is_of(site):
+            kind = "the demo" if saved.evidence == DEMO else f"site {saved.site} ({saved.site_file or 'unknown file'})"
+            raise UsageError(f"{file}: run {saved.id} is of {kind}, not of {site.name}", "use --site FILE, or scan")
+
+
+@contextlib.contextmanager
+def _named_from() -> Iterator[None]:
+    """Name the option in an error about its file."""
     try:
-        document = json.loads(trusted.read_text(Path(file)))
-    except (OSError, ValueError) as cause:
-        reason = cause.strerror if isinstance(cause, OSError) else "not JSON"
-        raise UsageError(f"--from: {file}: {reason}", "name a findings.json that sigsrv scan wrote") from cause
-    return failing_ids(document, file)
+        yield
+    except UsageError as cause:
+        hint = cause.hint or "name a findings.json that sigsrv scan wrote"
+        raise UsageError(f"--from: {cause.message}", hint) from cause
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:
@@ -129,6 +147,8 @@ def hosts_of(plan: Plan) -> Hosts:
 def _remediate(arguments: argparse.Namespace) -> int:
     request, limits = _request_of(arguments), _limits(arguments)
     hosts = hosts_of(prepare(options_of(arguments)))
+    if arguments.from_file:
+        _check_origin(arguments.from_file, hosts.site)
     path = _journal_path(arguments)
     journal = Journal(path) if os.path.lexists(path) or not arguments.plan else None
     may_apply = not arguments.plan and (arguments.yes or sys.stdin.isatty())
@@ -238,9 +258,10 @@ def _history(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    """List the findings of the latest scan that a script can fix."""
-    latest = publish.latest_findings(Path(arguments.report_dir) if arguments.report_dir else None)
-    remediate_show.listing(latest, f"{publish.LATEST}/report.html")
+    """List the findings of the newest complete run of the site that a script can fix."""
+    policies = policy.load([Path(folder) for folder in arguments.policies])
+    site = site_file.load(site_file.find(arguments.site), policies)
+    remediate_show.listing(runs.choose(Path(arguments.report_dir) if arguments.report_dir else None, site), site)
     return COMPLIANT
 
 

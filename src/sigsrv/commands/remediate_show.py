@@ -9,12 +9,12 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from sigsrv.commands.terminal import width
 from sigsrv.model.finding import Finding, Verdict, rfc3339
 from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy
+from sigsrv.model.site import Site
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.journal_rows import INTERRUPTED, RunEntry
 from sigsrv.remediate.planning import FixPlan, Step, Triage
@@ -22,6 +22,7 @@ from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState
 from sigsrv.remediate.undoing import UndoPlan
 from sigsrv.report import phrases
+from sigsrv.report.runs import Chosen
 
 COMMAND = "sigsrv-remediate"
 DISRUPTIONS = {
@@ -58,22 +59,25 @@ def script(title: str, text: str) -> None:
         say(f"  | {line}")
 
 
-def listing(latest: Mapping[str, Any], report: str) -> None:
-    """List the findings of the latest scan that a script can fix. report: where to find the others."""
-    findings = latest["findings"]
-    failures = [finding for finding in findings if finding["verdict"] == Verdict.FAIL]
+def listing(chosen: Chosen, site: Site) -> None:
+    """List the findings of a run that a script can fix. site: the site that the user fixes."""
+    run = chosen.run
+    failures = [finding for finding in run.findings if finding["verdict"] == Verdict.FAIL]
     scripted = [finding for finding in failures if finding["remediation"]]
-    run = latest["run"]
+    say(f"run {run.text}")
+    if kind := run.kind(site):
+        say(f"  this run is {kind}; the hosts of {site.name} have no complete run yet")
+    for newer in chosen.newer:
+        say(f"  newer: run {newer.id}, {newer.kind(site)}")
     if not scripted:
-        say(f"no script fixes a finding of run {run['id']} of {run['site']}")
+        say("no script fixes a finding of this run")
     else:
-        say(f"run {run['id']} of {run['site']}, {phrases.readable_time(run['finished'])}")
         say("scripts can fix these findings:")
         for finding in scripted:
             say()
             say(f"  {COMMAND} {finding['id']}")
             paragraph(f"{finding['severity']}: {finding['title']}: {finding['observed']}")
-    waived = [finding for finding in findings if finding["verdict"] == Verdict.WAIVED and finding["remediation"]]
+    waived = [finding for finding in run.findings if finding["verdict"] == Verdict.WAIVED and finding["remediation"]]
     if waived:
         say()
         say("waived, fixed only if you name the finding:")
@@ -84,7 +88,7 @@ def listing(latest: Mapping[str, Any], report: str) -> None:
         paragraph(f"waived by {waiver['owner']} until {phrases.readable_time(waiver['until'])}: {waiver['reason']}")
     if rest := len(failures) - len(scripted):
         say()
-        say(f"{phrases.count(rest, 'failure needs', 'failures need')} a manual fix: see {report}")
+        say(f"{phrases.count(rest, 'failure needs', 'failures need')} a manual fix: see {run.folder / 'report.html'}")
 
 
 def triage(chosen: Triage, unknown: Iterable[Finding], policies: Mapping[str, Policy], quiet: bool) -> None:

@@ -19,7 +19,8 @@ from sigsrv.commands.terminal import SCAN_STATUS, UNKNOWN, color, width
 from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run
-from sigsrv.report import publish, text
+from sigsrv.model.site import Site
+from sigsrv.report import phrases, publish, runs, text
 from sigsrv.scan import scan
 from sigsrv.scan.plan import prepare
 
@@ -80,13 +81,20 @@ def _scan(arguments: argparse.Namespace) -> int:
     except OSError as cause:
         raise UsageError(f"{out}: {cause.strerror}", "use another folder: --report-dir DIR") from cause
     if run.exit_code or arguments.verbose:
-        show(run, path)
+        show(run, path, plan.site, out)
     elif run.warnings:
-        print(f"{text.warnings_only(run, width())}\nreport: {path}")
+        print(text.warnings_only(run, width()))
+        _show_report(run, path, plan.site, out)
     return run.exit_code
 
 
-def show(run: Run, path: Path) -> None:
-    """Print the summary of a run and the path of its report."""
-    print(text.summary(run, width(), color()), end="")
-    print(f"\nreport: {path}")
+def show(run: Run, path: Path, site: Site, out: Path | None) -> None:
+    """Print the summary of a run, the path of its report, and whether it is a part or the like. out: the folder of the runs."""
+    print(text.summary(run, width(), color()))
+    _show_report(run, path, site, out)
+
+
+def _show_report(run: Run, path: Path, site: Site, out: Path | None) -> None:
+    print(f"report: {path}")
+    if line := runs.note(run, site, out):
+        print(phrases.visible(line))

@@ -19,7 +19,7 @@ COMPLIANT, FINDINGS, USAGE, UNKNOWN, FAILED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
 SCAN_STATUS = """\
 exit status: 0 compliant, 1 findings, 2 wrong use, 3 some data could not be read
-  or nothing was judged (3 wins over 1)"""
+  or written, or nothing was judged (3 wins over 1)"""
 
 
 def print_usage_error(command: str, error: UsageError) -> int:

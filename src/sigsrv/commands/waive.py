@@ -1,4 +1,4 @@
-"""``sigsrv waive``: accept a failure of the latest run. Writes owner, reason and end to the waiver file."""
+"""``sigsrv waive``: accept a failure of the newest complete run. Writes owner, reason and end to the waiver file."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import glob
 import os
 import pwd
 import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sigsrv.commands import old_state
 from sigsrv.commands.options import REPORT_DIR, add_policies
@@ -20,7 +18,8 @@ from sigsrv.judge import catalogue
 from sigsrv.model import site, site_file, waiver
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Verdict, finding_id, parse_finding_id
-from sigsrv.report import phrases, publish
+from sigsrv.report import phrases, runs
+from sigsrv.report.runs import SavedRun
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _TIMES = "write 30d, 2026-12-31 or 2026-12-31T18:00:00+01:00"
@@ -74,22 +73,16 @@ def default_owner() -> str:
             raise UsageError("this machine does not know your name", "use --owner NAME") from cause
 
 
-def _check(finding: str, latest: Mapping[str, Any], desired: site.Site, replace: bool) -> None:
-    """Raise UsageError if a finding can't be waived: it is not in the latest run, or it is not a failure there."""
-    run = latest["run"]
-    if run["site"] != desired.name:
-        raise UsageError(
-            f"the latest run {run['id']} is of site {run['site']}, but {desired.path} is site {desired.name}",
-            "run sigsrv scan, or use --site with the site file of that run",
-        )
-    by_id = {row["id"]: row for row in latest["findings"]}
+def _check(finding: str, run: SavedRun, desired: site.Site, replace: bool) -> None:
+    """Raise UsageError if a finding can't be waived: it is not in the run, or it is not a failure there."""
+    kind = run.kind(desired)
+    latest = f"run {run.id} ({kind})" if kind else f"the newest complete run {run.id}"
+    by_id = {row["id"]: row for row in run.findings}
     row = by_id.get(finding)
     if row is None:
         alike = [key for key in by_id if key.startswith(f"{finding.partition('@')[0]}@")]
         hint = nearest(finding, alike) if alike else "run sigsrv scan"
-        raise UsageError(
-            f"{finding}: the latest run {run['id']} has no such finding", f"{hint}; to waive it anyway: --force"
-        )
+        raise UsageError(f"{finding}: {latest} has no such finding", f"{hint}; to waive it anyway: --force")
     if row["verdict"] == Verdict.WAIVED and not replace:
         given = row["waiver"]
         raise UsageError(
@@ -100,7 +93,7 @@ def _check(finding: str, latest: Mapping[str, Any], desired: site.Site, replace:
         label = phrases.LABELS[Verdict(row["verdict"])]
         reason = f" ({row['reason']})" if row["reason"] else ""
         raise UsageError(
-            f"{finding}: only a failure can be waived; its verdict in the latest run {run['id']}: {label}{reason}",
+            f"{finding}: only a failure can be waived; its verdict in {latest}: {label}{reason}",
             "if that has changed, run sigsrv scan",
         )
 
@@ -126,7 +119,7 @@ def _waive(arguments: argparse.Namespace) -> int:
     finding = finding_id(*parts)
     if not arguments.force:
         out = Path(arguments.report_dir) if arguments.report_dir else None
-        _check(finding, publish.latest_findings(out), desired, arguments.replace)
+        _check(finding, runs.choose(out, desired).run, desired, arguments.replace)
     elif parts[0] not in policies:
         raise UsageError(f"{finding}: there is no policy {parts[0]}", nearest(parts[0], policies))
     now = datetime.now().astimezone().replace(microsecond=0)
@@ -148,9 +141,10 @@ def _waive(arguments: argparse.Namespace) -> int:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description, the options and the epilog of the subcommand."""
     parser.description = (
-        "Accept a failure of the latest run: write who accepts it, why and until when to\n"
-        "the waiver file. Scans then show it as waived, with its real state, and as a\n"
-        "failure again after that time. An undetermined finding can't be waived."
+        "Accept a failure of the newest complete run of the site: write who accepts it,\n"
+        "why and until when to the waiver file. Scans then show it as waived, with its\n"
+        "real state, and as a failure again after that time. An undetermined finding\n"
+        "can't be waived."
     )
     parser.epilog = (
         "exit status: 0 written, 2 wrong use (nothing was written)\n"
@@ -166,9 +160,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--owner", metavar="NAME", help="who accepts it; default: your name on this machine")
     parser.add_argument("--replace", action="store_true", help="replace the waiver of this finding, if any")
-    parser.add_argument(
-        "--force", action="store_true", help="waive it even if the latest run does not have this finding"
-    )
+    parser.add_argument("--force", action="store_true", help="waive it even if that run does not have this finding")
     parser.add_argument("--site", metavar="FILE", help="site file; default: as for scan")
     add_policies(parser)
     parser.add_argument(

@@ -252,7 +252,8 @@ class HostState:
 class Run:
     """One scan of some hosts at one time. started, finished: RFC 3339 in UTC.
 
-    findings: sorted, with unique ids. selected: a description of the selected part of the catalogue; "" if all of it.
+    findings: sorted, with unique ids. selected: a description of the selected part of the policies and hosts; "" if all of them.
+    site_file: its absolute path; "" if there is none. evidence: the folder of the saved evidence, or ``demo``; "" for live hosts.
     waivers: all waivers of the file, in its order. left_out: what the policies do not concern.
     """
 
@@ -266,6 +267,8 @@ class Run:
     selected: str = ""
     waivers: tuple[WaiverUse, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    site_file: str = ""
+    evidence: str = ""
 
     @property
     def warnings(self) -> tuple[WaiverUse, ...]:
@@ -302,7 +305,10 @@ class Run:
                 "finished": self.finished,
                 "version": self.version,
                 "site": self.site,
+                "site_file": self.site_file or None,
+                "complete": not self.selected,
                 "selected": self.selected or None,
+                "evidence": self.evidence or None,
                 "hosts": [host.as_dict() for host in self.hosts],
             },
             "summary": self.summary,

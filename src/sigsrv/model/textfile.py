@@ -24,13 +24,14 @@ def read(path: Path, limit_bytes: int = LIMIT_BYTES) -> str:
     try:
         # Without O_NONBLOCK, opening a pipe waits for its writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise UsageError(f"{path}: not a regular file", "sigsrv reads no folder, pipe or device here")
-            content = file.read(limit_bytes + 1)
+            content = file.read(limit_bytes + 1) if found.st_size <= limit_bytes else None
     except (OSError, ValueError) as cause:  # ValueError: a path with NUL
         reason = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise UsageError(f"{path}: {reason}") from cause
-    if len(content) > limit_bytes:
+    if content is None or len(content) > limit_bytes:  # the size of a file in /proc is 0
         raise UsageError(f"{path}: larger than {limit_bytes // 2**20} MiB, the most that sigsrv reads here")
     try:
         return content.decode("utf-8-sig")

@@ -2,9 +2,8 @@
 
 Their content decides what sigsrv runs as root on hosts, and what it no longer reports. So the whole path must be closed to other
 accounts. Each folder on it and the file itself belong to root or to this account (or to the owner of the program), and nobody else
-may write to them. The path is
-walked from the root folder, one component after the other, and each one is opened relative to the one before (openat(2)). A path
-that passes cannot be changed by anybody else afterwards, so a library may open it by its name.
+may write to them. The path is walked from the root folder, one component after the other, and each one is opened relative to the one
+before (openat(2)). A path that passes cannot be changed by anybody else afterwards, so a library may open it by its name.
 """
 
 from __future__ import annotations
@@ -46,13 +45,12 @@ def open_private(path: Path) -> int:
     return _opened(path, os.O_RDWR, create=True)
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file. The file is no link; links of root and of this account on the way to it are followed.
+def check_file(path: Path) -> None:
+    """Check a file that sigsrv wrote. It is no link; links of root and of this account on the way to it are followed.
 
-    Raises FileNotFoundError, UsageError if it is not trusted, OSError, and UnicodeDecodeError.
+    Raises FileNotFoundError, UsageError if it is not trusted, and OSError.
     """
-    with os.fdopen(_opened(path, os.O_RDONLY, private=False), encoding="utf-8") as file:
-        return file.read()
+    os.close(_opened(path, os.O_PATH, private=False))
 
 
 def check_for_root(path: Path) -> None:

@@ -22,7 +22,7 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Run, Severity, Verdict
 from sigsrv.pytest_plugin import live_checks
 from sigsrv.pytest_plugin.scanner import Scanner, Scope
-from sigsrv.report import phrases, publish, text
+from sigsrv.report import phrases, publish, runs, text
 from sigsrv.scan import judging
 from sigsrv.scan.options import seconds
 from sigsrv.scan.plan import Plan
@@ -30,6 +30,7 @@ from sigsrv.scan.plan import Plan
 _SCANNER = pytest.StashKey[Scanner]()
 _WRONG_USE = pytest.StashKey[UsageError]()
 _REPORT = pytest.StashKey[tuple[Run, Path]]()
+_NO_REPORT = pytest.StashKey[UsageError]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -194,6 +195,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         scanner = _scanner(config)
         scanner.has_live_checks = bool(live) and scanner.plan.options.evidence is None
         scanner.live = {policy.id: policy for policy in map(live_checks.policy_for, live)}
+        publish.check_folder(_out(config))
         _ = scanner.findings
         _report_xfails(config, scanner.plan)
     except UsageError as cause:
@@ -294,12 +296,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if _SCANNER not in config.stash or not config.stash[_SCANNER].shown:
         return
     scanner = config.stash[_SCANNER]
-    out = config.getoption("sigsrv_out")
     run = scanner.run()
     try:
-        path = publish.publish(run, scanner.catalogue(), Path(out) if out else None)
-    except UsageError as cause:
-        raise pytest.UsageError(str(cause)) from None
+        path = publish.publish(run, scanner.catalogue(), _out(config))
+    except UsageError as cause:  # an exception here would hide the failures of the tests
+        config.stash[_NO_REPORT] = cause
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        return
     config.stash[_REPORT] = (run, path)
     if session.exitstatus == pytest.ExitCode.OK and run.exit_code:
         # Either every test was skipped, or a host without a failing test was only partly read: this is no proof.
@@ -307,7 +310,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = unproven
 
 
+def _out(config: pytest.Config) -> Path | None:
+    given = config.getoption("sigsrv_out")
+    return Path(given) if given else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _NO_REPORT in config.stash:
+        terminalreporter.section("compliance")
+        terminalreporter.write_line(f"ERROR: {phrases.visible(str(config.stash[_NO_REPORT]), keep=chr(10))}")
     if _REPORT not in config.stash:
         return
     run, path = config.stash[_REPORT]
@@ -321,3 +332,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for line in text.waivers(run):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"report: {path}")
+    if line := runs.note(run, config.stash[_SCANNER].plan.site, _out(config)):
+        terminalreporter.write_line(phrases.visible(line))

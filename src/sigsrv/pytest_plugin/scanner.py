@@ -117,7 +117,7 @@ class Scanner:
         """Return the run of the findings that tests have shown: with ``-k`` and similar options, a part of the catalogue."""
         judged = list({finding.id: finding for finding in (*self.judged, *self.shown)}.values())
         found = scan.run_of(self.plan, self.evidences, self.shown, self.started, judged, self.left_out)
-        return replace(found, selected=self._selected())
+        return replace(found, selected=scan.part_text(self.plan, self._selected()))
 
     def scopes(self, policy: Policy) -> list[Scope]:
         """Return the scopes of a policy; each one is a test."""

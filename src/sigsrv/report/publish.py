@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sigsrv.model import data, remediation, trusted
 from sigsrv.model.data import write_private
@@ -16,9 +15,8 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run, Verdict
 from sigsrv.model.fix import Fix, fix_for
 from sigsrv.model.policy import Policy
-from sigsrv.report import html
-
-LATEST = "latest"
+from sigsrv.report import html, runs
+from sigsrv.report.runs import FINDINGS, LATEST
 
 
 def fixes_of(run: Run) -> dict[str, Fix]:
@@ -45,9 +43,7 @@ def write(folder: Path, run: Run, policies: Mapping[str, Policy], fixes: Mapping
 
 def _write_files(folder: Path, run: Run, page: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(
-        folder / "findings.json", json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n"
-    )
+    write_private(folder / FINDINGS, json.dumps(run.as_dict(), indent=1, sort_keys=True, ensure_ascii=True) + "\n")
     return write_private(folder / "report.html", page)
 
 
@@ -74,14 +70,18 @@ def _sync(folder: Path) -> None:
 
 
 def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -> Path:
-    """Write the reports of a run to ``out/<run>/`` and point ``out/latest`` to it. Return the path of the HTML report.
+    """Write the reports of a run to ``out/<run>/``. Return the path of the HTML report.
 
+    ``out/latest`` then points to the run, unless it points to one that is worth more: a part does not replace a complete run (``runs``).
     Raises UsageError if the reports can't be written.
     """
     root = out or data.output_folder()
     try:
         trusted.folder(root, make=True)
         path = _write_whole(root / run.id, run, policies)
+        if runs.keeps_latest(root, run):
+            _sync(root)
+            return path
         link = root / f".{LATEST}.{os.getpid()}"
         with suppress(FileNotFoundError):
             link.unlink()
@@ -89,22 +89,20 @@ def publish(run: Run, policies: Mapping[str, Policy], out: Path | None = None) -
         link.replace(root / LATEST)
         _sync(root)
     except OSError as cause:
-        raise UsageError(
-            f"{root}: cannot write the report: {cause.strerror}", "use another folder: --report-dir DIR"
-        ) from cause
+        raise _not_writable(root, cause) from cause
     return root / LATEST / path.name
 
 
-def latest_findings(out: Path | None = None) -> dict[str, Any]:
-    """Read ``findings.json`` of the latest run. Raises UsageError if there is none, or if it is not readable."""
-    path = (out or data.output_folder()) / LATEST / "findings.json"
+def check_folder(out: Path | None) -> None:
+    """Raise UsageError if the folder of the reports can't be written: a scan finds that out before it begins."""
+    root = out or data.output_folder()
     try:
-        trusted.folder(path.parents[1])
-        found = json.loads(trusted.read_text(path))
-    except FileNotFoundError as cause:
-        raise UsageError(f"{path}: no run yet", "run a scan first: sigsrv scan") from cause
-    except (OSError, ValueError) as cause:
-        raise UsageError(f"{path}: cannot read it: {cause}") from cause
-    if not isinstance(found, dict) or not isinstance(found.get("findings"), list):
-        raise UsageError(f"{path}: this file does not hold the findings of a run")
-    return found
+        trusted.folder(root, make=True)
+        with tempfile.NamedTemporaryFile(dir=root, prefix=".writable."):
+            pass
+    except OSError as cause:
+        raise _not_writable(root, cause) from cause
+
+
+def _not_writable(root: Path, cause: OSError) -> UsageError:
+    return UsageError(f"{root}: cannot write the report: {cause.strerror}", "use another folder: --report-dir DIR")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sigsrv import __version__
 from sigsrv.collect import urls
@@ -18,6 +19,7 @@ from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, or
 from sigsrv.model.ids import new_run_id
 from sigsrv.scan.collecting import collect, probe_options
 from sigsrv.scan.judging import evidence_time, judge, selected
+from sigsrv.scan.options import DEMO
 from sigsrv.scan.plan import Plan
 
 _MAX_LISTED = 6  # missing probes that a host's reason lists, at most
@@ -54,10 +56,26 @@ def run_of(
         site=plan.site.name,
         hosts=tuple(_state(plan, evidences[host.name]) for host in plan.hosts),
         findings=ordered(findings),
-        selected=plan.selection.text,
+        selected=part_text(plan, plan.selection.text),
+        site_file=str(plan.site.path.absolute()) if plan.site.path else "",
+        evidence=_evidence(plan),
         waivers=_review(plan, evidences, judged),
         left_out=tuple(each for each in left_out if each.policy in plan.selection.policies),
     )
+
+
+def part_text(plan: Plan, policies: str) -> str:
+    """Return which part of the policies and of the hosts a run has; "" if all. policies: describes the part of the policies."""
+    scanned, every = len(plan.hosts), len(plan.site.hosts)
+    names = ", ".join(host.name for host in plan.hosts)
+    return ", ".join(
+        part for part in (policies, f"{scanned} of {every} hosts ({names})" if scanned < every else "") if part
+    )
+
+
+def _evidence(plan: Plan) -> str:
+    given = plan.options.evidence or ""
+    return str(Path(given).absolute()) if given and given != DEMO else given
 
 
 def _missing_evidence(plan: Plan, collected: Evidence) -> list[str]:
