@@ -259,7 +259,8 @@ class Require:
         A failure outlasts a later error. Of several errors, the first one is kept. Of a resource whose name is none that Incus or the
         kernel gives, nothing is believed, and no script may get its name.
         """
-        if finding.resource != self.subject and (wrong := names.refusal(self._policy.examines, finding.resource)):
+        wrong = names.refusal(self._policy.examines, finding.resource, exact=False)
+        if wrong and finding.resource != self.subject:
             finding = dataclasses.replace(
                 finding,
                 verdict=Verdict.ERROR,
