@@ -15,6 +15,7 @@ import pytest
 
 TOOLS = ("mkfs.ext4", "fsfreeze", "losetup", "unshare", "nsenter")
 _HOLD = """\
+trap '' TERM INT HUP # thaw in any case
 mount -o loop "$1" "$2" && fsfreeze -f "$2" && echo ready
 read -r line
 fsfreeze -u "$2"

@@ -17,6 +17,7 @@ from sigsrv.collect.connection import open_session
 from sigsrv.collect.evidence import ApiAnswer, Evidence, Failure
 from sigsrv.collect.hosts import collect, gather
 from sigsrv.collect.probes import BEFORE_API, TABLE, Probe
+from sigsrv.collect.running import run_probes
 from sigsrv.collect.session import LocalSession
 from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
@@ -157,12 +158,29 @@ def test_end_of_the_time_of_a_host_names_the_probe_that_is_missing(api):
     assert len(api) == 1
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "echo This account is not available. It is locked for now.",
+        "echo This account is not available. It is locked for now. >&2",
+    ],
+)
+def test_account_that_can_t_run_a_script_is_denied_with_its_message(monkeypatch, said):
+    """Its login shell prints a message instead."""
+    session = open_session(Target("here", connection="local"))
+    monkeypatch.setattr(session, "run", lambda _, *more, **options: LocalSession.run(session, said, *more, **options))
+    with session:
+        answers = run_probes(session, [sh("a", "true"), sh("b", "true")])
+
+    reason = "here: the account can't run a script: This account is not available. It is locked for now."
+    assert [answer.failure for answer in answers.values()] == [Failure(FailureKind.DENIED, reason)] * 2
+
+
 def test_bug_in_the_collection_of_a_host_does_not_hang(monkeypatch):
     """The thread of the API waits for the probes. If reading them breaks, it ends too."""
 
     def broken(session: Any, probes: Any, on_answer: Any = None) -> Any:
-        for probe in probes:
-            on_answer(probe.id, None)
+        on_answer(probes[0].id, None)
         raise ZeroDivisionError
 
     monkeypatch.setattr(hosts, "collect_api", lambda *_: {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -68,13 +69,15 @@ def test_whole_process_group_is_killed_when_the_time_is_up(tmp_path):
     assert wait(lambda: not alive(int((tmp_path / "pid").read_text())))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Popen warns that it still runs
 def test_program_that_hangs_in_the_kernel_is_not_waited_for(tmp_path):
     """SIGKILL does not end it, and it keeps the outputs open."""
     with frozen(tmp_path) as disk:
         began = time.monotonic()
         with pytest.raises(subprocess.TimeoutExpired):
-            bounded([*disk.enter, "sh", "-c", f"touch {disk.folder}/file; true"], 1, 1000)
+            bounded([*disk.enter, "touch", f"{disk.folder}/file"], 1, 1000)
         assert time.monotonic() - began < 5
+        gc.collect()  # the warning belongs to this test
         result = bounded([*disk.enter, "sh", "-c", f"touch {disk.folder}/file & echo out"], 20, 1000)
 
     assert result == (0, b"out\n", b"")
@@ -120,7 +123,7 @@ def test_session_limits_time_and_output(kind):
         _, out, _ = session.run(
             "yes | head -c 5000; echo err >&2", 20, on_output=lambda _, piece: taken.append(piece), limit_bytes=3000
         )
-        assert 3000 < len(out) <= 5000
+        assert 3000 < len(out) <= (3001 if kind is TestinfraSession else 5000)
         assert b"".join(taken)[:3001] == out[:3001]
         assert session.run("echo out", 20, keep=False)[1] == b""
         with pytest.raises(ConnectionFailed) as caught:

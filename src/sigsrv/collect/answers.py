@@ -47,7 +47,12 @@ class AnswerReader:
         self._frame: tuple[Probe, int] | None = None  # the frame that is arriving, and its count
         self._is_broken = False
         self._received_bytes = 0
-        self.banner = bytearray()  # the end of what came before the first frame
+        self._banner = bytearray()
+
+    @property
+    def banner(self) -> bytes:
+        """Return the end of what came before the first frame."""
+        return bytes(self._banner if self._found else self._banner + self._buffer)
 
     @property
     def has_answers(self) -> bool:
@@ -67,7 +72,7 @@ class AnswerReader:
         start = self._buffer.find(self._mark + b" ")
         skipped = start if start >= 0 else max(0, len(self._buffer) - len(self._mark))
         if not self._found:
-            self.banner = (self.banner + self._buffer[:skipped])[-4096:]
+            self._banner = (self._banner + self._buffer[:skipped])[-4096:]
         del self._buffer[:skipped]
         line, end, _ = bytes(self._buffer[:_HEADER_BYTES]).partition(b"\n")
         if start < 0 or (not end and len(line) < _HEADER_BYTES):
