@@ -149,7 +149,7 @@ def test_folder_that_another_account_may_write_is_refused(tmp_path, capsys):
 
 @root
 @pytest.mark.parametrize("file", ["waivers", "site"])
-def test_waivers_and_site_that_another_account_may_write_hide_nothing_from_root(home, tmp_path, capsys, file):
+def test_waivers_that_another_account_may_write_hide_nothing_from_root(home, tmp_path, capsys, file):
     """Otherwise that account decides which failures the report of root shows, and how root reaches the hosts."""
     for folder in (home, tmp_path):
         shutil.copy(ROOT / SITE, folder / "site.yaml")
