@@ -42,7 +42,7 @@ class ClusterIncus:
                     raise host.wrong_member
                 return view(host.incus)
             except EvidenceError as cause:
-                refused.append(cause)
+                refused.append(cause.with_traceback(None))  # which would hold this list, and so itself
         if not refused:
             raise EvidenceError("no host was asked", FailureKind.ABSENT)
         reasons = "; ".join(dict.fromkeys(cause.reason for cause in refused))
