@@ -120,10 +120,6 @@ class ClusterIncus:
         """Return the custom volumes of a pool, of all members and projects."""
         return self.first(lambda incus: incus.volumes(pool))
 
-    def network(self, name: str) -> Network | None:
-        """Return a network of project default, or an unmanaged link, as the list has it; None if there is none."""
-        return self.first(lambda incus: incus.network(name))
-
     def project(self, name: str) -> Project | None:
         """Return a project; None if there is none."""
         return self.first(lambda incus: incus.project(name))
