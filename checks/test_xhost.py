@@ -64,7 +64,7 @@ def _network(facts: ClusterFacts, host: HostFacts, name: str) -> Network | None:
     try:
         found = host.incus.network(name)
     except EvidenceError:
-        found = facts.incus.network(name)
+        found = facts.incus.first(lambda incus: incus.network(name))
     return found if found and found.managed else None
 
 

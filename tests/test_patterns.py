@@ -21,7 +21,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
         "|".join(map(translate, ("default/guest-*013", "team-0*/*", "web-?", "[a-c]*/*-[!x]*"))),
     ),
     "incus_keys.py:_patterns": ("fullmatch", r"volatile\.[^.]+\.last_state\.[^.]+\.name"),
-    "rule_schema.py:_regex": ("search", "^[a-z]+$"),  # of a policy: whoever writes one is trusted
+    "rule_schema.py:_regex": ("search", "^[a-z]+$"),  # of a policy, whose author is trusted
 }
 # What read the answers of hosts before, and other classics. Each of them is found by another text.
 SLOW = {

@@ -42,7 +42,7 @@ class ClusterIncus:
                     raise host.wrong_member
                 return view(host.incus)
             except EvidenceError as cause:
-                refused.append(cause)
+                refused.append(cause.with_traceback(None))  # which would hold this list, and so itself
         if not refused:
             raise EvidenceError("no host was asked", FailureKind.ABSENT)
         reasons = "; ".join(dict.fromkeys(cause.reason for cause in refused))
@@ -119,10 +119,6 @@ class ClusterIncus:
     def volumes(self, pool: str) -> tuple[Volume, ...]:
         """Return the custom volumes of a pool, of all members and projects."""
         return self.first(lambda incus: incus.volumes(pool))
-
-    def network(self, name: str) -> Network | None:
-        """Return a network of project default, or an unmanaged link, as the list has it; None if there is none."""
-        return self.first(lambda incus: incus.network(name))
 
     def project(self, name: str) -> Project | None:
         """Return a project; None if there is none."""

@@ -252,7 +252,7 @@ def _rule(row: Mapping[str, Any]) -> Rule:
 
 
 def _require_depth(value: Any, levels: int) -> None:
-    """Raise ValueError if a JSON value has more levels: whoever compares or prints it calls itself for each level."""
+    """Raise ValueError if a JSON value has more levels. To compare it or to print it takes a call within a call for each level."""
     if isinstance(value, dict | list | tuple):
         if not levels:
             raise ValueError(f"expr: more than {_LEVELS} levels")

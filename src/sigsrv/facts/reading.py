@@ -159,7 +159,9 @@ class fact(cached_property[T]):
             try:
                 value = self.func(instance)
             except EvidenceError as cause:
-                error = cause
+                # Its traceback and its causes would keep alive whatever was being read.
+                error = cause.with_traceback(None)
+                error.__cause__ = error.__context__ = None
             except TooSlowError as cause:  # kept, else the next policy would take the same time again
                 if not cause.is_join:
                     raise
