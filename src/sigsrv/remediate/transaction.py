@@ -164,7 +164,7 @@ class Transaction:
             began = time.monotonic()
             problem = self._problem(self._rescan())
             took_s = max(took_s, time.monotonic() - began)
-            if not problem and not self._shown:  # else a cluster may still settle, and a later scan find fewer failures
+            if not problem:
                 return ""
         return problem
 
