@@ -6,6 +6,7 @@ import copy
 import random
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import yaml
@@ -179,7 +180,7 @@ def _texts(source: str, chance: random.Random) -> bytes:
 
 def _structure(source: str, chance: random.Random) -> bytes:
     """Delete, rename, wrap or replace a part of the document."""
-    content = copy.deepcopy(yaml.load(source, Loader=yaml.BaseLoader))
+    content = copy.deepcopy(_parsed(source))
     parents = [each for each in _containers(content) if each]
     parent = chance.choice(parents)
     key: Any = chance.choice(list(parent)) if isinstance(parent, dict) else chance.randrange(len(parent))
@@ -195,6 +196,11 @@ def _structure(source: str, chance: random.Random) -> bytes:
     else:
         parent[key] = copy.deepcopy(chance.choice(_VALUES))
     return yaml.safe_dump(content, sort_keys=False).encode()
+
+
+@cache
+def _parsed(source: str) -> Any:
+    return yaml.load(source, Loader=yaml.BaseLoader)
 
 
 def _containers(content: Any) -> Iterator[Any]:

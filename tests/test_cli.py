@@ -134,10 +134,12 @@ def test_wrong_use_prints_an_error_and_a_hint(argv, message):
 
 
 def test_remediate_without_arguments_lists_the_scripted_fixes(tmp_path):
-    """It lists each failure of the latest run that has a script, with the command, and counts the others."""
-    run("sigsrv", "demo", "--report-dir", str(tmp_path))
+    """It lists each failure of the newest run that has a script, with the command, and counts the others."""
+    demo = ROOT / "src" / "sigsrv" / "demo"
+    options = ("--site", str(demo / "site.yaml"), "--report-dir", str(tmp_path))
+    run("sigsrv", "scan", "--evidence", str(demo / "evidence"), *options)
 
-    done = run("sigsrv-remediate", "--report-dir", str(tmp_path))
+    done = run("sigsrv-remediate", *options)
 
     assert done.returncode == 0
     commands = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  sigsrv-remediate ")]
@@ -156,7 +158,7 @@ def test_remediate_lists_waived_findings_separately(tmp_path):
     (tmp_path / "waivers.yaml").write_text(json.dumps(content))
     run("sigsrv", "scan", *options)
 
-    done = run("sigsrv-remediate", "--report-dir", str(tmp_path / "out"))
+    done = run("sigsrv-remediate", *options[2:])
 
     assert done.returncode == 0
     listed = done.stdout.split("waived, fixed only if you name the finding:\n\n")

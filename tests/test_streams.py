@@ -68,7 +68,11 @@ def test_lost_output_is_one_line_and_an_exit_status(tmp_path, command, status, l
 @pytest.mark.parametrize("redirect", ["2>/dev/full", "2>&-", "<&- 2>&- >&-"])
 def test_lost_errors_do_not_change_the_exit_status(tmp_path, redirect):
     """Without standard error, wrong use is still 2, never 1, which means findings; and the error does not go to standard output."""
-    for words, status in (("explain NET-999", 2), ("scna", 2), ("explain NET-001", 3 if ">&- " in redirect else 0)):
+    for words, status in (
+        ("explain NET-999", 2),
+        ("scna", 2),
+        ("explain NET-001", 3 if redirect.endswith(" >&-") else 0),
+    ):
         done = subprocess.run(
             ["sh", "-c", f'"$@" {redirect}', "sh", str(BIN / "sigsrv"), *words.split()],
             cwd=tmp_path,
@@ -78,6 +82,5 @@ def test_lost_errors_do_not_change_the_exit_status(tmp_path, redirect):
             timeout=60,
         )
 
-        expected = 3 if redirect.endswith(" >&-") and status == 0 else status
-        assert done.returncode == expected
-        assert "error" not in done.stdout
+        assert done.returncode == status
+        assert status == 0 or done.stdout == ""
