@@ -88,13 +88,21 @@ def scripts() -> str:
 def sudoers(site: Site, user: str, incus: str = "/usr/bin/incus") -> str:
     """Return the sudoers file for a read-only account: exact commands with exact arguments, no wildcards.
 
+    sudo joins the arguments of a command with blanks before it compares them (sudoers(5)). So an account may split them elsewhere,
+    and ``-type`` ``f`` may become a part of the path before it and a path ``f``. The commands run in /, where only root creates files.
+
     incus: path of the client on the hosts (NixOS: /run/current-system/sw/bin/incus). Raises UsageError for an invalid account
-    name or a relative path.
+    name, a relative path, or a folder of backups with a blank in its path: its parts would be paths too.
     """
     if not _USER.fullmatch(user):
         raise UsageError(f'--sudoers: "{user}" is not a valid account name')
     if not incus.startswith("/") or re.search(r"\s", incus):
         raise UsageError(f"--incus: {incus}: not an absolute path without spaces")
+    if site.backups and re.search(r"\s", site.backups.dir):
+        raise UsageError(
+            f'--sudoers: backups.dir of the site file is "{site.backups.dir}": sudo can\'t match a path with a blank exactly',
+            "use a folder without blanks, or log in as root to the host of the backups",
+        )
     folder = None if incus.startswith("/usr/") else incus.rpartition("/")[0]
     commands = [_command(url, incus) for url in requests_of(site)]
     for probe in probes_of(site):
@@ -108,7 +116,7 @@ def sudoers(site: Site, user: str, incus: str = "/usr/bin/incus") -> str:
             "# Install: visudo -cf FILE && install -m 0440 FILE /etc/sudoers.d/sigsrv",
             f"Cmnd_Alias {alias} = \\",
             ", \\\n".join(f"  {_escaped(command)}" for command in commands),
-            f"Defaults!{alias} env_reset, !requiretty",
+            f"Defaults!{alias} env_reset, !requiretty, runcwd=/",
             f"{user} ALL=(root) NOPASSWD: {alias}",
             "",
         ]
