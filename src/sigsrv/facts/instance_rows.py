@@ -13,6 +13,7 @@ from typing import Any
 from sigsrv.facts.config import DEVICE_BOOLEANS, INSTANCE_BOOLEANS, filled_in, normalised
 from sigsrv.facts.parsing import mapping, moment, one_of, parsing, rows, string, text, texts
 from sigsrv.facts.resources import INSTANCE_TYPES, Instance, InstanceUsage, UnreadInstance, config_of, devices_of
+from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError
 
 
@@ -44,6 +45,8 @@ class InstanceRow:
             return UnreadInstance(self.name, self.project, self.location)
         try:
             with parsing("Incus API /1.0/instances", ""):
+                if wrong := names.refusal("instance", self.resource):
+                    raise ValueError(wrong)
                 return _instance(self, f"instance {self.resource}")
         except EvidenceError as cause:
             return UnreadInstance(self.name, self.project, self.location, cause.reason)
@@ -64,6 +67,8 @@ def instance_row(row: Mapping[str, Any]) -> InstanceRow:
 
 def _instance(listed: InstanceRow, where: str) -> Instance:
     row = listed.row
+    if wrong := next(filter(None, map(names.device_refusal, mapping(row["expanded_devices"], "expanded_devices"))), ""):
+        raise ValueError(f"{where}: {wrong}")
     return Instance(
         name=listed.name,
         project=listed.project,

@@ -14,6 +14,7 @@ from sigsrv.facts.reading import recording
 from sigsrv.facts.resources import Instance, UnreadInstance
 from sigsrv.judge.clauses import Clauses, Outcome
 from sigsrv.judge.recording import Recorder
+from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError, FailureKind
 from sigsrv.model.finding import Finding, Verdict, finding_id, ordered
 from sigsrv.model.policy import Policy
@@ -249,8 +250,11 @@ class Require:
     def _keep(self, finding: Finding) -> None:
         """Keep a finding. Two verdicts for one resource contradict each other, so neither counts.
 
-        A failure outlasts a later error. Of several errors, the first one is kept.
+        A failure outlasts a later error. Of several errors, the first one is kept. Nothing is believed of a resource whose name has a
+        control character, and no script may get it.
         """
+        if found := names.bad_character(finding.resource):
+            finding = _disbelieved(finding, f"its name has the character {found}, which no name has")
         before = self._found.get(finding.id)
         if before is not None and finding.verdict is not Verdict.ERROR:
             text = f"the check recorded {finding.id} twice"
@@ -262,6 +266,12 @@ class Require:
         elif before is not None and before.verdict is Verdict.ERROR:
             return
         self._found[finding.id] = finding
+
+    def disbelieve(self, refused: Mapping[str, str]) -> None:
+        """Make each finding on a resource ``error`` whose name it can't have. refused: the resources, each with the reason."""
+        for key, finding in self._found.items():
+            if wrong := refused.get(finding.resource):
+                self._found[key] = _disbelieved(finding, wrong)
 
     @property
     def recorded(self) -> Collection[Finding]:
@@ -313,6 +323,20 @@ def _shown(value: object) -> str:
     if isinstance(value, set | frozenset | list | tuple):
         return ", ".join(sorted(str(item) for item in value)) or "none"
     return str(value)
+
+
+def _disbelieved(finding: Finding, reason: str) -> Finding:
+    """Return a finding as an error without a fix."""
+    return dataclasses.replace(
+        finding,
+        verdict=Verdict.ERROR,
+        reason=reason,
+        because=None,
+        remediation=None,
+        fix=_NO_FIX,
+        own=None,
+        roots=(),
+    )
 
 
 def because_of(cause: EvidenceError, judging: str) -> str | None:

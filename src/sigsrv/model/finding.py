@@ -47,7 +47,7 @@ class Severity(StrEnum):
 @lru_cache(maxsize=1 << 16)  # the same resource is in the findings of many policies
 def _quoted(text: str) -> str:
     """Quote a text for a shell, but not its slashes."""
-    return quote(text, safe=_SAFE).translate(_ALWAYS_QUOTED) if _UNSAFE.search(text) else text
+    return quote(text, safe=_SAFE, errors="surrogatepass").translate(_ALWAYS_QUOTED) if _UNSAFE.search(text) else text
 
 
 def finding_id(policy: str, host: str, resource: str) -> str:

@@ -15,6 +15,7 @@ import jinja2
 
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.names import bad_character
 from sigsrv.model.remediation import Remediation
 
 PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
@@ -47,7 +48,7 @@ class Fix:
     @property
     def sha256(self) -> str:
         """Return the hash of the script, as the journal and syslog record it."""
-        return hashlib.sha256(self.script.encode()).hexdigest()
+        return hashlib.sha256(self.script.encode(errors="surrogatepass")).hexdigest()
 
     @property
     def cuts_network(self) -> bool:
@@ -100,23 +101,31 @@ def render(path: Path, values: Mapping[str, Any]) -> str:
         raise UsageError(f"{path}: {cause}") from cause
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Yield the strings in a value. A string with commas is a list: yields each of its entries."""
+def _texts(value: Any, keys: bool) -> Iterator[str]:
+    """Yield the texts in a value. keys: also the keys of its mappings."""
     if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
+        for key, item in value.items():
+            yield from (str(key),) if keys else ()
+            yield from _texts(item, keys)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _strings(item)
+            yield from _texts(item, keys)
     elif isinstance(value, str):
-        yield from (part.strip() for part in value.split(",") if part.strip())
+        yield value
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Yield the texts in a value. A text with commas is a list: yields each of its entries."""
+    for text in _texts(value, keys=False):
+        yield from (part.strip() for part in text.split(",") if part.strip())
 
 
 def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_host: str) -> Fix | None:
     """Return the fix of a finding; None if it needs no fix or a person must fix it.
 
     default_host: where a fix of the whole cluster runs. A waived finding has a fix too; callers that offer fixes
-    leave it out unless the user names it. Raises UsageError for an unknown remediation or a missing value.
+    leave it out unless the user names it. Raises UsageError for an unknown remediation, a missing value, or one with a character
+    that no shell gets unchanged (NUL) or that hides text on a terminal.
     """
     if finding.remediation is None or finding.verdict not in (Verdict.FAIL, Verdict.WAIVED):
         return None
@@ -136,6 +145,9 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         raise UsageError(
             f"{finding.id}: the check does not set {', '.join(missing)}, which remediation {remediation.name} needs"
         )
+    for word in _texts(values, keys=True):
+        if found := bad_character(word.replace("\n", "").replace("\t", "")):
+            raise UsageError(f"{finding.id}: a value for remediation {remediation.name} has the character {found}")
     folder = remediation.folder
     return Fix(
         finding=finding.id,
@@ -154,5 +166,5 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         },
         changes=remediation.changes,
         survives_reboot=remediation.survives_reboot,
-        words=tuple(dict.fromkeys(_strings(dict(finding.fix)))),
+        words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
     )
