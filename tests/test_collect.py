@@ -11,6 +11,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import requests
 
 from sigsrv.collect import api, evidence, urls
 from sigsrv.collect.api import explain_socket
@@ -359,7 +360,10 @@ def test_unknown_member_name_is_read_from_the_daemon(monkeypatch):
         return ApiAnswer(200, [{"name": "p"}] if url == urls.POOLS else [])
 
     monkeypatch.setattr(api, "_get", answer)
-    client = SimpleNamespace(host_info={"environment": {"server_clustered": True, "server_name": "minisrv"}})
+    client = SimpleNamespace(
+        api=SimpleNamespace(session=requests.Session()),
+        host_info={"environment": {"server_clustered": True, "server_name": "minisrv"}},
+    )
 
     for member in ("", "alias"):
         api.collect_api([lambda _: client], member, time.monotonic() + 5, lambda: pytest.fail("unexpected call"))
@@ -396,7 +400,9 @@ def test_instance_in_transition_is_read_again(monkeypatch, statuses, seen):
 
     monkeypatch.setattr(api, "_get", answer)
     monkeypatch.setattr(api, "TRANSITION_S", 0.01)
-    client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
+    client = SimpleNamespace(
+        api=SimpleNamespace(session=requests.Session()), host_info={"environment": {"server_clustered": False}}
+    )
 
     found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 15, lambda: pytest.fail("unexpected call"))
 
@@ -408,7 +414,9 @@ def test_instance_in_transition_is_read_once_if_no_time_is_left(monkeypatch):
     """The remaining time of the host is for its other answers."""
     monkeypatch.setattr(api, "_get", lambda client, url, *_: ApiAnswer(200, [{"status": "Starting"}]))
     monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("unexpected sleep"))
-    client = SimpleNamespace(host_info={"environment": {"server_clustered": False}})
+    client = SimpleNamespace(
+        api=SimpleNamespace(session=requests.Session()), host_info={"environment": {"server_clustered": False}}
+    )
 
     found = api.collect_api([lambda _: client], "sigsrv", time.monotonic() + 9, lambda: pytest.fail("unexpected call"))
 

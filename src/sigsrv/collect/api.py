@@ -6,15 +6,12 @@ Every answer is stored under its URL. Source: Incus REST API, doc/rest-api.md.
 
 from __future__ import annotations
 
-import json
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
-import urllib3
 from pylxd import Client
 from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 
@@ -39,7 +36,7 @@ from sigsrv.collect.urls import (
 from sigsrv.model.errors import FailureKind
 
 TRANSITION_S = 5.0  # an instance that is starting or stopping gets this time to finish
-LIMIT_BYTES = 16 * 1024 * 1024
+LIMIT_URLS = 2000  # of the details of pools and networks
 
 
 _TRANSITIONAL = frozenset({"Starting", "Stopping", "Aborting", "Freezing", "Thawed"})
@@ -50,7 +47,8 @@ Connect = Callable[[float], Client]
 def collect_api(
     connects: Sequence[Connect], member: str, deadline: float, explain: Explain, request_s: float = REQUEST_S
 ) -> dict[str, ApiAnswer]:
-    """Return the answers of one host's Incus daemon, by URL. A URL without an answer has a failure; none is left out.
+    """Return the answers of one host's Incus daemon, by URL. A URL without an answer has a failure; none of the first
+    2000 is left out.
 
     connects: functions that connect to the daemon, in the order to try. Each takes the timeout of a request in seconds.
     member: the host's name in the cluster; "" if unknown, then the daemon's own name is used.
@@ -59,6 +57,13 @@ def collect_api(
     client, failure = _first_client(connects, deadline, explain, request_s)
     if client is None:
         return {url: ApiAnswer(failure=failure) for url in (SERVER, *WANTED)}
+    try:
+        return _answers(client, member, deadline, explain, request_s)
+    finally:
+        client.api.session.close()
+
+
+def _answers(client: Client, member: str, deadline: float, explain: Explain, request_s: float) -> dict[str, ApiAnswer]:
     answers = {SERVER: ApiAnswer(200, redact(client.host_info))}
     for url in WANTED:
         answers[url] = _get(client, url, deadline, explain, request_s)
@@ -69,7 +74,8 @@ def collect_api(
     if _timed_out(answers[INSTANCES]):  # a member is offline, but the database still has its instances' configuration
         answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain, request_s)
     own_name = member or _server_name(client.host_info)
-    for url in _member_urls(answers, own_name if _is_clustered(client.host_info) else None):
+    member_urls = _member_urls(answers, own_name if _is_clustered(client.host_info) else None)
+    for url in member_urls[:LIMIT_URLS]:  # without an answer, what needs it is an error
         answers[url] = _get(client, url, deadline, explain, request_s)
     return answers
 
@@ -107,27 +113,14 @@ def _transport_failure(cause: BaseException) -> Failure | None:
         if isinstance(cause, TransportError):
             return cause.failure
         if isinstance(cause, requests.exceptions.SSLError):
-            wrong = "the server's certificate is not the one in the site file"
-            reason = wrong if _is_refused_certificate(cause) else "no TLS connection"
-            return Failure(FailureKind.UNREACHABLE, f"Incus API: {reason}: {_one_line(str(cause))}")
+            return Failure(FailureKind.UNREACHABLE, f"Incus API: no TLS connection: {_one_line(str(cause))}")
         if isinstance(cause, LXDAPIException):
-            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {_one_line(str(cause))}")
-        if isinstance(cause, FileNotFoundError | PermissionError):
-            return Failure(FailureKind.MISSING, f"Incus API: {cause.filename}: {cause.strerror}")
+            reason = f"HTTP {cause.response.status_code}: {_said(cause.response)}"
+            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {reason}")
+        if isinstance(cause, ValueError | KeyError):
+            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: not an Incus answer: {_one_line(str(cause))}")
         cause = cause.__context__  # type: ignore[assignment]
     return None
-
-
-def _is_refused_certificate(cause: BaseException | None) -> bool:
-    """Return whether sigsrv refused the server's certificate: urllib3 by its fingerprint, or ssl by verification.
-
-    Otherwise the server closed the connection, or it does not use TLS.
-    """
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return isinstance(cause, ssl.SSLCertVerificationError)
-        cause = cause.__context__
-    return True
 
 
 def _member_urls(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
@@ -160,7 +153,7 @@ def _is_clustered(server: Any) -> bool:
 
 def _is_in_transition(answer: ApiAnswer) -> bool:
     """Return whether an instance is changing its state. Only a second request shows whether it gets there."""
-    return any(row.get("status") in _TRANSITIONAL for row in _listed(answer))
+    return any(str(row.get("status")) in _TRANSITIONAL for row in _listed(answer))
 
 
 def _timed_out(answer: ApiAnswer) -> bool:
@@ -168,7 +161,7 @@ def _timed_out(answer: ApiAnswer) -> bool:
 
 
 def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failure], request_s: float) -> ApiAnswer:
-    """Send one request. The time and the size of the answer are limited."""
+    """Send one request. The transport limits the time and the size of the answer."""
     seconds = min(request_s, deadline - time.monotonic())
     if seconds <= 0:
         return ApiAnswer(
@@ -179,52 +172,34 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
     for segment in parts.path.removeprefix("/1.0/").split("/"):
         node = node[segment]
     try:
-        until = time.monotonic() + seconds
+        # With ``stream``, pylxd leaves the body to sigsrv. The transport has read it already.
         response = node.get(params=dict(parse_qsl(parts.query)), timeout=seconds, stream=True)
-        body = _body(response, until)
-        if len(body) > LIMIT_BYTES:
-            reason = f"Incus API {url}: the answer is larger than {LIMIT_BYTES} bytes"
-            return ApiAnswer(failure=Failure(FailureKind.TOO_LARGE, reason))
-        metadata = json.loads(body)["metadata"]
+        metadata = response.json()["metadata"]
         return ApiAnswer(200, redact_operations(metadata) if url == OPERATIONS else redact(metadata))
     except LXDAPIException as cause:
         status = cause.response.status_code
         kind = FailureKind.DENIED if status in (401, 403) else FailureKind.GARBLED
-        return ApiAnswer(status, failure=Failure(kind, f"Incus API {url}: HTTP {status}: {_one_line(str(cause))}"))
-    except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
+        return ApiAnswer(status, failure=Failure(kind, f"Incus API {url}: HTTP {status}: {_said(cause.response)}"))
+    except requests.Timeout:
         return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))
     except requests.ConnectionError as cause:
         return ApiAnswer(failure=_transport_failure(cause) or explain())
-    except urllib3.exceptions.HTTPError as cause:
-        reason = f"Incus API {url}: the answer is incomplete: {_one_line(str(cause))}"
-        return ApiAnswer(failure=Failure(FailureKind.GARBLED, reason))
-    except (requests.RequestException, OSError) as cause:
-        timed_out = "timed out" in str(cause).lower()
-        kind = FailureKind.TIMEOUT if timed_out else FailureKind.GARBLED
-        return ApiAnswer(failure=Failure(kind, f"Incus API {url}: {_one_line(str(cause))}"))
-    except (ValueError, KeyError, TypeError, RecursionError) as cause:
-        return ApiAnswer(failure=Failure(FailureKind.GARBLED, f"Incus API {url}: not an Incus answer: {cause}"))
+    except (ValueError, KeyError) as cause:
+        return ApiAnswer(
+            failure=Failure(FailureKind.GARBLED, f"Incus API {url}: not an Incus answer: {_one_line(str(cause))}")
+        )
 
 
-def _body(response: requests.Response, until: float) -> bytes:
-    """Return the body of an answer, at most a little more than the limit. until: a time.monotonic() value.
-
-    Raises requests.Timeout if the answer is not complete by then. The timeout of ``requests`` applies to each chunk, so a
-    server that sends a byte now and then would never reach it.
-    """
-    body = bytearray()
-    while len(body) <= LIMIT_BYTES:
-        if time.monotonic() > until:
-            raise requests.Timeout
-        piece = response.raw.read1(65536, decode_content=True)
-        if not piece:
-            break
-        body += piece
-    return bytes(body)
+def _said(response: requests.Response) -> str:
+    """Return what an error of the daemon says, on one line."""
+    try:
+        return _one_line(str(response.json()["error"]))
+    except (ValueError, KeyError):
+        return _one_line(response.content.decode("utf-8", "replace"))
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    return " ".join(text[:1000].split())[:200]
 
 
 def explain_socket(host: str, probes: Mapping[str, Answer]) -> Failure:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sigsrv.collect.evidence import Failure
 from sigsrv.collect.session import (
+    LIMIT_OUTPUT_BYTES,
     ConnectionFailed,
     LocalSession,
     OutputCallback,
@@ -94,12 +95,22 @@ class SshSession(Session):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
     ) -> tuple[int, bytes, bytes]:
         # Without its master ssh would log in again. The proxy command makes that fail.
         shared = [*self._ssh(), "-S", str(self._control), "-o", "ControlMaster=no", "-o", "ProxyCommand=/bin/false"]
         rc, out, err = run_bounded(
-            self.target.name, [*shared, "--", self.target.destination, command], timeout_s, stdin, on_output
+            self.target.name,
+            [*shared, "--", self.target.destination, command],
+            timeout_s,
+            stdin,
+            on_output,
+            limit_bytes,
         )
         if rc == 255:  # ssh's own failure (ssh(1), EXIT STATUS)
             line = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["the connection was lost"]

@@ -25,7 +25,7 @@ from sigsrv.collect.probes import SOCKET
 from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
 
-_OUTPUT_LIMIT = 256 * 1024 * 1024
+LIMIT_OUTPUT_BYTES = 256 * 1024 * 1024
 # Called with each piece of output: 1 (stdout) or 2 (stderr), and the bytes.
 OutputCallback = Callable[[int, bytes], None]
 
@@ -95,11 +95,17 @@ class Session(ABC):
 
     @abstractmethod
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
     ) -> tuple[int, bytes, bytes]:
         """Run one command line on the host; return its exit status, standard output and standard error.
 
-        on_output: called with the output as it arrives. Raises ConnectionFailed if the connection is lost or the time is up.
+        on_output: called with the output as it arrives. limit_bytes: a command that writes more is ended, and its output is a little
+        longer than the limit. Raises ConnectionFailed if the connection is lost or the time is up.
         """
 
     def host(self) -> Host:
@@ -121,9 +127,14 @@ class LocalSession(Session):
         """Do nothing: nothing is open."""
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,
     ) -> tuple[int, bytes, bytes]:
-        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin, on_output)
+        return run_bounded(self.target.name, ["/bin/sh", "-c", command], timeout_s, stdin, on_output, limit_bytes)
 
 
 class TestinfraSession(Session):
@@ -148,7 +159,12 @@ class TestinfraSession(Session):
         """Do nothing: testinfra keeps no connection open."""
 
     def run(
-        self, command: str, timeout_s: float, stdin: bytes = b"", on_output: OutputCallback | None = None
+        self,
+        command: str,
+        timeout_s: float,
+        stdin: bytes = b"",
+        on_output: OutputCallback | None = None,
+        limit_bytes: int = LIMIT_OUTPUT_BYTES,  # noqa: ARG002  a backend of testinfra returns the whole output
     ) -> tuple[int, bytes, bytes]:
         if stdin:
             reason = f"{self.target.name}: testinfra's connection {self.target.connection} can't send standard input"
@@ -207,11 +223,16 @@ def close_all() -> None:
 
 
 def run_bounded(
-    name: str, argv: list[str], timeout_s: float, stdin: bytes, on_output: OutputCallback | None = None
+    name: str,
+    argv: list[str],
+    timeout_s: float,
+    stdin: bytes,
+    on_output: OutputCallback | None = None,
+    limit_bytes: int = LIMIT_OUTPUT_BYTES,
 ) -> tuple[int, bytes, bytes]:
     """Run ``bounded``. Raises ConnectionFailed for host ``name`` when the time is up."""
     try:
-        return bounded(argv, timeout_s, _OUTPUT_LIMIT, stdin, on_output)
+        return bounded(argv, timeout_s, limit_bytes, stdin, on_output)
     except subprocess.TimeoutExpired as cause:
         failure = Failure(FailureKind.TIMEOUT, f"{name}: no answer in {timeout_s:.0f} s")
         raise ConnectionFailed(failure, cause.output or b"") from cause

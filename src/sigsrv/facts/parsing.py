@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
+from sigsrv.collect import documents
 from sigsrv.collect.evidence import Answer, Evidence, Failure
 from sigsrv.facts import reading
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -165,9 +165,5 @@ def parsing(what: str, host: str) -> Iterator[None]:
 
 
 def parsed(document: str) -> Any:
-    """Parse JSON. Raises ValueError, also for values that Python's parser accepts against the standard (NaN)."""
-    return json.loads(document, parse_constant=_no_constant)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    """Parse JSON. Raises ValueError, also for what Python's parser accepts against the standard, and beyond the limits of ``documents``."""
+    return documents.parsed(document)
