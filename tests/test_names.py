@@ -159,3 +159,14 @@ def test_hash_of_a_script_never_fails():
     assert fix
 
     assert len(dataclasses.replace(fix, script="echo \ud800").sha256) == 64
+
+
+def test_a_name_that_no_project_has_is_an_error_of_that_project(tmp_path):
+    """The rules of a kind apply to the resources of the kind: a policy may have findings on others, as PROJ-006 on projects."""
+    found, _ = judged(tmp_path / "e", "restricted", "re_stricted")
+
+    odd = [each for each in found.values() if each.resource == "re_stricted" and each.policy == "PROJ-001"]
+    assert [(each.verdict, each.reason) for each in odd] == [
+        (Verdict.ERROR, "its name is none that a project can have")
+    ]
+    assert found["PROJ-001@cluster/user-alice"].verdict is not Verdict.ERROR

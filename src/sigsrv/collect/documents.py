@@ -56,9 +56,8 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-_JSON = json.JSONDecoder(
-    parse_constant=_no_constant, parse_int=_integer
-)  # made once: a journal has a document on each line
+# Made once: a journal has a document on each line.
+_JSON = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer)
 
 
 def _check(items: Any, depth: int) -> None:

@@ -15,6 +15,7 @@ from sigsrv.facts.instance_rows import InstanceRow
 from sigsrv.facts.reading import guard
 from sigsrv.facts.volumes import Volume
 from sigsrv.judge.require import Require
+from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Verdict
 from sigsrv.model.policy import Policy
@@ -93,15 +94,18 @@ def account(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require
     no such names either, the findings of the policy stay as they are: its check read what it needs, or recorded an error. No finding
     stands on what is read here.
     """
-    if any(each.resource == require.subject and each.verdict is not Verdict.PASS for each in require.recorded):
-        return  # the policy says something about all of them at once
+    says_all = any(each.resource == require.subject and each.verdict is not Verdict.PASS for each in require.recorded)
     declared = _declared(policy.examines, site)
     try:
         resources = guard(lambda: listed(policy.examines, facts))
+        wrong = {each: names.refusal(policy.examines, each) for each in resources}
+        require.disbelieve({each: reason for each, reason in wrong.items() if reason})
     except EvidenceError:
         if declared is None:
             return
         resources = declared
+    if says_all:
+        return  # the policy says something about all of them at once
     for resource, member in guard(lambda: tuple(_elsewhere(policy.examines, facts))):
         require.leave_out(resource, f"its host {member} was not selected, or is in no cluster")
     judged = {each.resource for each in require.recorded}

@@ -256,21 +256,11 @@ class Require:
     def _keep(self, finding: Finding) -> None:
         """Keep a finding. Two verdicts for one resource contradict each other, so neither counts.
 
-        A failure outlasts a later error. Of several errors, the first one is kept. Of a resource whose name is none that Incus or the
-        kernel gives, nothing is believed, and no script may get its name.
+        A failure outlasts a later error. Of several errors, the first one is kept. Nothing is believed of a resource whose name has a
+        control character, and no script may get it.
         """
-        wrong = names.refusal(self._policy.examines, finding.resource, exact=False)
-        if wrong and finding.resource != self.subject:
-            finding = dataclasses.replace(
-                finding,
-                verdict=Verdict.ERROR,
-                reason=wrong,
-                because=None,
-                remediation=None,
-                fix=_NO_FIX,
-                own=None,
-                roots=(),
-            )
+        if found := names.bad_character(finding.resource):
+            finding = _disbelieved(finding, f"its name has the character {found}, which no name has")
         before = self._found.get(finding.id)
         if before is not None and finding.verdict is not Verdict.ERROR:
             text = f"the check recorded {finding.id} twice"
@@ -282,6 +272,12 @@ class Require:
         elif before is not None and before.verdict is Verdict.ERROR:
             return
         self._found[finding.id] = finding
+
+    def disbelieve(self, refused: Mapping[str, str]) -> None:
+        """Make each finding on a resource ``error`` whose name it can't have. refused: the resources, each with the reason."""
+        for key, finding in self._found.items():
+            if wrong := refused.get(finding.resource):
+                self._found[key] = _disbelieved(finding, wrong)
 
     @property
     def recorded(self) -> Collection[Finding]:
@@ -333,6 +329,20 @@ def _shown(value: object) -> str:
     if isinstance(value, set | frozenset | list | tuple):
         return ", ".join(sorted(str(item) for item in value)) or "none"
     return str(value)
+
+
+def _disbelieved(finding: Finding, reason: str) -> Finding:
+    """Return a finding as an error without a fix."""
+    return dataclasses.replace(
+        finding,
+        verdict=Verdict.ERROR,
+        reason=reason,
+        because=None,
+        remediation=None,
+        fix=_NO_FIX,
+        own=None,
+        roots=(),
+    )
 
 
 def because_of(cause: EvidenceError, judging: str) -> str | None:

@@ -67,17 +67,11 @@ def bad_character(text: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def refusal(kind: str, resource: str, exact: bool = True) -> str:
-    """Return why a resource of a kind can't have this name; empty if it can. resource: as in findings, for example ``PROJECT/NAME``.
-
-    exact: False for what a finding is about. That may be a part of the kind, contain it, or be a pattern of the site file such as
-    ``default/dns*``: then only the characters are looked at. (Instances were refused when they were read.)
-    """
+def refusal(kind: str, resource: str) -> str:
+    """Return why a resource of a kind can't have this name; empty if it can. resource: as in findings, for example ``PROJECT/NAME``."""
     if found := bad_character(resource):
         return f"its name has the character {found}, which no name of a {kind} has"
     rules, parts = _PARTS.get(kind, ()), resource.split("/")
-    if not exact and (kind == "instance" or len(rules) != len(parts)):
-        return ""
     if rules and (len(rules) != len(parts) or not all(rule(part) for rule, part in zip(rules, parts, strict=True))):
         return f"its name is none that a {kind} can have"
     return ""
