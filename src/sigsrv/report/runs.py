@@ -6,14 +6,13 @@ hosts of today. Such a run never hides a complete run of live hosts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sigsrv.model import data, textfile, trusted
+from sigsrv.model import data, ids, textfile, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run
 from sigsrv.model.site import Site
@@ -24,7 +23,6 @@ FINDINGS = "findings.json"
 DEMO = "demo"
 LIMIT_BYTES = 2**28  # 100,000 findings have a sixth of this
 _NEWEST = 50  # runs of a folder that are read, at most
-_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def newest(root: Path) -> Iterator[SavedRun]:
 
     Raises UsageError for a run that is not trusted.
     """
-    names = [name for name in _names(root) if _RUN_ID.fullmatch(name)]
+    names = [name for name in _names(root) if ids.is_run_id(name)]
     latest = linked(root)
     for name in dict.fromkeys([*sorted(names, reverse=True)[:_NEWEST], *([latest] if latest else [])]):
         file = root / name / FINDINGS
