@@ -18,7 +18,7 @@ _REFUSED = (
 )
 _COMMAND = re.compile("execute '.*'")
 _ACCOUNT = re.compile(
-    r"(?:user |sorry )?([a-z_][a-z0-9_.-]*\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)"
+    r"(?:user |sorry )?([a-z_][a-z0-9_.-]{0,31}\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)"
 )
 
 
