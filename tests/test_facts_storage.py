@@ -298,6 +298,19 @@ def test_text_has_a_line_for_each_sequential_resilver(lines, expected, runs):
 
 
 @pytest.mark.parametrize(
+    ("state", "expected"),
+    [("active", ("RESILVER", "SCANNING", 0, None)), ("complete", ("RESILVER", "FINISHED", 0, 1796024161.0))],
+)
+def test_recorded_sequential_resilver_is_the_last_scan(recorded, state, expected):
+    """zpool attach -s on OpenZFS 2.3.9, an hour after a scrub: while it ran, and after its end."""
+    for read, kind in ((from_json, "json"), (from_text, "txt")):
+        pool = read(recorded(f"zpool-rebuild/{state}.{kind}"))["hdd"]
+
+        assert scan_of(pool) == expected
+        assert pool.resilvering == (state == "active")
+
+
+@pytest.mark.parametrize(
     "stats",
     [
         {"rebuild_stats": {}},
