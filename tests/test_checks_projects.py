@@ -59,7 +59,7 @@ def test_project_is_missing_in_a_cluster_even_if_a_standalone_host_has_it():
 @pytest.mark.parametrize(
     ("failure", "because"),
     [
-        ({"failures": {urls.PROJECTS: {"kind": "denied", "reason": "refused"}}}, None),
+        ({"failures": {urls.PROJECTS: {"kind": "denied", "reason": "refused"}}}, "HOST-011@sigsrv/sigsrv"),
         ({"failure": {"kind": "unreachable", "reason": "refused"}}, "HOST-001@sigsrv/sigsrv"),
     ],
 )

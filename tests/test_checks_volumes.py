@@ -108,8 +108,8 @@ def test_backups_of_a_volume_on_one_standalone_host_are_found(host, other):
 @pytest.mark.parametrize(
     ("failure", "because"),
     [
-        ({"failures": {urls.INSTANCES: {"kind": "denied", "reason": "refused"}}}, None),
-        ({"failures": {urls.volumes_url("iso"): {"kind": "denied", "reason": "refused"}}}, None),
+        ({"failures": {urls.INSTANCES: {"kind": "denied", "reason": "refused"}}}, "HOST-011@minisrv/minisrv"),
+        ({"failures": {urls.volumes_url("iso"): {"kind": "denied", "reason": "refused"}}}, "HOST-011@minisrv/minisrv"),
         ({"failure": {"kind": "unreachable", "reason": "refused"}}, "HOST-001@minisrv/minisrv"),
     ],
 )

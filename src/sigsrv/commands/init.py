@@ -32,8 +32,8 @@ from sigsrv.scan.plan import HostAddress, Plan, local_hostname, parse_hosts, pla
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPILOG = """\
-exit status: 0 drafted, 2 wrong use, 3 drafted, but some data could not be read; or
-  no host could be read, and nothing was drafted
+exit status: 0 drafted, 2 wrong use, 3 drafted, but some data could not be
+  read; or no host could be read, and nothing was drafted
 example: sigsrv init --hosts sigsrv,minisrv --output policies/site.yaml"""
 
 

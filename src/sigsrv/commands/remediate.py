@@ -70,6 +70,7 @@ def _request_of(arguments: argparse.Namespace) -> FixRequest:
 
 def _read_failures(file: str) -> frozenset[str]:
     with _named_from():
+        runs.check(Path(file))
         return failing_ids(textfile.read_json(Path(file), runs.LIMIT_BYTES), file)
 
 

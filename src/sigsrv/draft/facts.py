@@ -14,6 +14,7 @@ from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import Instance
 from sigsrv.facts.resources import Network
+from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.yamlfile import schema
 
@@ -102,16 +103,15 @@ def _field(each: Field, allowed: Any) -> Field:
 
 def _problem(value: Any, allowed: Any) -> str | None:
     """Return why a site file can't contain a value; None if it can."""
-    if not _is_text(value):
-        return "a file can't hold this name: it is not valid Unicode"
+    if character := _bad_character(value):
+        return f"a site file can't hold this name: it has the character {character}"
     error = next(iter(jsonschema.Draft202012Validator(allowed).iter_errors(value)), None)
     return f"a site file can't hold this value: {error.message}" if error else None
 
 
-def _is_text(value: Any) -> bool:
-    """Return whether all strings in a value can be written as UTF-8. JSON can contain lone surrogates, which can't."""
-    if isinstance(value, dict):
-        return all(_is_text(each) for each in (*value, *value.values()))
-    if isinstance(value, list):
-        return all(map(_is_text, value))
-    return not isinstance(value, str) or value.isprintable() or not any("\ud800" <= each <= "\udfff" for each in value)
+def _bad_character(value: Any) -> str:
+    """Return the first character of the strings in a value that no name has, as ``names.bad_character`` does."""
+    if isinstance(value, dict | list):
+        parts = (*value, *value.values()) if isinstance(value, dict) else value
+        return next(filter(None, map(_bad_character, parts)), "")
+    return names.bad_character(value) if isinstance(value, str) else ""

@@ -50,7 +50,7 @@ def probe(evidence: Evidence, name: str) -> Answer:
         raise EvidenceError(f"{evidence.host}: probe {name}: the output is cut off", FailureKind.GARBLED, evidence.host)
     if name not in JSON_PROBES and _has_long_line(answer.stdout, _LINE_ENDS.get(name, "\n")):
         reason = f"{evidence.host}: probe {name}: a line has more than {LINE_LENGTH} characters"
-        raise refuse(Failure(FailureKind.TOO_LARGE, reason), evidence.host, answer.command)
+        raise refuse(Failure(FailureKind.TOO_LARGE, reason), evidence.host, "", answer.command)
     return answer
 
 

@@ -92,7 +92,7 @@ def _is_same(file: str, site: Site) -> bool:
 
 def read(file: Path) -> SavedRun:
     """Return a run from its ``findings.json``. Raises UsageError if the file is not the findings of a run, or not trusted."""
-    _check(file)
+    check(file)
     content = textfile.read_json(file, LIMIT_BYTES)
     try:
         run, findings = content["run"], content["findings"]
@@ -109,7 +109,7 @@ def read(file: Path) -> SavedRun:
     return SavedRun(file.parent, found, site, site_file, finished, hosts, selected, evidence, findings)
 
 
-def _check(file: Path) -> None:
+def check(file: Path) -> None:
     """Raise UsageError if another account may have written a file of a run."""
     with suppress(OSError):  # the reader of the file reports it
         trusted.check_file(file)
@@ -124,7 +124,7 @@ def newest(root: Path) -> Iterator[SavedRun]:
     latest = linked(root)
     for name in dict.fromkeys([*sorted(names, reverse=True)[:_NEWEST], *([latest] if latest else [])]):
         file = root / name / FINDINGS
-        _check(file)
+        check(file)
         with suppress(UsageError):
             yield read(file)
 
