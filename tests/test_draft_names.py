@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigsrv.draft.document import comment, scalar
+from sigsrv.model.names import bad_character
 from sigsrv.report.phrases import is_hidden
 from tests.test_draft import Change, drafted, loaded, text_of
 
@@ -113,7 +114,7 @@ def _keeps_its_place(kind: str, name: str) -> None:
     assert yaml.safe_load(text) == document.data
     assert not any(is_hidden(each) for line in text.split("\n") for each in line)
     found = loaded(document)
-    if name and not any("\ud800" <= each <= "\udfff" for each in name):
+    if name and not bad_character(name):
         assert kind != "network_acls" or name in {acl.name for acl in found.acls}
         assert kind != "pools" or name in {pool.name for pool in found.pools}
         assert kind != "projects" or found.project(name) is not None
