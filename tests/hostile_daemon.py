@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -226,7 +227,7 @@ class HostileDaemon:
         with call:
             self.calls += 1
             lines = call.makefile("rb")
-            while head := "".join(line.decode() for line in iter(lines.readline, b"\r\n")):
+            while head := "".join(line.decode() for line in takewhile(lambda line: line != b"\r\n", lines)):
                 url = head.split()[1]
                 self.asked.append(head)
                 if url.startswith(self.bad):
