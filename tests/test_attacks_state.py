@@ -35,7 +35,7 @@ SITE = "src/sigsrv/demo/site.yaml"
 @pytest.fixture
 def home():
     """Provide a folder of the attacker, which everybody can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="sigsrv-attack-"))
+    folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="sigsrv-attack-"))
     os.chown(folder, ATTACKER, ATTACKER)
     folder.chmod(0o755)
     yield folder

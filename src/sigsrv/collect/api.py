@@ -115,12 +115,18 @@ def _transport_failure(cause: BaseException) -> Failure | None:
         if isinstance(cause, requests.exceptions.SSLError):
             return Failure(FailureKind.UNREACHABLE, f"Incus API: no TLS connection: {_one_line(str(cause))}")
         if isinstance(cause, LXDAPIException):
-            reason = f"HTTP {cause.response.status_code}: {_said(cause.response)}"
-            return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: {reason}")
+            return _refusal(cause, SERVER)
         if isinstance(cause, ValueError | KeyError):
             return Failure(FailureKind.GARBLED, f"Incus API {SERVER}: not an Incus answer: {_one_line(str(cause))}")
         cause = cause.__context__  # type: ignore[assignment]
     return None
+
+
+def _refusal(cause: LXDAPIException, url: str) -> Failure:
+    """Return the failure of a request that the daemon answers with an error."""
+    status = cause.response.status_code
+    kind = FailureKind.DENIED if status in (401, 403) else FailureKind.GARBLED
+    return Failure(kind, f"Incus API {url}: HTTP {status}: {_said(cause.response)}")
 
 
 def _member_urls(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
@@ -175,9 +181,7 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
         metadata = response.json()["metadata"]
         return ApiAnswer(200, redact_operations(metadata) if url == OPERATIONS else redact(metadata))
     except LXDAPIException as cause:
-        status = cause.response.status_code
-        kind = FailureKind.DENIED if status in (401, 403) else FailureKind.GARBLED
-        return ApiAnswer(status, failure=Failure(kind, f"Incus API {url}: HTTP {status}: {_said(cause.response)}"))
+        return ApiAnswer(cause.response.status_code, failure=_refusal(cause, url))
     except requests.Timeout:
         return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))
     except requests.ConnectionError as cause:
