@@ -109,7 +109,7 @@ def test_program_that_hangs_in_the_kernel_costs_its_own_probe_over_ssh(tmp_path,
         seen = collect(target, "here", hanging(disk.folder))
         time.sleep(1)
         left = subprocess.run(
-            ["ps", "-eo", "stat,args"], capture_output=True, text=True, check=True
+            ["ps", "-ww", "-eo", "stat,args"], capture_output=True, text=True, check=True
         ).stdout.splitlines()
 
     assert_only_stuck_ones_failed(seen, disk.folder, began, api)
