@@ -59,14 +59,14 @@ PARTS = {
     "vm-scan": Part(
         "VMs: scans, transports, sigsrv init",
         45,
-        ((*_e2e("vm_lab", "scan", "transports", "init", "secrets", "connectivity"), *_VM),),
+        ((*_e2e("vm_lab", "scan", "transports", "init", "secrets", "connectivity", "unanswered"), *_VM),),
     ),
     "vm-faults": Part("VMs: faults, in groups", 50, ((*_e2e("faults", "faults_together"), *_VM),)),
     "vm-frames": Part("VMs: frames, ACLs, outages", 55, ((*_e2e("probe", "acl_matrix", "outage"), *_VM),)),
     "vm-remediate": Part(
         "VMs: sigsrv-remediate, transactions, power cuts",
         50,
-        ((*_e2e("remediate", "transaction", "voter", "power"), *_VM),),
+        ((*_e2e("remediate", "remediate_sudo", "transaction", "voter", "power"), *_VM),),
     ),
     "vm-remediations-1": Part(
         "VMs: fixes of servers, accounts, projects",

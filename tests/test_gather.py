@@ -113,7 +113,9 @@ def test_program_that_hangs_in_the_kernel_costs_its_own_probe_over_ssh(tmp_path,
         ).stdout.splitlines()
 
     assert_only_stuck_ones_failed(seen, disk.folder, began, api)
-    mine = [line for line in left if str(disk.folder) in line and "fsfreeze" not in line]  # that one holds the file system
+    mine = [
+        line for line in left if str(disk.folder) in line and "fsfreeze" not in line
+    ]  # that one holds the file system
     assert {line.split()[1] for line in mine} == {"touch"}
 
 

@@ -178,7 +178,7 @@ def test_a_user_s_own_check_replaces_the_test_of_a_form(tmp_path, mine_first):
     done = run(*(files if mine_first else files[::-1]), "--evidence=demo", "--collect-only", "-q", cwd=tmp_path)
 
     assert "test_mine[minisrv]" in done.stdout
-    assert "[HOST-009-minisrv]" in done.stdout
+    assert "[HOST-006-minisrv]" in done.stdout
     assert "[HOST-005-minisrv]" not in done.stdout
 
 

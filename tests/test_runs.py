@@ -18,7 +18,7 @@ from tests.called import sigsrv
 POLICIES = policy.load()
 SITE = "version: 1\nname: {name}\nhosts: [{{name: sigsrv}}, {{name: minisrv}}]\n"
 FAILING = "PROJ-001@cluster/user-john"
-PART = "1 of 74 policies (--policy POOL-001)"
+PART = f"1 of {len(POLICIES)} policies (--policy POOL-001)"
 
 
 def site_of(tmp_path: Path, name: str = "ours", file: str = "site.yaml"):
