@@ -61,7 +61,7 @@ def test_installed_wheel_scans_the_lab_and_writes_to_the_state_directory(environ
     """The scan prints nothing and exits with 0. sigsrv-remediate finds its report in the state directory."""
     where = run("python", "-c", "import sigsrv; print(sigsrv.__file__)")
     scanned = run("sigsrv", "scan", "--site", str(lab.site))
-    listed = run("sigsrv-remediate")
+    listed = run("sigsrv-remediate", "--site", str(lab.site))
 
     assert Path(where.stdout.strip()).is_relative_to(environment), where.stdout + where.stderr
     assert (scanned.returncode, scanned.stdout, scanned.stderr) == (0, "", "")
@@ -86,7 +86,7 @@ def test_installed_wheel_lists_the_fix_and_shows_its_script(lab: Lab, run):
         planned = run("sigsrv-remediate", finding, "--plan", "--site", str(lab.site))
     finally:
         lab.fault("vlan-detached", "minisrv", heal=True)
-    listed = run("sigsrv-remediate")
+    listed = run("sigsrv-remediate", "--site", str(lab.site))
 
     assert scanned.returncode == 1, scanned.stdout + scanned.stderr
     assert (listed.returncode, listed.stderr) == (0, "")
