@@ -71,7 +71,8 @@ def test_installed_wheel_scans_the_lab_and_writes_to_the_state_directory(environ
     assert {host["name"] for host in found["run"]["hosts"]} == {"sigsrv", "minisrv"}
     assert "pass" in {finding["verdict"] for finding in found["findings"]}
     assert (listed.returncode, listed.stderr) == (0, "")
-    assert f"no script fixes a finding of run {found['run']['id']}" in listed.stdout
+    assert listed.stdout.startswith(f"run {found['run']['id']} of ")
+    assert "no script fixes a finding of this run" in listed.stdout
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
