@@ -20,7 +20,7 @@ from sigsrv.model.errors import FailureKind, UsageError
 FORMAT = 1
 INDEX = "evidence.json"
 _NO_YEAR = 253_402_300_800  # the first second of the year 10000
-_LIMIT_BYTES = 2**30  # of one file: a host has 60 probes of 16 MiB at most
+_LIMIT_BYTES = 2**30  # of one file: a scan keeps less than 200 MiB of a host, which may be a few times as long in JSON
 EXPIRED = "the host's timeout expired"  # the reason of what was not asked any more has these words
 
 

@@ -17,10 +17,10 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Run
 from sigsrv.model.site import Site
 from sigsrv.report import phrases
+from sigsrv.scan.options import DEMO
 
 LATEST = "latest"
 FINDINGS = "findings.json"
-DEMO = "demo"
 LIMIT_BYTES = 2**28  # 100,000 findings have a sixth of this
 _NEWEST = 50  # runs of a folder that are read, at most
 
@@ -93,6 +93,10 @@ def _is_same(file: str, site: Site) -> bool:
 def read(file: Path) -> SavedRun:
     """Return a run from its ``findings.json``. Raises UsageError if the file is not the findings of a run, or not trusted."""
     check(file)
+    return _content(file)
+
+
+def _content(file: Path) -> SavedRun:
     content = textfile.read_json(file, LIMIT_BYTES)
     try:
         run, findings = content["run"], content["findings"]
@@ -126,7 +130,7 @@ def newest(root: Path) -> Iterator[SavedRun]:
         file = root / name / FINDINGS
         check(file)
         with suppress(UsageError):
-            yield read(file)
+            yield _content(file)
 
 
 def _names(root: Path) -> list[str]:
