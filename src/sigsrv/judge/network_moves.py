@@ -93,7 +93,10 @@ def _keys(after: Mapping[str, str], move: Move) -> Iterator[str]:
         if wrong:
             yield f"{key} has {', '.join(wrong)}, outside of {move.new.network}"
     gateways = split_list(after.get(f"{prefix}.dhcp.routes"))[1::2]
-    for key, words in ((f"{prefix}.dhcp.routes", gateways), ("dns.nameservers", split_list(after.get("dns.nameservers")))):
+    for key, words in (
+        (f"{prefix}.dhcp.routes", gateways),
+        ("dns.nameservers", split_list(after.get("dns.nameservers"))),
+    ):
         wrong = [word for word in words if move.loses(word)]
         if wrong:
             yield f"{key} has {', '.join(wrong)} of the old subnet"
@@ -124,7 +127,8 @@ def _rules(facts: ClusterFacts, move: Move) -> Iterator[str]:
             word
             for rule in acl.rules
             for word in (*split_list(rule.source), *split_list(rule.destination))
-            if move.loses(word) and covers(_spans(move.old.network if move.old else None), addresses(word).of(move.family))
+            if move.loses(word)
+            and covers(_spans(move.old.network if move.old else None), addresses(word).of(move.family))
         }
         if words:
             yield f"ACL {acl.project}/{acl.name} has rules for {', '.join(sorted(words))} of the old subnet"

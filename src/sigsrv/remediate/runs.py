@@ -74,7 +74,8 @@ def make_plan(
     missing = [name for name in triage.missing if name in request.findings]
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
-    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
+    away = safety_checks.evacuated_hosts(snapshot.facts)
+    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first, away)) for finding in triage.scripted)
     steps = order_steps([Step(each, fix) for each, fix in fixes if fix], list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
@@ -93,7 +94,7 @@ def with_rollback_timers(
     Returns the steps and the reasons to refuse some. known: hosts that were inspected already.
     """
     preflights, refusals, found = dict(known or {}), [], []
-    wanted = {step.fix.runs_on for step in steps} - set(preflights)
+    wanted = {host for step in steps for host in _reached(step.fix, hosts)} - set(preflights)
     for name, target in ((name, target) for name, target in hosts.targets.items() if name in wanted):
         try:
             with open_session(target) as session:
@@ -105,14 +106,19 @@ def with_rollback_timers(
         if fix.runs_on not in preflights:
             found.append(step)
             continue
-        found_preflight = preflights[fix.runs_on]
-        timer, reason = preflight.rollback_timer_for(fix, found_preflight, limits.safety_net)
+        timer, reason = preflight.rollback_timer_for(fix, preflights[fix.runs_on], limits.safety_net)
         refusals += [f"{fix.finding}: {reason}"] if reason else []
+        logins = {host: preflights[host].links for host in _reached(fix, hosts) if host in preflights}
         refusals += safety_checks.touches_own_login(
-            fix, found_preflight.links, fix.cuts_network and (timer is RollbackTimer.UNIT or not fix.survives_reboot)
+            fix, logins, fix.cuts_network and (timer is RollbackTimer.UNIT or not fix.survives_reboot)
         )
         found.append(replace(step, timer=timer))
     return tuple(found), refusals
+
+
+def _reached(fix: Fix, hosts: Hosts) -> tuple[str, ...]:
+    """Return the hosts on which a fix takes effect. Hosts in no cluster are among them: only facts could tell them from members."""
+    return tuple(hosts.targets) if fix.reaches == "members" else (fix.runs_on,)
 
 
 def _safety_stops(
@@ -122,6 +128,7 @@ def _safety_stops(
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
+        *safety_checks.evacuated(snapshot.facts, [step.fix for step in fix_plan.steps]),
         *safety_checks.resilvering(snapshot.facts, hosts.site.has_zfs),
         *safety_checks.too_many(fix_plan.objects, limits.max_objects),
         *safety_checks.recurring(counts),
@@ -195,7 +202,10 @@ class Runner:
         found = find(findings, step.finding.id)
         if found is None or found.verdict not in FAILING:
             return None
-        fix = fix_of(found, findings, self._hosts.first)
+        others = self._hosts.targets.keys() - {
+            step.fix.runs_on
+        }  # a fix of the cluster stays on the host that was shown
+        fix = fix_of(found, findings, self._hosts.first, others)
         if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
             raise Refused([f"{found.id}: its script differs from the one that was shown; run the command again"])
         return replace(step, finding=found, fix=fix)
