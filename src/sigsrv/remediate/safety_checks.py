@@ -124,23 +124,19 @@ def recurring(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def touches_own_login(fix: Fix, links: Mapping[str, Sequence[str]], is_armed: bool) -> list[str]:
-    """Return a reason for each host if a fix would change a link of the ssh login to it and nothing would roll it back for certain.
+def touches_own_login(fix: Fix, links: Sequence[str], is_armed: bool) -> list[str]:
+    """Return a reason if a fix would change a link of the ssh login to the host that it runs on, and nothing would roll it back for certain.
 
-    links: for each host that the fix reaches, the links of the login, with the links above and below them. is_armed: a new login must
-    confirm the fix, and the rollback timer survives a reboot if the change does.
+    links: the links of the login, with the links above and below them. is_armed: a new login must confirm the fix,
+    and the rollback timer survives a reboot if the change does.
     """
-    if is_armed or fix.changes not in _NAMES_LINKS:
+    touched = [word for word in fix.words if word in links] if fix.changes in _NAMES_LINKS else []
+    if not touched or is_armed:
         return []
     reason = (
         "has no rollback timer that survives a reboot" if fix.cuts_network else "is not marked as cutting the network"
     )
-    touched = {host: [word for word in fix.words if word in own] for host, own in links.items()}
-    return [
-        f"{fix.finding}: the ssh login to {host} uses {', '.join(words)}, and {fix.name} {reason}"
-        for host, words in touched.items()
-        if words
-    ]
+    return [f"{fix.finding}: the ssh login to {fix.runs_on} uses {', '.join(touched)}, and {fix.name} {reason}"]
 
 
 def evacuated_hosts(facts: Mapping[str, HostFacts]) -> frozenset[str]:
