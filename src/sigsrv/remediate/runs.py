@@ -75,7 +75,8 @@ def make_plan(
     missing = [name for name in triage.missing if name in request.findings]
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
-    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
+    away = safety_checks.evacuated_hosts(snapshot.facts)
+    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first, away)) for finding in triage.scripted)
     steps = order_steps([Step(each, fix) for each, fix in fixes if fix], list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
@@ -128,6 +129,7 @@ def _safety_stops(
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
+        *safety_checks.evacuated(snapshot.facts, [step.fix for step in fix_plan.steps]),
         *safety_checks.resilvering(snapshot.facts, hosts.site.has_zfs),
         *safety_checks.too_many(fix_plan.objects, limits.max_objects),
         *safety_checks.recurring(counts),
@@ -224,7 +226,10 @@ class Runner:
         found = find(findings, step.finding.id)
         if found is None or found.verdict not in FAILING:
             return None
-        fix = fix_of(found, findings, self._hosts.first)
+        others = self._hosts.targets.keys() - {
+            step.fix.runs_on
+        }  # a fix of the cluster stays on the host that was shown
+        fix = fix_of(found, findings, self._hosts.first, others)
         if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
             raise Refused([f"{found.id}: its script differs from the one that was shown; run the command again"])
         return replace(step, finding=found, fix=fix)
