@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.finding import Finding, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
-from sigsrv.remediate import preflight, safety_checks
+from sigsrv.remediate import network_resets, preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
@@ -82,6 +82,7 @@ def make_plan(
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
+    refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
@@ -120,6 +121,16 @@ def with_rollback_timers(
             )
         found.append(replace(step, timer=timer))
     return tuple(found), refusals
+
+
+def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) -> list[str]:
+    """Return what Incus would delete with a network that it sets up again: no undo brings it back."""
+    found = []
+    for fix in fixes:
+        if fix.resets:
+            pictures = hosts.look(fix.touches)
+            found += [f"{fix.finding}: {reason}" for reason in network_resets.losses(fix, pictures, is_undo)]
+    return found
 
 
 def _safety_stops(
