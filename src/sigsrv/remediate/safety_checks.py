@@ -125,7 +125,7 @@ def recurring(counts: Mapping[str, int]) -> list[str]:
 
 
 def touches_own_login(fix: Fix, links: Sequence[str], is_armed: bool) -> list[str]:
-    """Return a reason if a fix would change a link of the ssh login to the host that it runs on, and nothing would roll it back for certain.
+    """Return a reason if a fix would change a link of the ssh login to its host, and nothing would roll it back for certain.
 
     links: the links of the login, with the links above and below them. is_armed: a new login must confirm the fix,
     and the rollback timer survives a reboot if the change does.
