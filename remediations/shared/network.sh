@@ -11,14 +11,22 @@ has_network() { # a bridge of the host that Incus does not manage has no keys
   printf '%s\n' "$listed" | cut -d , -f 1,3 | grep -qxF -e "$network,YES"
 }
 
-differs() { # KEY=VALUE: save the old and the new value; return 1 if the network has the value already
+differs() { # KEY=VALUE: save the old and the new value; return 1 if the network has this value already
   key=${1%%=*}
   value=${1#*=}
   old=$(net get "$key") || exit 1
   [ "$old" != "$value" ] || return 1
   printf '%s\n' "$old" >"$SIGSRV_STATE/old.$key"
   printf '%s\n' "$value" >"$SIGSRV_STATE/new.$key"
-  echo "$network: $key: ${old:-unset} -> ${value:-unset}"
+}
+
+change() { # KEY=VALUE...: set all keys that differ
+  net set "$@"
+  for pair; do
+    old=$(cat "$SIGSRV_STATE/old.${pair%%=*}")
+    value=${pair#*=}
+    echo "$network: ${pair%%=*}: ${old:-unset} -> ${value:-unset}"
+  done
 }
 
 goes_back() { # KEY: set $old; return 1 if its value stays, because it is the old one already or somebody has changed it since
@@ -31,5 +39,12 @@ goes_back() { # KEY: set $old; return 1 if its value stays, because it is the ol
     echo "kept: $network: $1 is ${now:-unset}, not ${new:-unset} as the fix left it"
     return 1
   fi
-  echo "$network: $1: $now -> ${old:-unset}"
+}
+
+restore() { # KEY=VALUE...: set all keys that go back
+  net set "$@"
+  for pair; do
+    value=${pair#*=}
+    echo "$network: ${pair%%=*}: back to ${value:-unset}"
+  done
 }
