@@ -60,8 +60,10 @@ may_lose_addresses() { # LINK: refuse a link with routes, neighbours or addresse
 }
 
 not_routed_by_hand() { # LINK ADDRESS: refuse an address whose route to its network is not the kernel's. NetworkManager adds such routes.
-  case $2 in *:*) family=6 ;; *) family=4 ;; esac
-  found=$(ip -o "-$family" route show table all dev "$1" match "${2%/*}" proto kernel | grep -v ' table local ' || true)
+  case $2 in
+    *:*) found=$(ip -o -6 route show table all dev "$1" match "${2%/*}" proto kernel | grep -v ' table local ' || true) ;;
+    *) found=$(ip -o -4 route show table all dev "$1" src "${2%/*}" proto kernel | grep -v ' table local ' || true) ;;
+  esac
   [ -z "$found" ] || refuse "the address $2 of $1 has a route of its own, which would be lost: $(first_of "$found"). Decide by hand: ip addr show dev $1"
 }
 
