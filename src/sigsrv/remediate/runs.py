@@ -17,6 +17,7 @@ from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
+from sigsrv.remediate.merging import merged_steps, step_of
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions
@@ -74,14 +75,14 @@ def make_plan(
     missing = [name for name in triage.missing if name in request.findings]
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
-    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
-    steps = order_steps([Step(each, fix) for each, fix in fixes if fix], list(hosts.targets))
+    found = merged_steps(triage.scripted, lambda each: fix_of(each, snapshot.findings, hosts.first))
+    steps = order_steps(found, list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
-    notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
+    notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
 
 
@@ -118,7 +119,7 @@ def with_rollback_timers(
 def _safety_stops(
     hosts: Hosts, snapshot: Snapshot, fix_plan: FixPlan, journal: Journal | None, limits: Limits
 ) -> list[str]:
-    fixing = {step.finding.id for step in fix_plan.steps}
+    fixing = {each.id for step in fix_plan.steps for each in step.findings}
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
@@ -188,14 +189,20 @@ class Runner:
         return Transaction(self._hosts.scan, target, fresh, self._journal, notify, options, replays).run()
 
     def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
-        """Return the step on the newest facts; None if the finding no longer fails.
+        """Return the step on the newest facts; None if none of its findings fails any more.
 
         Raises Refused if its script differs from the one shown.
         """
-        found = find(findings, step.finding.id)
-        if found is None or found.verdict not in FAILING:
+        now = [find(findings, each.id) for each in step.findings]
+        failing = [each for each in now if each is not None and each.verdict in FAILING]
+        if not failing:
             return None
-        fix = fix_of(found, findings, self._hosts.first)
-        if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
-            raise Refused([f"{found.id}: its script differs from the one that was shown; run the command again"])
-        return replace(step, finding=found, fix=fix)
+        fresh = step_of(failing, lambda each: fix_of(each, findings, self._hosts.first))
+        shown = step.fix
+        if fresh is None or (fresh.fix.script, fresh.fix.undo, fresh.fix.runs_on) != (
+            shown.script,
+            shown.undo,
+            shown.runs_on,
+        ):
+            raise Refused([f"{failing[0].id}: its script differs from the one that was shown; run the command again"])
+        return replace(step, finding=fresh.finding, fix=fresh.fix, also=fresh.also)
