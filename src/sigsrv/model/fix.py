@@ -85,8 +85,15 @@ def _nix(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Return a value as a YAML string in double quotes. JSON's strings are such strings."""
-    return json.dumps("" if value is None else str(value), ensure_ascii=True)
+    """Return a value as a YAML string in double quotes. JSON's strings are no such strings: their surrogate pairs are not YAML."""
+    text = "" if value is None else str(value)
+    return (
+        '"'
+        + "".join(
+            each if each.isascii() and (each.isalnum() or each in " ._/-") else f"\\U{ord(each):08x}" for each in text
+        )
+        + '"'
+    )
 
 
 @cache
