@@ -185,7 +185,7 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         command=f"sigsrv-remediate {finding.id}",
         runs_on=str(finding.fix.get("runs_on") or (default_host if finding.host == "cluster" else finding.host)),
         disruption=remediation.disruption,
-        disrupts=remediation.disrupts,
+        disrupts=str(finding.fix.get("disrupts") or remediation.disrupts),
         undo_text=remediation.undo,
         timeout_s=remediation.timeout_s,
         script=render(folder / "apply.sh.j2", values),
