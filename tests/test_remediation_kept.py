@@ -19,7 +19,15 @@ record() {
   done
   printf '\\0\\1\\0' >>"$TRACE"
 }
-incus() { record incus "$@"; if [ "$1" = list ]; then echo "$INSTANCE,RUNNING"; else echo other; fi; }
+incus() {
+  record incus "$@"
+  case "$1 $2" in
+    list*) echo "$INSTANCE,RUNNING" ;;
+    "cluster show") printf '  scheduler.instance: manual\\nurl: u\\n' ;;
+    "project get") echo ;;
+    *) echo other ;;
+  esac
+}
 """
 CHANGES = frozenset(
     {
