@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.finding import Finding, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
-from sigsrv.remediate import preflight, safety_checks
+from sigsrv.remediate import network_resets, preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
@@ -76,12 +76,14 @@ def make_plan(
     missing = [name for name in triage.missing if name in request.findings]
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
-    found = merged_steps(triage.scripted, lambda each: fix_of(each, snapshot.findings, hosts.first))
+    away = safety_checks.evacuated_hosts(snapshot.facts)
+    found = merged_steps(triage.scripted, lambda each: fix_of(each, snapshot.findings, hosts.first, away))
     steps = order_steps(found, list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
+    refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
@@ -122,6 +124,16 @@ def with_rollback_timers(
     return tuple(found), refusals
 
 
+def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) -> list[str]:
+    """Return what Incus would delete with a network that it sets up again: no undo brings it back."""
+    found = []
+    for fix in fixes:
+        if fix.resets:
+            pictures = hosts.look(fix.touches)
+            found += [f"{fix.finding}: {reason}" for reason in network_resets.losses(fix, pictures, is_undo)]
+    return found
+
+
 def _safety_stops(
     hosts: Hosts, snapshot: Snapshot, fix_plan: FixPlan, journal: Journal | None, limits: Limits
 ) -> list[str]:
@@ -129,6 +141,7 @@ def _safety_stops(
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
+        *safety_checks.evacuated(snapshot.facts, [step.fix for step in fix_plan.steps]),
         *safety_checks.resilvering(snapshot.facts, hosts.site.has_zfs),
         *safety_checks.too_many(fix_plan.objects, limits.max_objects),
         *safety_checks.recurring(counts),
@@ -226,12 +239,11 @@ class Runner:
         failing = [each for each in now if each is not None and each.verdict in FAILING]
         if not failing:
             return None
-        fresh = step_of(failing, lambda each: fix_of(each, findings, self._hosts.first))
-        shown = step.fix
-        if fresh is None or (fresh.fix.script, fresh.fix.undo, fresh.fix.runs_on) != (
-            shown.script,
-            shown.undo,
-            shown.runs_on,
-        ):
+        others = self._hosts.targets.keys() - {
+            step.fix.runs_on
+        }  # a fix of the cluster stays on the host that was shown
+        fresh = step_of(failing, lambda each: fix_of(each, findings, self._hosts.first, others))
+        scripts = (step.fix.script, step.fix.undo, step.fix.runs_on)
+        if fresh is None or (fresh.fix.script, fresh.fix.undo, fresh.fix.runs_on) != scripts:
             raise Refused([f"{failing[0].id}: its script differs from the one that was shown; run the command again"])
         return replace(step, finding=fresh.finding, fix=fresh.fix, also=fresh.also)
