@@ -1,7 +1,7 @@
 """Checks of AUTH: where the record of access is kept."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config
 from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.server_settings import server_setting
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
@@ -49,8 +50,36 @@ def test_access_logs_are_sent_off_the_host(facts: ClusterFacts, site: Site, requ
             finding.nothing("the site file requires no remote target (auth.log_targets_min is 0)")
         elif len(places) + unread < least:
             finding.violated("; ".join(shown) or "no log target")
+            version = next((host.incus.server.version for host in facts.hosts.values()), "")
+            finding.fix.update(_target_fix(site, facts.incus.config, version, finding))
         else:
             finding.holds("; ".join(shown))
+
+
+def _target_fix(site: Site, config: Config, version: str, finding: Clauses) -> dict[str, object]:
+    """Return the values for the remediation ``set-server-config``: the log targets that the site file names and Incus lacks."""
+    decide = list(finding.unknown_reasons)
+    settings: list[Mapping[str, str]] = []
+    if not site.auth.log_targets:
+        decide.append("say in auth.log_targets of the site file where to send the events")
+    for target in site.auth.log_targets:
+        named, kind, address = f"logging.{target['name']}", target["type"], target["address"]
+        if _has_named_targets(version):
+            wanted = {f"{named}.types": "lifecycle", f"{named}.target.address": address, f"{named}.target.type": kind}
+        elif kind == "loki":
+            wanted = {"loki.types": "lifecycle", "loki.api.url": address}
+        else:
+            decide.append(f"Incus {version} sends events only to Loki, not to {kind}")
+            continue
+        other = [key for key, value in wanted.items() if config.get(key) not in (None, "", value)]
+        decide += [f"{key} is {_place(config[key])} already: choose which target stays" for key in other]
+        settings += [server_setting(key, value) for key, value in wanted.items() if config.get(key) != value]
+    return {"settings": settings, "refused": "; ".join(decide)}
+
+
+def _has_named_targets(version: str) -> bool:
+    """Return whether a version of Incus has the keys logging.NAME.*: 6.0.5 and later."""
+    return tuple(int(part) for part in re.findall("[0-9]+", version)[:3]) >= (6, 0, 5)
 
 
 def _flaw(target: _Target, facts: ClusterFacts, site: Site, finding: Clauses) -> str:
