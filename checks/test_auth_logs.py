@@ -1,7 +1,7 @@
 """Checks of AUTH: where the record of access is kept."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config
 from sigsrv.judge.clauses import Clauses
-from sigsrv.judge.server_settings import server_setting
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
@@ -57,24 +56,39 @@ def test_access_logs_are_sent_off_the_host(facts: ClusterFacts, site: Site, requ
 
 
 def _target_fix(site: Site, config: Config, version: str, finding: Clauses) -> dict[str, object]:
-    """Return the values for the remediation ``set-server-config``: the log targets that the site file names and Incus lacks."""
+    """Return the values for the remediation ``send-logs``: the log targets that the site file names and Incus lacks."""
     decide = list(finding.unknown_reasons)
-    settings: list[Mapping[str, str]] = []
+    keys: dict[str, str] = {}
+    places = []
     if not site.auth.log_targets:
         decide.append("say in auth.log_targets of the site file where to send the events")
     for target in site.auth.log_targets:
         named, kind, address = f"logging.{target['name']}", target["type"], target["address"]
         if _has_named_targets(version):
-            wanted = {f"{named}.types": "lifecycle", f"{named}.target.address": address, f"{named}.target.type": kind}
+            keys |= {f"{named}.types": "lifecycle", f"{named}.target.address": address, f"{named}.target.type": kind}
         elif kind == "loki":
-            wanted = {"loki.types": "lifecycle", "loki.api.url": address}
+            keys |= {"loki.types": "lifecycle", "loki.api.url": address}
         else:
             decide.append(f"Incus {version} sends events only to Loki, not to {kind}")
-            continue
-        other = [key for key, value in wanted.items() if config.get(key) not in (None, "", value)]
-        decide += [f"{key} is {_place(config[key])} already: choose which target stays" for key in other]
-        settings += [server_setting(key, value) for key, value in wanted.items() if config.get(key) != value]
-    return {"settings": settings, "refused": "; ".join(decide)}
+        if kind != "syslog":  # over UDP: nothing accepts a connection
+            places.append(_connection(address))
+    wrong = {key: value for key, value in keys.items() if config.get(key) != value}
+    decide += [f"{key} has another value already: choose which target stays" for key in wrong if config.get(key)]
+    return {
+        "keys": [{"name": key, "value": value} for key, value in wrong.items()],
+        "places": places,
+        "refuse": "; ".join(decide),
+    }
+
+
+def _connection(url: str) -> str:
+    """Return HOST/PORT of a URL. Raises EvidenceError if it has none."""
+    try:
+        found = urlsplit(url)
+        port = found.port or {"https": 443, "http": 80}[found.scheme]
+    except (ValueError, KeyError) as cause:
+        raise EvidenceError(f"auth.log_targets: {url[:80]!r} is not an address of http or https") from cause
+    return f"{found.hostname}/{port}"
 
 
 def _has_named_targets(version: str) -> bool:
