@@ -54,7 +54,7 @@ def refused(*changes: dict[str, Any]) -> str:
 
 
 def test_network_that_nobody_uses_moves():
-    """The script is told which families leave their subnet: it asks Incus for forwards then."""
+    """The script gets the families that leave their subnet: it asks Incus for forwards then."""
     finding = found(STOPPED)
 
     assert finding.fix["network_keys"] == ["ipv4.address=172.24.0.1/16"]

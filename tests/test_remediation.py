@@ -146,10 +146,11 @@ def fix_lines(name: str) -> int:
 @pytest.mark.parametrize("name", REMEDIATIONS)
 def test_every_script_saves_and_restores_the_old_state(name):
     """apply writes the old state to $SIGSRV_STATE, and undo reads it from there."""
-    folder = REMEDIATIONS[name].folder
+    fix = fix_for(finding(name), REMEDIATIONS, "sigsrv")
+    assert fix
 
-    assert "$SIGSRV_STATE/" in (folder / "apply.sh.j2").read_text()
-    assert "$SIGSRV_STATE/" in (folder / "undo.sh.j2").read_text()
+    assert "$SIGSRV_STATE/" in fix.script
+    assert "$SIGSRV_STATE/" in fix.undo
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)

@@ -33,7 +33,7 @@ def losses(fix: Fix, pictures: Mapping[str, Picture], is_undo: bool = False) -> 
 
 
 def side_effects(fix: Fix, pictures: Mapping[str, Picture]) -> list[str]:
-    """Return what Incus would change beside a fix on the hosts that it reaches, without a loss: earlier steps of a plan may mend it."""
+    """Return what Incus would change beside a fix on the hosts that it reaches, without a loss: earlier steps of a plan may fix it."""
     return [
         f"{host}: {reason}"
         for host, picture in _reached(fix, pictures)
