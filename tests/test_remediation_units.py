@@ -104,7 +104,7 @@ def test_masked_unit_is_refused(host, unit):
 
 
 def test_host_without_incus_or_with_its_units_in_a_configuration_is_refused(host):
-    """NixOS writes its units anew at each activation."""
+    """NixOS writes its units at each activation."""
     (host / "NIXOS").touch()
     rc, output, changes = run(host, "apply")
     assert (rc, changes) == (1, [])
