@@ -19,7 +19,15 @@ record() {
   done
   printf '\\0\\1\\0' >>"$TRACE"
 }
-incus() { record incus "$@"; if [ "$1" = list ]; then echo "$INSTANCE,RUNNING"; else echo other; fi; }
+incus() {
+  record incus "$@"
+  case "$1 $2" in
+    list*) echo "$INSTANCE,RUNNING" ;;
+    "cluster show") printf '  scheduler.instance: manual\\nurl: u\\n' ;;
+    "project get") echo ;;
+    *) echo other ;;
+  esac
+}
 """
 CHANGES = frozenset(
     {
@@ -88,7 +96,12 @@ def test_old_values_are_synced_by_scripts_that_ask_a_daemon_first(name):
     assert 0 < before.rindex("$SIGSRV_STATE/") < before.rindex("\nsaved\n")
 
 
-SILENT = 'incus() { record incus "$@"; [ "$1" != list ] || echo "$INSTANCE,RUNNING"; }\n'  # no key has a value
+SILENT = """\
+incus() { # no key has a value, but the uuid of an instance
+  record incus "$@"
+  case "$1 $*" in list*) echo "$INSTANCE,RUNNING" ;; *volatile.uuid) echo u ;; *) echo ;; esac
+}
+"""
 DEAF = 'incus() { record incus "$@"; echo Error: no available cowsql leader >&2; return 1; }\n'
 BY_INCUS = [name for name, each in REMEDIATIONS.items() if "incus " in (each.folder / "undo.sh.j2").read_text()]
 
