@@ -179,7 +179,18 @@ def test_undo_finds_a_renamed_instance_and_leaves_its_namesake_alone(lab, operat
         run = operator.fix("VOL-001@sigsrv/default/tmpa")
         incus(lab, "stop", "-f", "tmpa")
         incus(lab, "rename", "tmpa", "tmpa2")
-        incus(lab, "init", "busybox", "tmpa", "--target", "sigsrv", "-c", "snapshots.schedule=@hourly")
+        incus(
+            lab,
+            "init",
+            "busybox",
+            "tmpa",
+            "--target",
+            "sigsrv",
+            "-c",
+            "snapshots.schedule=@hourly",
+            "-c",
+            "snapshots.expiry=1d",
+        )
         incus(lab, "snapshot", "create", "tmpa", "own")
 
         output = operator.undo(run)
@@ -199,7 +210,18 @@ def test_undo_of_a_deleted_instance_ends_well_and_blocks_nothing(lab, operator, 
         run = operator.fix("VOL-001@sigsrv/default/tmpa")
         incus(lab, "delete", "-f", "tmpa")
         if namesake:
-            incus(lab, "init", "busybox", "tmpa", "--target", "sigsrv", "-c", "snapshots.schedule=@daily")
+            incus(
+                lab,
+                "init",
+                "busybox",
+                "tmpa",
+                "--target",
+                "sigsrv",
+                "-c",
+                "snapshots.schedule=@daily",
+                "-c",
+                "snapshots.expiry=1d",
+            )
 
         output = operator.undo(run)
 
