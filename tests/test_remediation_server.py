@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv.model import data
-from sigsrv.model.fix import render
 from tests.fake_host import FakeHost, make_host
 
 # incus: each key is a file. Like the real one, it closes the cluster's own listener if a new address covers it.
@@ -102,14 +100,3 @@ def test_daemon_without_a_unit_needs_a_manual_restart(host):
 
     assert code == 1
     assert "only after a restart of the daemon" in output
-
-
-def test_permanent_fix_has_a_resource_for_each_key():
-    """Resource names are HCL words, and values are quoted only once."""
-    other = {"key": "core.debug_address", "value": "", "member": "minisrv", "wait_s": ""}
-    template = data.folder("remediations") / "set-server-config" / "permanent.tf.j2"
-
-    text = render(template, {"settings": [SETTING, other], "refused": ""})
-
-    assert 'resource "incus_server" "setting_1" {\n  target = "minisrv"\n' in text
-    assert 'remove the key "core.debug_address"' in text
