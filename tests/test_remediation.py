@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigsrv.collect.target import Target
-from sigsrv.model import data, policy, remediation
+from sigsrv.model import data, policy, remediation, yamlfile
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict
-from sigsrv.model.fix import fix_for, render
+from sigsrv.model.fix import _yaml, fix_for, render
 from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.rescan import FreshFinding, regressions
 from sigsrv.remediate.transaction import Transaction
@@ -122,6 +122,15 @@ def test_any_text_is_one_shell_word(text):
     done = subprocess.run(["sh", "-c", f'set -- {line}; printf "%s\\n%s" "$#" "$1"'], capture_output=True, check=True)
 
     assert done.stdout == b"1\n" + text.encode()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_one_yaml_string(text):
+    """Whatever name a host uses, a declared change names exactly that."""
+    document = yamlfile.parse(f"a: {_yaml(text)}\n", Path("touches.yaml.j2"))
+
+    assert document.data == {"a": text}
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)

@@ -78,8 +78,15 @@ def _nix(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Return a value as a YAML string in double quotes. JSON's strings are such strings."""
-    return json.dumps("" if value is None else str(value), ensure_ascii=True)
+    """Return a value as a YAML string in double quotes. YAML has no surrogate pairs, so it is not JSON's."""
+    text = "" if value is None else str(value)
+    return '"' + "".join(_yaml_character(each) for each in text) + '"'
+
+
+def _yaml_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if " " <= character <= "~" else f"\\U{ord(character):08x}"
 
 
 @cache
