@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from sigsrv.commands import old_state, remediate_show
@@ -18,9 +19,9 @@ from sigsrv.model import data, policy, site_file, textfile
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Severity
 from sigsrv.model.site import Site
-from sigsrv.remediate import safety_checks
+from sigsrv.remediate import picture, safety_checks
 from sigsrv.remediate.host_locks import Refused
-from sigsrv.remediate.hosts import Hosts, Snapshot
+from sigsrv.remediate.hosts import Hosts, Snapshot, with_login
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.planning import FixPlan, FixRequest, as_dict, failing_ids, is_policy_id
 from sigsrv.remediate.remote import CONFIRM_S
@@ -142,7 +143,7 @@ def hosts_of(plan: Plan) -> Hosts:
         return Snapshot(judging.judge(plan, evidences), judging.facts_of(plan, evidences))
 
     targets = {host.name: live.target(host, plan) for host in plan.hosts}
-    return Hosts(plan.site, targets, plan.policies, scan)
+    return Hosts(plan.site, targets, plan.policies, scan, partial(picture.take, with_login(targets)))
 
 
 def _remediate(arguments: argparse.Namespace) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.finding import Finding, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
-from sigsrv.remediate import preflight, safety_checks
+from sigsrv.remediate import network_resets, preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
@@ -74,12 +75,14 @@ def make_plan(
     missing = [name for name in triage.missing if name in request.findings]
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
-    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
+    away = safety_checks.evacuated_hosts(snapshot.facts)
+    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first, away)) for finding in triage.scripted)
     steps = order_steps([Step(each, fix) for each, fix in fixes if fix], list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
+    refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
@@ -93,7 +96,7 @@ def with_rollback_timers(
     Returns the steps and the reasons to refuse some. known: hosts that were inspected already.
     """
     preflights, refusals, found = dict(known or {}), [], []
-    wanted = {step.fix.runs_on for step in steps} - set(preflights)
+    wanted = {name for step in steps for name in hosts.reached(step.fix)} - set(preflights)
     for name, target in ((name, target) for name, target in hosts.targets.items() if name in wanted):
         try:
             with open_session(target) as session:
@@ -106,13 +109,28 @@ def with_rollback_timers(
             found.append(step)
             continue
         found_preflight = preflights[fix.runs_on]
-        timer, reason = preflight.rollback_timer_for(fix, found_preflight, limits.safety_net)
-        refusals += [f"{fix.finding}: {reason}"] if reason else []
-        refusals += safety_checks.touches_own_login(
-            fix, found_preflight.links, fix.cuts_network and (timer is RollbackTimer.UNIT or not fix.survives_reboot)
-        )
+        timer, _ = preflight.rollback_timer_for(fix, found_preflight, limits.safety_net)
+        for name in (each for each in hosts.reached(fix) if each in preflights):
+            here = replace(fix, runs_on=name)
+            kind, reason = preflight.rollback_timer_for(here, preflights[name], limits.safety_net)
+            refusals += [f"{fix.finding}: {reason}"] if reason else []
+            refusals += safety_checks.touches_own_login(
+                here,
+                preflights[name].links,
+                fix.cuts_network and (kind is RollbackTimer.UNIT or not fix.survives_reboot),
+            )
         found.append(replace(step, timer=timer))
     return tuple(found), refusals
+
+
+def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) -> list[str]:
+    """Return what Incus would delete with a network that it sets up again: no undo brings it back."""
+    found = []
+    for fix in fixes:
+        if fix.resets:
+            pictures = hosts.look(fix.touches)
+            found += [f"{fix.finding}: {reason}" for reason in network_resets.losses(fix, pictures, is_undo)]
+    return found
 
 
 def _safety_stops(
@@ -122,6 +140,7 @@ def _safety_stops(
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
+        *safety_checks.evacuated(snapshot.facts, [step.fix for step in fix_plan.steps]),
         *safety_checks.resilvering(snapshot.facts, hosts.site.has_zfs),
         *safety_checks.too_many(fix_plan.objects, limits.max_objects),
         *safety_checks.recurring(counts),
@@ -137,13 +156,15 @@ class Runner:
         self._journal = journal
         self._notify = notify
         self._limits = limits
+        self._locks: HostLocks | None = None
 
     def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "") -> HostLocks:
         """Start the run: write it to the journal and lock the hosts. undoes: the run that it is about to undo."""
         over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
         self._journal.begin_run(self.id, self._hosts.site.name, undoes)
         targets = self._hosts.targets.values()
-        return HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
+        self._locks = HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
+        return self._locks
 
     def max_step_s(self, fixes: Sequence[Fix]) -> float:
         """Return the seconds that the longest of these fixes may take, with its verification or rollback."""
@@ -184,8 +205,29 @@ class Runner:
         def notify(line: str) -> None:
             self._notify(f"{host}: {line}")
 
-        target = self._hosts.targets[host]
-        return Transaction(self._hosts.scan, target, fresh, self._journal, notify, options, replays).run()
+        targets = self._hosts.with_login
+        others = [(targets[name], timer) for name, timer in self._timers_elsewhere(fresh.fix).items()]
+        look = partial(self._hosts.look, fresh.fix.touches)
+        scan, target = self._hosts.scan, self._hosts.targets[host]
+        return Transaction(scan, target, fresh, self._journal, notify, options, replays, look, others).run()
+
+    def _timers_elsewhere(self, fix: Fix) -> dict[str, RollbackTimer]:
+        """Return the kind of the rollback timer on each other member that the fix takes effect on. Raises Refused."""
+        preflights = self._locks.preflights if self._locks else {}
+        found = {}
+        for name in self._hosts.reached(fix):
+            if name == fix.runs_on:
+                continue
+            if name not in preflights:
+                raise Refused(
+                    [f"{fix.finding}: it takes effect on {name} too, which can't be reached to arm the rollback"]
+                )
+            found[name], reason = preflight.rollback_timer_for(
+                replace(fix, runs_on=name), preflights[name], self._limits.safety_net
+            )
+            if reason:
+                raise Refused([f"{fix.finding}: {reason}"])
+        return found
 
     def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
         """Return the step on the newest facts; None if the finding no longer fails.
@@ -195,7 +237,10 @@ class Runner:
         found = find(findings, step.finding.id)
         if found is None or found.verdict not in FAILING:
             return None
-        fix = fix_of(found, findings, self._hosts.first)
+        others = self._hosts.targets.keys() - {
+            step.fix.runs_on
+        }  # a fix of the cluster stays on the host that was shown
+        fix = fix_of(found, findings, self._hosts.first, others)
         if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
             raise Refused([f"{found.id}: its script differs from the one that was shown; run the command again"])
         return replace(step, finding=found, fix=fix)

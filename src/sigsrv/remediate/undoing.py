@@ -17,9 +17,10 @@ from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
+from sigsrv.remediate.preflight import rollback_timer_for
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
-from sigsrv.remediate.runs import Limits, Runner, StepResult, with_rollback_timers
+from sigsrv.remediate.runs import Limits, Runner, StepResult, network_losses, with_rollback_timers
 from sigsrv.remediate.shell import Notify
 from sigsrv.remediate.transaction import EndState
 
@@ -85,6 +86,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
     if not steps:
         return UndoPlan(run, (), tuple(skipped), ())
     safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
+    refusals += network_losses(hosts, [step.fix for step, _ in steps], is_undo=True)
     return UndoPlan(
         run,
         tuple(zip(safe, (entry for _, entry in steps), strict=True)),
@@ -163,23 +165,7 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
     found = abandoned_steps(hosts, journal)
     for entry in found:
         assert entry.fix
-        remote = RemoteFix(
-            entry.fix,
-            entry.transaction,
-            FixOptions(timer=RollbackTimer(entry.timer or "shell"), who=entry.who, paths=locks.paths),
-        )
-        try:
-            with open_session(hosts.targets[entry.host]) as session:
-                result = remote.undo(session, notify)
-        except ConnectionFailed as cause:
-            reason = f"run {entry.run} was interrupted on {entry.host}, which can't be reached: {cause.failure.reason}"
-            raise Refused([reason]) from cause
-        if result.rc != 0:
-            journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
-            raise Refused(
-                [f"run {entry.run} was interrupted on {entry.host}, and the rollback failed: {result.reason}"]
-            )
-        was_on_host = result.stdout.strip() != NOTHING_LEFT
+        was_on_host = _roll_back(hosts, journal, entry, locks, notify)
         state, detail = _end_state_of(hosts, entry, was_on_host)
         journal.write(entry.transaction, entry.fix, state, detail)
         notify(f"run {entry.run} was interrupted: {entry.finding} {state}, {detail}")
@@ -194,6 +180,31 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
                 raise Refused(
                     [f"{reason}. Wait for its rollback timer, or check the host and roll it back there: {by_hand}"]
                 )
+
+
+def _roll_back(hosts: Hosts, journal: Journal, entry: StepEntry, locks: HostLocks, notify: Notify) -> bool:
+    """Undo an interrupted step on each host that it takes effect on. Return whether its own host still had it. Raises Refused."""
+    assert entry.fix
+    had = False
+    for name in hosts.reached(entry.fix):
+        preflight = locks.preflights.get(name)
+        elsewhere = name != entry.host
+        timer = RollbackTimer(entry.timer or "shell")
+        if elsewhere and preflight:
+            timer, _ = rollback_timer_for(entry.fix, preflight, safety_net=False)
+        options = FixOptions(timer=timer, who=entry.who, paths=locks.paths, elsewhere=elsewhere)
+        remote = RemoteFix(entry.fix, entry.transaction, options)
+        try:
+            with open_session(hosts.targets[name]) as session:
+                result = remote.undo(session, notify)
+        except ConnectionFailed as cause:
+            reason = f"run {entry.run} was interrupted on {name}, which can't be reached: {cause.failure.reason}"
+            raise Refused([reason]) from cause
+        if result.rc != 0:
+            journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
+            raise Refused([f"run {entry.run} was interrupted on {name}, and the rollback failed: {result.reason}"])
+        had = had or (not elsewhere and result.stdout.strip() != NOTHING_LEFT)
+    return had
 
 
 def _end_state_of(hosts: Hosts, entry: StepEntry, was_on_host: bool) -> tuple[str, str]:
