@@ -101,7 +101,7 @@ def apply(
 ) -> list[str]:
     """Import and apply a configuration. Returns the URLs that it wrote to. secrets: the values of the variables.
 
-    get, put: read and write an object of the Incus API. Fails where OpenTofu would: an object would be made anew, or the provider's answer
+    get, put: read and write an object of the Incus API. Fails where OpenTofu would: an object would be replaced, or the provider's answer
     after the update differs from the plan.
     """
     found = check(source)
@@ -135,7 +135,7 @@ class _Resource:
         plan = self.plan(state)
         changed = {name for name in plan if plan[name] != state.get(name)}
         for name in changed & self.schema["attributes"].keys():
-            assert not self.schema["attributes"][name].get("replaces"), f"{self.url}: {name} makes the object anew"
+            assert not self.schema["attributes"][name].get("replaces"), f"{self.url}: {name} replaces the object"
         if not changed:
             return False
         self.write(get, put, plan)

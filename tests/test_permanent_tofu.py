@@ -295,7 +295,7 @@ CHANGE = Change("instance", "i1", "p", set={"security.nesting": "false"})
     ],
 )
 def test_instance_keeps_devices_profiles_and_its_state(now):
-    """An update neither starts nor stops it, and makes no instance anew."""
+    """An update neither starts nor stops it, and replaces no instance."""
     row = row_of(now)
     before = copy.deepcopy(row)
 
@@ -393,6 +393,18 @@ def test_recorded_profile_gives_a_key_to_its_instances():
     assert given == Giver("svc", "default", "1", 2)
     assert known().giver("default", "svc-a", "boot.autostart") is None
     assert known().giver("restricted", "tenant1", "limits.processes") == Giver("default", "restricted", "200", 2)
+
+
+def test_instance_without_keys_of_its_own_is_known():
+    """Incus lists an instance of a member that is away without a configuration; an empty one is something else."""
+    rows = copy.deepcopy(EVIDENCE["sigsrv"].api[urls.INSTANCES].metadata)
+    for row in rows:
+        row["config"] = {} if row["name"] == "svc-a" else None
+    api = {urls.INSTANCES: evidence.ApiAnswer(200, rows)}
+    objects = known({"sigsrv": dataclasses.replace(EVIDENCE["sigsrv"], api={**EVIDENCE["sigsrv"].api, **api})})
+
+    assert objects.object_of(Change("instance", "svc-a", "default")) is not None
+    assert objects.object_of(Change("instance", "web", "default")) is None
 
 
 def test_profile_keeps_its_other_keys_and_devices():
@@ -499,7 +511,7 @@ def test_any_text_is_one_hcl_string(text):
 
 
 def test_json_of_the_provider_names_its_source():
-    """A reader can look up what the texts are held against."""
+    """A reader can look up what the texts are compared with."""
     assert provider_model.PROVIDER["source"].startswith("lxc/terraform-provider-incus")
     assert all(
         each["file"].startswith("internal/") for each in json.loads(json.dumps(provider_model.RESOURCES)).values()

@@ -5,6 +5,7 @@ Nothing here takes part in a verdict. What can't be read is None.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -18,6 +19,7 @@ from sigsrv.facts.reading import guard
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.lasting import Change, Config, Giver, IncusObject
 from sigsrv.model.names import bad_character
+from sigsrv.model.values import is_true
 
 T = TypeVar("T")
 _Row = Mapping[str, Any]
@@ -54,11 +56,7 @@ class KnownObjects:
             for name in reversed(row["profiles"]):
                 profile = self._profiles[owner, name]
                 if key in profile["config"]:
-                    users = sum(
-                        name in each["profiles"] and self._profile_project(each["project"]) == owner
-                        for each in self._instances.values()
-                    )
-                    return Giver(name, owner, _config(profile["config"])[key], users)
+                    return Giver(name, owner, _config(profile["config"])[key], self._users[owner, name])
         return None
 
     def vlan(self, host: str, link: str) -> tuple[str, int] | None:
@@ -132,11 +130,7 @@ class KnownObjects:
         )
 
     def _volume(self, change: Change) -> IncusObject | None:
-        found = [
-            row
-            for row in self._rows(urls.volumes_url(change.pool))
-            if (row["type"], row["project"], row["name"]) == ("custom", change.project or "default", change.name)
-        ]
+        found = self._volumes(change.pool).get((change.project or "default", change.name), [])
         row = next((each for each in found if change.member in ("", each.get("location"))), None)
         if row is None:
             return None
@@ -187,15 +181,49 @@ class KnownObjects:
         for host in self._hosts.values():
             answers = (host.evidence.api.get(url) for url in (urls.INSTANCES, urls.INSTANCES_CONFIG))
             rows = next((each.metadata for each in answers if each and isinstance(each.metadata, list)), [])
-            for key, row in _by_name(row for row in rows if isinstance(row, dict) and row.get("config")).items():
+            for key, row in _by_name(
+                row for row in rows if isinstance(row, dict) and isinstance(row.get("config"), dict)
+            ).items():
                 found.setdefault(key, row)
                 if row.get("location") == host.member:
                     own[key] = row
         return found | own
 
+    @cached_property
+    def _users(self) -> Mapping[_Key, int]:
+        """Map (project, name) of a profile to how many instances have it."""
+        return Counter(
+            (self._profile_project(row["project"]), name)
+            for row in self._instances.values()
+            for name in row.get("profiles") or ()
+        )
+
     def _profile_project(self, project: str) -> str:
-        row = next((each for each in self._rows(urls.PROJECTS) if each.get("name") == project), {})
-        return project if (row.get("config") or {}).get("features.profiles") == "true" else "default"
+        """Return the project that owns the profiles of another one."""
+        return project if project in self._with_profiles else "default"
+
+    @cached_property
+    def _with_profiles(self) -> frozenset[str]:
+        rows = ((row.get("name"), row.get("config")) for row in self._rows(urls.PROJECTS))
+        return frozenset(
+            name
+            for name, config in rows
+            if isinstance(name, str) and isinstance(config, dict) and is_true(str(config.get("features.profiles")))
+        )
+
+    @cached_property
+    def _pools(self) -> dict[str, Mapping[_Key, list[_Row]]]:
+        return {}
+
+    def _volumes(self, pool: str) -> Mapping[_Key, list[_Row]]:
+        """Map (project, name) to the custom volumes of a pool: several if several members have one of that name."""
+        if pool not in self._pools:
+            found: dict[_Key, list[_Row]] = {}
+            for row in self._rows(urls.volumes_url(pool)):
+                if row.get("type") == "custom" and isinstance(row.get("name"), str):
+                    found.setdefault((str(row.get("project")), row["name"]), []).append(row)
+            self._pools[pool] = found
+        return self._pools[pool]
 
 
 def _answer(host: HostFacts, url: str) -> _Row | None:

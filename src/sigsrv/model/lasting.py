@@ -1,4 +1,4 @@
-"""What a fix changes in Incus for good: the changes that ``permanent.yaml.j2`` of a remediation declares, and the objects as they are now.
+"""What a fix changes in Incus permanently: the changes that ``permanent.yaml.j2`` declares, and the objects as they are now.
 
 ``tofu`` writes the OpenTofu configuration from both.
 """

@@ -144,7 +144,7 @@ class _Text:
         if now.kind == "volume" and now.type not in _CONTENT_TYPES:
             return f"the provider knows no volumes with content type {now.type}"
         if now.has_twin:
-            return "another member has a volume of this name, and the provider can't tell them apart"
+            return "another member has a volume of this name, and the provider can't distinguish them"
         return ""
 
     def _patch(self, now: IncusObject | None) -> list[str]:
