@@ -223,7 +223,9 @@ def _side_effects(fix: Fix, picture: Picture) -> Iterator[str]:
         yield f"Incus would set the MTU of {name} to {mtu}; it is {bridge['mtu']}"
     if bridge["up"] != "yes":
         yield f"Incus would bring up {name}, which is down"
-    if bridge.get("vlan_filtering") == "0":
+    if bridge.get("vlan_filtering") == "0" and any(
+        kind == "port-vlan" for kind, _ in things
+    ):  # else the kernel knows no such filter
         yield f"Incus would turn on the VLAN filter of {name} (vlan_filtering)"
     forwards = things.get(("sysctl", "net.ipv4.ip_forward"), {}).get("value", "1")
     if network.address(4) and network.after.get("ipv4.routing", "").lower() not in FALSE and forwards == "0":
