@@ -133,6 +133,7 @@ def test_module_defines_only_options_that_exist(nix, name, known, networkd, tmp_
     text = text_of(name, known)
 
     assert text
+    assert max(map(len, text.splitlines())) <= 76  # the terminal shows it with an indent
     for place, value, forced in definitions(evaluate(nix, text, networkd, tmp_path)):
         found = option(place)
         assert found, ".".join(place)

@@ -166,7 +166,7 @@ def test_text_is_what_the_provider_knows(name, host, objects):
 
     assert text
     provider_model.check(text)
-    assert max(len(line) for line in text.splitlines() if line.startswith("# ")) <= 78
+    assert max(len(line) for line in text.splitlines() if line.startswith("# ")) <= 76
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_TOFU if name != "set-server-config"])
