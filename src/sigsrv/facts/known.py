@@ -123,6 +123,7 @@ class KnownObjects:
             row,
             project=row["project"],
             devices=_devices(row["devices"]),
+            given_devices=_devices(row.get("expanded_devices") or {}),
             profiles=tuple(_text(name) for name in row["profiles"]),
             type=_text(row["type"]),
             status=_text(row["status"]),

@@ -64,18 +64,19 @@ class Change:
 
     def changes(self, now: IncusObject) -> bool:
         """Report whether the object is not yet as the change makes it."""
-        return self.config(now.config) != dict(now.config) or self.changed_devices(now.devices) != dict(now.devices)
+        return self.config(now.config) != dict(now.config) or self.changed_devices(now) != dict(now.devices)
 
-    def changed_devices(self, now: Mapping[str, Config]) -> dict[str, Config]:
-        """Return the devices after the change, each with its type as ``type``."""
-        found = dict(now)
+    def changed_devices(self, now: IncusObject) -> dict[str, Config]:
+        """Return the object's own devices after the change. One that a profile gives becomes its own, with all that it has."""
+        found = dict(now.devices)
         for name, change in self.devices.items():
             if change.is_gone:
                 found.pop(name, None)
             elif change.type:
                 found[name] = {"type": change.type, **change.set}
             else:
-                merged: dict[str, str | None] = {**found.get(name, {}), **change.set}
+                before = found.get(name) or now.given_devices.get(name, {})
+                merged: dict[str, str | None] = {**before, **change.set}
                 found[name] = {key: value for key, value in merged.items() if value != ""}
         return found
 
@@ -85,9 +86,9 @@ class IncusObject:
     """An object of Incus as the evidence has it.
 
     config: all keys that it has; of a network of one member, that member's own keys too. devices: its own devices, each with its type as
-    ``type``. type: of an instance, of a network or of a volume's content; of a pool its driver. member: the member of the cluster whose
-    configuration this is, "" for that of the whole cluster and on a standalone server. has_twin: whether another member has a volume of
-    this name.
+    ``type``. given_devices: those of an instance, with those of its profiles. type: of an instance, of a network or of a volume's content;
+    of a pool its driver. member: the member of the cluster whose configuration this is, "" for that of the whole cluster and on a
+    standalone server. has_twin: whether another member has a volume of this name.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class IncusObject:
     member: str = ""
     config: Config = field(default_factory=dict)
     devices: Mapping[str, Config] = field(default_factory=dict)
+    given_devices: Mapping[str, Config] = field(default_factory=dict)
     profiles: tuple[str, ...] = ()
     description: str = ""
     type: str = ""
@@ -143,10 +145,10 @@ def _change(row: Mapping[str, Any]) -> Change:
     return Change(
         **{key: row[key] for key in ("kind", "name", "project", "pool", "host", "member") if key in row},
         set=_pairs(row.get("set") or ()),
-        add={key: split_list(value) for key, value in _pairs(row.get("add", ())).items()},
-        remove={key: split_list(value) for key, value in _pairs(row.get("remove", ())).items()},
+        add={key: split_list(value) for key, value in _pairs(row.get("add") or ()).items()},
+        remove={key: split_list(value) for key, value in _pairs(row.get("remove") or ()).items()},
         devices={
-            each["name"]: DeviceChange(_pairs(each.get("set", ())), each.get("type", ""), each.get("gone", False))
+            each["name"]: DeviceChange(_pairs(each.get("set") or ()), each.get("type", ""), each.get("gone", False))
             for each in row.get("devices") or ()
         },
     )

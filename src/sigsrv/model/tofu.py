@@ -162,7 +162,7 @@ class _Text:
             rows += [f"-   {quoted(key)} = {quoted(old)}"] if old is not None else []
             rows += [f"+   {quoted(key)} = {quoted(new)}"] if new is not None else []
         lines = ["  config = {", *rows, "  }"] if rows else []
-        devices = self._change.changed_devices(now.devices)
+        devices = self._change.changed_devices(now)
         for name in self._change.devices:
             lines += [f"- {line}" for line in _device(name, now.devices.get(name), {})]
             lines += [f"+ {line}" for line in _device(name, devices.get(name), {})]
@@ -225,7 +225,7 @@ class _Text:
         resource = f"incus_{_KINDS.get(now.kind, now.kind)}"
         project = now.project if now.project != "default" else ""
         label = _label(*(word for word in (project, now.pool, now.name, now.member) if word))
-        config, devices = self._kept(now), self._change.changed_devices(now.devices)
+        config, devices = self._kept(now), self._change.changed_devices(now)
         variables = {key: _label(label, key) for key, value in config.items() if value is None}
         secrets = {
             name: {key: _label(label, name, key) for key, value in device.items() if value is None}
