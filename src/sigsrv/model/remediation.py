@@ -77,7 +77,7 @@ def mistakes(path: Path) -> list[UsageError]:
 
 
 def _mistakes(document: yamlfile.YamlDocument) -> list[UsageError]:
-    scripts = (document.path.parent / name for name in ("apply.sh.j2", "undo.sh.j2"))
+    scripts = (document.path.parent / name for name in ("apply.sh.j2", "undo.sh.j2", "touches.yaml.j2"))
     missing = [UsageError(f"{script}: no such file") for script in scripts if not script.is_file()]
     found = [*yamlfile.mistakes(document, yamlfile.schema("remediation")), *missing]
     if not found and (name := document.data.get("resets")) and name not in document.data.get("parameters", {}):
