@@ -49,6 +49,11 @@ class Step:
         """Return what the step changes, for counting: two fixes of one instance change one object."""
         return self.finding.host, self.finding.resource
 
+    @property
+    def reaches(self) -> tuple[str, ...]:
+        """Return the hosts that the step changes: the one that it runs on first."""
+        return (self.fix.runs_on,)
+
 
 @dataclass(frozen=True)
 class Triage:
@@ -79,10 +84,6 @@ class FixPlan:
     steps: tuple[Step, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def objects(self) -> frozenset[tuple[str, str]]:
-        return frozenset(step.object for step in self.steps)
 
     @property
     def unknown(self) -> tuple[Finding, ...]:

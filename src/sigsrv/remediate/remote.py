@@ -136,7 +136,7 @@ class FixOptions:
     """Says how to apply a fix.
 
     confirm_s: seconds within which a new login must confirm it. timer: rolls it back otherwise. lock: the id of the
-    run that locked the host; "" skips that check. who: the operator's name for syslog.
+    run that locked the host; "" skips that check. who: the operator's name for syslog. reason: why, for syslog.
     """
 
     confirm_s: float = CONFIRM_S
@@ -144,6 +144,7 @@ class FixOptions:
     lock: str = ""
     who: str = "somebody"
     paths: HostPaths = HOST_PATHS
+    reason: str = ""
 
 
 def parse_state(text: str) -> dict[str, bytes]:
@@ -248,7 +249,10 @@ class RemoteFix:
     def _log_line(self, verb: str) -> str:
         """Return a line for the host's syslog, quoted as one shell word."""
         fix = self._fix
-        line = f"{self._options.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
+        details = f"transaction {self._transaction}, script sha256 {fix.sha256}"
+        if self._options.reason:
+            details += f", reason: {self._options.reason}"
+        line = f"{self._options.who} {verb} {fix.name} for {fix.finding} ({details})"
         return shlex.quote(" ".join(line.split()))
 
     def _start_code(self) -> str:
