@@ -188,7 +188,7 @@ def test_bad_answer_of_incus_query_is_a_failure_in_time(tmp_path, monkeypatch, l
     cases = "\n".join(f"{url}) echo {shlex.quote(text)};;" for url, text in good.items())
     match = f"{place}*" if place == LATER else place
     program = tmp_path / "incus"
-    program.write_text(f'#!/bin/sh\ncase "$3" in\n{match}) {bad};;\n{cases}\nesac\n')
+    program.write_text(f'#!/bin/sh\ncase "${{3#local:}}" in\n{match}) {bad};;\n{cases}\nesac\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     began = time.monotonic()

@@ -95,12 +95,14 @@ def test_no_way_to_split_the_words_lists_another_folder(tmp_path):
 def test_sudo_allows_the_exact_query_and_no_other(tmp_path):
     """A wildcard of sudo would match any character, also in a URL."""
     rules = privileges.sudoers(loaded(site(tmp_path, "/srv/backups")), "nobody", "/mnt/incus")
-    members = "/1.0/cluster/members?recursion=1"
+    members = "local:/1.0/cluster/members?recursion=1"
     others = [
-        ["query", "--raw", "/1.0/cluster/membersXrecursion=1"],
-        ["query", "--raw", "/1.0", "-X", "DELETE"],
-        ["query", "--raw", "/1.0/instances"],
-        ["query", "-X", "DELETE", "/1.0/instances/web"],
+        ["query", "--raw", "local:/1.0/cluster/membersXrecursion=1"],
+        ["query", "--raw", "local:/1.0", "-X", "DELETE"],
+        ["query", "--raw", "local:/1.0/instances"],
+        ["query", "--raw", "/1.0/cluster/members?recursion=1"],
+        ["query", "--raw", "other:/1.0/cluster/members?recursion=1"],
+        ["query", "-X", "DELETE", "local:/1.0/instances/web"],
     ]
 
     found = allowed(

@@ -188,17 +188,17 @@ def test_server_certificate_that_is_not_in_the_site_file_is_refused(lab, api_sit
 def test_audit_account_can_run_only_the_printed_commands(audit):
     """sudo refuses another method, an added option, another URL and another file."""
     refused = [
-        "incus query -X DELETE --raw /1.0/instances/svc-a",
-        "incus query --raw -X PUT /1.0",
-        "incus query --raw /1.0 --debug",
-        "incus query --raw /1.0/certificates",
-        "incus query --raw '/1.0/instances?recursion=2&all-projects=trueX'",
-        "incus query --raw '/1.0/instancesXrecursion=2&all-projects=true'",
+        "incus query -X DELETE --raw local:/1.0/instances/svc-a",
+        "incus query --raw -X PUT local:/1.0",
+        "incus query --raw local:/1.0 --debug",
+        "incus query --raw local:/1.0/certificates",
+        "incus query --raw 'local:/1.0/instances?recursion=2&all-projects=trueX'",
+        "incus query --raw 'local:/1.0/instancesXrecursion=2&all-projects=true'",
         "incus list",
         "cat /etc/shadow",
     ]
     ssh = ["ssh", "-F", str(audit.files / "ssh_config.audit"), "sigsrv"]
-    allowed = audit.command(*ssh, "sudo -n incus query --raw /1.0")
+    allowed = audit.command(*ssh, "sudo -n incus query --raw local:/1.0")
     assert json.loads(allowed.stdout)["metadata"]["auth"] == "trusted"
     for command in refused:
         done = audit.command(*ssh, f"sudo -n {command}")

@@ -100,8 +100,11 @@ def over_query(session: Session, sudo: bool, timeout_s: float) -> Client:
 
 
 def query_command(url: str, sudo: bool) -> tuple[str, ...]:
-    """Return the command that reads one URL on the host (GET) and prints the whole answer."""
-    return (*(("sudo", "-n") if sudo else ()), "incus", "query", "--raw", url)
+    """Return the command that reads one URL on the host (GET) and prints the whole answer.
+
+    ``local:`` is always the daemon of this host, whatever remote the account has switched to (Incus doc/remotes.md).
+    """
+    return (*(("sudo", "-n") if sudo else ()), "incus", "query", "--raw", f"local:{url}")
 
 
 def _fingerprint(path: str) -> str:

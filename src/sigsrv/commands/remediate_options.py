@@ -98,6 +98,7 @@ def limits_of(arguments: argparse.Namespace) -> Limits:
         safety_net=not arguments.no_safety_net,
         reason=reason_of(arguments),
         pause_s=arguments.pause,
+        force=arguments.force,
     )
 
 

@@ -17,7 +17,9 @@ from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.names import bad_character
 from sigsrv.model.remediation import Remediation
+from sigsrv.model.touches import Touch, parse
 
+TOUCHES = "touches.yaml.j2"
 PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
 
 
@@ -26,7 +28,8 @@ class Fix:
     """A remediation with its values for one finding. runs_on: the host whose shell runs it.
 
     permanent: text for "OpenTofu" or "NixOS". words: all strings among the values, from which sigsrv finds the links that
-    the fix names. An undo is a Fix too, with ``script`` and ``undo`` swapped.
+    the fix names. touches: what it changes. reaches: ``host``, or ``members`` if it takes effect on all members of the cluster. resets:
+    the network that Incus sets up again, "" for none. An undo is a Fix too, with ``script`` and ``undo`` swapped.
     """
 
     finding: str
@@ -44,6 +47,9 @@ class Fix:
     changes: str = "host"
     survives_reboot: bool = True
     words: tuple[str, ...] = ()
+    touches: tuple[Touch, ...] = ()
+    reaches: str = "host"
+    resets: str = ""
 
     @property
     def sha256(self) -> str:
@@ -71,10 +77,16 @@ def _nix(value: Any) -> str:
     return json.dumps("" if value is None else str(value), ensure_ascii=True).replace("${", "\\${")
 
 
+def _yaml(value: Any) -> str:
+    """Return a value as a YAML string in double quotes. JSON's strings are such strings."""
+    return json.dumps("" if value is None else str(value), ensure_ascii=True)
+
+
 @cache
-def _environment(language: str) -> jinja2.Environment:
-    quote = {"sh": _shell, "tf": _hcl, "nix": _nix}[language]
+def _environment(language: str, shared: Path) -> jinja2.Environment:
+    quote = {"sh": _shell, "tf": _hcl, "nix": _nix, "yaml": _yaml}[language]
     return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
+        loader=jinja2.FileSystemLoader(shared),
         finalize=quote,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -84,19 +96,22 @@ def _environment(language: str) -> jinja2.Environment:
 
 
 @lru_cache(maxsize=128)
-def _template(language: str, text: str) -> jinja2.Template:
+def _template(language: str, shared: Path, text: str) -> jinja2.Template:
     """Return a compiled template. Cached, because many findings use the same one."""
-    return _environment(language).from_string(text)
+    return _environment(language, shared).from_string(text)
 
 
 def render(path: Path, values: Mapping[str, Any]) -> str:
     """Return a template with its values filled in. The file name gives the language (``apply.sh.j2``).
 
+    It may include the files of the folder ``shared``, beside the folder of its remediation.
+
     Raises UsageError if the template needs a value that is missing.
     """
     language = path.name.split(".")[-2]
     try:
-        return _template(language, path.read_text(encoding="utf-8")).render(values)
+        shared = path.parents[1] / "shared"
+        return _template(language, shared, path.read_text(encoding="utf-8")).render(values)
     except jinja2.TemplateError as cause:
         raise UsageError(f"{path}: {cause}") from cause
 
@@ -167,4 +182,11 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         changes=remediation.changes,
         survives_reboot=remediation.survives_reboot,
         words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
+        touches=_touches(folder / TOUCHES, values),
+        reaches=remediation.reaches,
+        resets=str(values[remediation.resets]) if remediation.resets else "",
     )
+
+
+def _touches(path: Path, values: Mapping[str, Any]) -> tuple[Touch, ...]:
+    return parse(render(path, values), path) if path.is_file() else ()

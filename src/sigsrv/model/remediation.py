@@ -2,8 +2,9 @@
 
 Every value in a script is quoted for the shell, by default and without exception.
 
-A folder contains ``remediation.yaml``, ``apply.sh.j2`` and ``undo.sh.j2``. It may also contain the permanent fix:
-``permanent.tf.j2`` (OpenTofu), ``permanent.nix.j2`` (NixOS).
+A folder contains ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2``, and ``touches.yaml.j2``, which declares what the scripts
+change. It may also contain the permanent fix: ``permanent.tf.j2`` (OpenTofu), ``permanent.nix.j2`` (NixOS). The folder ``shared`` has
+shell code that scripts include.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ ORDER = ("host", "cluster", "pool", "bridge", "acl", "volume", "image", "instanc
 class Remediation:
     """A folder of scripts. parameters: name -> description. The ``fix`` of a finding must set each of them.
 
-    example: a value for each parameter, with which lint and the tests render the scripts.
+    example: a value for each parameter, with which lint and the tests render the scripts. reaches: ``host``, where the script runs, or
+    ``members``, all members of its cluster. resets: the parameter with the name of a network that Incus sets up again; "" for none.
     changes: one of ``ORDER``. survives_reboot: whether the change is still in effect after the host reboots.
     """
 
@@ -39,6 +41,8 @@ class Remediation:
     timeout_s: int
     folder: Path
     survives_reboot: bool = True
+    reaches: str = "host"
+    resets: str = ""
     example: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,4 +79,7 @@ def mistakes(path: Path) -> list[UsageError]:
 def _mistakes(document: yamlfile.YamlDocument) -> list[UsageError]:
     scripts = (document.path.parent / name for name in ("apply.sh.j2", "undo.sh.j2"))
     missing = [UsageError(f"{script}: no such file") for script in scripts if not script.is_file()]
-    return [*yamlfile.mistakes(document, yamlfile.schema("remediation")), *missing]
+    found = [*yamlfile.mistakes(document, yamlfile.schema("remediation")), *missing]
+    if not found and (name := document.data.get("resets")) and name not in document.data.get("parameters", {}):
+        found.append(document.error(("resets",), f"there is no parameter {name}"))
+    return found

@@ -49,7 +49,7 @@ if [ -n "$pid" ]; then
   while kill -0 "$pid" 2>/dev/null && [ "$i" -lt 20 ]; do sleep 0.1; i=$((i + 1)); done
   kill -s KILL -- "-$pid" 2>/dev/null || true # dash does not accept -KILL before --
 fi
-say {undoing}
+{own_incus}say {undoing}
 if ! timeout -k 5 {timeout} /bin/sh -eu "$home/undo.sh"; then
   rm -r "$run/decided"
   say {failed}

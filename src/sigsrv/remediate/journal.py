@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,7 @@ class Journal:
         """
         self._reserve()
         run = self._run or transaction
-        content = json.dumps({**asdict(fix), "words": list(fix.words), "permanent": {}})
+        content = json.dumps({**asdict(fix), "touches": [astuple(each) for each in fix.touches], "permanent": {}})
         verdicts = json.dumps({finding.id: finding.verdict.value for finding in before})
         self._change(
             (

@@ -22,6 +22,7 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Verdict, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import is_run_id, is_transaction_id
+from sigsrv.model.touches import from_rows
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.remote import parse_state
 
@@ -40,6 +41,7 @@ _FIX_TYPES: Mapping[str, type] = {field.name: str for field in fields(Fix)} | {
     "survives_reboot": bool,
     "permanent": dict,
     "words": list,
+    "touches": list,
 }
 
 
@@ -263,4 +265,4 @@ def _fix(text: str) -> Fix | None:
             raise TypeError(key)
     if not all(isinstance(word, str) for word in known["words"]) or not 0 < known["timeout_s"] <= _MAX_TIMEOUT_S:
         raise ValueError(text)
-    return Fix(**{**known, "words": tuple(known["words"])})
+    return Fix(**{**known, "words": tuple(known["words"]), "touches": from_rows(known.get("touches", ()))})

@@ -68,7 +68,7 @@ fi
 """
 
 _RUN = """\
-say {applying}
+{own_incus}say {applying}
 : >"$run/out"
 : >"$run/err"
 setsid sh -c '
@@ -136,7 +136,8 @@ class FixOptions:
     """Says how to apply a fix.
 
     confirm_s: seconds within which a new login must confirm it. timer: rolls it back otherwise. lock: the id of the
-    run that locked the host; "" skips that check. who: the operator's name for syslog. reason: why, for syslog.
+    run that locked the host; "" skips that check. who: the operator's name for syslog. force: an undo also writes old values over values
+    that somebody changed since the fix. reason: why the operator does it, for syslog.
     """
 
     confirm_s: float = CONFIRM_S
@@ -144,6 +145,7 @@ class FixOptions:
     lock: str = ""
     who: str = "somebody"
     paths: HostPaths = HOST_PATHS
+    force: bool = False
     reason: str = ""
 
 
@@ -188,6 +190,7 @@ class RemoteFix:
             f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}\n"
             f"unit={shlex.quote(self._unit)}; units={shlex.quote(paths.units)}\n"
             "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
+            f"SIGSRV_FORCE={'yes' if options.force else ''}; export SIGSRV_FORCE\n"
             'safe "$run"; safe "$home"\n'
         )
 
@@ -212,7 +215,7 @@ class RemoteFix:
     def apply(self, session: Session, notify: Notify | None = None) -> CommandResult:
         """Arm the rollback timer and run the script. notify: gets each line of the output as it comes."""
         code = self._header + _FOLLOW_OUTPUT + self._start_code() + self._arm_code()
-        code += _RUN.format(timeout=self._fix.timeout_s, applying=self._log_line("applies"))
+        code += _RUN.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s, applying=self._log_line("applies"))
         code += _FOLLOW.format(none=self.NOT_STARTED)
         return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
 
@@ -277,6 +280,7 @@ class RemoteFix:
             disarm=self._disarm_code(),
             sync_parent=arming.SYNC_PARENT,
             latch=arming.LATCH,
+            own_incus=shell.OWN_INCUS,
             undoing=self._log_line("undoes"),
             undone=self._log_line("has undone"),
             failed=self._log_line("could not undo"),

@@ -36,7 +36,8 @@ class Limits:
     """Says what the operator allows. confirm_s: seconds. ceilings: how much one plan may do.
 
     safety_net: refuse a fix that nothing on the host would roll back. paths: where files are on the hosts. reason: why the
-    operator does it, for journal and syslog. pause_s: seconds between the canary and the other hosts.
+    operator does it, for journal and syslog. pause_s: seconds between the canary and the other hosts. force: an undo also
+    overwrites what somebody changed since.
     """
 
     confirm_s: float = CONFIRM_S
@@ -45,6 +46,7 @@ class Limits:
     paths: HostPaths = HOST_PATHS
     reason: str = ""
     pause_s: float = 0.0
+    force: bool = False
 
 
 class Choice(StrEnum):
@@ -229,7 +231,9 @@ class Runner:
         assert fresh.fix
         host = fresh.fix.runs_on
         limits = self._limits
-        options = FixOptions(limits.confirm_s, timer, self.id, who(), limits.paths, limits.reason)
+        options = FixOptions(
+            limits.confirm_s, timer, self.id, who(), limits.paths, force=limits.force, reason=limits.reason
+        )
 
         def notify(line: str) -> None:
             self._notify(f"{host}: {line}")

@@ -94,6 +94,16 @@ say() {{ if [ -S /dev/log ] && command -v logger >/dev/null; then logger -t sigs
 {_DISTRUST}"""
 
 
+# The configuration of the account may name another server or project as the default (Incus doc/remotes.md). Without a configuration
+# file, incus would greet a new user on standard error.
+OWN_INCUS = """\
+INCUS_CONF=$run/incus; export INCUS_CONF
+unset INCUS_REMOTE INCUS_PROJECT
+mkdir -p "$INCUS_CONF"
+echo '{}' >"$INCUS_CONF/config.yml"
+"""
+
+
 def encoded(text: str) -> str:
     """Encode a text as one word that is safe in any shell; ``base64 -d`` decodes it."""
     return base64.b64encode(text.encode()).decode()
