@@ -5,13 +5,17 @@ Pure: it reads steps and returns names and counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sigsrv.facts.clusters import clusters
+from sigsrv.facts.hosts import HostFacts
+from sigsrv.model.fix import Fix
 from sigsrv.remediate.planning import Step
 from sigsrv.report import phrases
 
 MAX_OBJECTS = 10
+_NAMED = 6  # names that a summary has
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,14 @@ def effects(steps: Iterable[Step]) -> Effects:
     )
 
 
+def other_members(fix: Fix, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
+    """Return the hosts, beside the one that the fix runs on, on which Incus makes the change too."""
+    if fix.reaches != "members":
+        return ()
+    own = next((cluster for cluster in clusters(facts) if fix.runs_on in cluster.hosts), None)
+    return tuple(name for name in (own.hosts if own else ()) if name != fix.runs_on)
+
+
 def guests_restarted(step: Step) -> tuple[str, ...]:
     """Return the guests that a step restarts, ``PROJECT/NAME``. The check knows whether a key takes effect only at a start."""
     return (step.finding.resource,) if step.finding.fix.get("restart") is True else ()
@@ -84,3 +96,42 @@ def too_much(found: Effects, ceilings: Ceilings) -> list[str]:
     )
     needed = ",".join(f"{name}={max(number, most)}" for name, (number, most, _) in counts.items() if most is not None)
     return [f"{said}: name fewer findings, or use --max {needed}"]
+
+
+def disruption(step: Step) -> str:
+    """Return in a few words, with names, what a step disrupts."""
+    where = names(step.reaches)
+    match step.fix.disruption:
+        case "network":
+            return f"may cut the network of {where}"
+        case "service":
+            return f"restarts a service on {where}"
+        case "instance":
+            guests = guests_restarted(step)
+            return (
+                f"restarts {names(guests)} if it runs" if guests else f"changes {step.finding.resource} while it runs"
+            )
+        case _:
+            return "disrupts nothing"
+
+
+def names(words: Sequence[str], most: int = _NAMED) -> str:
+    """Return names as in ``a, b and c``; of many only the first ones, with the number of the others."""
+    shown = list(dict.fromkeys(words))
+    if len(shown) > most:
+        shown = [*shown[: most - 1], f"{len(shown) - most + 1} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def summary(found: Effects, confirm_s: float) -> str:
+    """Return what a plan does in all, with counts and names."""
+    objects = phrases.count(len(found.objects), "object")
+    parts = [f"changes {objects} on {names(found.hosts)}"]
+    if found.restarts:
+        parts.append(f"restarts {phrases.count(len(found.restarts), 'guest')}: {names(found.restarts)}")
+    if found.services:
+        parts.append(f"restarts services on {names(found.services)}")
+    if found.cuts:
+        back = f"rolled back within {confirm_s:g} s unless a new login confirms it"
+        parts.append(f"may cut the network of {names(found.cuts)} ({back})")
+    return "; ".join(parts)

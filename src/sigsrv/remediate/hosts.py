@@ -25,13 +25,15 @@ class Hosts:
     """Holds the selected hosts of a site. targets: by host name, in the order of the site file. policies: by id.
 
     scan: collects fresh facts from all hosts and evaluates all policies. It takes as long as a scan and changes
-    nothing.
+    nothing. proof: runs the site's own tests for at most that many seconds, and returns what does not pass, "" for nothing; None: there
+    are none.
     """
 
     site: Site
     targets: Mapping[str, Target]
     policies: Mapping[str, Policy]
     scan: Callable[[], Snapshot]
+    proof: Callable[[float], str] | None = None
 
     @property
     def first(self) -> str:

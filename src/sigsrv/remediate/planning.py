@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sigsrv.model.errors import UsageError
@@ -36,13 +36,17 @@ class FixRequest:
 class Step:
     """Combines a finding, its fix and the rollback timer.
 
-    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there.
+    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there. others: further hosts
+    on which the change takes effect, because Incus makes it on all members. now: values that the declared changes replace, by kind, name
+    and key.
     """
 
     finding: Finding
     fix: Fix
     timer: RollbackTimer = RollbackTimer.SHELL
     canary: bool = False
+    others: tuple[str, ...] = ()
+    now: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
     @property
     def object(self) -> tuple[str, str]:
@@ -52,7 +56,7 @@ class Step:
     @property
     def reaches(self) -> tuple[str, ...]:
         """Return the hosts that the step changes: the one that it runs on first."""
-        return (self.fix.runs_on,)
+        return (self.fix.runs_on, *self.others)
 
 
 @dataclass(frozen=True)
@@ -179,47 +183,3 @@ def order_steps(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]
         replace(step, canary=len(set(on[step.fix.name])) > 1 and step.fix.runs_on == on[step.fix.name][0])
         for step in rows
     )
-
-
-def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the plan as JSON data.
-
-    confirm_s: seconds within which a fix must be confirmed. disrupts: the text for each kind of disruption.
-    """
-    triage = fix_plan.triage
-    return {
-        "schema_version": 1,
-        "steps": [
-            {
-                "finding": step.finding.id,
-                "title": step.finding.title,
-                "severity": step.finding.severity.value,
-                "remediation": step.fix.name,
-                "does": step.fix.title,
-                "host": step.fix.runs_on,
-                "changes": step.fix.changes,
-                "now": step.finding.observed,
-                "then": step.finding.expected,
-                "disruption": step.fix.disruption,
-                "disrupts": f"{disrupts[step.fix.disruption]}: {step.fix.disrupts}",
-                "undone_by_host": {
-                    "within_s": confirm_s + (0 if step.fix.cuts_network else step.fix.timeout_s),
-                    "by": step.timer.value,
-                },
-                "canary": step.canary,
-                "undo": step.fix.undo_text,
-                "script": step.fix.script,
-                "script_sha256": step.fix.sha256,
-                "undo_script": step.fix.undo,
-                "timeout_s": step.fix.timeout_s,
-                "permanent": dict(step.fix.permanent),
-            }
-            for step in fix_plan.steps
-        ],
-        "refused": list(fix_plan.refusals),
-        "notes": list(fix_plan.notes),
-        "nothing_to_do": [*(finding.id for finding in triage.passing), *triage.missing],
-        "by_hand": [finding.id for finding in triage.by_hand],
-        "unknown": [finding.id for finding in fix_plan.unknown],
-        "waived": [finding.id for finding in triage.waived],
-    }

@@ -14,7 +14,7 @@ from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, too_much
+from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, other_members, too_much
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
@@ -25,7 +25,7 @@ from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions
 from sigsrv.remediate.rescan import FAILING, FreshFinding, find, fix_of, no_such_finding, regressions, require_policy
 from sigsrv.remediate.shell import HOST_PATHS, HostPaths, Notify
-from sigsrv.remediate.transaction import EndState, Outcome, Transaction
+from sigsrv.remediate.transaction import PROOF_S, EndState, Outcome, Transaction
 
 _SCANS_S = 120.0  # time for the scans, in addition to the time for the fix
 _RECENT = 20  # latest runs of the journal whose locks may be taken over if they were killed
@@ -96,14 +96,23 @@ def make_plan(
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
     fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
-    steps = order_steps([Step(each, fix) for each, fix in fixes if fix], list(hosts.targets))
+    steps = order_steps(
+        [Step(each, fix, others=other_members(fix, snapshot.facts)) for each, fix in fixes if fix], list(hosts.targets)
+    )
     if not steps:
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
+    refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
+
+
+def failing_proof(hosts: Hosts) -> list[str]:
+    """Return which of the site's own tests do not pass now: they could not prove that a fix is right."""
+    problem = hosts.proof(PROOF_S) if hosts.proof else ""
+    return [f"before any change, {problem}"] if problem else []
 
 
 def with_rollback_timers(
@@ -159,16 +168,20 @@ class Runner:
         self._notify = notify
         self._limits = limits
 
-    def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "") -> HostLocks:
-        """Start the run: write it to the journal and lock the hosts. undoes: the run that it is about to undo."""
+    def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "", doing: str = "") -> HostLocks:
+        """Start the run: write it to the journal and lock the hosts. undoes: the run that it is about to undo.
+
+        doing: what it does instead of fixes, for the journal.
+        """
+        reason = ": ".join(part for part in (doing, self._limits.reason) if part)
         over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
-        self._journal.begin_run(self.id, self._hosts.site.name, undoes, self._limits.reason)
+        self._journal.begin_run(self.id, self._hosts.site.name, undoes, reason)
         targets = self._hosts.targets.values()
         return HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
 
     def max_step_s(self, fixes: Sequence[Fix]) -> float:
         """Return the seconds that the longest of these fixes may take, with its verification or rollback."""
-        return max(self._limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes)
+        return max((self._limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes), default=_SCANS_S)
 
     def apply(
         self, locks: HostLocks, shown: FixPlan, request: FixRequest, decide: Decide | None = None
@@ -226,8 +239,10 @@ class Runner:
             raise Refused([*worse, *away])
         return snapshot.findings
 
-    def run_step(self, fresh: FreshFinding, timer: RollbackTimer, replays: StepEntry | None = None) -> Outcome:
-        """Run one step. replays: the step of the journal that this one undoes."""
+    def run_step(
+        self, fresh: FreshFinding, timer: RollbackTimer, replays: StepEntry | None = None, proven: bool = True
+    ) -> Outcome:
+        """Run one step. replays: the step of the journal that this one undoes. proven: the site's own tests passed before."""
         assert fresh.fix
         host = fresh.fix.runs_on
         limits = self._limits
@@ -239,7 +254,8 @@ class Runner:
             self._notify(f"{host}: {line}")
 
         target = self._hosts.targets[host]
-        return Transaction(self._hosts.scan, target, fresh, self._journal, notify, options, replays).run()
+        proof = self._hosts.proof if proven else None
+        return Transaction(self._hosts.scan, target, fresh, self._journal, notify, options, replays, proof).run()
 
     def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
         """Return the step on the newest facts; None if the finding no longer fails.

@@ -30,6 +30,7 @@ from sigsrv.remediate.shell import CommandResult, Notify
 _VERIFY_TRIES = 4
 _NAMED = 10  # findings that a message names
 _SCAN_S = 3.0  # time for a scan before the host begins the rollback
+PROOF_S = 300.0  # time for the site's own tests if no rollback is armed that would come first
 _RECOVERY_S = 45.0  # twice Incus's offline threshold of 20 s, plus a heartbeat
 
 
@@ -46,13 +47,15 @@ class EndState(StrEnum):
 class Outcome:
     """Holds the result of a transaction.
 
-    after: the latest fresh findings; empty if there were none. interrupted: the operator interrupted the run.
+    after: the latest fresh findings; empty if there were none. interrupted: the operator interrupted the run. kept: what an undo left as
+    it is, because somebody changed it since the fix.
     """
 
     end_state: EndState
     reason: str
     after: tuple[Finding, ...] = ()
     interrupted: bool = False
+    kept: tuple[str, ...] = ()
 
 
 class Transaction:
@@ -60,7 +63,7 @@ class Transaction:
 
     scan: returns fresh findings of all hosts. target: says how to reach the host. notify: shows a line to the
     operator. replays: the step of the journal that this transaction undoes; ``fresh.fix`` is then the fix of that
-    step with both scripts swapped.
+    step with both scripts swapped. proof: runs the site's own tests for at most that many seconds and returns what does not pass.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Transaction:
         notify: Notify,
         options: FixOptions | None = None,
         replays: StepEntry | None = None,
+        proof: Callable[[float], str] | None = None,
     ) -> None:
         assert fresh.fix
         self.id = new_transaction_id()
@@ -81,6 +85,7 @@ class Transaction:
         self._journal = journal
         self._notify_operator = notify
         self._replays = replays
+        self._proof = proof
         self._options = options or FixOptions(confirm_s=CONFIRM_S, who=who())
         state = parse_state(replays.state or "") if replays else None
         self._remote = RemoteFix(self._fix, self.id, self._options, state)
@@ -163,6 +168,8 @@ class Transaction:
                 time.sleep(attempt)  # a service that just started may need a moment
             began = time.monotonic()
             problem = self._problem(self._rescan())
+            if not problem and self._proof:
+                problem = self._proof(min(PROOF_S, self._rollback_at - time.monotonic() - _SCAN_S))
             took_s = max(took_s, time.monotonic() - began)
             if not problem:
                 return ""

@@ -12,6 +12,7 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
 from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.effects import other_members
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Journal
@@ -19,7 +20,7 @@ from sigsrv.remediate.journal_rows import RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
-from sigsrv.remediate.runs import Limits, Runner, StepResult, with_rollback_timers
+from sigsrv.remediate.runs import Limits, Runner, StepResult, failing_proof, with_rollback_timers
 from sigsrv.remediate.shell import Notify
 from sigsrv.remediate.transaction import EndState
 
@@ -57,7 +58,8 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
 
     It undoes the verified steps, except those that were undone, reverted or fixed again since.
     """
-    findings = {finding.id: finding for finding in hosts.scan().findings}
+    snapshot = hosts.scan()
+    findings = {finding.id: finding for finding in snapshot.findings}
     steps, skipped = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
@@ -81,7 +83,8 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
         else:
             fix = entry.fix
             swapped = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
-            steps.append((Step(now or _absent(hosts, entry), swapped), entry))
+            others = other_members(swapped, snapshot.facts)
+            steps.append((Step(now or _absent(hosts, entry), swapped, others=others), entry))
     if not steps:
         return UndoPlan(run, (), tuple(skipped), ())
     safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
@@ -128,9 +131,10 @@ def undo(hosts: Hosts, runner: Runner, shown: UndoPlan, locks: HostLocks) -> Ite
     confirmed in spite of an interruption.
     """
     findings = hosts.scan().findings
+    proven = not failing_proof(hosts)  # tests that fail because of the fix must not keep it from being undone
     for step, entry in shown.steps:
         locks.extend(runner.max_step_s([step.fix]))
-        outcome = runner.run_step(FreshFinding(step.finding, findings, step.fix), step.timer, entry)
+        outcome = runner.run_step(FreshFinding(step.finding, findings, step.fix), step.timer, entry, proven)
         yield StepResult(step, outcome)
         if outcome.end_state is not EndState.VERIFIED:
             return
@@ -177,7 +181,10 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
         if result.rc != 0:
             journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
             raise Refused(
-                [f"run {entry.run} was interrupted on {entry.host}, and the rollback failed: {result.reason}"]
+                [
+                    f"run {entry.run} was interrupted on {entry.host}, and the rollback failed: {result.reason}. "
+                    f"Check the host. If it can never succeed: {_abandon_command(entry.transaction)}"
+                ]
             )
         was_on_host = result.stdout.strip() != NOTHING_LEFT
         state, detail = _end_state_of(hosts, entry, was_on_host)
@@ -191,9 +198,13 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
             if folder.rpartition("/")[2] not in done:
                 reason = f"{host}: an unfinished fix left {folder}, and {journal.path} has no interrupted run for it"
                 by_hand = f"sh {shlex.quote(f'{folder}/undo-once.sh')}"
-                raise Refused(
-                    [f"{reason}. Wait for its rollback timer, or check the host and roll it back there: {by_hand}"]
-                )
+                ways = f"Wait for its rollback timer, or check the host and roll it back there: {by_hand}"
+                never = _abandon_command(folder.rpartition("/")[2])
+                raise Refused([f"{reason}. {ways}. If that fails for ever: {never}"])
+
+
+def _abandon_command(transaction: str) -> str:
+    return f"sigsrv-remediate --abandon {shlex.quote(transaction)} --reason TEXT"
 
 
 def _end_state_of(hosts: Hosts, entry: StepEntry, was_on_host: bool) -> tuple[str, str]:
