@@ -16,6 +16,7 @@ from sigsrv.model import yamlfile
 HOST_KINDS = (
     "link",
     "link-routes",
+    "link-addresses",
     "address",
     "route",
     "rule",
