@@ -134,7 +134,7 @@ def _asker(arguments: argparse.Namespace, hosts: Hosts, fix_plan: FixPlan, confi
             for line in waive.write_waiver(step.finding.id, said, hosts.site, hosts.policies):
                 remediate_show.say(line)
         except UsageError as cause:
-            remediate_show.warn(f"error: {cause.message}")
+            remediate_show.warn(f"error: {cause.message.removeprefix('--until: ').removeprefix('--reason: ')}")
             if cause.hint:
                 remediate_show.warn(f"hint: {cause.hint}")
             return False
@@ -200,7 +200,7 @@ def _run_steps(steps: Iterable[StepResult], shown: Sequence[Step], run: str, aga
             remediate_show.warn(f"{verified} verified before; to undo: sigsrv-remediate --undo {run}")
     if failed:
         return FAILED
-    if verified and not undoes:
+    if verified and not undoes and not rest:
         remediate_show.say(f"{verified} verified; to undo: sigsrv-remediate --undo {run}")
     if any(result.outcome and result.outcome.kept for result in ran):
         remediate_show.next_command("to overwrite that too", again("--undo", undoes, "--force"))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from sigsrv.commands.remediate_show import say
 from sigsrv.model.errors import UsageError
+from sigsrv.remediate.pauses import Keep
 from sigsrv.remediate.planning import Step
-from sigsrv.remediate.runs import Choice, Keep
+from sigsrv.remediate.runs import Choice
 
 _TICK_S = 5.0
 _HELP = """\
@@ -125,7 +126,8 @@ class Asker:
                         if self.waive(step, self.read, keep):
                             return Choice.LEAVE_OUT
                     case _:
-                        say(_HELP.format(policy=policy))
+                        for line in _HELP.format(policy=policy).splitlines():
+                            say(line)
             except (EOFError, KeyboardInterrupt):
                 say()
                 return Choice.STOP

@@ -77,7 +77,8 @@ def other_members(fix: Fix, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
 
 def guests_restarted(step: Step) -> tuple[str, ...]:
     """Return the guests that a step restarts, ``PROJECT/NAME``. The check knows whether a key takes effect only at a start."""
-    return (step.finding.resource,) if step.finding.fix.get("restart") is True else ()
+    restarts = step.fix.disruption == "instance" and step.finding.fix.get("restart") is True
+    return (step.finding.resource,) if restarts else ()
 
 
 def too_much(found: Effects, ceilings: Ceilings) -> list[str]:
