@@ -6,7 +6,7 @@ The evaluation reads the content of each file.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from sigsrv.model.finding import Finding, Severity, Verdict
 from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
+from sigsrv.remediate.picture import Picture
 from sigsrv.remediate.planning import FixRequest
 from sigsrv.remediate.runs import Limits, Runner, StepResult, make_plan
 from sigsrv.remediate.undoing import find_run, finish_interrupted, finish_interrupted_before_scan, make_undo_plan, undo
@@ -45,8 +46,8 @@ UNDO = 'file={{ file }}\n[ ! -e "$SIGSRV_STATE/old" ] || cp "$SIGSRV_STATE/old" 
 class World:
     """Represents one host with two files. A file fails a policy unless it says "new".
 
-    extra_findings: returns further findings. delay_s: how long an evaluation takes. messages: the lines shown to the
-    operator.
+    extra_findings: returns further findings. pictures: returns the pictures of the hosts, none by default. delay_s: how long an
+    evaluation takes. messages: the lines shown to the operator.
     """
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +60,7 @@ class World:
         for name, text in (("remediation.yaml", YAML), ("apply.sh.j2", APPLY), ("undo.sh.j2", UNDO)):
             (self.scripts / name).write_text(text)
         self.extra_findings = lambda: ()
+        self.pictures: Callable[[], Mapping[str, Picture]] = dict
         self.delay_s = 0.0
         self.facts = facts()
         load = remediation.load
@@ -70,7 +72,8 @@ class World:
 
     def reached_by(self, options: Options) -> Hosts:
         """Return the hosts of the demo, reached with other options. Their findings are those of the two files."""
-        return replace(hosts_of(prepare(options)), scan=lambda: Snapshot(self.evaluate(), self.facts))
+        found = hosts_of(prepare(options))
+        return replace(found, scan=lambda: Snapshot(self.evaluate(), self.facts), look=lambda _: self.pictures())
 
     def evaluate(self) -> tuple[Finding, ...]:
         time.sleep(self.delay_s)

@@ -6,10 +6,9 @@ import dataclasses
 
 import pytest
 
-from sigsrv.remediate.effects import Ceilings, disruption, effects, names, other_members, summary, too_much
+from sigsrv.remediate.effects import Ceilings, disruption, effects, names, summary, too_much
 from sigsrv.remediate.planning import Step
 from tests.test_remediate_journal import FAILING, FIX
-from tests.test_remediate_safety_checks import facts
 
 
 def guest(name: str, restart: bool = True, host: str = "sigsrv") -> Step:
@@ -69,14 +68,6 @@ def test_plan_beyond_max_is_refused_with_its_numbers(ceilings, reason):
     found = effects([NETWORK, guest("web"), guest("web"), guest("db", restart=False)])
 
     assert too_much(found, ceilings) == reason
-
-
-def test_change_that_incus_makes_on_all_members_reaches_them():
-    """A change of one host reaches no other."""
-    seen = facts()
-
-    assert other_members(dataclasses.replace(FIX, reaches="members"), seen) == ("sigsrv",)
-    assert other_members(FIX, seen) == ()
 
 
 def test_long_list_of_names_is_cut():

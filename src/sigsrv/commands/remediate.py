@@ -7,6 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sigsrv.commands import old_state, remediate_plan, remediate_show, waive
@@ -19,12 +21,14 @@ from sigsrv.commands.subcommands import refuse_unknown
 from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_command
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import UsageError
+from sigsrv.remediate import picture
 from sigsrv.remediate.host_locks import Refused
-from sigsrv.remediate.hosts import Hosts, Snapshot
+from sigsrv.remediate.hosts import Hosts, Snapshot, with_login
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.pauses import Keep
 from sigsrv.remediate.plan_json import as_dict
 from sigsrv.remediate.planning import FixPlan, Step
+from sigsrv.remediate.present import with_values
 from sigsrv.remediate.runs import Runner, StepResult, make_plan
 from sigsrv.remediate.undoing import (
     UndoPlan,
@@ -68,7 +72,8 @@ def hosts_of(plan: Plan) -> Hosts:
 
     targets = {host.name: live.target(host, plan) for host in plan.hosts}
     tests = SiteTests(plan)
-    return Hosts(plan.site, targets, plan.policies, scan, tests.problem if tests.files else None)
+    look = partial(picture.take, with_login(targets))
+    return Hosts(plan.site, targets, plan.policies, scan, look, tests.problem if tests.files else None)
 
 
 def _remediate(arguments: argparse.Namespace, again: Again) -> int:
@@ -87,6 +92,8 @@ def _remediate(arguments: argparse.Namespace, again: Again) -> int:
             remediate_show.warn("its host rolls it back by itself; the next run makes sure of it")
         fix_plan = make_plan(hosts, request, journal, limits)
         tests = hosts.site.verify_with
+        if arguments.plan:
+            fix_plan = replace(fix_plan, steps=with_values(fix_plan.steps, hosts.look))
         if arguments.json:
             print(json.dumps(as_dict(fix_plan, limits.confirm_s, tests), indent=2))
             return _planned_status(fix_plan) if fix_plan.steps else _unfixed_status(fix_plan)
@@ -123,7 +130,8 @@ def _asker(arguments: argparse.Namespace, hosts: Hosts, fix_plan: FixPlan, confi
 
     def details(step: Step) -> None:
         remediate_show.say()
-        remediate_plan.details(step, confirm_s)
+        (shown,) = with_values([step], hosts.look)
+        remediate_plan.details(shown, confirm_s)
         remediate_show.say()
 
     def waive_finding(step: Step, read: Read, keep: Keep) -> bool:

@@ -134,6 +134,10 @@ def step_result(result: StepResult, undoes: bool) -> None:
     warn(f"error: {finding}: {'not undone' if undoes else 'not fixed'}: {outcome.reason}")
     if outcome.end_state is EndState.UNKNOWN:
         warn("STATE UNKNOWN, check the host: the rollback is not verified")
+    elif outcome.left:
+        warn("rolled back, but not all is as it was before:")
+        for line in outcome.left:
+            warn(f"  {line}")
     else:
         warn("rolled back, the change is in place as before" if undoes else "rolled back, the host is as it was before")
 

@@ -38,6 +38,7 @@ latch() {
 ONCE = """\
 run={run}; home={home}; unit={unit}; units={units}
 SIGSRV_STATE=$home/state; export SIGSRV_STATE
+SIGSRV_ELSEWHERE={elsewhere}; export SIGSRV_ELSEWHERE
 safe "$home"
 mkdir -p "$run"
 safe "$run"

@@ -5,12 +5,9 @@ Pure: it reads steps and returns names and counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sigsrv.facts.clusters import clusters
-from sigsrv.facts.hosts import HostFacts
-from sigsrv.model.fix import Fix
 from sigsrv.remediate.planning import Step
 from sigsrv.report import phrases
 
@@ -65,14 +62,6 @@ def effects(steps: Iterable[Step]) -> Effects:
         tuple(dict.fromkeys(cuts)),
         tuple(dict.fromkeys(services)),
     )
-
-
-def other_members(fix: Fix, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
-    """Return the hosts, beside the one that the fix runs on, on which Incus makes the change too."""
-    if fix.reaches != "members":
-        return ()
-    own = next((cluster for cluster in clusters(facts) if fix.runs_on in cluster.hosts), None)
-    return tuple(name for name in (own.hosts if own else ()) if name != fix.runs_on)
 
 
 def guests_restarted(step: Step) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sigsrv.collect.redact import REDACTED, redact
 from sigsrv.model.fix import Fix
 from sigsrv.model.touches import OBJECT_KINDS, Touch
 from sigsrv.remediate.picture import Picture
+from sigsrv.remediate.picture_kernel import READERS
 
 _SHOWN = 12  # differences that a message names
 _VALUE = 60  # characters of a value that a message shows
@@ -17,6 +18,22 @@ _ADDRESS_KEYS = frozenset({"ipv4.address", "ipv6.address"})
 _MEMBER_KEYS = frozenset(
     {"bridge.external_interfaces", "parent", "bgp.ipv4.nexthop", "bgp.ipv6.nexthop"}
 )  # of a network
+_INCUS = {"server", "guests"}  # without these answers, nobody knows which links belong to guests
+# The probes whose answers show a kind of thing. Objects of Incus have a probe of their own.
+_READ_BY: Mapping[str, set[str]] = {
+    "link": {"link"},
+    "port": {"link"},
+    "address": {"addr"},
+    "route": {"routes-4", "routes-6"},
+    "rule": {"rules-4", "rules-6"},
+    "port-vlan": {"vlans"},
+    "nft": {"nft"},
+    "socket": {"sockets"},
+    "unit": {"units"},
+    "sysctl": {"sysctl"},
+    "lease": {"leases", *_INCUS},
+    "guest": _INCUS,
+}
 _KINDS = {"link-routes": "route", "link-addresses": "address"}  # declared by the name of the link
 
 
@@ -67,8 +84,13 @@ def differences(before: Mapping[str, Picture], after: Mapping[str, Picture]) -> 
                 found.setdefault(Difference("unread", what, "can it be read", "yes", f"no: {why}"), []).append(host)
         if set(now.unread) - set(was.unread):
             continue  # what a part of it lacks would only repeat that
-        for place in sorted({*was.things, *now.things}):
-            for each in _compared(place, was.things.get(place), now.things.get(place)):
+        old, new = was.things, now.things
+        if was.unread.keys() & _INCUS:
+            old, new = was.raw, now.raw
+        for place in sorted({*old, *new}):
+            if was.unread.keys() & _READ_BY.get(place[0], {" ".join(place)}):
+                continue
+            for each in _compared(place, old.get(place), new.get(place)):
                 found.setdefault(each, []).append(host)
     return [
         Difference(each.kind, each.name, each.key, each.before, each.after, tuple(hosts), each.part_of)
@@ -94,9 +116,14 @@ def _summary(values: Mapping[str, str] | None) -> str:
     return "" if values is None else ", ".join(f"{key} {value}" for key, value in values.items() if value) or "there"
 
 
-def unread(pictures: Mapping[str, Picture]) -> list[str]:
-    """Return what could not be read, a line for each."""
-    return [f"{host}: {what}: {why}" for host, each in pictures.items() for what, why in each.unread.items()]
+def unread(pictures: Mapping[str, Picture], down: Collection[str]) -> list[str]:
+    """Return what could not be read, a line for each. down: hosts whose Incus daemon is known to be down: it can't answer."""
+    return [
+        f"{host}: {what}: {why}"
+        for host, each in pictures.items()
+        for what, why in each.unread.items()
+        if host not in down or what in READERS or what == "host"
+    ]
 
 
 def undeclared(found: Sequence[Difference], fix: Fix, exact: bool = True) -> list[Difference]:

@@ -6,7 +6,7 @@ units, guests with their addresses, leases, and the configuration of the Incus o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,66 +67,78 @@ _INCUS = (_query("server", picture_incus.SERVER), _query("guests", picture_incus
 _OPTIONAL = frozenset({"vlans", "nft", "units"})
 
 
+_UNEXPECTED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
 @dataclass(frozen=True)
 class Picture:
     """What a host has at one time. things: kind and name -> key -> value. unread: what could not be read -> why.
 
-    member: its name in the cluster; "" in none, or if it is unknown.
+    member: its name in the cluster; "" in none, or if it is unknown. raw: what the kernel has, with the links of guests under their own
+    names; compared where the guests are unknown.
     """
 
     things: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     member: str = ""
+    raw: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
 
 
-def take(targets: Mapping[str, Target], touches: Sequence[Touch], members: Mapping[str, str]) -> dict[str, Picture]:
-    """Return a picture of each host. touches: name the Incus objects to look at. members: Incus's name of each host, "" in no cluster."""
+def take(targets: Mapping[str, Target], touches: Sequence[Touch]) -> dict[str, Picture]:
+    """Return a picture of each host. touches: name the Incus objects to look at."""
     with ThreadPoolExecutor(max(1, len(targets))) as pool:
-        found = pool.map(lambda name: _take(targets[name], touches, members.get(name, "")), targets)
+        found = pool.map(lambda name: _take(targets[name], touches), targets)
         return dict(zip(targets, found, strict=True))
 
 
-def _take(target: Target, touches: Sequence[Touch], member: str) -> Picture:
+def _take(target: Target, touches: Sequence[Touch]) -> Picture:
     objects = tuple(dict.fromkeys((each.kind, each.name) for each in touches if each.is_object))
-    queries = [
-        _query(f"object-{number}", picture_incus.url_of(Touch(*each), member)) for number, each in enumerate(objects)
-    ]
     try:
         with open_session(target) as session:
-            answers = run_probes(session, (*_KERNEL, *_INCUS, *queries))
+            found = parse(run_probes(session, (*_KERNEL, *_INCUS)))
+            queries = [
+                _query(f"object-{number}", picture_incus.url_of(Touch(*each), found.member))
+                for number, each in enumerate(objects)
+            ]
+            return with_objects(found, objects, run_probes(session, queries))
     except ConnectionFailed as cause:
         return Picture(unread={"host": cause.failure.reason})
-    return parse(answers, objects)
 
 
-def parse(answers: Mapping[str, Answer], objects: Sequence[tuple[str, str]] = ()) -> Picture:
-    """Return the picture that the answers of the probes show. objects: kind and name of the Incus objects, in the order of their probes."""
-    things: Things = {}
+def parse(answers: Mapping[str, Answer]) -> Picture:
+    """Return the picture that the answers of the probes show, without objects."""
+    raw: Things = {}
     unread: dict[str, str] = {}
     for probe, reader in picture_kernel.READERS.items():
         if (text := _text(probe, answers, unread)) is not None:
             try:
-                things |= reader(text)
-            except (ValueError, KeyError, TypeError, AttributeError) as cause:
+                raw |= reader(text)
+            except _UNEXPECTED as cause:
                 unread[probe] = f"unexpected output: {str(cause)[:100]}"
-    found = {
-        probe: _metadata(probe, answers, unread)
-        for probe in ("server", "guests", *(f"object-{number}" for number in range(len(objects))))
-    }
-    member = ""
+    server, guests = (_metadata(probe, answers, unread) for probe in ("server", "guests"))
+    things, member = {place: dict(values) for place, values in raw.items()}, ""
     try:
-        member = picture_incus.server_name(found["server"]) if found["server"] else ""
-        if found["guests"] is not None:
-            things |= picture_incus.guests(found["guests"], member, things)
-        for number, place in enumerate(objects):
-            if content := found[f"object-{number}"]:
-                things[place] = picture_incus.flat(content)
-    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        if server and guests is not None:
+            member = picture_incus.server_name(server)
+            things |= picture_incus.guests(guests, member, things)
+    except _UNEXPECTED as cause:
         unread["guests"] = f"unexpected answer of Incus: {str(cause)[:100]}"
+    return Picture(_without_idle_leases(things), unread, member, raw)
+
+
+def with_objects(picture: Picture, objects: Sequence[tuple[str, str]], answers: Mapping[str, Answer]) -> Picture:
+    """Return the picture with Incus objects. objects: their kinds and names, in the order of their probes."""
+    things, unread = dict(picture.things), dict(picture.unread)
     for number, (kind, name) in enumerate(objects):
-        if (reason := unread.pop(f"object-{number}", None)) is not None:
-            unread[f"{kind} {name}"] = reason
-    return Picture(_without_idle_leases(things), unread, member)
+        probe = f"object-{number}"
+        failures: dict[str, str] = {}
+        try:
+            if content := _metadata(probe, answers, failures):
+                things[kind, name] = picture_incus.flat(content)
+        except _UNEXPECTED as cause:
+            failures[probe] = f"unexpected answer of Incus: {str(cause)[:100]}"
+        unread |= {f"{kind} {name}": why for why in failures.values()}
+    return replace(picture, things=things, unread=unread)
 
 
 def _text(probe: str, answers: Mapping[str, Answer], unread: dict[str, str]) -> str | None:
@@ -166,13 +178,3 @@ def _without_idle_leases(things: Things) -> Things:
     """Leave out leases of addresses that no running guest has: they end by themselves."""
     used = {word for (kind, _), values in things.items() if kind == "guest" for word in values["addresses"].split()}
     return {place: values for place, values in things.items() if place[0] != "lease" or values["address"] in used}
-
-
-def without(pictures: Mapping[str, Picture], hosts: Collection[str]) -> dict[str, Picture]:
-    """Return the pictures without what could not be read of the Incus daemons of these hosts, which are known to be down."""
-    return {
-        name: replace(each, unread={what: why for what, why in each.unread.items() if what in picture_kernel.READERS})
-        if name in hosts
-        else each
-        for name, each in pictures.items()
-    }

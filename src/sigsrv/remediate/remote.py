@@ -24,6 +24,7 @@ from sigsrv.remediate.shell import HOST_PATHS, CommandResult, HostPaths, Notify
 CONFIRM_S = 60
 MAX_OLD_VALUES = 512 * 1024  # characters of encoded old values that fit into the reserved space of the journal
 _OVERHEAD_S = 15  # time for the code around a script
+_ELSEWHERE_S = 10  # by how much another member begins the rollback later than the host of the fix
 REFUSED = "refused:"
 NOTHING_LEFT = "nothing of it is left on the host: it was rolled back or confirmed"
 
@@ -83,6 +84,11 @@ setsid sh -c '
 echo "$!" >"$run/runner"
 """
 
+# The script ends before its first change, when it has saved the old values.
+_SAVE = """\
+{own_incus}SIGSRV_SAVE_ONLY=yes timeout -k 5 {timeout} /bin/sh -eu "$home/apply.sh" </dev/null
+"""
+
 _FOLLOW = """\
 [ -s "$run/runner" ] || {{ echo "the script was not started, or it is over" >&2; exit {none}; }}
 follow "$(cat "$run/runner")" "$run/out" "$run/err"
@@ -137,7 +143,8 @@ class FixOptions:
 
     confirm_s: seconds within which a new login must confirm it. timer: rolls it back otherwise. lock: the id of the
     run that locked the host; "" skips that check. who: the operator's name for syslog. force: an undo also writes old values over values
-    that somebody changed since the fix. reason: why the operator does it, for syslog.
+    that somebody changed since the fix. elsewhere: the fix runs on another member of the cluster; this host would undo it, some time
+    later than that one. reason: why the operator does it, for syslog.
     """
 
     confirm_s: float = CONFIRM_S
@@ -146,6 +153,7 @@ class FixOptions:
     who: str = "somebody"
     paths: HostPaths = HOST_PATHS
     force: bool = False
+    elsewhere: bool = False
     reason: str = ""
 
 
@@ -162,6 +170,11 @@ def parse_state(text: str) -> dict[str, bytes]:
         if "/" in file or "\0" in file or file in ("", ".", ".."):
             raise ValueError(f"not a file name: {file!r}")
     return found
+
+
+def kept_lines(output: str) -> tuple[str, ...]:
+    """Return what an undo script left alone, because somebody had changed it since the fix: its lines that begin with ``kept: ``."""
+    return tuple(line.removeprefix("kept: ") for line in output.splitlines() if line.startswith("kept: "))
 
 
 class RemoteFix:
@@ -191,6 +204,7 @@ class RemoteFix:
             f"unit={shlex.quote(self._unit)}; units={shlex.quote(paths.units)}\n"
             "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
             f"SIGSRV_FORCE={'yes' if options.force else ''}; export SIGSRV_FORCE\n"
+            f"SIGSRV_ELSEWHERE={'yes' if options.elsewhere else ''}; export SIGSRV_ELSEWHERE\n"
             'safe "$run"; safe "$home"\n'
         )
 
@@ -205,7 +219,8 @@ class RemoteFix:
     @property
     def rollback_after_s(self) -> float:
         """Return the seconds from the start after which the host begins the rollback."""
-        return max(1.0, self.deadline_s - arming.undo_reserve_s(self._options.confirm_s))
+        later = _ELSEWHERE_S if self._options.elsewhere else 0
+        return max(1.0, self.deadline_s - arming.undo_reserve_s(self._options.confirm_s)) + later
 
     @property
     def gone_after_s(self) -> float:
@@ -214,10 +229,29 @@ class RemoteFix:
 
     def apply(self, session: Session, notify: Notify | None = None) -> CommandResult:
         """Arm the rollback timer and run the script. notify: gets each line of the output as it comes."""
-        code = self._header + _FOLLOW_OUTPUT + self._start_code() + self._arm_code()
-        code += _RUN.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s, applying=self._log_line("applies"))
-        code += _FOLLOW.format(none=self.NOT_STARTED)
+        code = self._header + _FOLLOW_OUTPUT + self._start_code() + self._arm_code(self._state) + self._run_code()
         return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
+
+    def save(self, session: Session) -> CommandResult:
+        """Arm the rollback timer and let the script save the old values. It changes nothing."""
+        code = self._header + self._start_code() + self._arm_code(self._state)
+        code += _SAVE.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s)
+        return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S)
+
+    def arm(self, session: Session, old_values: str) -> CommandResult:
+        """Arm the rollback timer with old values that another member has saved. Raises ValueError if they are none."""
+        code = self._header + self._start_code() + self._arm_code(parse_state(old_values))
+        return self._call(session, code, _OVERHEAD_S)
+
+    def run(self, session: Session, notify: Notify | None = None) -> CommandResult:
+        """Run the script after ``save``."""
+        code = self._header + _FOLLOW_OUTPUT + self._run_code()
+        return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
+
+    def _run_code(self) -> str:
+        own, applying = shell.OWN_INCUS, self._log_line("applies")
+        run = _RUN.format(own_incus=own, timeout=self._fix.timeout_s, applying=applying)
+        return run + _FOLLOW.format(none=self.NOT_STARTED)
 
     def follow(self, session: Session, notify: Notify | None = None) -> CommandResult:
         """Wait for the end of the script and return its result, over another connection than the one that started it."""
@@ -281,18 +315,19 @@ class RemoteFix:
             sync_parent=arming.SYNC_PARENT,
             latch=arming.LATCH,
             own_incus=shell.OWN_INCUS,
+            elsewhere="yes" if self._options.elsewhere else "",
             undoing=self._log_line("undoes"),
             undone=self._log_line("has undone"),
             failed=self._log_line("could not undo"),
         )
         return shell.header(paths) + body
 
-    def _arm_code(self) -> str:
+    def _arm_code(self, old_values: Mapping[str, bytes]) -> str:
         seconds = f"{self.rollback_after_s:g}"
         once = f"{self._home}/undo-once.sh"
         state = (
             f'echo {base64.b64encode(content).decode()} | base64 -d >"$SIGSRV_STATE"/{shlex.quote(name)}\n'
-            for name, content in self._state.items()
+            for name, content in old_values.items()
         )
         return _ARM.format(
             disk=shlex.quote(self._options.paths.disk),

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
@@ -14,7 +15,7 @@ from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, other_members, too_much
+from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, too_much
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
@@ -97,7 +98,7 @@ def make_plan(
         raise no_such_finding(snapshot.findings, missing[0])
     fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
     steps = order_steps(
-        [Step(each, fix, others=other_members(fix, snapshot.facts)) for each, fix in fixes if fix], list(hosts.targets)
+        [Step(each, fix, others=hosts.reached(fix)[1:]) for each, fix in fixes if fix], list(hosts.targets)
     )
     if not steps:
         return FixPlan(snapshot.findings, triage)
@@ -123,7 +124,7 @@ def with_rollback_timers(
     Returns the steps and the reasons to refuse some. known: hosts that were inspected already.
     """
     preflights, refusals, found = dict(known or {}), [], []
-    wanted = {step.fix.runs_on for step in steps} - set(preflights)
+    wanted = {name for step in steps for name in hosts.reached(step.fix)} - set(preflights)
     for name, target in ((name, target) for name, target in hosts.targets.items() if name in wanted):
         try:
             with open_session(target) as session:
@@ -136,11 +137,16 @@ def with_rollback_timers(
             found.append(step)
             continue
         found_preflight = preflights[fix.runs_on]
-        timer, reason = preflight.rollback_timer_for(fix, found_preflight, limits.safety_net)
-        refusals += [f"{fix.finding}: {reason}"] if reason else []
-        refusals += safety_checks.touches_own_login(
-            fix, found_preflight.links, fix.cuts_network and (timer is RollbackTimer.UNIT or not fix.survives_reboot)
-        )
+        timer, _ = preflight.rollback_timer_for(fix, found_preflight, limits.safety_net)
+        for name in (each for each in hosts.reached(fix) if each in preflights):
+            here = replace(fix, runs_on=name)
+            kind, reason = preflight.rollback_timer_for(here, preflights[name], limits.safety_net)
+            refusals += [f"{fix.finding}: {reason}"] if reason else []
+            refusals += safety_checks.touches_own_login(
+                here,
+                preflights[name].links,
+                fix.cuts_network and (kind is RollbackTimer.UNIT or not fix.survives_reboot),
+            )
         found.append(replace(step, timer=timer))
     return tuple(found), refusals
 
@@ -167,6 +173,7 @@ class Runner:
         self._journal = journal
         self._notify = notify
         self._limits = limits
+        self._locks: HostLocks | None = None
 
     def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "", doing: str = "") -> HostLocks:
         """Start the run: write it to the journal and lock the hosts. undoes: the run that it is about to undo.
@@ -177,7 +184,8 @@ class Runner:
         over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
         self._journal.begin_run(self.id, self._hosts.site.name, undoes, reason)
         targets = self._hosts.targets.values()
-        return HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
+        self._locks = HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
+        return self._locks
 
     def max_step_s(self, fixes: Sequence[Fix]) -> float:
         """Return the seconds that the longest of these fixes may take, with its verification or rollback."""
@@ -253,9 +261,30 @@ class Runner:
         def notify(line: str) -> None:
             self._notify(f"{host}: {line}")
 
-        target = self._hosts.targets[host]
+        targets = self._hosts.with_login
+        others = [(targets[name], timer) for name, timer in self._timers_elsewhere(fresh.fix).items()]
+        look = partial(self._hosts.look, fresh.fix.touches)
         proof = self._hosts.proof if proven else None
-        return Transaction(self._hosts.scan, target, fresh, self._journal, notify, options, replays, proof).run()
+        scan, target = self._hosts.scan, self._hosts.targets[host]
+        return Transaction(scan, target, fresh, self._journal, notify, options, replays, look, others, proof).run()
+
+    def _timers_elsewhere(self, fix: Fix) -> dict[str, RollbackTimer]:
+        """Return the kind of the rollback timer on each other member that the fix takes effect on. Raises Refused."""
+        preflights = self._locks.preflights if self._locks else {}
+        found = {}
+        for name in self._hosts.reached(fix):
+            if name == fix.runs_on:
+                continue
+            if name not in preflights:
+                raise Refused(
+                    [f"{fix.finding}: it takes effect on {name} too, which can't be reached to arm the rollback"]
+                )
+            found[name], reason = preflight.rollback_timer_for(
+                replace(fix, runs_on=name), preflights[name], self._limits.safety_net
+            )
+            if reason:
+                raise Refused([f"{fix.finding}: {reason}"])
+        return found
 
     def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
         """Return the step on the newest facts; None if the finding no longer fails.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,12 +20,24 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_transaction_id
+from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
-from sigsrv.remediate.remote import CONFIRM_S, MAX_OLD_VALUES, NOTHING_LEFT, REFUSED, FixOptions, RemoteFix, parse_state
+from sigsrv.remediate.members import Member, OtherMembers
+from sigsrv.remediate.remote import (
+    CONFIRM_S,
+    MAX_OLD_VALUES,
+    NOTHING_LEFT,
+    REFUSED,
+    FixOptions,
+    RemoteFix,
+    kept_lines,
+    parse_state,
+)
 from sigsrv.remediate.rescan import NOT_FIXED, FreshFinding, improvements, regressions, seen, shown_by_start
 from sigsrv.remediate.shell import CommandResult, Notify
+from sigsrv.remediate.state_guard import Look, StateGuard
 
 _VERIFY_TRIES = 4
 _NAMED = 10  # findings that a message names
@@ -47,14 +59,15 @@ class EndState(StrEnum):
 class Outcome:
     """Holds the result of a transaction.
 
-    after: the latest fresh findings; empty if there were none. interrupted: the operator interrupted the run. kept: what an undo left as
-    it is, because somebody changed it since the fix.
+    after: the latest fresh findings; empty if there were none. interrupted: the operator interrupted the run. left: what differs on the
+    hosts after a rollback. kept: what an undo left alone, because somebody has changed it since the fix.
     """
 
     end_state: EndState
     reason: str
     after: tuple[Finding, ...] = ()
     interrupted: bool = False
+    left: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
 
 
@@ -63,7 +76,8 @@ class Transaction:
 
     scan: returns fresh findings of all hosts. target: says how to reach the host. notify: shows a line to the
     operator. replays: the step of the journal that this transaction undoes; ``fresh.fix`` is then the fix of that
-    step with both scripts swapped. proof: runs the site's own tests for at most that many seconds and returns what does not pass.
+    step with both scripts swapped. look: takes pictures of all hosts. others: the other members that the fix takes effect on, with the
+    kind of the rollback timer of each. proof: runs the site's own tests for at most that many seconds and returns what does not pass.
     """
 
     def __init__(
@@ -75,6 +89,8 @@ class Transaction:
         notify: Notify,
         options: FixOptions | None = None,
         replays: StepEntry | None = None,
+        look: Look = dict,
+        others: Sequence[tuple[Target, RollbackTimer]] = (),
         proof: Callable[[float], str] | None = None,
     ) -> None:
         assert fresh.fix
@@ -89,11 +105,24 @@ class Transaction:
         self._options = options or FixOptions(confirm_s=CONFIRM_S, who=who())
         state = parse_state(replays.state or "") if replays else None
         self._remote = RemoteFix(self._fix, self.id, self._options, state)
-        self._target = replace(target, timeout_s=self._fix.timeout_s + 60.0)
+        self._target = self._patient(target)
+        members = {
+            each.name: Member(
+                self._patient(each), RemoteFix(self._fix, self.id, replace(self._options, timer=timer, elsewhere=True))
+            )
+            for each, timer in others
+        }
+        self._others = OtherMembers(members, self._notify)
+        self._guard = StateGuard(look, self._fix, fresh.findings, replays is not None)
+        self._kept: tuple[str, ...] = ()
         self._after: tuple[Finding, ...] = ()
         self._shown: list[Finding] = []  # worse findings that do not count, see ``shown_by_start``
         self._rollback_at = math.inf  # when the host begins the rollback by itself
         self._confirming = False  # once true, the host may have confirmed the fix even if the answer was lost
+
+    def _patient(self, target: Target) -> Target:
+        """Return a target with enough time for the script."""
+        return replace(target, timeout_s=self._fix.timeout_s + 60.0)
 
     def run(self) -> Outcome:
         """Apply the fix and verify it.
@@ -101,10 +130,14 @@ class Transaction:
         In the end the host is in the new or the old state, or the outcome says that neither could be verified.
         """
         began = time.monotonic()
-        self._rollback_at = began + self._remote.rollback_after_s
         undoes = self._replays.transaction if self._replays else ""
         self._journal.begin_step(self.id, self._fix, self._before.findings, undoes, self._options.timer.value)
         try:
+            if problem := self._guard.begin():
+                self._record("undone", problem)
+                return Outcome(EndState.REFUSED, problem)
+            began = time.monotonic()
+            self._rollback_at = began + self._remote.rollback_after_s
             result = self._apply(began)
             if result is None:
                 return self._undo("the connection broke, so the result of the script is unknown", began)
@@ -114,6 +147,8 @@ class Transaction:
                     f"the script ended with exit status {result.rc}: {result.reason}", began, refused=refused
                 )
             self._journal.write(self.id, self._fix, "applied", result.stdout[-2000:])
+            if self._replays:
+                self._kept = kept_lines(result.stdout)
             problem = self._verify()
             return self._undo(problem, began) if problem else self._confirm(began)
         except KeyboardInterrupt:
@@ -135,7 +170,15 @@ class Transaction:
         """
         try:
             with open_session(self._target) as session:
-                return self._remote.apply(session, self._notify)
+                if not self._others:
+                    return self._remote.apply(session, self._notify)
+                saved = self._remote.save(session)
+                old_values = self._remote.old_values(session) if saved.rc == 0 else saved
+                if old_values.rc != 0:
+                    return old_values
+                if problem := self._others.arm(old_values.stdout):
+                    return CommandResult(1, "", f"{REFUSED} {problem}")
+                return self._remote.run(session, self._notify)
         except ConnectionFailed as cause:
             self._notify(f"the connection broke while the script ran: {cause.failure.reason}")
         while time.monotonic() < began + self._remote.deadline_s:
@@ -167,7 +210,7 @@ class Transaction:
                     break  # a later scan would see the rollback of the host
                 time.sleep(attempt)  # a service that just started may need a moment
             began = time.monotonic()
-            problem = self._problem(self._rescan())
+            problem = self._problem(self._rescan()) or self._guard.changed()
             if not problem and self._proof:
                 problem = self._proof(min(PROOF_S, self._rollback_at - time.monotonic() - _SCAN_S))
             took_s = max(took_s, time.monotonic() - began)
@@ -205,7 +248,12 @@ class Transaction:
         return [finding for finding in worse if finding not in self._shown]
 
     def _confirm(self, began: float) -> Outcome:
-        """Copy the old values from the host to the journal, and let the host keep the change."""
+        """Copy the old values from the host to the journal, and let the host keep the change.
+
+        The other members come first: from then on only the host of the fix can roll it back, until it is confirmed there too.
+        """
+        if problem := self._guard.changed() or self._others.confirm():
+            return self._undo(problem, began)
         try:
             with open_session(self._target) as session:
                 old_values = self._remote.old_values(session)
@@ -236,7 +284,7 @@ class Transaction:
             names = ", ".join(f"{finding.id} {finding.verdict}" for finding in self._shown[:_NAMED])
             more = f" and {len(self._shown) - _NAMED} more" if len(self._shown) > _NAMED else ""
             reason += f". Only shown by the start of the daemon, so not counted: {names}{more}"
-        return Outcome(EndState.VERIFIED, reason, self._after)
+        return Outcome(EndState.VERIFIED, reason, self._after, kept=self._kept)
 
     def _resolve_confirmation(self, why: str, began: float) -> Outcome:
         """Find out whether the host confirmed the change, after the answer was lost.
@@ -265,33 +313,40 @@ class Transaction:
 
         result: of the undo on the host; None if the host could not be reached.
         """
+        left: tuple[str, ...] = ()
         if result is None:
             problem = "the host could not be reached"
+            self._others.undo()  # what Incus has for all members comes back from there
         elif result.rc != 0:
             problem = result.reason
         else:
-            problem = self._wait_for_old_state()
+            problem = self._others.undo()
+        if not problem:
+            problem, left = self._wait_for_old_state()
         if problem:
             return self._state_unknown(why, problem)
-        self._record("undone", why)
-        return Outcome(EndState.REFUSED if refused else EndState.UNDONE, why, self._after)
+        self._record("undone", "; ".join((why, *left)))
+        kept = kept_lines(result.stdout) if result else ()
+        return Outcome(EndState.REFUSED if refused else EndState.UNDONE, why, self._after, left=left, kept=kept)
 
     def _state_unknown(self, why: str, problem: str) -> Outcome:
         self._record("failed", f"{why}; rollback: {problem}")
         return Outcome(EndState.UNKNOWN, f"{why}; the rollback failed: {problem}")
 
-    def _wait_for_old_state(self) -> str:
-        """Return what is worse than before the fix, on fresh facts; "" for nothing.
+    def _wait_for_old_state(self) -> tuple[str, tuple[str, ...]]:
+        """Return what is worse than before the fix, on fresh facts, "" for nothing; and what else differs from before.
 
-        A member that was cut off needs some time until the other members report it as Online again.
+        A member that was cut off needs some time until the other members report it as Online again, and so does a guest that was
+        restarted until it has its address.
         """
         limit = time.monotonic() + _RECOVERY_S
         while True:
             worse = self._worse(self._rescan())
-            if not worse:
-                return ""
+            left = () if worse else self._guard.left()
+            if not worse and not left:
+                return "", ()
             if time.monotonic() > limit:
-                return "worse than before the fix: " + ", ".join(finding.id for finding in worse)
+                return "worse than before the fix: " + ", ".join(finding.id for finding in worse) if worse else "", left
             time.sleep(2)
 
     def _undo_on_host(self, began: float) -> CommandResult | None:

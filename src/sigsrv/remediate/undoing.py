@@ -12,12 +12,12 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
 from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.effects import other_members
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
+from sigsrv.remediate.preflight import rollback_timer_for
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
 from sigsrv.remediate.runs import Limits, Runner, StepResult, failing_proof, with_rollback_timers
@@ -58,8 +58,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
 
     It undoes the verified steps, except those that were undone, reverted or fixed again since.
     """
-    snapshot = hosts.scan()
-    findings = {finding.id: finding for finding in snapshot.findings}
+    findings = {finding.id: finding for finding in hosts.scan().findings}
     steps, skipped = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
@@ -83,7 +82,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
         else:
             fix = entry.fix
             swapped = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
-            others = other_members(swapped, snapshot.facts)
+            others = hosts.reached(swapped)[1:]
             steps.append((Step(now or _absent(hosts, entry), swapped, others=others), entry))
     if not steps:
         return UndoPlan(run, (), tuple(skipped), ())
@@ -167,26 +166,7 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
     found = abandoned_steps(hosts, journal)
     for entry in found:
         assert entry.fix
-        remote = RemoteFix(
-            entry.fix,
-            entry.transaction,
-            FixOptions(timer=RollbackTimer(entry.timer or "shell"), who=entry.who, paths=locks.paths),
-        )
-        try:
-            with open_session(hosts.targets[entry.host]) as session:
-                result = remote.undo(session, notify)
-        except ConnectionFailed as cause:
-            reason = f"run {entry.run} was interrupted on {entry.host}, which can't be reached: {cause.failure.reason}"
-            raise Refused([reason]) from cause
-        if result.rc != 0:
-            journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
-            raise Refused(
-                [
-                    f"run {entry.run} was interrupted on {entry.host}, and the rollback failed: {result.reason}. "
-                    f"Check the host. If it can never succeed: {_abandon_command(entry.transaction)}"
-                ]
-            )
-        was_on_host = result.stdout.strip() != NOTHING_LEFT
+        was_on_host = _roll_back(hosts, journal, entry, locks, notify)
         state, detail = _end_state_of(hosts, entry, was_on_host)
         journal.write(entry.transaction, entry.fix, state, detail)
         notify(f"run {entry.run} was interrupted: {entry.finding} {state}, {detail}")
@@ -205,6 +185,32 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
 
 def _abandon_command(transaction: str) -> str:
     return f"sigsrv-remediate --abandon {shlex.quote(transaction)} --reason TEXT"
+
+
+def _roll_back(hosts: Hosts, journal: Journal, entry: StepEntry, locks: HostLocks, notify: Notify) -> bool:
+    """Undo an interrupted step on each host that it takes effect on. Return whether its own host still had it. Raises Refused."""
+    assert entry.fix
+    had = False
+    for name in hosts.reached(entry.fix):
+        preflight = locks.preflights.get(name)
+        elsewhere = name != entry.host
+        timer = RollbackTimer(entry.timer or "shell")
+        if elsewhere and preflight:
+            timer, _ = rollback_timer_for(entry.fix, preflight, safety_net=False)
+        options = FixOptions(timer=timer, who=entry.who, paths=locks.paths, elsewhere=elsewhere)
+        remote = RemoteFix(entry.fix, entry.transaction, options)
+        try:
+            with open_session(hosts.targets[name]) as session:
+                result = remote.undo(session, notify)
+        except ConnectionFailed as cause:
+            reason = f"run {entry.run} was interrupted on {name}, which can't be reached: {cause.failure.reason}"
+            raise Refused([reason]) from cause
+        if result.rc != 0:
+            journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
+            reason = f"run {entry.run} was interrupted on {name}, and the rollback failed: {result.reason}"
+            raise Refused([f"{reason}. Check the host. If it can never succeed: {_abandon_command(entry.transaction)}"])
+        had = had or (not elsewhere and result.stdout.strip() != NOTHING_LEFT)
+    return had
 
 
 def _end_state_of(hosts: Hosts, entry: StepEntry, was_on_host: bool) -> tuple[str, str]:

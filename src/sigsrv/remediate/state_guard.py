@@ -1,0 +1,42 @@
+"""Watches the hosts during one step: compares pictures of before and after, and says what the fix does not declare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sigsrv.judge.require import SERVICE
+from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.fix import Fix
+from sigsrv.remediate import guard
+from sigsrv.remediate.picture import Picture
+
+Look = Callable[[], Mapping[str, Picture]]
+
+
+class StateGuard:
+    """Holds the picture of before a step. look: takes pictures of all hosts. replays: the step undoes an earlier one."""
+
+    def __init__(self, look: Look, fix: Fix, findings: Sequence[Finding], replays: bool) -> None:
+        self._look = look
+        self._fix = fix
+        self._down = {f.host for f in findings if f.policy == SERVICE and f.verdict is not Verdict.PASS}
+        self._exact = not replays
+        self._before: Mapping[str, Picture] = {}
+
+    def begin(self) -> str:
+        """Take the first picture. Return why the step must not begin; "" for no reason."""
+        self._before = self._look()
+        if unread := guard.unread(self._before, self._down):
+            return (
+                f"the state before the change can't be read, so nobody could tell what it changes: {'; '.join(unread)}"
+            )
+        return ""
+
+    def changed(self) -> str:
+        """Return what changed that the fix does not declare, in words; "" for nothing."""
+        found = guard.undeclared(guard.differences(self._before, self._look()), self._fix, self._exact)
+        return f"it changed what it does not declare: {guard.named(found)}" if found else ""
+
+    def left(self) -> tuple[str, ...]:
+        """Return what differs from the first picture, a line for each difference. Used after a rollback."""
+        return tuple(each.text for each in guard.differences(self._before, self._look()))
