@@ -23,6 +23,7 @@ from sigsrv.remediate.remote import parse_state
 from sigsrv.remediate.shell import HostPaths, Notify
 
 _TIMEOUT_S = 60
+_WAIT_HALVES = 40  # half seconds that a rollback that runs now gets to end
 
 _HEADER = """\
 run={run}
@@ -59,7 +60,7 @@ _REMOVE = """\
 mkdir -p "$run"
 {latch}i=0
 until latch; do
-  [ "$i" -lt 40 ] || {{ echo "refused: the host is rolling it back now: wait for the end, and look again" >&2; exit 1; }}
+  [ "$i" -lt {halves} ] || {{ echo "refused: the host is rolling it back now: wait for the end, and look again" >&2; exit 1; }}
   sleep 0.5
   i=$((i + 1))
 done
@@ -142,6 +143,7 @@ def _remove_on(target: Target, shown: Abandoned, paths: HostPaths, reason: str) 
     line = f"{who()} abandons the rollback{of} (transaction {shown.transaction}, reason: {reason})"
     code = _REMOVE.format(
         latch=arming.LATCH,
+        halves=_WAIT_HALVES,
         abandons=shlex.quote(" ".join(line.split())),
         stop_shell=arming.STOP_SHELL_TIMER,
         booted=shlex.quote(paths.booted),

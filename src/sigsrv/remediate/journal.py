@@ -95,7 +95,7 @@ class Journal:
         )  # with it, freeing the reserve would take as much space in the rollback journal
         if version < VERSION:  # a current file is not written, so the history can be read on a full disk
             with _Transaction(self._database):
-                for statement in filter(str.strip, (_SCHEMA + _MIGRATE).split(";")):
+                for statement in filter(str.strip, (_SCHEMA + (_MIGRATE if version < 2 else "")).split(";")):
                     self._database.execute(statement)
                 if "reason" not in {row[1] for row in self._database.execute("PRAGMA table_info(run)")}:
                     self._database.execute("ALTER TABLE run ADD COLUMN reason TEXT NOT NULL DEFAULT ''")
