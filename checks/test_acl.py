@@ -38,7 +38,13 @@ def test_network_has_the_acls_of_the_site_file_attached(facts: ClusterFacts, sit
             expected=f"{only}{', '.join(bridge.acls)} attached",
             observed=f"{', '.join(attached) or 'no ACL'} attached",
             reason=absent,
-            fix={"network": bridge.name, "acls": ",".join([*kept, *missing]), "absent": absent},
+            fix={
+                "network": bridge.name,
+                "missing": missing,
+                "foreign": foreign,
+                "acls": ",".join([*kept, *missing]),
+                "absent": absent,
+            },
         )
 
 

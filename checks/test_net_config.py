@@ -8,6 +8,7 @@ from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.config import NETWORK_BOOLEANS
 from sigsrv.facts.resources import Config, Network
 from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.network_moves import left_behind, moves
 from sigsrv.model.site import SiteBridge
 from sigsrv.model.values import boolean
 
@@ -32,6 +33,7 @@ def test_bridge_network_has_the_subnet_mtu_and_options_of_the_site_file(
                 network, host_name = _network(facts, bridge)
                 if network:
                     _judge_config(bridge, network, exempt, finding)
+                    _refuse_to_leave_behind(facts, network, finding)
                 else:
                     _leave_to_net_004(host_name, bridge, finding)
         for host in facts.hosts.values():
@@ -44,6 +46,7 @@ def test_bridge_network_has_the_subnet_mtu_and_options_of_the_site_file(
                         continue
                     if is_standalone:
                         _judge_config(bridge, network, exempt, finding)
+                        _refuse_to_leave_behind(facts, network, finding)
                 with finding.clause(on=host.name):
                     _judge_port(bridge, host, finding)
                     if network:
@@ -54,18 +57,35 @@ def test_bridge_network_has_the_subnet_mtu_and_options_of_the_site_file(
 def _finding(require: Require, bridge: SiteBridge, host: str | None = None) -> Iterator[Clauses]:
     """Yield the clauses of a finding, with the values of its fix.
 
-    network_keys: ``KEY=VALUE`` to set on the network; links: name and MTU of each link to change; refuse: what a person must decide or do.
+    network_keys: ``KEY=VALUE`` to set on the network; links: name and MTU of each link to change; refuse: what a person must decide or do;
+    moves: the families of addresses of which the network leaves its subnet.
     """
     keys = ", ".join(f"{key}={value}" for key, value in sorted(bridge.config.items()))
     expected = f"{f'{bridge.subnet}, ' if bridge.subnet else ''}MTU {bridge.mtu}, {keys or 'no other key'}"
     with require.finding(bridge.name, expected, host=host, otherwise="as in the site file") as finding:
-        finding.fix.update(network=bridge.name, network_keys=[], links=[], refuse="")
+        finding.fix.update(network=bridge.name, network_keys=[], links=[], refuse="", moves="")
         yield finding
 
 
 def _by_hand(finding: Clauses, what: str) -> None:
     """Make the fix refuse to act, because a person must decide or do something."""
     finding.fix["refuse"] = "; ".join(filter(None, [finding.fix["refuse"], what]))
+
+
+def _refuse_to_leave_behind(facts: ClusterFacts, network: Network, finding: Clauses) -> None:
+    """Make the fix refuse a new address of the network while something uses an address that the network then no longer has."""
+    after = {**network.config, **dict(pair.split("=", 1) for pair in finding.fix["network_keys"])}
+    found = moves(network.config, after)
+    finding.fix["moves"] = ", ".join(f"IPv{move.family}" for move in found if move.leaves_subnet)
+    refuse = finding.fix["refuse"]
+    for move in found:
+        _by_hand(finding, f"can't determine what uses the IPv{move.family} addresses of {network.name}")
+        with finding.clause():
+            users = left_behind(facts, network.name, after, move)
+            finding.fix["refuse"] = refuse
+            for user in users:
+                _by_hand(finding, user)
+            refuse = finding.fix["refuse"]
 
 
 def _network(facts: ClusterFacts, bridge: SiteBridge) -> tuple[Network | None, str]:

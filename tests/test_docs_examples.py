@@ -15,8 +15,9 @@ from sigsrv.commands.remediate_options import new_parser
 from sigsrv.judge import catalogue
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.evaluate import evaluate
-from sigsrv.model import data, policy, site_file
+from sigsrv.model import data, policy, site_file, touches
 from sigsrv.model.finding import Verdict
+from sigsrv.model.fix import render
 from tests.called import ROOT, sigsrv
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
@@ -52,7 +53,7 @@ def kind_of(content):
 
 def test_every_language_of_a_block_has_a_test():
     """Diagrams and the unit of systemd are not run."""
-    assert {language for _, language, _ in BLOCKS} == {"yaml", "python", "sh", "mermaid", "ini"}
+    assert {language for _, language, _ in BLOCKS} == {"yaml", "python", "sh", "jinja", "mermaid", "ini"}
     assert len(lines()) > 25
 
 
@@ -73,6 +74,16 @@ def test_yaml_of_a_page_is_right(tmp_path, block):
     elif kind == "site":
         whole = yaml.safe_load((data.folder("policies") / "site.yaml").read_text()) | content
         site_file.loads(yaml.safe_dump(whole), tmp_path / "site.yaml", policy.load())
+
+
+@pytest.mark.parametrize("block", blocks("jinja"))
+def test_declared_changes_of_a_page_are_right(tmp_path, block):
+    """A template of a page can be rendered with the names that it uses, and declares kinds that there are."""
+    path = tmp_path / "remediations" / "some" / "touches.yaml.j2"
+    path.parent.mkdir(parents=True)
+    path.write_text(block)
+
+    assert touches.parse(render(path, dict.fromkeys(re.findall(r"{{ (\w+) }}", block), "x")), path)
 
 
 @pytest.mark.parametrize("block", blocks("python"))

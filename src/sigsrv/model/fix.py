@@ -183,7 +183,7 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         survives_reboot=remediation.survives_reboot,
         words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
         touches=_touches(folder / TOUCHES, values),
-        reaches=remediation.reaches,
+        reaches=remediation.reaches if finding.host == "cluster" else "host",  # a standalone host has no other member
         resets=str(values[remediation.resets]) if remediation.resets else "",
     )
 

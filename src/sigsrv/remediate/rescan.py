@@ -11,6 +11,7 @@ from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix, fix_for
 from sigsrv.remediate.hosts import Hosts
+from sigsrv.remediate.safety_checks import evacuated_hosts
 
 # A waived finding is a failure: a fix must neither cause one nor leave its own finding waived.
 RANK = {Verdict.PASS: 0, Verdict.NOT_APPLICABLE: 0, Verdict.ERROR: 1, Verdict.FAIL: 2, Verdict.WAIVED: 2}
@@ -39,13 +40,13 @@ def find(findings: Sequence[Finding], finding_id: str) -> Finding | None:
     )
 
 
-def fix_of(finding: Finding, findings: Sequence[Finding], otherwise: str) -> Fix | None:
+def fix_of(finding: Finding, findings: Sequence[Finding], otherwise: str, away: Collection[str] = ()) -> Fix | None:
     """Return the fix of a finding; None if it needs none, or has no script.
 
-    A fix of the whole cluster runs on the first host whose Incus daemon answers. otherwise: the host to use if none
-    answers.
+    A fix of the whole cluster runs on the first host whose Incus daemon answers. away: hosts to leave alone, for example evacuated ones.
+    otherwise: the host to use if no other answers.
     """
-    answering = (f.host for f in findings if f.policy == SERVICE and f.verdict is Verdict.PASS)
+    answering = (f.host for f in findings if f.policy == SERVICE and f.verdict is Verdict.PASS and f.host not in away)
     return fix_for(finding, remediation.load(), next(answering, otherwise))
 
 
@@ -55,11 +56,12 @@ def fresh_finding(hosts: Hosts, finding_id: str) -> FreshFinding:
     Raises UsageError: the id is not that of a finding, its policy is unknown, or these hosts have no such finding.
     """
     require_policy(hosts.policies, parse_finding_id(finding_id)[0], finding_id)
-    findings = hosts.scan().findings
+    snapshot = hosts.scan()
+    findings = snapshot.findings
     found = find(findings, finding_id)
     if found is None:
         raise no_such_finding(findings, finding_id)
-    return FreshFinding(found, findings, fix_of(found, findings, hosts.first))
+    return FreshFinding(found, findings, fix_of(found, findings, hosts.first, evacuated_hosts(snapshot.facts)))
 
 
 def require_policy(policies: Collection[str], policy: str, named_by: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -13,7 +13,7 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.finding import Finding, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
-from sigsrv.remediate import preflight, safety_checks
+from sigsrv.remediate import network_resets, preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, too_much
 from sigsrv.remediate.host_locks import HostLocks, Refused
@@ -96,7 +96,8 @@ def make_plan(
     missing = [name for name in triage.missing if name in request.findings]
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
-    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first)) for finding in triage.scripted)
+    away = safety_checks.evacuated_hosts(snapshot.facts)
+    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first, away)) for finding in triage.scripted)
     steps = order_steps(
         [Step(each, fix, others=hosts.reached(fix)[1:]) for each, fix in fixes if fix], list(hosts.targets)
     )
@@ -104,6 +105,7 @@ def make_plan(
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
+    refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
@@ -151,6 +153,16 @@ def with_rollback_timers(
     return tuple(found), refusals
 
 
+def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) -> list[str]:
+    """Return what Incus would delete with a network that it sets up again: no undo brings it back."""
+    found = []
+    for fix in fixes:
+        if fix.resets:
+            pictures = hosts.look(fix.touches)
+            found += [f"{fix.finding}: {reason}" for reason in network_resets.losses(fix, pictures, is_undo)]
+    return found
+
+
 def _safety_stops(
     hosts: Hosts, snapshot: Snapshot, fix_plan: FixPlan, journal: Journal | None, limits: Limits
 ) -> list[str]:
@@ -158,6 +170,7 @@ def _safety_stops(
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
+        *safety_checks.evacuated(snapshot.facts, [step.fix for step in fix_plan.steps]),
         *safety_checks.resilvering(snapshot.facts, hosts.site.has_zfs),
         *too_much(effects(fix_plan.steps), limits.ceilings),
         *safety_checks.recurring(counts),
@@ -220,7 +233,7 @@ class Runner:
                 continue
             pauses.before(step, began, keep)
             if time.monotonic() - began > FRESH_S:
-                findings = self._look_again(findings, shown)
+                findings = self._look_again(findings, fresh.fix, shown)
                 fresh = self._refreshed(step, findings)
                 if fresh is None:
                     yield StepResult(step, None, "it no longer fails")
@@ -235,16 +248,20 @@ class Runner:
                 raise KeyboardInterrupt
             findings = outcome.after
 
-    def _look_again(self, before: Sequence[Finding], shown: FixPlan) -> tuple[Finding, ...]:
-        """Return fresh findings after a wait. Raises Refused if one of them is worse than before the wait, or a member is away."""
+    def _look_again(self, before: Sequence[Finding], fix: Fix, shown: FixPlan) -> tuple[Finding, ...]:
+        """Return fresh findings after a wait, before a fix. Raises Refused if one is worse than before the wait, or if a check fails."""
         snapshot = self._hosts.scan()
         worse = [
             f"{found.id} is {found.verdict} since the last step" for found in regressions(before, snapshot.findings)
         ]
-        fixing = {step.finding.id for step in shown.steps}
-        away = safety_checks.offline(snapshot.facts, fixing)
-        if worse or away:
-            raise Refused([*worse, *away])
+        stops = [
+            *safety_checks.offline(snapshot.facts, {step.finding.id for step in shown.steps}),
+            *safety_checks.evacuated(snapshot.facts, [fix]),
+            *safety_checks.resilvering(snapshot.facts, self._hosts.site.has_zfs),
+            *network_losses(self._hosts, [fix]),
+        ]
+        if worse or stops:
+            raise Refused([*worse, *stops])
         return snapshot.findings
 
     def run_step(
@@ -294,7 +311,10 @@ class Runner:
         found = find(findings, step.finding.id)
         if found is None or found.verdict not in FAILING:
             return None
-        fix = fix_of(found, findings, self._hosts.first)
+        others = self._hosts.targets.keys() - {
+            step.fix.runs_on
+        }  # a fix of the cluster stays on the host that was shown
+        fix = fix_of(found, findings, self._hosts.first, others)
         if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
             raise Refused([f"{found.id}: its script differs from the one that was shown; run the command again"])
         return replace(step, finding=found, fix=fix)

@@ -115,7 +115,7 @@ def recurring(counts: Mapping[str, int]) -> list[str]:
 
 
 def touches_own_login(fix: Fix, links: Sequence[str], is_armed: bool) -> list[str]:
-    """Return a reason if a fix would change a link of this ssh login and nothing would roll it back for certain.
+    """Return a reason if a fix would change a link of the ssh login to its host, and nothing would roll it back for certain.
 
     links: the links of the login, with the links above and below them. is_armed: a new login must confirm the fix,
     and the rollback timer survives a reboot if the change does.
@@ -126,4 +126,40 @@ def touches_own_login(fix: Fix, links: Sequence[str], is_armed: bool) -> list[st
     reason = (
         "has no rollback timer that survives a reboot" if fix.cuts_network else "is not marked as cutting the network"
     )
-    return [f"{fix.finding}: this ssh login uses {', '.join(touched)}, and {fix.name} {reason}"]
+    return [f"{fix.finding}: the ssh login to {fix.runs_on} uses {', '.join(touched)}, and {fix.name} {reason}"]
+
+
+def evacuated_hosts(facts: Mapping[str, HostFacts]) -> frozenset[str]:
+    """Return the hosts that any daemon reports as evacuated, or on the way there or back."""
+    away: set[str] = set()
+    for host in facts.values():
+        with suppress(EvidenceError):
+            if host.incus.server.clustered:
+                away |= {member.name for member in host.incus.members if member.is_evacuated}
+    return frozenset(host.name for host in facts.values() if host.member in away)
+
+
+@watching()
+def evacuated(facts: Mapping[str, HostFacts], fixes: Iterable[Fix]) -> list[str]:
+    """Return which fixes would bring up a network on an evacuated member. Somebody works on it: cables, a switch, disks."""
+    away = evacuated_hosts(facts)
+    return [
+        f"{fix.finding}: {host} is evacuated, and Incus would bring up {fix.resets or 'links'} there. "
+        f"Restore it first: incus cluster restore {facts[host].member}"
+        for fix in fixes
+        if fix.cuts_network
+        for host in sorted(away)
+        if host == fix.runs_on or (fix.reaches == "members" and _has_network(facts, fix.resets, facts[host].member))
+    ]
+
+
+def _has_network(facts: Mapping[str, HostFacts], network: str, member: str) -> bool:
+    """Return whether a member has a network; also if no daemon says so. network: "" for none."""
+    unknown = bool(network)
+    for host in facts.values():
+        with suppress(EvidenceError):
+            found = host.incus.network(network)
+            unknown = False
+            if found is not None and found.managed and member in found.locations:
+                return True
+    return unknown

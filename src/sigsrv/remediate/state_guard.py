@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sigsrv.judge.require import SERVICE
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.fix import Fix
-from sigsrv.remediate import guard
+from sigsrv.remediate import guard, network_resets
 from sigsrv.remediate.picture import Picture
 
 Look = Callable[[], Mapping[str, Picture]]
@@ -24,13 +24,14 @@ class StateGuard:
         self._before: Mapping[str, Picture] = {}
 
     def begin(self) -> str:
-        """Take the first picture. Return why the step must not begin; "" for no reason."""
+        """Take the first picture. Return why the step must not begin, also what Incus would take away beside it; "" for no reason."""
         self._before = self._look()
         if unread := guard.unread(self._before, self._down):
             return (
                 f"the state before the change can't be read, so nobody could tell what it changes: {'; '.join(unread)}"
             )
-        return ""
+        lost = network_resets.losses(self._fix, self._before, is_undo=not self._exact)
+        return "; ".join([*lost, *network_resets.side_effects(self._fix, self._before)])
 
     def changed(self) -> str:
         """Return what changed that the fix does not declare, in words; "" for nothing."""

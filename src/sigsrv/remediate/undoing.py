@@ -20,7 +20,7 @@ from sigsrv.remediate.planning import Step
 from sigsrv.remediate.preflight import rollback_timer_for
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
-from sigsrv.remediate.runs import Limits, Runner, StepResult, failing_proof, with_rollback_timers
+from sigsrv.remediate.runs import Limits, Runner, StepResult, failing_proof, network_losses, with_rollback_timers
 from sigsrv.remediate.shell import Notify
 from sigsrv.remediate.transaction import EndState
 
@@ -87,6 +87,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
     if not steps:
         return UndoPlan(run, (), tuple(skipped), ())
     safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
+    refusals += network_losses(hosts, [step.fix for step, _ in steps], is_undo=True)
     return UndoPlan(
         run,
         tuple(zip(safe, (entry for _, entry in steps), strict=True)),
