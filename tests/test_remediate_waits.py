@@ -239,3 +239,32 @@ def test_reason_is_in_the_journal(world):
     world.undo(world.journal.history()[0].id)
 
     assert [run.reason for run in world.journal.history()] == ["ticket 12", "ticket 12"]
+
+
+KEEPING_UNDO = """\
+file={{ file }}
+[ -s "$SIGSRV_STATE/old" ] || exit 0
+if [ "$(cat "$file")" != new ] && [ "${SIGSRV_FORCE:-}" != yes ]; then echo "kept: $file is not new as the fix left it"; exit 0; fi
+cp "$SIGSRV_STATE/old" "$file"
+"""
+
+
+def test_forced_undo_overwrites_what_the_undo_before_left(world):
+    """Without --force there is nothing more to undo. Afterwards there is nothing left for --force either."""
+    (world.scripts / "undo.sh.j2").write_text(KEEPING_UNDO)
+    world.apply(A)
+    run = world.journal.history()[0].id
+    judge = world.evaluate
+    world.evaluate = lambda: tuple(
+        dataclasses.replace(each, verdict=Verdict.PASS) if each.resource == "a" else each for each in judge()
+    )
+    world.files["a"].write_text("other\n")
+    (kept,) = world.undo(run)
+    assert (kept.outcome.end_state, len(kept.outcome.kept), world.state()[0]) == (EndState.VERIFIED, 1, "other")
+    assert world.undo(run) == []
+
+    world.limits = dataclasses.replace(world.limits, force=True)
+    (done,) = world.undo(run)
+
+    assert (done.outcome.end_state, done.outcome.kept, world.state()[0]) == (EndState.VERIFIED, (), "old")
+    assert world.undo(run) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -49,9 +50,7 @@ def test_operator_decides_about_each_step(two_faults, tmp_path):
     lab, journal = two_faults, tmp_path / "journal.sqlite"
     argv = remediate(lab, journal, "NET-001", "ACL-001", "--reason", "ticket 12")
 
-    status, shown = on_terminal(
-        argv, [(ASKS, "d"), (ASKS, "y"), ("no longer fails", ""), (ASKS, "q")], 120 * lab.slowness
-    )
+    status, shown = on_terminal(argv, [(ASKS, "d"), (ASKS, "y"), (ASKS, "q")], 120 * lab.slowness)
 
     assert status == 1, shown
     listed, _, rest = shown.partition(ASKS)
@@ -172,3 +171,37 @@ def test_rollback_that_never_succeeds_is_abandoned(detached, tmp_path):
     freed = lab.command(*remediate(lab, journal, FINDING, "--yes"))
     assert freed.returncode == 0, freed.stdout + freed.stderr
     assert attached(lab)
+
+
+DENIED = "ACL-003@cluster/sigsrvbr0"
+KEY = "security.acls.default.ingress.action"
+
+
+def test_undo_leaves_what_somebody_changed_since(lab, tmp_path):
+    """It says so with exit status 1, and prints the command that overwrites it too."""
+    journal = tmp_path / "journal.sqlite"
+
+    def value() -> str:
+        return lab.on("sigsrv", "incus", "network", "get", "sigsrvbr0", KEY).strip()
+
+    lab.fault("acl-default-allow", "sigsrv")
+    try:
+        fixed = lab.command(*remediate(lab, journal, DENIED, "--yes"))
+        assert fixed.returncode == 0, fixed.stdout + fixed.stderr
+        assert value() == "reject"
+        lab.on("sigsrv", "incus", "network", "set", "sigsrvbr0", f"{KEY}=drop")
+
+        undone = lab.command(*remediate(lab, journal, "--undo", fixed.stdout.split()[-1], "--yes"))
+
+        assert undone.returncode == 1, undone.stdout + undone.stderr
+        assert f"not put back, because somebody changed it since: sigsrvbr0: {KEY} is drop" in undone.stderr
+        assert value() == "drop"
+        command = next(line for line in undone.stderr.splitlines() if line.startswith("  sigsrv-remediate "))
+        assert command.endswith(f"--undo {fixed.stdout.split()[-1]} --force")
+
+        forced = lab.command(*shlex.split(command), "--yes")
+
+        assert forced.returncode == 0, forced.stdout + forced.stderr
+        assert value() == "allow"
+    finally:
+        lab.fault("acl-default-allow", "sigsrv", heal=True)

@@ -14,7 +14,7 @@ from sigsrv.commands.terminal import width
 from sigsrv.model.finding import Finding, Verdict, rfc3339
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
-from sigsrv.remediate.journal_rows import INTERRUPTED, RunEntry
+from sigsrv.remediate.journal_rows import INTERRUPTED, KEPT, RunEntry
 from sigsrv.remediate.planning import Triage
 from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState
@@ -170,7 +170,7 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
             undone = f", undone by {step.undone_by}" if step.undone_by else ""
             say(f"  {end}{undone}: {step.finding}")
             say(f"    {step.remediation} on {step.host}, script sha256 {step.sha256[:16]}")
-            if step.end not in ("verified", INTERRUPTED) and step.detail:
+            if step.detail and (step.end not in ("verified", INTERRUPTED) or step.detail.startswith(KEPT)):
                 paragraph(step.detail)
             if end == INTERRUPTED:
                 paragraph("the host rolls it back unless it was confirmed; the next run records how it ended")

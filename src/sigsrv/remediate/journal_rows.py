@@ -29,6 +29,7 @@ from sigsrv.remediate.remote import parse_state
 ABANDONED = "abandoned"  # an operator gave up its rollback
 END_STATES = frozenset({"verified", "undone", "failed", ABANDONED})
 STATES = END_STATES | {"applying", "applied", "confirming", "undoing"}
+KEPT = "kept: "  # begins the detail of an undo that left what somebody had changed
 INTERRUPTED = "interrupted"  # how a step without an end state is shown
 _MAX_TIMEOUT_S = 24 * 3600
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

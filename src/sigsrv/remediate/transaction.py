@@ -23,7 +23,7 @@ from sigsrv.model.ids import new_transaction_id
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.journal_rows import StepEntry, who
+from sigsrv.remediate.journal_rows import KEPT, StepEntry, who
 from sigsrv.remediate.members import Member, OtherMembers
 from sigsrv.remediate.remote import (
     CONFIRM_S,
@@ -276,9 +276,11 @@ class Transaction:
         return self._verified()
 
     def _verified(self) -> Outcome:
-        self._record("verified")
+        self._record("verified", f"{KEPT}{'; '.join(self._kept)}" if self._kept else "")
         finding_id = self._before.finding.id
         result = "is as it was before" if self._replays else "no longer fails"
+        if self._kept:
+            result = "is undone, except for what somebody changed since"
         reason = f"{finding_id} {result}; no other finding got worse"
         if self._shown:
             names = ", ".join(f"{finding.id} {finding.verdict}" for finding in self._shown[:_NAMED])

@@ -15,7 +15,7 @@ from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.journal_rows import RunEntry, StepEntry
+from sigsrv.remediate.journal_rows import KEPT, RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
 from sigsrv.remediate.preflight import rollback_timer_for
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
@@ -56,7 +56,8 @@ def find_run(journal: Journal, run: str) -> RunEntry:
 def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> UndoPlan:
     """Plan the undo of a run on fresh facts.
 
-    It undoes the verified steps, except those that were undone, reverted or fixed again since.
+    It undoes the verified steps, except those that were undone, reverted or fixed again since. With force, also those that were reverted,
+    and those of which an undo left what somebody had changed.
     """
     findings = {finding.id: finding for finding in hosts.scan().findings}
     steps, skipped = [], []
@@ -64,7 +65,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
         now = findings.get(entry.finding)
         if entry.end != "verified":
             skipped.append((entry.finding, f"{entry.end}: {entry.detail}" if entry.detail else entry.end))
-        elif entry.undone_by:
+        elif entry.undone_by and not (limits.force and _kept_something(journal, entry)):
             skipped.append((entry.finding, f"already undone by run {entry.undone_by}"))
         elif entry.fix is None or entry.state is None:
             skipped.append((entry.finding, "the journal does not have what the undo needs"))
@@ -72,7 +73,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
             skipped.append((entry.finding, f"{entry.host} is not among the hosts of site {hosts.site.name}"))
         elif later := _fixed_since(journal, entry):
             skipped.append((entry.finding, f"run {later} has fixed it again since: undo that run first"))
-        elif now is not None and now.verdict in FAILING:
+        elif now is not None and now.verdict in FAILING and not limits.force:
             skipped.append(
                 (
                     entry.finding,
@@ -112,6 +113,13 @@ def _fixed_since(journal: Journal, entry: StepEntry) -> str:
         ),
         "",
     )
+
+
+def _kept_something(journal: Journal, entry: StepEntry) -> bool:
+    """Report whether the latest undo of a step left what somebody had changed."""
+    undone = (step for run in journal.history() for step in run.steps if step.undoes == entry.transaction)
+    latest = max((step for step in undone if step.end == "verified"), key=lambda step: step.at, default=None)
+    return latest is not None and latest.detail.startswith(KEPT)
 
 
 def _absent(hosts: Hosts, entry: StepEntry) -> Finding:
