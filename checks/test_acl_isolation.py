@@ -16,6 +16,7 @@ from sigsrv.judge.acl_isolation import (
     of_network,
     to_nic,
 )
+from sigsrv.judge.bridge_filters import filter_fix
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import Nic, acls_of, each_network, nics_of
 from sigsrv.model.site import SiteBridge
@@ -46,6 +47,7 @@ def test_instances_on_a_shared_bridge_are_isolated_from_each_other(
 
 
 def _judge_isolation(facts: ClusterFacts, bridge: SiteBridge, network: Network, acls: Acls, finding: Clauses) -> None:
+    finding.fix["refuse"] = "find out why the frames pass: the configuration of the hosts does not show it"
     nics = nics_of(facts, bridge.name, partial=True)
     projects = sorted({nic.instance.project for nic in nics})
     if len(projects) < 2:
@@ -77,6 +79,7 @@ def _judge_isolation(facts: ClusterFacts, bridge: SiteBridge, network: Network, 
         if nic.host in by_nics and nic.acls:
             with finding.clause():
                 judge_openings(to_nic(nic.config, acls), own, finding)
+    finding.fix.update(filter_fix(facts, network, by_network, by_nics, finding))
     pings = None
     if any(host.frames.were_sent for host in facts.hosts.values()):
         filters = _Filters(network_rules, by_network, acls, {nic.resource: nic for nic in nics})

@@ -2,6 +2,7 @@
 
 from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.restarting import restart_fix
 from sigsrv.judge.site_resources import acls_of, missing_acls
 
 
@@ -36,6 +37,8 @@ def test_acl_rules_are_loaded_in_the_firewall_of_the_host(facts: HostFacts, site
                     finding.nothing(reason, finding_id("NET-004", facts.name, name))
                 elif acls_of(network.config):
                     _judge_loaded(facts, name, finding)
+                    if finding.is_violated:
+                        finding.fix.update(restart_fix(facts))
                 else:
                     because = missing_acls(cluster, bridge) if bridge else None
                     finding.nothing("no ACL is attached, so there is nothing to load", because)

@@ -49,8 +49,51 @@ def test_access_logs_are_sent_off_the_host(facts: ClusterFacts, site: Site, requ
             finding.nothing("the site file requires no remote target (auth.log_targets_min is 0)")
         elif len(places) + unread < least:
             finding.violated("; ".join(shown) or "no log target")
+            version = next((host.incus.server.version for host in facts.hosts.values()), "")
+            finding.fix.update(_target_fix(site, facts.incus.config, version, finding))
         else:
             finding.holds("; ".join(shown))
+
+
+def _target_fix(site: Site, config: Config, version: str, finding: Clauses) -> dict[str, object]:
+    """Return the values for the remediation ``send-logs``: the log targets that the site file names and Incus lacks."""
+    decide = list(finding.unknown_reasons)
+    keys: dict[str, str] = {}
+    places = []
+    if not site.auth.log_targets:
+        decide.append("say in auth.log_targets of the site file where to send the events")
+    for target in site.auth.log_targets:
+        named, kind, address = f"logging.{target['name']}", target["type"], target["address"]
+        if _has_named_targets(version):
+            keys |= {f"{named}.types": "lifecycle", f"{named}.target.address": address, f"{named}.target.type": kind}
+        elif kind == "loki":
+            keys |= {"loki.types": "lifecycle", "loki.api.url": address}
+        else:
+            decide.append(f"Incus {version} sends events only to Loki, not to {kind}")
+        if kind != "syslog":  # over UDP: nothing accepts a connection
+            places.append(_connection(address))
+    wrong = {key: value for key, value in keys.items() if config.get(key) != value}
+    decide += [f"{key} has another value already: choose which target stays" for key in wrong if config.get(key)]
+    return {
+        "keys": [{"name": key, "value": value} for key, value in wrong.items()],
+        "places": places,
+        "refuse": "; ".join(decide),
+    }
+
+
+def _connection(url: str) -> str:
+    """Return HOST/PORT of a URL. Raises EvidenceError if it has none."""
+    try:
+        found = urlsplit(url)
+        port = found.port or {"https": 443, "http": 80}[found.scheme]
+    except (ValueError, KeyError) as cause:
+        raise EvidenceError(f"auth.log_targets: {url[:80]!r} is not an address of http or https") from cause
+    return f"{found.hostname}/{port}"
+
+
+def _has_named_targets(version: str) -> bool:
+    """Return whether a version of Incus has the keys logging.NAME.*: 6.0.5 and later."""
+    return tuple(int(part) for part in re.findall("[0-9]+", version)[:3]) >= (6, 0, 5)
 
 
 def _flaw(target: _Target, facts: ClusterFacts, site: Site, finding: Clauses) -> str:

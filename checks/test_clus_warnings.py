@@ -45,13 +45,25 @@ def test_incus_has_no_unresolved_warnings(facts: ClusterFacts, site: Site, requi
         observed = f"{statuses}, seen {times} time{'' if times == 1 else 's'}"
         observed += f": {last.message}" if last.message else ""
         with require.finding(f"{kind}/{location}", "no open warning") as finding:
+            known, causes = True, set[str]()
             about = {(warning.location, warning.pool, warning.network): warning for warning in warnings}
             for warning in about.values():  # warnings about the same have the same cause
                 roots: tuple[str, ...] = ()
                 with finding.clause():
                     roots = tuple(_roots(facts, site, warning))
+                known &= _is_examined(site, warning)
+                causes |= {*roots}
                 for root in roots or (None,):
                     finding.violated(observed, root)
+            fresh = any(each.last_seen is None or each.last_seen >= facts.collected - _WEEK_S for each in warnings)
+            decide = list(finding.unknown_reasons)
+            if fresh:
+                decide.append("Incus saw the problem within the last week: find its cause (incus warning show UUID)")
+            if not known:
+                decide.append(f"no policy examines what {kind} is about: find out whether its cause is gone")
+            if causes:
+                decide.append(f"its cause is still there: {', '.join(sorted(causes))}")
+            finding.fix.update(warnings=[each.uuid for each in warnings], refuse="; ".join(decide))
 
 
 def _is_open(warning: Warning, now: float) -> bool:
@@ -59,6 +71,13 @@ def _is_open(warning: Warning, now: float) -> bool:
         return False
     old = warning.last_seen is not None and warning.last_seen < now - _WEEK_S
     return not (warning.status == "acknowledged" and old)
+
+
+def _is_examined(site: Site, warning: Warning) -> bool:
+    """Return whether a policy would report the cause of a warning if it were still there."""
+    return warning.type in (MEMBER_OFFLINE, TIME_SKEW, POOL_UNAVAILABLE) or (
+        warning.type == NETWORK_UNAVAILABLE and warning.network in site.networks
+    )
 
 
 def _roots(facts: ClusterFacts, site: Site, warning: Warning) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Literal
 from sigsrv import HostFacts, Require, Site, policy
 from sigsrv.facts.firewall import Chain, Ruleset
 from sigsrv.facts.resources import Network
+from sigsrv.judge.restarting import restart_fix
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 _FILTERED_BY = {
@@ -59,6 +60,10 @@ def test_host_has_a_firewall_and_incus_s_firewall_rules_are_loaded(
                 missing = [name for name in _chains_of(facts, site, network) if not rules.chain("inet", _INCUS, name)]
                 if missing:
                     finding.violated(f"not in table {_INCUS}: {', '.join(missing)}")
+        if finding.is_violated:
+            families = " and ".join(open_to)
+            refuse = f"set up the host's own firewall at its console: no chain refuses incoming {families}"
+            finding.fix.update(restart_fix(facts, refuse if open_to else ""))
 
 
 def _has_ipv6(facts: HostFacts) -> bool:

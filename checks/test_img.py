@@ -9,6 +9,7 @@ from sigsrv.judge.clauses import Clauses
 from sigsrv.model.errors import EvidenceError
 
 _DAY_S = 24 * 3600
+_OFF = "updates are off (auto_update)"
 _GRACE_DAYS = 2  # the daemon looks for expired images once a day
 _INTERVAL, _INTERVAL_DEFAULT = "images.auto_update_interval", 6  # hours
 _EXPIRY, _EXPIRY_DEFAULT = "images.remote_cache_expiry", 10  # days
@@ -35,6 +36,14 @@ def test_image_is_recent_updates_automatically_and_expires_if_unused(
                 _require_updates(finding, image, facts)
             with finding.clause():
                 _require_expiry(finding, image, facts)
+            decide = [*finding.unknown_reasons, *_not_by_updates(finding, image)]
+            finding.fix.update(url=image.url, image=f"{image.project}/{image.fingerprint}", refuse="; ".join(decide))
+
+
+def _not_by_updates(finding: Clauses, image: Image) -> list[str]:
+    """Return what automatic updates of the image alone do not put right: its age, the updates of the server, an unused copy."""
+    off = f"{_description(image)}{_OFF}"
+    return [text for text in finding.violations if text != off]
 
 
 def _born(image: Image) -> float:
@@ -61,7 +70,7 @@ def _require_updates(finding: Clauses, image: Image, facts: ClusterFacts) -> Non
     if image.server is None:
         return
     if not image.auto_update:
-        finding.violated(f"{_description(image)}updates are off (auto_update)")
+        finding.violated(f"{_description(image)}{_OFF}")
         return
     own = _config_of(image.project, facts)  # the project's value takes precedence
     config = own if own.get(_INTERVAL) else facts.incus.config

@@ -3,10 +3,12 @@
 A device of type ``none`` is no device: it masks the device of a profile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sigsrv import ClusterFacts, Require, Site, policy
-from sigsrv.facts.resources import Config
+from sigsrv.facts.resources import Config, Instance
+from sigsrv.judge.clauses import Clauses
 
 _FILTERS = {"mac": "security.mac_filtering", "ipv4": "security.ipv4_filtering", "ipv6": "security.ipv6_filtering"}
 
@@ -33,6 +35,40 @@ def test_nics_filter_spoofed_addresses(facts: ClusterFacts, site: Site, require:
                 origin = facts.incus.device_origin(instance, name)
                 by_profile = "" if origin in (None, "instance") else f" (from profile {origin})"
                 finding.require(not lacks, f"{name}: {lacks or 'filters'}{by_profile}")
+            nics = [_to_filter(name, nic, kinds) for name, (nic, kinds) in wanted.items() if _missing(nic, kinds)]
+            _add_fix(finding, instance, nics)
+
+
+def _add_fix(finding: Clauses, instance: Instance, nics: Iterable[Mapping[str, Any]]) -> None:
+    """Give the finding the values for the remediation ``filter-nics``, and why a script must not set an IP filter."""
+    nics = list(nics)
+    loose = [
+        f"{nic['name']} has no {kind}.address, which {_FILTERS[kind]} needs"
+        for nic in nics
+        for kind in ("ipv4", "ipv6")
+        if _FILTERS[kind] in nic["filters"] and f"{kind}.address" not in nic["given"]
+    ]
+    finding.fix.update(instance=instance.name, project=instance.project, nics=nics, refuse="; ".join(loose))
+
+
+def _to_filter(name: str, nic: Config, kinds: Iterable[str]) -> dict[str, Any]:
+    """Return what the remediation needs to know of a NIC.
+
+    filters: the keys to set. addresses: what IP filters let pass. given: the keys of these addresses.
+    """
+    filters = [_FILTERS[kind] for kind in kinds if not _filters(nic, kind)]
+    given = {
+        key: nic[key]
+        for kind in ("ipv4", "ipv6")
+        if _FILTERS[kind] in filters and nic.get(key := f"{kind}.address", "") not in ("", "none")
+    }
+    return {
+        "name": name,
+        "filters": filters,
+        "properties": sorted(nic),
+        "addresses": list(given.values()),
+        "given": list(given),
+    }
 
 
 def _missing(nic: Config, kinds: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.restarting import restart_fix
+from sigsrv.model.errors import EvidenceError
 
 
 @policy("NET-004")
@@ -29,6 +31,8 @@ def test_bridge_exists_on_the_host_as_a_managed_incus_network(facts: HostFacts, 
                 _ = facts.incus.networks  # one error for all bridges if Incus does not list the networks
                 with finding.clause():
                     _judge_network(facts, bridge.name, finding)
+                if finding.is_violated:
+                    finding.fix.update(restart_fix(facts, _reason_not_to_restart(facts, bridge.name)))
     known = set(site.networks)
     for network in facts.incus.networks:
         if not network.managed or network.name in known:
@@ -39,7 +43,26 @@ def test_bridge_exists_on_the_host_as_a_managed_incus_network(facts: HostFacts, 
                 False,
                 expected="a network in bridges or networks_extra of the site file",
                 observed=f"the site file does not list {network.name} ({network.type}, {network.status})",
+                fix=restart_fix(facts, f"add {network.name} to networks_extra of the site file, or delete the network"),
             )
+
+
+def _reason_not_to_restart(facts: HostFacts, name: str) -> str:
+    """Return why a restart of the daemon does not bring a bridge back; "" if Incus has the network and only could not set it up."""
+    try:
+        network = facts.incus.network_at(name, facts.member)
+        link = facts.network.links.get(name)
+    except EvidenceError as cause:
+        return f"it is unknown what is missing: {cause.reason}"
+    if network is None or not network.managed or network.type != "bridge":
+        return f"create the network {name} with its keys, member by member: only you know them"
+    if link is not None and link.kind != "bridge":
+        return f"{name} is another link of the host: rename or remove it"
+    if facts.incus.server.clustered and facts.member not in network.locations:
+        return f"add the network to {facts.member}: incus network create {name} --target {facts.member}"
+    if network.status not in ("Created", "Unavailable"):
+        return f"the network is {network.status}: finish or delete it"
+    return ""
 
 
 def _judge_network(facts: HostFacts, name: str, finding: Clauses) -> None:

@@ -29,6 +29,7 @@ def test_newest_backup_is_recent_and_outside_the_pool(facts: ClusterFacts, site:
             if site.backups is None:
                 raise EvidenceError("the site file does not say where the backups are (backups: host, dir, pattern)")
             _require_backup(finding, item, facts, site.backups, site.thresholds.backup_days, patterns, unread, read)
+            finding.fix.update(_export_fix(finding, item, site.backups))
 
 
 def _require_backup(
@@ -72,6 +73,31 @@ def _require_backup(
         for cause in unread:
             raise cause
         _require_unique(mine, read)
+
+
+def _export_fix(finding: Clauses, item: Protected, backups: Backups) -> dict[str, str]:
+    """Return the values for the remediation ``export-backup``, with why a script must not make the backup."""
+    pattern = backups.pattern.replace("{name}", item.name).replace("{project}", item.project)
+    before, star, after = pattern.partition("*")
+    decide = list(finding.unknown_reasons)
+    if item.host != backups.host:
+        decide.append(
+            f"{item.resource} is on {item.host}: look at the free space in /var/lib/incus/backups there, then export it on {backups.host}"
+        )
+    if not star or any(sign in before + after for sign in "*?[]/") or not after.endswith((".tar.gz", ".tgz")):
+        decide.append(f"backups.pattern {backups.pattern} does not say how to name a new file of incus export")
+    if any(text.endswith("itself") for text in finding.violations):
+        decide.append(f"{backups.dir} is in the pool of the data: choose another disk")
+    return {
+        "kind": item.kind,
+        "name": item.name,
+        "project": item.project,
+        "pool": item.pool,
+        "folder": backups.dir,
+        "before": before,
+        "after": after,
+        "refuse": "; ".join(decide),
+    }
 
 
 def _require_unique(mine: Pattern, read: Sequence[BackupFiles]) -> None:

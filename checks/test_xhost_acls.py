@@ -28,7 +28,8 @@ def test_acls_have_the_same_effect_on_every_host(facts: ClusterFacts, site: Site
     if filtering.differs:
         with filtering.reading():
             filtering.report(_reported_isolation(facts, site))
-    filtering.record(require, alone="no network has an ACL")
+    decide = "decide whether the ACLs count between ports, then load br_netfilter on every host or on none (ACL-006)"
+    filtering.record(require, alone="no network has an ACL", fix={"acl": "", "networks": [], "refuse": decide})
     for name in sorted(names):
         _compare_rules(facts, site, name, require)
 
@@ -50,6 +51,8 @@ def _compare_rules(facts: ClusterFacts, site: Site, name: str, require: Require)
     compared = Comparison(facts, name, "the same rules in the same order")
     declared = next((bridge for bridge in site.bridges if bridge.name == name), None)
     loaded: dict[str, tuple[str, ...]] = {}
+    attached: set[str] = set()
+    using: dict[str, set[str]] = {}  # the networks by their ACL
     for host in facts.hosts.values():
         with compared.reading(on=facts.name):
             network = host.incus.network(name)
@@ -59,6 +62,10 @@ def _compare_rules(facts: ClusterFacts, site: Site, name: str, require: Require)
                 return
             if host.incus.server.clustered and host.member not in network.locations:
                 continue
+            attached |= {*acls_of(network.config)}
+            for each in host.incus.networks:
+                for acl in acls_of(each.config):
+                    using.setdefault(acl, set()).add(each.name)
             ruleset = _ruleset(host)
             loaded[host.name] = _loaded(ruleset, name)
             compared.report(_reported_rules(host, ruleset, network, declared))
@@ -67,7 +74,9 @@ def _compare_rules(facts: ClusterFacts, site: Site, name: str, require: Require)
         own = ", ".join(rule for rule in rules if not all(rule in each for each in everywhere))
         shown = f"{len(rules)} rules" + (f", only here: {own[:_SHOWN]}" if own else "")
         compared.add(host_name, "rules", rules, shown)
-    compared.record(require)
+    acl = min(attached, default="")
+    refuse = "" if facts.name == "cluster" else "the hosts are in no cluster: compare the text of their ACLs first"
+    compared.record(require, fix={"acl": acl, "networks": sorted(using.get(acl, ())), "refuse": refuse})
 
 
 def _has_acls(network: Network) -> bool:

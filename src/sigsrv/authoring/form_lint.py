@@ -217,7 +217,7 @@ class _FormLint:
         """Return the parameters that the forms give to the remediation themselves."""
         forms, found = self.policy.forms, frozenset[str]()
         if forms.keys:
-            found |= {"instance": _INSTANCE_FIX, "project": frozenset({"keys"})}.get(self.policy.examines, frozenset())
+            found |= _INSTANCE_FIX if self.policy.examines == "instance" else frozenset({"keys"})
         by_each_clause = [{each.fixes, each.refuses} for each in forms.clauses]
         found |= set.intersection(*by_each_clause) if by_each_clause else set()
         return found | _DEVICES_FIX if forms.devices else found

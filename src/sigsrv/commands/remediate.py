@@ -139,8 +139,9 @@ def _asker(arguments: argparse.Namespace, hosts: Hosts, fix_plan: FixPlan, confi
         until = read("  until when? (30d, 2026-12-31) ", keep)
         said = waive.Said(reason, until, file=arguments.waivers or "")
         try:
-            for line in waive.write_waiver(step.finding.id, said, hosts.site, hosts.policies):
-                remediate_show.say(line)
+            for finding in step.findings:
+                for line in waive.write_waiver(finding.id, said, hosts.site, hosts.policies):
+                    remediate_show.say(line)
         except UsageError as cause:
             remediate_show.warn(f"error: {cause.message.removeprefix('--until: ').removeprefix('--reason: ')}")
             if cause.hint:
@@ -200,10 +201,11 @@ def _run_steps(steps: Iterable[StepResult], shown: Sequence[Step], run: str, aga
     finally:  # also after an interruption or a refusal between two steps
         failed = any(result.failed for result in ran)
         verified = sum(result.outcome is not None and not result.failed for result in ran)
-        rest = [step.finding.id for step in shown[len(ran) :]]
+        rest = shown[len(ran) :]
         if ran and rest:
+            ids = [finding.id for step in rest for finding in step.findings]
             remediate_show.warn(f"stopped: {len(rest)} of {len(shown)} steps did not run")
-            remediate_show.next_command("to go on with them", again("--undo", undoes) if undoes else again(*rest))
+            remediate_show.next_command("to go on with them", again("--undo", undoes) if undoes else again(*ids))
         if verified and not undoes and (failed or rest):
             remediate_show.warn(f"{verified} verified before; to undo: sigsrv-remediate --undo {run}")
     if failed:

@@ -106,7 +106,8 @@ class Asker:
         which = f"step {number} of {len(self.steps)}, " if len(self.steps) > 1 else ""
         while True:
             try:
-                answer = self.read(f"{which}{step.finding.id}: apply? [y/N/s/a/d/w/q/?] ", keep).lower()
+                more = f" and {len(step.also)} more" if step.also else ""
+                answer = self.read(f"{which}{step.finding.id}{more}: apply? [y/N/s/a/d/w/q/?] ", keep).lower()
                 match answer:
                     case "y" | "yes":
                         return Choice.APPLY

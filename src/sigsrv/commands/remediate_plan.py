@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sigsrv.commands.remediate_show import field, now_then, paragraph, say, script, when
+from sigsrv.model.finding import Severity
 from sigsrv.model.fix import Fix
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.effects import disruption, effects, names, summary
@@ -51,17 +52,20 @@ def fix_plan(shown: FixPlan, confirm_s: float, whole: bool, tests: Sequence[str]
 
 def _row(number: int, step: Step) -> None:
     say()
-    say(f"{number:>2}  {step.finding.id}")
+    for place, finding in enumerate(step.findings):
+        say(f"{'' if place else number:>2}  {finding.id}")
     canary = "; goes first (canary)" if step.canary else ""
-    paragraph(f"{step.finding.severity}: {step.fix.title}, on {names(step.reaches)}{canary}")
+    severity = min((each.severity for each in step.findings), key=list(Severity).index)
+    paragraph(f"{severity}: {step.fix.title}, on {names(step.reaches)}{canary}")
     paragraph(disruption(step))
 
 
 def details(step: Step, confirm_s: float) -> None:
     """Show all of a step: the change, what it disrupts, how it is undone, the scripts and the permanent fix."""
-    finding, fix = step.finding, step.fix
-    say(f"{finding.id}: {finding.title}")
-    now_then(finding)
+    fix = step.fix
+    for finding in step.findings:
+        say(f"{finding.id}: {finding.title}")
+        now_then(finding)
     field("does", f"{fix.title}, on {names(step.reaches)}")
     if step.canary:
         field("canary", f"{fix.runs_on} goes first; the other hosts follow only if the fix is verified there")
@@ -90,8 +94,9 @@ def change(step: Step) -> str:
             lines.append(f"-{key}{now or UNSET}")
         lines.append(f"+{key}{(touch.after or UNSET) if touch.is_exact else ANY}")
     if not found:
-        finding = step.finding
-        found[finding.resource] = [f"-{finding.observed or finding.reason}", f"+{finding.expected}"]
+        for finding in step.findings:
+            lines = found.setdefault(finding.resource, [])
+            lines += [f"-{finding.observed or finding.reason}", f"+{finding.expected}"]
     return "\n".join(line for name, rows in found.items() for line in (f"--- {name}", f"+++ {name}", *rows))
 
 
@@ -103,7 +108,7 @@ def undo_plan(shown: UndoPlan, confirm_s: float, whole: bool) -> None:
         paragraph(reason)
     for number, (step, entry) in enumerate(shown.steps, 1):
         say()
-        say(f"{number:>2}  {entry.finding}: undoes {entry.remediation} on {names(step.reaches)}")
+        say(f"{number:>2}  {', '.join(entry.findings)}: undoes {entry.remediation} on {names(step.reaches)}")
         paragraph(step.fix.undo_text)
         paragraph(disruption(step))
     if not shown.steps:
@@ -114,7 +119,7 @@ def undo_plan(shown: UndoPlan, confirm_s: float, whole: bool) -> None:
     say()
     if whole:
         for step, entry in shown.steps:
-            say(f"{entry.finding}: undoes {entry.remediation} on {entry.host}")
+            say(f"{', '.join(entry.findings)}: undoes {entry.remediation} on {entry.host}")
             field("safety", safety(step.fix, step.timer, confirm_s))
             say()
             script("script", step.fix.script)

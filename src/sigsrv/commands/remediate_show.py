@@ -121,7 +121,7 @@ def refusals(reasons: Sequence[str]) -> None:
 
 def step_result(result: StepResult, undoes: bool) -> None:
     """Show how a step ended. undoes: the step undoes an earlier one."""
-    finding = result.step.finding.id
+    finding = ", ".join(each.id for each in result.step.findings)
     if result.outcome is None:
         say(f"{finding}: {result.note}" if result.left_out else f"{finding}: nothing to do: {result.note}")
         return
@@ -168,7 +168,8 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
             if end == INTERRUPTED and run.is_alive:
                 end = f"running: {step.states[-1]}"
             undone = f", undone by {step.undone_by}" if step.undone_by else ""
-            say(f"  {end}{undone}: {step.finding}")
+            for name in step.findings:
+                say(f"  {end}{undone}: {name}")
             say(f"    {step.remediation} on {step.host}, script sha256 {step.sha256[:16]}")
             if step.detail and (step.end not in ("verified", INTERRUPTED) or step.detail.startswith(KEPT)):
                 paragraph(step.detail)

@@ -53,6 +53,8 @@ class Member:
 class Warning:
     """A warning of Incus."""
 
+    uuid: str
+    """Its id, which commands about it need; empty in an answer that has none."""
     type: str
     """The type in Incus's words."""
     status: str
@@ -104,6 +106,7 @@ def warning(row: Mapping[str, Any]) -> Warning:
     """Read a warning from its row."""
     kind = text(row["type"], "type")
     return Warning(
+        uuid=string(row.get("uuid", ""), f"{kind}: uuid"),
         type=kind,
         status=text(row["status"], f"{kind}: status"),
         location=string(row["location"], f"{kind}: location"),

@@ -161,6 +161,11 @@ class Clauses:
         return bool(self._violated)
 
     @property
+    def violations(self) -> tuple[str, ...]:
+        """Return what the violated clauses show, each text once."""
+        return tuple(dict.fromkeys(each.text for each in self._violated))
+
+    @property
     def unknown_reasons(self) -> tuple[str, ...]:
         """Return why clauses are unknown, each reason once. A fix whose values depend on such a clause must refuse to run."""
         return tuple(dict.fromkeys(each.reason for each in self._unknown))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.judge.require import Require
@@ -59,8 +60,13 @@ class Comparison:
         known = ({values[aspect] for values in self._values.values() if aspect in values} for aspect in aspects)
         return any(len(values) > 1 for values in known)
 
-    def record(self, require: Require, alone: str = "there are no two hosts to compare") -> None:
-        """Record the findings. alone: why there is nothing to compare if fewer than two hosts have a value."""
+    def record(
+        self,
+        require: Require,
+        alone: str = "there are no two hosts to compare",
+        fix: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record the findings. alone: why there is nothing to compare if fewer than two hosts have a value. fix: as in ``Clauses``."""
         shown = {host: "; ".join(text for text in texts if text) for host, texts in self._shown.items()}
         differing = "; ".join(f"{host}: {text}" for host, text in shown.items())
         for host in self._differing_hosts():
@@ -74,6 +80,7 @@ class Comparison:
                     finding.nothing(alone)
                 else:
                     finding.require(not self.differs, differing if self.differs else next(iter(shown.values())))
+                    finding.fix.update(fix or {})
 
     def _differing_hosts(self) -> Iterable[str]:
         """Return the hosts that differ from the majority; the cluster if there is no majority, or none is certain."""

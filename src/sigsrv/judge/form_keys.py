@@ -50,7 +50,7 @@ class KeysJudge:
             restart = not (in_force or ALL in keys.live)
             refuse = _refusal(keys, subject)
             _add(finding.fix, instance_fix(self._facts, instance, left, live=keys.live, restart=restart, refuse=refuse))
-        elif self._policy.remediation and self._policy.examines == "project":
+        elif self._policy.remediation and not instance:
             _add(finding.fix, {"keys": [{"name": key, "value": value} for key, value in sorted(left.items())]})
 
     def _wrong(self, config: Mapping[str, str], subject: Subject, finding: Clauses) -> dict[str, str]:

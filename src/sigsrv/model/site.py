@@ -151,6 +151,8 @@ class SiteProject:
     networks: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
     limits: tuple[str, ...] = ()
+    limits_if_unset: Mapping[str, str] = field(default_factory=dict)
+    volume_size_if_unset: str = ""
 
     @property
     def is_declared(self) -> bool:
@@ -248,12 +250,16 @@ class IncusSettings:
 
 @dataclass(frozen=True)
 class Auth:
-    """Settings for access. listen: the addresses that the API may listen on, by host. full_certificates: names or fingerprints."""
+    """Settings for access. listen: the addresses that the API may listen on, by host. full_certificates: names or fingerprints.
+
+    log_targets: where a fix sends lifecycle events to, each with name, type and address.
+    """
 
     listen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     full_certificates: tuple[str, ...] = ()
     admins: tuple[str, ...] = ()
     log_targets_min: int = 1
+    log_targets: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -297,9 +303,7 @@ class Site:
     )
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
-    verify_with: tuple[
-        str, ...
-    ] = ()  # absolute paths of the site's own tests, which must pass before and after each fix
+    verify_with: tuple[str, ...] = ()  # absolute paths of the site's own tests
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
 

@@ -66,7 +66,7 @@ def effects(steps: Iterable[Step]) -> Effects:
 
 def guests_restarted(step: Step) -> tuple[str, ...]:
     """Return the guests that a step restarts, ``PROJECT/NAME``. The check knows whether a key takes effect only at a start."""
-    restarts = step.fix.disruption == "instance" and step.finding.fix.get("restart") is True
+    restarts = step.fix.disruption == "instance" and any(each.fix.get("restart") is True for each in step.findings)
     return (step.finding.resource,) if restarts else ()
 
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sigsrv.model.finding import Finding
 from sigsrv.remediate.effects import disruption, effects, guests_restarted
 from sigsrv.remediate.planning import FixPlan
+
+
+def _finding_dict(finding: Finding) -> dict[str, str]:
+    return {
+        "finding": finding.id,
+        "title": finding.title,
+        "severity": finding.severity.value,
+        "now": finding.observed,
+        "then": finding.expected,
+    }
 
 
 def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> dict[str, Any]:
@@ -19,15 +30,12 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> d
         "schema_version": 1,
         "steps": [
             {
-                "finding": step.finding.id,
-                "title": step.finding.title,
-                "severity": step.finding.severity.value,
+                **_finding_dict(step.finding),
+                "also": [_finding_dict(each) for each in step.also],
                 "remediation": step.fix.name,
                 "does": step.fix.title,
                 "host": step.fix.runs_on,
                 "changes": step.fix.changes,
-                "now": step.finding.observed,
-                "then": step.finding.expected,
                 "reaches": list(step.reaches),
                 "declared": [
                     {

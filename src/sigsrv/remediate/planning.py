@@ -38,15 +38,21 @@ class Step:
 
     canary: the host of this step goes first. Other hosts get the same fix only if it is verified there. others: further hosts
     on which the change takes effect, because Incus makes it on all members. now: values that the declared changes replace, by kind, name
-    and key.
+    and key. also: further findings that the same script fixes.
     """
 
     finding: Finding
     fix: Fix
     timer: RollbackTimer = RollbackTimer.SHELL
     canary: bool = False
+    also: tuple[Finding, ...] = ()
     others: tuple[str, ...] = ()
     now: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return all findings that the step fixes."""
+        return self.finding, *self.also
 
     @property
     def object(self) -> tuple[str, str]:
@@ -92,7 +98,7 @@ class FixPlan:
     @property
     def unknown(self) -> tuple[Finding, ...]:
         """Return the undetermined findings, except those whose root finding the plan fixes."""
-        fixed = {step.finding.id for step in self.steps}
+        fixed = {finding.id for step in self.steps for finding in step.findings}
         return tuple(finding for finding in self.triage.unknown if finding.because not in fixed)
 
 

@@ -289,7 +289,7 @@ class RemoteFix:
         details = f"transaction {self._transaction}, script sha256 {fix.sha256}"
         if self._options.reason:
             details += f", reason: {self._options.reason}"
-        line = f"{self._options.who} {verb} {fix.name} for {fix.finding} ({details})"
+        line = f"{self._options.who} {verb} {fix.name} for {', '.join(fix.findings)} ({details})"
         return shlex.quote(" ".join(line.split()))
 
     def _start_code(self) -> str:

@@ -1,0 +1,26 @@
+# A file that belongs to one fix. `own_file FILE` refuses if there is a file with other content than "$SIGSRV_STATE/content"; the caller puts
+# it there. `put_file FILE` writes it. `take_file FILE` removes it, unless somebody has changed it.
+own_file() {
+  if [ ! -e "$1" ]; then
+    [ -d "${1%/*}" ] && [ -w "${1%/*}" ] || refuse "${1%/*} can't be written: the system is built from another place (see the permanent fix)"
+    echo yes >"$SIGSRV_STATE/new-file"
+  elif [ "$(cat "$1")" != "$(cat "$SIGSRV_STATE/content")" ]; then
+    refuse "$1 has other content: look at it first"
+  fi
+}
+put_file() {
+  [ -s "$SIGSRV_STATE/new-file" ] || return 0
+  chmod 644 "$SIGSRV_STATE/content"
+  cp "$SIGSRV_STATE/content" "$1"
+  sync "$1" "${1%/*}"
+  echo "$1: written"
+}
+take_file() {
+  [ -s "$SIGSRV_STATE/new-file" ] && [ -e "$1" ] || return 0
+  if [ "$(cat "$1")" = "$(cat "$SIGSRV_STATE/content")" ] || [ "${SIGSRV_FORCE:-}" = yes ]; then
+    rm -f -- "$1"
+    echo "$1: removed"
+  else
+    echo "kept: $1 has other content than the fix wrote"
+  fi
+}
