@@ -89,5 +89,5 @@ def _problem(done: subprocess.CompletedProcess[str]) -> str:
         return f"the site's own tests fail: {'; '.join(failed[:_NAMED])}{more}"
     if done.returncode == _NO_TESTS:
         return "the site's own tests prove nothing: no test ran"
-    last = next((line for line in reversed(lines) if line.strip()), "")
+    last = next((line for line in reversed(lines) if line.strip() and not line.startswith("report: ")), "")
     return f"the site's own tests could not run (exit status {done.returncode} of pytest): {last}"
