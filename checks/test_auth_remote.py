@@ -10,13 +10,18 @@ from sigsrv.facts.listening import Endpoint, Listener, endpoint
 from sigsrv.facts.resources import Config
 from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.clauses import Clauses
-from sigsrv.judge.server_settings import server_setting
+from sigsrv.judge.server_settings import server_fix, server_setting
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import seconds
 
 _API_PORT = 8443
 _API, _CLUSTER = "core.https_address", "cluster.https_address"
-_SERVICES = ("core.metrics_address", "core.storage_buckets_address", "core.bgp_address", "core.dns_address")
+_SERVICES = {  # with the port that Incus uses if the address has none (internal/ports)
+    "core.metrics_address": 9100,
+    "core.storage_buckets_address": 9000,
+    "core.bgp_address": 179,
+    "core.dns_address": 53,
+}
 _EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": DAY_S, "w": 7 * DAY_S, "m": 31 * DAY_S, "y": 366 * DAY_S}
 
 
@@ -61,7 +66,9 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
                     by_hand.append(f"auth.listen of the site file has no address for {facts.name}")
                 else:
                     member, wait_s = _own_member(facts), _wait_s(config)
-                    settings.append(server_setting(key, addresses[0][1], member, wait_s if member else ""))
+                    new, wait_s = addresses[0][1], wait_s if member else ""
+                    listens = {*resolved, found, endpoint(new, _API_PORT)}
+                    settings.append(server_setting(key, new, member, wait_s, sorted(listens, key=str)))
         with finding.clause():
             for socket in facts.listeners:
                 on_port = [found for found in configured.values() if found.port == socket.port]
@@ -72,8 +79,7 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
                 if not any(_is_at(socket, found) for socket in facts.listeners):
                     why = "the list of sockets is incomplete, or the daemon could not listen there"
                     finding.unknown(f"no socket listens on {found} ({key}): {why}")
-        refused = "; ".join(dict.fromkeys([*by_hand, *finding.unknown_reasons]))
-        finding.fix.update(settings=settings, refused=refused)
+        finding.fix |= server_fix(settings, [*by_hand, *finding.unknown_reasons])
 
 
 def _is_at(socket: Listener, address: Endpoint) -> bool:
@@ -102,12 +108,16 @@ def _resolved(facts: HostFacts, configured: Mapping[str, Endpoint], name: Endpoi
 
 @dataclass(frozen=True)
 class _Access:
-    """A key that opens remote access. close: the value that closes it, "" unsets the key. of_member: it is a key of one member."""
+    """A key that opens remote access. close: the value that closes it, "" unsets the key. of_member: it is a key of one member.
+
+    listens: the address that it opens, if it is one.
+    """
 
     key: str
     observed: str
     close: str = ""
     of_member: bool = False
+    listens: Endpoint | None = None
 
 
 @policy("AUTH-005")
@@ -127,7 +137,9 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
         for access in _open_access(config, finding):
             if access.key not in exempt:
                 finding.violated(access.observed)
-                settings.append(server_setting(access.key, access.close, member if access.of_member else ""))
+                listens = [access.listens] if access.listens else []
+                of = member if access.of_member else ""
+                settings.append(server_setting(access.key, access.close, of, listens=listens))
         with finding.clause():
             others = (
                 {host.member for host in site.hosts} - {member} if member else set()
@@ -142,7 +154,7 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
             finding.holds(f"no extra access{f'; client tokens expire after {expiry}' if expiry else ''}")
         reasons = "; ".join(f"{key}: {reason}" for key, reason in sorted(exempt.items()))
         finding.note = f"the site exempts {reasons}" if reasons else ""
-        finding.fix.update(settings=settings, refused="; ".join([*by_hand, *finding.unknown_reasons]))
+        finding.fix |= server_fix(settings, [*by_hand, *finding.unknown_reasons])
 
 
 def _open_access(config: Config, finding: Clauses) -> Iterator[_Access]:
@@ -163,15 +175,16 @@ def _open_access(config: Config, finding: Clauses) -> Iterator[_Access]:
         yield _Access(key, f"metrics need no authentication ({key})")
     if config.get("core.debug_address"):
         key = "core.debug_address"
-        yield _Access(key, f"{key} is {config[key]}", of_member=True)
+        with finding.clause():
+            yield _Access(key, f"{key} is {config[key]}", of_member=True, listens=endpoint(config[key], 8444))
     origin = config.get("core.https_allowed_origin") or ""
     if "*" in origin:
         key = "core.https_allowed_origin"
         yield _Access(key, f"web pages of {origin} may use the API ({key})")
-    for key in _SERVICES:
+    for key, port in _SERVICES.items():
         with finding.clause():
-            if config.get(key) and endpoint(config[key], 1).is_wildcard:
-                yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True)
+            if config.get(key) and (found := endpoint(config[key], port)).is_wildcard:
+                yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True, listens=found)
 
 
 def _expiry_s(expiry: str) -> int:

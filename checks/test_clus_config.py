@@ -7,7 +7,7 @@ from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
 from sigsrv.facts.members import Member
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.cluster_members import is_standalone
-from sigsrv.judge.server_settings import server_setting
+from sigsrv.judge.server_settings import server_fix, server_setting
 from sigsrv.model.values import seconds
 
 _HEALING_AFTER = "cluster.healing_threshold"
@@ -52,7 +52,7 @@ def test_database_roles_and_cluster_thresholds_match_the_site_file(
                 refused += _reasons_not_to_lower(offline_s, healing)
             if offline_s != wanted.offline_threshold:
                 settings.insert(0, server_setting(OFFLINE_AFTER, str(wanted.offline_threshold), wait_s=wait_s))
-        finding.fix.update(settings=settings, refused="; ".join([*refused, *finding.unknown_reasons]))
+        finding.fix |= server_fix(settings, [*refused, *finding.unknown_reasons])
 
 
 def _missing_roles(members: Sequence[Member], voters_min: int, finding: Clauses) -> list[str]:

@@ -1,9 +1,11 @@
 """Checks of NET: the ports of a bridge, and whether its VLAN interface stays one of them after a reboot."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.network import Link
+from sigsrv.facts.reading import guard
 from sigsrv.facts.system import Unit
 from sigsrv.judge.site_resources import each_bridge, nic_links
 from sigsrv.model.errors import EvidenceError
@@ -34,7 +36,7 @@ def test_bridge_has_no_ports_except_its_vlan_interface_and_instance_nics(
             ports = {port.name for port in links.values() if port.master == name}
             others = sorted(ports - vlans - set(wanted.extra_ports) - _probe_ports(facts, links))
             nics, unread = _recorded_nics(facts) if others else (set(), None)
-            finding.fix.update(bridge=name, ports=[])
+            finding.fix.update(bridge=name, ports=[], external=[], network="", member=facts.cluster_member)
             for port in others:
                 kind = links[port].kind
                 with finding.clause():
@@ -44,6 +46,8 @@ def test_bridge_has_no_ports_except_its_vlan_interface_and_instance_nics(
                         raise unread
                     finding.violated(f"{port} ({kind or 'hardware'})")
                     finding.fix["ports"].append(port)
+                    if entry := _external_entry(facts, name, port):
+                        finding.fix.update(external=[*finding.fix["external"], entry], network=name)
                     if kind in _NIC_KINDS:
                         finding.note = "the NIC of an instance that stopped during the scan looks the same: scan again"
 
@@ -72,6 +76,18 @@ def _incus_ports(facts: HostFacts, bridge: str, links: Mapping[str, Link]) -> se
     tunnels = {key.split(".")[1] for key in config if key.startswith("tunnel.") and key.count(".") == 2}
     dummy = links.get(f"{bridge}-mtu")
     return {f"{bridge}-{tunnel}" for tunnel in tunnels} | ({dummy.name} if dummy and dummy.kind == "dummy" else set())
+
+
+def _external_entry(facts: HostFacts, bridge: str, port: str) -> str:
+    """Return the entry of bridge.external_interfaces with which Incus attaches a port; "" if there is none, or none can be read.
+
+    An entry may have the parent and the ID of a VLAN behind a slash.
+    """
+    with suppress(EvidenceError):
+        network = guard(lambda: facts.incus.network_at(bridge, facts.member))
+        listed = split_list(network.config.get("bridge.external_interfaces")) if network and network.managed else []
+        return next((entry for entry in listed if entry.partition("/")[0] == port), "")
+    return ""
 
 
 @policy("NET-008")
@@ -103,7 +119,7 @@ def test_vlan_interface_stays_attached_after_a_reboot(facts: HostFacts, site: Si
                 "bridge": bridge.name,
                 "interface": wanted,
                 "interfaces": ",".join([*listed, wanted]),
-                "member": facts.member if facts.incus.server.clustered else "",
+                "member": facts.cluster_member,
             }
 
 

@@ -15,9 +15,15 @@ _POOLS = "restricted.storage-pools.access"
 _POOLS_EXTENSION = "projects_restricted_storage_pool_access"
 
 
-def _project_keys(values: Mapping[str, str]) -> Mapping[str, list[dict[str, str]]]:
-    """Return the values for the remediation ``set-project-config``. An empty value unsets its key."""
-    return {"keys": [{"name": name, "value": value} for name, value in sorted(values.items())]}
+def _list_key(name: str, old: Collection[str], new: Collection[str]) -> dict[str, str]:
+    """Return a key with a list for the remediation ``set-project-config``: which names it puts in and takes out, and the whole list."""
+    add, take = ([each for each in some if each not in others] for some, others in ((new, old), (old, new)))
+    return {"name": name, "value": ",".join(new), "add": ",".join(add), "take": ",".join(take)}
+
+
+def _key(name: str, value: str) -> dict[str, str]:
+    """Return a key for the remediation ``set-project-config``. An empty value unsets it."""
+    return {"name": name, "value": value}
 
 
 @policy("PROJ-004")
@@ -39,39 +45,39 @@ def test_restricted_project_lists_the_networks_that_it_may_use(
             with finding.clause():
                 if _POOLS_EXTENSION in facts.incus.extensions:
                     finding.expected += f"; {_POOLS} lists only {_listed(pools)}"
-                    keys |= _pools(finding, facts, project.config, pools)
-            finding.fix |= _project_keys(keys)
+                    keys += _pools(finding, facts, project.config, pools)
+            finding.fix["keys"] = sorted(keys, key=lambda key: key["name"])
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _networks(finding: Clauses, config: Config, allowed: Collection[str]) -> dict[str, str]:
+def _networks(finding: Clauses, config: Config, allowed: Collection[str]) -> list[dict[str, str]]:
     """Record what is wrong and return the keys to set. The list does not limit a NIC that uses no managed network."""
     nic, access = config.get(_NIC, ""), split_list(config.get(_NETWORKS))
-    keys: dict[str, str] = {}
+    keys: dict[str, dict[str, str]] = {}
     if nic == "block":
-        return keys
+        return []
     if nic not in ("", "managed"):
-        keys[_NIC] = ""
+        keys[_NIC] = _key(_NIC, "")
         finding.violated(f"{_NIC} is {nic}")
     if not access or not set(access) <= set(allowed):
         kept = [name for name in access if name in allowed] or sorted(allowed)
-        keys |= {_NETWORKS: ",".join(kept)} if kept else {_NIC: "block"}
+        keys |= {_NETWORKS: _list_key(_NETWORKS, access, kept)} if kept else {_NIC: _key(_NIC, "block")}
         finding.violated(f"{_NETWORKS} is {','.join(access) or 'unset, which allows every network'}")
-    return keys
+    return [*keys.values()]
 
 
-def _pools(finding: Clauses, facts: ClusterFacts, config: Config, allowed: Collection[str]) -> dict[str, str]:
+def _pools(finding: Clauses, facts: ClusterFacts, config: Config, allowed: Collection[str]) -> list[dict[str, str]]:
     """Record what is wrong and return the keys to set. Raises EvidenceError if all pools are allowed and can't be listed."""
     access = split_list(config.get(_POOLS))
     usable = access or tuple(pool.name for pool in facts.incus.pools)
     if set(usable) <= set(allowed):
-        return {}
+        return []
     finding.violated(f"{_POOLS} is {','.join(access) or 'unset, which allows every pool'}")
     kept = [name for name in usable if name in allowed]
-    return {_POOLS: ",".join(kept)} if kept else {}  # an empty list would allow every pool
+    return [_list_key(_POOLS, access, kept)] if kept else []  # an empty list would allow every pool
 
 
 @policy("PROJ-007")

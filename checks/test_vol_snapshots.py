@@ -1,15 +1,21 @@
 """Checks of VOL: the snapshots of critical instances and protected volumes."""
 
 import glob
+import math
+import re
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
-from sigsrv.judge.ages import HOUR_S, age_s, collected_of, utc
+from sigsrv.judge.ages import DAY_S, HOUR_S, age_s, collected_of, utc
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.instance_status import STOPPED
 from sigsrv.judge.protected import Protected, each_protected, protects_anything
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import boolean, split_list
+
+_EXPIRY_S = {"S": 1, "M": 60, "H": HOUR_S, "d": DAY_S, "w": 7 * DAY_S, "m": 31 * DAY_S, "y": 366 * DAY_S}
 
 
 @policy("VOL-001")
@@ -31,6 +37,7 @@ def test_snapshots_are_scheduled_and_taken(facts: ClusterFacts, site: Site, requ
                     finding.violated(f"the project {item.project} is restricted and does not allow snapshots")
                     finding.fix["allow"] = "yes"
             _require_newest(finding, item, collected_of(facts, item.host), hours)
+            finding.fix["copies"] = _copies(finding.fix, item)
     _require_volumes(facts, site, require)
 
 
@@ -41,6 +48,21 @@ def _require_schedule(finding: Clauses, item: Protected, hours: int) -> None:
     if not item.config.get("snapshots.expiry", "").strip():
         finding.violated("snapshots.expiry is not set: old snapshots are never deleted")
         finding.fix["expiry"] = "2w"
+
+
+def _copies(fix: Mapping[str, Any], item: Protected) -> str:
+    """Return how many snapshots there are at one time because of the fix; "" if the expiry is unknown.
+
+    A fix that sets no schedule adds none but the one that it takes.
+    """
+    now = 1 if fix["snapshot"] else 0
+    if not fix["schedule"]:
+        return str(now)
+    expiry = (fix["expiry"] or item.config.get("snapshots.expiry", "")).split()
+    if not all(re.fullmatch(r"[0-9]{1,9}[SMHdwmy]", word) for word in expiry):
+        return ""
+    kept_s = sum(int(word[:-1]) * _EXPIRY_S[word[-1]] for word in expiry)
+    return str(now + math.ceil(kept_s / (DAY_S if fix["schedule"] == "@daily" else HOUR_S)))
 
 
 def _may_have_snapshots(facts: ClusterFacts, project: str) -> bool:
@@ -112,4 +134,4 @@ def _reports_pool(facts: ClusterFacts, site: Site, name: str) -> str | None:
 def _fix(kind: str, pool: str, project: str, name: str) -> dict[str, str]:
     """Return the values for the remediation ``schedule-snapshots``, with nothing to do yet."""
     fix = {"kind": kind, "pool": pool, "project": project, "name": name, "target": ""}
-    return fix | {"schedule": "", "expiry": "", "allow": "", "snapshot": ""}
+    return fix | {"schedule": "", "expiry": "", "allow": "", "snapshot": "", "copies": "0"}

@@ -5,6 +5,8 @@ An entry is on the disk before anything happens, and space for the end of a step
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import sqlite3
 import subprocess
@@ -77,6 +79,36 @@ def test_step_has_the_data_that_its_undo_needs(journal):
     assert (step.end, step.sha256, step.timer) == ("verified", FIX.sha256, "shell")
     assert step.verdicts == {"NET-001@minisrv/br0": Verdict.FAIL}
     assert (step.improved, step.state) == (("NET-001@minisrv/br0",), "b2xk b2xk\n")
+
+
+def test_step_that_fixed_several_findings_counts_for_each(journal):
+    """History, undo and the number of fixes within a day know all of them."""
+    others = ("NET-002@minisrv/br0", "NET-003@minisrv/br0")
+    fix = dataclasses.replace(FIX, also=others)
+    journal.begin_run(run(1), "site")
+    journal.begin_step(transaction(1), fix, [FAILING])
+    journal.write(transaction(1), fix, "verified")
+
+    ((step,),) = [found.steps for found in journal.history()]
+
+    assert step.findings == (FIX.finding, *others)
+    assert [journal.fixes_within_a_day(each, time.time()) for each in (*step.findings, "NET-004@minisrv/br0")] == [
+        1,
+        1,
+        1,
+        0,
+    ]
+
+
+@pytest.mark.parametrize("also", ["text", [1], ["no id"]])
+def test_step_with_other_findings_that_are_none_is_refused(journal, path, also):
+    """sigsrv did not write it."""
+    record_verified_step(journal, transaction(1))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE kept SET fix = json_set(fix, '$.also', json(?))", (json.dumps(also),))
+
+    with pytest.raises(UsageError, match="not a fix"):
+        journal.history()
 
 
 def test_only_the_owner_can_read_the_journal(journal, path):

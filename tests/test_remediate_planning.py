@@ -206,6 +206,7 @@ def test_json_plan_has_all_that_the_text_plan_shows():
         "disrupts": f"may cut the network: {step.fix.disrupts}",
         "undone_by_host": {"within_s": 60, "by": "shell"},
         "canary": False,
+        "also": [],
         "undo": step.fix.undo_text,
         "script": "",
         "script_sha256": step.fix.sha256,
@@ -221,3 +222,17 @@ def test_json_plan_has_all_that_the_text_plan_shows():
     assert found["by_hand"] == ["NET-004@a/r"]
     assert found["unknown"] == ["NET-001@a/dark"]
     assert found["waived"] == ["NET-001@a/waived"]
+
+
+def test_plan_names_every_finding_of_a_step():
+    """A script may fix several findings of one instance."""
+    (step,) = steps(("attach-vlan", "NET-001", "a"))
+    other = finding_of("NET-004")
+    unknown = finding_of("NET-002", Verdict.ERROR, because=other.id)
+    triage = triage_findings(FixRequest(all=True), [unknown], lambda _: None)
+    fix_plan = FixPlan((), triage, (dataclasses.replace(step, also=(other,)),))
+
+    found = as_dict(fix_plan, 60, {"network": ""})
+
+    assert [each["finding"] for each in found["steps"][0]["also"]] == ["NET-004@a/r"]
+    assert fix_plan.unknown == ()

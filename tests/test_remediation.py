@@ -117,7 +117,7 @@ def test_hostile_values_are_only_arguments(name, text, tmp_path):
 def test_any_text_is_one_shell_word(text):
     """Whatever name a host uses, the script sees exactly that name, once."""
     template = Path(data.folder("remediations")) / "attach-vlan" / "apply.sh.j2"
-    script = render(template, {"bridge": text, "interface": "x"})
+    script = render(template, {"bridge": text, "interface": "x", "extra_ports": []})
     line = script.split("bridge=", 1)[1].split("\ninterface=", 1)[0]
 
     done = subprocess.run(["sh", "-c", f'set -- {line}; printf "%s\\n%s" "$#" "$1"'], capture_output=True, check=True)
@@ -163,7 +163,7 @@ def test_policies_and_remediations_name_each_other(name):
 def test_value_that_the_check_did_not_provide_is_an_error():
     """A script is never rendered with a missing value."""
     with pytest.raises(UsageError, match="does not set interface"):
-        fix_for(finding("attach-vlan", {"bridge": "br0"}), REMEDIATIONS, "sigsrv")
+        fix_for(finding("attach-vlan", {"bridge": "br0", "extra_ports": [], "member": ""}), REMEDIATIONS, "sigsrv")
 
 
 def test_fix_of_the_cluster_runs_on_a_host_that_answers():

@@ -37,9 +37,9 @@ PROGRAMS = (
 PRELUDE = 'record() { printf \'%s\\0\' "$@" >>"$TRACE"; printf \'\\1\\0\' >>"$TRACE"; }\n' + "".join(
     f'{program}() {{ record {program} "$@"; }}\n' for program in (*PROGRAMS, "reboot", "sleep", "sync")
 )
-PRELUDE += 'date() { echo 20260101t000000; }\ngrep() { cat >/dev/null; [ "$FOUND" = yes ]; }\n'
+PRELUDE += 'date() { echo 20260101000000; }\ngrep() { cat >/dev/null; [ "$FOUND" = yes ]; }\n'
 # Values that select what a script does. They stay as they are.
-CHOICES = frozenset({"kind", "allow", "snapshot", "wait_s"})
+CHOICES = frozenset({"kind", "allow", "snapshot", "copies", "wait_s"})
 # After these words a program takes the next word as a value, whatever it begins with.
 TAKES_A_WORD = frozenset(
     {"--project", "--target", "--timeout", "--format", "--columns", "-d", "-a", "-e", "dev", "master", "--data", "-X"}

@@ -6,34 +6,46 @@ import pytest
 
 from tests.test_remediation_scripts import Host
 
-# keys/KEY and devices/NAME are local to the instance. "status" is its state. Commands that change something are recorded in "done".
+# keys/KEY and devices/NAME are local to the instance. "status" is its state, "name" its project and name. Commands that change
+# something are recorded in "done". A key of the folder "given" comes from a profile.
 INCUS = r"""
 echo "$*" >>"$HERE/asked"
-if [ -e "$HERE/gone" ]; then echo "Error: Instance not found" >&2; exit 1; fi
+if [ -e "$HERE/deaf" ]; then echo "Error: no leader" >&2; exit 1; fi
+is="$(cat "$HERE/name")"
+case "$1 $2 $3" in
+  "list local: --all-projects") case "$*" in *" en -- volatile.uuid=7") echo "$is" ;; *" s") cat "$HERE/status" ;; esac; exit ;;
+  "list local: --project") echo "webby,STOPPED"
+    case "$*" in *" ns") file=status ;; *" np") file=pid ;; *" nt") file=kind ;; *) exit 9 ;; esac
+    case "$file $(cat "$HERE/status")" in "pid STOPPED") echo "${is#*,},"; exit ;; esac
+    echo "${is#*,},$(cat "$HERE/$file")"; exit ;;
+  "query -- local:/1.0/operations?recursion=1&project=p") cat "$HERE/operations"; exit ;;
+esac
+case " $* " in *" --project ${is%%,*} "*" local:${is#*,} "*) ;; *) echo "Error: Instance not found" >&2; exit 1 ;; esac
 case "$1 $2 $3" in
   "config device list") ls "$HERE/devices" ;;
-  "config device get") cat "$HERE/devices/$8" ;;
-  "config device add") echo "$*" >>"$HERE/done"; echo "$9" >"$HERE/devices/$8" ;;
+  "config device get") sed -n "s/^$9=//p" "$HERE/devices/$8" ;;
+  "config device add") echo "$*" >>"$HERE/done"; [ ! -e "$HERE/refuses" ] || { cat "$HERE/refuses" >&2; exit 1; }
+    file=$HERE/devices/$8; shift 8; echo "type=$1" >"$file"; shift; for pair; do echo "$pair" >>"$file"; done ;;
   "config device remove") echo "$*" >>"$HERE/done"; rm "$HERE/devices/$8" ;;
-  "config get --project") [ ! -e "$HERE/keys/$7" ] || cat "$HERE/keys/$7"; echo ;;
-  "config set --project") echo "$*" >>"$HERE/done"; printf %s "${7#*=}" >"$HERE/keys/${7%%=*}" ;;
+  "config get --project") [ ! -e "$HERE/keys/$7" ] || cat "$HERE/keys/$7"; [ "$7" != volatile.uuid ] || printf 7; echo ;;
+  "config get --expanded") [ ! -e "$HERE/given/$8" ] || cat "$HERE/given/$8"; echo ;;
+  "config set --project") echo "$*" >>"$HERE/done"; [ ! -e "$HERE/refuses" ] || { cat "$HERE/refuses" >&2; exit 1; }
+    shift 6; for pair; do printf %s "${pair#*=}" >"$HERE/keys/${pair%%=*}"; done ;;
   "config unset --project") echo "$*" >>"$HERE/done"; rm "$HERE/keys/$7" ;;
-  "list --project "*) [ ! -e "$HERE/deaf" ] || exit 1; echo "webby,STOPPED"
-    case "$*" in *" ns") echo "web,$(cat "$HERE/status")" ;; *" np") echo "web,$(cat "$HERE/pid")" ;;
-      *" nt") echo "web,$(cat "$HERE/kind")" ;; *) exit 9 ;; esac ;;
   "restart "*) [ ! -e "$HERE/hangs" ] || exit 1; echo "$*" >>"$HERE/done"; echo "1$(cat "$HERE/pid")" >"$HERE/pid" ;;
   "start "*) [ ! -e "$HERE/broken" ] || exit 1; echo "$*" >>"$HERE/done"; echo RUNNING >"$HERE/status" ;;
-  "stop "*) [ "$(cat "$HERE/status")" != STOPPED ] || exit 1; echo "$*" >>"$HERE/done"; echo STOPPED >"$HERE/status" ;;
-  *) echo "$*" >>"$HERE/done" ;;
+  "stop "*) [ ! -e "$HERE/hangs" ] || exit 1; echo "$*" >>"$HERE/done"; echo STOPPED >"$HERE/status" ;;
+  "pause "*) echo "$*" >>"$HERE/done"; echo FROZEN >"$HERE/status" ;;
+  *) exit 9 ;;
 esac
 """
 KEYS = {"instance": "web", "project": "p", "set": [], "unset": [], "restart": False, "start": False, "refuse": ""}
-RESTART = "restart --project p --timeout 100 -- web"
+RESTART = "restart --project p --timeout 100 -- local:web"
 
 
 @pytest.fixture
 def host(tmp_path):
-    for name in ("bin", "state", "keys", "devices"):
+    for name in ("bin", "state", "keys", "given", "devices"):
         (tmp_path / name).mkdir()
     path = tmp_path / "bin" / "incus"
     path.write_text(f"#!/bin/sh\n{INCUS}")
@@ -41,15 +53,21 @@ def host(tmp_path):
     (tmp_path / "status").write_text("RUNNING")
     (tmp_path / "pid").write_text("7")
     (tmp_path / "kind").write_text("CONTAINER")
+    (tmp_path / "name").write_text("p,web")
+    (tmp_path / "operations").write_text("{}\n")
     return Host(tmp_path)
+
+
+def devices(host: Host) -> dict[str, str]:
+    return {path.name: path.read_text().strip() for path in (host.folder / "devices").iterdir()}
 
 
 def keys(host: Host) -> dict[str, str]:
     return {path.name: path.read_text() for path in (host.folder / "keys").iterdir()}
 
 
-def run(host: Host, script: str, **values: object) -> tuple[int, str]:
-    return host.run("set-instance-config", script, {**KEYS, **values})
+def run(host: Host, script: str, SIGSRV_FORCE: str = "", **values: object) -> tuple[int, str]:
+    return host.run("set-instance-config", script, {**KEYS, **values}, SIGSRV_FORCE=SIGSRV_FORCE)
 
 
 @pytest.mark.parametrize("old", ["a=1\nb=2\n", "a", "a\n\n", " '$(reboot)\" "])
@@ -72,7 +90,7 @@ def test_key_that_was_unset_is_unset_again(host):
 
     assert run(host, "undo", set=["a=1"])[0] == 0
     assert keys(host) == {}
-    assert host.changes == ["config set --project p -- web a=1", "config unset --project p -- web a"]
+    assert host.changes == ["config set --project p -- local:web a=1", "config unset --project p -- local:web a"]
 
 
 def test_key_that_is_set_twice_gets_its_first_value_back(host):
@@ -102,11 +120,102 @@ def test_only_a_running_instance_is_restarted_and_only_once(host, status, restar
     (host.folder / "status").write_text(status)
 
     for _ in range(2):
-        assert run(host, "apply", restart=True)[0] == 0
-    assert host.changes == [RESTART] * restarts
+        assert run(host, "apply", set=["a=1"], restart=True)[0] == 0
+    assert host.changes == ["config set --project p -- local:web a=1", *[RESTART] * restarts]
     for _ in range(2):
-        assert run(host, "undo", restart=True)[0] == 0
-    assert host.changes == [RESTART] * restarts
+        assert run(host, "undo", set=["a=1"], restart=True)[0] == 0
+    assert host.changes == ["config unset --project p -- local:web a", *[RESTART] * restarts]
+
+
+def test_undo_that_puts_nothing_back_does_not_restart(host):
+    """The fix was a restart alone, or somebody set the key again."""
+    run(host, "apply", set=["a=1"], restart=True)
+    (host.folder / "keys" / "a").write_text("2")
+    _ = host.changes
+
+    code, output = run(host, "undo", set=["a=1"], restart=True)
+
+    assert (code, host.changes) == (0, [])
+    assert output == "kept: p/web: a is 2, not 1 as the fix left it\n"
+
+
+def test_value_that_somebody_changed_is_put_back_only_with_force(host):
+    """The other keys are put back in any case."""
+    (host.folder / "keys" / "b").write_text("x\ny\n")
+    assert run(host, "apply", set=["a=1"], unset=["b"])[0] == 0
+    (host.folder / "keys" / "a").write_text("2")
+
+    assert run(host, "undo", set=["a=1"], unset=["b"])[0] == 0
+    assert keys(host) == {"a": "2", "b": "x\ny\n"}
+    assert run(host, "undo", set=["a=1"], unset=["b"], SIGSRV_FORCE="yes")[0] == 0
+    assert keys(host) == {"b": "x\ny\n"}
+
+
+def test_old_value_that_incus_refuses_is_left(host):
+    """The project was restricted since: each further try would fail too, and block the site."""
+    (host.folder / "keys" / "b").write_text("1")
+    assert run(host, "apply", set=["b=0"])[0] == 0
+    (host.folder / "refuses").write_text("Error: Failed checking if instance update allowed: \nno")
+
+    code, output = run(host, "undo", set=["b=0"])
+
+    assert (code, keys(host)) == (0, {"b": "0"})
+    assert output == "kept: Incus refuses the old value: Error: Failed checking if instance update allowed:  no\n"
+    (host.folder / "refuses").write_text("Error: no leader")
+    assert run(host, "undo", set=["b=0"])[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("set_", "protected", "refused"),
+    [("a=1", "shift", False), ("security.privileged=0", "shift", True), ("a=1", "start", True)],
+)
+def test_instance_that_would_not_come_up_is_not_restarted(host, set_, protected, refused):
+    """A protection from shifting matters only to a fix that changes the id map."""
+    (host.folder / "given" / f"security.protection.{protected}").write_text("true")
+
+    code, output = run(host, "apply", set=[set_], restart=True)
+
+    assert (code, f"security.protection.{protected} may keep it" in output) == (int(refused), refused)
+    assert (host.changes == []) is refused
+
+
+OPERATION = """{
+\t"running": [
+\t\t{
+\t\t\t"class": "%s",
+\t\t\t"description": "%s",
+\t\t\t"metadata": {
+\t\t\t\t"interactive": %s
+\t\t\t},
+\t\t\t"resources": {
+\t\t\t\t"instances": [
+\t\t\t\t\t"/1.0/instances/%s"
+\t\t\t\t]
+\t\t\t},
+\t\t}
+\t]
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("operation", "refused"),
+    [
+        (("task", "Backing up instance", "false", "web?project=p"), True),
+        (("websocket", "Executing command", "true", "web"), True),
+        (("websocket", "Executing command", "false", "web"), False),
+        (("task", "Backing up instance", "false", "webby?project=p"), False),
+        (("task", "Backing up instance", "false", "web?project=q"), False),
+    ],
+)
+def test_instance_that_incus_works_on_is_not_restarted(host, operation, refused):
+    """A backup would be broken off, and a person's shell. A command that only runs, as of a monitor, does not count."""
+    (host.folder / "operations").write_text(OPERATION % operation)
+
+    code, output = run(host, "apply", set=["a=1"], restart=True)
+
+    assert (code, f"busy with it ({operation[1]})" in output) == (int(refused), refused)
+    assert (host.changes == []) is refused
 
 
 def test_undo_leaves_an_instance_running_that_did_not_stop(host):
@@ -127,7 +236,7 @@ def test_undo_starts_an_instance_that_did_not_come_up_again(host):
     _ = host.changes
 
     assert run(host, "undo", set=["a=1"], restart=True)[0] == 0
-    assert host.changes == ["config unset --project p -- web a", "start --project p -- web"]
+    assert host.changes == ["config unset --project p -- local:web a", "start --project p -- local:web"]
 
 
 def test_frozen_instance_is_not_restarted(host):
@@ -149,10 +258,10 @@ def test_started_instance_gets_its_old_state_back(host, status, back):
 
     for _ in range(2):
         assert run(host, "apply", start=True)[0] == 0
-    assert host.changes == ["start --project p -- web"]
+    assert host.changes == ["start --project p -- local:web"]
     for _ in range(2):
         assert run(host, "undo", start=True)[0] == 0
-    assert host.changes == [f"{back} -- web"]
+    assert host.changes == [f"{back} -- local:web"]
 
 
 @pytest.mark.parametrize("status", ["STOPPED", "FROZEN"])
@@ -186,18 +295,61 @@ def test_script_fails_if_incus_does_not_report_the_state(host, script):
     assert run(host, script, set=["a=1"], restart=True)[0] != 0
 
 
-def test_deleted_instance_needs_no_undo(host):
+DEVICE = {"name": "d", "type": "disk", "own": True, "given": False, "properties": ["source=/etc", "path=/mnt"]}
+DISK = "type=disk\nsource=/etc\npath=/mnt\n"
+BOTH = [
+    ("set-instance-config", {**KEYS, "set": ["a=1"]}),
+    ("detach-devices", {"instance": "web", "project": "p", "devices": [DEVICE]}),
+]
+
+
+@pytest.mark.parametrize(("name", "values"), BOTH)
+def test_deleted_instance_needs_no_undo(host, name, values):
     """Its undo would fail forever and block the undo of all earlier steps of its run."""
-    device = {"name": "d", "type": "disk", "own": True, "given": False, "properties": []}
-    (host.folder / "devices" / "d").write_text("disk\n")
-    for name, values in (
-        ("set-instance-config", {**KEYS, "set": ["a=1"]}),
-        ("detach-devices", {"instance": "web", "project": "p", "devices": [device]}),
-    ):
-        assert host.run(name, "apply", values)[0] == 0
-        (host.folder / "gone").touch()
-        assert host.run(name, "undo", values) == (0, "p/web does not exist any more\n")
-        (host.folder / "gone").unlink()
+    (host.folder / "devices" / "d").write_text(DISK)
+    assert host.run(name, "apply", values)[0] == 0
+    (host.folder / "name").write_text("q,other")
+    (host.folder / "keys" / "volatile.uuid").write_text("8")
+    text = (host.folder / "bin" / "incus").read_text()
+    (host.folder / "bin" / "incus").write_text(text.replace('volatile.uuid=7")', 'volatile.uuid=8")'))
+    _ = host.changes
+
+    assert host.run(name, "undo", values) == (0, "nothing left to undo: the instance that was p/web is gone\n")
+
+    (host.folder / "name").write_text("p,web")
+    assert host.run(name, "undo", values) == (
+        0,
+        "kept: p/web: it is another instance of the same name now, and stays as it is\n"
+        "nothing left to undo: the instance that was p/web is gone\n",
+    )
+    assert host.changes == []
+
+
+@pytest.mark.parametrize(("name", "values"), BOTH)
+def test_instance_is_unknown_while_a_member_does_not_answer(host, name, values):
+    """Incus does not list its keys then. It may not be gone: the undo can be run again."""
+    (host.folder / "devices" / "d").write_text(DISK)
+    assert host.run(name, "apply", values)[0] == 0
+    text = (host.folder / "bin" / "incus").read_text()
+    (host.folder / "bin" / "incus").write_text(text.replace('volatile.uuid=7")', 'volatile.uuid=8")'))
+    (host.folder / "status").write_text("ERROR")
+
+    code, output = host.run(name, "undo", values)
+
+    assert (code, "a member does not answer" in output) == (1, True)
+
+
+@pytest.mark.parametrize(("name", "values"), BOTH)
+def test_renamed_and_moved_instance_is_undone_where_it_is(host, name, values):
+    """Its uuid stays the same."""
+    (host.folder / "devices" / "d").write_text(DISK)
+    assert host.run(name, "apply", values)[0] == 0
+    (host.folder / "name").write_text("q,db")
+
+    code, output = host.run(name, "undo", values)
+
+    assert (code, "p/web is q/db now" in output) == (0, True)
+    assert (keys(host), (host.folder / "devices" / "d").read_text()) == ({}, DISK)
 
 
 def test_running_instance_is_not_started(host):
@@ -214,27 +366,3 @@ def test_manual_case_is_refused_first(host):
 
     assert (code, "refused: raw.lxc comes from profile svc" in output) == (1, True)
     assert not (host.folder / "asked").exists()
-
-
-@pytest.mark.parametrize(
-    ("own", "given", "left"), [(True, False, {}), (False, True, {"d": "none"}), (True, True, {"d": "none"})]
-)
-def test_device_is_removed_wherever_it_is_defined(host, own, given, left):
-    """A device from a profile is masked, also if a local device of the instance hid it."""
-    device = {"name": "d", "type": "disk", "own": own, "given": given, "properties": ["source=/etc", "path=/mnt"]}
-    values = {"instance": "web", "project": "p", "devices": [device]}
-    if own:
-        (host.folder / "devices" / "d").write_text("disk\n")
-
-    def devices():
-        return {path.name: path.read_text().strip() for path in (host.folder / "devices").iterdir()}
-
-    before = devices()
-    for _ in range(2):
-        assert host.run("detach-devices", "apply", values)[0] == 0
-        assert devices() == left
-    for _ in range(2):
-        assert host.run("detach-devices", "undo", values)[0] == 0
-        assert devices() == before
-    if own:
-        assert "config device add --project p -- web d disk source=/etc path=/mnt" in host.changes

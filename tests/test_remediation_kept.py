@@ -19,7 +19,15 @@ record() {
   done
   printf '\\0\\1\\0' >>"$TRACE"
 }
-incus() { record incus "$@"; if [ "$1" = list ]; then echo "$INSTANCE,RUNNING"; else echo other; fi; }
+incus() {
+  record incus "$@"
+  case "$1 $2" in
+    list*) echo "$INSTANCE,RUNNING" ;;
+    "cluster show") printf '  scheduler.instance: manual\\nurl: u\\n' ;;
+    "project get") echo ;;
+    *) echo other ;;
+  esac
+}
 """
 CHANGES = frozenset(
     {
@@ -39,20 +47,24 @@ CHANGES = frozenset(
     }
     | {"mv", "cp", "-X", "-d", "-a", "-HUP"}
 )
-# These scripts ask a real systemd or sshd first. The text is where each one starts to change something.
+# These scripts ask a real program first, and change nothing without its answer. The text is where each one starts to change something.
 ASKS_FIRST = {
-    "refuse-ssh-passwords": "# Made by sigsrv-remediate",
+    "detach-ports": "detach veth1",
+    "refuse-ssh-passwords": 'cp "$SIGSRV_STATE/written"',
     "restart-timesyncd": "systemctl enable",
+    "scrub-pool": "zpool scrub --",
     "start-incus": "systemctl enable",
 }
 # Old values that scripts write only if these programs answer otherwise.
 OTHER_OLD_VALUES = {
     "attach-vlan": ("addresses", "was", "done"),
+    "detach-ports": ("port-1", "port-2", "list", "entry-1"),
     "flush-vlan-address": ("addresses",),
     "raise-links": ("down-1", "down-2", "down-3"),
     "refuse-ssh-passwords": ("written", "before"),
-    "restart-timesyncd": ("not-enabled", "not-running"),
-    "start-incus": ("enabled",),
+    "restart-timesyncd": ("not-enabled", "not-running", "was"),
+    "scrub-pool": ("was",),
+    "start-incus": ("enabled", "was"),
 }
 SURVIVES = [name for name, each in REMEDIATIONS.items() if each.survives_reboot]
 
@@ -77,14 +89,19 @@ def test_old_values_are_synced_before_a_change_that_survives_a_reboot(name, tmp_
 
 @pytest.mark.parametrize("name", ASKS_FIRST)
 def test_old_values_are_synced_by_scripts_that_ask_a_daemon_first(name):
-    """Reads the script: the last old value comes before the sync, and the sync before the change."""
+    """Reads the script: the last old value comes before ``saved``, which syncs, and that before the change."""
     apply, _ = scripts(name, VALUES, {"host": "h", "resource": "r"})
     before = apply[: apply.index(ASKS_FIRST[name])]
 
-    assert 0 < before.rindex("$SIGSRV_STATE/") < before.rindex('sync "$SIGSRV_STATE"')
+    assert 0 < before.rindex("$SIGSRV_STATE/") < before.rindex("\nsaved\n")
 
 
-SILENT = 'incus() { record incus "$@"; [ "$1" != list ] || echo "$INSTANCE,RUNNING"; }\n'  # no key has a value
+SILENT = """\
+incus() { # no key has a value, but the uuid of an instance
+  record incus "$@"
+  case "$1 $*" in list*) echo "$INSTANCE,RUNNING" ;; *volatile.uuid) echo u ;; *) echo ;; esac
+}
+"""
 DEAF = 'incus() { record incus "$@"; echo Error: no available cowsql leader >&2; return 1; }\n'
 BY_INCUS = [name for name, each in REMEDIATIONS.items() if "incus " in (each.folder / "undo.sh.j2").read_text()]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +18,25 @@ from tests.namespaces import Space, needs_root, space
 
 pytestmark = needs_root
 
-ATTACH = {"bridge": "br0", "interface": "v0"}
+ATTACH = {"bridge": "br0", "interface": "v0", "extra_ports": []}
 FLUSH = {"interface": "v0"}
 ADDRESSES = (
     "192.0.2.10/24 brd 192.0.2.255",
     "192.0.2.11/24",  # same network: the kernel removes it together with the first one
     "10.8.0.1 peer 10.8.0.2/32",
-    "198.51.100.1/24 scope link",
+    "198.51.100.1/24 scope link metric 7",
+    "203.0.113.1/24 label v0:x",
+    "203.0.113.65/26 noprefixroute",
+    "10.6.0.1/24 valid_lft 3600 preferred_lft 0",
     "169.254.3.4/16 scope link",
     "2001:db8::5/64",
-    "fd00::5/64",
+    "fd00::5/64 nodad metric 9",
+    "fd00:1::5/64 home noprefixroute",
 )
 
 
-@pytest.fixture
-def host():
+@contextmanager
+def linked() -> Iterator[Space]:
     """Provide a host with a bridge and a separate link that is up and has addresses of all kinds."""
     with space("host") as found:
         for words in ("link add br0 type bridge", "link add v0 type veth peer name far0", "link set far0 up"):
@@ -46,36 +53,45 @@ def host():
         yield found
 
 
+@pytest.fixture
+def host() -> Iterator[Space]:
+    with linked() as found:
+        yield found
+
+
 def wait_until_no_address_is_tentative(host: Space) -> None:
     """Wait until the kernel has accepted each IPv6 address. It does so in the background, later if the machine is busy."""
     tentative = "ip -6 -o addr show dev v0 tentative"
     host.on("timeout", "30", "sh", "-c", f'while [ -n "$({tentative})" ]; do sleep 0.05; done')
 
 
-def run(host: Space, folder: Path, name: str, script: str, values: dict[str, Any], path: str = "") -> str:
+def run(
+    host: Space, folder: Path, name: str, script: str, values: dict[str, Any], path: str = "", force: str = ""
+) -> str:
     """Run a script of a remediation in the namespace.
 
     Returns its output and exit status. path: the only folders with programs.
     """
     text = render(data.folder("remediations") / name / f"{script}.sh.j2", values)
     (folder / "state").mkdir(exist_ok=True)
-    environment = f"HERE={folder} SIGSRV_STATE={folder}/state PATH={path or f'{folder}/bin:$PATH'}"
+    environment = f"HERE={folder} SIGSRV_FORCE={force} SIGSRV_STATE={folder}/state PATH={path or f'{folder}/bin:$PATH'}"
     return host.on("sh", "-c", f"export {environment}\n({text}) 2>&1; echo ended with $?")
 
 
 def seen(host: Space) -> dict[str, list[str]]:
-    """Return the addresses, routes, state and master of the link, without times that count down.
+    """Return the addresses, routes of all tables, state and master of the link, without times that count down.
 
     Addresses that were just added are no longer tentative.
     """
     wait_until_no_address_is_tentative(host)
     asked = {
         "addresses": "ip -o addr show dev v0",
-        "routes": "ip route show dev v0",
-        "routes of IPv6": "ip -6 route show dev v0",
+        "routes": "ip route show table all dev v0",
+        "routes of IPv6": "ip -6 route show table all dev v0",
         "link": "ip -o link show dev v0",
     }
-    return {each: sorted(host.on(*command.split()).splitlines()) for each, command in asked.items()}
+    found = {each: host.on(*command.split()) for each, command in asked.items()}
+    return {each: sorted(re.sub(r" 3[56]\d\dsec", " 3600sec", text).splitlines()) for each, text in found.items()}
 
 
 @pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
@@ -118,10 +134,13 @@ def test_addresses_that_an_interrupted_run_removed_are_restored(host, tmp_path, 
 @pytest.mark.parametrize(
     ("route", "result"),
     [
-        ("default via 192.0.2.1", "the default route uses v0"),
-        ("-6 default via 2001:db8::1", "the default route uses v0"),
-        ("10.7.0.0/16 via 192.0.2.1", "a route over v0 would be lost"),
-        ("10.7.0.0/16", "a route over v0 would be lost"),
+        ("default via 192.0.2.1", "a route over v0 would be lost: default via 192.0.2.1"),
+        ("-6 default via 2001:db8::1", "a route over v0 would be lost: default via 2001:db8::1"),
+        ("10.7.0.0/16 via 192.0.2.1", "a route over v0 would be lost: 10.7.0.0/16 via 192.0.2.1"),
+        ("10.7.0.0/16", "a route over v0 would be lost: 10.7.0.0/16 scope link"),
+        ("10.7.0.0/16 via 192.0.2.1 table 100", "a route over v0 would be lost: 10.7.0.0/16 via 192.0.2.1 table 100"),
+        ("-6 2001:db8:7::/48 via 2001:db8::1 table 100", "a route over v0 would be lost: 2001:db8:7::/48"),
+        ("203.0.113.64/26 proto kernel src 203.0.113.65", "the address 203.0.113.65/26 of v0 has a route of its own"),
     ],
 )
 def test_link_with_a_route_that_undo_could_not_restore_is_refused(host, tmp_path, name, values, route, result):
@@ -137,21 +156,32 @@ def test_link_with_a_route_that_undo_could_not_restore_is_refused(host, tmp_path
     assert seen(host) == before
 
 
-def test_ipv6_route_is_no_reason_to_refuse(host, tmp_path):
-    """It survives the removal of the address."""
-    host.on("ip", "-6", "route", "add", "2001:db8:7::/48", "via", "2001:db8::1", "dev", "v0")
+@pytest.mark.parametrize(("name", "values"), [("attach-vlan", ATTACH), ("flush-vlan-address", FLUSH)])
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        ("route add 10.7.0.0/16 dev far0 src 192.0.2.10", "a route with the source address 192.0.2.10 of v0"),
+        ("neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev v0", "a neighbour that somebody added to v0"),
+        ("neigh add proxy 192.0.2.8 dev v0", "a neighbour that somebody added to v0 would be lost: 192.0.2.8"),
+    ],
+)
+def test_what_the_kernel_forgets_with_an_address_is_refused(host, tmp_path, name, values, command, result):
+    """A route over another link may have the address as its source, and the last address takes all neighbours along."""
+    host.on("ip", "link", "set", "far0", "up")
+    host.on("ip", *command.split())
     before = seen(host)
 
-    assert run(host, tmp_path, "attach-vlan", "apply", ATTACH).endswith("ended with 0\n")
-    assert run(host, tmp_path, "attach-vlan", "undo", ATTACH).endswith("ended with 0\n")
+    output = run(host, tmp_path, name, "apply", values)
 
+    assert f"refused: {result}" in output
+    assert output.endswith("ended with 1\n")
     assert seen(host) == before
 
 
 @pytest.mark.parametrize("down", [("v0",), ("br0",), ("v0", "br0", "far0"), ()])
 def test_links_that_were_down_are_set_down_again(host, tmp_path, down):
     """Other links stay up, and both scripts can run twice."""
-    values = {"bridge": "br0", "interface": "v0", "parent": "far0"}
+    values = {**ATTACH, "parent": "far0"}
     host.on("ip", "link", "set", "v0", "master", "br0")
     for link in down:
         host.on("ip", "link", "set", link, "down")
@@ -172,7 +202,7 @@ def flags(host: Space) -> dict[str, list[str]]:
     }
 
 
-PORTS = {"bridge": "br0", "ports": ["v0"]}
+PORTS = {"bridge": "br0", "ports": ["v0"], "external": [], "network": "", "member": ""}
 
 
 def test_port_is_restored_with_its_bridge_options(host, tmp_path):
@@ -203,13 +233,13 @@ def options(shown: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("since", "result"),
     [
-        ("link del w0", "w0 does not exist any more"),
-        ("link set w0 master br1", "w0 is now in br1"),
+        ("link del w0", "nothing left to undo: there is no link w0 any more"),
+        ("link set w0 master br1", "kept: w0 is attached to br1"),
     ],
 )
 def test_port_that_is_elsewhere_now_does_not_block_the_others(host, tmp_path, since, result):
     """A removed link can't be restored. Taking a port out of another bridge would cut that bridge and join the two."""
-    ports = {"bridge": "br0", "ports": ["w0", "v0"]}
+    ports = {**PORTS, "ports": ["w0", "v0"]}
     host.on("ip", "link", "add", "br1", "type", "bridge")
     host.on("ip", "link", "add", "w0", "type", "veth", "peer", "name", "far1")
     for port in ("w0", "v0"):
@@ -238,7 +268,7 @@ def test_ports_with_options_that_undo_could_not_restore_are_refused(host, tmp_pa
         host.on("ip", "link", "set", port, "master", "br0")
     host.on("bridge", *command.split())
 
-    output = run(host, tmp_path, "detach-ports", "apply", {"bridge": "br0", "ports": ["w0", "v0"]})
+    output = run(host, tmp_path, "detach-ports", "apply", {**PORTS, "ports": ["w0", "v0"]})
 
     assert f"refused: {result}" in output
     assert output.endswith("ended with 1\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.test_remediation_scripts import Host
@@ -12,12 +15,17 @@ case "$*" in
   "show -p LoadState "*) cat "$HERE/load" ;;
   "is-active --quiet "*) grep -qx "$3" "$HERE/active" ;;
   "is-enabled "*) cat "$HERE/enabled" ;;
+  enable* | disable*) echo "${1}d" >"$HERE/enabled"; echo "systemctl $*" >>"$HERE/done" ;;
   *) echo "systemctl $*" >>"$HERE/done" ;;
 esac
 """
 TIMEDATECTL = """\
 if grep -q restart "$HERE/done" 2>/dev/null; then cat "$HERE/after"; else cat "$HERE/before"; fi
 """
+
+
+# The program waits as a process with another name, until its standard input ends.
+PROCESS = "import ctypes, sys; ctypes.CDLL(None).prctl(15, {name!r}); print(flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
@@ -47,12 +55,10 @@ def test_timesyncd_is_enabled_and_disabled_again_by_undo(host):
     assert run(host) == (0, "minisrv: systemd-timesyncd.service restarted; the clock is synchronised\n")
     assert host.changes == ["systemctl enable systemd-timesyncd.service", "systemctl restart systemd-timesyncd.service"]
 
-    for _ in range(2):
+    stopped = "systemctl stop systemd-timesyncd.service"
+    for undone in (["systemctl disable systemd-timesyncd.service", stopped], [stopped]):
         assert run(host, "undo")[0] == 0
-        assert host.changes == [
-            "systemctl disable systemd-timesyncd.service",
-            "systemctl stop systemd-timesyncd.service",
-        ]
+        assert host.changes == undone
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,38 @@ def test_host_that_needs_another_fix_is_refused(host, question, answer, why):
     assert (rc, host.changes) == (1, [])
     assert output.startswith("refused: ")
     assert why in output
+
+
+@pytest.mark.parametrize("name", [b"chronyd", b"ntpd", b"ntp-daemon", b"ptp4l", b"phc2sys", b"ptp4lx"])
+def test_other_clock_program_is_known_by_its_process(host, name):
+    """No unit names it. A program with another name is none."""
+    code = [sys.executable, "-c", PROCESS.format(name=name)]
+    with subprocess.Popen(code, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"\n"
+        rc, output = run(host)
+        process.communicate(b"")
+
+    if name == b"ptp4lx":
+        assert rc == 0
+    else:
+        assert (rc, host.changes) == (1, [])
+        assert output.startswith(f"refused: {name.decode()} (process ")
+
+
+def test_unit_that_is_gone_or_masked_since_is_kept(host):
+    """Undo never fails because of it."""
+    assert run(host)[0] == 0
+    _ = host.changes
+    host.answers("enabled", "masked\n")
+    rc, output = run(host, "undo")
+    assert rc == 0
+    assert "kept: minisrv: systemd-timesyncd.service is masked, not enabled as the fix left it" in output
+    _ = host.changes
+
+    host.answers("load", "LoadState=not-found\n")
+    assert run(host, "undo") == (0, "nothing left to undo: minisrv has no systemd-timesyncd.service any more\n")
+    assert host.changes == []
 
 
 def test_host_without_systemd_is_refused(host):

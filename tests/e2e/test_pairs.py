@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sigsrv.collect.evidence import Evidence
+from tests.e2e.bystanders import bystanders, look
 from tests.e2e.cases import Case
 from tests.e2e.conftest import Lab, state_of, verdicts, with_fingerprints
 from tests.e2e.safety import leftovers, remediate
@@ -61,8 +62,13 @@ def whole_state(evidences: Mapping[str, Evidence]) -> dict[str, Any]:
 def fix_and_undo(lab: Lab, folder: Path, made: Sequence[Case]) -> None:
     """Apply faults, plan, fix, verify, check that nothing is left to do, and undo.
 
-    Then the evidence is that of the faults. Heals them in any case.
+    Then the evidence is that of the faults. Heals them in any case. What stands on the hosts beside all this is untouched.
     """
+    with bystanders(lab) as untouched:
+        _fix_and_undo(lab, folder, made, untouched)
+
+
+def _fix_and_undo(lab: Lab, folder: Path, made: Sequence[Case], untouched: Mapping[str, str]) -> None:
     command = partial(remediate, lab, folder / "journal.sqlite", "--max", "20")
     findings = [with_fingerprints(each) for case in made for each in case.fixed]
     stay = [with_fingerprints(each) for case in made if case.stays_fixed for each in case.fixed]
@@ -82,12 +88,14 @@ def fix_and_undo(lab: Lab, folder: Path, made: Sequence[Case]) -> None:
 
         applied = lab.command(*command(*findings, "--yes"), timeout=90 + 90 * len(findings))
         assert applied.returncode == 0, applied.stdout + applied.stderr
+        assert look(lab) == untouched
         assert difference(verdicts(lab.scan()[0])) == {}
         assert_nothing_to_do(lab, command, findings, missing)
 
         run_id = applied.stdout.split()[-1]
         undone = lab.command(*command("--undo", run_id, "--yes"), timeout=90 + 90 * len(findings))
         assert undone.returncode == 0, undone.stdout + undone.stderr
+        assert look(lab) == untouched
         run, evidences = lab.scan()
         assert verdicts(run) == was | dict.fromkeys(stay, "pass")
         after = whole_state(evidences)

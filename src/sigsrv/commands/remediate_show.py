@@ -147,9 +147,10 @@ def fix_plan(shown: FixPlan, confirm_s: float, whole: bool) -> None:
 
 
 def _step(step: Step, confirm_s: float, whole: bool) -> None:
-    finding, fix = step.finding, step.fix
-    say(f"{finding.id}: {finding.title}")
-    _now_then(finding)
+    fix = step.fix
+    for each in step.findings:
+        say(f"{each.id}: {each.title}")
+        _now_then(each)
     field("does", f"{fix.title}, on {fix.runs_on}")
     if step.canary:
         field("canary", f"{fix.runs_on} goes first; the other hosts follow only if the fix is verified there")
@@ -175,7 +176,7 @@ def undo_plan(shown: UndoPlan, confirm_s: float) -> None:
         paragraph(reason)
     for step, entry in shown.steps:
         say()
-        say(f"{entry.finding}: undoes {entry.remediation} on {entry.host}")
+        say(f"{', '.join(entry.findings)}: undoes {entry.remediation} on {entry.host}")
         field("does", step.fix.undo_text)
         field("safety", safety(step.fix, step.timer, confirm_s))
         say()
@@ -225,7 +226,8 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
             if end == INTERRUPTED and run.is_alive:
                 end = f"running: {step.states[-1]}"
             undone = f", undone by {step.undone_by}" if step.undone_by else ""
-            say(f"  {end}{undone}: {step.finding}")
+            for name in step.findings:
+                say(f"  {end}{undone}: {name}")
             say(f"    {step.remediation} on {step.host}, script sha256 {step.sha256[:16]}")
             if step.end not in ("verified", INTERRUPTED) and step.detail:
                 paragraph(step.detail)

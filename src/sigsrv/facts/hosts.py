@@ -200,6 +200,14 @@ class HostFacts:
         except EvidenceError:
             return False
 
+    @property
+    def cluster_member(self) -> str:
+        """Return the name of the host in its cluster, as ``--target`` of Incus takes it; empty if the daemon says that it is in no cluster."""
+        with suppress(EvidenceError):
+            if not guard(lambda: self.incus.server.clustered):
+                return ""
+        return self.member
+
     @fact
     def daemon_down(self) -> bool:
         """Return whether the host answers and its Incus daemon does not. False if that can't be determined."""

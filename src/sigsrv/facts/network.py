@@ -226,6 +226,15 @@ class NetworkFacts:
         return found
 
     @fact
+    def links_on(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the names of the links that have the same parent, by the parent's name. Raises EvidenceError."""
+        found: dict[str, tuple[str, ...]] = {}
+        for link in self.links.values():
+            if link.parent is not None:
+                found[link.parent] = (*found.get(link.parent, ()), link.name)
+        return found
+
+    @fact
     def addresses(self) -> Mapping[str, tuple[Address, ...]]:
         """Return the IP addresses of each network link, by the link's name. Raises EvidenceError."""
         return addresses(output(self.evidence, "addr"), self.evidence.host)

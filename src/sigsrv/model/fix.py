@@ -29,7 +29,8 @@ class Fix:
 
     permanent: text for "OpenTofu" or "NixOS". words: all strings among the values, from which sigsrv finds the links that
     the fix names. touches: what it changes. reaches: ``host``, or ``members`` if it takes effect on all members of the cluster. resets:
-    the network that Incus sets up again, "" for none. An undo is a Fix too, with ``script`` and ``undo`` swapped.
+    the network that Incus sets up again, "" for none. also: ids of further findings that the script fixes. An undo is a Fix too, with
+    ``script`` and ``undo`` swapped.
     """
 
     finding: str
@@ -50,11 +51,17 @@ class Fix:
     touches: tuple[Touch, ...] = ()
     reaches: str = "host"
     resets: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Return the hash of the script, as the journal and syslog record it."""
         return hashlib.sha256(self.script.encode(errors="surrogatepass")).hexdigest()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the ids of all findings that the script fixes."""
+        return self.finding, *self.also
 
     @property
     def cuts_network(self) -> bool:
@@ -78,8 +85,15 @@ def _nix(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """Return a value as a YAML string in double quotes. JSON's strings are such strings."""
-    return json.dumps("" if value is None else str(value), ensure_ascii=True)
+    """Return a value as a YAML string in double quotes. JSON's strings are no such strings: their surrogate pairs are not YAML."""
+    text = "" if value is None else str(value)
+    return (
+        '"'
+        + "".join(
+            each if each.isascii() and (each.isalnum() or each in " ._/-") else f"\\U{ord(each):08x}" for each in text
+        )
+        + '"'
+    )
 
 
 @cache
@@ -171,7 +185,7 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         command=f"sigsrv-remediate {finding.id}",
         runs_on=str(finding.fix.get("runs_on") or (default_host if finding.host == "cluster" else finding.host)),
         disruption=remediation.disruption,
-        disrupts=remediation.disrupts,
+        disrupts=str(finding.fix.get("disrupts") or remediation.disrupts),
         undo_text=remediation.undo,
         timeout_s=remediation.timeout_s,
         script=render(folder / "apply.sh.j2", values),

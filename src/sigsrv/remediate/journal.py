@@ -240,8 +240,9 @@ class Journal:
         Fixes that a run undid on request do not count.
         """
         (count,) = self._database.execute(
-            "SELECT COUNT(*) FROM step JOIN kept USING (transaction_id) WHERE finding = ? AND step.state = 'verified'"
-            " AND kept.undoes = '' AND step.at > ? AND transaction_id NOT IN (SELECT done.undoes FROM kept AS done"
+            "SELECT COUNT(*) FROM step JOIN kept USING (transaction_id) WHERE step.state = 'verified' AND (finding = ?1 OR EXISTS"
+            " (SELECT 1 FROM json_each(CASE WHEN json_valid(kept.fix) THEN kept.fix ELSE '{}' END, '$.also') WHERE value = ?1))"
+            " AND kept.undoes = '' AND step.at > ?2 AND transaction_id NOT IN (SELECT done.undoes FROM kept AS done"
             " JOIN step AS proof ON proof.transaction_id = done.transaction_id WHERE proof.state = 'verified')",
             (finding, now - _DAY_S),
         ).fetchone()

@@ -41,6 +41,7 @@ _FIX_TYPES: Mapping[str, type] = {field.name: str for field in fields(Fix)} | {
     "permanent": dict,
     "words": list,
     "touches": list,
+    "also": list,
 }
 
 
@@ -72,6 +73,11 @@ class StepEntry:
     timer: str = ""
     improved: tuple[str, ...] = ()
     state: str | None = None
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return the ids of all findings that the step fixed."""
+        return self.fix.findings if self.fix else (self.finding,)
 
     @property
     def end(self) -> str:
@@ -262,4 +268,9 @@ def _fix(text: str) -> Fix | None:
             raise TypeError(key)
     if not all(isinstance(word, str) for word in known["words"]) or not 0 < known["timeout_s"] <= _MAX_TIMEOUT_S:
         raise ValueError(text)
-    return Fix(**{**known, "words": tuple(known["words"]), "touches": from_rows(known.get("touches", ()))})
+    also = tuple(known.get("also", ()))
+    if not all(_is_finding(each) for each in also):
+        raise ValueError(text)
+    return Fix(
+        **{**known, "words": tuple(known["words"]), "touches": from_rows(known.get("touches", ())), "also": also}
+    )

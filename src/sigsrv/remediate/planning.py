@@ -36,13 +36,20 @@ class FixRequest:
 class Step:
     """Combines a finding, its fix and the rollback timer.
 
-    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there.
+    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there. also: further findings that the
+    same script fixes.
     """
 
     finding: Finding
     fix: Fix
     timer: RollbackTimer = RollbackTimer.SHELL
     canary: bool = False
+    also: tuple[Finding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return all findings that the step fixes."""
+        return self.finding, *self.also
 
     @property
     def object(self) -> tuple[str, str]:
@@ -87,7 +94,7 @@ class FixPlan:
     @property
     def unknown(self) -> tuple[Finding, ...]:
         """Return the undetermined findings, except those whose root finding the plan fixes."""
-        fixed = {step.finding.id for step in self.steps}
+        fixed = {finding.id for step in self.steps for finding in step.findings}
         return tuple(finding for finding in self.triage.unknown if finding.because not in fixed)
 
 
@@ -180,6 +187,16 @@ def order_steps(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]
     )
 
 
+def _finding_dict(finding: Finding) -> dict[str, str]:
+    return {
+        "finding": finding.id,
+        "title": finding.title,
+        "severity": finding.severity.value,
+        "now": finding.observed,
+        "then": finding.expected,
+    }
+
+
 def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) -> dict[str, Any]:
     """Return the plan as JSON data.
 
@@ -190,15 +207,12 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) ->
         "schema_version": 1,
         "steps": [
             {
-                "finding": step.finding.id,
-                "title": step.finding.title,
-                "severity": step.finding.severity.value,
+                **_finding_dict(step.finding),
+                "also": [_finding_dict(each) for each in step.also],
                 "remediation": step.fix.name,
                 "does": step.fix.title,
                 "host": step.fix.runs_on,
                 "changes": step.fix.changes,
-                "now": step.finding.observed,
-                "then": step.finding.expected,
                 "disruption": step.fix.disruption,
                 "disrupts": f"{disrupts[step.fix.disruption]}: {step.fix.disrupts}",
                 "undone_by_host": {

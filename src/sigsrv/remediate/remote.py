@@ -285,7 +285,8 @@ class RemoteFix:
     def _log_line(self, verb: str) -> str:
         """Return a line for the host's syslog, quoted as one shell word."""
         fix = self._fix
-        line = f"{self._options.who} {verb} {fix.name} for {fix.finding} (transaction {self._transaction}, script sha256 {fix.sha256})"
+        which = f"(transaction {self._transaction}, script sha256 {fix.sha256})"
+        line = f"{self._options.who} {verb} {fix.name} for {', '.join(fix.findings)} {which}"
         return shlex.quote(" ".join(line.split()))
 
     def _start_code(self) -> str:

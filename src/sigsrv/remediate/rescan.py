@@ -27,6 +27,12 @@ class FreshFinding:
     findings: tuple[Finding, ...]
     fix: Fix | None
 
+    @property
+    def fixed(self) -> tuple[Finding, ...]:
+        """Return all findings that the fix must end: this one, and those that the script fixes together with it."""
+        also = self.fix.also if self.fix else ()
+        return self.finding, *(each for each in self.findings if each.id in also)
+
 
 def find(findings: Sequence[Finding], finding_id: str) -> Finding | None:
     """Return the finding of an id, or None.

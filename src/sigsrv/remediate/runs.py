@@ -18,6 +18,7 @@ from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
+from sigsrv.remediate.merging import merged_steps, step_of
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions
@@ -76,15 +77,15 @@ def make_plan(
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
     away = safety_checks.evacuated_hosts(snapshot.facts)
-    fixes = ((finding, fix_of(finding, snapshot.findings, hosts.first, away)) for finding in triage.scripted)
-    steps = order_steps([Step(each, fix) for each, fix in fixes if fix], list(hosts.targets))
+    found = merged_steps(triage.scripted, lambda each: fix_of(each, snapshot.findings, hosts.first, away))
+    steps = order_steps(found, list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
     refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
-    notes = safety_checks.let_through(snapshot.facts, {step.finding.id for step in steps})
+    notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
 
 
@@ -136,7 +137,7 @@ def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) ->
 def _safety_stops(
     hosts: Hosts, snapshot: Snapshot, fix_plan: FixPlan, journal: Journal | None, limits: Limits
 ) -> list[str]:
-    fixing = {step.finding.id for step in fix_plan.steps}
+    fixing = {each.id for step in fix_plan.steps for each in step.findings}
     counts = {key: journal.fixes_within_a_day(key, time.time()) for key in sorted(fixing)} if journal else {}
     return [
         *safety_checks.offline(snapshot.facts, fixing),
@@ -230,17 +231,19 @@ class Runner:
         return found
 
     def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
-        """Return the step on the newest facts; None if the finding no longer fails.
+        """Return the step on the newest facts; None if none of its findings fails any more.
 
         Raises Refused if its script differs from the one shown.
         """
-        found = find(findings, step.finding.id)
-        if found is None or found.verdict not in FAILING:
+        now = [find(findings, each.id) for each in step.findings]
+        failing = [each for each in now if each is not None and each.verdict in FAILING]
+        if not failing:
             return None
         others = self._hosts.targets.keys() - {
             step.fix.runs_on
         }  # a fix of the cluster stays on the host that was shown
-        fix = fix_of(found, findings, self._hosts.first, others)
-        if fix is None or (fix.script, fix.undo, fix.runs_on) != (step.fix.script, step.fix.undo, step.fix.runs_on):
-            raise Refused([f"{found.id}: its script differs from the one that was shown; run the command again"])
-        return replace(step, finding=found, fix=fix)
+        fresh = step_of(failing, lambda each: fix_of(each, findings, self._hosts.first, others))
+        scripts = (step.fix.script, step.fix.undo, step.fix.runs_on)
+        if fresh is None or (fresh.fix.script, fresh.fix.undo, fresh.fix.runs_on) != scripts:
+            raise Refused([f"{failing[0].id}: its script differs from the one that was shown; run the command again"])
+        return replace(step, finding=fresh.finding, fix=fresh.fix, also=fresh.also)

@@ -223,11 +223,12 @@ class Transaction:
         if self._replays:
             allowed = {fixed.id, *self._replays.improved}
         else:
-            now = next((finding for finding in after if finding.id == fixed.id), None)
-            if now is not None and seen(now) in NOT_FIXED:
-                return f"{now.id} is still {seen(now)}: {now.observed or now.reason}"
-            if now is None and any(f.policy == fixed.policy and f.verdict is Verdict.ERROR for f in after):
-                return f"{fixed.id} could not be determined after the fix"
+            for fixed in self._before.fixed:
+                now = next((finding for finding in after if finding.id == fixed.id), None)
+                if now is not None and seen(now) in NOT_FIXED:
+                    return f"{now.id} is still {seen(now)}: {now.observed or now.reason}"
+                if now is None and any(f.policy == fixed.policy and f.verdict is Verdict.ERROR for f in after):
+                    return f"{fixed.id} could not be determined after the fix"
         worse = self._worse(after, allowed)
         return (
             "other findings got worse: " + ", ".join(f"{finding.id} {finding.verdict}" for finding in worse)
@@ -272,9 +273,10 @@ class Transaction:
 
     def _verified(self) -> Outcome:
         self._record("verified")
-        finding_id = self._before.finding.id
-        result = "is as it was before" if self._replays else "no longer fails"
-        reason = f"{finding_id} {result}; no other finding got worse"
+        names, one = ", ".join(self._fix.findings), not self._fix.also
+        was = "is as it was before" if one else "are as they were before"
+        result = was if self._replays else "no longer fails" if one else "no longer fail"
+        reason = f"{names} {result}; no other finding got worse"
         if self._shown:
             names = ", ".join(f"{finding.id} {finding.verdict}" for finding in self._shown[:_NAMED])
             more = f" and {len(self._shown) - _NAMED} more" if len(self._shown) > _NAMED else ""

@@ -62,6 +62,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
     steps, skipped = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
+        failing = [each for name in entry.findings if (each := findings.get(name)) and each.verdict in FAILING]
         if entry.end != "verified":
             skipped.append((entry.finding, f"{entry.end}: {entry.detail}" if entry.detail else entry.end))
         elif entry.undone_by:
@@ -72,7 +73,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
             skipped.append((entry.finding, f"{entry.host} is not among the hosts of site {hosts.site.name}"))
         elif later := _fixed_since(journal, entry):
             skipped.append((entry.finding, f"run {later} has fixed it again since: undo that run first"))
-        elif now is not None and now.verdict in FAILING:
+        elif now is not None and len(failing) == len(entry.findings):
             skipped.append(
                 (
                     entry.finding,
@@ -105,7 +106,8 @@ def _fixed_since(journal: Journal, entry: StepEntry) -> str:
             run.id
             for run in journal.history()
             for step in run.steps
-            if (step.finding, step.end, step.undone_by, step.undoes) == (entry.finding, "verified", "", "")
+            if (step.end, step.undone_by, step.undoes) == ("verified", "", "")
+            and not {*step.findings}.isdisjoint(entry.findings)
             and run.id != entry.run
             and step.at > entry.at
         ),

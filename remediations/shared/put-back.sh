@@ -1,0 +1,17 @@
+one_line() { printf '%s' "$1" | tr '\n' ' '; } # TEXT, for a message
+kept() { # WHAT NOW NEW: tells the operator that somebody changed a value since the fix, and that it stays
+  echo "kept: $1 is $(one_line "${2:-unset}"), not $(one_line "${3:-unset}") as the fix left it"
+}
+# COMMAND...: runs it in an undo. If Incus refuses it, as it would the next time, the undo says so and goes on, and this is false.
+# Other errors end the undo: it can be run again.
+unless_refused() {
+  if said=$("$@" 2>&1); then return 0; fi
+  case $said in
+    *"update allowed"* | *"forbidden"* | *"not allowed"* | *"Conflict detected"* | *"Missing source"* | *"Invalid "*)
+      echo "kept: Incus refuses the old value: $(one_line "$said")"
+      return 1
+      ;;
+  esac
+  echo "$said" >&2
+  exit 1
+}
