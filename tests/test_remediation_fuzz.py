@@ -33,6 +33,7 @@ PROGRAMS = (
     "cp",
     "mv",
     "chmod",
+    "timeout",
 )
 PRELUDE = 'record() { printf \'%s\\0\' "$@" >>"$TRACE"; printf \'\\1\\0\' >>"$TRACE"; }\n' + "".join(
     f'{program}() {{ record {program} "$@"; }}\n' for program in (*PROGRAMS, "reboot", "sleep", "sync")
@@ -42,7 +43,7 @@ PRELUDE += 'date() { echo 20260101000000; }\ngrep() { cat >/dev/null; [ "$FOUND"
 CHOICES = frozenset({"kind", "allow", "snapshot", "copies", "wait_s"})
 # After these words a program takes the next word as a value, whatever it begins with.
 TAKES_A_WORD = frozenset(
-    {"--project", "--target", "--timeout", "--format", "--columns", "-d", "-a", "-e", "dev", "master", "--data", "-X"}
+    {"--project", "--target", "--timeout", "--format", "--columns", "-d", "-a", "-e", "dev", "master", "--data", "-X", "sh"}
 )
 # Without the characters for which a fix has no script (tests/test_names.py).
 TEXT = st.text(
