@@ -25,6 +25,13 @@ from sigsrv.report import publish
 REMEDIATIONS = remediation.load()
 # An example of each parameter, as the remediations give it.
 VALUES = {name: value for each in REMEDIATIONS.values() for name, value in each.example.items()}
+
+
+def values_of(name: str) -> dict[str, object]:
+    """Return a value for each parameter; those of one remediation as its example has them."""
+    return {**VALUES, **REMEDIATIONS[name].example}
+
+
 HOSTILE = [
     "$(reboot)",
     "`reboot`",
@@ -52,7 +59,7 @@ def finding(name: str, fix=None, **more) -> Finding:
         expected="",
         observed="",
         remediation=name,
-        fix=VALUES if fix is None else fix,
+        fix=values_of(name) if fix is None else fix,
         **values,
     )
 
@@ -88,7 +95,7 @@ def test_rendered_script_passes_shellcheck(name, script, tmp_path):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_values_are_only_arguments(name, text, tmp_path):
     """A script with hostile names runs only its own commands. Every program here only records its call."""
-    fix = fix_for(finding(name, hostile(VALUES, text), host=text, resource=text), REMEDIATIONS, "sigsrv")
+    fix = fix_for(finding(name, hostile(values_of(name), text), host=text, resource=text), REMEDIATIONS, "sigsrv")
     assert fix
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -116,6 +116,9 @@ def _policy_mistakes(
             message = f"there is no probe and no path of the Incus API {name}"
             yield yamlfile.load(each.path).error(("looks_at", index), message, nearest(name, _SOURCES))
     if each.remediation is None:
+        if not each.why_by_hand and data.folder("policies") in each.path.parents:
+            hint = "add why_by_hand: one sentence"
+            yield _error(each, "by_hand", "a shipped policy says why a person must fix it and no script", hint)
         return
     if each.remediation not in remediations:
         hint = nearest(each.remediation, remediations)
