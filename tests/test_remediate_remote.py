@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -407,3 +408,5 @@ def test_syslog_line_names_operator_fix_and_finding(host):
 
     said = f"alice@ws applies attach-vlan for NET-001@here/br0 (transaction {TRANSACTION}, script sha256 {fix.sha256})"
     assert line == f"'{said}'"
+    with_reason = RemoteFix(fix, TRANSACTION, FixOptions(who="alice@ws", reason="ticket 12's"))._log_line("applies")
+    assert shlex.split(with_reason) == [f"{said[:-1]}, reason: ticket 12's)"]

@@ -202,14 +202,6 @@ def test_unreadable_pools_stop_everything_on_a_site_with_zfs():
     assert safety_checks.resilvering(seen, has_zfs=False) == []
 
 
-def test_more_objects_than_max_are_refused():
-    """The reason has the number of objects and the option that allows them."""
-    assert safety_checks.too_many({1, 2}, 2) == []
-    assert safety_checks.too_many({1, 2, 3}, 2) == [
-        "3 objects would change and --max is 2: name fewer findings, or use --max 3"
-    ]
-
-
 @pytest.mark.parametrize(("count", "stops"), [(0, False), (2, False), (3, True), (7, True)])
 def test_fourth_fix_within_a_day_is_refused(count, stops):
     """Another fix would hide the cause."""

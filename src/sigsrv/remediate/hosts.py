@@ -34,7 +34,8 @@ class Hosts:
     """Holds the selected hosts of a site. targets: by host name, in the order of the site file. policies: by id.
 
     scan: collects fresh facts from all hosts and evaluates all policies. It takes as long as a scan and changes
-    nothing. look: takes a picture of each host, with the Incus objects that the touches name. It changes nothing either.
+    nothing. look: takes a picture of each host, with the Incus objects that the touches name. It changes nothing either. proof: runs the
+    site's own tests for at most that many seconds, and returns what does not pass, "" for nothing; None: there are none.
     """
 
     site: Site
@@ -42,6 +43,7 @@ class Hosts:
     policies: Mapping[str, Policy]
     scan: Callable[[], Snapshot]
     look: Callable[[Sequence[Touch]], Mapping[str, Picture]]
+    proof: Callable[[float], str] | None = None
 
     @property
     def with_login(self) -> Mapping[str, Target]:
