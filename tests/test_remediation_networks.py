@@ -280,5 +280,5 @@ def test_port_that_is_in_no_bridge_is_not_changed(host):
     values = {"bridge": "br0", "ports": ["lo", "none0"], "external": [], "network": "", "member": ""}
 
     assert "none of these ports" in host.run("detach-ports", "apply", values)[1]
-    assert "nothing was changed" in host.run("detach-ports", "undo", values)[1]
+    assert "nothing left to undo: there is no bridge br0" in host.run("detach-ports", "undo", values)[1]
     assert host.changes == []
