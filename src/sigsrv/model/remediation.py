@@ -3,8 +3,8 @@
 Every value in a script is quoted for the shell, by default and without exception.
 
 A folder contains ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2``, and ``touches.yaml.j2``, which declares what the scripts
-change. It may also contain the permanent fix: ``permanent.tf.j2`` (OpenTofu), ``permanent.nix.j2`` (NixOS). The folder ``shared`` has
-shell code that scripts include.
+change. It may also contain the permanent fix: ``permanent.yaml.j2`` (the change of each object of Incus, for OpenTofu),
+``permanent.nix.j2`` (NixOS). The folder ``shared`` has code that scripts include.
 """
 
 from __future__ import annotations
