@@ -350,6 +350,9 @@ def test_network_that_somebody_allowed_since_stays_on_the_list(lab, operator):
     with faults(lab, "sigsrv", "project-any-network"):
         run = operator.fix("PROJ-004@cluster/user-bob")
         incus(lab, "project", "set", "user-bob", "restricted.networks.access=incusbr0,userbr0")
+        projects = yaml.safe_load(lab.site.read_text())["projects"]
+        projects[-1]["networks"].append("incusbr0")
+        operator.declare(projects=projects)
         try:
             operator.undo(run)
             assert incus(lab, "project", "get", "user-bob", "restricted.networks.access") == "incusbr0"
