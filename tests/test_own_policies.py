@@ -19,7 +19,9 @@ from tests.test_selecting import EXPECTED
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```(?:yaml|python)\n# mine/(\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
-REMEDIATION = dict(re.findall(r"```(?:yaml|sh|jinja)\n# (remediations/[^\s:]+)[^\n]*\n(.*?)```", CONTRIBUTING, re.DOTALL))
+REMEDIATION = dict(
+    re.findall(r"```(?:yaml|sh|jinja)\n# (remediations/[^\s:]+)[^\n]*\n(.*?)```", CONTRIBUTING, re.DOTALL)
+)
 RULE, CHECK = ("proj/PROJ-099.yaml",), ("site/SITE-001.yaml", "checks/test_site.py")
 FORM = ("mem/MEM-001.yaml",)
 OWN = {
