@@ -55,6 +55,16 @@ def test_confirmed_fix_stays_and_leaves_nothing_behind(host, timer):
     assert wait(lambda: not timers(host))
 
 
+def test_undo_saves_no_old_values_before_it_runs(host):
+    """The journal has them. Its script would undo already, before the other members are armed."""
+    replayed = host.remote(state={"old": b"old\n"})
+
+    assert host.call(replayed.save).rc == 0
+    assert host.state == "old"
+    assert parse_state(host.call(replayed.old_values).stdout) == {"old": b"old\n"}
+    assert host.call(replayed.undo).rc == 0
+
+
 @pytest.mark.parametrize("timer", RollbackTimer)
 def test_undo_restores_the_old_state_and_leaves_nothing_behind(host, timer):
     """It runs over a new login. A second undo has nothing to do."""

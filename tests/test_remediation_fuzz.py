@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sigsrv.model.fix import fix_for
 from sigsrv.model.names import bad_character
-from tests.test_remediation import HOSTILE, REMEDIATIONS, VALUES, finding
+from tests.test_remediation import HOSTILE, REMEDIATIONS, finding, values_of
 
 # The programs that scripts call. Each is a function that records its arguments and prints nothing, so a script takes the same path
 # whatever its values are.
@@ -33,6 +33,7 @@ PROGRAMS = (
     "cp",
     "mv",
     "chmod",
+    "timeout",
 )
 PRELUDE = 'record() { printf \'%s\\0\' "$@" >>"$TRACE"; printf \'\\1\\0\' >>"$TRACE"; }\n' + "".join(
     f'{program}() {{ record {program} "$@"; }}\n' for program in (*PROGRAMS, "reboot", "sleep", "sync")
@@ -42,7 +43,21 @@ PRELUDE += 'date() { echo 20260101000000; }\ngrep() { cat >/dev/null; [ "$FOUND"
 CHOICES = frozenset({"kind", "allow", "snapshot", "copies", "wait_s"})
 # After these words a program takes the next word as a value, whatever it begins with.
 TAKES_A_WORD = frozenset(
-    {"--project", "--target", "--timeout", "--format", "--columns", "-d", "-a", "-e", "dev", "master", "--data", "-X"}
+    {
+        "--project",
+        "--target",
+        "--timeout",
+        "--format",
+        "--columns",
+        "-d",
+        "-a",
+        "-e",
+        "dev",
+        "master",
+        "--data",
+        "-X",
+        "sh",
+    }
 )
 # Without the characters for which a fix has no script (tests/test_names.py).
 TEXT = st.text(
@@ -124,7 +139,7 @@ def trace(scripts: Sequence[str], values: Any, found: str, folder: Path, more: s
 def plain(name: str, empty: bool) -> tuple[Any, Any]:
     """Return the values with marks, and the identity of the finding with marks."""
     counter = [0]
-    return with_marks(VALUES, counter, empty=empty), with_marks({"host": "h", "resource": "r"}, counter)
+    return with_marks(values_of(name), counter, empty=empty), with_marks({"host": "h", "resource": "r"}, counter)
 
 
 def scripts(name: str, values: Any, identity: Any) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.test_remediation import REMEDIATIONS, VALUES
+from tests.test_remediation import REMEDIATIONS, values_of
 from tests.test_remediation_fuzz import plain, scripts, trace
 
 # The last word of each call lists the old values at that time, without files that are not yet moved into place. Incus reports another
@@ -49,10 +49,21 @@ CHANGES = frozenset(
 )
 # These scripts ask a real program first, and change nothing without its answer. The text is where each one starts to change something.
 ASKS_FIRST = {
+    "acknowledge-warnings": 'if [ -s "$SIGSRV_STATE/new-1" ]; then incus warning',
     "detach-ports": "detach veth1",
+    "export-backup": "mkdir -m 700",
+    "filter-bridge-ports": "then\n  modprobe",
+    "filter-nics": "filter eth0",
+    "limit-project": "incus project set",
     "refuse-ssh-passwords": 'cp "$SIGSRV_STATE/written"',
+    "reload-acls": "incus network acl set",
+    "restart-incus": "systemctl restart",
     "restart-timesyncd": "systemctl enable",
+    "restrict-kernel-log": "turn_on kernel",
     "scrub-pool": "zpool scrub --",
+    "set-pool-config": "incus storage set",
+    "set-project-features": "incus project set",
+    "set-volume-size": "incus storage volume set",
     "start-incus": "systemctl enable",
 }
 # Old values that scripts write only if these programs answer otherwise.
@@ -66,6 +77,18 @@ OTHER_OLD_VALUES = {
     "scrub-pool": ("was",),
     "start-incus": ("enabled", "was"),
 }
+# Old values that scripts write only if Incus answers otherwise.
+IF_INCUS_SAYS = {
+    "acknowledge-warnings": ("new-1",),
+    "export-backup": ("file", "made"),
+    "filter-bridge-ports": ("net.bridge.bridge-nf-call-iptables", "new-file"),
+    "limit-project": ("old-1",),
+    "restrict-kernel-log": ("kernel.dmesg_restrict", "new-file"),
+    "set-pool-config": ("old-1",),
+    "set-volume-size": ("size", "identity"),
+    "update-image": ("off",),
+}
+OTHER_OLD_VALUES |= IF_INCUS_SAYS
 SURVIVES = [name for name, each in REMEDIATIONS.items() if each.survives_reboot]
 
 
@@ -90,7 +113,7 @@ def test_old_values_are_synced_before_a_change_that_survives_a_reboot(name, tmp_
 @pytest.mark.parametrize("name", ASKS_FIRST)
 def test_old_values_are_synced_by_scripts_that_ask_a_daemon_first(name):
     """Reads the script: the last old value comes before ``saved``, which syncs, and that before the change."""
-    apply, _ = scripts(name, VALUES, {"host": "h", "resource": "r"})
+    apply, _ = scripts(name, values_of(name), {"host": "h", "resource": "r"})
     before = apply[: apply.index(ASKS_FIRST[name])]
 
     assert 0 < before.rindex("$SIGSRV_STATE/") < before.rindex("\nsaved\n")
@@ -114,7 +137,8 @@ def test_undo_fails_if_incus_does_not_answer(name, tmp_path):
     more = f"INSTANCE={values['instance']}\n{STATE}"
 
     before = "" if name == "restore-member" else SILENT  # it does nothing if no key is set
-    undone = f"record undo\n{DEAF}{undo}\nrecord ended\n"
+    saved = "".join(f'echo yes >"$SIGSRV_STATE/{file}"\n' for file in IF_INCUS_SAYS.get(name, ()))
+    undone = f"{saved}record undo\n{DEAF}{undo}\nrecord ended\n"
     called = [program for program, *_ in trace([f"{before}{apply}", undone], values, "yes", tmp_path, more)]
 
     calls = called[called.index("undo") + 1 :]
@@ -131,7 +155,8 @@ def test_empty_old_value_is_not_restored(name, tmp_path):
     empty = 'for file in "$SIGSRV_STATE"/*; do if [ -f "$file" ]; then : >"$file"; fi; done\n'
     empty += "".join(f': >"$SIGSRV_STATE/{file}"\n' for file in OTHER_OLD_VALUES.get(name, ()))
 
-    calls = trace([apply, f"{empty}record undo\n{undo}"], values, "yes", tmp_path, more)
+    asked = "".join(f'echo yes >"$SIGSRV_STATE/{file}"\n' for file in IF_INCUS_SAYS.get(name, ()))
+    calls = trace([f"{asked}{apply}", f"{empty}record undo\n{undo}"], values, "yes", tmp_path, more)
 
     (begin,) = [number for number, call in enumerate(calls) if call[0] == "undo"]
     assert calls[begin][-1], "the script saves nothing, so this test proves nothing"

@@ -2,7 +2,7 @@
 # it there. `put_file FILE` writes it. `take_file FILE` removes it, unless somebody has changed it.
 own_file() {
   if [ ! -e "$1" ]; then
-    [ -d "${1%/*}" ] && [ -w "${1%/*}" ] || refuse "${1%/*} can't be written: the system is built from another place (see the permanent fix)"
+    if [ ! -d "${1%/*}" ] || [ ! -w "${1%/*}" ]; then refuse "${1%/*} can't be written: change what the system is built from"; fi
     echo yes >"$SIGSRV_STATE/new-file"
   elif [ "$(cat "$1")" != "$(cat "$SIGSRV_STATE/content")" ]; then
     refuse "$1 has other content: look at it first"
@@ -16,7 +16,7 @@ put_file() {
   echo "$1: written"
 }
 take_file() {
-  [ -s "$SIGSRV_STATE/new-file" ] && [ -e "$1" ] || return 0
+  if [ ! -s "$SIGSRV_STATE/new-file" ] || [ ! -e "$1" ]; then return 0; fi
   if [ "$(cat "$1")" = "$(cat "$SIGSRV_STATE/content")" ] || [ "${SIGSRV_FORCE:-}" = yes ]; then
     rm -f -- "$1"
     echo "$1: removed"

@@ -2,7 +2,7 @@
 # value than 1. `turn_on KEY` sets it to 1. `turn_back KEY` sets the old value again, unless it has another value by now.
 nobody_sets() {
   for each in /etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf; do
-    [ -f "$each" ] && [ "$each" != "$2" ] || continue
+    if [ ! -f "$each" ] || [ "$each" = "$2" ]; then continue; fi
     if sed 's|/|.|g' "$each" | grep -Eq "^[[:space:]]*-?$1[[:space:]]*=[[:space:]]*0"; then refuse "$each sets $1 to 0: change it there"; fi
   done
 }

@@ -13,7 +13,7 @@ def restart_fix(facts: HostFacts, refuse: str = "") -> dict[str, Any]:
 
     refuse: why a restart does not help; "" if it may. A network that can't be read refuses too.
     """
-    networks: list[dict[str, str]] = []
+    bridges: list[dict[str, str]] = []
     try:
         clustered = facts.incus.server.clustered
         for each in facts.incus.networks:
@@ -21,7 +21,7 @@ def restart_fix(facts: HostFacts, refuse: str = "") -> dict[str, Any]:
                 continue
             network = facts.incus.network_at(each.name, facts.member)
             config = network.config if network else {}
-            networks.append(
+            bridges.append(
                 {
                     "name": each.name,
                     "external_interfaces": config.get("bridge.external_interfaces", ""),
@@ -31,5 +31,5 @@ def restart_fix(facts: HostFacts, refuse: str = "") -> dict[str, Any]:
             )
         member = facts.member if clustered else ""
     except EvidenceError as cause:
-        return {"member": "", "networks": [], "refuse": refuse or f"a network could not be read: {cause.reason}"}
-    return {"member": member, "networks": networks, "refuse": refuse}
+        return {"member": "", "bridges": [], "refuse": refuse or f"a network could not be read: {cause.reason}"}
+    return {"member": member, "bridges": bridges, "refuse": refuse}

@@ -73,6 +73,7 @@ class Policy:
     path: Path
     forms: Forms = field(default_factory=Forms)
     looks_at: tuple[str, ...] = ()
+    why_by_hand: str = ""
 
     @property
     def is_declared(self) -> bool:
@@ -211,6 +212,7 @@ def read(path: Path, examples: bool = True) -> Policy:
         path=path,
         forms=records.read(Forms, {key: content[key] for key in FORM_KEYS if key in content}),
         looks_at=tuple(content.get("looks_at", ())),
+        why_by_hand=content.get("why_by_hand", ""),
     )
 
 

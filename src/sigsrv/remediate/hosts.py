@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sigsrv.collect.target import Target
 from sigsrv.facts.hosts import HostFacts
@@ -53,7 +54,15 @@ class Hosts:
         """Return the hosts on which a fix takes effect, the one that runs it first."""
         if fix.reaches == "host":
             return (fix.runs_on,)
-        return (fix.runs_on, *(name for name in self.with_login if name != fix.runs_on))
+        return (fix.runs_on, *(name for name in self.with_login if name not in {fix.runs_on, *self._alone}))
+
+    @cached_property
+    def _alone(self) -> frozenset[str]:
+        """Return the hosts whose daemon reports to be in no cluster: they may have another network or project of the same name."""
+        pictures = self.look(()) if len(self.with_login) > 1 else {}
+        return frozenset(
+            name for name, each in pictures.items() if not each.member and not {"host", "server"} & set(each.unread)
+        )
 
     @property
     def first(self) -> str:

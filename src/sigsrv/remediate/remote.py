@@ -193,6 +193,7 @@ class RemoteFix:
         self._options = options = options or FixOptions()
         self._transaction = transaction_id(transaction)
         self._state = state or {}
+        self._is_undo = state is not None
         paths = options.paths
         self._run = f"{paths.run}/{transaction}"
         # If the change survives a reboot, its undo script must survive it too, for the host or for the next run
@@ -233,9 +234,13 @@ class RemoteFix:
         return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
 
     def save(self, session: Session) -> CommandResult:
-        """Arm the rollback timer and let the script save the old values. It changes nothing."""
+        """Arm the rollback timer and let the script save the old values. It changes nothing.
+
+        An undo has its values from the journal, and its script would begin to undo.
+        """
         code = self._header + self._start_code() + self._arm_code(self._state)
-        code += _SAVE.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s)
+        if not self._is_undo:
+            code += _SAVE.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s)
         return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S)
 
     def arm(self, session: Session, old_values: str) -> CommandResult:

@@ -17,7 +17,7 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.collect.target import Target
 from sigsrv.judge.require import SERVICE
 from sigsrv.model.errors import UsageError
-from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_transaction_id
 from sigsrv.remediate.arming import RollbackTimer
@@ -227,6 +227,9 @@ class Transaction:
         fixed, allowed = self._before.finding, set()
         if self._replays:
             allowed = {fixed.id, *self._replays.improved}
+            policies = {parse_finding_id(each)[0] for each in allowed}
+            was = self._replays.verdicts or {}  # the object may have another name since, and so another finding
+            allowed |= {each.id for each in after if was and each.id not in was and each.policy in policies}
         else:
             for fixed in self._before.fixed:
                 now = next((finding for finding in after if finding.id == fixed.id), None)

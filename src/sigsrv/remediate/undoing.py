@@ -11,6 +11,7 @@ from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
+from sigsrv.remediate import safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
@@ -59,7 +60,8 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
     It undoes the verified steps, except those that were undone, reverted or fixed again since. With force, also those that were reverted,
     and those of which an undo left what somebody had changed.
     """
-    findings = {finding.id: finding for finding in hosts.scan().findings}
+    snapshot = hosts.scan()
+    findings = {finding.id: finding for finding in snapshot.findings}
     steps, skipped = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
@@ -90,6 +92,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
         return UndoPlan(run, (), tuple(skipped), ())
     safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
     refusals += network_losses(hosts, [step.fix for step, _ in steps], is_undo=True)
+    refusals += safety_checks.evacuated(snapshot.facts, [step.fix for step, _ in steps])
     return UndoPlan(
         run,
         tuple(zip(safe, (entry for _, entry in steps), strict=True)),

@@ -129,7 +129,7 @@ def _yaml(content: Mapping[str, Any]) -> str:
 
 def _fix_text(policy: Policy, remediation: Remediation | None) -> list[str]:
     if remediation is None:
-        return [f"By hand: {policy.by_hand}"]
+        return [f"By hand: {policy.by_hand}", *([f"Why no script: {policy.why_by_hand}"] if policy.why_by_hand else [])]
     _, form = RESOURCES[policy.examines]
     lasting = [name for name, file in PERMANENT.items() if (remediation.folder / file).is_file()]
     return [
@@ -217,6 +217,9 @@ def _section(policy: Policy, remediations: Mapping[str, Remediation]) -> Iterato
         yield f"*Fixed by* [`{named.name}`](../remediations/{named.name}/): {_prose(named.title)}. *Undo:* {_prose(named.undo)}"
     else:
         yield f"*Fixed by hand:* {_prose(policy.by_hand)}"
+        if policy.why_by_hand:
+            yield ""
+            yield f"*Why no script:* {_prose(policy.why_by_hand)}"
     yield ""
     if policy.looks_at:
         yield f"*Stands on:* {', '.join(f'`{_prose(name)}`' for name in policy.looks_at)}"

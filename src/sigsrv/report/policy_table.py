@@ -85,6 +85,7 @@ def as_dict(policy: Policy) -> dict[str, Any]:
         "traps": policy.traps,
         "remediation": policy.remediation,
         "by_hand": policy.by_hand or None,
+        "why_by_hand": policy.why_by_hand or None,
         "controls": {name: list(ids) for name, ids in policy.controls.items()},
         "source": list(policy.source),
     }

@@ -1,0 +1,12 @@
+# shellcheck shell=bash
+# shows: IMG-001
+# does: gives the image of the lab a source that it is not updated from, in the database of the cluster
+
+inject() {
+  has_source "$1" || incus_at "$1" admin sql global "INSERT INTO images_source (image_id, server, protocol, certificate, alias)
+    SELECT id, 'https://images.linuxcontainers.org', 1, '', 'busybox' FROM images WHERE fingerprint='$(image_of_lab)'" >/dev/null
+}
+
+heal() { incus_at "$1" admin sql global "DELETE FROM images_source WHERE alias='busybox'" >/dev/null; }
+
+has_source() { incus_at "$1" query "/1.0/images/$(image_of_lab)" | jq -e .update_source >/dev/null; }
