@@ -40,6 +40,7 @@ parameters: {file: the file}
 timeout_s: 5
 """
 APPLY = 'file={{ file }}\ncp "$file" "$SIGSRV_STATE/old"\necho new >"$file"\necho "$file: new"\n'
+TOUCHES = "- {kind: file, name: {{ file }}}\n"
 UNDO = 'file={{ file }}\n[ ! -e "$SIGSRV_STATE/old" ] || cp "$SIGSRV_STATE/old" "$file"\n'
 
 
@@ -57,7 +58,12 @@ class World:
             path.write_text("old\n")
         self.scripts = host.folder / "remediations" / "write-file"
         self.scripts.mkdir(parents=True)
-        for name, text in (("remediation.yaml", YAML), ("apply.sh.j2", APPLY), ("undo.sh.j2", UNDO)):
+        for name, text in (
+            ("remediation.yaml", YAML),
+            ("apply.sh.j2", APPLY),
+            ("undo.sh.j2", UNDO),
+            ("touches.yaml.j2", TOUCHES),
+        ):
             (self.scripts / name).write_text(text)
         self.extra_findings = lambda: ()
         self.pictures: Callable[[], Mapping[str, Picture]] = dict

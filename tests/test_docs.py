@@ -11,7 +11,8 @@ import yaml
 from sigsrv.authoring.cases import Case, judge
 from sigsrv.judge import catalogue
 from sigsrv.model import policy
-from sigsrv.remediate.planning import FixPlan, Step, Triage, as_dict
+from sigsrv.remediate.plan_json import as_dict
+from sigsrv.remediate.planning import FixPlan, Step, Triage
 from sigsrv.report.policy_table import FAMILIES, by_family
 from tests import record
 from tests.parts import PARTS
@@ -120,7 +121,7 @@ def test_page_of_the_plan_documents_each_key():
     """Its table has exactly the keys that --plan --json prints."""
     page = (ROOT / "docs" / "remediation.md").read_text(encoding="utf-8").partition("## The plan for machines")[2]
     step = Step(FAILING, FIX)
-    plan = as_dict(FixPlan((), Triage(), (step,)), 60, {FIX.disruption: "w"})
+    plan = as_dict(FixPlan((), Triage(), (step,)), 60)
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
 
     assert set(rows) == set(plan)

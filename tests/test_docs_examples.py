@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from sigsrv.authoring import cases, document, lint
-from sigsrv.commands import main, remediate
+from sigsrv.commands import main
+from sigsrv.commands.remediate_options import new_parser
 from sigsrv.judge import catalogue
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.evaluate import evaluate
@@ -110,7 +111,7 @@ def test_command_line_of_a_page_is_one_that_the_command_has(line):
     """Its options and subcommands exist, and the policies that it names."""
     command, *words = shlex.split(line)
     if words[:1] != ["pytest"]:
-        parser = main._parser() if command == "sigsrv" else remediate._parser()
+        parser = main._parser() if command == "sigsrv" else new_parser()
         parser.parse_args(words)
     named = set(re.findall(r"\b([A-Z]+-\d{3})\b", line)) - {"SITE-001", "PROJ-099", "MEM-001"}
     assert named <= policy.load().keys()

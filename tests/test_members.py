@@ -11,9 +11,14 @@ from sigsrv.collect.evidence import Failure
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.collect.target import Target
 from sigsrv.model.errors import FailureKind
+from sigsrv.model.fix import fix_for
 from sigsrv.remediate import members
+from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.members import Member, OtherMembers
+from sigsrv.remediate.picture import Picture
 from sigsrv.remediate.shell import CommandResult
+from tests.test_guard import fix
+from tests.test_remediation import REMEDIATIONS, finding
 
 OK = CommandResult(0, "", "")
 
@@ -72,3 +77,28 @@ def test_all_members_that_answer_are_no_problem(monkeypatch):
     found = others(monkeypatch, {"a": OK, "b": OK}, [])
 
     assert (found.arm(""), found.confirm(), found.undo(), bool(found)) == ("", "", "", True)
+
+
+def test_host_in_no_cluster_is_not_reached_through_the_cluster():
+    """It may have a network of the same name. A member whose daemon does not answer is still a member."""
+    pictures = {
+        "a": Picture(member="a"),
+        "b": Picture(unread={"server": "no answer"}),
+        "c": Picture(unread={"host": "no route"}),
+        "alone": Picture(),
+    }
+    hosts = Hosts(None, {name: Target(name) for name in pictures}, {}, None, lambda _: pictures)
+
+    assert hosts.reached(fix(runs_on="b", reaches="members")) == ("b", "a", "c")
+    assert hosts.reached(fix(runs_on="b")) == ("b",)
+
+
+def test_fix_of_one_host_reaches_no_member():
+    """A standalone host has the findings of its own Incus, and a member those of its own links."""
+    values = {"host": "minisrv", "resource": "br0"}
+    found = fix_for(finding("attach-acls", **values), REMEDIATIONS, "sigsrv")
+    of_cluster = fix_for(finding("attach-acls", **{**values, "host": "cluster"}), REMEDIATIONS, "sigsrv")
+
+    assert found
+    assert of_cluster
+    assert (found.reaches, of_cluster.reaches) == ("host", "members")

@@ -19,7 +19,9 @@ from tests.test_selecting import EXPECTED
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```(?:yaml|python)\n# mine/(\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
-REMEDIATION = dict(re.findall(r"```(?:yaml|sh)\n# (remediations/\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL))
+REMEDIATION = dict(
+    re.findall(r"```(?:yaml|sh|jinja)\n# (remediations/[^\s:]+)[^\n]*\n(.*?)```", CONTRIBUTING, re.DOTALL)
+)
 RULE, CHECK = ("proj/PROJ-099.yaml",), ("site/SITE-001.yaml", "checks/test_site.py")
 FORM = ("mem/MEM-001.yaml",)
 OWN = {
@@ -323,7 +325,7 @@ def test_the_remediation_of_contributing_fixes_its_policy(tmp_path, monkeypatch)
 
     policies = policy.load()
 
-    assert len(REMEDIATION) == 3
+    assert len(REMEDIATION) == 4
     assert [str(mistake) for mistake in lint.lint()[1]] == []
     checks, remediations = load_checks(data.folder("checks")), remediation.load()
     assert examples.mistakes(policies["SITE-001"], list(policies.values()), checks, remediations) == []

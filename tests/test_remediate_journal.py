@@ -135,6 +135,25 @@ def test_journal_without_runs_is_migrated(path):
     assert sqlite3.connect(path).execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
+def test_journal_without_reasons_is_migrated(path):
+    """The runs of version 2 stay as they are. New runs have their reason."""
+    journal = Journal(path)
+    journal.begin_run(run(1), "site")
+    record_verified_step(journal, transaction(1))
+    journal._database.execute("ALTER TABLE run DROP COLUMN reason")
+    journal._database.execute("PRAGMA user_version = 2")
+    journal.close()
+
+    journal = Journal(path)
+    journal.begin_run(run(2), "site", reason="ticket 12")
+
+    assert {each.id: (each.reason, len(each.steps)) for each in journal.history()} == {
+        run(1): ("", 1),
+        run(2): ("ticket 12", 0),
+    }
+    journal.close()
+
+
 def test_journal_of_a_newer_version_is_not_written(path):
     """sigsrv does not write to a format that it does not know."""
     Journal(path).close()

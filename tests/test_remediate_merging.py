@@ -99,7 +99,7 @@ def test_reasons_of_refused_findings_are_joined():
 
     (step,) = merged_steps(refused, fix)
 
-    assert "refuse='reason 1; reason 0'" in step.fix.script
+    assert "refused='reason 1; reason 0'" in step.fix.script
 
 
 def test_single_finding_keeps_its_own_script():

@@ -12,11 +12,12 @@ import pytest
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, Waiver
 from sigsrv.model.fix import fix_for
+from sigsrv.remediate.effects import effects
+from sigsrv.remediate.plan_json import as_dict
 from sigsrv.remediate.planning import (
     FixPlan,
     FixRequest,
     Step,
-    as_dict,
     failing_ids,
     is_policy_id,
     order_steps,
@@ -172,7 +173,7 @@ def test_two_fixes_of_one_instance_change_one_object():
     rows = [("set-instance-config", "INST-001", "a"), ("set-instance-config", "INST-003", "a")]
     found = tuple(steps(*rows, ("attach-vlan", "NET-001", "b")))
 
-    assert len(FixPlan((), triage_findings(FixRequest(), [], lambda _: None), found).objects) == 2
+    assert len(effects(found).objects) == 2
 
 
 def test_consequence_of_a_fixed_root_finding_is_not_unknown():
@@ -190,7 +191,7 @@ def test_json_plan_has_all_that_the_text_plan_shows():
     (step,) = steps(("attach-vlan", "NET-001", "a"))
     fix_plan = FixPlan((), triage_findings(FixRequest(all=True), FINDINGS, lambda _: None), (step,), ("no",))
 
-    found = json.loads(json.dumps(as_dict(fix_plan, 60, {"network": "may cut the network"})))
+    found = json.loads(json.dumps(as_dict(fix_plan, 60, ("/site/test_guests.py",))))
 
     assert found["steps"][0] | {"script": "", "undo_script": "", "permanent": {}} == {
         "finding": "NET-001@a/br0",
@@ -202,8 +203,20 @@ def test_json_plan_has_all_that_the_text_plan_shows():
         "changes": "bridge",
         "now": "",
         "then": "",
+        "reaches": ["a"],
+        "declared": [
+            {
+                "kind": touch.kind,
+                "name": touch.name,
+                "key": touch.key,
+                "now": None,
+                "after": touch.after if touch.is_exact else None,
+            }
+            for touch in step.fix.touches
+        ],
+        "restarts": [],
         "disruption": "network",
-        "disrupts": f"may cut the network: {step.fix.disrupts}",
+        "disrupts": f"may cut the network of a: {step.fix.disrupts}",
         "undone_by_host": {"within_s": 60, "by": "shell"},
         "canary": False,
         "also": [],
@@ -216,8 +229,10 @@ def test_json_plan_has_all_that_the_text_plan_shows():
     }
     assert found["steps"][0]["script"] == step.fix.script
     slow = dataclasses.replace(step, fix=dataclasses.replace(step.fix, disruption="none"))
-    (other,) = as_dict(dataclasses.replace(fix_plan, steps=(slow,)), 60, {"none": "nothing"})["steps"]
+    (other,) = as_dict(dataclasses.replace(fix_plan, steps=(slow,)), 60)["steps"]
     assert other["undone_by_host"]["within_s"] == 60 + step.fix.timeout_s
+    assert found["in_all"] == {"objects": 1, "hosts": ["a"], "restarts": [], "may_cut": ["a"], "services_on": []}
+    assert found["verify_with"] == ["/site/test_guests.py"]
     assert found["refused"] == ["no"]
     assert found["by_hand"] == ["NET-004@a/r"]
     assert found["unknown"] == ["NET-001@a/dark"]

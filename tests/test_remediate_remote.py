@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,6 +53,16 @@ def test_confirmed_fix_stays_and_leaves_nothing_behind(host, timer):
 
     assert (host.state, host.leftovers) == ("new", [])
     assert wait(lambda: not timers(host))
+
+
+def test_undo_saves_no_old_values_before_it_runs(host):
+    """The journal has them. Its script would undo already, before the other members are armed."""
+    replayed = host.remote(state={"old": b"old\n"})
+
+    assert host.call(replayed.save).rc == 0
+    assert host.state == "old"
+    assert parse_state(host.call(replayed.old_values).stdout) == {"old": b"old\n"}
+    assert host.call(replayed.undo).rc == 0
 
 
 @pytest.mark.parametrize("timer", RollbackTimer)
@@ -397,3 +408,5 @@ def test_syslog_line_names_operator_fix_and_finding(host):
 
     said = f"alice@ws applies attach-vlan for NET-001@here/br0 (transaction {TRANSACTION}, script sha256 {fix.sha256})"
     assert line == f"'{said}'"
+    with_reason = RemoteFix(fix, TRANSACTION, FixOptions(who="alice@ws", reason="ticket 12's"))._log_line("applies")
+    assert shlex.split(with_reason) == [f"{said[:-1]}, reason: ticket 12's)"]

@@ -8,6 +8,7 @@ import pytest
 
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Verdict
+from sigsrv.remediate.effects import Ceilings
 from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.planning import FixRequest
 from sigsrv.remediate.runs import make_plan
@@ -169,9 +170,9 @@ def test_fourth_fix_within_a_day_is_refused(world):
 
 def test_more_objects_than_max_are_refused(world):
     """Two files would change, and the limit is one."""
-    world.limits = dataclasses.replace(world.limits, max_objects=1)
+    world.limits = dataclasses.replace(world.limits, ceilings=Ceilings(objects=1))
 
-    with pytest.raises(Refused, match="2 objects would change and --max is 1"):
+    with pytest.raises(Refused, match="2 objects would change and --max allows 1"):
         world.apply()
 
 

@@ -12,10 +12,13 @@ from sigsrv.authoring import document
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import ApiAnswer, Failure
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.judge.require import SERVICE as SERVICE_POLICY
 from sigsrv.model import remediation
 from sigsrv.model.errors import FailureKind
+from sigsrv.model.finding import Verdict
 from sigsrv.model.fix import Fix, fix_for
 from sigsrv.remediate import safety_checks
+from sigsrv.remediate.rescan import fix_of
 from tests.test_remediation import finding
 
 REMEDIATIONS = remediation.load()
@@ -199,14 +202,6 @@ def test_unreadable_pools_stop_everything_on_a_site_with_zfs():
     assert safety_checks.resilvering(seen, has_zfs=False) == []
 
 
-def test_more_objects_than_max_are_refused():
-    """The reason has the number of objects and the option that allows them."""
-    assert safety_checks.too_many({1, 2}, 2) == []
-    assert safety_checks.too_many({1, 2, 3}, 2) == [
-        "3 objects would change and --max is 2: name fewer findings, or use --max 3"
-    ]
-
-
 @pytest.mark.parametrize(("count", "stops"), [(0, False), (2, False), (3, True), (7, True)])
 def test_fourth_fix_within_a_day_is_refused(count, stops):
     """Another fix would hide the cause."""
@@ -226,7 +221,7 @@ def test_link_of_the_login_is_changed_only_by_an_armed_fix():
     """Such a fix is allowed if the host rolls it back for certain, else refused."""
     assert safety_checks.touches_own_login(fix("attach-vlan"), ["eth0", "v0"], is_armed=True) == []
     assert safety_checks.touches_own_login(fix("attach-vlan"), ["eth0", "v0"], is_armed=False) == [
-        "NET-001@minisrv/br0: this ssh login uses v0, and attach-vlan has no rollback timer that survives a reboot"
+        "NET-001@minisrv/br0: the ssh login to minisrv uses v0, and attach-vlan has no rollback timer that survives a reboot"
     ]
     unmarked = safety_checks.touches_own_login(fix("attach-vlan", disruption="none"), ["br0"], is_armed=False)
     assert "is not marked as cutting the network" in unmarked[0]
@@ -236,3 +231,60 @@ def test_link_of_the_login_is_changed_only_by_an_armed_fix():
 def test_links_of_an_instance_are_not_links_of_the_host():
     """The eth0 of a container is not that of the host."""
     assert safety_checks.touches_own_login(fix("detach-devices", words=("eth0",)), ["eth0"], is_armed=False) == []
+
+
+EVACUATED = {**OFFLINE, "value": "Evacuated"}
+UNREAD_NETWORKS = [failing(host, "~11.0~1networks?recursion=1", "denied") for host in ("sigsrv", "minisrv")]
+
+
+def of_network(**changes: object) -> Fix:
+    values = {"runs_on": "sigsrv", "reaches": "members", "resets": "userbr0"} | changes
+    return fix("attach-acls", **values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "more", "is_refused"),
+    [
+        ({}, [], True),
+        ({"resets": "nowhere0"}, [], False),  # the member does not have the network
+        ({"resets": "nowhere0"}, UNREAD_NETWORKS, True),
+        ({"reaches": "host"}, [], False),
+        ({"reaches": "host", "runs_on": "minisrv"}, [], True),
+        ({"reaches": "host", "runs_on": "minisrv", "resets": ""}, [], True),
+        ({"runs_on": "minisrv", "disruption": "none"}, [], False),
+    ],
+)
+def test_network_of_an_evacuated_member_is_left_alone(changes, more, is_refused):
+    """Incus would bring its bridge up again, while somebody works on cables, a switch or disks."""
+    result = safety_checks.evacuated(facts(EVACUATED, *more), [of_network(**changes)])
+
+    assert bool(result) is is_refused
+    assert all("minisrv is evacuated, and Incus would bring up" in reason for reason in result)
+    assert all("incus cluster restore minisrv" in reason for reason in result)
+
+
+def test_network_fix_is_allowed_while_no_member_is_evacuated():
+    assert safety_checks.evacuated(facts(), [of_network()]) == []
+    assert safety_checks.evacuated_hosts(facts()) == frozenset()
+
+
+def test_one_report_of_an_evacuated_member_is_enough():
+    """Its own daemon may not answer."""
+    down = failing("minisrv", "api", "down")
+
+    assert safety_checks.evacuated_hosts(facts(EVACUATED, down)) == frozenset({"minisrv"})
+
+
+def test_fix_of_the_cluster_does_not_run_on_an_evacuated_host():
+    """It runs on the first other host whose daemon answers, else on the host that is named for that."""
+    answers = [
+        dataclasses.replace(finding("x", policy=SERVICE_POLICY, host=host), verdict=Verdict.PASS) for host in ("a", "b")
+    ]
+    failed = finding("restrict-project", host="cluster")
+
+    def runs_on(*away: str) -> str:
+        found = fix_of(failed, answers, "c", away)
+        assert found
+        return found.runs_on
+
+    assert (runs_on(), runs_on("a"), runs_on("a", "b")) == ("a", "b", "c")

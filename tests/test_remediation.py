@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import subprocess
@@ -14,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigsrv.collect.target import Target
-from sigsrv.model import data, policy, remediation
+from sigsrv.model import data, policy, remediation, yamlfile
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, HostState, Run, Severity, Verdict
-from sigsrv.model.fix import fix_for, render
+from sigsrv.model.fix import _yaml, fix_for, render
 from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.rescan import FreshFinding, regressions
 from sigsrv.remediate.transaction import Transaction
@@ -132,31 +131,23 @@ def test_any_text_is_one_shell_word(text):
     assert done.stdout == b"1\n" + text.encode()
 
 
-@pytest.mark.parametrize("text", ["${reboot}", '"; x = "', "%{ if true }", "a\nb", "\\"])
-def test_hostile_values_stay_strings_in_hcl_and_nix(text):
-    """A text that would begin a substitution in HCL or Nix is escaped."""
-    fix = fix_for(finding("attach-vlan", hostile(VALUES, text), host=text), REMEDIATIONS, "sigsrv")
-    assert fix
-    hcl, nix = fix.permanent["OpenTofu"], fix.permanent["NixOS"]
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_is_one_yaml_string(text):
+    """Whatever name a host uses, a declared change names exactly that."""
+    document = yamlfile.parse(f"a: {_yaml(text)}\n", Path("touches.yaml.j2"))
 
-    assert hcl.count("\n") == fix_lines("permanent.tf.j2")
-    assert nix.count("\n") == fix_lines("permanent.nix.j2")
-    assert "${" not in hcl.replace("$${", "")
-    assert "${" not in nix.replace("\\${", "")
-    assert json.dumps(text)[1:-1].replace("${", "$${").replace("%{", "%%{") in hcl
-
-
-def fix_lines(name: str) -> int:
-    return (data.folder("remediations") / "attach-vlan" / name).read_text().count("\n")
+    assert document.data == {"a": text}
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)
 def test_every_script_saves_and_restores_the_old_state(name):
     """apply writes the old state to $SIGSRV_STATE, and undo reads it from there."""
-    folder = REMEDIATIONS[name].folder
+    fix = fix_for(finding(name), REMEDIATIONS, "sigsrv")
+    assert fix
 
-    assert "$SIGSRV_STATE/" in (folder / "apply.sh.j2").read_text()
-    assert "$SIGSRV_STATE/" in (folder / "undo.sh.j2").read_text()
+    assert "$SIGSRV_STATE/" in fix.script
+    assert "$SIGSRV_STATE/" in fix.undo
 
 
 @pytest.mark.parametrize("name", REMEDIATIONS)

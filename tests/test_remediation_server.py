@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import pytest
 
-from sigsrv.model import data
-from sigsrv.model.fix import render
 from tests.fake_host import FakeHost, make_host
 
 # incus: each key is a file. Like the real one, it closes the cluster's own listener if a new address covers it.
@@ -208,14 +206,3 @@ def test_scheduling_is_put_back_unless_somebody_set_it(host):
     assert host.changes == ["cluster set scheduler.instance=manual"]
     scheduler(host, "")
     assert host.run("restore-member", "apply", MEMBER)[1] == "minisrv: scheduler.instance is unset already\n"
-
-
-def test_permanent_fix_has_a_resource_for_each_key():
-    """Resource names are HCL words, and values are quoted only once."""
-    other = {"key": "core.debug_address", "value": "", "member": "minisrv", "wait_s": ""}
-    template = data.folder("remediations") / "set-server-config" / "permanent.tf.j2"
-
-    text = render(template, {"settings": [SETTING, other], "refused": ""})
-
-    assert 'resource "incus_server" "setting_1" {\n  target = "minisrv"\n' in text
-    assert 'remove the key "core.debug_address"' in text

@@ -104,7 +104,7 @@ def test_masked_unit_is_refused(host, unit):
 
 
 def test_host_without_incus_or_with_its_units_in_a_configuration_is_refused(host):
-    """NixOS writes its units anew at each activation."""
+    """NixOS writes its units at each activation."""
     (host / "NIXOS").touch()
     rc, output, changes = run(host, "apply")
     assert (rc, changes) == (1, [])
@@ -180,3 +180,33 @@ def test_only_the_very_same_accounts_are_added_to_a_group_again(tmp_path, since,
 
     (tmp_path / "members").unlink()
     assert called(tmp_path, render(folder / "undo.sh.j2", values))[::2] == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("active", "interfaces", "notes"),
+    [
+        ("", "iface v00 inet manual\n", []),
+        (
+            "NetworkManager.service",
+            "",
+            ["NetworkManager sets up links of this host. If it manages v0, make the change"],
+        ),
+        ("systemd-networkd.service", "auto v0\n", ["systemd-networkd sets up links", "ifupdown sets v0 up"]),
+    ],
+)
+def test_program_that_sets_a_link_back_is_named(tmp_path, active, interfaces, notes):
+    """A link that was set up by hand does not last where such a program rules."""
+    write_programs(tmp_path / "bin", {"systemctl": f'[ "$3" = "{active}" ]\n'})
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "interfaces").write_text(interfaces)
+    text = (data.folder("remediations") / "shared" / "managers.sh").read_text()
+    for place, name in (("/run/systemd/system", "systemd"), ("/etc/network/interfaces.d", "none")):
+        text = text.replace(place, str(tmp_path / name))
+    text = text.replace("/etc/network/interfaces ", f"{tmp_path}/interfaces ")
+
+    rc, output, _ = called(tmp_path, f"set -eu\n{text}\nnote_managers v0\n")
+
+    assert rc == 0
+    lines = output.splitlines()
+    assert len(lines) == len(notes)
+    assert all(line.startswith(f"note: {note}") for line, note in zip(lines, notes, strict=True))

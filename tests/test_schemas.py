@@ -18,7 +18,7 @@ from sigsrv.model import data, site_file
 from sigsrv.model.values import size_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("case", "examples", "policy", "profiles", "remediation", "site", "touches", "waivers")
+KINDS = ("case", "examples", "permanent", "policy", "profiles", "remediation", "site", "touches", "waivers")
 MODELINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 
 # Defaults that are words, and the values that they stand for in the code. A test below handles the word "name".

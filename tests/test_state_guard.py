@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from sigsrv.model.touches import Touch
 from sigsrv.remediate.picture import Picture
+from sigsrv.remediate.state_guard import StateGuard
 from sigsrv.remediate.transaction import EndState
 from tests.run_world import APPLY, A, two_files
+from tests.test_guard import fix as declares
+from tests.test_remediation import finding
 
 BEFORE = Picture({("link", "vx24"): {"kind": "vxlan", "master": "br0"}})
 AFTER = Picture({})
@@ -113,3 +119,46 @@ def test_undo_of_a_run_is_guarded_too(world):
     (done,) = world.undo(run.id)
 
     assert (done.outcome.end_state, world.state()[0]) == (EndState.UNDONE, "new")
+
+
+DOWN = {("link", "user0"): {"up": "yes", "master": ""}, ("link", "vx24"): {"up": "yes", "mtu": "1450"}}
+STARTED = DOWN | {
+    ("link", "br0"): {"kind": "bridge"},
+    ("link", "user0"): {"up": "yes", "master": "br0"},
+    ("socket", "tcp *:8443"): {"by": "incusd"},
+}
+
+
+@pytest.mark.parametrize(
+    ("after", "unit", "host", "result"),
+    [
+        (STARTED, "incus.service", "minisrv", ""),
+        (STARTED, "other.service", "minisrv", "link br0 is new on minisrv"),
+        (STARTED, "incus.service", "sigsrv", "link br0 is new on minisrv"),
+        (
+            STARTED | {("link", "vx24"): {"up": "yes", "mtu": "1400"}},
+            "incus.service",
+            "minisrv",
+            "link vx24: mtu is 1400",
+        ),
+        ({("link", "user0"): DOWN["link", "user0"]}, "incus.service", "minisrv", "link vx24 is gone on minisrv"),
+    ],
+    ids=[
+        "it brings its networks",
+        "the fix does not start it",
+        "another host is down",
+        "a value changes",
+        "a link goes",
+    ],
+)
+def test_daemon_that_a_fix_starts_may_add_and_nothing_else(after, unit, host, result):
+    """Its networks come with it, and guests that start with it. What was there stays as it was."""
+    down = replace(finding("start-incus", {}), policy="HOST-002", host=host, resource=host)
+    pictures = [Picture({}, {"guests": "no answer"}, raw=DOWN), Picture(after, raw=after)]
+    fix = declares(Touch("unit", unit), runs_on="minisrv")
+    guard = StateGuard(lambda: {"minisrv": pictures.pop(0)}, fix, [down], replays=False)
+    guard.begin()
+
+    found = guard.changed()
+
+    assert (result in found) if result else (found == "")

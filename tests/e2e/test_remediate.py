@@ -75,7 +75,7 @@ def test_terminal_is_asked_before_applying(detached, tmp_path, answer, code):
         if not chunk:
             break
         seen += chunk
-        if not answered and b"[y/N]" in seen:
+        if not answered and b"[y/N/" in seen:
             os.write(master, answer.encode() + b"\n")
             answered = True
     os.close(master)

@@ -17,9 +17,9 @@ from sigsrv.judge import examined, rule_schema
 from sigsrv.judge.catalogue import check_location, checks_folder
 from sigsrv.judge.checks import load_checks
 from sigsrv.judge.require import Check
-from sigsrv.model import controls, data, policy, remediation, touches, yamlfile
+from sigsrv.model import controls, data, lasting, policy, remediation, touches, yamlfile
 from sigsrv.model.errors import UsageError, nearest
-from sigsrv.model.fix import TOUCHES, render
+from sigsrv.model.fix import PERMANENT, TOUCHES, render
 from sigsrv.model.policy import Policy
 from sigsrv.model.remediation import Remediation
 
@@ -167,9 +167,11 @@ def _script_mistakes(remediations: Mapping[str, Remediation]) -> Iterator[UsageE
 def _template_mistakes(path: Path, remediation: Remediation) -> Iterator[UsageError]:
     finding = {"finding": "NET-001@sigsrv/br0", "policy": "NET-001", "host": "sigsrv", "resource": "br0"}
     try:
-        text = render(path, {**finding, **remediation.example})
+        text = render(path, {**finding, **remediation.example, "known": None})
         if path.name == TOUCHES:
             touches.parse(text, path)
+        if path.name == PERMANENT["OpenTofu"]:
+            lasting.parse(text, path)
     except UsageError as cause:
         yield cause
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

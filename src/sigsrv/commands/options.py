@@ -9,10 +9,11 @@ from sigsrv.judge.selecting import OPTIONS, Filters
 from sigsrv.model.finding import Severity
 from sigsrv.scan.options import Options, seconds
 
+Parser = argparse.ArgumentParser | argparse._ArgumentGroup  # a group takes options too
 REPORT_DIR = "folder for the reports; default: reports/out in a checkout, else runs/ in the state directory"
 
 
-def add_connection(parser: argparse.ArgumentParser) -> None:
+def add_connection(parser: Parser) -> None:
     """Add the options for the site, and for reaching its hosts."""
     parser.add_argument(
         "--site",
@@ -24,7 +25,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     add_login(parser)
 
 
-def add_login(parser: argparse.ArgumentParser) -> None:
+def add_login(parser: Parser) -> None:
     """Add the options for reaching hosts."""
     parser.add_argument(
         "--ssh-config", metavar="FILE", help="OpenSSH configuration; default: the site's, else your own"
@@ -41,7 +42,7 @@ def add_login(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_policies(parser: argparse.ArgumentParser) -> None:
+def add_policies(parser: Parser) -> None:
     """Add the option for more folders of policies."""
     parser.add_argument(
         "--policies",

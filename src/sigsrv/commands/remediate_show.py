@@ -1,4 +1,4 @@
-"""Shows plans, runs and the history of sigsrv-remediate, at the width of a terminal.
+"""Shows findings, results and the history of sigsrv-remediate, at the width of a terminal. ``remediate_plan`` shows plans.
 
 Control characters from a host never reach the terminal. An id is never broken, so it can be copied and pasted.
 """
@@ -12,25 +12,16 @@ from datetime import UTC, datetime
 
 from sigsrv.commands.terminal import width
 from sigsrv.model.finding import Finding, Verdict, rfc3339
-from sigsrv.model.fix import Fix
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
-from sigsrv.remediate.arming import RollbackTimer
-from sigsrv.remediate.journal_rows import INTERRUPTED, RunEntry
-from sigsrv.remediate.planning import FixPlan, Step, Triage
+from sigsrv.remediate.journal_rows import INTERRUPTED, KEPT, RunEntry
+from sigsrv.remediate.planning import Triage
 from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState
-from sigsrv.remediate.undoing import UndoPlan
 from sigsrv.report import phrases
 from sigsrv.report.runs import Chosen
 
 COMMAND = "sigsrv-remediate"
-DISRUPTIONS = {
-    "none": "nothing",
-    "instance": "may restart an instance or remove something from it",
-    "service": "restarts a service",
-    "network": "may cut the network",
-}
 
 
 def say(line: str = "") -> None:
@@ -109,80 +100,17 @@ def triage(chosen: Triage, unknown: Iterable[Finding], policies: Mapping[str, Po
         warn(f"error: {finding.id} could not be determined: {finding.reason}")
     for finding in chosen.by_hand:
         say(f"{finding.id}: {finding.title}")
-        _now_then(finding)
+        now_then(finding)
         field("by hand", policies[finding.policy].by_hand)
     for finding in chosen.waived:
         say(f"{finding.id}: skipped, {phrases.waived_text(finding)}")
 
 
-def _now_then(finding: Finding) -> None:
+def now_then(finding: Finding) -> None:
     field("now", finding.observed or finding.reason)
     field("then", finding.expected)
     if finding.waiver:
         field("waived", phrases.waiver_text(finding.waiver))
-
-
-def safety(fix: Fix, timer: RollbackTimer, confirm_s: float) -> str:
-    """Return a sentence about the rollback of a fix."""
-    within = f"within {confirm_s:g} s" if fix.cuts_network else f"within {confirm_s + fix.timeout_s:g} s"
-    text = f"the host rolls it back {within} unless a new login confirms it"
-    if timer is RollbackTimer.UNIT:
-        return f"{text}, or at its next boot"
-    return f"{text}; after a reboot the next run rolls it back" if fix.survives_reboot else text
-
-
-def fix_plan(shown: FixPlan, confirm_s: float, whole: bool) -> None:
-    """Show the steps. whole: also the scripts that undo them."""
-    for number, step in enumerate(shown.steps, 1):
-        if number > 1:
-            say()
-        if len(shown.steps) > 1:
-            say(f"step {number} of {len(shown.steps)}")
-        _step(step, confirm_s, whole)
-    if shown.steps:
-        say()
-    for note in shown.notes:
-        paragraph(f"note: {note}", "")
-        say()
-
-
-def _step(step: Step, confirm_s: float, whole: bool) -> None:
-    fix = step.fix
-    for each in step.findings:
-        say(f"{each.id}: {each.title}")
-        _now_then(each)
-    field("does", f"{fix.title}, on {fix.runs_on}")
-    if step.canary:
-        field("canary", f"{fix.runs_on} goes first; the other hosts follow only if the fix is verified there")
-    where = f" of {fix.runs_on}" if fix.cuts_network else f" on {fix.runs_on}" if fix.disruption == "service" else ""
-    field("disrupts", f"{DISRUPTIONS[fix.disruption]}{where}. {fix.disrupts}")
-    field("undo", fix.undo_text)
-    field("safety", safety(fix, step.timer, confirm_s))
-    say()
-    script("script", fix.script)
-    if whole:
-        say()
-        script("undo", fix.undo)
-    for name, content in fix.permanent.items():
-        say()
-        script(f"permanent fix ({name}), to make it last", content)
-
-
-def undo_plan(shown: UndoPlan, confirm_s: float) -> None:
-    """Show the steps that undo a run."""
-    say(f"run {shown.run.id} by {shown.run.who}, {_time(shown.run.at)}")
-    for finding, reason in shown.skipped:
-        say(f"{finding}: skipped")
-        paragraph(reason)
-    for step, entry in shown.steps:
-        say()
-        say(f"{', '.join(entry.findings)}: undoes {entry.remediation} on {entry.host}")
-        field("does", step.fix.undo_text)
-        field("safety", safety(step.fix, step.timer, confirm_s))
-        say()
-        script("script", step.fix.script)
-    if shown.steps:
-        say()
 
 
 def refusals(reasons: Sequence[str]) -> None:
@@ -193,19 +121,31 @@ def refusals(reasons: Sequence[str]) -> None:
 
 def step_result(result: StepResult, undoes: bool) -> None:
     """Show how a step ended. undoes: the step undoes an earlier one."""
-    finding = result.step.finding.id
+    finding = ", ".join(each.id for each in result.step.findings)
     if result.outcome is None:
-        say(f"{finding}: nothing to do: {result.note}")
+        say(f"{finding}: {result.note}" if result.left_out else f"{finding}: nothing to do: {result.note}")
         return
     outcome = result.outcome
     if outcome.end_state is EndState.VERIFIED:
         say(f"verified: {outcome.reason}")
+        for line in outcome.kept:
+            warn(f"not put back, because somebody changed it since: {line}")
         return
     warn(f"error: {finding}: {'not undone' if undoes else 'not fixed'}: {outcome.reason}")
     if outcome.end_state is EndState.UNKNOWN:
         warn("STATE UNKNOWN, check the host: the rollback is not verified")
+    elif outcome.left:
+        warn("rolled back, but not all is as it was before:")
+        for line in outcome.left:
+            warn(f"  {line}")
     else:
         warn("rolled back, the change is in place as before" if undoes else "rolled back, the host is as it was before")
+
+
+def next_command(what: str, command: str) -> None:
+    """Show a command to copy, on a line of its own that is never wrapped."""
+    warn(f"{what}:")
+    print(f"  {phrases.visible(command)}", file=sys.stderr)
 
 
 def history(runs: Sequence[RunEntry], journal: str) -> None:
@@ -216,9 +156,11 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
         if number:
             say()
         where = f" of {run.site}" if run.site else ""
-        say(f"{run.id}{where}, {_time(run.at)}, {run.who}")
+        say(f"{run.id}{where}, {when(run.at)}, {run.who}")
         if run.undoes:
             say(f"  undoes {run.undoes}")
+        if run.reason:
+            paragraph(f"reason: {run.reason}", "  ")
         if not run.steps:
             say("  nothing was applied")
         for step in run.steps:
@@ -229,11 +171,11 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
             for name in step.findings:
                 say(f"  {end}{undone}: {name}")
             say(f"    {step.remediation} on {step.host}, script sha256 {step.sha256[:16]}")
-            if step.end not in ("verified", INTERRUPTED) and step.detail:
+            if step.detail and (step.end not in ("verified", INTERRUPTED) or step.detail.startswith(KEPT)):
                 paragraph(step.detail)
             if end == INTERRUPTED:
                 paragraph("the host rolls it back unless it was confirmed; the next run records how it ended")
 
 
-def _time(seconds: float) -> str:
+def when(seconds: float) -> str:
     return phrases.readable_time(rfc3339(datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)))

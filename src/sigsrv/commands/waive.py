@@ -8,6 +8,8 @@ import glob
 import os
 import pwd
 import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -108,13 +110,9 @@ def _exact(text: str) -> str:
 
 
 def _waive(arguments: argparse.Namespace) -> int:
-    from sigsrv.commands import waiver_file  # imported here, so a scan does not load the YAML editor
-
     old_state.move(old_state.RUNS)
     policies = catalogue.load(arguments.policies).policies
     desired = site_file.load(site_file.find(arguments.site), policies)
-    assert desired.path
-    path = Path(arguments.waivers) if arguments.waivers else desired.path.with_name(waiver.FILE)
     parts = parse_finding_id(arguments.finding)
     finding = finding_id(*parts)
     if not arguments.force:
@@ -122,20 +120,46 @@ def _waive(arguments: argparse.Namespace) -> int:
         _check(finding, runs.choose(out, desired).run, desired, arguments.replace)
     elif parts[0] not in policies:
         raise UsageError(f"{finding}: there is no policy {parts[0]}", nearest(parts[0], policies))
+    said = Said(arguments.reason, arguments.until, arguments.owner or "", arguments.waivers or "", arguments.replace)
+    print("\n".join(write_waiver(finding, said, desired, policies)))
+    return COMPLIANT
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a person says about a waiver. owner: "" for this person. file: "" for the waiver file beside the site file.
+
+    replace: replace a waiver of the same finding.
+    """
+
+    reason: str
+    until: str
+    owner: str = ""
+    file: str = ""
+    replace: bool = False
+
+
+def write_waiver(finding: str, said: Said, desired: site.Site, policies: Collection[str]) -> tuple[str, str]:
+    """Write the waiver of one finding; return two lines about it. Raises UsageError; then the file stays unchanged."""
+    from sigsrv.commands import waiver_file  # imported here, so a scan does not load the YAML editor
+
+    assert desired.path
+    path = Path(said.file) if said.file else desired.path.with_name(waiver.FILE)
     now = datetime.now().astimezone().replace(microsecond=0)
-    end = parse_until(arguments.until, now)
+    end = parse_until(said.until, now)
     if mistake := waiver.duration_error(end, now, desired.waivers_max_days):
         raise UsageError(f"--until: {mistake}", f"use at most {desired.waivers_max_days}d")
-    entry = dict(zip(("policy", "host", "resource"), map(_exact, parts), strict=True))
-    for option, text in (("owner", arguments.owner or default_owner()), ("reason", arguments.reason)):
+    entry = dict(zip(("policy", "host", "resource"), map(_exact, parse_finding_id(finding)), strict=True))
+    for option, text in (("owner", said.owner or default_owner()), ("reason", said.reason)):
         entry[option] = " ".join(text.split())
         if not entry[option] or any(phrases.is_hidden(char) for char in entry[option]):
             raise UsageError(f"--{option}: {text!r} is empty or contains hidden characters")
     entry |= {"until": end.isoformat(), "created": now.isoformat()}
-    written = waiver_file.write(path, entry, policies, desired.waivers_max_days, arguments.replace)
-    print(phrases.visible(f"{finding}: waived {phrases.waiver_text(written)}"))
-    print(phrases.visible(f"{written.source}: the next scan shows it as waived"))
-    return COMPLIANT
+    written = waiver_file.write(path, entry, policies, desired.waivers_max_days, said.replace)
+    return (
+        phrases.visible(f"{finding}: waived {phrases.waiver_text(written)}"),
+        phrases.visible(f"{written.source}: the next scan shows it as waived"),
+    )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -202,7 +202,7 @@ class HostFacts:
 
     @property
     def cluster_member(self) -> str:
-        """Return the name of the host in its cluster, as ``--target`` of Incus takes it; empty if the daemon says that it is in no cluster."""
+        """Return the name of the host in its cluster, as ``--target`` of Incus takes it; "" in no cluster."""
         with suppress(EvidenceError):
             if not guard(lambda: self.incus.server.clustered):
                 return ""

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from sigsrv.model.errors import UsageError
+from sigsrv.model.lasting import Known
 
 SCHEMA_VERSION = 1
 _SAFE = "._:/-"  # besides letters and digits, these are safe to paste into a shell
@@ -150,7 +151,8 @@ class Finding:
     then expected, observed and reason describe the failure. own: set if the verdict is ``not-applicable`` because other findings report the
     cause: the finding that counts if one of them does not. roots: the ids of these findings; ``because`` is the first one. Of an ``error``:
     the findings that may report the cause. own and roots are not exported. hints: commands that show the cause of an ``error`` or put it
-    right. stands_on: the probes and the paths of the Incus API that were read for it.
+    right. stands_on: the probes and the paths of the Incus API that were read for it. known: what was read of the objects that its fix
+    changes, for the permanent fix; not exported.
     """
 
     policy: str
@@ -170,6 +172,7 @@ class Finding:
     roots: tuple[str, ...] = field(default=(), compare=False, repr=False)
     stands_on: tuple[str, ...] = field(default=(), compare=False)
     hints: tuple[str, ...] = ()
+    known: Known | None = field(default=None, compare=False, repr=False)
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

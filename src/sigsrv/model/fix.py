@@ -13,14 +13,17 @@ from typing import Any
 
 import jinja2
 
+from sigsrv.model import lasting
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.lasting import Known
 from sigsrv.model.names import bad_character
 from sigsrv.model.remediation import Remediation
+from sigsrv.model.tofu import opentofu
 from sigsrv.model.touches import Touch, parse
 
 TOUCHES = "touches.yaml.j2"
-PERMANENT = {"OpenTofu": "permanent.tf.j2", "NixOS": "permanent.nix.j2"}
+PERMANENT = {"OpenTofu": "permanent.yaml.j2", "NixOS": "permanent.nix.j2"}
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,12 @@ def _shell(value: Any) -> str:
     return shlex.quote("" if value is None else str(value))
 
 
-def _hcl(value: Any) -> str:
-    """Return a value as an HCL string: quoted, with template sequences escaped."""
-    text = json.dumps("" if value is None else str(value), ensure_ascii=True)
-    return text.replace("${", "$${").replace("%{", "%%{")
-
-
 def _nix(value: Any) -> str:
-    """Return a value as a Nix string: quoted, with interpolation escaped."""
-    return json.dumps("" if value is None else str(value), ensure_ascii=True).replace("${", "\\${")
+    """Return a value as a Nix string: quoted, with interpolation escaped. A whole number stays one."""
+    if type(value) is int:
+        return str(value)
+    text = json.dumps("" if value is None else str(value), ensure_ascii=False)  # Nix has no escapes by number
+    return text.replace("${", "\\${")
 
 
 def _yaml(value: Any) -> str:
@@ -98,7 +98,7 @@ def _yaml(value: Any) -> str:
 
 @cache
 def _environment(language: str, shared: Path) -> jinja2.Environment:
-    quote = {"sh": _shell, "tf": _hcl, "nix": _nix, "yaml": _yaml}[language]
+    quote = {"sh": _shell, "nix": _nix, "yaml": _yaml}[language]
     return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
         loader=jinja2.FileSystemLoader(shared),
         finalize=quote,
@@ -190,9 +190,7 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         timeout_s=remediation.timeout_s,
         script=render(folder / "apply.sh.j2", values),
         undo=render(folder / "undo.sh.j2", values),
-        permanent={
-            name: render(folder / file, values) for name, file in PERMANENT.items() if (folder / file).is_file()
-        },
+        permanent=_permanent(folder, values, finding.known),
         changes=remediation.changes,
         survives_reboot=remediation.survives_reboot,
         words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
@@ -200,6 +198,16 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         reaches=remediation.reaches if finding.host == "cluster" else "host",  # a standalone host has no other member
         resets=str(values[remediation.resets]) if remediation.resets else "",
     )
+
+
+def _permanent(folder: Path, values: Mapping[str, Any], known: Known | None) -> dict[str, str]:
+    """Return the text for each tool that can make the fix last. known: what was read of the objects that the fix changes."""
+    changes, module = folder / PERMANENT["OpenTofu"], folder / PERMANENT["NixOS"]
+    found = {
+        "OpenTofu": opentofu(lasting.parse(render(changes, values), changes), known) if changes.is_file() else "",
+        "NixOS": render(module, {**values, "known": known}) if module.is_file() else "",
+    }
+    return {name: text for name, text in found.items() if text.strip()}
 
 
 def _touches(path: Path, values: Mapping[str, Any]) -> tuple[Touch, ...]:

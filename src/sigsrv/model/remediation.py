@@ -3,8 +3,8 @@
 Every value in a script is quoted for the shell, by default and without exception.
 
 A folder contains ``remediation.yaml``, ``apply.sh.j2``, ``undo.sh.j2``, and ``touches.yaml.j2``, which declares what the scripts
-change. It may also contain the permanent fix: ``permanent.tf.j2`` (OpenTofu), ``permanent.nix.j2`` (NixOS). The folder ``shared`` has
-shell code that scripts include.
+change. It may also contain the permanent fix: ``permanent.yaml.j2`` (the change of each object of Incus, for OpenTofu),
+``permanent.nix.j2`` (NixOS). The folder ``shared`` has code that scripts include.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def mistakes(path: Path) -> list[UsageError]:
 
 
 def _mistakes(document: yamlfile.YamlDocument) -> list[UsageError]:
-    scripts = (document.path.parent / name for name in ("apply.sh.j2", "undo.sh.j2"))
+    scripts = (document.path.parent / name for name in ("apply.sh.j2", "undo.sh.j2", "touches.yaml.j2"))
     missing = [UsageError(f"{script}: no such file") for script in scripts if not script.is_file()]
     found = [*yamlfile.mistakes(document, yamlfile.schema("remediation")), *missing]
     if not found and (name := document.data.get("resets")) and name not in document.data.get("parameters", {}):

@@ -303,6 +303,7 @@ class Site:
     )
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
+    verify_with: tuple[str, ...] = ()  # absolute paths of the site's own tests
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
 

@@ -110,6 +110,7 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
             policy: tuple(Exemption(**_tuples(entry)) for entry in entries)
             for policy, entries in content.get("exempt", {}).items()
         },
+        "verify_with": tuple(_absolute(base, file) for file in content.get("verify_with", ())),
         "path": path,
     }
     plain = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sigsrv.collect.target import Target
 from sigsrv.facts.hosts import HostFacts
@@ -33,7 +34,8 @@ class Hosts:
     """Holds the selected hosts of a site. targets: by host name, in the order of the site file. policies: by id.
 
     scan: collects fresh facts from all hosts and evaluates all policies. It takes as long as a scan and changes
-    nothing. look: takes a picture of each host, with the Incus objects that the touches name. It changes nothing either.
+    nothing. look: takes a picture of each host, with the Incus objects that the touches name. It changes nothing either. proof: runs the
+    site's own tests for at most that many seconds, and returns what does not pass, "" for nothing; None: there are none.
     """
 
     site: Site
@@ -41,6 +43,7 @@ class Hosts:
     policies: Mapping[str, Policy]
     scan: Callable[[], Snapshot]
     look: Callable[[Sequence[Touch]], Mapping[str, Picture]]
+    proof: Callable[[float], str] | None = None
 
     @property
     def with_login(self) -> Mapping[str, Target]:
@@ -51,7 +54,15 @@ class Hosts:
         """Return the hosts on which a fix takes effect, the one that runs it first."""
         if fix.reaches == "host":
             return (fix.runs_on,)
-        return (fix.runs_on, *(name for name in self.with_login if name != fix.runs_on))
+        return (fix.runs_on, *(name for name in self.with_login if name not in {fix.runs_on, *self._alone}))
+
+    @cached_property
+    def _alone(self) -> frozenset[str]:
+        """Return the hosts whose daemon reports to be in no cluster: they may have another network or project of the same name."""
+        pictures = self.look(()) if len(self.with_login) > 1 else {}
+        return frozenset(
+            name for name, each in pictures.items() if not each.member and not {"host", "server"} & set(each.unread)
+        )
 
     @property
     def first(self) -> str:

@@ -24,7 +24,7 @@ from sigsrv.model.finding import Finding
 from sigsrv.model.fix import Fix
 from sigsrv.remediate.journal_rows import INTERRUPTED, Row, RunEntry, StepEntry, run_of, step_of, who
 
-VERSION = 2  # of the file, in its user_version; files of version 0 and 1 have no runs
+VERSION = 3  # of the file, in its user_version; files of version 0 and 1 have no runs, those of version 2 no reasons
 _BESIDE = ("-journal", "-wal", "-shm")  # files that SQLite reads with the database (https://sqlite.org/tempfiles.html)
 _ROW_BYTES, _RESERVED_ROWS = 3000, 256  # one row fills a page of 4096 bytes: 1 MiB in all
 _DAY_S = 24 * 3600.0
@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS step (
   remediation TEXT NOT NULL, host TEXT NOT NULL, script_sha256 TEXT NOT NULL, state TEXT NOT NULL, detail TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS run (
-  id TEXT PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, site TEXT NOT NULL, undoes TEXT NOT NULL, pid INTEGER NOT NULL
+  id TEXT PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, site TEXT NOT NULL, undoes TEXT NOT NULL, pid INTEGER NOT NULL,
+  reason TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS kept (
   transaction_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, undoes TEXT NOT NULL, fix TEXT NOT NULL, verdicts TEXT NOT NULL,
@@ -94,8 +95,10 @@ class Journal:
         )  # with it, freeing the reserve would take as much space in the rollback journal
         if version < VERSION:  # a current file is not written, so the history can be read on a full disk
             with _Transaction(self._database):
-                for statement in filter(str.strip, (_SCHEMA + _MIGRATE).split(";")):
+                for statement in filter(str.strip, (_SCHEMA + (_MIGRATE if version < 2 else "")).split(";")):
                     self._database.execute(statement)
+                if "reason" not in {row[1] for row in self._database.execute("PRAGMA table_info(run)")}:
+                    self._database.execute("ALTER TABLE run ADD COLUMN reason TEXT NOT NULL DEFAULT ''")
                 self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def _reserve(self) -> None:
@@ -138,19 +141,22 @@ class Journal:
                 raise self._refused(cause) from cause
             return
 
-    def begin_run(self, run: str, site: str, undoes: str = "") -> None:
-        """Record the start of a run. The steps that follow belong to it. undoes: the run that it is about to undo."""
+    def begin_run(self, run: str, site: str, undoes: str = "", reason: str = "") -> None:
+        """Record the start of a run. The steps that follow belong to it.
+
+        undoes: the run that it is about to undo. reason: why the operator does it, "" if no reason was given.
+        """
         self._reserve()
         self._run = run
         self._change(
             (
-                "INSERT INTO run (id, at, who, site, undoes, pid) VALUES (?, ?, ?, ?, ?, ?)",
-                (run, time.time(), who(), site, undoes, os.getpid()),
+                "INSERT INTO run (id, at, who, site, undoes, pid, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run, time.time(), who(), site, undoes, os.getpid(), reason),
             )
         )
 
     def write(self, transaction: str, fix: Fix, state: str, detail: str = "") -> None:
-        """Record the new state of a step: ``applied``, ``verified``, ``undoing``, ``undone`` or ``failed``."""
+        """Record the new state of a step: ``applied``, ``verified``, ``undoing``, ``undone``, ``failed`` or ``abandoned``."""
         self._change(_event(transaction, fix, state, detail))
 
     def begin_step(

@@ -26,8 +26,10 @@ from sigsrv.model.touches import from_rows
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.remote import parse_state
 
-END_STATES = frozenset({"verified", "undone", "failed"})
+ABANDONED = "abandoned"  # an operator gave up its rollback
+END_STATES = frozenset({"verified", "undone", "failed", ABANDONED})
 STATES = END_STATES | {"applying", "applied", "confirming", "undoing"}
+KEPT = "kept: "  # begins the detail of an undo that left what somebody had changed
 INTERRUPTED = "interrupted"  # how a step without an end state is shown
 _MAX_TIMEOUT_S = 24 * 3600
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -81,13 +83,13 @@ class StepEntry:
 
     @property
     def end(self) -> str:
-        """Return how the step ended: ``verified``, ``undone`` or ``failed``; ``interrupted`` if it did not end."""
+        """Return how the step ended: ``verified``, ``undone``, ``failed`` or ``abandoned``; ``interrupted`` if it did not end."""
         return self.states[-1] if self.states and self.states[-1] in END_STATES else INTERRUPTED
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """Describes one run of the journal. undoes: the run that it undid, "" if it applied fixes."""
+    """Describes one run of the journal. undoes: the run that it undid, "" if it applied fixes. reason: why, "" if unknown."""
 
     id: str
     at: float
@@ -96,6 +98,7 @@ class RunEntry:
     undoes: str
     pid: int
     steps: tuple[StepEntry, ...]
+    reason: str = ""
 
     @property
     def is_alive(self) -> bool:
@@ -155,6 +158,7 @@ def run_of(row: Row, steps: Sequence[StepEntry]) -> RunEntry:
         undoes=row.take("undoes", lambda value: value == "" or is_run_id(value), "a run id"),
         pid=row.take("pid", lambda value: isinstance(value, int) and 0 <= value < 2**31, "a process id"),
         steps=tuple(steps),
+        reason=row.take("reason", _is_line, "one line of text"),
     )
 
 

@@ -7,7 +7,7 @@ brings the rest back. Source: Incus 6.0.4 and 7.3.0, internal/server/network/dri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
@@ -33,7 +33,7 @@ def losses(fix: Fix, pictures: Mapping[str, Picture], is_undo: bool = False) -> 
 
 
 def side_effects(fix: Fix, pictures: Mapping[str, Picture]) -> list[str]:
-    """Return what Incus would change beside a fix on the hosts that it reaches, without a loss: earlier steps of a plan may mend it."""
+    """Return what Incus would change beside a fix on the hosts that it reaches, without a loss: earlier steps of a plan may fix it."""
     return [
         f"{host}: {reason}"
         for host, picture in _reached(fix, pictures)
@@ -223,31 +223,36 @@ def _side_effects(fix: Fix, picture: Picture) -> Iterator[str]:
         yield f"Incus would set the MTU of {name} to {mtu}; it is {bridge['mtu']}"
     if bridge["up"] != "yes":
         yield f"Incus would bring up {name}, which is down"
-    if bridge.get("vlan_filtering") == "0" and any(
-        kind == "port-vlan" for kind, _ in things
-    ):  # else the kernel knows no such filter
+    has_filter = any(kind == "port-vlan" for kind, _ in things)  # some kernels have none
+    if bridge.get("vlan_filtering") == "0" and has_filter:
         yield f"Incus would turn on the VLAN filter of {name} (vlan_filtering)"
     forwards = things.get(("sysctl", "net.ipv4.ip_forward"), {}).get("value", "1")
     if network.address(4) and network.after.get("ipv4.routing", "").lower() not in FALSE and forwards == "0":
         yield "Incus would let the host forward packets (net.ipv4.ip_forward)"
-    yield from _attachments(network, things)
+    yield from _attachments(network, things, {each.name for each in fix.touches if each.kind == "link"})
 
 
-def _attachments(network: _Network, things: Mapping[tuple[str, str], Mapping[str, str]]) -> Iterator[str]:
-    """Yield the interfaces that the network names already and that are not attached to it: Incus attaches them."""
-    before = set(split_list(network.before.get("bridge.external_interfaces")))
+def _attachments(
+    network: _Network, things: Mapping[tuple[str, str], Mapping[str, str]], declared: Collection[str]
+) -> Iterator[str]:
+    """Yield the interfaces that the network names and that are not attached to it: Incus attaches them.
+
+    declared: the links that the fix changes itself.
+    """
     for entry in split_list(network.after.get("bridge.external_interfaces")):
         link = things.get(("link", _link(entry)))
+        if _link(entry) in declared:
+            continue
         if link is None:
-            if entry.count("/") == 2 and entry in before:
+            if entry.count("/") == 2:
                 yield f"Incus would make {_link(entry)}, which {network.name} names and which is not there"
             continue
         if _has_address(_link(entry), things):
             yield f"Incus would stop half way: {_link(entry)} is to be a port of {network.name} and has an address"
-        elif entry in before and link["master"] != network.name:
+        elif link["master"] != network.name:
             at = f"it is in {link['master']}" if link["master"] else "it is in no bridge"
             yield f"Incus would attach {_link(entry)} to {network.name}; {at}"
-        elif entry in before and link["up"] != "yes":
+        elif link["up"] != "yes":
             yield f"Incus would bring up {_link(entry)}, which is down"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sigsrv.model.errors import UsageError
@@ -36,8 +36,9 @@ class FixRequest:
 class Step:
     """Combines a finding, its fix and the rollback timer.
 
-    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there. also: further findings that the
-    same script fixes.
+    canary: the host of this step goes first. Other hosts get the same fix only if it is verified there. others: further hosts
+    on which the change takes effect, because Incus makes it on all members. now: values that the declared changes replace, by kind, name
+    and key. also: further findings that the same script fixes.
     """
 
     finding: Finding
@@ -45,6 +46,8 @@ class Step:
     timer: RollbackTimer = RollbackTimer.SHELL
     canary: bool = False
     also: tuple[Finding, ...] = ()
+    others: tuple[str, ...] = ()
+    now: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -55,6 +58,11 @@ class Step:
     def object(self) -> tuple[str, str]:
         """Return what the step changes, for counting: two fixes of one instance change one object."""
         return self.finding.host, self.finding.resource
+
+    @property
+    def reaches(self) -> tuple[str, ...]:
+        """Return the hosts that the step changes: the one that it runs on first."""
+        return (self.fix.runs_on, *self.others)
 
 
 @dataclass(frozen=True)
@@ -86,10 +94,6 @@ class FixPlan:
     steps: tuple[Step, ...] = ()
     refusals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def objects(self) -> frozenset[tuple[str, str]]:
-        return frozenset(step.object for step in self.steps)
 
     @property
     def unknown(self) -> tuple[Finding, ...]:
@@ -185,54 +189,3 @@ def order_steps(steps: Sequence[Step], hosts: Sequence[str]) -> tuple[Step, ...]
         replace(step, canary=len(set(on[step.fix.name])) > 1 and step.fix.runs_on == on[step.fix.name][0])
         for step in rows
     )
-
-
-def _finding_dict(finding: Finding) -> dict[str, str]:
-    return {
-        "finding": finding.id,
-        "title": finding.title,
-        "severity": finding.severity.value,
-        "now": finding.observed,
-        "then": finding.expected,
-    }
-
-
-def as_dict(fix_plan: FixPlan, confirm_s: float, disrupts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the plan as JSON data.
-
-    confirm_s: seconds within which a fix must be confirmed. disrupts: the text for each kind of disruption.
-    """
-    triage = fix_plan.triage
-    return {
-        "schema_version": 1,
-        "steps": [
-            {
-                **_finding_dict(step.finding),
-                "also": [_finding_dict(each) for each in step.also],
-                "remediation": step.fix.name,
-                "does": step.fix.title,
-                "host": step.fix.runs_on,
-                "changes": step.fix.changes,
-                "disruption": step.fix.disruption,
-                "disrupts": f"{disrupts[step.fix.disruption]}: {step.fix.disrupts}",
-                "undone_by_host": {
-                    "within_s": confirm_s + (0 if step.fix.cuts_network else step.fix.timeout_s),
-                    "by": step.timer.value,
-                },
-                "canary": step.canary,
-                "undo": step.fix.undo_text,
-                "script": step.fix.script,
-                "script_sha256": step.fix.sha256,
-                "undo_script": step.fix.undo,
-                "timeout_s": step.fix.timeout_s,
-                "permanent": dict(step.fix.permanent),
-            }
-            for step in fix_plan.steps
-        ],
-        "refused": list(fix_plan.refusals),
-        "notes": list(fix_plan.notes),
-        "nothing_to_do": [*(finding.id for finding in triage.passing), *triage.missing],
-        "by_hand": [finding.id for finding in triage.by_hand],
-        "unknown": [finding.id for finding in fix_plan.unknown],
-        "waived": [finding.id for finding in triage.waived],
-    }

@@ -144,7 +144,7 @@ class FixOptions:
     confirm_s: seconds within which a new login must confirm it. timer: rolls it back otherwise. lock: the id of the
     run that locked the host; "" skips that check. who: the operator's name for syslog. force: an undo also writes old values over values
     that somebody changed since the fix. elsewhere: the fix runs on another member of the cluster; this host would undo it, some time
-    later than that one.
+    later than that one. reason: why the operator does it, for syslog.
     """
 
     confirm_s: float = CONFIRM_S
@@ -154,6 +154,7 @@ class FixOptions:
     paths: HostPaths = HOST_PATHS
     force: bool = False
     elsewhere: bool = False
+    reason: str = ""
 
 
 def parse_state(text: str) -> dict[str, bytes]:
@@ -192,6 +193,7 @@ class RemoteFix:
         self._options = options = options or FixOptions()
         self._transaction = transaction_id(transaction)
         self._state = state or {}
+        self._is_undo = state is not None
         paths = options.paths
         self._run = f"{paths.run}/{transaction}"
         # If the change survives a reboot, its undo script must survive it too, for the host or for the next run
@@ -232,9 +234,13 @@ class RemoteFix:
         return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S, notify)
 
     def save(self, session: Session) -> CommandResult:
-        """Arm the rollback timer and let the script save the old values. It changes nothing."""
+        """Arm the rollback timer and let the script save the old values. It changes nothing.
+
+        An undo has its values from the journal, and its script would begin to undo.
+        """
         code = self._header + self._start_code() + self._arm_code(self._state)
-        code += _SAVE.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s)
+        if not self._is_undo:
+            code += _SAVE.format(own_incus=shell.OWN_INCUS, timeout=self._fix.timeout_s)
         return self._call(session, code, self._fix.timeout_s + _OVERHEAD_S)
 
     def arm(self, session: Session, old_values: str) -> CommandResult:
@@ -285,8 +291,10 @@ class RemoteFix:
     def _log_line(self, verb: str) -> str:
         """Return a line for the host's syslog, quoted as one shell word."""
         fix = self._fix
-        which = f"(transaction {self._transaction}, script sha256 {fix.sha256})"
-        line = f"{self._options.who} {verb} {fix.name} for {', '.join(fix.findings)} {which}"
+        details = f"transaction {self._transaction}, script sha256 {fix.sha256}"
+        if self._options.reason:
+            details += f", reason: {self._options.reason}"
+        line = f"{self._options.who} {verb} {fix.name} for {', '.join(fix.findings)} ({details})"
         return shlex.quote(" ".join(line.split()))
 
     def _start_code(self) -> str:

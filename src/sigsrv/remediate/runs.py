@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 
 from sigsrv.collect.connection import open_session
@@ -14,17 +15,19 @@ from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import network_resets, preflight, safety_checks
 from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, too_much
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.merging import merged_steps, step_of
+from sigsrv.remediate.pauses import FRESH_S, Keep, Pauses, keeper
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions
-from sigsrv.remediate.rescan import FAILING, FreshFinding, find, fix_of, no_such_finding, require_policy
+from sigsrv.remediate.rescan import FAILING, FreshFinding, find, fix_of, no_such_finding, regressions, require_policy
 from sigsrv.remediate.shell import HOST_PATHS, HostPaths, Notify
-from sigsrv.remediate.transaction import EndState, Outcome, Transaction
+from sigsrv.remediate.transaction import PROOF_S, EndState, Outcome, Transaction
 
 _SCANS_S = 120.0  # time for the scans, in addition to the time for the fix
 _RECENT = 20  # latest runs of the journal whose locks may be taken over if they were killed
@@ -32,24 +35,42 @@ _RECENT = 20  # latest runs of the journal whose locks may be taken over if they
 
 @dataclass(frozen=True)
 class Limits:
-    """Says what the operator allows. confirm_s: seconds. max_objects: objects that may change.
+    """Says what the operator allows. confirm_s: seconds. ceilings: how much one plan may do.
 
-    safety_net: refuse a fix that nothing on the host would roll back. paths: where files are on the hosts.
+    safety_net: refuse a fix that nothing on the host would roll back. paths: where files are on the hosts. reason: why the
+    operator does it, for journal and syslog. pause_s: seconds between the canary and the other hosts. force: an undo also
+    overwrites what somebody changed since.
     """
 
     confirm_s: float = CONFIRM_S
-    max_objects: int = safety_checks.MAX_OBJECTS
+    ceilings: Ceilings = CEILINGS
     safety_net: bool = True
     paths: HostPaths = HOST_PATHS
+    reason: str = ""
+    pause_s: float = 0.0
+    force: bool = False
+
+
+class Choice(StrEnum):
+    """Names what an operator decides about a step."""
+
+    APPLY = "apply"
+    LEAVE_OUT = "leave out"
+    STOP = "stop"  # neither this step nor a later one
+
+
+Decide = Callable[[Step, Keep], Choice]
+"""Decides about a step that is about to run. It may take as long as a person takes."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """Holds the result of a step. outcome: None if there was nothing to do any more; note says why."""
+    """Holds the result of a step. outcome: None if it did not run; note says why. left_out: the operator decided so."""
 
     step: Step
     outcome: Outcome | None
     note: str = ""
+    left_out: bool = False
 
     @property
     def failed(self) -> bool:
@@ -78,6 +99,7 @@ def make_plan(
         raise no_such_finding(snapshot.findings, missing[0])
     away = safety_checks.evacuated_hosts(snapshot.facts)
     found = merged_steps(triage.scripted, lambda each: fix_of(each, snapshot.findings, hosts.first, away))
+    found = [replace(step, others=hosts.reached(step.fix)[1:]) for step in found]
     steps = order_steps(found, list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
@@ -85,8 +107,15 @@ def make_plan(
     fix_plan = FixPlan(snapshot.findings, triage, steps)
     refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
+    refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
+
+
+def failing_proof(hosts: Hosts) -> list[str]:
+    """Return which of the site's own tests do not pass now: they could not prove that a fix is right."""
+    problem = hosts.proof(PROOF_S) if hosts.proof else ""
+    return [f"before any change, {problem}"] if problem else []
 
 
 def with_rollback_timers(
@@ -143,7 +172,7 @@ def _safety_stops(
         *safety_checks.offline(snapshot.facts, fixing),
         *safety_checks.evacuated(snapshot.facts, [step.fix for step in fix_plan.steps]),
         *safety_checks.resilvering(snapshot.facts, hosts.site.has_zfs),
-        *safety_checks.too_many(fix_plan.objects, limits.max_objects),
+        *too_much(effects(fix_plan.steps), limits.ceilings),
         *safety_checks.recurring(counts),
     ]
 
@@ -159,34 +188,56 @@ class Runner:
         self._limits = limits
         self._locks: HostLocks | None = None
 
-    def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "") -> HostLocks:
-        """Start the run: write it to the journal and lock the hosts. undoes: the run that it is about to undo."""
+    def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "", doing: str = "") -> HostLocks:
+        """Start the run: write it to the journal and lock the hosts. undoes: the run that it is about to undo.
+
+        doing: what it does instead of fixes, for the journal.
+        """
+        reason = ": ".join(part for part in (doing, self._limits.reason) if part)
         over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
-        self._journal.begin_run(self.id, self._hosts.site.name, undoes)
+        self._journal.begin_run(self.id, self._hosts.site.name, undoes, reason)
         targets = self._hosts.targets.values()
         self._locks = HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
         return self._locks
 
     def max_step_s(self, fixes: Sequence[Fix]) -> float:
         """Return the seconds that the longest of these fixes may take, with its verification or rollback."""
-        return max(self._limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes)
+        return max((self._limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes), default=_SCANS_S)
 
-    def apply(self, locks: HostLocks, shown: FixPlan, request: FixRequest) -> Iterator[StepResult]:
-        """Run the steps that were shown, one after the other.
+    def apply(
+        self, locks: HostLocks, shown: FixPlan, request: FixRequest, decide: Decide | None = None
+    ) -> Iterator[StepResult]:
+        """Run the steps that were shown, one after the other. decide: asks about each step; None applies all.
 
         Each is verified before the next; the first failure ends the run. Raises Refused if a script differs from the
-        one that was shown, or if a safety check fails now. Raises KeyboardInterrupt after a step that was confirmed
-        in spite of an interruption.
+        one that was shown, if a safety check fails now, or if something got worse during a pause. Raises KeyboardInterrupt
+        after a step that was confirmed in spite of an interruption.
         """
         now = make_plan(self._hosts, request, self._journal, self._limits, locks.preflights)
         if now.refusals:
             raise Refused(now.refusals)
         findings = now.findings
+        pauses = Pauses(self._limits.pause_s, self._notify)
         for number, step in enumerate(shown.steps):
             fresh = self._refreshed(step, findings)
             if fresh is None:
                 yield StepResult(step, None, "it no longer fails")
                 continue
+            keep = keeper(locks, self.max_step_s([step.fix]))
+            began = time.monotonic()
+            choice = decide(fresh, keep) if decide else Choice.APPLY
+            if choice is Choice.STOP:
+                return
+            if choice is Choice.LEAVE_OUT:
+                yield StepResult(step, None, "left out", left_out=True)
+                continue
+            pauses.before(step, began, keep)
+            if time.monotonic() - began > FRESH_S:
+                findings = self._look_again(findings, fresh.fix, shown)
+                fresh = self._refreshed(step, findings)
+                if fresh is None:
+                    yield StepResult(step, None, "it no longer fails")
+                    continue
             if number:
                 locks.extend(self.max_step_s([step.fix]))
             outcome = self.run_step(FreshFinding(fresh.finding, findings, fresh.fix), step.timer)
@@ -197,11 +248,32 @@ class Runner:
                 raise KeyboardInterrupt
             findings = outcome.after
 
-    def run_step(self, fresh: FreshFinding, timer: RollbackTimer, replays: StepEntry | None = None) -> Outcome:
-        """Run one step. replays: the step of the journal that this one undoes."""
+    def _look_again(self, before: Sequence[Finding], fix: Fix, shown: FixPlan) -> tuple[Finding, ...]:
+        """Return fresh findings after a wait, before a fix. Raises Refused if one is worse than before the wait, or if a check fails."""
+        snapshot = self._hosts.scan()
+        worse = [
+            f"{found.id} is {found.verdict} since the last step" for found in regressions(before, snapshot.findings)
+        ]
+        stops = [
+            *safety_checks.offline(snapshot.facts, {step.finding.id for step in shown.steps}),
+            *safety_checks.evacuated(snapshot.facts, [fix]),
+            *safety_checks.resilvering(snapshot.facts, self._hosts.site.has_zfs),
+            *network_losses(self._hosts, [fix]),
+        ]
+        if worse or stops:
+            raise Refused([*worse, *stops])
+        return snapshot.findings
+
+    def run_step(
+        self, fresh: FreshFinding, timer: RollbackTimer, replays: StepEntry | None = None, proven: bool = True
+    ) -> Outcome:
+        """Run one step. replays: the step of the journal that this one undoes. proven: the site's own tests passed before."""
         assert fresh.fix
         host = fresh.fix.runs_on
-        options = FixOptions(self._limits.confirm_s, timer, self.id, who(), self._limits.paths)
+        limits = self._limits
+        options = FixOptions(
+            limits.confirm_s, timer, self.id, who(), limits.paths, force=limits.force, reason=limits.reason
+        )
 
         def notify(line: str) -> None:
             self._notify(f"{host}: {line}")
@@ -209,8 +281,9 @@ class Runner:
         targets = self._hosts.with_login
         others = [(targets[name], timer) for name, timer in self._timers_elsewhere(fresh.fix).items()]
         look = partial(self._hosts.look, fresh.fix.touches)
+        proof = self._hosts.proof if proven else None
         scan, target = self._hosts.scan, self._hosts.targets[host]
-        return Transaction(scan, target, fresh, self._journal, notify, options, replays, look, others).run()
+        return Transaction(scan, target, fresh, self._journal, notify, options, replays, look, others, proof).run()
 
     def _timers_elsewhere(self, fix: Fix) -> dict[str, RollbackTimer]:
         """Return the kind of the rollback timer on each other member that the fix takes effect on. Raises Refused."""

@@ -14,7 +14,6 @@ from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id
 from sigsrv.model.fix import Fix
 
-MAX_OBJECTS = 10
 FIXES_A_DAY = 3
 # The values of these fixes name links of the host. Values of other fixes may name links of an instance, such as its eth0.
 _NAMES_LINKS = frozenset({"host", "bridge", "acl"})
@@ -100,15 +99,6 @@ def resilvering(facts: Mapping[str, HostFacts], has_zfs: bool) -> list[str]:
         except EvidenceError as cause:
             reasons.append(f"can't determine whether a pool of {host.name} is resilvering: {cause.reason}")
     return reasons
-
-
-def too_many(objects: Collection[object], max_objects: int) -> list[str]:
-    """Return a reason if more objects would change than ``--max`` allows."""
-    if len(objects) <= max_objects:
-        return []
-    return [
-        f"{len(objects)} objects would change and --max is {max_objects}: name fewer findings, or use --max {len(objects)}"
-    ]
 
 
 def recurring(counts: Mapping[str, int]) -> list[str]:

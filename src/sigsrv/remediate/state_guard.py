@@ -10,6 +10,7 @@ from sigsrv.model.fix import Fix
 from sigsrv.remediate import guard, network_resets
 from sigsrv.remediate.picture import Picture
 
+_INCUS_UNIT = "incus.service"
 Look = Callable[[], Mapping[str, Picture]]
 
 
@@ -36,7 +37,16 @@ class StateGuard:
     def changed(self) -> str:
         """Return what changed that the fix does not declare, in words; "" for nothing."""
         found = guard.undeclared(guard.differences(self._before, self._look()), self._fix, self._exact)
+        found = [each for each in found if not self._comes_with_incus(each)]
         return f"it changed what it does not declare: {guard.named(found)}" if found else ""
+
+    def _comes_with_incus(self, found: guard.Difference) -> bool:
+        """Return whether the daemon brings it that the fix starts: its networks, its sockets and guests that start with it.
+
+        It was not there before. What was there may not change or go.
+        """
+        starts = any(each.kind == "unit" and each.name == _INCUS_UNIT for each in self._fix.touches)
+        return starts and set(found.hosts) <= self._down and found.before in ("", "no")
 
     def left(self) -> tuple[str, ...]:
         """Return what differs from the first picture, a line for each difference. Used after a rollback."""

@@ -17,13 +17,13 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.collect.target import Target
 from sigsrv.judge.require import SERVICE
 from sigsrv.model.errors import UsageError
-from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_transaction_id
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.hosts import Snapshot
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.journal_rows import StepEntry, who
+from sigsrv.remediate.journal_rows import KEPT, StepEntry, who
 from sigsrv.remediate.members import Member, OtherMembers
 from sigsrv.remediate.remote import (
     CONFIRM_S,
@@ -42,6 +42,7 @@ from sigsrv.remediate.state_guard import Look, StateGuard
 _VERIFY_TRIES = 4
 _NAMED = 10  # findings that a message names
 _SCAN_S = 3.0  # time for a scan before the host begins the rollback
+PROOF_S = 300.0  # time for the site's own tests if no rollback is armed that would come first
 _RECOVERY_S = 45.0  # twice Incus's offline threshold of 20 s, plus a heartbeat
 
 
@@ -76,7 +77,7 @@ class Transaction:
     scan: returns fresh findings of all hosts. target: says how to reach the host. notify: shows a line to the
     operator. replays: the step of the journal that this transaction undoes; ``fresh.fix`` is then the fix of that
     step with both scripts swapped. look: takes pictures of all hosts. others: the other members that the fix takes effect on, with the
-    kind of the rollback timer of each.
+    kind of the rollback timer of each. proof: runs the site's own tests for at most that many seconds and returns what does not pass.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Transaction:
         replays: StepEntry | None = None,
         look: Look = dict,
         others: Sequence[tuple[Target, RollbackTimer]] = (),
+        proof: Callable[[float], str] | None = None,
     ) -> None:
         assert fresh.fix
         self.id = new_transaction_id()
@@ -99,6 +101,7 @@ class Transaction:
         self._journal = journal
         self._notify_operator = notify
         self._replays = replays
+        self._proof = proof
         self._options = options or FixOptions(confirm_s=CONFIRM_S, who=who())
         state = parse_state(replays.state or "") if replays else None
         self._remote = RemoteFix(self._fix, self.id, self._options, state)
@@ -208,6 +211,8 @@ class Transaction:
                 time.sleep(attempt)  # a service that just started may need a moment
             began = time.monotonic()
             problem = self._problem(self._rescan()) or self._guard.changed()
+            if not problem and self._proof:
+                problem = self._proof(min(PROOF_S, self._rollback_at - time.monotonic() - _SCAN_S))
             took_s = max(took_s, time.monotonic() - began)
             if not problem:
                 return ""
@@ -222,6 +227,9 @@ class Transaction:
         fixed, allowed = self._before.finding, set()
         if self._replays:
             allowed = {fixed.id, *self._replays.improved}
+            policies = {parse_finding_id(each)[0] for each in allowed}
+            was = self._replays.verdicts or {}  # the object may have another name since, and so another finding
+            allowed |= {each.id for each in after if was and each.id not in was and each.policy in policies}
         else:
             for fixed in self._before.fixed:
                 now = next((finding for finding in after if finding.id == fixed.id), None)
@@ -272,10 +280,12 @@ class Transaction:
         return self._verified()
 
     def _verified(self) -> Outcome:
-        self._record("verified")
+        self._record("verified", f"{KEPT}{'; '.join(self._kept)}" if self._kept else "")
         names, one = ", ".join(self._fix.findings), not self._fix.also
         was = "is as it was before" if one else "are as they were before"
         result = was if self._replays else "no longer fails" if one else "no longer fail"
+        if self._kept:
+            result = f"{'is' if one else 'are'} undone, except for what somebody changed since"
         reason = f"{names} {result}; no other finding got worse"
         if self._shown:
             names = ", ".join(f"{finding.id} {finding.verdict}" for finding in self._shown[:_NAMED])

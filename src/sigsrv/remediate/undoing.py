@@ -11,16 +11,17 @@ from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding, Severity, Verdict, parse_finding_id
+from sigsrv.remediate import safety_checks
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.host_locks import HostLocks, Refused
 from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Journal
-from sigsrv.remediate.journal_rows import RunEntry, StepEntry
+from sigsrv.remediate.journal_rows import KEPT, RunEntry, StepEntry
 from sigsrv.remediate.planning import Step
 from sigsrv.remediate.preflight import rollback_timer_for
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
-from sigsrv.remediate.runs import Limits, Runner, StepResult, network_losses, with_rollback_timers
+from sigsrv.remediate.runs import Limits, Runner, StepResult, failing_proof, network_losses, with_rollback_timers
 from sigsrv.remediate.shell import Notify
 from sigsrv.remediate.transaction import EndState
 
@@ -56,16 +57,18 @@ def find_run(journal: Journal, run: str) -> RunEntry:
 def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits) -> UndoPlan:
     """Plan the undo of a run on fresh facts.
 
-    It undoes the verified steps, except those that were undone, reverted or fixed again since.
+    It undoes the verified steps, except those that were undone, reverted or fixed again since. With force, also those that were reverted,
+    and those of which an undo left what somebody had changed.
     """
-    findings = {finding.id: finding for finding in hosts.scan().findings}
+    snapshot = hosts.scan()
+    findings = {finding.id: finding for finding in snapshot.findings}
     steps, skipped = [], []
     for entry in reversed(run.steps):
         now = findings.get(entry.finding)
         failing = [each for name in entry.findings if (each := findings.get(name)) and each.verdict in FAILING]
         if entry.end != "verified":
             skipped.append((entry.finding, f"{entry.end}: {entry.detail}" if entry.detail else entry.end))
-        elif entry.undone_by:
+        elif entry.undone_by and not (limits.force and _kept_something(journal, entry)):
             skipped.append((entry.finding, f"already undone by run {entry.undone_by}"))
         elif entry.fix is None or entry.state is None:
             skipped.append((entry.finding, "the journal does not have what the undo needs"))
@@ -73,7 +76,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
             skipped.append((entry.finding, f"{entry.host} is not among the hosts of site {hosts.site.name}"))
         elif later := _fixed_since(journal, entry):
             skipped.append((entry.finding, f"run {later} has fixed it again since: undo that run first"))
-        elif now is not None and len(failing) == len(entry.findings):
+        elif now is not None and len(failing) == len(entry.findings) and not limits.force:
             skipped.append(
                 (
                     entry.finding,
@@ -83,11 +86,13 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
         else:
             fix = entry.fix
             swapped = replace(fix, script=fix.undo, undo=fix.script, title=fix.undo_text)
-            steps.append((Step(now or _absent(hosts, entry), swapped), entry))
+            others = hosts.reached(swapped)[1:]
+            steps.append((Step(now or _absent(hosts, entry), swapped, others=others), entry))
     if not steps:
         return UndoPlan(run, (), tuple(skipped), ())
     safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
     refusals += network_losses(hosts, [step.fix for step, _ in steps], is_undo=True)
+    refusals += safety_checks.evacuated(snapshot.facts, [step.fix for step, _ in steps])
     return UndoPlan(
         run,
         tuple(zip(safe, (entry for _, entry in steps), strict=True)),
@@ -115,6 +120,13 @@ def _fixed_since(journal: Journal, entry: StepEntry) -> str:
     )
 
 
+def _kept_something(journal: Journal, entry: StepEntry) -> bool:
+    """Report whether the latest undo of a step left what somebody had changed."""
+    undone = (step for run in journal.history() for step in run.steps if step.undoes == entry.transaction)
+    latest = max((step for step in undone if step.end == "verified"), key=lambda step: step.at, default=None)
+    return latest is not None and latest.detail.startswith(KEPT)
+
+
 def _absent(hosts: Hosts, entry: StepEntry) -> Finding:
     """Return a finding for an object that no longer exists."""
     policy, host, resource = parse_finding_id(entry.finding)
@@ -132,9 +144,10 @@ def undo(hosts: Hosts, runner: Runner, shown: UndoPlan, locks: HostLocks) -> Ite
     confirmed in spite of an interruption.
     """
     findings = hosts.scan().findings
+    proven = not failing_proof(hosts)  # tests that fail because of the fix must not keep it from being undone
     for step, entry in shown.steps:
         locks.extend(runner.max_step_s([step.fix]))
-        outcome = runner.run_step(FreshFinding(step.finding, findings, step.fix), step.timer, entry)
+        outcome = runner.run_step(FreshFinding(step.finding, findings, step.fix), step.timer, entry, proven)
         yield StepResult(step, outcome)
         if outcome.end_state is not EndState.VERIFIED:
             return
@@ -179,9 +192,13 @@ def finish_interrupted(hosts: Hosts, journal: Journal, locks: HostLocks, notify:
             if folder.rpartition("/")[2] not in done:
                 reason = f"{host}: an unfinished fix left {folder}, and {journal.path} has no interrupted run for it"
                 by_hand = f"sh {shlex.quote(f'{folder}/undo-once.sh')}"
-                raise Refused(
-                    [f"{reason}. Wait for its rollback timer, or check the host and roll it back there: {by_hand}"]
-                )
+                ways = f"Wait for its rollback timer, or check the host and roll it back there: {by_hand}"
+                never = _abandon_command(folder.rpartition("/")[2])
+                raise Refused([f"{reason}. {ways}. If that fails for ever: {never}"])
+
+
+def _abandon_command(transaction: str) -> str:
+    return f"sigsrv-remediate --abandon {shlex.quote(transaction)} --reason TEXT"
 
 
 def _roll_back(hosts: Hosts, journal: Journal, entry: StepEntry, locks: HostLocks, notify: Notify) -> bool:
@@ -204,7 +221,8 @@ def _roll_back(hosts: Hosts, journal: Journal, entry: StepEntry, locks: HostLock
             raise Refused([reason]) from cause
         if result.rc != 0:
             journal.write(entry.transaction, entry.fix, "failed", f"interrupted; rollback: {result.reason}")
-            raise Refused([f"run {entry.run} was interrupted on {name}, and the rollback failed: {result.reason}"])
+            reason = f"run {entry.run} was interrupted on {name}, and the rollback failed: {result.reason}"
+            raise Refused([f"{reason}. Check the host. If it can never succeed: {_abandon_command(entry.transaction)}"])
         had = had or (not elsewhere and result.stdout.strip() != NOTHING_LEFT)
     return had
 

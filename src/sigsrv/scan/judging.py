@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,12 +10,13 @@ from contextlib import contextmanager
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.clusters import clusters
 from sigsrv.facts.hosts import HostFacts
+from sigsrv.facts.known import KnownObjects
 from sigsrv.facts.limits import watching
 from sigsrv.judge import selecting
 from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import waiver
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.finding import Finding, LeftOut, ordered
+from sigsrv.model.finding import Finding, LeftOut, Verdict, ordered
 from sigsrv.scan.plan import Plan
 
 
@@ -31,7 +33,20 @@ def judge(plan: Plan, evidences: Mapping[str, Evidence], left_out: list[LeftOut]
     with _garbage_collector_paused():
         facts = facts_of(plan, evidences)
         found = evaluate(plan.policies.values(), plan.checks, plan.site, facts, left_out)
-        return waive(plan, evidences, found)
+        return with_known(waive(plan, evidences, found), facts)
+
+
+def with_known(findings: Iterable[Finding], facts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
+    """Give each finding that a script can fix what was read of its cluster: its permanent fix must keep what an object has."""
+    known: dict[str, KnownObjects] = {}
+    for cluster in clusters(facts):
+        known |= dict.fromkeys((cluster.name, *cluster.hosts), KnownObjects(cluster))
+    return tuple(
+        dataclasses.replace(each, known=known.get(each.host))
+        if each.remediation and each.verdict in (Verdict.FAIL, Verdict.WAIVED)
+        else each
+        for each in findings
+    )
 
 
 @contextmanager
