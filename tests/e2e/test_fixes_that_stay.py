@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sigsrv.model import data
+from sigsrv.model.fix import render
 from tests.e2e.conftest import Lab
 from tests.e2e.safety import leftovers, options
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.lab("ns")
 RULES = "XHOST-003@cluster/incusbr0"
 LOADED = "ACL-007@minisrv/userbr0"
 LOGS = "AUTH-006@cluster/cluster"
-KERNEL_LOG = "HOST-008@minisrv/minisrv"
+SWITCH = "/proc/sys/kernel/dmesg_restrict"
 # A host of namespaces has no systemd. This systemctl knows incus.service, and asks the real one for everything else.
 SYSTEMCTL = r"""#!/bin/sh
 pid() {
@@ -178,26 +180,18 @@ def test_logs_are_sent_only_to_a_target_that_answers(lab, tmp_path):
         server.server_close()
 
 
-def test_kernel_log_is_restricted_and_opened_again(lab, tmp_path):
+def test_kernel_log_is_restricted_and_opened_again(lab):
     """The switch belongs to the machine, so a file stands in for it. The file in sysctl.d comes and goes with the fix."""
-    site_file = yaml.safe_load(lab.site.read_text())
-    site = site_with(
-        lab, tmp_path, exempt={key: each for key, each in site_file["exempt"].items() if key != "HOST-008"}
-    )
-    switch = "/proc/sys/kernel/dmesg_restrict"
-    lab.on("minisrv", "sh", "-c", f"echo 0 >/run/dmesg; mount --bind /run/dmesg {switch}")
-    enabled = "/sys/module/apparmor/parameters/enabled"
+    folder = data.folder("remediations") / "restrict-kernel-log"
+    values = {"refuse": "", "host": "minisrv"}
+    apply, undo = (render(folder / f"{name}.sh.j2", values) for name in ("apply", "undo"))
+    begin = "mkdir -p /run/log-state; SIGSRV_STATE=/run/log-state; export SIGSRV_STATE\n"
+    look = f"cat {SWITCH}; cat /etc/sysctl.d/60-sigsrv-kernel-log.conf 2>/dev/null || true"
+    lab.on("minisrv", "sh", "-c", f"echo 0 >/run/dmesg; mount --bind /run/dmesg {SWITCH}")
     try:
-        if lab.on("minisrv", "sh", "-c", f"cat {enabled} 2>/dev/null || true").strip() != "Y":
-            pytest.skip("this kernel has no AppArmor, and the script refuses then")
-        done = run(lab, tmp_path, site, KERNEL_LOG, "--yes")
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert (
-            lab.on("minisrv", "cat", switch, "/etc/sysctl.d/60-sigsrv-kernel-log.conf")
-            == "1\nkernel.dmesg_restrict = 1\n"
-        )
-        undone = run(lab, tmp_path, site, "--undo", done.stdout.split()[-1], "--yes")
-        assert undone.returncode == 0, undone.stdout + undone.stderr
-        assert lab.on("minisrv", "sh", "-c", f"cat {switch}; ls /etc/sysctl.d | grep -c sigsrv || true") == "0\n0\n"
+        lab.on("minisrv", "sh", "-c", begin + apply)
+        assert lab.on("minisrv", "sh", "-c", look) == "1\nkernel.dmesg_restrict = 1\n"
+        lab.on("minisrv", "sh", "-c", begin + undo)
+        assert lab.on("minisrv", "sh", "-c", look) == "0\n"
     finally:
-        lab.on("minisrv", "umount", switch)
+        lab.on("minisrv", "sh", "-c", f"umount {SWITCH}; rm -r /run/log-state")
