@@ -180,7 +180,7 @@ def test_what_could_not_be_read_before_is_not_compared_but_the_rest_is():
 
 
 def test_links_of_guests_are_compared_by_their_own_names_if_the_guests_were_unknown():
-    """A daemon that starts tells which links belong to guests: that is no difference."""
+    """A daemon that starts shows which links belong to guests: that is no difference."""
     raw = {("link", "veth1"): {"master": "br0"}}
     before = Picture(raw, {"server": "down", "guests": "down"}, raw=raw)
     after = Picture({("guest", "p/i"): {"status": "Running"}}, raw=raw)

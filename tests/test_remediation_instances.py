@@ -209,7 +209,7 @@ OPERATION = """{
     ],
 )
 def test_instance_that_incus_works_on_is_not_restarted(host, operation, refused):
-    """A backup would be broken off, and a person's shell. A command that only runs, as of a monitor, does not count."""
+    """A backup would be interrupted, and a person's shell. A command that only runs, as of a monitor, does not count."""
     (host.folder / "operations").write_text(OPERATION % operation)
 
     code, output = run(host, "apply", set=["a=1"], restart=True)

@@ -65,19 +65,19 @@ def test_difference_that_goes_away_by_itself_does_not_undo_the_step(world):
 
 
 def test_difference_that_comes_after_the_verification_still_undoes_the_step(world):
-    """The hosts are looked at once more before the fix is confirmed."""
+    """There is one more picture of the hosts before the fix is confirmed."""
     outcome = step_of(world, BEFORE, BEFORE, AFTER)
 
     assert (outcome.end_state, world.state()[0]) == (EndState.UNDONE, "old")
 
 
 def test_state_that_can_not_be_read_before_the_change_refuses_it(world):
-    """Nobody could tell afterwards what the fix changed. Its script does not run."""
+    """Nobody would know afterwards what the fix changed. Its script does not run."""
     (world.scripts / "apply.sh.j2").write_text(f"touch {world.host.folder}/ran\n{APPLY}")
     outcome = step_of(world, Picture(unread={"nft": "denied"}))
 
     assert outcome.end_state is EndState.REFUSED
-    assert outcome.reason.endswith("nobody could tell what it changes: minisrv: nft: denied")
+    assert outcome.reason.endswith("nobody would know what it changes: minisrv: nft: denied")
     assert not (world.host.folder / "ran").exists()
     assert (world.end_states(), world.leftovers) == (["undone"], [])
 

@@ -1,4 +1,4 @@
-# The scripts set $pool, $volume, $project and $target. A volume has no uuid: the time of its creation tells it from a namesake.
+# The scripts set $pool, $volume, $project and $target. A volume has no uuid: the time of its creation distinguishes it from a namesake.
 encoded() { printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'; } # TEXT, as a part of a URL
 get() { incus storage volume get --project "$project" ${target:+"--target=$target"} -- "local:$pool" "$volume" "$1"; }
 of_volume() { # COMMAND WORDS...: of incus storage volume

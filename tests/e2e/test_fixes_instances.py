@@ -296,7 +296,7 @@ def test_project_with_a_forbidden_instance_is_not_restricted(lab, operator, allo
             incus(lab, "project", "set", "restricted", "restricted.snapshots=", "restricted.backups=")
 
     assert done.returncode == 4, done.stdout + done.stderr
-    said = "refused: restricted has what the restrictions forbid; mend that first: Container nesting is forbidden"
+    said = "refused: restricted has what the restrictions forbid; fix that first: Container nesting is forbidden"
     assert said in one_line(done)
     assert after == before
 

@@ -122,7 +122,7 @@ def test_scan_judges_this_hosts_own_daemon_whatever_the_default_remote_is(lab, o
 
 
 def test_change_that_somebody_else_makes_during_a_step_undoes_it_and_is_told(detached, tmp_path):
-    """The step did not declare it, and nobody can tell whose it is."""
+    """The step did not declare it, and nobody knows whose it is."""
     add = (
         "until incus network get local:userbr0 security.acls | grep -q .; do sleep 0.1; done;"
         " ip rule add from 10.55.0.2 table 100; ip link add vx24 type vxlan id 24 dstport 4790 local 10.213.7.2 remote 10.213.7.1"

@@ -117,7 +117,7 @@ def _taken(things: Things, device: str, link: str) -> dict[str, str]:
     found = {}
     for kind in ("link", "port"):
         for key, value in things.pop((kind, link), {}).items():
-            if key not in ("mac",):  # of the host's end: made anew at each start
+            if key not in ("mac",):  # of the host's end: new at each start
                 found[f"{device}.{key}"] = value
     for place in [place for place in things if place[0] == "port-vlan" and place[1].split(" ")[0] == link]:
         found[f"{device}.vlan {place[1].partition(' ')[2]}"] = things.pop(place)["flags"]

@@ -20,7 +20,7 @@ LEFT_OUT = {
     "address": "lifetimes run down; tentative and dadfailed are states of a check that ends by itself",
     "route": "routes of table local follow from the addresses; cached ones and lifetimes run down",
     "port": "state, timers and designated ports are what STP computes",
-    "nft": "handles are given anew with each change; counters, quotas and the elements of sets with a timeout follow the traffic",
+    "nft": "handles are new after each change; counters, quotas and the elements of sets with a timeout follow the traffic",
     "socket": "process ids and queues; UDP ports that the kernel chose, from 32768 on, are those of clients",
     "unit": "oneshots, and units that start and stop on demand of D-Bus, of a login or of a timer",
     "lease": "the end of a lease, and leases of guests that do not run",

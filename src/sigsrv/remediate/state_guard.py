@@ -29,7 +29,7 @@ class StateGuard:
         self._before = self._look()
         if unread := guard.unread(self._before, self._down):
             return (
-                f"the state before the change can't be read, so nobody could tell what it changes: {'; '.join(unread)}"
+                f"the state before the change can't be read, so nobody would know what it changes: {'; '.join(unread)}"
             )
         lost = network_resets.losses(self._fix, self._before, is_undo=not self._exact)
         return "; ".join([*lost, *network_resets.side_effects(self._fix, self._before)])
