@@ -209,7 +209,7 @@ OPERATION = """{
     ],
 )
 def test_instance_that_incus_works_on_is_not_restarted(host, operation, refused):
-    """A backup would be broken off, and a person's shell. A command that only runs, as of a monitor, does not count."""
+    """A backup would be interrupted, and a person's shell. A command that only runs, as of a monitor, does not count."""
     (host.folder / "operations").write_text(OPERATION % operation)
 
     code, output = run(host, "apply", set=["a=1"], restart=True)
@@ -319,7 +319,7 @@ def test_deleted_instance_needs_no_undo(host, name, values):
     (host.folder / "name").write_text("p,web")
     assert host.run(name, "undo", values) == (
         0,
-        "kept: p/web: it is another instance of the same name now, and stays as it is\n"
+        "p/web: it is another instance of the same name now, and stays as it is\n"
         "nothing left to undo: the instance that was p/web is gone\n",
     )
     assert host.changes == []

@@ -80,7 +80,7 @@ def run(host: FakeHost, script: str, **values: str) -> tuple[int, str]:
     ],
 )
 def test_full_copies_that_do_not_fit_are_refused(host, files, copies, reason):
-    """Only a pool of directories makes full copies. A slow copy would be broken off, and appear after the undo."""
+    """Only a pool of directories makes full copies. A slow copy would be interrupted, and appear after the undo."""
     for name, text in files.items():
         (host.folder / name).write_text(text)
 
