@@ -139,11 +139,11 @@ def test_undetermined_finding_is_not_fixed(lab, tmp_path):
 
 def test_finding_without_a_script_shows_the_manual_fix(lab, tmp_path):
     """The text is the policy's own; exit status 1."""
-    lab.fault("project-features", "sigsrv")
+    lab.fault("acl-empty", "minisrv")
     try:
-        done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", "PROJ-002@cluster/user-bob", "--yes"))
+        done = lab.command(*remediate(lab, tmp_path / "journal.sqlite", "ACL-002@cluster/default/mgmt-base", "--yes"))
     finally:
-        lab.fault("project-features", "sigsrv", heal=True)
+        lab.fault("acl-empty", "minisrv", heal=True)
 
     assert done.returncode == 1
     assert "by hand:" in done.stdout
