@@ -319,7 +319,7 @@ def test_deleted_instance_needs_no_undo(host, name, values):
     (host.folder / "name").write_text("p,web")
     assert host.run(name, "undo", values) == (
         0,
-        "kept: p/web: it is another instance of the same name now, and stays as it is\n"
+        "p/web: it is another instance of the same name now, and stays as it is\n"
         "nothing left to undo: the instance that was p/web is gone\n",
     )
     assert host.changes == []

@@ -157,7 +157,7 @@ def test_undo_finds_a_renamed_member_by_its_address(host, namesake):
 
     assert (code, host.changes) == (0, ["set core.https_address=:8443"])
     assert "minisrv is small now\n" in output
-    assert ("kept: minisrv: it is another member of the same name now" in output) is bool(namesake)
+    assert ("minisrv: it is another member of the same name now" in output) is bool(namesake)
 
 
 @pytest.mark.parametrize(

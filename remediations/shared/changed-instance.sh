@@ -25,7 +25,7 @@ find_instance() { # ends the undo if the instance is gone
       *ERROR*) echo "$project/$instance: not found, but a member does not answer. Undo this again when it does" >&2; exit 1 ;;
     esac
     if get volatile.uuid >/dev/null 2>&1; then
-      echo "kept: $project/$instance: it is another instance of the same name now, and stays as it is"
+      echo "$project/$instance: it is another instance of the same name now, and stays as it is"
     fi
     echo "nothing left to undo: the instance that was $project/$instance is gone"
     exit 0

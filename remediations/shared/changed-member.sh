@@ -13,7 +13,7 @@ find_member() { # sets $member to its name now; ends the undo if it is gone
   if shown=$(incus cluster show -- "local:$member" 2>&1); then
     now=$(url "$shown")
     if [ "$now" = "$was" ] || [ -z "$was" ]; then return 0; fi
-    echo "kept: $member: it is another member of the same name now, at $now"
+    echo "$member: it is another member of the same name now, at $now"
   else
     case $shown in
       *"not found"*) ;;

@@ -1,4 +1,4 @@
-# The scripts set $pool, $volume, $project and $target. A volume has no uuid: the time of its creation distinguishes it from a namesake.
+# The scripts set $pool, $volume, $project and $target. A volume has no uuid: a namesake was created at another time.
 encoded() { printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n' | sed 's/../%&/g'; } # TEXT, as a part of a URL
 get() { incus storage volume get --project "$project" ${target:+"--target=$target"} -- "local:$pool" "$volume" "$1"; }
 of_volume() { # COMMAND WORDS...: of incus storage volume
@@ -21,7 +21,7 @@ find_volume() { # sets $volume to its name now; ends the undo if it is gone
   if shown=$(of_volume show 2>&1); then
     now=$(created "$shown")
     [ "$now" != "$was" ] || return 0
-    echo "kept: $pool/$project/$volume: it is another volume of the same name now, made at $now"
+    echo "$pool/$project/$volume: it is another volume of the same name now, made at $now"
   else
     case $shown in
       *"not found"*) ;;

@@ -1,5 +1,5 @@
 one_line() { printf '%s' "$1" | tr '\n' ' '; } # TEXT, for a message
-kept() { # WHAT NOW NEW: informs the operator that somebody changed a value since the fix, and that it stays
+kept() { # WHAT NOW NEW: says that somebody changed a value since the fix, and that it stays
   echo "kept: $1 is $(one_line "${2:-unset}"), not $(one_line "${3:-unset}") as the fix left it"
 }
 # COMMAND...: runs it in an undo. If Incus refuses it, as it would the next time, the undo says so and goes on, and this is false.

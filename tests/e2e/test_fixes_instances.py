@@ -69,10 +69,11 @@ class Operator:
         (run,) = re.findall(r"--undo (\S+)", done.stdout)
         return str(run)
 
-    def undo(self, run: str) -> str:
-        """Undo a run; it must be verified. Returns the output in one line."""
+    def undo(self, run: str, kept: bool = False) -> str:
+        """Undo a run; it must be verified. kept: whether something stays that somebody changed. Returns the output in one line."""
         done = self.remediate("--undo", run, "--yes")
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == int(kept), done.stdout + done.stderr
+        assert "verified: " in done.stdout
         return one_line(done)
 
 
@@ -164,7 +165,7 @@ def test_limit_that_somebody_raised_since_stays(lab, operator):
         assert incus(lab, "config", "get", "svc-a", "limits.processes") == "2000"
         incus(lab, "config", "set", "svc-a", "limits.processes=5000")
         try:
-            output = operator.undo(run)
+            output = operator.undo(run, kept=True)
             assert incus(lab, "config", "get", "svc-a", "limits.processes") == "5000"
         finally:
             incus(lab, "config", "unset", "svc-a", "limits.processes")
@@ -269,7 +270,7 @@ def test_restricted_project_keeps_its_snapshots_and_backups(lab, operator, tmp_p
             assert incus(lab, "project", "get", "restricted", "restricted") == "true"
 
             incus(lab, "project", "set", "restricted", "restricted.backups=block")
-            output = operator.undo(run)
+            output = operator.undo(run, kept=True)
             assert "restricted: restricted.backups is block, not allow as the fix left it" in output
             incus(lab, "project", "set", "restricted", "restricted.backups=")
             assert incus(lab, "project", "show", "restricted") == before
