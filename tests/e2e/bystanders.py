@@ -32,7 +32,7 @@ ip rule show
 ip route show table 196
 ip route show dev vx24
 for link in vx24 dm24 gt24; do
-  ip -o addr show dev $link 2>/dev/null
+  ip -o addr show dev $link 2>/dev/null | sed 's/ tentative//' # until the kernel has looked for duplicates
   ip -o -d link show dev $link 2>/dev/null | sed 's/.* mtu/mtu/'
 done
 true
