@@ -41,7 +41,7 @@ def test_image_is_recent_updates_automatically_and_expires_if_unused(
 
 
 def _not_by_updates(finding: Clauses, image: Image) -> list[str]:
-    """Return what automatic updates of the image alone do not put right: its age, the updates of the server, an unused copy."""
+    """Return what automatic updates of the image alone do not fix: its age, the updates of the server, an unused copy."""
     off = f"{_description(image)}{_OFF}"
     return [text for text in finding.violations if text != off]
 

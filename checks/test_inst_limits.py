@@ -9,6 +9,10 @@ from sigsrv.judge.instance_keys import InstanceKeys
 from sigsrv.judge.instance_status import may_run
 from sigsrv.model.values import size_bytes
 
+_GIB = 1024**3
+_MOST_MEMORY = 4 * _GIB  # of a container whose limit a script chooses: twice that protects no small host
+_MOST_PROCESSES = 4000
+
 
 @policy("INST-006")
 def test_instances_have_memory_cpu_and_process_limits(facts: ClusterFacts, site: Site, require: Require) -> None:
@@ -32,7 +36,7 @@ def test_instances_have_memory_cpu_and_process_limits(facts: ClusterFacts, site:
             host=host,
             otherwise=", ".join(limits) or "the default limits of a virtual machine",
         ) as finding:
-            wrong = _missing_limits(finding, instance, wanted) if container else {}
+            wrong = _fitting(instance, _missing_limits(finding, instance, wanted)) if container else {}
             keys.judge(finding, instance, wrong, live=tuple(wrong), refuse=_too_tight(instance, wrong))
 
 
@@ -75,6 +79,17 @@ _LIMITS: Mapping[str, tuple[str, str, Callable[[Config], bool]]] = {
 }
 
 
+def _fitting(instance: Instance, wrong: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys to set with limits that leave the container twice what it has used, where that is known and not too much."""
+    fitting = dict(wrong)
+    if may_run(instance) and instance.usage:
+        if "limits.memory" in wrong and instance.usage.memory_bytes <= _MOST_MEMORY:
+            fitting["limits.memory"] = f"{max(2, -(-2 * instance.usage.memory_bytes // _GIB))}GiB"
+        if "limits.processes" in wrong and instance.usage.processes <= _MOST_PROCESSES:
+            fitting["limits.processes"] = str(max(2000, -(-2 * instance.usage.processes // 1000) * 1000))
+    return fitting
+
+
 def _too_tight(instance: Instance, wrong: Mapping[str, str]) -> str:
     """Return why a script must not set a memory or process limit, "" if it may.
 
@@ -83,8 +98,12 @@ def _too_tight(instance: Instance, wrong: Mapping[str, str]) -> str:
     now = instance.expanded_config.get("limits.memory", "")
     memory = wrong.get("limits.memory", now) if wrong.keys() & {"limits.memory", "limits.memory.enforce"} else ""
     processes = wrong.get("limits.processes", "")
-    if not may_run(instance) or not (memory or processes):
+    if not (memory or processes):
         return ""
+    if not may_run(instance):
+        return (
+            "the container is stopped, so sigsrv does not know what it needs: start it first, or set the limits by hand"
+        )
     memory_bytes = _bytes(memory)
     if instance.usage is None or memory_bytes is None:
         return "sigsrv does not know how much of the new limit the instance uses"

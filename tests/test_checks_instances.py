@@ -77,7 +77,11 @@ def test_live_key_needs_no_restart(key):
 
 @pytest.mark.parametrize(("status", "refused"), [("Running", True), ("Stopped", False)])
 @pytest.mark.parametrize(
-    "case", [("INST-003", {"raw.qemu": "-snapshot"}), ("INST-012", {"security.secureboot": "false"})]
+    "case",
+    [
+        ("INST-003", {"raw.qemu": "-snapshot"}),
+        ("INST-012", {"security.secureboot": "false", "image.requirements.secureboot": "true"}),
+    ],
 )
 def test_running_virtual_machine_is_left_to_a_person(case, status, refused):
     """While it runs, nothing can prove with which values QEMU or its firmware was started."""
@@ -85,6 +89,19 @@ def test_running_virtual_machine_is_left_to_a_person(case, status, refused):
     content["cluster"]["instances"]["vm"]["status"] = status
 
     assert bool(findings_of(content)[f"{case[0]}@minisrv/user-john/vm"].fix["refuse"]) is refused
+
+
+@pytest.mark.parametrize(("says", "refused"), [("", "does not say"), ("true", ""), ("false", "can't boot")])
+def test_secure_boot_is_turned_on_only_if_the_image_says_that_it_can(says, refused):
+    """A virtual machine from an own ISO has no properties of an image, and may not boot with it."""
+    keys = {"security.secureboot": "false"} | ({"image.requirements.secureboot": says} if says else {})
+    content = with_keys(keys, "vm")
+    content["cluster"]["instances"]["vm"]["status"] = "Stopped"
+
+    refuse = findings_of(content)["INST-012@minisrv/user-john/vm"].fix["refuse"]
+
+    assert refused in refuse
+    assert bool(refused) is bool(refuse)
 
 
 def test_image_that_lacks_secure_boot_support_is_left_to_a_person():
@@ -127,13 +144,20 @@ GIB = 1024**3
     ("usage", "status", "keys", "refused"),
     [
         ((GIB, 10), "Running", {}, ""),
-        ((3 * GIB, 10), "Running", {}, "3221225472 bytes of memory, more than 2GiB"),
-        ((GIB, 2001), "Running", {}, "2001 processes, more than 2000"),
+        ((5 * GIB, 10), "Running", {}, "5368709120 bytes of memory, more than 2GiB"),
+        ((GIB, 4001), "Running", {}, "4001 processes, more than 2000"),
         ((3 * GIB, 10), "Running", {"limits.memory": "4GiB"}, ""),
         ((3 * GIB, 10), "Running", {"limits.memory": "2GiB", "limits.memory.enforce": "soft"}, "more than 2GiB"),
         ((GIB, 10), "Running", {"limits.memory": "50%", "limits.memory.enforce": "soft"}, "does not know how much"),
         (None, "Running", {}, "does not know how much"),
-        (None, "Stopped", {}, ""),
+        (None, "Stopped", {}, "does not know what it needs"),
+        (
+            None,
+            "Stopped",
+            {"limits.memory": "2GiB", "limits.memory.enforce": "soft", "limits.cpu": "1", "limits.processes": "9"},
+            "needs",
+        ),
+        (None, "Stopped", {"limits.memory": "2GiB", "limits.processes": "9"}, ""),
         ((2 * GIB, 2000), "Running", {}, ""),
         (None, "Running", {"limits.memory": "50%", "limits.processes": "9"}, ""),
         ((GIB, 10), "Running", {"limits.memory": "50%", "limits.cpu": "1"}, ""),
@@ -148,6 +172,20 @@ def test_limits_below_current_usage_are_refused(usage, status, keys, refused):
     assert found.verdict == "fail"
     assert refused in found.fix["refuse"]
     assert bool(refused) is bool(found.fix["refuse"])
+
+
+@pytest.mark.parametrize(
+    ("usage", "limits"),
+    [
+        ((1, 1), ["limits.memory=2GiB", "limits.processes=2000"]),
+        ((GIB, 1000), ["limits.memory=2GiB", "limits.processes=2000"]),
+        ((GIB + 1, 1001), ["limits.memory=3GiB", "limits.processes=3000"]),
+        ((4 * GIB, 4000), ["limits.memory=8GiB", "limits.processes=8000"]),
+    ],
+)
+def test_limits_leave_twice_what_the_container_has_used(usage, limits):
+    """A limit just above its use would kill its processes soon."""
+    assert limits_finding(usage, {"limits.cpu": "1"}).fix["set"] == limits
 
 
 def test_fix_sets_only_missing_limits():

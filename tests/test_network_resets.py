@@ -232,6 +232,10 @@ def test_what_incus_would_change_beside_the_fix_is_told():
     assert "stop half way: eth7" in changed(address("eth7 10.3.0.1/24"))[0]
 
 
+def test_mtu_that_the_fix_sets_is_no_side_effect():
+    assert changed(touches=(Touch("network", "br0", "bridge.mtu", "1400", True),)) == []
+
+
 def test_missing_interface_is_made_only_from_its_long_form():
     """Incus skips a missing interface that it can't make."""
     things = picture().things

@@ -278,7 +278,8 @@ def test_one_report_of_an_evacuated_member_is_enough():
 def test_fix_of_the_cluster_does_not_run_on_an_evacuated_host():
     """It runs on the first other host whose daemon answers, else on the host that is named for that."""
     answers = [
-        dataclasses.replace(finding("x", policy=SERVICE_POLICY, host=host), verdict=Verdict.PASS) for host in ("a", "b")
+        dataclasses.replace(finding("start-incus", policy=SERVICE_POLICY, host=host), verdict=Verdict.PASS)
+        for host in ("a", "b")
     ]
     failed = finding("restrict-project", host="cluster")
 

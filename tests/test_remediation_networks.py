@@ -277,8 +277,8 @@ def test_missing_interface_is_refused(host):
 
 def test_port_that_is_in_no_bridge_is_not_changed(host):
     """Somebody removed it in the meantime, so there is nothing to undo."""
-    values = {"bridge": "br0", "ports": ["lo", "none0"]}
+    values = {"bridge": "br0", "ports": ["lo", "none0"], "external": [], "network": "", "member": ""}
 
     assert "none of these ports" in host.run("detach-ports", "apply", values)[1]
-    assert "nothing was changed" in host.run("detach-ports", "undo", values)[1]
+    assert "nothing left to undo: there is no bridge br0" in host.run("detach-ports", "undo", values)[1]
     assert host.changes == []

@@ -5,8 +5,12 @@
 inject() {
   has_source "$1" || incus_at "$1" admin sql global "INSERT INTO images_source (image_id, server, protocol, certificate, alias)
     SELECT id, 'https://images.linuxcontainers.org', 1, '', 'busybox' FROM images WHERE fingerprint='$(image_of_lab)'" >/dev/null
+  incus_at "$1" config unset images.auto_update_interval   # the lab turns all updates off: it reaches no server
 }
 
-heal() { incus_at "$1" admin sql global "DELETE FROM images_source WHERE alias='busybox'" >/dev/null; }
+heal() {
+  incus_at "$1" config set images.auto_update_interval=0
+  incus_at "$1" admin sql global "DELETE FROM images_source WHERE alias='busybox'" >/dev/null
+}
 
 has_source() { incus_at "$1" query "/1.0/images/$(image_of_lab)" | jq -e .update_source >/dev/null; }

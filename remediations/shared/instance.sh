@@ -1,4 +1,4 @@
-# An instance is found by its volatile.uuid: its name may be that of another one by now. `found UUID` sets instance and project; it fails if
+# An instance is found by its volatile.uuid: its name may belong to another one now. `found UUID` sets instance and project; it fails if
 # no instance has it any more.
 found() {
   [ -n "$1" ] || return 1

@@ -1,5 +1,5 @@
 # Settings of the kernel that also a file in /etc/sysctl.d sets. `nobody_sets KEY FILE` refuses if another file sets the key to another
-# value than 1. `turn_on KEY` sets it to 1. `turn_back KEY` sets the old value again, unless it has another value by now.
+# value than 1. `turn_on KEY` sets it to 1. `turn_back KEY` sets the old value again, unless it has another value now.
 nobody_sets() {
   for each in /etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf; do
     if [ ! -f "$each" ] || [ "$each" = "$2" ]; then continue; fi

@@ -284,24 +284,20 @@ def test_restricted_project_keeps_its_snapshots_and_backups(lab, operator, tmp_p
 @pytest.mark.parametrize("allowed", [False, True], ids=["", "snapshots and backups allowed already"])
 def test_project_with_a_forbidden_instance_is_not_restricted(lab, operator, allowed):
     """Incus would refuse each later change of each instance there."""
-    with (
-        faults(lab, "sigsrv", "project-unrestricted"),
-        instance(lab, "tmpc", "-c", "security.nesting=true", project="restricted"),
-    ):
+    value = "allow" if allowed else ""
+    with faults(lab, "sigsrv", "project-unrestricted"):
+        incus(lab, "project", "set", "restricted", f"restricted.snapshots={value}", f"restricted.backups={value}")
         try:
-            if allowed:
-                incus(lab, "project", "set", "restricted", "restricted.snapshots=allow", "restricted.backups=allow")
-            before = incus(lab, "project", "show", "restricted")
-            done = operator.remediate("PROJ-001@cluster/restricted", "--yes")
-            after = incus(lab, "project", "show", "restricted")
+            with instance(lab, "tmpc", "-c", "security.nesting=true", project="restricted"):
+                before = incus(lab, "project", "show", "restricted")
+                done = operator.remediate("PROJ-001@cluster/restricted", "--yes")
+                after = incus(lab, "project", "show", "restricted")
         finally:
             incus(lab, "project", "set", "restricted", "restricted.snapshots=", "restricted.backups=")
 
     assert done.returncode == 4, done.stdout + done.stderr
-    assert (
-        "refused: restricted has what the restrictions forbid; mend that first: Container nesting is forbidden"
-        in one_line(done)
-    )
+    said = "refused: restricted has what the restrictions forbid; mend that first: Container nesting is forbidden"
+    assert said in one_line(done)
     assert after == before
 
 
@@ -321,7 +317,8 @@ def test_undo_of_a_volume_leaves_that_of_the_other_member_alone(lab, operator):
 
         run = operator.fix("VOL-001@minisrv/nvme/default/data")
         incus(lab, "storage", "volume", "delete", "nvme", "data", "--target", "minisrv")
-        incus(lab, *create)
+        incus(lab, *create, "snapshots.schedule=@daily", "snapshots.expiry=2w")
+        incus(lab, "storage", "volume", "snapshot", "create", "nvme", "data", "own", "--target", "minisrv")
         output = operator.undo(run)
         assert "nvme/default/data: it is another volume of the same name now" in output
         assert "nothing left to undo: the volume that was nvme/default/data is gone" in output
@@ -351,23 +348,41 @@ def test_undo_finds_a_renamed_volume(lab, operator):
 def test_network_that_somebody_allowed_since_stays_on_the_list(lab, operator):
     """The undo takes out what the fix put in, never the whole list."""
     with faults(lab, "sigsrv", "project-any-network"):
-        run = operator.fix("PROJ-004@cluster/restricted")
-        incus(lab, "project", "set", "restricted", "restricted.networks.access=incusbr0,userbr0")
+        run = operator.fix("PROJ-004@cluster/user-bob")
+        incus(lab, "project", "set", "user-bob", "restricted.networks.access=incusbr0,userbr0")
+        projects = yaml.safe_load(lab.site.read_text())["projects"]
+        projects[-1]["networks"].append("incusbr0")
+        operator.declare(projects=projects)
         try:
             operator.undo(run)
-            assert incus(lab, "project", "get", "restricted", "restricted.networks.access") == "incusbr0"
+            assert incus(lab, "project", "get", "user-bob", "restricted.networks.access") == "incusbr0"
         finally:
-            incus(lab, "project", "set", "restricted", "restricted.networks.access=")
+            incus(lab, "project", "set", "user-bob", "restricted.networks.access=")
 
 
 def test_undo_finds_an_image_that_was_updated(lab, operator):
-    """Another image has its alias now."""
-    operator.declare()
-    alias = ("image", "alias")
-    with faults(lab, "sigsrv", "image-public"):
-        fingerprint = incus(lab, "image", "list", "busybox", "-f", "csv", "-c", "F")
+    """An update gives the image another fingerprint, and the alias goes to the new one."""
+    for name in ("one", "two"):
+        file = f"/run/{name}.tar"
+        metadata = f"architecture: x86_64\ncreation_date: 1\nproperties: {{os: {name}}}\n"
+        code = f"mkdir -p /run/{name}/rootfs && cd /run/{name} && printf %s '{metadata}' >metadata.yaml"
+        lab.on("sigsrv", "sh", "-c", f"{code} && tar -cf {file} metadata.yaml rootfs")
+    try:
+        incus(lab, "image", "import", "/run/one.tar", "--alias", "tmpi", "--public")
+        fingerprint = incus(lab, "image", "list", "tmpi", "-f", "csv", "-c", "F")
         run = operator.fix(f"IMG-003@cluster/default/{fingerprint[:12]}")
-        assert json.loads(incus(lab, "query", f"/1.0/images/{fingerprint}"))["public"] is False
+        incus(lab, "image", "delete", "tmpi")
+        incus(lab, "image", "import", "/run/two.tar", "--alias", "tmpi")
+
         output = operator.undo(run)
-    assert "the image is public again" in output
-    assert alias
+
+        assert "the image was updated; its fingerprint is" in output
+        assert (
+            json.loads(
+                incus(lab, "query", f"/1.0/images/{incus(lab, 'image', 'list', 'tmpi', '-f', 'csv', '-c', 'F')}")
+            )["public"]
+            is True
+        )
+    finally:
+        incus(lab, "image", "delete", "tmpi")
+        lab.on("sigsrv", "sh", "-c", "rm -rf /run/one* /run/two*")

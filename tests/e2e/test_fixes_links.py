@@ -137,6 +137,7 @@ def test_port_that_incus_attaches_is_taken_out_of_its_list(healed, tmp_path):
 
 
 FACTORS = "/etc/ssh/sshd_config.d/50-factors.conf"
+OWN = "/etc/ssh/sshd_config.d/00-sigsrv-passwords.conf"
 RELOAD = "kill -HUP $(cat /run/sshd.pid)"
 
 
@@ -156,7 +157,7 @@ def test_accounts_that_would_be_locked_out_are_named(healed, tmp_path, lines, re
     """Nothing is changed. An account that sshd refuses anyway, or that has a key, is no reason."""
     finding = "HOST-009@minisrv/minisrv"
     make = f"printf '%s\\n' 'KbdInteractiveAuthentication yes' '{lines}' >{FACTORS}; {RELOAD}; useradd -m pat; echo pat:secret | chpasswd"
-    with changed(healed, make, f"rm -f {FACTORS}; {RELOAD}; userdel -r pat 2>/dev/null; true"):
+    with changed(healed, make, f"rm -f {FACTORS} {OWN}; {RELOAD}; userdel -r pat 2>/dev/null; true"):
         assert reason in " ".join(fix(healed, tmp_path, finding, status=4).split())
         assert "sigsrv" not in sh(healed, "ls /etc/ssh/sshd_config.d")
         sh(healed, f"sed -i 's/^  AuthenticationMethods.*/  PasswordAuthentication no/' {FACTORS}")
@@ -178,16 +179,15 @@ def script(lab: Lab, name: str, values: dict[str, Any], force: str = "") -> str:
 def test_undo_starts_a_dead_sshd_and_keeps_what_somebody_changed(healed):
     """The undo must not end with a host that nobody can log in to."""
     values = {"host": HOST, "blocks": ""}
-    own = "/etc/ssh/sshd_config.d/00-sigsrv-passwords.conf"
-    with changed(healed, "true", f"rm -rf /run/passwords {own}; {RELOAD}"):
+    with changed(healed, "true", f"rm -rf /run/passwords {OWN}; {RELOAD}"):
         healed.fault("ssh-passwords", HOST)
         try:
             assert "sshd reloaded" in script(healed, "apply", values)
-            sh(healed, f"kill $(cat /run/sshd.pid); sleep 1; echo '# mine' >>{own}")
+            sh(healed, f"kill $(cat /run/sshd.pid); sleep 1; echo '# mine' >>{OWN}")
 
             output = script(healed, "undo", values)
 
-            assert f"kept: {HOST}: {own} is not as the fix left it" in output
+            assert f"kept: {HOST}: {OWN} is not as the fix left it" in output
             assert "sshd did not run: it is started" in output
             sh(
                 healed,

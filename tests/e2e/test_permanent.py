@@ -20,7 +20,7 @@ pytestmark = pytest.mark.lab
 NETWORK = "/1.0/networks/incusbr0?project=default"
 MEMBER = f"{NETWORK}&target=minisrv"
 INSTANCE = "/1.0/instances/svc-a?project=default"
-PROJECT = "/1.0/projects/restricted"
+PROJECT = "/1.0/projects/user-bob"
 VOLUME = "/1.0/storage-pools/nvme/volumes/custom/data?project=default"
 USERS = "/1.0/networks/userbr0?project=default"
 
@@ -68,7 +68,13 @@ def text_of(lab: Lab, finding: str, folder: Any) -> str:
     [
         ("acl-detached", "sigsrv", "ACL-001@cluster/userbr0", USERS, {"security.acls": "user-isolate"}),
         ("nested", "sigsrv", "INST-002@sigsrv/default/svc-a", INSTANCE, {"security.nesting": "false"}),
-        ("project-unrestricted", "sigsrv", "PROJ-001@cluster/restricted", PROJECT, {"restricted": "true"}),
+        (
+            "project-any-network",
+            "minisrv",
+            "PROJ-004@cluster/user-bob",
+            PROJECT,
+            {"restricted.networks.access": "userbr0"},
+        ),
         (
             "snapshots-lost-volume",
             "sigsrv",

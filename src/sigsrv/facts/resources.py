@@ -190,6 +190,11 @@ class Instance:
         return self.may_run and is_true(self.config.get("volatile.apply_nvram", ""))
 
     @property
+    def image_says_secure_boot(self) -> bool:
+        """Return whether the image of a virtual machine says that it can boot with Secure Boot. False if it says nothing, as an own ISO."""
+        return is_true(self.expanded_config.get("image.requirements.secureboot", ""))
+
+    @property
     def image_allows_secure_boot(self) -> bool:
         """Return whether the image of a virtual machine can boot with Secure Boot, as the image itself says. True if it says nothing."""
         return self.expanded_config.get("image.requirements.secureboot", "").lower() not in FALSE

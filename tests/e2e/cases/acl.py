@@ -21,6 +21,7 @@ CASES = [
         "bridge-unfiltered",
         "minisrv",
         {"ACL-006@cluster/userbr0": "fail", "XHOST-003@cluster/cluster": "not-applicable"},
+        ["ACL-006@cluster/userbr0"],
     ),
     Case("users-admitted", "sigsrv", {"ACL-006@cluster/userbr0": "fail"}),
     Case(  # it also removes the host's own firewall rules

@@ -20,6 +20,13 @@ CASES = [
         },
     ),
     Case(
+        "warning-old",
+        "sigsrv",
+        {"CLUS-005@cluster/Offline%20cluster%20member/sigsrv": "fail", "CLUS-005@cluster/cluster": None},
+        ["CLUS-005@cluster/Offline%20cluster%20member/sigsrv"],
+        disappears=True,
+    ),
+    Case(
         "warning",
         "sigsrv",
         {"CLUS-005@cluster/Network%20unavailable/sigsrv": "fail", "CLUS-005@cluster/cluster": None},

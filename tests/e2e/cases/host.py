@@ -20,6 +20,9 @@ CASES = [
     ),
     Case("unit-failed", "minisrv", {"HOST-003@minisrv/minisrv": "fail"}, labs=("vm",)),
     Case("incus-disabled", "minisrv", {"HOST-002@minisrv/minisrv": "fail"}, labs=("vm",)),
+    Case(
+        "kernel-log-open", "minisrv", {"HOST-008@minisrv/minisrv": "fail"}, ["HOST-008@minisrv/minisrv"], labs=("vm",)
+    ),
     Case("apparmor-off", "minisrv", {"HOST-008@minisrv/minisrv": "fail"}, labs=("vm",)),
     Case("updates-pending", "sigsrv", {"HOST-010@sigsrv/sigsrv": "fail"}),
     Case("lists-old", "minisrv", {"HOST-010@minisrv/minisrv": "fail"}),

@@ -7,6 +7,12 @@ FOREIGN = "default/66d5448a66ca"
 CASES = [
     Case("image-old", "sigsrv", {"IMG-001@cluster/default/BUSYBOX": "fail"}),
     Case(
+        "image-frozen",
+        "minisrv",
+        {"IMG-001@cluster/default/BUSYBOX": "fail"},
+        ["IMG-001@cluster/default/BUSYBOX"],
+    ),
+    Case(
         "image-foreign",
         "minisrv",
         {

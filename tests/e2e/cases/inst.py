@@ -37,7 +37,7 @@ CASES = [
     replace(instance_case("idmap-shared", "minisrv", "INST-007", "restricted/tenant1"), stays_fixed=True),
     instance_case("intercepted", "minisrv", "INST-008", "default/svc-b"),
     replace(instance_case("proxy-unlisted", "minisrv", "INST-009", "default/svc-b"), disappears=True),
-    Case("nic-unfiltered", "sigsrv", {"INST-010@sigsrv/restricted/tenant2": "fail"}),
+    instance_case("nic-unfiltered", "sigsrv", "INST-010", "restricted/tenant2"),
     Case("nic-unmanaged", "minisrv", {"INST-011@minisrv/default/stopped-b": "fail"}),
     instance_case("unprotected", "sigsrv", "INST-013", "default/svc-a"),
     instance_case("critical-stopped", "sigsrv", "INST-013", "default/svc-a"),

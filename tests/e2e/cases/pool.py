@@ -40,5 +40,10 @@ CASES = [
         },
         labs=("vm",),
     ),
-    Case("pool-config", "sigsrv", {"POOL-002@sigsrv/iso": "fail", "POOL-002@minisrv/iso": "fail"}),
+    Case(
+        "pool-config",
+        "sigsrv",
+        {"POOL-002@sigsrv/iso": "fail", "POOL-002@minisrv/iso": "fail"},
+        ["POOL-002@sigsrv/iso"],
+    ),
 ]

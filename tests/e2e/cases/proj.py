@@ -19,10 +19,11 @@ CASES = [
         "project-features",
         "minisrv",
         {"PROJ-002@cluster/user-bob": "fail", "PROJ-007@cluster/user-bob": "not-applicable"},
+        ["PROJ-002@cluster/user-bob"],
     ),
     Case("project-loose", "sigsrv", {"PROJ-003@cluster/user-bob": "fail"}, ["PROJ-003@cluster/user-bob"]),
     Case("project-any-network", "minisrv", {"PROJ-004@cluster/user-bob": "fail"}, ["PROJ-004@cluster/user-bob"]),
-    Case("project-unlimited", "sigsrv", {"PROJ-005@cluster/user-bob": "fail"}),
+    Case("project-unlimited", "sigsrv", {"PROJ-005@cluster/user-bob": "fail"}, ["PROJ-005@cluster/user-bob"]),
     Case(
         "volume-shared",
         "minisrv",

@@ -15,7 +15,7 @@ CASES = [
         {"VOL-001@sigsrv/nvme/default/data": "fail"},
         ["VOL-001@sigsrv/nvme/default/data"],
     ),
-    Case("backup-old", "sigsrv", {"VOL-002@sigsrv/default/svc-a": "fail"}),
+    Case("backup-old", "sigsrv", {"VOL-002@sigsrv/default/svc-a": "fail"}, ["VOL-002@sigsrv/default/svc-a"]),
     Case(
         "volume-unused",
         "minisrv",
@@ -25,5 +25,10 @@ CASES = [
             "VOL-004@minisrv/hdd/default/lost": "pass",
         },
     ),
-    Case("volume-unlimited", "minisrv", {"VOL-004@minisrv/hdd/user-alice/alice-home": "fail"}),
+    Case(
+        "volume-unlimited",
+        "minisrv",
+        {"VOL-004@minisrv/hdd/user-alice/alice-home": "fail"},
+        ["VOL-004@minisrv/hdd/user-alice/alice-home"],
+    ),
 ]
