@@ -55,7 +55,7 @@ for file in "$units/$unit.service" "$units/$unit.timer"; do
 done
 """
 
-# The process that holds the latch decides what becomes of the fix. With it, no timer starts another rollback.
+# The process that holds the latch decides what becomes of the fix. No timer starts another rollback then.
 _REMOVE = """\
 mkdir -p "$run"
 {latch}i=0

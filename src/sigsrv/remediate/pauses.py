@@ -14,7 +14,7 @@ _EXTEND_S = 60.0  # how often a wait extends the locks of the hosts
 _TICK_S = 0.5
 
 Keep = Callable[[], None]
-"""Keeps the hosts locked. A step that waits calls it every few seconds."""
+"""Keeps the hosts locked. Code that waits calls it every few seconds."""
 
 
 def keeper(locks: HostLocks, step_s: float) -> Keep:
