@@ -30,8 +30,11 @@ def configured(host=None, **keys):
     return content
 
 
-def setting(key, value, member="", wait_s=""):
-    return {"key": key, "value": value, "member": member, "wait_s": wait_s}
+def setting(key, value, member="", wait_s="", sockets=()):
+    return {"key": key, "value": value, "member": member, "wait_s": wait_s, "sockets": list(sockets)}
+
+
+DEBUG_SOCKETS = ("tcp 127.0.0.1:8444", "udp 127.0.0.1:8444")
 
 
 def test_fix_sets_the_api_address_of_the_site():
@@ -43,8 +46,11 @@ def test_fix_sets_the_api_address_of_the_site():
 
     assert found.observed == "core.https_address is :8443 (any address); cluster.https_address is 10.0.0.1:8443"
     assert found.expected == "no address other than 10.0.0.1:8443"
-    wanted = setting("core.https_address", "10.0.0.1:8443", "minisrv", "30")
-    assert found.fix == {"settings": [wanted], "refused": ""}
+    (shown,) = found.fix["settings"]
+    assert shown == setting("core.https_address", "10.0.0.1:8443", "minisrv", "30", shown["sockets"])
+    assert {"tcp *:8443", "tcp [::]:8443", "tcp 10.0.0.1:8443"} <= set(shown["sockets"])
+    assert found.fix["refused"] == ""
+    assert found.fix["disrupts"].startswith("Remote clients of the API that use another address are cut off")
 
 
 def test_fix_of_a_wrong_address_does_not_need_its_socket():
@@ -125,7 +131,7 @@ def test_each_kind_of_access_is_closed_by_its_own_key():
     assert found.fix["settings"] == [
         setting("core.trust_ca_certificates", ""),
         setting("core.remote_token_expiry", "15M"),
-        setting("core.debug_address", "", "minisrv"),
+        setting("core.debug_address", "", "minisrv", sockets=DEBUG_SOCKETS),
     ]
     assert "tokens for clients never expire" in found.observed
     assert found.fix["refused"] == ""
@@ -136,7 +142,9 @@ def test_standalone_host_sets_keys_without_a_member():
     content = configured("minisrv", core__debug_address="127.0.0.1:8444")
     content["minisrv"]["server"]["environment"] = {"server_clustered": False}
 
-    assert findings_of(content)["AUTH-005@minisrv/minisrv"].fix["settings"] == [setting("core.debug_address", "")]
+    assert findings_of(content)["AUTH-005@minisrv/minisrv"].fix["settings"] == [
+        setting("core.debug_address", "", sockets=DEBUG_SOCKETS)
+    ]
 
 
 def test_open_token_is_reported_with_the_command_that_revokes_it():
@@ -250,7 +258,7 @@ def test_votes_are_left_to_a_person():
 
     found = findings_of(content)["CLUS-003@cluster/cluster"]
 
-    assert found.fix == {"settings": [], "refused": "1 voter of at least 2"}
+    assert (found.fix["settings"], found.fix["refused"]) == ([], "1 voter of at least 2")
     assert "with two members, no setting gives a quorum while the voter is away" in found.reason
 
 

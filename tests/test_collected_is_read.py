@@ -31,7 +31,6 @@ from tests.judged import CHECKS, POLICIES, saved_states, states
 
 # Facts that no policy reads: why they stay.
 UNREAD_FACTS = {
-    "Instance.addresses": "scan --probe sends frames to them",
     "Instances.search": "the checks of a site can search: CONTRIBUTING describes it",
     "ZPool.resilvering": "sigsrv-remediate waits until a resilver ends",
 }

@@ -17,12 +17,12 @@ from sigsrv.collect import evidence, urls
 from sigsrv.collect.redact import REDACTED
 from sigsrv.facts.clusters import clusters
 from sigsrv.facts.hosts import HostFacts
-from sigsrv.facts.known import KnownObjects
 from sigsrv.model import data, lasting, remediation
 from sigsrv.model.finding import Finding, Severity, Verdict
 from sigsrv.model.fix import PERMANENT, fix_for
 from sigsrv.model.lasting import Change, DeviceChange, Giver, IncusObject
 from sigsrv.model.tofu import opentofu, quoted
+from sigsrv.scan.known import KnownObjects
 from tests import provider_model
 
 REMEDIATIONS = remediation.load()

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts.clusters import clusters
 from sigsrv.facts.hosts import HostFacts
-from sigsrv.facts.known import KnownObjects
 from sigsrv.facts.limits import watching
 from sigsrv.judge import selecting
 from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import waiver
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Finding, LeftOut, Verdict, ordered
+from sigsrv.scan.known import KnownObjects
 from sigsrv.scan.plan import Plan
 
 
