@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sigsrv.model.errors import UsageError
-from sigsrv.model.lasting import Known
+
+if TYPE_CHECKING:
+    from sigsrv.model.lasting import Known  # imports the reader of YAML
 
 SCHEMA_VERSION = 1
 _SAFE = "._:/-"  # besides letters and digits, these are safe to paste into a shell
