@@ -42,8 +42,9 @@ class Image:
 
     @property
     def url(self) -> str:
-        """Return the address of the image in the Incus API."""
-        return f"/1.0/images/{quote(self.fingerprint, safe='')}?project={quote(self.project, safe='')}"
+        """Return the address of the image in the Incus API. Half of a character, which no project has, becomes a question mark."""
+        project = quote(self.project, safe="", errors="replace")
+        return f"/1.0/images/{quote(self.fingerprint, safe='', errors='replace')}?project={project}"
 
     @property
     def origin(self) -> str | None:
