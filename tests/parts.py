@@ -68,15 +68,11 @@ PARTS = {
         50,
         ((*_e2e("remediate", "remediate_sudo", "transaction", "voter", "power"), *_VM),),
     ),
-    "vm-fixes-1": Part(
-        "VMs: fixes of networks and links among what others made; the state guard",
-        60,
-        ((*_e2e("fixes_networks", "fixes_links", "state_guard"), *_VM),),
-    ),
-    "vm-fixes-2": Part(
-        "VMs: fixes of instances among what others change; permanent fixes; what an operator decides",
-        60,
-        ((*_e2e("fixes_instances", "permanent", "remediate_operator"), *_VM),),
+    "vm-fixes-1": Part("VMs: fixes of networks, with bystanders", 50, ((*_e2e("fixes_networks"), *_VM),)),
+    "vm-fixes-2": Part("VMs: fixes of links, the state guard", 50, ((*_e2e("fixes_links", "state_guard"), *_VM),)),
+    "vm-fixes-3": Part("VMs: fixes of instances, with bystanders", 50, ((*_e2e("fixes_instances"), *_VM),)),
+    "vm-fixes-4": Part(
+        "VMs: permanent fixes, what an operator decides", 50, ((*_e2e("permanent", "remediate_operator"), *_VM),)
     ),
     "vm-remediations-1": Part(
         "VMs: fixes of servers, accounts, projects",
