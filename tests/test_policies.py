@@ -52,9 +52,10 @@ def test_a_check_that_does_not_set_a_value_of_its_remediation_is_reported():
     own = POLICIES["NET-001"].with_check
     lines = examples.mistakes(own, [*POLICIES.values(), own], {**CHECKS, "NET-001": check}, REMEDIATIONS)
 
-    assert "NET-001@sigsrv/sigsrvbr0: the check does not set interface, which remediation attach-vlan needs" in lines, (
-        lines
-    )
+    assert (
+        "NET-001@sigsrv/sigsrvbr0: the check does not set extra_ports, interface, member, which remediation attach-vlan needs"
+        in lines
+    ), lines
 
 
 def test_a_wrong_path_in_an_example_is_reported_without_the_document(monkeypatch):
