@@ -101,7 +101,10 @@ def triage(chosen: Triage, unknown: Iterable[Finding], policies: Mapping[str, Po
     for finding in chosen.by_hand:
         say(f"{finding.id}: {finding.title}")
         now_then(finding)
-        field("by hand", policies[finding.policy].by_hand)
+        policy = policies[finding.policy]
+        field("by hand", policy.by_hand)
+        if policy.why_by_hand:
+            field("why", policy.why_by_hand)
     for finding in chosen.waived:
         say(f"{finding.id}: skipped, {phrases.waived_text(finding)}")
 
