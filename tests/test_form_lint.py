@@ -137,7 +137,7 @@ WRONG = [
     ("bridge", "threshold: {fact: mtu, at_least: 1}\nfix: {bridge: {fact: name}}", "2: fix: no remediation uses these values"),
     ("bridge", "threshold: {fact: mtu, at_least: 1}\nremediation: raise-links\nfix: {bridg: {fact: name}}", '3: fix.bridg: raise-links has no parameter bridg (did you mean "bridge"?)'),  # noqa: E501
     ("bridge", "threshold: {fact: mtu, at_least: 1}\nremediation: raise-links\nfix: {bridge: {fact: name}}", "3: fix: no value for extra_ports, interface, parent, siblings, which raise-links needs"),  # noqa: E501
-    ("bridge", "threshold: {fact: mtu, at_least: 1}\nremediation: raise-links", "2: remediation: no value for bridge, extra_ports, interface, parent, siblings"),
+    ("bridge", "threshold: {fact: mtu, at_least: 1}\nremediation: raise-links", "2: remediation: no value for bridge, extra_ports, interface, parent, siblings"),  # noqa: E501
     ("bridge", "threshold: {fact: mtu, at_least: 1, fixes: bridg}\nremediation: raise-links", "1: threshold.fixes: raise-links has no parameter bridg"),  # noqa: E501
     ("bridge", "threshold: {fact: mtu, at_least: 1, fixes: bridge}\nremediation: raise-links", "2: remediation: no value for extra_ports, interface, parent, siblings"),  # noqa: E501
     ("bridge", "threshold: {fact: mtu, at_least: 1}\nremediation: raise-links\nfix: {bridge: {fact: nme}, interface: a, parent: b}", 'fix.bridge: nme: Link has no fact "nme"'),  # noqa: E501
