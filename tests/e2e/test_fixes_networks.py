@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.e2e.conftest import Lab, clean, verdicts
-from tests.e2e.safety import leftovers, options
+from tests.e2e import operator
+from tests.e2e.conftest import Lab
+from tests.e2e.operator import HOSTS, clean_in_the_end, nothing_left, one_line
 
 pytestmark = pytest.mark.lab
 
-HOSTS = ("sigsrv", "minisrv")
+__all__ = ["clean_in_the_end", "nothing_left"]
+
 ACLS = "ACL-001@cluster/userbr0"
 VXLAN = (
     "ip link add vx24 type vxlan id 24 dstport 4790 local 10.213.7.{own} remote 10.213.7.{other}"
@@ -29,40 +29,14 @@ VXLAN = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def unchanged(lab: Lab) -> Iterator[None]:
-    """Check after all tests that the lab is as before."""
-    yield
-    assert verdicts(lab.scan()[0]) == clean()
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(lab: Lab) -> Iterator[None]:
-    """Check after each test that nothing of a fix is left on a host."""
-    yield
-    assert [leftovers(lab, host) for host in HOSTS] == ["", ""]
-
-
-class Operator:
-    """Runs sigsrv-remediate with a journal of its own, and perhaps another site file."""
-
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self._lab = lab
-        self._folder = folder
-        self._site = lab.site
+class Operator(operator.Operator):
+    """Fixes and undoes findings that must be verified."""
 
     def declare(self, **userbr0: Any) -> None:
         """Use a site file that says something else of userbr0."""
-        content = yaml.safe_load(self._lab.site.read_text())
-        for host in content["hosts"]:
-            host["ssh_config"] = str(self._lab.ssh_config)
-        next(each for each in content["bridges"] if each["name"] == "userbr0").update(userbr0)
-        self._site = self._folder / "site.yaml"
-        self._site.write_text(yaml.safe_dump(content))
-
-    def remediate(self, *argv: str) -> CompletedProcess[str]:
-        files = ("--site", str(self._site), "--journal", str(self._folder / "journal.sqlite"))
-        return self._lab.command("sigsrv-remediate", *files, *options(self._lab), *argv)
+        site = self.site()
+        next(each for each in site["bridges"] if each["name"] == "userbr0").update(userbr0)
+        self.use(site)
 
     def fix(self, finding: str) -> str:
         """Fix a finding; it must be verified. Returns the output."""
@@ -84,13 +58,9 @@ class Operator:
         return one_line(done)
 
 
-@pytest.fixture
-def operator(lab: Lab, tmp_path: Path) -> Operator:
+@pytest.fixture(name="operator")
+def an_operator(lab: Lab, tmp_path: Path) -> Operator:
     return Operator(lab, tmp_path)
-
-
-def one_line(done: CompletedProcess[str]) -> str:
-    return " ".join(f"{done.stdout} {done.stderr}".split())
 
 
 def run(lab: Lab, host: str, code: str) -> str:

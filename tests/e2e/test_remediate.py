@@ -5,17 +5,13 @@ Failures during a fix are in test_transaction.
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import subprocess
-import time
 
 import pytest
 
-from tests.e2e.conftest import BIN, ROOT, Lab, clean, verdicts
+from tests.e2e.conftest import Lab, clean, verdicts
 from tests.e2e.safety import FINDING, attached, leftovers, remediate
+from tests.e2e.terminal import on_terminal
 
 pytestmark = pytest.mark.lab
 
@@ -58,30 +54,12 @@ def test_nothing_is_applied_without_a_terminal(detached, tmp_path):
 @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0)])
 def test_terminal_is_asked_before_applying(detached, tmp_path, answer, code):
     """The default answer is no. Yes applies and verifies."""
-    master, slave = pty.openpty()
     argv = remediate(detached, tmp_path / "journal.sqlite", FINDING)
-    process = subprocess.Popen([BIN / argv[0], *argv[1:]], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    seen, answered, end = b"", False, time.monotonic() + 60 * detached.slowness
-    while time.monotonic() < end:
-        if not select.select([master], [], [], 0.2)[0]:
-            if process.poll() is not None:
-                break
-            continue
-        try:
-            chunk = os.read(master, 4096)
-        except OSError:
-            break
-        if not chunk:
-            break
-        seen += chunk
-        if not answered and b"[y/N/" in seen:
-            os.write(master, answer.encode() + b"\n")
-            answered = True
-    os.close(master)
 
-    assert process.wait(10) == code, seen.decode()
-    assert (b"verified" in seen) is (answer == "y")
+    status, shown = on_terminal(argv, [("[y/N/", answer)], 60 * detached.slowness)
+
+    assert status == code, shown
+    assert ("verified" in shown) is (answer == "y")
     assert attached(detached) is (answer == "y")
 
 
