@@ -100,6 +100,35 @@ def test_undo_may_write_any_value_of_a_declared_key():
     assert guard.undeclared(found, fix(touch)) == found
 
 
+@pytest.mark.parametrize(
+    ("touches", "declared"),
+    [
+        ([Touch("link", "br0")], True),
+        ([Touch("link", "br0", "", "", True)], True),  # after: null, it is gone
+        ([Touch("link", "br0", "up")], False),  # only one of its keys
+        ([Touch("link", "br0", "up"), Touch("link", "br0", "kind")], True),
+        ([Touch("link", "br0", "up"), Touch("link", "br0", "kind", "bridge", True)], False),
+    ],
+)
+def test_thing_that_is_gone_is_declared_as_a_whole_or_by_all_its_keys(touches, declared):
+    """A fix that sets the MTU of a link did not declare that it deletes the link."""
+    assert (guard.undeclared(changed(BRIDGE, {}), fix(*touches)) == []) is declared
+
+
+@pytest.mark.parametrize(("after", "declared"), [("1", True), ("0", False)])
+def test_thing_that_is_new_has_the_declared_values(after, declared):
+    """A switch of a kernel module is there only when the module is loaded."""
+    found = changed({}, {("sysctl", "net.bridge.x"): {"value": "1"}})
+
+    assert (guard.undeclared(found, fix(Touch("sysctl", "net.bridge.x", "value", after, True))) == []) is declared
+
+
+def test_thing_that_is_declared_gone_may_not_only_change():
+    found = changed({("address", "v0 10.0.0.1/8"): {"flags": "a"}}, {("address", "v0 10.0.0.1/8"): {"flags": "b"}})
+
+    assert guard.undeclared(found, fix(Touch("address", "v0 10.0.0.1/8", "", "", True))) == found
+
+
 def test_change_of_another_host_is_declared_only_if_the_fix_reaches_it():
     """A fix of one host that changes a link of another did not declare that."""
     touch = Touch("link", "br0", "up")

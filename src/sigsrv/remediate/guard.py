@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sigsrv.collect.redact import REDACTED, redact
 from sigsrv.model.fix import Fix
@@ -41,7 +41,8 @@ _KINDS = {"link-routes": "route", "link-addresses": "address"}  # declared by th
 class Difference:
     """What differs in one thing. key: "" if the thing itself came or went. before, after: its value, "" for unset or absent.
 
-    hosts: where it was seen. part_of: the link, project or other thing that it belonged to, for the message.
+    hosts: where it was seen. part_of: the link, project or other thing that it belonged to, for the message. values: keys and values of the
+    thing that came or went.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Difference:
     after: str
     hosts: tuple[str, ...] = ()
     part_of: str = ""
+    values: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -92,10 +94,7 @@ def differences(before: Mapping[str, Picture], after: Mapping[str, Picture]) -> 
                 continue
             for each in _compared(place, old.get(place), new.get(place)):
                 found.setdefault(each, []).append(host)
-    return [
-        Difference(each.kind, each.name, each.key, each.before, each.after, tuple(hosts), each.part_of)
-        for each, hosts in found.items()
-    ]
+    return [replace(each, hosts=tuple(hosts)) for each, hosts in found.items()]
 
 
 def _compared(
@@ -105,7 +104,8 @@ def _compared(
     if was is None or now is None:
         values = was or now or {}
         part_of = values.get("master", "") or values.get("dev", "") if kind != "route" else ""
-        yield Difference(kind, name, "", _summary(was), _summary(now), (), part_of)
+        had = tuple((key, value) for key, value in values.items() if value)
+        yield Difference(kind, name, "", _summary(was), _summary(now), (), part_of, had)
         return
     for key in sorted({*was, *now}):
         if was.get(key, "") != now.get(key, ""):
@@ -150,7 +150,7 @@ class _Declared:
         """Return whether a difference is declared."""
         if self._fix.reaches == "host" and self._elsewhere(found):
             return False
-        if any(self._is_declared(each, found) for each in self._touches.get((found.kind, found.name), ())):
+        if self._is_declared(self._touches.get((found.kind, found.name), ()), found):
             return True
         link = _link(found)
         if any(found.kind == of and (kind, link) in self._touches for kind, of in _KINDS.items()):
@@ -167,10 +167,22 @@ class _Declared:
         shared = found.kind in ("guest", "lease", *OBJECT_KINDS) and found.key not in _MEMBER_KEYS
         return not shared and any(host != self._fix.runs_on for host in found.hosts)
 
-    def _is_declared(self, touch: Touch, found: Difference) -> bool:
-        if touch.key and touch.key != found.key:
-            return found.key == "" and not touch.is_exact
-        return not (touch.is_exact and self._exact and touch.key) or found.after == touch.after
+    def _is_declared(self, touches: Sequence[Touch], found: Difference) -> bool:
+        """Return whether the touches of a thing declare a difference. What comes or goes is declared as a whole, or each of its keys is."""
+        if any(not each.key and (not self._is_exact(each) or not found.after) for each in touches):
+            return True
+        if found.key:
+            return self._is_key_declared(touches, found.key, found.after)
+        after = dict(found.values) if found.after else {}
+        return bool(found.values) and all(
+            self._is_key_declared(touches, key, after.get(key, "")) for key, _ in found.values
+        )
+
+    def _is_key_declared(self, touches: Sequence[Touch], key: str, after: str) -> bool:
+        return any(each.key == key and (not self._is_exact(each) or each.after == after) for each in touches)
+
+    def _is_exact(self, touch: Touch) -> bool:
+        return touch.is_exact and self._exact
 
     def _moves(self, link: str) -> bool:
         """Return whether the fix declares that a link gets another master: its options as a port come and go with that."""
