@@ -204,6 +204,27 @@ def test_guest_that_stopped_or_has_another_address_is_another_picture(more):
     assert taken("veth1").things != taken("veth1", **more).things
 
 
+@pytest.mark.parametrize(
+    ("server", "guests", "unread", "member"),
+    [
+        ({"environment": {"server_name": "a", "server_clustered": True}}, None, {"guests"}, "a"),
+        ({"environment": {"server_name": "a", "server_clustered": False}}, [], set(), ""),
+        ({"environment": 7}, [], {"server"}, ""),
+        (None, [], {"server"}, ""),
+    ],
+)
+def test_host_whose_membership_is_unknown_never_looks_like_one_in_no_cluster(server, guests, unread, member):
+    """Else a fix of the whole cluster would not be armed there."""
+    answers = {probe: Answer("x", 0, "") for probe in READERS}
+    answers |= {
+        name: answer(value) if value is not None else Answer("x", 1, "", "late")
+        for name, value in (("server", server), ("guests", guests))
+    }
+    found = picture.parse(answers)
+
+    assert (set(found.unread), found.member) == (unread, member)
+
+
 def test_object_is_read_without_volatile_keys_and_with_its_devices():
     content = {
         "config": {"limits.cpu": "2", "volatile.uuid": "x"},

@@ -23,6 +23,7 @@ from sigsrv.remediate import picture_incus, picture_kernel
 from sigsrv.remediate.picture_kernel import Things
 
 _LARGE = 16 * 1024 * 1024
+_QUERY_S = 30  # a daemon that sets up a network answers late; what it does not answer refuses or undoes the step
 _UNITS = "--type=service,socket,timer,mount --plain --no-legend --no-pager"
 _UNIT_LISTS = f"systemctl list-units {_UNITS} && systemctl list-unit-files {_UNITS}"
 _SYSCTLS = (
@@ -41,7 +42,7 @@ _NO_SYSTEMD = "not been booted with systemd"
 
 
 def _query(probe: str, url: str) -> Probe:
-    return Probe(probe, ("incus", "query", "--raw", f"local:{url}"), "picture", timeout_s=10, limit_bytes=_LARGE)
+    return Probe(probe, ("incus", "query", "--raw", f"local:{url}"), "picture", timeout_s=_QUERY_S, limit_bytes=_LARGE)
 
 
 def _ip(probe: str, *words: str) -> Probe:
@@ -58,7 +59,7 @@ _KERNEL = (
     Probe("vlans", ("bridge", "-j", "vlan", "show"), "picture", limit_bytes=_LARGE),
     Probe("nft", ("nft", "-j", "list", "ruleset"), "picture", limit_bytes=_LARGE),
     Probe("sockets", ("ss", "-Hltunp"), "picture", limit_bytes=_LARGE),
-    Probe("units", ("sh", "-c", _UNIT_LISTS), "picture", timeout_s=8, limit_bytes=_LARGE),
+    Probe("units", ("sh", "-c", _UNIT_LISTS), "picture", timeout_s=20, limit_bytes=_LARGE),
     Probe("sysctl", ("sh", "-c", _READ_SYSCTLS), "picture"),
     Probe("leases", ("sh", "-c", _LEASES), "picture", limit_bytes=_LARGE),
 )
@@ -118,11 +119,11 @@ def parse(answers: Mapping[str, Answer]) -> Picture:
     server, guests = (_metadata(probe, answers, unread) for probe in ("server", "guests"))
     things, member = {place: dict(values) for place, values in raw.items()}, ""
     try:
+        member = picture_incus.server_name(server) if server else ""
         if server and guests is not None:
-            member = picture_incus.server_name(server)
             things |= picture_incus.guests(guests, member, things)
     except _UNEXPECTED as cause:
-        unread["guests"] = f"unexpected answer of Incus: {str(cause)[:100]}"
+        unread["server" if server and not member else "guests"] = f"unexpected answer of Incus: {str(cause)[:100]}"
     return Picture(_without_idle_leases(things), unread, member, raw)
 
 
