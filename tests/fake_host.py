@@ -22,8 +22,13 @@ class FakeHost:
     folder: Path
 
     def run(self, name: str, script: str, values: Mapping[str, Any], **environment: str) -> tuple[int, str]:
-        """Run ``apply`` or ``undo`` of a remediation. Returns the exit status and the whole output."""
+        """Run ``apply`` or ``undo`` of a remediation. Returns the exit status and the whole output.
+
+        If the folder has ``proc``, the script sees the processes in there, and not those of this machine.
+        """
         text = render(data.folder("remediations") / name / f"{script}.sh.j2", values)
+        if (self.folder / "proc").exists():
+            text = text.replace("/proc/", f"{self.folder}/proc/")
         env = {
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
             "HERE": str(self.folder),

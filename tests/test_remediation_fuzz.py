@@ -59,6 +59,8 @@ TAKES_A_WORD = frozenset(
         "sh",
     }
 )
+# These change lists of Incus, which trims the blanks around a name: no name has any.
+LISTS = frozenset({"attach-acls", "detach-ports", "persist-vlan", "set-project-config"})
 # Without the characters for which a fix has no script (tests/test_names.py).
 TEXT = st.text(
     st.characters(include_characters="\n\t", exclude_characters="/\ufffd", exclude_categories=["Cs", "Cc"]),
@@ -156,6 +158,8 @@ def scripts(name: str, values: Any, identity: Any) -> tuple[str, str]:
 def test_script_makes_the_same_calls_with_hostile_values(name, empty, found, tmp_path, texts):
     """Each mark becomes the hostile text, and no call differs otherwise. No text can be taken as an option."""
     values, identity = plain(name, empty)
+    if name in LISTS:
+        texts = ["".join(text.split()) or "x" for text in texts]
     hostile_values = with_texts(values, texts)
     calls = trace(scripts(name, values, identity), values, found, tmp_path)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from tests.e2e.conftest import Lab
 
+# systemd-networkd removes rules that it did not make when a link changes, except those of protocol kernel (networkd.conf(5)).
 _MAKE = """\
 set -e
 ip link add vx24 type vxlan id 24 dstport 4790 dev lo
@@ -15,7 +16,7 @@ ip addr add 10.96.0.1/24 dev vx24 label vx24:by
 ip addr add 10.96.1.1/24 dev vx24 noprefixroute
 ip route add default via 10.96.0.9 dev vx24 table 196
 ip route add 10.97.0.0/16 via 10.96.0.9 dev vx24 proto static
-ip rule add from 10.96.0.1 table 196
+ip rule add from 10.96.0.1 table 196 protocol kernel
 """
 # Only virtual machines have these kinds of links.
 _MAKE_VM = """\
