@@ -84,7 +84,7 @@ def _fix_and_undo(lab: Lab, folder: Path, made: Sequence[Case], untouched: Mappi
 
         planned = lab.command(*command(*findings, "--plan", "--json"))
         steps = json.loads(planned.stdout)["steps"]
-        assert {each for step in steps for each in (step["finding"], *step["also"])} == set(findings)
+        assert {each["finding"] for step in steps for each in (step, *step["also"])} == set(findings)
         assert planned.returncode == 0
 
         applied = lab.command(*command(*findings, "--yes"), timeout=90 + 90 * len(findings))
