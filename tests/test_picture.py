@@ -199,6 +199,23 @@ def test_guest_has_its_status_addresses_port_chains_and_proxies():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("listen", "shown"),
+    [
+        ("tcp::8081", "*:8081"),
+        ("tcp:0.0.0.0:8081", "0.0.0.0:8081"),
+        ("tcp:[::]:8081", "*:8081"),
+        ("tcp:10.0.0.1:80,8080-8090", "10.0.0.1:8081"),
+    ],
+)
+def test_socket_of_a_proxy_belongs_to_its_guest_however_it_is_written(listen, shown):
+    """It goes with the guest, or with the device, and is no surprise then."""
+    things = {("socket", f"tcp {shown}"): {"by": "incusd"}, ("socket", "tcp 10.0.0.2:8081"): {"by": "nginx"}}
+
+    assert picture_incus._proxy(things, "http", listen) == {"http.listens": listen.removeprefix("tcp:")}
+    assert list(things) == [("socket", "tcp 10.0.0.2:8081")]
+
+
 @pytest.mark.parametrize("more", [{"status": "Stopped"}, {"address": "10.0.0.10"}])
 def test_guest_that_stopped_or_has_another_address_is_another_picture(more):
     assert taken("veth1").things != taken("veth1", **more).things

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +14,9 @@ from sigsrv.remediate.picture_kernel import Things
 SERVER = "/1.0"
 GUESTS = "/1.0/instances?recursion=2&all-projects=true"
 _MEMBER_KINDS = frozenset({"network", "pool", "volume"})  # each member has its own part of the configuration
+
+_ANY_ADDRESS = frozenset({"", "*", "0.0.0.0", "[::]"})  # noqa: S104  the names that ss(8) and Incus have for it
+_LAST_PORT = 65535
 
 
 class NotThere(Exception):
@@ -139,9 +143,19 @@ def _rename(things: Things, link: str, name: str) -> None:
 
 
 def _proxy(things: Things, device: str, listen: str) -> dict[str, str]:
+    """Take the sockets of a proxy out of the host's. listen: ``tcp:10.0.0.1:80``, ``udp::53``, ``tcp:[::]:80-90,443``."""
     protocol, _, address = listen.partition(":")
-    taken = things.pop(("socket", f"{protocol} {address}"), None)
-    return {f"{device}.listens": address} if taken else {}
+    host, _, ports = address.rpartition(":")
+    hosts = _ANY_ADDRESS if host in _ANY_ADDRESS else {host}
+    taken = [things.pop(("socket", f"{protocol} {each}:{port}"), None) for each in hosts for port in islice(_ports(ports), _LAST_PORT)]
+    return {f"{device}.listens": address} if any(taken) else {}
+
+
+def _ports(text: str) -> Iterable[int]:
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last or first).isdigit():
+            yield from range(int(first), min(int(last or first), _LAST_PORT) + 1)
 
 
 def _chains(things: Things, name: str) -> dict[str, str]:
