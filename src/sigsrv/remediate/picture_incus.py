@@ -147,7 +147,11 @@ def _proxy(things: Things, device: str, listen: str) -> dict[str, str]:
     protocol, _, address = listen.partition(":")
     host, _, ports = address.rpartition(":")
     hosts = _ANY_ADDRESS if host in _ANY_ADDRESS else {host}
-    taken = [things.pop(("socket", f"{protocol} {each}:{port}"), None) for each in hosts for port in islice(_ports(ports), _LAST_PORT)]
+    taken = [
+        things.pop(("socket", f"{protocol} {each}:{port}"), None)
+        for each in hosts
+        for port in islice(_ports(ports), _LAST_PORT)
+    ]
     return {f"{device}.listens": address} if any(taken) else {}
 
 
