@@ -6,14 +6,14 @@ member that comes second finds nothing to undo.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sigsrv.collect.connection import open_session
-from sigsrv.collect.session import ConnectionFailed
+from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.collect.target import Target
 from sigsrv.remediate.remote import RemoteFix
-from sigsrv.remediate.shell import Notify
+from sigsrv.remediate.shell import CommandResult, Notify
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,30 @@ class OtherMembers:
 
     def arm(self, old_values: str) -> str:
         """Arm the rollback on each member. old_values: of the first member. Return the problem; "" for none."""
-        for name, member in self._members.items():
-            try:
-                with open_session(member.target) as session:
-                    result = member.remote.arm(session, old_values)
-            except ConnectionFailed as cause:
-                return f"{name} can't be reached to arm the rollback: {cause.failure.reason}"
-            if result.rc != 0:
-                return f"the rollback could not be armed on {name}: {result.reason}"
-        return ""
+        return self._until_problem(
+            lambda member, session: member.remote.arm(session, old_values),
+            "{} can't be reached to arm the rollback",
+            "the rollback could not be armed on {}",
+        )
 
     def confirm(self) -> str:
         """Let each member keep the change. Return the problem; "" for none."""
+        return self._until_problem(
+            lambda member, session: member.remote.confirm(session),
+            "{} can't be reached to confirm the change",
+            "{} did not confirm the change",
+        )
+
+    def _until_problem(self, call: Callable[[Member, Session], CommandResult], unreachable: str, failed: str) -> str:
+        """Make a call on one member after the other. Return the first problem; "" for none. The texts have a place for the host's name."""
         for name, member in self._members.items():
             try:
                 with open_session(member.target) as session:
-                    result = member.remote.confirm(session)
+                    result = call(member, session)
             except ConnectionFailed as cause:
-                return f"{name} can't be reached to confirm the change: {cause.failure.reason}"
+                return f"{unreachable.format(name)}: {cause.failure.reason}"
             if result.rc != 0:
-                return f"{name} did not confirm the change: {result.reason}"
+                return f"{failed.format(name)}: {result.reason}"
         return ""
 
     def undo(self) -> str:

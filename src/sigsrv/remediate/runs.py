@@ -155,12 +155,11 @@ def with_rollback_timers(
 
 def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) -> list[str]:
     """Return what Incus would delete with a network that it sets up again: no undo brings it back."""
-    found = []
-    for fix in fixes:
-        if fix.resets:
-            pictures = hosts.look(fix.touches)
-            found += [f"{fix.finding}: {reason}" for reason in network_resets.losses(fix, pictures, is_undo)]
-    return found
+    resetting = [fix for fix in fixes if fix.resets]
+    if not resetting:
+        return []
+    pictures = hosts.look([touch for fix in resetting for touch in fix.touches])
+    return [f"{fix.finding}: {reason}" for fix in resetting for reason in network_resets.losses(fix, pictures, is_undo)]
 
 
 def _safety_stops(
