@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Literal
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.managed import Manager
+from sigsrv.model.site_bridges import SiteBridge
 from sigsrv.model.site_devices import HostPath, SiteProxy
 from sigsrv.model.values import Size
 
@@ -58,37 +59,6 @@ class SiteProfile:
     policies: tuple[str, ...] = ("*",)
     severity: str | None = None
     projects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Vlan:
-    """The VLAN interface of a bridge.
-
-    persisted_by: the systemd unit that attaches the interface at boot, if Incus does not.
-    """
-
-    interface: str
-    id: int
-    kinds: tuple[str, ...] = ("vlan",)
-    parent: str | None = None
-    persisted_by: str | None = None
-
-
-@dataclass(frozen=True)
-class SiteBridge:
-    """A bridge. subnet: CIDR, None if the site file does not set it. gateway: the bridge's address in it. mtu: bytes."""
-
-    name: str
-    vlan: Vlan
-    acls: tuple[str, ...] = ()
-    acls_exact: bool = False
-    acl_default: Mapping[str, str] = field(default_factory=dict)
-    subnet: str | None = None
-    gateway: str | None = None
-    mtu: int = 1500
-    extra_ports: tuple[str, ...] = ()
-    config: Config = field(default_factory=lambda: {"ipv6.address": "none"})
-    isolate: bool = False
 
 
 @dataclass(frozen=True)
@@ -268,6 +238,23 @@ class Site:
     verify_with: tuple[str, ...] = ()  # absolute paths of the site's own tests
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
+
+    def at(self, host: str) -> Site:
+        """Return the site as one host has it: its bridges with the values of this host."""
+        return self.among((host,))
+
+    def among(self, hosts: tuple[str, ...]) -> Site:
+        """Return the site as some hosts have it: bridges with the values that all of them have in common."""
+        if not any(bridge.by_host for bridge in self.bridges):
+            return self
+        if hosts not in self._among:
+            self._among[hosts] = replace(self, bridges=tuple(bridge.among(hosts) for bridge in self.bridges))
+        return self._among[hosts]
+
+    @cached_property
+    def _among(self) -> dict[tuple[str, ...], Site]:
+        """Map the hosts that ``among`` was asked for to their sites: each policy asks again."""
+        return {}
 
     @property
     def has_zfs(self) -> bool:
