@@ -13,6 +13,7 @@ from typing import Literal
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.managed import Manager
+from sigsrv.model.site_access import Auth
 from sigsrv.model.site_bridges import SiteBridge
 from sigsrv.model.site_devices import HostPath, SiteProxy
 from sigsrv.model.values import Size
@@ -180,20 +181,6 @@ class IncusSettings:
 
 
 @dataclass(frozen=True)
-class Auth:
-    """Settings for access. listen: the addresses that the API may listen on, by host. full_certificates: names or fingerprints.
-
-    log_targets: where a fix sends lifecycle events to, each with name, type and address.
-    """
-
-    listen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    full_certificates: tuple[str, ...] = ()
-    admins: tuple[str, ...] = ()
-    log_targets_min: int = 1
-    log_targets: tuple[Mapping[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
 class Exemption:
     """A resource that a policy does not apply to. match: a glob on the resource of the finding.
 
@@ -226,7 +213,7 @@ class Site:
     backups: Backups | None = None
     cluster: ClusterSettings = ClusterSettings()
     incus: IncusSettings = IncusSettings()
-    auth: Auth = Auth()
+    auth: Auth = field(default_factory=Auth)
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()
     connectivity: Literal["passive", "off"] = (

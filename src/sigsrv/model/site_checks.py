@@ -64,7 +64,8 @@ def check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         _check_known(document, ("projects", index, "networks"), entry.get("networks", ()), networks, "network")
         _check_known(document, ("projects", index, "pools"), entry.get("pools", ()), pools, "pool")
     _check_known(document, ("antispoof",), content.get("antispoof", {}), networks, "network")
-    _check_known(document, ("auth", "listen"), content.get("auth", {}).get("listen", {}), hosts, "host")
+    listen = content.get("auth", {}).get("listen", {})
+    _check_known(document, ("auth", "listen"), {host: host for host in listen if host != "*"}, hosts, "host")
     if "backups" in content:
         _check_known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
     _check_known(document, ("exempt",), content.get("exempt", {}), policies, "policy")

@@ -15,7 +15,6 @@ from sigsrv.model.site import (
     DEFAULT_FEATURES,
     DEFAULT_LIMITS,
     ApiAddress,
-    Auth,
     Backups,
     ClusterSettings,
     Exemption,
@@ -28,6 +27,7 @@ from sigsrv.model.site import (
     SiteProject,
     Thresholds,
 )
+from sigsrv.model.site_access import Auth, ListenOn
 from sigsrv.model.site_bridges import SiteBridge, Vlan
 from sigsrv.model.site_checks import API_FILES, BY_HOST, VLAN_BY_HOST, absolute, on_host
 from sigsrv.model.site_devices import HostPath, SiteProxy
@@ -181,7 +181,10 @@ def _project(content: Mapping[str, Any], site: Mapping[str, Any]) -> SiteProject
 
 
 def _auth(content: Mapping[str, Any]) -> Auth:
-    listen = {host: tuple(addresses) for host, addresses in content.get("listen", {}).items()}
+    listen = {
+        host: tuple(ListenOn(**each) if isinstance(each, Mapping) else each for each in addresses)
+        for host, addresses in content.get("listen", {}).items()
+    }
     return Auth(**{**_tuples(content), "listen": listen})
 
 
