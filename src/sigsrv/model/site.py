@@ -115,7 +115,11 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class SiteProject:
-    """Requirements for the projects that ``match`` matches. networks, pools: what they may use; None for all of the site."""
+    """Requirements for the projects that ``match`` matches.
+
+    networks, pools: what they may use; None for all of the site. limits: the limits that they must set. limits_max: the highest value of
+    some of them.
+    """
 
     match: str
     kind: Literal["system", "user"]
@@ -123,6 +127,7 @@ class SiteProject:
     networks: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
     limits: tuple[str, ...] = ()
+    limits_max: Mapping[str, str] = field(default_factory=dict)
     limits_if_unset: Mapping[str, str] = field(default_factory=dict)
     volume_size_if_unset: str = ""
 
@@ -155,12 +160,22 @@ UNDECLARED_PROJECT = SiteProject("", "user", networks=(), pools=(), limits=DEFAU
 class Backups:
     """Where backups are stored.
 
-    pattern: a glob on file names. ``{name}`` stands for the instance or volume, ``{project}`` for its project.
+    pattern: a glob on file names. ``{name}`` stands for the instance or volume, ``{project}`` for its project. external: where the backups
+    are if they are on no host of the site; the files then only prove their dates, and without a host nothing does.
     """
 
-    host: str
-    dir: str
-    pattern: str
+    host: str = ""
+    dir: str = ""
+    pattern: str = ""
+    external: str = ""
+
+
+@dataclass(frozen=True)
+class RedundantGroup:
+    """Instances that do the same work, each ``PROJECT/NAME``: each must run on a host of its own."""
+
+    name: str
+    instances: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -210,6 +225,7 @@ class Site:
     host_paths: tuple[HostPath, ...] = ()
     critical: tuple[str, ...] = ()
     protected_volumes: tuple[str, ...] = ()
+    redundant: tuple[RedundantGroup, ...] = ()
     backups: Backups | None = None
     cluster: ClusterSettings = ClusterSettings()
     incus: IncusSettings = IncusSettings()

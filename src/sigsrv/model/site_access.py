@@ -23,7 +23,8 @@ class ListenOn:
 class Auth:
     """Settings for access.
 
-    listen: the addresses and interfaces that the API may listen on, by host. full_certificates: names or fingerprints. log_targets: where a fix sends lifecycle events to, each with name, type and address.
+    listen: the addresses and interfaces that the API may listen on, by host. full_certificates: names or fingerprints.
+    log_targets: where a fix sends lifecycle events to, each with name, type and address.
     """
 
     listen: Mapping[str, tuple[str | ListenOn, ...]] = field(default_factory=dict)

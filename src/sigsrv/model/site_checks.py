@@ -41,6 +41,7 @@ def check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         ("bridges", "name"),
         ("pools", "name"),
         ("profiles", "name"),
+        ("redundant", "name"),
         ("projects", "match"),
     ):
         _check_unique(document, section, [entry[key] for entry in content.get(section, ())], key)
@@ -67,7 +68,7 @@ def check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
     listen = content.get("auth", {}).get("listen", {})
     _check_known(document, ("auth", "listen"), {host: host for host in listen if host != "*"}, hosts, "host")
     if "backups" in content:
-        _check_known(document, ("backups",), {"host": content["backups"]["host"]}, hosts, "host")
+        _check_backups(document, content["backups"], hosts)
     _check_known(document, ("exempt",), content.get("exempt", {}), policies, "policy")
     _check_exempt_keys(document, content.get("exempt", {}))
     for index, profile in enumerate(content.get("profiles", ())):
@@ -94,6 +95,19 @@ def _check_bridge(document: yamlfile.YamlDocument, index: int, bridge: Mapping[s
         if key in _MEMBER_SPECIFIC:
             wrong = f'"{key}" is a member-specific key'
             raise document.error((*at, "config", key), wrong, "set the port of the bridge in vlan.interface")
+
+
+def _check_backups(document: yamlfile.YamlDocument, backups: Mapping[str, Any], hosts: Collection[str]) -> None:
+    given = [key for key in ("host", "dir", "pattern") if key in backups]
+    if "external" in backups and given:
+        raise document.error(
+            ("backups", given[0]), "the backups are external", "move host, dir and pattern of the proofs below proof"
+        )
+    if "proof" in backups and "external" not in backups:
+        raise document.error(("backups", "proof"), "only external backups need a proof", "say where they are: external")
+    for place, holder in ((("backups",), backups), (("backups", "proof"), backups.get("proof", {}))):
+        if "host" in holder:
+            _check_known(document, place, {"host": holder["host"]}, hosts, "host")
 
 
 def _check_exempt_keys(document: yamlfile.YamlDocument, exempt: Mapping[str, Any]) -> None:

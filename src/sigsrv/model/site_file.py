@@ -19,6 +19,7 @@ from sigsrv.model.site import (
     ClusterSettings,
     Exemption,
     IncusSettings,
+    RedundantGroup,
     Site,
     SiteAcl,
     SiteHost,
@@ -96,7 +97,8 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
         "thresholds": _thresholds(content.get("thresholds", {})),
         "proxies": tuple(SiteProxy(**entry) for entry in content.get("proxies", ())),
         "host_paths": tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
-        "backups": Backups(**content["backups"]) if "backups" in content else None,
+        "redundant": tuple(RedundantGroup(**_tuples(entry)) for entry in content.get("redundant", ())),
+        "backups": _backups(content["backups"]) if "backups" in content else None,
         "cluster": ClusterSettings(**content.get("cluster", {})),
         "incus": IncusSettings(**content.get("incus", {})),
         "auth": _auth(content.get("auth", {})),
@@ -170,14 +172,22 @@ def _bridge_on(host: str, content: Mapping[str, Any]) -> SiteBridge:
     return SiteBridge(**{**own(content, BY_HOST), "vlan": Vlan(**own(content["vlan"], VLAN_BY_HOST))})
 
 
+def _backups(content: Mapping[str, Any]) -> Backups:
+    if "external" in content:
+        return Backups(**content.get("proof", {}), external=content["external"])
+    return Backups(**content)
+
+
 def _project(content: Mapping[str, Any], site: Mapping[str, Any]) -> SiteProject:
     """Read the entry of projects. By default they may use all networks and pools of the site."""
     pools = tuple(pool["name"] for pool in site.get("pools", ()))
     networks = (*(bridge["name"] for bridge in site.get("bridges", ())), *site.get("networks_extra", ()))
     limits = DEFAULT_LIMITS if content["kind"] == "user" else ()
-    return SiteProject(
-        **{"features": DEFAULT_FEATURES, "limits": limits, "networks": networks, "pools": pools, **_tuples(content)}
-    )
+    found = {"features": DEFAULT_FEATURES, "limits": limits, "networks": networks, "pools": pools, **_tuples(content)}
+    if isinstance(found["limits"], Mapping):
+        values = found["limits"]
+        found |= {"limits": tuple(values), "limits_max": {key: str(value) for key, value in values.items()}}
+    return SiteProject(**found)
 
 
 def _auth(content: Mapping[str, Any]) -> Auth:
