@@ -38,7 +38,7 @@ def fix_plan(shown: FixPlan, confirm_s: float, whole: bool, tests: Sequence[str]
     if tests:
         field("verified", f"by all policies, and by {names(tests)}: these must pass before and after each step")
     say()
-    for note in shown.notes:
+    for note in shown.notes.values():
         paragraph(f"note: {note}", "")
         say()
     if not whole:
@@ -54,6 +54,8 @@ def _row(number: int, step: Step) -> None:
     say()
     for place, finding in enumerate(step.findings):
         say(f"{'' if place else number:>2}  {finding.id}")
+        if finding.waiver:
+            paragraph(phrases.waived_text(finding))
     canary = "; goes first (canary)" if step.canary else ""
     severity = min((each.severity for each in step.findings), key=list(Severity).index)
     paragraph(f"{severity}: {step.fix.title}, on {names(step.reaches)}{canary}")

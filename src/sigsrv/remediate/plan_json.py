@@ -73,7 +73,7 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> d
         },
         "verify_with": list(tests),
         "refused": list(fix_plan.refusals),
-        "notes": list(fix_plan.notes),
+        "notes": list(fix_plan.notes.values()),
         "nothing_to_do": [*(finding.id for finding in triage.passing), *triage.missing],
         "by_hand": [finding.id for finding in triage.by_hand],
         "unknown": [finding.id for finding in fix_plan.unknown],

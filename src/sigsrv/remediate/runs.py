@@ -109,7 +109,7 @@ def make_plan(
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
-    return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
+    return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
 
 
 def failing_proof(hosts: Hosts) -> list[str]:
@@ -239,7 +239,9 @@ class Runner:
                     continue
             if number:
                 locks.extend(self.max_step_s([step.fix]))
-            outcome = self.run_step(FreshFinding(fresh.finding, findings, fresh.fix), step.timer)
+            outcome = self.run_step(
+                FreshFinding(fresh.finding, findings, fresh.fix, frozenset(shown.notes)), step.timer
+            )
             yield StepResult(fresh, outcome)
             if outcome.end_state is not EndState.VERIFIED:
                 return
