@@ -18,13 +18,16 @@ class HostPaths:
     """Says where files are on a host.
 
     run: gone after a reboot. disk: survives a reboot. old_disk: where earlier versions had it, below a folder that another account may
-    own. units: where systemd reads units from the disk.
+    own. units: where systemd reads units from the disk. control: the same for its own tools (systemd.unit(5)), where ``units`` is a link
+    into a read-only store, as on NixOS. volatile: file systems that a reboot empties, as stat(1) names them, each between blanks.
     """
 
     run: str = "/run/sigsrv"
     disk: str = "/var/lib/sigsrv-remediate/armed"
     old_disk: str = "/var/lib/sigsrv/armed"
     units: str = "/etc/systemd/system"
+    control: str = "/etc/systemd/system.control"
+    volatile: str = " tmpfs ramfs "
     booted: str = "/run/systemd/system"  # exists if systemd is process 1 (sd_booted(3))
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
