@@ -11,6 +11,7 @@ from typing import Any
 
 from sigsrv.model import data, incus_keys, trusted, yamlfile
 from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.managed import Manager
 from sigsrv.model.site import (
     DEFAULT_FEATURES,
     DEFAULT_LIMITS,
@@ -19,7 +20,6 @@ from sigsrv.model.site import (
     Backups,
     ClusterSettings,
     Exemption,
-    HostPath,
     IncusSettings,
     Site,
     SiteAcl,
@@ -28,10 +28,10 @@ from sigsrv.model.site import (
     SitePool,
     SiteProfile,
     SiteProject,
-    SiteProxy,
     Thresholds,
     Vlan,
 )
+from sigsrv.model.site_devices import HostPath, SiteProxy
 from sigsrv.model.values import Size, size_bytes
 
 SITE_FILE = Path("/etc/sigsrv/site.yaml")
@@ -110,6 +110,7 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
             policy: tuple(Exemption(**_tuples(entry)) for entry in entries)
             for policy, entries in content.get("exempt", {}).items()
         },
+        "managed_by": tuple(Manager(**_tuples(entry)) for entry in content.get("managed_by", ())),
         "verify_with": tuple(_absolute(base, file) for file in content.get("verify_with", ())),
         "path": path,
     }
@@ -207,6 +208,8 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
     networks = {*(bridge["name"] for bridge in content.get("bridges", ())), *content.get("networks_extra", ())}
     for index, pool in enumerate(content.get("pools", ())):
         _check_known(document, ("pools", index, "members"), pool.get("members", ()), hosts, "host")
+    for index, entry in enumerate(content.get("managed_by", ())):
+        _check_known(document, ("managed_by", index, "hosts"), entry.get("hosts", ()), hosts, "host")
     for index, entry in enumerate(content.get("projects", ())):
         _check_known(document, ("projects", index, "networks"), entry.get("networks", ()), networks, "network")
         _check_known(document, ("projects", index, "pools"), entry.get("pools", ()), pools, "pool")
