@@ -60,6 +60,7 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> d
                 "script_sha256": step.fix.sha256,
                 "undo_script": step.fix.undo,
                 "timeout_s": step.fix.timeout_s,
+                "taken_back_by": list(step.fix.taken_back),
                 "permanent": dict(step.fix.permanent),
             }
             for step in fix_plan.steps
