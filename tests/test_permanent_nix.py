@@ -60,6 +60,11 @@ class Known:
     def giver(self, project: str, instance: str, key: str) -> None:
         return None
 
+    managers = ()
+
+    def is_nixos(self, host: str) -> bool:
+        return True
+
 
 def text_of(name: str, known: Known | None, **more: Any) -> str:
     finding = Finding(

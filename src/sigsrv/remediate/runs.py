@@ -10,7 +10,7 @@ from functools import partial
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
-from sigsrv.model.finding import Finding, parse_finding_id
+from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import network_resets, preflight, safety_checks
@@ -307,9 +307,11 @@ class Runner:
     def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
         """Return the step on the newest facts; None if none of its findings fails any more.
 
-        Raises Refused if its script differs from the one shown.
+        Raises Refused if its script differs from the one shown, or if one of its findings can't be determined now.
         """
         now = [find(findings, each.id) for each in step.findings]
+        if unknown := [each for each in now if each is not None and each.verdict is Verdict.ERROR]:
+            raise Refused([f"{each.id} can't be determined now: {each.reason}" for each in unknown])
         failing = [each for each in now if each is not None and each.verdict in FAILING]
         if not failing:
             return None
