@@ -23,7 +23,7 @@ make_store() {
   sudo=$(path_of sudo)
   etc=$(path_of etc)/etc
   mkdir -p "$new$debian" "$new$system" "$new$sw/bin" "$new$sudo/bin" "$new$etc"
-  find /usr/bin /usr/sbin -mindepth 1 -maxdepth 1 -printf '%P\n' | grep -Evx '(apt|dpkg|deb|update-)[a-z-]*' | sort -u | while read -r name; do
+  find /usr/bin /usr/sbin -mindepth 1 -maxdepth 1 -printf '%P\n' | grep -Evx '((apt|dpkg|deb|update-)[a-z-]*|X11)' | sort -u | while read -r name; do
     if [ -e "/usr/bin/$name" ] || [ -L "/usr/bin/$name" ]; then echo "$debian/bin/$name"; else echo "$debian/sbin/$name"; fi
   done | xargs -d '\n' ln -s -t "$new$sw/bin"
   # Links with a whole path, such as those of Debian's alternatives, lead to nothing in the new root.

@@ -17,7 +17,9 @@ _REFUSED = (
     "authentication is required",
     "i'm afraid i can't do that",
     "account validation failure",
-    "must be owned by uid 0 and have the setuid bit set",  # the sudo that is found is not the setuid one
+    "must be owned by uid 0 and have the setuid bit set",  # this sudo can't become root
+    "effective uid is not 0",
+    '"no new privileges" flag',
 )
 _SUDO = "sudo: "
 _COMMAND = re.compile("execute '.*'")
