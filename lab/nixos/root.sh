@@ -22,6 +22,9 @@ make_store() {
   sw=$(path_of system-path)
   sudo=$(path_of sudo)
   etc=$(path_of etc)/etc
+  incus=$(path_of "incus-$(incus --version)")
+  mkdir -p "$new$incus/bin"
+  : >"$new$incus/bin/incus"
   mkdir -p "$new$debian" "$new$system" "$new$sw/bin" "$new$sudo/bin" "$new$etc"
   find /usr/bin /usr/sbin -mindepth 1 -maxdepth 1 -printf '%P\n' | grep -Evx '((apt|dpkg|deb|update-)[a-z-]*|X11)' | sort -u | while read -r name; do
     if [ -e "/usr/bin/$name" ] || [ -L "/usr/bin/$name" ]; then echo "$debian/bin/$name"; else echo "$debian/sbin/$name"; fi
@@ -34,6 +37,7 @@ make_store() {
   cp /usr/bin/sudo "$new$sudo/bin/sudo"
   chmod 555 "$new$sudo/bin/sudo"
   ln -sfn "$sudo/bin/sudo" "$new$sw/bin/sudo"
+  ln -sfn "$incus/bin/incus" "$new$sw/bin/incus"
   cp "$files/nixos-version" "$new$sw/bin/"
   cp "$files/label" "$new$system/nixos-version"
   ln -s "$sw" "$new$system/sw"
@@ -113,6 +117,7 @@ make_root() {
   mount -o remount,bind,ro "$new$store"
   mount --bind /usr "$new$debian"
   mount -o remount,bind,ro,nosuid "$new$debian"
+  mount --bind "$new$debian/bin/incus" "$new$incus/bin/incus"
   mount --bind "$new$debian/lib" "$new/usr/lib"
   # The hooks of lxcfs, which does not run here, expect programs in /usr/bin.
   : >"$files/empty"
