@@ -78,7 +78,7 @@ def _shell(value: Any) -> str:
     return shlex.quote("" if value is None else str(value))
 
 
-def _nix(value: Any) -> str:
+def nix_value(value: Any) -> str:
     """Return a value as a Nix string: quoted, with interpolation escaped. A whole number stays one."""
     if type(value) is int:
         return str(value)
@@ -100,7 +100,7 @@ def _yaml(value: Any) -> str:
 
 @cache
 def _environment(language: str, shared: Path) -> jinja2.Environment:
-    quote = {"sh": _shell, "nix": _nix, "yaml": _yaml}[language]
+    quote = {"sh": _shell, "nix": nix_value, "yaml": _yaml}[language]
     return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
         loader=jinja2.FileSystemLoader(shared),
         finalize=quote,

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sigsrv.collect.refusals import last_message
 from sigsrv.collect.session import Session
 
 Notify = Callable[[str], None]
@@ -77,7 +78,7 @@ class CommandResult:
         """
         lines = [line for line in (self.stderr or self.stdout).strip().splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("Error: ")]
-        return (errors or lines or [f"exit status {self.rc}"])[-1]
+        return errors[-1] if errors else last_message("\n".join(lines)) or f"exit status {self.rc}"
 
 
 def header(paths: HostPaths) -> str:
