@@ -140,6 +140,17 @@ def known(entity: str, key: str) -> bool:
     return (key in keys(entity) and not _VARIES.search(key)) or any(each.fullmatch(key) for each in _patterns(entity))
 
 
+@cache
+def types(key: str) -> frozenset[str]:
+    """Return the types that a configuration key has in the entities that have it, such as ``bool``; empty if none has it."""
+    found = set()
+    for entity in ENTITIES:
+        rows = keys(entity)
+        found.update(rows[key]["type"] for each in (key,) if each in rows)
+    return frozenset(found - {""})
+
+
+@cache
 def known_anywhere(key: str) -> bool:
     """Return whether an entity of any kind has a configuration key."""
     return any(known(entity, key) for entity in ENTITIES)
