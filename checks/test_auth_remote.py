@@ -137,8 +137,8 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
     """Looks at the keys of the daemon and of the cluster that open remote access, and at the tokens that this member issued.
 
     It covers tokens, a CA, metrics, the debugger, web pages, services on any address, an identity provider, and routes that allow
-    everything. Who asks over the network at all is AUTH-001, certificates are AUTH-002, accounts of the host are AUTH-004. The site file can
-    exempt single keys.
+    everything. Who asks over the network at all is AUTH-001, certificates are AUTH-002, accounts of the host are AUTH-004. The site file
+    can exempt single keys.
     """
     exempt = site.exempt_keys("AUTH-005", facts.name)
     expected = (

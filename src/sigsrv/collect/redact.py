@@ -73,10 +73,10 @@ def _operation(row: dict[str, Any]) -> dict[str, Any]:
 def redact(value: Any) -> Any:
     """Return a JSON value with the values of secret keys replaced.
 
-    Secret keys: ``user.*``, ``cloud-init.*``, ``smbios11.*``, ``oci.*``, ``initial.nvram*``, ``linstor.*``, environments, passwords, tokens,
-    and all that ends in ``key``. A configuration key that no known version of Incus has is secret too, unless its value is a boolean or a
-    short number: the next version may keep anything there. In a URL, only the password is replaced. Numbers, booleans and null are
-    kept: whether something is set is no secret.
+    Secret keys: ``user.*``, ``cloud-init.*``, ``smbios11.*``, ``oci.*``, ``initial.nvram*``, ``linstor.*``, environments, passwords,
+    tokens, and all that ends in ``key``. A configuration key that no known version of Incus has is secret too, unless its value is a
+    boolean or a short number: the next version may keep anything there. In a URL, only the password is replaced. Numbers, booleans and
+    null are kept: whether something is set is no secret.
     """
     if isinstance(value, dict):
         return {k: _redacted(k, v) for k, v in value.items()}
