@@ -38,6 +38,8 @@ choose_lab() {
   esac
   # shellcheck source=../ns/driver.sh
   . "$LAB/$KIND/driver.sh"
+  # shellcheck source=../nixos/host.sh
+  . "$LAB/nixos/host.sh"
 }
 
 only_lab_that_is_up() {
@@ -157,4 +159,4 @@ forget_warnings() {
 members_as_seen() { on "$1" timeout $((10 * SLOWNESS)) incus cluster list -f csv -c ns </dev/null; }               # HOST
 sees_all_online() { [ "$(members_as_seen "$1" | sort | tr '\n' ' ')" = "minisrv,ONLINE sigsrv,ONLINE " ]; }   # HOST
 
-filter_input() { on "$1" nft -f - <"$LAB/lib/firewall.nft"; } # HOST
+filter_input() { on "$1" nft -f - <"$(rules_of "$1")"; } # HOST

@@ -38,7 +38,7 @@ on() {
   pid=$(host_pid "$1") || { echo "$PROGRAM: error: $1 is not up" >&2; return 3; }
   shift
   nsenter -t "$pid" -a -- env -i HOME=/root USER=root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin "$@"   # the last one: NixOS
 }
 
 # spawn HOST CMD...: starts a daemon on a host, inside the host's cgroups and without our lock
@@ -60,7 +60,7 @@ spawn() {
 sshd_runs() { on "$1" sh -c 'kill -0 "$(cat /run/sshd.pid)"'; }
 
 start_sshd() {
-  sshd_runs "$1" 2>/dev/null || spawn "$1" /usr/sbin/sshd -E /var/log/incus/sshd.log
+  sshd_runs "$1" 2>/dev/null || spawn "$1" "$(on "$1" sh -c "command -v sshd")" -E /var/log/incus/sshd.log   # it must be started by its path
   wait_for 10 "sshd of $1" sshd_runs "$1"
 }
 

@@ -56,6 +56,7 @@ PrintMotd no
 PrintLastLog no
 Subsystem sftp internal-sftp
 C
+  [ "$host" != "${NIXOS:-}" ] || prepare_nixos "$host"
   write_updates "$host"
   if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then echo v2; else echo v1; fi >"$dir/cgroup-layout"
   plan_cgroups "$host" >"$dir/cgroups"

@@ -19,6 +19,7 @@ from sigsrv.judge import rule_schema
 from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
 from sigsrv.judge.forms import judge_forms
+from sigsrv.judge.known_keys import doubt_unknown_keys
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
 from sigsrv.model.finding import Finding, LeftOut, Verdict, finding_id, ordered, parse_finding_id
 from sigsrv.model.policy import Policy
@@ -103,6 +104,7 @@ def _run(
 
     require.run(limited(apply))
     require.run(limited(lambda: account(policy, facts, site, require)))
+    require.run(limited(lambda: doubt_unknown_keys(policy, facts, require)))
     counted = Counter(require.left_out.values())
     left_out += [LeftOut(policy.id, facts.name, reason, count) for reason, count in sorted(counted.items())]
     return require.findings_or_nothing()
