@@ -60,6 +60,7 @@ MINIMAL_SITE: Mapping[str, Any] = {
     "proxies": [{"instance": "*", "listen": "*", "connect": "*"}],
     "host_paths": [{"instance": "*", "source": "/"}],
     "backups": {"host": "h", "dir": "/b", "pattern": "{name}"},
+    "auth": {"oidc": {"issuer": "https://id.example.org"}},
     "redundant": [{"name": "r", "instances": ["a/b", "a/c"]}],
     "managed_by": [{"tool": "t", "kinds": ["unit"]}],
     "exempt": {"NET-001": [{"match": "*", "reason": "a good reason"}]},
