@@ -43,7 +43,10 @@ NAMES_IN_CODE = {
     "waivers.max_days": "waivers_max_days",
 }
 # Defaults that depend on another value. Separate tests below check them.
-CONDITIONAL = {"projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"}
+CONDITIONAL = {
+    *(f"backups.{key}" for key in ("host", "dir", "pattern", "proof")),
+    *("projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"),
+}
 API = {"url": "https://h:8443", "client_cert": "c", "client_key": "k", "server_cert": "s"}
 MINIMAL_SITE: Mapping[str, Any] = {
     "version": 2,
@@ -57,6 +60,7 @@ MINIMAL_SITE: Mapping[str, Any] = {
     "proxies": [{"instance": "*", "listen": "*", "connect": "*"}],
     "host_paths": [{"instance": "*", "source": "/"}],
     "backups": {"host": "h", "dir": "/b", "pattern": "{name}"},
+    "redundant": [{"name": "r", "instances": ["a/b", "a/c"]}],
     "managed_by": [{"tool": "t", "kinds": ["unit"]}],
     "exempt": {"NET-001": [{"match": "*", "reason": "a good reason"}]},
 }
