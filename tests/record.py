@@ -19,6 +19,9 @@ from sigsrv.scan.plan import prepare
 ROOT = Path(__file__).resolve().parents[1]
 CLEAN = ROOT / "tests" / "e2e" / "clean"
 EVIDENCE = ROOT / "tests" / "evidence" / "clean"
+TWO_HOSTS = ("ns", "vm", "incus-7.0")  # their lists have what differs from that of ns
+OTHER_HOSTS = ("hosts-1",)  # their lists are whole
+LABS = (*TWO_HOSTS, *OTHER_HOSTS)
 
 
 def demo_verdicts() -> dict[str, str]:
@@ -27,7 +30,7 @@ def demo_verdicts() -> dict[str, str]:
 
 
 def clean_verdicts(kind: str) -> dict[str, str]:
-    """Return the verdict of each finding on the saved evidence of a clean lab, by finding id. kind: ``ns`` or ``vm``.
+    """Return the verdict of each finding on the saved evidence of a clean lab, by finding id. kind: one of ``LABS``.
 
     Names that differ in each lab, such as the fingerprint of its image, are replaced by the words in ``names.json``.
     """
@@ -52,18 +55,22 @@ def files() -> dict[Path, str]:
     """Return the content of each derived file, by path."""
     found = documents()
     found[data.DEMO / "expected.json"] = _json(demo_verdicts())
-    ns, vm = clean_verdicts("ns"), clean_verdicts("vm")
-    missing = sorted(ns.keys() - vm.keys())
-    if missing:
-        raise SystemExit(
-            f"make: error: finding {missing[0]} is missing in the evidence of the vm lab\nhint: record both labs again: lab/record-clean"
-        )
+    ns = clean_verdicts("ns")
     families: dict[str, dict[str, str]] = {}
     for key, verdict in ns.items():
         families.setdefault(key.partition("-")[0].lower(), {})[key] = verdict
     for family, verdicts in families.items():
         found[CLEAN / f"{family}.json"] = _json(verdicts)
-    found[CLEAN / "vm" / "lab.json"] = _json({key: verdict for key, verdict in vm.items() if ns.get(key) != verdict})
+    for kind in TWO_HOSTS[1:]:
+        other = clean_verdicts(kind)
+        if missing := sorted(ns.keys() - other.keys()):
+            raise SystemExit(
+                f"make: error: finding {missing[0]} is missing in the evidence of {kind}\nhint: record the labs again: lab/record-clean"
+            )
+        differs = {key: verdict for key, verdict in other.items() if ns.get(key) != verdict}
+        found[CLEAN / kind / "lab.json"] = _json(differs)
+    for kind in OTHER_HOSTS:
+        found[CLEAN / kind / "lab.json"] = _json(clean_verdicts(kind))
     return found
 
 
