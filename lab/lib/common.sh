@@ -38,6 +38,8 @@ choose_lab() {
   esac
   # shellcheck source=../ns/driver.sh
   . "$LAB/$KIND/driver.sh"
+  # shellcheck source=../nixos/host.sh
+  . "$LAB/nixos/host.sh"
   read_variant
 }
 
@@ -183,4 +185,4 @@ forget_warnings() {
 members_as_seen() { on "$1" timeout $((10 * SLOWNESS)) incus cluster list -f csv -c ns </dev/null; }               # HOST
 sees_all_online() { [ "$(members_as_seen "$1" | sort)" = "$(printf '%s,ONLINE\n' "${HOSTS[@]}" | sort)" ]; }   # HOST
 
-filter_input() { { cat "$LAB/lib/firewall.nft"; more_rules; } | on "$1" nft -f -; } # HOST
+filter_input() { { cat "$(rules_of "$1")"; more_rules "$1"; } | on "$1" nft -f -; } # HOST

@@ -25,7 +25,11 @@ POOL_OPTIONS=("nvme btrfs size=1GiB" "hdd dir" "iso dir")
 # With two hosts a pair of veth links replaces each VLAN. It has two ends, so with one or three hosts VXLANs replace them.
 has_pairs() { [ "$COUNT" = 2 ]; }
 trunk_of() { if has_pairs; then echo eth0; else echo "${TRUNK[$1]}"; fi; }   # HOST
-more_rules() { has_pairs || echo 'add rule inet host input udp dport 4789 accept'; }
+more_rules() { # HOST
+  local chain="host input"
+  ! is_nixos "$1" || chain="nixos-fw input-allow"
+  has_pairs || echo "add rule inet $chain udp dport 4789 accept"
+}
 
 port_of() { # HOST BRIDGE: prints the VLAN interface of the bridge. twinsrv has other names, and not the VLAN of incusbr0
   local line bridge port vlan
@@ -61,7 +65,7 @@ on() {
   pid=$(host_pid "$1") || { echo "$PROGRAM: error: $1 is not up" >&2; return 3; }
   shift
   nsenter -t "$pid" -a -- env -i HOME=/root USER=root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin "$@"   # the last one: NixOS
 }
 
 # spawn HOST CMD...: starts a daemon on a host, inside the host's cgroups and without our lock
@@ -83,7 +87,7 @@ spawn() {
 sshd_runs() { on "$1" sh -c 'kill -0 "$(cat /run/sshd.pid)"'; }
 
 start_sshd() {
-  sshd_runs "$1" 2>/dev/null || spawn "$1" /usr/sbin/sshd -E /var/log/incus/sshd.log
+  sshd_runs "$1" 2>/dev/null || spawn "$1" "$(on "$1" sh -c "command -v sshd")" -E /var/log/incus/sshd.log   # it must be started by its path
   wait_for 10 "sshd of $1" sshd_runs "$1"
 }
 

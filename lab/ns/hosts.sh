@@ -59,6 +59,7 @@ Subsystem sftp internal-sftp
 C
   # A sshd since 9.8 refuses a client for a while after failed logins. The tests fail to log in on purpose.
   [ "$INCUS" = 6.0 ] || echo 'PerSourcePenalties no' >>"$dir/sshd_config"
+  [ "$host" != "${NIXOS:-}" ] || prepare_nixos "$host"
   write_updates "$host"
   if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then echo v2; else echo v1; fi >"$dir/cgroup-layout"
   plan_cgroups "$host" >"$dir/cgroups"

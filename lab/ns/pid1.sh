@@ -85,6 +85,8 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/sshd /run/lock /run/incus
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# shellcheck source=/dev/null
+[ ! -d nixos ] || . "$apt/../../nixos/root.sh"
 : >ready
 cd /
 mount -t tmpfs -o mode=1777 tmpfs /tmp

@@ -238,12 +238,12 @@ def _sha256(content: bytes) -> str:
 def clean() -> dict[str, str]:
     """Return the reviewed verdicts of the lab without a fault.
 
-    There is one file per family. The folder of a lab has what differs there; that of a lab with other hosts has the whole list.
+    There is one file per family. The folder of the virtual machines has what differs there, that of any other lab the whole list.
     """
     folder, lab = Path(__file__).parent / "clean", chosen_lab()
     found: dict[str, str] = {}
-    both = sorted(folder.glob("*.json")) if lab.hosts == 2 else []
-    for path in [*both, *sorted((folder / lab.name).glob("*.json"))]:
+    families = sorted(folder.glob("*.json")) if lab.name in ("ns", "vm") else []
+    for path in [*families, *sorted((folder / lab.name).glob("*.json"))]:
         found |= json.loads(path.read_text())
     assert found
     return json.loads(with_fingerprints(json.dumps(found)))
@@ -314,7 +314,7 @@ def lab() -> Iterator[Lab]:
     """Provide the running lab. If it can't run, the tests are skipped with the reason; with CI=true they fail."""
     found = chosen_lab()
     was_up = found.command(*found.program, "status").returncode == 0
-    wanted = [f"--hosts={found.hosts}", f"--incus={found.incus}"]
+    wanted = [f"--hosts={found.hosts}", f"--incus={found.incus}"] if found.kind == "ns" else []
     done = found.command(*found.program, *wanted, "up", timeout=600)
     if done.returncode != 0:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])

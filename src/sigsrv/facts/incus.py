@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts import pools, resources
+from sigsrv.facts.authorization import routes
 from sigsrv.facts.complete import Devices, incomplete, require_known, require_pools, require_unique, require_volumes
 from sigsrv.facts.config import SERVER_BOOLEANS, ServerConfig, normalised
 from sigsrv.facts.images import Image, image
@@ -126,6 +127,11 @@ class IncusFacts:
             if not listed:
                 raise ValueError("api_extensions: none at all")
             return frozenset(listed)
+
+    @fact
+    def routes(self) -> Mapping[str, str]:
+        """Return which authorizer decides about each class of clients, for example ``tls`` about ``tls-restricted``."""
+        return routes(self.config, self.extensions)
 
     @fact
     def members(self) -> tuple[Member, ...]:

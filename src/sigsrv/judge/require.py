@@ -279,6 +279,14 @@ class Require:
             if wrong := refused.get(finding.resource):
                 self._found[key] = _disbelieved(finding, wrong)
 
+    def doubt(self, key: str, reason: str) -> None:
+        """Make a pass ``error``, because something may change what was judged. A failure stays, and its reason says what is unknown."""
+        found = self._found[key]
+        if found.verdict is Verdict.PASS:
+            self._found[key] = _disbelieved(found, reason)
+        else:
+            self._found[key] = dataclasses.replace(found, reason=added(found.reason, f"unknown: {reason}"))
+
     @property
     def recorded(self) -> Collection[Finding]:
         """Return the findings, in the order in which the check recorded them."""

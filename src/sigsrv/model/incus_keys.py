@@ -118,9 +118,14 @@ def _patterns(entity: str) -> tuple[re.Pattern[str], ...]:
     return tuple(found)
 
 
+def sample(key: str) -> str:
+    """Return a key as the files name it, with a word in place of each part that varies."""
+    return _VARIES.sub("name", key)
+
+
 def samples(entity: str) -> list[str]:
     """Return the names of keys of an entity, with a word in place of each part that varies, also of the site's own keys."""
-    return [_VARIES.sub("name", key) for key in [*keys(entity), *(f"{each}name" for each in _free(entity))]]
+    return [sample(key) for key in [*keys(entity), *(f"{each}name" for each in _free(entity))]]
 
 
 def _free(entity: str) -> tuple[str, ...]:
@@ -140,6 +145,14 @@ def known(entity: str, key: str) -> bool:
     return (key in keys(entity) and not _VARIES.search(key)) or any(each.fullmatch(key) for each in _patterns(entity))
 
 
+@cache
+def types(key: str) -> frozenset[str]:
+    """Return the types that a configuration key has in the entities that have it, such as ``bool``; empty if none has it."""
+    lists = [keys(entity) for entity in ENTITIES]
+    return frozenset(rows[key]["type"] for rows in lists if key in rows) - {""}
+
+
+@cache
 def known_anywhere(key: str) -> bool:
     """Return whether an entity of any kind has a configuration key."""
     return any(known(entity, key) for entity in ENTITIES)
