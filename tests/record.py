@@ -96,6 +96,7 @@ def main() -> None:
     lines = []
     for path, text in files().items():
         lines += changes(path, text)
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     print("\n".join(lines) or "no changes")
     if lines:
