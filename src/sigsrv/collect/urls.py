@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 SERVER = "/1.0"
 INSTANCES = "/1.0/instances?recursion=2&all-projects=true"
@@ -61,6 +61,12 @@ def path(source: str) -> str:
     if len(segments) > 3 and segments[2] in ("networks", "storage-pools"):
         segments[3] = "{name}"
     return "/".join(segments)
+
+
+def place(url: str) -> str:
+    """Return the network or the pool in a URL; "" if it has none."""
+    segments = url.partition("?")[0].split("/")
+    return unquote(segments[3]) if len(segments) > 3 and segments[2] in ("networks", "storage-pools") else ""
 
 
 def _segment(name: str) -> str:

@@ -46,6 +46,8 @@ def unanswered(evidence: Evidence) -> tuple[Unanswered, ...]:
 
 def _probes(evidence: Evidence) -> Iterator[Unanswered]:
     for name, answer in evidence.probes.items():
+        if answer.failure and answer.failure.kind is FailureKind.NO_LOGIN:
+            continue  # nobody asked
         if answer.failure:
             yield Unanswered(name, answer.failure.kind.value, answer.failure.reason, answer.command, False)
         elif refused := refusal(answer):

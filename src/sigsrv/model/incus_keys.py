@@ -150,6 +150,11 @@ def known(entity: str, key: str) -> bool:
     return (key in keys(entity) and not _VARIES.search(key)) or any(each.fullmatch(key) for each in _patterns(entity))
 
 
+def described(entity: str, key: str) -> bool:
+    """Return whether a known version describes a key of an entity, as the file of the version names both (``NAME`` for any word)."""
+    return any(key in content["keys"].get(entity, {}) for content in _files().values())
+
+
 @cache
 def types(key: str) -> frozenset[str]:
     """Return the types that a configuration key has in the entities that have it, such as ``bool``; empty if none has it."""
