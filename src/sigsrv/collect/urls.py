@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 SERVER = "/1.0"
 INSTANCES = "/1.0/instances?recursion=2&all-projects=true"
@@ -34,6 +34,24 @@ WANTED = (
 )
 
 
+# What only some daemons have, each with the API extension that adds it. A daemon without the extension is not asked.
+ADDRESS_SETS = "/1.0/network-address-sets?recursion=1&all-projects=true"
+ZONES = "/1.0/network-zones?recursion=1&all-projects=true"
+METADATA = "/1.0/metadata/configuration"  # asked only if the daemon has an API extension that sigsrv does not know
+EXTENSION_OF = {
+    ADDRESS_SETS: "network_address_set",
+    ZONES: "network_zones_all_projects",
+    METADATA: "metadata_configuration",
+}
+# Lists of one network, by the type of network that can have them, and lists of one pool.
+NETWORK_LISTS = {
+    "forwards": ("network_forward", ("bridge", "ovn")),
+    "load-balancers": ("network_load_balancer", ("ovn",)),
+    "peers": ("network_peer", ("ovn",)),
+}
+BUCKETS = "storage_buckets_all_projects"  # the API extension
+
+
 def path(source: str) -> str:
     """Return a URL without its query, and with ``{name}`` for the name of a network or a pool; the id of a probe as it is.
 
@@ -44,6 +62,12 @@ def path(source: str) -> str:
     if len(segments) > 3 and segments[2] in ("networks", "storage-pools"):
         segments[3] = "{name}"
     return "/".join(segments)
+
+
+def place(url: str) -> str:
+    """Return the network or the pool in a URL; "" if it has none."""
+    segments = url.partition("?")[0].split("/")
+    return unquote(segments[3]) if len(segments) > 3 and segments[2] in ("networks", "storage-pools") else ""
 
 
 def _segment(name: str) -> str:
@@ -87,8 +111,22 @@ def network_url(network: str, member: str) -> str:
     return f"/1.0/networks/{_segment(network)}?target={_segment(member)}"
 
 
+def network_list_url(network: str, name: str) -> str:
+    """Return the URL of a list of one network. name: ``forwards``, ``load-balancers`` or ``peers``."""
+    return f"/1.0/networks/{_segment(network)}/{name}?recursion=1"
+
+
+def buckets_url(pool: str) -> str:
+    """Return the URL of a pool's buckets, on all members and in all projects, without their keys."""
+    return f"/1.0/storage-pools/{_segment(pool)}/buckets?recursion=1&all-projects=true"
+
+
+# The paths of what only some daemons have. No policy needs the answer of every daemon, so one that refuses it is no fault by itself.
+EXTRA_PATHS = frozenset(
+    path(url) for url in (*EXTENSION_OF, *(network_list_url("n", name) for name in NETWORK_LISTS), buckets_url("n"))
+)
 # The paths of all URLs that sigsrv reads, as ``path`` returns them.
-PATHS = frozenset(
+PATHS = EXTRA_PATHS | frozenset(
     path(url)
     for url in (
         SERVER,
