@@ -165,6 +165,7 @@ def test_sudoers_example_allows_only_what_sigsrv_prints(capsys):
         urls.SERVER,
         *urls.WANTED,
         urls.INSTANCES_CONFIG,
+        *urls.EXTENSION_OF,
         *(probe.id for probe in TABLE if probe.root and not probe.needs),
     }
     assert len(commands) == len(asked)

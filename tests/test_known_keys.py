@@ -208,7 +208,7 @@ def test_lint_names_the_new_keys_of_a_newer_incus(tmp_path, monkeypatch):
     keys = tmp_path / "keys"
     shutil.copytree(data.INCUS_KEYS, keys)
     (keys / "9.0.0.json").write_text(
-        '{"source": "x", "keys": {"project": {"restricted.devices.npu": {"type": "string"}}}}'
+        '{"source": "x", "extensions": [], "keys": {"project": {"restricted.devices.npu": {"type": "string"}}}}'
     )
     monkeypatch.setattr(data, "INCUS_KEYS", keys)
     caches = (incus_keys.keys, incus_keys._files, incus_keys._patterns, incus_keys.known_anywhere, incus_keys.types)

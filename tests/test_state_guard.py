@@ -175,7 +175,7 @@ def test_daemon_that_a_fix_starts_may_add_and_nothing_else(after, unit, host, re
     ],
 )
 def test_member_that_waits_for_the_daemon_which_the_fix_starts_need_not_answer(policy, silent, begins):
-    """Its Incus knows nothing without the database. What its kernel has is compared all the same."""
+    """Its Incus knows nothing without the database. What its kernel has is still compared."""
     down = replace(finding("start-incus", {}), policy=policy, host="minisrv", resource="minisrv")
     was, now = {("link", "br0"): {"up": "yes"}}, {("link", "br0"): {"up": "no"}}
     pictures = [Picture(was, {"guests": "no answer in 15 s"}, raw=was), Picture(now, raw=now)]

@@ -44,7 +44,7 @@ def cut_power(lab: Lab) -> None:
             lab.command(*lab.program, "exec", "minisrv", "systemctl", "is-active", "multi-user.target").returncode == 0
         )
 
-    assert wait(is_up, 300), "minisrv did not come back"
+    assert wait(is_up, 600), "minisrv did not come back"
 
 
 def assert_next_run_continues(lab: Lab, journal: Path, finding: str) -> None:

@@ -39,9 +39,12 @@ def requests_of(site: Site) -> list[str]:
         *urls.WANTED,
         urls.INSTANCES_CONFIG,
         *(urls.pool_url(pool, member) for pool in pools for member in members),
-        *(urls.volumes_url(pool) for pool in pools),
+        *(urls.volumes_url(pool, full) for pool in pools for full in (False, True)),
         *(urls.pool_resources_url(pool, member) for pool in pools for member in (None, *members)),
         *(urls.network_url(network, member) for network in networks for member in members),
+        *urls.EXTENSION_OF,
+        *(urls.network_list_url(network, name) for network in networks for name in urls.NETWORK_LISTS),
+        *(urls.buckets_url(pool) for pool in pools),
     ]
 
 

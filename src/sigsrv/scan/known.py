@@ -226,7 +226,7 @@ class KnownObjects:
         """Map (project, name) to the custom volumes of a pool: several if several members have one of that name."""
         if pool not in self._pools:
             found: dict[_Key, list[_Row]] = {}
-            for row in self._rows(urls.volumes_url(pool)):
+            for row in (*self._rows(urls.volumes_url(pool)), *self._rows(urls.volumes_url(pool, full=True))):
                 if row.get("type") == "custom" and isinstance(row.get("name"), str):
                     found.setdefault((str(row.get("project")), row["name"]), []).append(row)
             self._pools[pool] = found
