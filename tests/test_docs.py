@@ -78,6 +78,7 @@ def test_page_of_findings_json_documents_each_key():
         "docs/findings.md",
         "docs/glossary.md",
         "docs/remediation.md",
+        "docs/site.md",
         "docs/usage.md",
         "docs/evidence.md",
         "deploy/README.md",
