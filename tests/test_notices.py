@@ -57,7 +57,7 @@ def notices(*changes: dict[str, Any], answers: dict[str, Any] | None = None) -> 
 
 
 def test_daemon_that_sigsrv_knows_gives_no_notice():
-    """Nor does an older one."""
+    """An older one gives none either."""
     assert notices() == {}
 
 
