@@ -13,6 +13,7 @@ from sigsrv.facts.resources import Config
 from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.server_settings import server_fix, server_setting
+from sigsrv.judge.site_listeners import allowed_listeners
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import seconds
 
@@ -48,9 +49,9 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
     If an address is a name, the sockets show where the API listens: the daemon resolves the name when it starts. Without a socket for an
     address, it is unknown where the API listens: the list of sockets lacks one, or the daemon could not use the address.
     """
-    allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
-    where = ", ".join(sorted(str(each) for each in allowed))
-    expected = f"no address other than {where}" if where else "no address: the site file allows none"
+    where = allowed_listeners(facts, site, _API_PORT)
+    allowed = where.endpoints
+    expected = f"no address other than {where.shown}" if where.shown else "no address: the site file allows none"
     with require.finding(facts.name, expected, otherwise="no address") as finding:
         config = facts.incus.config
         configured: dict[str, Endpoint] = {}
@@ -65,11 +66,16 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
                 if resolved <= allowed:
                     finding.holds(f"{key} is {found}")
                     continue
+                if where.unknown and not any(each.is_wildcard for each in resolved):
+                    finding.unknown(f"{key} is {found}, and {'; '.join(where.unknown)}")
+                    continue
                 means = f" (listens on {', '.join(sorted(map(str, resolved)))})" if found not in resolved else ""
                 finding.violated(f"{key} is {found}{' (any address)' if found.is_wildcard else means}")
                 # The cluster's own address comes last: clients used another one.
                 addresses = sorted(
-                    (each == configured.get(_CLUSTER), str(each)) for each in allowed if not each.is_wildcard
+                    (each == configured.get(_CLUSTER), str(each))
+                    for each in allowed - where.local
+                    if not each.is_wildcard
                 )
                 if key != _API:
                     by_hand.append(f"{key} can't be changed while the host is a member")

@@ -189,6 +189,8 @@ def test_readme_installs_exactly_the_shipped_files():
         *(word for word in named if word.startswith("deploy/")),
         "deploy/README.md",
         "deploy/sudoers.example",
+        "deploy/nixos",
     }
     assert units == set(UNITS)
     assert "](sudoers.example)" in README
+    assert "](nixos/README.md)" in README

@@ -35,6 +35,7 @@ from sigsrv.collect.urls import (
     path,
     pool_resources_url,
     pool_url,
+    volumes_are_full,
     volumes_url,
 )
 from sigsrv.model.errors import FailureKind
@@ -142,7 +143,8 @@ def _refusal(cause: LXDAPIException, url: str) -> Failure:
 def _member_urls(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
     """Return the URLs with the details of one member. Outside a cluster the lists already contain most of them."""
     pools = [name for row in _listed(answers[POOLS]) if isinstance(name := row.get("name"), str)]
-    resources = [url for name in pools for url in (pool_resources_url(name, member), volumes_url(name))]
+    full = volumes_are_full(answers[SERVER].metadata)
+    resources = [url for name in pools for url in (pool_resources_url(name, member), volumes_url(name, full))]
     if member is None:
         return resources
     managed = [row.get("name") for row in _listed(answers[NETWORKS]) if row.get("managed") is True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
 SERVER = "/1.0"
@@ -88,9 +89,21 @@ def pool_resources_url(pool: str, member: str | None) -> str:
     return f"/1.0/storage-pools/{_segment(pool)}/resources{target}"
 
 
-def volumes_url(pool: str) -> str:
-    """Return the URL of a pool's volumes, on all members and in all projects. Includes snapshots, as ``VOLUME/SNAPSHOT``."""
-    return f"/1.0/storage-pools/{_segment(pool)}/volumes?recursion=1&all-projects=true"
+def volumes_url(pool: str, full: bool = False) -> str:
+    """Return the URL of a pool's volumes, on all members and in all projects. Includes snapshots: as rows ``VOLUME/SNAPSHOT``.
+
+    full: see ``volumes_are_full``.
+    """
+    return f"/1.0/storage-pools/{_segment(pool)}/volumes?recursion={2 if full else 1}&all-projects=true"
+
+
+def volumes_are_full(server: object) -> bool:
+    """Return whether a daemon has the snapshots of a volume as a list in its row, and only with recursion=2.
+
+    server: its answer to ``SERVER``; False for anything else. Source: Incus 7.0.2, API extension storage_volume_full.
+    """
+    listed = server.get("api_extensions") if isinstance(server, Mapping) else None
+    return isinstance(listed, list) and "storage_volume_full" in listed
 
 
 def network_url(network: str, member: str) -> str:

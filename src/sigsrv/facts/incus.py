@@ -317,14 +317,16 @@ class IncusFacts:
 
     def volumes(self, pool: str) -> tuple[Volume, ...]:
         """Return the custom volumes of a pool, of all members and projects."""
-        address = urls.volumes_url(pool)
+        server = self.evidence.api.get(urls.SERVER)
+        full = server is not None and urls.volumes_are_full(server.metadata)
+        address = urls.volumes_url(pool, full)
         note(self.evidence.host, address)  # also if the volumes were parsed before
         if pool not in self._volumes:
             self._full()
             with parsing(f"Incus API {address}", self.evidence.host):
                 listed = rows(api(self.evidence, address), "answer")
-                require_volumes(self.evidence, pool, listed)
-                self._volumes[pool] = custom_volumes(pool, listed)
+                require_volumes(self.evidence, address, pool, listed)
+                self._volumes[pool] = custom_volumes(pool, listed, full)
         return self._volumes[pool]
 
     @fact

@@ -27,7 +27,7 @@ from sigsrv.facts.ranges import (
 from sigsrv.facts.resources import Config, NetworkAcl
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import acls_of
-from sigsrv.model.site import SiteBridge
+from sigsrv.model.site_bridges import SiteBridge
 
 LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network assigns
 

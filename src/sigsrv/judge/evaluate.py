@@ -38,7 +38,7 @@ def on_host(
     if facts.wrong_member and policy.id != REACHABLE:
         require.unknown(None, facts.wrong_member.reason, because_of(facts.wrong_member, policy.id))
         return require.findings
-    return _run(policy, check, site, facts, require, left_out)
+    return _run(policy, check, site.at(facts.name), facts, require, left_out)
 
 
 def on_clusters(
@@ -48,7 +48,7 @@ def on_clusters(
     found: list[Finding] = []
     for facts in groups:
         require = Require(policy, site, facts.name, facts.name)
-        found += _run(policy, check, site, facts, require, left_out)
+        found += _run(policy, check, site.among(tuple(facts.hosts)), facts, require, left_out)
     return tuple(found)
 
 
