@@ -44,6 +44,7 @@ _FIX_TYPES: Mapping[str, type] = {field.name: str for field in fields(Fix)} | {
     "words": list,
     "touches": list,
     "also": list,
+    "resets": list,
 }
 
 
@@ -267,14 +268,23 @@ def _fix(text: str) -> Fix | None:
         return None
     content = json.loads(text)
     known = {key: value for key, value in content.items() if key in _FIX_TYPES}
+    if isinstance(known.get("resets"), str):  # version 2 and 3 of the file have one name, or "" for none
+        known["resets"] = list(filter(None, [known["resets"]]))
     for key, value in known.items():
         if type(value) is not _FIX_TYPES[key]:
             raise TypeError(key)
-    if not all(isinstance(word, str) for word in known["words"]) or not 0 < known["timeout_s"] <= _MAX_TIMEOUT_S:
+    texts = [*known["words"], *known.get("resets", ())]
+    if not all(isinstance(each, str) for each in texts) or not 0 < known["timeout_s"] <= _MAX_TIMEOUT_S:
         raise ValueError(text)
     also = tuple(known.get("also", ()))
     if not all(_is_finding(each) for each in also):
         raise ValueError(text)
     return Fix(
-        **{**known, "words": tuple(known["words"]), "touches": from_rows(known.get("touches", ())), "also": also}
+        **{
+            **known,
+            "words": tuple(known["words"]),
+            "touches": from_rows(known.get("touches", ())),
+            "also": also,
+            "resets": tuple(known.get("resets", ())),
+        }
     )

@@ -158,7 +158,7 @@ def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) ->
     resetting = [fix for fix in fixes if fix.resets]
     if not resetting:
         return []
-    pictures = hosts.look([touch for fix in resetting for touch in fix.touches])
+    pictures = hosts.look([touch for fix in resetting for touch in fix.looked_at])
     return [f"{fix.finding}: {reason}" for fix in resetting for reason in network_resets.losses(fix, pictures, is_undo)]
 
 
@@ -279,7 +279,7 @@ class Runner:
 
         targets = self._hosts.with_login
         others = [(targets[name], timer) for name, timer in self._timers_elsewhere(fresh.fix).items()]
-        look = partial(self._hosts.look, fresh.fix.touches)
+        look = partial(self._hosts.look, fresh.fix.looked_at)
         proof = self._hosts.proof if proven else None
         scan, target = self._hosts.scan, self._hosts.targets[host]
         return Transaction(scan, target, fresh, self._journal, notify, options, replays, look, others, proof).run()
