@@ -44,7 +44,9 @@ def documents() -> dict[Path, str]:
 
 def left_out() -> str:
     """Return the table of what a state picture leaves out, by kind."""
-    return "\n".join(["| of | left out |", "| --- | --- |", *(f"| {kind} | {what} |" for kind, what in LEFT_OUT.items())])
+    return "\n".join(
+        ["| of | left out |", "| --- | --- |", *(f"| {kind} | {what} |" for kind, what in LEFT_OUT.items())]
+    )
 
 
 def policy_schema() -> str:

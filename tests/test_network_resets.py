@@ -202,7 +202,8 @@ def test_what_could_not_be_read_is_a_reason(what):
     (reason,) = losses(fix(ACLS, reaches="members", resets=("br0",)), found)
     assert reason == f"sigsrv: can't determine what Incus would delete when it sets up br0 again: {what}: no answer"
     assert (
-        losses(fix(ACLS, resets=("br0",)), {"sigsrv": Picture(picture().things, {"units": "no answer"}, "sigsrv")}) == []
+        losses(fix(ACLS, resets=("br0",)), {"sigsrv": Picture(picture().things, {"units": "no answer"}, "sigsrv")})
+        == []
     )
 
 
@@ -223,7 +224,8 @@ def test_restart_of_the_daemon_sets_up_all_its_networks():
 
 def test_member_without_the_network_loses_nothing():
     assert (
-        losses(fix(ACLS, reaches="members", resets=("br0",)), {"sigsrv": Picture(link("br0", "bridge"), member="a")}) == []
+        losses(fix(ACLS, reaches="members", resets=("br0",)), {"sigsrv": Picture(link("br0", "bridge"), member="a")})
+        == []
     )
 
 

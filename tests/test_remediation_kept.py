@@ -63,7 +63,7 @@ ASKS_FIRST = {
     "scrub-pool": "zpool scrub --",
     "set-pool-config": "incus storage set",
     "set-project-features": "incus project set",
-    "set-volume-size": "of_volume set \"size",
+    "set-volume-size": 'of_volume set "size',
     "start-incus": "systemctl enable",
 }
 # Old values that scripts write only if these programs answer otherwise.

@@ -17,6 +17,7 @@ from sigsrv.model.finding import Severity
 from sigsrv.model.ids import is_transaction_id
 from sigsrv.model.site import Site
 from sigsrv.remediate.effects import MAX_OBJECTS, Ceilings
+from sigsrv.remediate.placing import At
 from sigsrv.remediate.planning import FixRequest, failing_ids, is_policy_id
 from sigsrv.remediate.remote import CONFIRM_S
 from sigsrv.remediate.runs import Limits
@@ -54,7 +55,7 @@ def request_of(arguments: argparse.Namespace) -> FixRequest:
             f"--severity: not allowed with the finding {findings[0]}",
             "--severity works with policies, --all and --from",
         )
-    return FixRequest(findings, policies, severity, arguments.all, listed)
+    return FixRequest(findings, policies, severity, arguments.all, listed, At(arguments.at))
 
 
 def _read_failures(file: str) -> frozenset[str]:
@@ -99,6 +100,7 @@ def limits_of(arguments: argparse.Namespace) -> Limits:
         reason=reason_of(arguments),
         pause_s=arguments.pause,
         force=arguments.force,
+        outside_window=arguments.outside_window,
     )
 
 
@@ -149,6 +151,8 @@ def check_ways(arguments: argparse.Namespace) -> bool:
             f'--abandon: "{arguments.abandon}" is not the id of a transaction',
             "it has 16 digits and letters a to f, as in the message that named the folder",
         )
+    if arguments.outside_window and not arguments.reason:
+        raise UsageError("--outside-window needs --reason", 'for example --outside-window --reason "ticket 4711"')
     if arguments.abandon and not arguments.reason:
         raise UsageError("--abandon needs --reason", f'{COMMAND} --abandon {arguments.abandon} --reason "why"')
     return chosen
@@ -197,6 +201,13 @@ def new_parser() -> argparse.ArgumentParser:
     how.add_argument("--plan", action="store_true", help="show the plan with all scripts; change nothing")
     how.add_argument("--json", action="store_true", help="print the plan as JSON; needs --plan")
     how.add_argument("--yes", action="store_true", help="apply without asking")
+    how.add_argument(
+        "--at",
+        metavar="PLACE",
+        choices=[each.value for each in At],
+        default=At.INSTANCE.value,
+        help="what a profile gives: change it on the instance (default) or on the profile",
+    )
     how.add_argument("--reason", metavar="TEXT", help="why, for journal and syslog; a ticket, for example")
     how.add_argument(
         "--max",
@@ -218,6 +229,9 @@ def new_parser() -> argparse.ArgumentParser:
         "--no-safety-net",
         action="store_true",
         help="apply even if no rollback timer would survive a reboot",
+    )
+    how.add_argument(
+        "--outside-window", action="store_true", help="do not wait for a maintenance window; needs --reason"
     )
     past = parser.add_argument_group("past runs")
     past.add_argument("--history", action="store_true", help="list the runs")

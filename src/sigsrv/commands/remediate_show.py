@@ -39,7 +39,7 @@ def paragraph(text: str, indent: str = "    ") -> None:
 
 def field(label: str, value: str) -> None:
     """Print a label and its value, wrapped."""
-    head = f"  {label + ':':<10}"
+    head = f"  {label + ':' * bool(label):<10}"
     lines = textwrap.wrap(phrases.visible(value), width(), initial_indent=head, subsequent_indent=" " * len(head))
     print("\n".join(lines or [head]))
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.maintenance import Maintenance
 from sigsrv.model.values import Size
 
 Config = Mapping[str, str]
@@ -298,12 +299,12 @@ class Site:
     auth: Auth = Auth()
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()
-    connectivity: Literal["passive", "off"] = (
-        "passive"  # passive: XHOST-004 reads the addresses that the bridges have learned
-    )
+    # passive: XHOST-004 reads the addresses that the bridges have learned
+    connectivity: Literal["passive", "off"] = "passive"
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
     verify_with: tuple[str, ...] = ()  # absolute paths of the site's own tests
+    maintenance: Maintenance = field(default_factory=Maintenance)
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
 

@@ -8,9 +8,11 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sigsrv.model import data, incus_keys, trusted, yamlfile
 from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.maintenance import DISRUPTIONS, Maintenance, Window
 from sigsrv.model.site import (
     DEFAULT_FEATURES,
     DEFAULT_LIMITS,
@@ -110,6 +112,7 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
             policy: tuple(Exemption(**_tuples(entry)) for entry in entries)
             for policy, entries in content.get("exempt", {}).items()
         },
+        "maintenance": _maintenance(content.get("maintenance", {})),
         "verify_with": tuple(_absolute(base, file) for file in content.get("verify_with", ())),
         "path": path,
     }
@@ -203,6 +206,7 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         members.add(member)
         _check_paths(document, index, host)
     hosts = {host["name"] for host in content["hosts"]}
+    _check_maintenance(document, content.get("maintenance", {}), hosts)
     pools = {pool["name"] for pool in content.get("pools", ())}
     networks = {*(bridge["name"] for bridge in content.get("bridges", ())), *content.get("networks_extra", ())}
     for index, pool in enumerate(content.get("pools", ())):
@@ -230,6 +234,32 @@ def _check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
                 raise document.error(
                     ("bridges", index, "config", key), wrong, "set the port of the bridge in vlan.interface"
                 )
+
+
+def _maintenance(content: Mapping[str, Any]) -> Maintenance:
+    found = {key: content[key] for key in ("time_zone", "approval_hours") if key in content}
+    approval = content.get("approval", ())
+    windows = (
+        Window(entry["from"], entry["to"], **_tuples({key: entry[key] for key in ("days", "hosts") if key in entry}))
+        for entry in content.get("windows", ())
+    )
+    return Maintenance(
+        **found, windows=tuple(windows), approval=DISRUPTIONS if approval == "required" else tuple(approval)
+    )
+
+
+def _check_maintenance(document: yamlfile.YamlDocument, content: Mapping[str, Any], hosts: Collection[str]) -> None:
+    """Raise UsageError for a time zone that this machine does not know, and for a host that the site does not have."""
+    for index, entry in enumerate(content.get("windows", ())):
+        _check_known(document, ("maintenance", "windows", index, "hosts"), entry.get("hosts", ()), hosts, "host")
+    try:
+        ZoneInfo(content.get("time_zone", "UTC"))
+    except (OSError, ValueError, KeyError) as cause:  # ZoneInfoNotFoundError is a KeyError
+        raise document.error(
+            ("maintenance", "time_zone"),
+            f'"{content["time_zone"]}" is not a time zone that this machine knows',
+            "write a name such as Europe/Berlin; timedatectl list-timezones lists them (package tzdata)",
+        ) from cause
 
 
 def _check_exempt_keys(document: yamlfile.YamlDocument, exempt: Mapping[str, Any]) -> None:

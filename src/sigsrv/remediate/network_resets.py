@@ -1,8 +1,9 @@
 """Finds what Incus takes away from a host when a key of a network changes, or when the daemon restarts. Pure: reads pictures of the hosts.
 
-Incus then sets the network up again, on each member; a daemon that starts sets up all that it has. It deletes ports of some kinds that it does not know, all global addresses of the
-bridge, and with them its routes. It puts back only what its configuration names, and IPv4 routes of protocol boot in table main. No undo
-brings the rest back. Source: Incus 6.0.4 and 7.3.0, internal/server/network/driver_bridge.go, Start, setup and deleteChildren.
+Incus then sets the network up again, on each member; a daemon that starts sets up all that it has. It deletes ports of some kinds that it
+does not know, all global addresses of the bridge, and with them its routes. It puts back only what its configuration names, and IPv4
+routes of protocol boot in table main. No undo brings the rest back. Source: Incus 6.0.4 and 7.3.0,
+internal/server/network/driver_bridge.go, Start, setup and deleteChildren.
 """
 
 from __future__ import annotations
