@@ -17,7 +17,8 @@ case "$1 $2 $3" in
   "profile device add") file=$HERE/devices/$8; echo "add $8" >>"$HERE/done"; shift 8; echo "type=$1" >"$file"; shift
     for pair; do echo "$pair" >>"$file"; done; exit ;;
   "profile get --project") [ ! -e "$HERE/keys/$7" ] || cat "$HERE/keys/$7"; echo; exit ;;
-  "profile set --project") shift 6; echo "set $*" >>"$HERE/done"; for pair; do printf %s "${pair#*=}" >"$HERE/keys/${pair%%=*}"; done; exit ;;
+  "profile set --project") shift 6; echo "set $*" >>"$HERE/done"
+    for pair; do printf %s "${pair#*=}" >"$HERE/keys/${pair%%=*}"; done; exit ;;
   "profile unset --project") echo "unset $7" >>"$HERE/done"; rm "$HERE/keys/$7"; exit ;;
   "list local: --project")
     case "$*" in *" ns") file=status ;; *" np") file=pid ;; *" nt") file=kind ;; *) exit 9 ;; esac

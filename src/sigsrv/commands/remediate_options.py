@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sigsrv.commands.options import add_connection
@@ -37,8 +37,9 @@ CONFIRM_RANGE_S = (4.0, 3600.0)
 MAX_PAUSE_S = 3600.0
 MAX_REASON = 200  # characters; a line of syslog has 1 KiB
 _SELECTS = frozenset(
-    {"finding", "all", "severity", "from_file", "plan", "json", "undo", "abandon", "history", "report_dir"}
+    {"finding", "all", "severity", "from_file", "plan", "json", "undo", "abandon", "history", "report_dir", "approve"}
 )
+FOR_RUNS = ("yes", "reason", "outside_window")  # options of a run that an approval does not need
 
 
 def request_of(arguments: argparse.Namespace) -> FixRequest:
@@ -144,6 +145,16 @@ def check_ways(arguments: argparse.Namespace) -> bool:
         raise UsageError("use only one of: findings, --undo, --abandon, --history")
     if arguments.json and not (arguments.plan and chosen):
         raise UsageError("--json works only with --plan and findings", "sigsrv-remediate --all --plan --json")
+    if arguments.approve is not None:
+        if not chosen or arguments.plan:
+            raise UsageError(
+                "--approve needs the findings of the plan, and no --plan", f"{COMMAND} FINDING ... --approve HASH"
+            )
+        if not re.fullmatch(r"[0-9a-f]{64}", arguments.approve, re.ASCII):
+            raise UsageError(
+                f'--approve: "{arguments.approve}" is not the hash of a plan',
+                "it has 64 digits and letters a to f, as --plan shows it",
+            )
     if arguments.force and not arguments.undo:
         raise UsageError("--force works only with --undo", "sigsrv-remediate --undo RUN --force")
     if arguments.abandon and not is_transaction_id(arguments.abandon):
@@ -158,11 +169,16 @@ def check_ways(arguments: argparse.Namespace) -> bool:
     return chosen
 
 
-def again(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *words: str) -> str:
-    """Return the command line with the same options and other words, to copy. words: for example findings."""
+def again(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, *words: str, without: Collection[str] = ()
+) -> str:
+    """Return the command line with the same options and other words, to copy.
+
+    words: findings, for example. without: options that it does not repeat.
+    """
     options: list[str] = []
     for name, value in vars(arguments).items():
-        if name in _SELECTS or value == parser.get_default(name):
+        if name in _SELECTS or name in without or value == parser.get_default(name):
             continue
         option = f"--{name.replace('_', '-')}"
         if value is True:
@@ -230,6 +246,7 @@ def new_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="apply even if no rollback timer would survive a reboot",
     )
+    how.add_argument("--approve", metavar="HASH", help="approve this plan for another person, who runs it")
     how.add_argument(
         "--outside-window", action="store_true", help="do not wait for a maintenance window; needs --reason"
     )

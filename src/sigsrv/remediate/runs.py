@@ -216,10 +216,16 @@ class Runner:
         return max((self.limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes), default=_SCANS_S)
 
     def apply(
-        self, locks: HostLocks, shown: FixPlan, request: FixRequest, decide: Decide | None = None
+        self,
+        locks: HostLocks,
+        shown: FixPlan,
+        request: FixRequest,
+        decide: Decide | None = None,
+        is_approved: Callable[[FixPlan], bool] = lambda _: True,
     ) -> Iterator[StepResult]:
         """Run the steps that were shown, one after the other. decide: asks about each step; None applies all.
 
+        is_approved: whether the plan, which is made again now that the hosts are locked, is still the one that was approved.
         Each is verified before the next; the first failure ends the run. Raises Refused if a script differs from the
         one that was shown, if a safety check fails now, or if something got worse during a pause. Raises KeyboardInterrupt
         after a step that was confirmed in spite of an interruption.
@@ -227,6 +233,8 @@ class Runner:
         now = make_plan(self._hosts, request, self._journal, self.limits, locks.preflights)
         if now.refusals:
             raise Refused(now.refusals)
+        if not is_approved(now):
+            raise Refused(["the plan is no longer the one that was approved: show it again, and have it approved"])
         findings = now.findings
         pauses = Pauses(self.limits.pause_s, self._notify)
         for number, step in enumerate(shown.steps):

@@ -18,7 +18,7 @@ def now() -> datetime:
 def closed(maintenance: Maintenance, hosts: Iterable[str], when: datetime) -> list[str]:
     """Return which of these hosts may not be changed at a time, with when they may, a line each; none if all may."""
     return [
-        f"{host} is outside its maintenance windows; {_next(maintenance, host, when)}, and {OPTION} does not wait"
+        f"{host} is outside its maintenance windows: {_next(maintenance, host, when)}. To change it now: {OPTION}"
         for host in dict.fromkeys(hosts)
         if not maintenance.is_open(host, when)
     ]
