@@ -6,7 +6,8 @@
 # make check    ruff, mypy --strict (checks/ too), plain words, shellcheck
 # make record   after a change of a policy or check: write the expected verdicts (demo, clean labs) and the documents; review the difference
 # make docs     write only the generated documents: docs/policies.md, docs/facts.md, the table of policies in the README
-# make lab      start two real Incus hosts on this machine; make lab-down removes them
+# make lab      start two real Incus hosts on this machine; make lab-down removes them. HOSTS=3: with twinsrv. HOSTS=1: a server in no
+#               cluster. INCUS=7.0: another version of Incus. NIXOS=minisrv: that host has the shape of NixOS
 # make vm-lab   the same in virtual machines, with 802.1Q, ZFS and systemd; make vm-lab-down removes them
 # make bench    measure CPU time and memory to judge 100, 1,000 and 10,000 synthetic instances; needs no host
 # make bench-collect  compare the cost of a scan of the lab with the same questions over one ssh by hand
@@ -41,7 +42,7 @@ check: setup-dev
 	$(BIN)/mypy
 	$(BIN)/python -m tests.plain_words
 	@command -v shellcheck >/dev/null || { echo "make: shellcheck is not installed: apt-get install shellcheck" >&2; exit 1; }
-	shellcheck lab/lab lab/fault lab/record-clean lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/faults/*.sh .ci/run
+	shellcheck lab/lab lab/fault lab/record-clean lab/record-demo lab/lib/*.sh lab/ns/*.sh lab/vm/*.sh lab/nixos/*.sh lab/nixos/nixos-version lab/faults/*.sh .ci/run
 
 docs: setup
 	$(BIN)/python docs/generate.py
@@ -50,7 +51,7 @@ record: setup-dev
 	@$(BIN)/python -m tests.record
 
 lab:
-	lab/lab up
+	lab/lab $(if $(HOSTS),--hosts=$(HOSTS)) $(if $(INCUS),--incus=$(INCUS)) $(if $(NIXOS),--nixos=$(NIXOS)) up
 
 lab-down:
 	lab/lab down

@@ -13,7 +13,7 @@ from sigsrv.judge.site_resources import (
     missing_acls,
     nics_of,
 )
-from sigsrv.model.site import SiteBridge
+from sigsrv.model.site_bridges import SiteBridge
 
 _DIRECTIONS = ("ingress", "egress")
 

@@ -18,8 +18,8 @@ from sigsrv.judge.acl_isolation import (
 )
 from sigsrv.judge.bridge_filters import filter_fix
 from sigsrv.judge.clauses import Clauses
-from sigsrv.judge.site_resources import Nic, acls_of, each_network, nics_of
-from sigsrv.model.site import SiteBridge
+from sigsrv.judge.site_resources import Nic, acls_of, each_network, hosts_with, nics_of
+from sigsrv.model.site_bridges import SiteBridge
 
 _SHOWN = 6  # pings that a finding names
 _FAMILIES = frozenset({"IPv4", "IPv6"})
@@ -62,7 +62,8 @@ def _judge_isolation(facts: ClusterFacts, bridge: SiteBridge, network: Network, 
         return
     by_network: set[str] = set()  # the hosts whose bridge filters between ports by the rules of the network
     by_nics: set[str] = set()  # the hosts on which only filters of the NICs can isolate
-    for host in facts.hosts.values():
+    hosts = hosts_with(facts, bridge)
+    for host in hosts.values():
         with finding.clause():
             is_filtered = bool(attached) and host.firewall.filters_bridged == _FAMILIES
             (by_network if is_filtered else by_nics).add(host.name)
@@ -81,9 +82,9 @@ def _judge_isolation(facts: ClusterFacts, bridge: SiteBridge, network: Network, 
                 judge_openings(to_nic(nic.config, acls), own, finding)
     finding.fix.update(filter_fix(facts, network, by_network, by_nics, finding))
     pings = None
-    if any(host.frames.were_sent for host in facts.hosts.values()):
+    if any(host.frames.were_sent for host in hosts.values()):
         filters = _Filters(network_rules, by_network, acls, {nic.resource: nic for nic in nics})
-        pings = _pings(facts, bridge.name, filters, finding)
+        pings = _pings(hosts.values(), bridge.name, filters, finding)
     if pings and pings.breaches and not finding.is_violated:
         finding.violated(f"configured, but not effective: {_listed(pings.breaches)}; no rule allows it")
         return
@@ -157,10 +158,10 @@ class _Pings:
     breaches: list[str] = field(default_factory=list)
 
 
-def _pings(facts: ClusterFacts, bridge: str, filters: _Filters, finding: Clauses) -> _Pings:
+def _pings(hosts: Iterable[HostFacts], bridge: str, filters: _Filters, finding: Clauses) -> _Pings:
     """Return what the pings show. A host whose pings are unknown is an unknown clause."""
     found, frames = _Pings(), []
-    for host in facts.hosts.values():
+    for host in hosts:
         with finding.clause():
             host.frames.sent.on(bridge)
             frames.append(host.frames.sent)

@@ -16,10 +16,13 @@ def test_acl_rules_are_loaded_in_the_firewall_of_the_host(facts: HostFacts, site
         for network in facts.incus.networks
         if network.managed and (facts.member in network.locations or not clustered)
     }
-    declared = {bridge.name: bridge for bridge in site.bridges}
-    for name in dict.fromkeys([*declared, *listed]):
+    declared = {bridge.name: bridge for bridge in site.bridges if bridge.is_on(facts.name)}
+    elsewhere = {bridge.name: bridge.only_on for bridge in site.bridges if not bridge.is_on(facts.name)}
+    for name in dict.fromkeys([*declared, *elsewhere, *listed]):
         network, bridge = listed.get(name), declared.get(name)
-        if network is None:
+        if name in elsewhere and (network is None or name not in facts.network.links):
+            require.not_applicable(name, elsewhere[name])
+        elif network is None:
             require.left_to("NET-004", name, f"there is no network {name} on {facts.name}")
         elif bridge or (network.type == "bridge" and acls_of(network.config)):
             expected = f"table inet incus has the chains of the ACLs of {name}, with their rules"

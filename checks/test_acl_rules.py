@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sigsrv import ClusterFacts, Require, Site, finding_id, policy
 from sigsrv.facts.acl_rule import AclRule
-from sigsrv.facts.ranges import Packets, addresses, is_every_port, merged, no_set, packets, ports, union
+from sigsrv.facts.ranges import Packets, is_every_port, merged, no_unknown_set, packets, peers, ports, union
 from sigsrv.judge.site_resources import acls_in_use, acls_of, each_network_with_acls, missing_acls
 
 _DIRECTIONS = ("ingress", "egress")
@@ -34,11 +34,11 @@ def test_acl_has_no_rule_that_allows_everything(facts: ClusterFacts, site: Site,
                     if rule.takes_effect and rule.allows:
                         ports(rule.destination_port if rule.protocol in protocols else "")
                         allowing.append(rule)
-                        no_set(rule)
+                        no_unknown_set(rule)
             for way in _DIRECTIONS:
                 for rule in _allowing_any_peer(allowing, way, protocols):
                     finding.violated(str(rule))
-            unknown = sorted({word for rule in allowing for word in addresses(rule.peer).unknown})
+            unknown = sorted({word for rule in allowing for word in peers(rule).unknown})
             if unknown:
                 finding.note = f"addresses unknown, not counted as any peer: {', '.join(unknown)}"
 
@@ -48,10 +48,10 @@ def _allowing_any_peer(rules: Iterable[AclRule], direction: str, protocols: Iter
     for protocol in protocols:
         relevant = [rule for rule in rules if rule.direction == direction and rule.protocol in ("", protocol)]
         with_all_ports = [rule for rule in relevant if is_every_port(ports(rule.destination_port))]
-        if union(addresses(rule.peer) for rule in with_all_ports).is_any:
-            alone = [rule for rule in with_all_ports if addresses(rule.peer).is_any]
+        if union(peers(rule) for rule in with_all_ports).is_any:
+            alone = [rule for rule in with_all_ports if peers(rule).is_any]
             return alone or with_all_ports
-        any_peer = [rule for rule in relevant if addresses(rule.peer).is_any]
+        any_peer = [rule for rule in relevant if peers(rule).is_any]
         if is_every_port(merged(span for rule in any_peer for span in ports(rule.destination_port))):
             return any_peer
     return []
@@ -78,7 +78,7 @@ def test_no_allow_rule_is_shadowed_by_a_drop_or_reject_rule(facts: ClusterFacts,
             for rule in [rule for name in attached if name in acls for rule in acls[name].rules]:
                 with finding.clause():
                     matched = packets(rule)
-                    if rule.takes_effect:
+                    if rule.takes_effect and not (matched.source.is_none or matched.destination.is_none):
                         active.append((rule, matched))
             for rule, matched in active:
                 denying = [(no, of) for no, of in active if not no.allows and no.direction == rule.direction]

@@ -7,30 +7,34 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sigsrv import ClusterFacts, Require, Site, policy
+from sigsrv.facts.cluster_incus import ClusterIncus
 from sigsrv.facts.resources import Config
 from sigsrv.judge.clauses import Clauses
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost")
+_NAMED_TARGETS = "server_logging"  # the API extension with the keys logging.NAME.*
+_FILTERS = ("types", "projects")  # keys below logging.NAME.lifecycle: a target gets only these events
 _DEFAULT_TYPES = "lifecycle,logging"
 
 
 class _Target(NamedTuple):
-    """A log target, with the types of events that it receives."""
+    """A log target, with the types of events that it receives. only: the lifecycle events that it gets; empty for all of them."""
 
     name: str
     kind: str
     address: str
     types: tuple[str, ...]
+    only: str = ""
 
 
 @policy("AUTH-006")
 def test_access_logs_are_sent_off_the_host(facts: ClusterFacts, site: Site, require: Require) -> None:
     """Looks at the log targets in the configuration of the cluster.
 
-    A target counts if it receives lifecycle events and is on no host of the site. Lifecycle events record who did what, and from where.
-    Anyone who takes over a host can change what only this host keeps.
+    A target counts if it receives the lifecycle events of all kinds and projects, and is on no host of the site. Lifecycle events record
+    who did what, and from where. Anyone who takes over a host can change what only this host keeps.
     """
     least = site.auth.log_targets_min
     expected = f"lifecycle events are sent to at least {least} remote place{'' if least == 1 else 's'}"
@@ -49,14 +53,17 @@ def test_access_logs_are_sent_off_the_host(facts: ClusterFacts, site: Site, requ
             finding.nothing("the site file requires no remote target (auth.log_targets_min is 0)")
         elif len(places) + unread < least:
             finding.violated("; ".join(shown) or "no log target")
-            version = next((host.incus.server.version for host in facts.hosts.values()), "")
-            finding.fix.update(_target_fix(site, facts.incus.config, version, finding))
+            finding.fix.update(_target_fix(site, facts.incus, finding))
         else:
             finding.holds("; ".join(shown))
 
 
-def _target_fix(site: Site, config: Config, version: str, finding: Clauses) -> dict[str, object]:
-    """Return the values for the remediation ``send-logs``: the log targets that the site file names and Incus lacks."""
+def _target_fix(site: Site, incus: ClusterIncus, finding: Clauses) -> dict[str, object]:
+    """Return the values for the remediation ``send-logs``: the log targets that the site file names and Incus lacks.
+
+    A person decides about a filter of such a target.
+    """
+    config, has_named_targets = incus.config, _NAMED_TARGETS in incus.extensions
     decide = list(finding.unknown_reasons)
     keys: dict[str, str] = {}
     places = []
@@ -64,12 +71,13 @@ def _target_fix(site: Site, config: Config, version: str, finding: Clauses) -> d
         decide.append("say in auth.log_targets of the site file where to send the events")
     for target in site.auth.log_targets:
         named, kind, address = f"logging.{target['name']}", target["type"], target["address"]
-        if _has_named_targets(version):
+        if has_named_targets:
             keys |= {f"{named}.types": "lifecycle", f"{named}.target.address": address, f"{named}.target.type": kind}
+            keys |= {key: "" for each in _FILTERS if config.get(key := f"{named}.lifecycle.{each}")}
         elif kind == "loki":
             keys |= {"loki.types": "lifecycle", "loki.api.url": address}
         else:
-            decide.append(f"Incus {version} sends events only to Loki, not to {kind}")
+            decide.append(f"Incus {incus.server.version} sends events only to Loki, not to {kind}")
         if kind != "syslog":  # over UDP: nothing accepts a connection
             places.append(_connection(address))
     wrong = {key: value for key, value in keys.items() if config.get(key) != value}
@@ -91,15 +99,12 @@ def _connection(url: str) -> str:
     return f"{found.hostname}/{port}"
 
 
-def _has_named_targets(version: str) -> bool:
-    """Return whether a version of Incus has the keys logging.NAME.*: 6.0.5 and later."""
-    return tuple(int(part) for part in re.findall("[0-9]+", version)[:3]) >= (6, 0, 5)
-
-
 def _flaw(target: _Target, facts: ClusterFacts, site: Site, finding: Clauses) -> str:
     """Return why a target does not count; "" if it does. Raises EvidenceError if its address is invalid."""
     if "lifecycle" not in target.types:
         return f"receives only {', '.join(target.types) or 'no type of event'}"
+    if target.only:
+        return f"receives only the lifecycle events of {target.only}"
     if not target.address or _is_local(target.address):
         return f"{_place(target.address) or 'no address'}, on the host itself"
     member = _member_at(_host_of(target.address), facts, site, finding)
@@ -119,7 +124,9 @@ def _targets(config: Config) -> Iterator[_Target]:
             prefix = f"logging.{found[1]}"
             address = config.get(f"{prefix}.target.address") or ""
             types = split_list(config.get(f"{prefix}.types") or _DEFAULT_TYPES)
-            yield _Target(found[1], config[key], address, types)
+            filters = [split_list(config.get(f"{prefix}.lifecycle.{each}")) for each in _FILTERS]
+            only = " in project ".join(", ".join(each) for each in filters if each)
+            yield _Target(found[1], config[key], address, types, only)
 
 
 def _host_of(address: str) -> str:

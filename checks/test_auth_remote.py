@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sigsrv import HostFacts, Require, Site, policy
+from sigsrv.facts.authorization import ALLOW
 from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
+from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.listening import Endpoint, Listener, endpoint
 from sigsrv.facts.resources import Config
 from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.server_settings import server_fix, server_setting
+from sigsrv.judge.site_listeners import allowed_listeners
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import seconds
 
@@ -21,6 +24,15 @@ _SERVICES = {  # with the port that Incus uses if the address has none (internal
     "core.storage_buckets_address": 9000,
     "core.bgp_address": 179,
     "core.dns_address": 53,
+}
+_ORIGINS = {  # the keys with the web pages that may use a browser's certificate, each with what for
+    "core.https_allowed_origin": "use the API",
+    "core.https_allowed_websocket_origin": "open consoles and run commands",
+}
+_ROUTE = "authorization.client."
+_LIMITED = {  # the classes of clients that a server limits, unless it routes them elsewhere
+    "tls-restricted": "each certificate that is restricted to projects",
+    "default": "each client without a route of its own",
 }
 _EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": DAY_S, "w": 7 * DAY_S, "m": 31 * DAY_S, "y": 366 * DAY_S}
 
@@ -37,9 +49,9 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
     If an address is a name, the sockets show where the API listens: the daemon resolves the name when it starts. Without a socket for an
     address, it is unknown where the API listens: the list of sockets lacks one, or the daemon could not use the address.
     """
-    allowed = {endpoint(address, _API_PORT) for address in site.auth.listen.get(facts.name, ())}
-    where = ", ".join(sorted(str(each) for each in allowed))
-    expected = f"no address other than {where}" if where else "no address: the site file allows none"
+    where = allowed_listeners(facts, site, _API_PORT)
+    allowed = where.endpoints
+    expected = f"no address other than {where.shown}" if where.shown else "no address: the site file allows none"
     with require.finding(facts.name, expected, otherwise="no address") as finding:
         config = facts.incus.config
         configured: dict[str, Endpoint] = {}
@@ -54,11 +66,16 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
                 if resolved <= allowed:
                     finding.holds(f"{key} is {found}")
                     continue
+                if where.unknown and not any(each.is_wildcard for each in resolved):
+                    finding.unknown(f"{key} is {found}, and {'; '.join(where.unknown)}")
+                    continue
                 means = f" (listens on {', '.join(sorted(map(str, resolved)))})" if found not in resolved else ""
                 finding.violated(f"{key} is {found}{' (any address)' if found.is_wildcard else means}")
                 # The cluster's own address comes last: clients used another one.
                 addresses = sorted(
-                    (each == configured.get(_CLUSTER), str(each)) for each in allowed if not each.is_wildcard
+                    (each == configured.get(_CLUSTER), str(each))
+                    for each in allowed - where.local
+                    if not each.is_wildcard
                 )
                 if key != _API:
                     by_hand.append(f"{key} can't be changed while the host is a member")
@@ -110,7 +127,7 @@ def _resolved(facts: HostFacts, configured: Mapping[str, Endpoint], name: Endpoi
 class _Access:
     """A key that opens remote access. close: the value that closes it, "" unsets the key. of_member: it is a key of one member.
 
-    listens: the address that it opens, if it is one.
+    listens: the address that it opens, if it is one. by_hand: what a person must do, if no script may close it.
     """
 
     key: str
@@ -118,25 +135,31 @@ class _Access:
     close: str = ""
     of_member: bool = False
     listens: Endpoint | None = None
+    by_hand: str = ""
 
 
 @policy("AUTH-005")
 def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site: Site, require: Require) -> None:
     """Looks at the keys of the daemon and of the cluster that open remote access, and at the tokens that this member issued.
 
-    The site file can exempt single keys.
+    It covers tokens, a CA, metrics, the debugger, web pages, services on any address, an identity provider, and routes that allow
+    everything. Who asks over the network at all is AUTH-001, certificates are AUTH-002, accounts of the host are AUTH-004. The site file
+    can exempt single keys.
     """
     exempt = site.exempt_keys("AUTH-005", facts.name)
     expected = (
         "tokens expire, and none has been open for more than a day; no debug listener, no trust in every certificate of "
-        "a CA, no service on any address"
+        "a CA, no service on any address, no accounts of an identity provider or other clients without limits"
     )
     with require.finding(facts.name, expected) as finding:
         config, member = facts.incus.config, _own_member(facts)
         settings, by_hand = [], []
-        for access in _open_access(config, finding):
+        for access in (*_open_access(config, finding), *_unlimited_clients(facts.incus, finding)):
             if access.key not in exempt:
                 finding.violated(access.observed)
+                if access.by_hand:
+                    by_hand.append(access.by_hand)
+                    continue
                 listens = [access.listens] if access.listens else []
                 of = member if access.of_member else ""
                 settings.append(server_setting(access.key, access.close, of, listens=listens))
@@ -177,14 +200,32 @@ def _open_access(config: Config, finding: Clauses) -> Iterator[_Access]:
         key = "core.debug_address"
         with finding.clause():
             yield _Access(key, f"{key} is {config[key]}", of_member=True, listens=endpoint(config[key], 8444))
-    origin = config.get("core.https_allowed_origin") or ""
-    if "*" in origin:
-        key = "core.https_allowed_origin"
-        yield _Access(key, f"web pages of {origin} may use the API ({key})")
+    for key, use in _ORIGINS.items():
+        origin = config.get(key) or ""
+        if "*" in origin:
+            yield _Access(key, f"web pages of {origin} may {use} ({key})")
     for key, port in _SERVICES.items():
         with finding.clause():
             if config.get(key) and (found := endpoint(config[key], port)).is_wildcard:
                 yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True, listens=found)
+
+
+def _unlimited_clients(incus: IncusFacts, finding: Clauses) -> Iterator[_Access]:
+    """Yield each key that lets a class of clients do everything: the accounts of an identity provider, and routes that allow everything.
+
+    What OpenFGA or a scriptlet allows is not in the configuration. Here, it counts as limited.
+    """
+    config = incus.config
+    for name, clients in _LIMITED.items():
+        if config.get(f"{_ROUTE}{name}") == ALLOW:
+            yield _Access(f"{_ROUTE}{name}", f"{clients} may do everything ({_ROUTE}{name})")
+    with finding.clause():
+        if config.get("oidc.issuer") and incus.routes["oidc"] == ALLOW:
+            yield _Access(
+                "oidc.issuer",
+                f"each account that {config['oidc.issuer']} lets in is an administrator (oidc.issuer)",
+                by_hand="limit the accounts of the identity provider (authorization.client.oidc, or OpenFGA), or unset oidc.issuer",
+            )
 
 
 def _expiry_s(expiry: str) -> int:

@@ -1,8 +1,9 @@
 """Checks of HOST: security updates and reboots."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from sigsrv import HostFacts, Require, Site, policy
+from sigsrv.facts.nixos_releases import END_OF_LIFE, is_development
 from sigsrv.judge.clauses import Clauses
 from sigsrv.model.errors import EvidenceError, FailureKind
 
@@ -15,11 +16,12 @@ _DAY_S = 24 * 3600
 def test_no_security_update_or_reboot_is_pending(facts: HostFacts, site: Site, require: Require) -> None:
     """Looks at the pending updates, the age of the package lists, and the running and installed kernels.
 
-    On Debian and Ubuntu, apt reports the updates. On NixOS, the policy checks the age of the system and of its package set.
+    On Debian and Ubuntu, apt reports the updates. On NixOS, the policy checks the age of the system and of its package set, the end of life
+    of the release, and whether the host runs what it has built.
     """
     days = site.thresholds.update_days
     expected = (
-        f"package lists are at most {_LISTS_DAYS} days old (on NixOS, system and package set at most {days}), "
+        f"package lists are at most {_LISTS_DAYS} days old (on NixOS: system and package set at most {days}, and a supported release), "
         "and no security update or reboot is pending"
     )
     with require.finding(facts.name, expected) as finding:
@@ -88,23 +90,67 @@ def _pending_reboot(facts: HostFacts, finding: Clauses) -> None:
 
 
 def _nixos(facts: HostFacts, finding: Clauses, limit: int) -> None:
-    """Check the age of a NixOS system in days and whether it runs what is installed.
+    """Check the release and the age of a NixOS system in days, and whether it runs what is built.
 
     A rebuild from an old package set makes a new profile, so both must be young. ``nixos-rebuild boot`` changes only the profile, which
     is the system for the next boot.
     """
     system = facts.updates.nixos
     finding.holds(f"version {system.version}")
+    with finding.clause():
+        _release(facts, finding, system.release)
     for what, when in (("profile", system.switched), ("package set", system.nixpkgs)):
         with finding.clause():
             if when is None:
-                reason = f"{facts.name}: version {system.version} does not contain the date of its {what}"
+                reason = f"{facts.name}: neither version {system.version} nor a channel of root contains the date of its {what}"
                 raise EvidenceError(reason, host=facts.name)
             finding.require(_age_days(facts, when, f"the {what}") <= limit, f"the {what} is from {_date(when)}")
     if system.booted != system.current:
         finding.violated(f"kernel {system.booted} runs, {system.current} is installed")
+    with finding.clause():
+        for part in facts.updates.nixos_parts:
+            if part.booted != part.current:
+                finding.violated(f"{part.name} {part.booted or 'none'} was booted, {part.current or 'none'} is installed")
     if system.running not in system.next:
         finding.violated(f"{system.running} runs, {system.next[0]} is the system for the next boot")
+    with finding.clause():
+        _incus_package(facts, finding, limit)
+
+
+def _release(facts: HostFacts, finding: Clauses, release: str) -> None:
+    """Check that the release still gets security updates on the day of the scan."""
+    if not release:
+        raise EvidenceError(f"{facts.name}: the version does not begin with a release", host=facts.name)
+    if release not in END_OF_LIFE and is_development(release, facts.collected):
+        finding.holds(f"{release} is the development branch")
+        return
+    written = facts.machine.os.support_end
+    end = END_OF_LIFE.get(release) or (_day(facts, written) if written else None)
+    if end is None:
+        reason = (
+            f"{facts.name}: sigsrv does not know when NixOS {release} reaches the end of its life: use a newer sigsrv, or write "
+            "SUPPORT_END to os-release (system.nixos.extraOSReleaseArgs)"
+        )
+        raise EvidenceError(reason, host=facts.name)
+    is_supported = datetime.fromtimestamp(facts.collected, UTC).date() <= end
+    finding.require(is_supported, f"{release} gets security updates until {end}")
+
+
+def _day(facts: HostFacts, written: str) -> date:
+    try:
+        return date.fromisoformat(written)
+    except ValueError as cause:
+        raise EvidenceError(f"{facts.name}: SUPPORT_END of os-release is {written[:40]!r}, not a day", host=facts.name) from cause
+
+
+def _incus_package(facts: HostFacts, finding: Clauses, limit: int) -> None:
+    """Show the package of Incus. If the configuration writes the day of its package set, that must be young too."""
+    package = facts.updates.incus_package
+    if package.stored is not None:
+        finding.holds(f"{package.name} is in the store since {_date(package.stored)}")
+    if package.nixpkgs is not None:
+        age = _age_days(facts, package.nixpkgs, "the package set of Incus")
+        finding.require(age <= limit, f"the package set of Incus is from {_date(package.nixpkgs)}")
 
 
 def _age_days(facts: HostFacts, when: float, what: str) -> float:

@@ -11,6 +11,7 @@ from sigsrv.model.values import is_true
 _RUNNING = ("Running", "Ready")  # a guest reports Ready through the guest API
 _LASTING = (*_RUNNING, STOPPED, "Frozen")  # all others are errors, or in the middle of a change
 _PROTECTION = ("boot.autostart", "security.protection.delete")
+_NO_START = "security.protection.start"  # Incus starts no such instance, not even after a reboot of the host
 
 
 @policy("INST-013")
@@ -19,7 +20,7 @@ def test_instances_are_as_expected_and_critical_ones_are_protected(
 ) -> None:
     """Checks that each instance is running, stopped or frozen, and neither in an error nor in the middle of a change.
 
-    An instance that the site calls critical must exist, run, start with its host, and be protected from deletion.
+    An instance that the site calls critical must exist, run, start with its host, be protected from deletion, and not from a start.
     """
     keys = InstanceKeys("INST-013", facts, site)
     _require_critical(facts, site, require)
@@ -29,11 +30,19 @@ def test_instances_are_as_expected_and_critical_ones_are_protected(
         protection = _PROTECTION if critical else ()
         with require.finding(
             instance.resource,
-            ", ".join([allowed, *(f"{key} is true" for key in protection)]),
+            ", ".join(
+                [
+                    allowed,
+                    *(f"{key} is true" for key in protection),
+                    *([f"{_NO_START} is not true"] if critical else []),
+                ]
+            ),
             host=host,
             otherwise=f"{status}, critical and protected" if critical else status,
         ) as finding:
             wrong = {key: "true" for key in protection if not is_true(instance.expanded_config.get(key, ""))}
+            if critical and is_true(instance.expanded_config.get(_NO_START, "")):
+                wrong[_NO_START] = "false"
             startable, refuse = status in (STOPPED, "Frozen"), ""
             if status == "Unknown":
                 finding.unknown("the daemon did not report the state in time")

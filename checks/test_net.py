@@ -14,6 +14,9 @@ def test_bridge_exists_on_the_host_as_a_managed_incus_network(facts: HostFacts, 
     """
     created = f"a managed network of type bridge with status Created on {facts.member}"
     for bridge in site.bridges:
+        if not bridge.is_on(facts.name):
+            require.not_applicable(bridge.name, bridge.only_on)
+            continue
         with require.finding(bridge.name, f"a bridge, and {created}", otherwise=f"a bridge, and {created}") as finding:
             with finding.clause(on=facts.name):
                 link = facts.network.links.get(bridge.name)

@@ -9,7 +9,7 @@ from sigsrv.facts.config import NETWORK_BOOLEANS
 from sigsrv.facts.resources import Config, Network
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.network_moves import left_behind, moves
-from sigsrv.model.site import SiteBridge
+from sigsrv.model.site_bridges import SiteBridge
 from sigsrv.model.values import boolean
 
 # The values of unset keys of a bridge, besides its booleans.
@@ -30,6 +30,7 @@ def test_bridge_network_has_the_subnet_mtu_and_options_of_the_site_file(
         exempt = site.exempt_keys("NET-007", bridge.name)
         if not is_standalone:
             with _finding(require, bridge) as finding, finding.clause(on=facts.name):
+                _refuse_several_subnets(bridge, facts, finding)
                 network, host_name = _network(facts, bridge)
                 if network:
                     _judge_config(bridge, network, exempt, finding)
@@ -37,6 +38,9 @@ def test_bridge_network_has_the_subnet_mtu_and_options_of_the_site_file(
                 else:
                     _leave_to_net_004(host_name, bridge, finding)
         for host in facts.hosts.values():
+            if not bridge.is_on(host.name):
+                require.not_applicable(bridge.name, bridge.only_on, host=host.name)
+                continue
             with _finding(require, bridge, host.name) as finding:
                 network = None
                 with finding.clause(on=facts.name):
@@ -48,7 +52,7 @@ def test_bridge_network_has_the_subnet_mtu_and_options_of_the_site_file(
                         _judge_config(bridge, network, exempt, finding)
                         _refuse_to_leave_behind(facts, network, finding)
                 with finding.clause(on=host.name):
-                    _judge_port(bridge, host, finding)
+                    _judge_port(bridge.on(host.name), host, finding)
                     if network:
                         _judge_bridge(bridge, network, host, finding)
 
@@ -65,6 +69,16 @@ def _finding(require: Require, bridge: SiteBridge, host: str | None = None) -> I
     with require.finding(bridge.name, expected, host=host, otherwise="as in the site file") as finding:
         finding.fix.update(network=bridge.name, network_keys=[], links=[], refuse="", moves="")
         yield finding
+
+
+def _refuse_several_subnets(bridge: SiteBridge, facts: ClusterFacts, finding: Clauses) -> None:
+    """Record that the site file can't be met if it has several subnets or gateways for the members of a cluster."""
+    own = [bridge.on(host) for host in facts.hosts if bridge.is_on(host)]
+    wanted = sorted({f"{each.subnet or 'any subnet'} with gateway {each.gateway or 'any'}" for each in own})
+    if len(wanted) > 1:
+        finding.unknown(
+            f"a network has one address in its whole cluster, and the site file wants {' and '.join(wanted)}"
+        )
 
 
 def _by_hand(finding: Clauses, what: str) -> None:

@@ -7,7 +7,7 @@ from sigsrv import HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.network import Link
 from sigsrv.facts.reading import guard
 from sigsrv.facts.system import Unit
-from sigsrv.judge.site_resources import each_bridge, nic_links
+from sigsrv.judge.site_resources import nic_links
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
@@ -22,16 +22,25 @@ def test_bridge_has_no_ports_except_its_vlan_interface_and_instance_nics(
 ) -> None:
     """Looks at all ports of the bridge that the kernel lists, and at the NICs that Incus records for the instances on the host.
 
-    Ports that Incus makes itself, extra_ports of the site file and ports of another scan with --probe are accepted.
+    Ports that Incus makes itself, extra_ports of the site file and ports of another scan with --probe are accepted. A bridge that the
+    site file has on other hosts only may be here too, because Incus has it on all members: then without its VLAN interface.
     """
     links = facts.network.links
-    vlans = {bridge.vlan.interface for bridge in site.bridges}  # NET-001 reports one that is on the wrong bridge
-    for wanted, link in each_bridge(facts, site, require):
-        name = wanted.name
+    here = [bridge for bridge in site.bridges if bridge.is_on(facts.name)]
+    vlans = {bridge.vlan.interface for bridge in here}  # NET-001 reports one that is on the wrong bridge
+    for wanted in site.bridges:
+        name, link = wanted.name, links.get(wanted.name)
+        if link is None and wanted in here:
+            require.left_to("NET-004", name, f"there is no link {name} on {facts.name}")
+            continue
+        if link is None or (link.kind != "bridge" and wanted not in here):
+            require.not_applicable(name, wanted.only_on)
+            continue
         if link.kind != "bridge":
             require.left_to("NET-004", name, f"there is no bridge {name} on {facts.name}")
             continue
-        expected = f"no port except {', '.join([wanted.vlan.interface, *wanted.extra_ports])} and instance NICs"
+        own = [*([wanted.vlan.interface] if wanted in here else []), *wanted.extra_ports]
+        expected = f"no port except {' and '.join(filter(None, [', '.join(own), 'instance NICs']))}"
         with require.finding(name, expected, otherwise="none") as finding:
             ports = {port.name for port in links.values() if port.master == name}
             others = sorted(ports - vlans - set(wanted.extra_ports) - _probe_ports(facts, links))
@@ -97,6 +106,9 @@ def test_vlan_interface_stays_attached_after_a_reboot(facts: HostFacts, site: Si
     If the key does not name the VLAN interface, the unit in persisted_by of the site file must start at boot.
     """
     for bridge in site.bridges:
+        if not bridge.is_on(facts.name):
+            require.not_applicable(bridge.name, bridge.only_on)
+            continue
         wanted, unit = bridge.vlan.interface, bridge.vlan.persisted_by
         expected = f"bridge.external_interfaces names {wanted}" + (f", or {unit} starts at boot" if unit else "")
         with require.finding(bridge.name, expected) as finding:

@@ -1,6 +1,7 @@
 """Checks of PROJ: the restrictions of restricted projects, and what is in these projects."""
 
 from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import urlsplit
 
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config, Instance, Profile
@@ -12,6 +13,7 @@ from sigsrv.model.values import split_list
 _NIC = "restricted.devices.nic"
 _NETWORKS = "restricted.networks.access"
 _POOLS = "restricted.storage-pools.access"
+_SERVERS = "restricted.images.servers"
 _POOLS_EXTENSION = "projects_restricted_storage_pool_access"
 
 
@@ -30,9 +32,10 @@ def _key(name: str, value: str) -> dict[str, str]:
 def test_restricted_project_lists_the_networks_that_it_may_use(
     facts: ClusterFacts, site: Site, require: Require
 ) -> None:
-    """Looks at the networks that each restricted project may use, and at the pools if the server can restrict them.
+    """Looks at the networks that each restricted project may use, and at pools and image servers if the server can restrict them.
 
-    An empty list allows all networks or pools. PROJ-008 reports a project without an entry in the site file; if it is exempt there, the
+    An empty list allows all networks or pools. A list of image servers may be empty, because Incus then refuses local images too: IMG-002
+    judges the images. PROJ-008 reports a project without an entry in the site file; if it is exempt there, the
     project may use none.
     """
     for project in each_restricted_project(facts, require):
@@ -46,6 +49,8 @@ def test_restricted_project_lists_the_networks_that_it_may_use(
                 if _POOLS_EXTENSION in facts.incus.extensions:
                     finding.expected += f"; {_POOLS} lists only {_listed(pools)}"
                     keys += _pools(finding, facts, project.config, pools)
+            if project.config.get(_SERVERS):
+                keys += _servers(finding, project.config, site)
             finding.fix["keys"] = sorted(keys, key=lambda key: key["name"])
 
 
@@ -78,6 +83,18 @@ def _pools(finding: Clauses, facts: ClusterFacts, config: Config, allowed: Colle
     finding.violated(f"{_POOLS} is {','.join(access) or 'unset, which allows every pool'}")
     kept = [name for name in usable if name in allowed]
     return [_list_key(_POOLS, access, kept)] if kept else []  # an empty list would allow every pool
+
+
+def _servers(finding: Clauses, config: Config, site: Site) -> list[dict[str, str]]:
+    """Record image servers that the site file does not list, and return the key to set. Incus compares the hosts of their URLs."""
+    listed = split_list(config.get(_SERVERS))
+    allowed = sorted({host for origin in site.image_origins if (host := urlsplit(origin).hostname)})
+    foreign = [name for name in listed if name.lower() not in allowed]
+    if not foreign:
+        return []
+    finding.violated(f"{_SERVERS} has {', '.join(foreign)}, which images.servers of the site file lacks")
+    kept = [name for name in listed if name not in foreign] or allowed
+    return [_list_key(_SERVERS, listed, kept)] if kept else []  # an empty list would allow every server
 
 
 @policy("PROJ-007")

@@ -18,7 +18,8 @@ _POOLS = "/var/lib/incus/storage-pools"
 def test_newest_backup_is_recent_and_outside_the_pool(facts: ClusterFacts, site: Site, require: Require) -> None:
     """Checks age, size and place of the newest backup of each critical instance and protected volume.
 
-    It looks at the files in the site's backup directory: Incus keeps no record of what it exports.
+    It looks at the files in the site's backup directory: Incus keeps no record of what it exports. If the backups are on no host of the
+    site, the files prove only their dates: the backup job writes them.
     """
     if not protects_anything(site, require):
         return
@@ -28,6 +29,11 @@ def test_newest_backup_is_recent_and_outside_the_pool(facts: ClusterFacts, site:
         with require.finding(item.resource, "a recent backup outside its pool", host=item.host) as finding:
             if site.backups is None:
                 raise EvidenceError("the site file does not say where the backups are (backups: host, dir, pattern)")
+            if not site.backups.host:
+                finding.unknown(
+                    f"the backups are at {site.backups.external}, and nothing proves their date (backups.proof)"
+                )
+                continue
             _require_backup(finding, item, facts, site.backups, site.thresholds.backup_days, patterns, unread, read)
             finding.fix.update(_export_fix(finding, item, site.backups))
 
@@ -50,8 +56,13 @@ def _require_backup(
     mine = Pattern(
         item.kind, item.resource, item.project, facts.name, item.member, glob_of(backups, item.project, item.name)
     )
-    place = f"in {backups.dir} on {backups.host}"
+    place, what = f"in {backups.dir} on {backups.host}", "the newest backup"
     finding.expected = f"a file {mine.glob} from the last {days} days {place}, outside its pool"
+    if backups.external:
+        what = f"the newest proof of a backup at {backups.external}"
+        finding.expected = (
+            f"a file {mine.glob} from the last {days} days {place}, as proof of a backup at {backups.external}"
+        )
     holder = facts.hosts.get(backups.host) or facts.standalone.get(backups.host)
     if holder is None:
         raise EvidenceError(f"the backups are on {backups.host}, which this scan did not read")
@@ -63,11 +74,12 @@ def _require_backup(
         if newest is None:
             finding.violated(f"no file in {backups.dir} matches")
             return  # a folder that does not exist is on no file system
-        age = age_s(newest.changed, holder.collected, f"the newest backup of {item.resource}")
-        is_bad = age > days * DAY_S or (newest.size == 0 and not unread)
-        finding.require(not is_bad, f"the newest backup is from {utc(newest.changed)}, {newest.size} bytes")
+        age = age_s(newest.changed, holder.collected, f"{what} of {item.resource}")
+        is_bad = age > days * DAY_S or (newest.size == 0 and not unread and not backups.external)
+        size = "" if backups.external else f", {newest.size} bytes"
+        finding.require(not is_bad, f"{what} is from {utc(newest.changed)}{size}")
     with finding.clause():
-        if _is_in_its_pool(item, backups, holder):
+        if not backups.external and _is_in_its_pool(item, backups, holder):
             finding.violated(f"{backups.dir} is in the pool {item.pool} itself")
     with finding.clause():
         for cause in unread:
@@ -80,6 +92,8 @@ def _export_fix(finding: Clauses, item: Protected, backups: Backups) -> dict[str
     pattern = backups.pattern.replace("{name}", item.name).replace("{project}", item.project)
     before, star, after = pattern.partition("*")
     decide = list(finding.unknown_reasons)
+    if backups.external:
+        decide.append(f"the backups are at {backups.external}: run the backup job of {item.resource}")
     if item.host != backups.host:
         decide.append(
             f"{item.resource} is on {item.host}: look at the free space in /var/lib/incus/backups there, then export it on {backups.host}"

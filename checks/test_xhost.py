@@ -14,7 +14,8 @@ from sigsrv.facts.resources import Network
 from sigsrv.judge.comparing import Comparison
 from sigsrv.judge.site_resources import Reported, reported_by_net
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.site import SiteBridge, SitePool
+from sigsrv.model.site import SitePool
+from sigsrv.model.site_bridges import SiteBridge
 
 _KEYS_OF_ONE_MEMBER = ("source", "size", "zfs.pool_name", "lvm.thinpool_name", "lvm.vg_name")
 
@@ -33,7 +34,8 @@ def test_bridges_have_the_same_vlan_subnet_and_mtu_on_every_host(
     for name in [*declared, *sorted(carrying - set(declared))]:
         bridge = declared.get(name)
         compared = Comparison(facts, name, "the same VLAN, subnet and MTUs")
-        for host in hosts:
+        on = [host for host in hosts if bridge is None or bridge.is_on(host.name)]
+        for host in on:
             with compared.reading(on=facts.name):
                 _read_bridge(compared, host, name, bridge)
                 compared.report(reported_by_net(host, bridge) if bridge else ())
@@ -41,10 +43,13 @@ def test_bridges_have_the_same_vlan_subnet_and_mtu_on_every_host(
                 with compared.reading():
                     compared.report(_reported_network(facts, site, host, name))
         if bridge and compared.differs and not compared.is_reported:
-            for host in hosts:
+            for host in on:
                 with compared.reading():
-                    compared.report(_reported_config(facts, host, bridge))
-        compared.record(require)
+                    compared.report(_reported_config(facts, host, bridge.on(host.name)))
+        if bridge and bridge.members is not None:
+            compared.record(require, alone=bridge.only_on)
+        else:
+            compared.record(require)
 
 
 def _bridges_with_a_vlan(links: Mapping[str, Link]) -> set[str]:
@@ -110,14 +115,18 @@ def _read_bridge(compared: Comparison, host: HostFacts, name: str, bridge: SiteB
         return
     compared.add(host.name, "bridge", "", "")
     if bridge:
-        ports = [links[bridge.vlan.interface]] if bridge.vlan.interface in links else []
+        interface = bridge.on(host.name).vlan.interface
+        ports = [links[interface]] if interface in links else []
     else:
         with_id = [each for each in host.network.ports(name) if each.vlan_id is not None]
         ports = sorted(with_id, key=lambda each: (each.vlan_id or 0, each.name))
     compared.add(host.name, "VLAN", ", ".join(_tag(port, name) for port in ports) or "no VLAN")
     with compared.reading():
         subnets = {str(ip_interface(str(each)).network) for each in _addresses(host, name) if each.is_global_unicast}
-        compared.add(host.name, "subnet", ", ".join(sorted(subnets)) or "no subnet")
+        if (
+            not bridge or len({each.subnet for each in bridge.by_host.values()}) < 2
+        ):  # else the site file wants them to differ
+            compared.add(host.name, "subnet", ", ".join(sorted(subnets)) or "no subnet")
     with compared.reading():
         sizes = [f"MTU {link.mtu}", *(f"port {port.mtu}" for port in ports)]
         sizes += [f"parent {_parent(host, port.parent).mtu}" for port in ports if port.parent]

@@ -9,7 +9,7 @@ from sigsrv.facts.resources import Network
 from sigsrv.judge.comparing import Comparison
 from sigsrv.judge.site_resources import Reported, acls_of, nics_of
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.site import SiteBridge
+from sigsrv.model.site_bridges import SiteBridge
 
 _SHOWN = 200  # characters of a host's rules that a finding shows
 
@@ -49,13 +49,16 @@ def _reported_isolation(facts: ClusterFacts, site: Site) -> Iterator[Reported]:
 
 def _compare_rules(facts: ClusterFacts, site: Site, name: str, require: Require) -> None:
     compared = Comparison(facts, name, "the same rules in the same order")
-    declared = next((bridge for bridge in site.bridges if bridge.name == name), None)
+    bridge = next((bridge for bridge in site.bridges if bridge.name == name), None)
     loaded: dict[str, tuple[str, ...]] = {}
     attached: set[str] = set()
     using: dict[str, set[str]] = {}  # the networks by their ACL
     for host in facts.hosts.values():
+        declared = bridge if bridge and bridge.is_on(host.name) else None
         with compared.reading(on=facts.name):
             network = host.incus.network(name)
+            if bridge and not declared and (network is None or not network.managed):
+                continue
             if network is None or not network.managed:  # standalone hosts may have different networks
                 because = finding_id("NET-004", host.name, name) if declared else None
                 require.not_applicable(name, f"there is no network {name} on {host.name}", because=because)

@@ -7,8 +7,9 @@ from sigsrv import ClusterFacts, HostFacts, Require, Site, finding_id, policy
 from sigsrv.facts.frames import Path, Replies, Sent, exchanged, sent_on
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import Reported, nic_links, nics_on, reported_by_net, unattached
-from sigsrv.model.site import SiteBridge
+from sigsrv.model.site_bridges import SiteBridge
 
+Hosts = Mapping[str, HostFacts]
 InstanceMacs = Mapping[str, Mapping[str, str]]  # by host: the NICs of its running instances, by MAC
 
 
@@ -30,35 +31,40 @@ def test_instances_reach_each_other_across_hosts_on_every_bridge(
             continue
         with require.finding(bridge.name, expected) as finding:
             detached: list[Reported] = []
-            for host in facts.hosts.values():
+            hosts = {name: host for name, host in facts.hosts.items() if bridge.is_on(name)}
+            if bridge.members is not None and len(hosts) < 2:
+                finding.nothing(bridge.only_on)
+                continue
+            for host in hosts.values():
                 with finding.clause():
                     detached += unattached(host, bridge)
             for each in detached:
                 finding.reported_by(each.finding, each.reason)
-            macs = _macs(facts, bridge, finding)
-            strays = _judge_strays(facts, bridge, macs, finding)
+            macs = _macs(hosts, bridge, finding)
+            strays = _judge_strays(hosts, bridge, macs, finding)
             if strays and not detached:
                 _record_strays(bridge, strays, require)
                 finding.nothing("each host that has learned an address at a wrong port has the finding")
             for stray in strays if detached else ():
                 finding.violated(f"{stray.host} has learned {stray.nic} at {stray.port}")
             if sent:
-                _judge_frames(facts, bridge, bool(detached), finding)
+                _judge_frames(hosts, bridge, bool(detached), finding)
             elif not strays:
-                _judge_unseen(facts, bridge, macs, finding)
+                _judge_unseen(hosts, bridge, macs, finding)
 
 
-def _judge_frames(facts: ClusterFacts, bridge: SiteBridge, is_detached: bool, finding: Clauses) -> None:
+def _judge_frames(on: Hosts, bridge: SiteBridge, is_detached: bool, finding: Clauses) -> None:
     """Judge by the frames between temporary namespaces.
 
     ACLs can reject full packets but not ARP. A full packet inside an 802.1ad tag passes too, because no ACL looks into the tag.
     """
-    hosts, frames = tuple(facts.hosts.values()), []
+    hosts, frames = tuple(on.values()), []
     for host in hosts:
         with finding.clause():
             host.frames.sent.on(bridge.name)
             frames.append(host.frames.sent)
-    across = [each for each in sent_on(frames, bridge.name) if each.path.peer and each.here != each.path.host]
+    to_others = (each for each in sent_on(frames, bridge.name) if each.path.peer and each.path.host in on)
+    across = [each for each in to_others if each.here != each.path.host]
     lost = [each for each in across if each.path.seen != each.path.mac]
     cut = [each for each in across if each not in lost and _loses_full_packets(each.path)]
     unshown = [each for each in across if not (_passed(each.path.full) or _passed(each.path.tagged_full))]
@@ -131,7 +137,7 @@ def _other_station(path: Path) -> str:
 def _reported_down(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
     """Yield what NET-005 reports: a link is down or has no carrier, or the port does not forward."""
     links = host.network.links
-    port = links[bridge.vlan.interface]
+    port = links[bridge.on(host.name).vlan.interface]
     parent = links.get(port.parent) if port.parent else None
     because = finding_id("NET-005", host.name, bridge.name)
     for link in (links[bridge.name], port, parent):
@@ -144,7 +150,7 @@ def _reported_down(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
 def _reported_mtu(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
     """Yield what NET-007 reports: the MTU of a link is smaller than in the site file."""
     links = host.network.links
-    port = links[bridge.vlan.interface]
+    port = links[bridge.on(host.name).vlan.interface]
     parent = links.get(port.parent) if port.parent else None
     for link in (port, parent):
         if link is not None and link.mtu < bridge.mtu:
@@ -152,10 +158,10 @@ def _reported_mtu(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
             yield Reported(because, f"the MTU of {link.name} of {host.name} is {link.mtu}")
 
 
-def _macs(facts: ClusterFacts, bridge: SiteBridge, finding: Clauses) -> InstanceMacs:
+def _macs(hosts: Hosts, bridge: SiteBridge, finding: Clauses) -> InstanceMacs:
     """Return ``PROJECT/INSTANCE NIC`` of each NIC of a running instance on a bridge, by host and MAC."""
     found: dict[str, dict[str, str]] = {}
-    for host in facts.hosts.values():
+    for host in hosts.values():
         found[host.name] = {}
         with finding.clause():
             for instance, _ in host.instances:
@@ -175,10 +181,10 @@ class _Stray:
     nic: str
 
 
-def _judge_strays(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs, finding: Clauses) -> tuple[_Stray, ...]:
+def _judge_strays(hosts: Hosts, bridge: SiteBridge, macs: InstanceMacs, finding: Clauses) -> tuple[_Stray, ...]:
     """Return the NICs that a bridge has learned at a NIC of its own host. Record those at a port that NET-006 reports."""
     found = []
-    for here in facts.hosts.values():
+    for here in hosts.values():
         with finding.clause():
             for stray in _strays(here, bridge, macs):
                 if stray.port in nic_links(here, partial=True):
@@ -191,7 +197,7 @@ def _judge_strays(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs, f
 
 def _strays(here: HostFacts, bridge: SiteBridge, macs: InstanceMacs) -> Iterator[_Stray]:
     """Yield the NICs that a bridge has learned at a port other than the VLAN interface and extra_ports of the site file."""
-    expected = (bridge.name, bridge.vlan.interface, *bridge.extra_ports)
+    expected = (bridge.name, bridge.on(here.name).vlan.interface, *bridge.extra_ports)
     for there, nics in macs.items():
         for each in here.network.fdb_entries if there != here.name else ():
             if each.bridge == bridge.name and each.mac in nics and each.port not in expected:
@@ -206,14 +212,14 @@ def _record_strays(bridge: SiteBridge, strays: Iterable[_Stray], require: Requir
         require(bridge.name, False, expected=expected, observed=observed, host=host)
 
 
-def _judge_unseen(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs, finding: Clauses) -> None:
+def _judge_unseen(hosts: Hosts, bridge: SiteBridge, macs: InstanceMacs, finding: Clauses) -> None:
     """Judge whether the VLAN interface of each host has learned an instance of each other host."""
     unseen = []
-    for here in facts.hosts.values():
+    for here in hosts.values():
         with finding.clause():
             learned = [each for each in here.network.fdb_entries if each.bridge == bridge.name]
-            seen = {each.mac for each in learned if each.port == bridge.vlan.interface}
-            for there in facts.hosts:
+            seen = {each.mac for each in learned if each.port == bridge.on(here.name).vlan.interface}
+            for there in hosts:
                 if there != here.name and not macs[there]:
                     unseen.append(f"no instance on the bridge runs on {there}")
                 elif there != here.name and not seen & macs[there].keys():
@@ -221,4 +227,4 @@ def _judge_unseen(facts: ClusterFacts, bridge: SiteBridge, macs: InstanceMacs, f
     if unseen:
         finding.nothing(f"not shown: {'; '.join(dict.fromkeys(unseen))}; --probe sends frames to show it")
     else:
-        finding.holds(f"{', '.join(facts.hosts)}: {bridge.vlan.interface} has learned an instance of each other host")
+        finding.holds(f"{', '.join(hosts)}: {bridge.vlan.interface} has learned an instance of each other host")

@@ -20,6 +20,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the lab for tests/e2e: namespaces (default) or virtual machines",
     )
     parser.addoption(
+        "--lab-hosts", type=int, choices=[1, 2, 3], default=2, help="how many hosts --lab=ns has (default: 2)"
+    )
+    parser.addoption("--lab-incus", choices=["6.0", "7.0"], default="6.0", help="Incus of the lab (default: 6.0)")
+    parser.addoption(
         "--every-fault",
         action="store_true",
         help="with --lab=vm: run each fault alone, and undo each fix (takes a day); default: several faults at a time",

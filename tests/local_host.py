@@ -33,8 +33,8 @@ class Host:
     @property
     def paths(self) -> HostPaths:
         path = f"{self.folder}/bin:{os.environ['PATH']}"
-        inside = {name: str(self.folder / name) for name in ("run", "disk", "units", "booted")}
-        return HostPaths(path=path, old_disk=str(self.folder / "old" / "armed"), **inside)
+        inside = {name: str(self.folder / name) for name in ("run", "disk", "units", "control", "booted")}
+        return HostPaths(path=path, volatile="", old_disk=str(self.folder / "old" / "armed"), **inside)
 
     @property
     def file(self) -> Path:
@@ -75,7 +75,7 @@ class Host:
 
         They may be disappearing at this time: os.walk skips a removed folder, rglob does not.
         """
-        walks = [walk for name in ("run", "disk", "old", "units") for walk in os.walk(self.folder / name)]
+        walks = [walk for name in ("run", "disk", "old", "units", "control") for walk in os.walk(self.folder / name)]
         return sorted(os.path.relpath(f"{at}/{name}", self.folder) for at, *names in walks for name in chain(*names))
 
     @property

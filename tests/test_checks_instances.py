@@ -14,7 +14,7 @@ from sigsrv.model import data, policy
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
-INSTANCES = [each for each in POLICIES.values() if each.id.startswith("INST")]
+INSTANCES = [each for each in POLICIES.values() if each.family == "inst" or each.id == "PROJ-009"]
 WEB = "sigsrv/default/web"
 
 
@@ -451,10 +451,41 @@ def test_nics_are_shown_with_their_network():
 
     found = findings_of(content)
 
-    assert found[f"INST-011@{WEB}"].observed == "eth1: network none, parent sigsrvbr0 (from profile svc)"
+    assert found[f"INST-011@{WEB}"].observed == "network sigsrvbr0, parent none; network none, parent sigsrvbr0"
     assert found["INST-011@minisrv/user-john/vm"].observed == "network userbr0, parent none"
     assert found["INST-011@minisrv/default/db"].observed == "no nic device"
     assert found[f"INST-010@{WEB}"].observed == "eth0: no mac, no ipv6; eth1: no ipv6 (from profile svc); eth2: filters"
+
+
+def test_a_profile_has_the_one_finding_for_a_nic_of_many_instances():
+    """Each instance with the profile is not-applicable because of it, and so is a NIC that a profile gives twice."""
+    content = document.document()
+    nic = {"type": "nic", "nictype": "macvlan", "parent": "trunk"}
+    content["cluster"]["profiles"]["svc"]["devices"]["eth1"] = nic
+    row = content["cluster"]["instances"]["web"]
+    for name in ("web", "web2", "web3"):
+        content["cluster"]["instances"][name] = {**row, "expanded_devices": {**row["expanded_devices"], "eth1": nic}}
+
+    found = findings_of(content)
+
+    failed = [key for key, each in found.items() if each.verdict == "fail" and key.startswith(("INST-011", "PROJ-009"))]
+    assert failed == ["PROJ-009@cluster/default/svc"]
+    assert found[failed[0]].observed == "eth1: network none, parent trunk"
+    assert found["INST-011@sigsrv/default/web2"].because == failed[0]
+
+
+def test_an_instance_has_a_finding_for_its_own_nic_beside_that_of_its_profile():
+    """What the profile has no part in is not excused by its finding."""
+    content = document.document()
+    nic = {"type": "nic", "nictype": "macvlan", "parent": "trunk"}
+    content["cluster"]["profiles"]["svc"]["devices"]["eth1"] = nic
+    row = content["cluster"]["instances"]["web"]
+    row["devices"]["eth2"] = nic
+    row["expanded_devices"] |= {"eth1": nic, "eth2": nic}
+
+    found = findings_of(content)[f"INST-011@{WEB}"]
+
+    assert found.verdict == "fail"
 
 
 def test_unreadable_instance_may_be_a_virtual_machine():

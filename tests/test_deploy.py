@@ -165,6 +165,7 @@ def test_sudoers_example_allows_only_what_sigsrv_prints(capsys):
         urls.SERVER,
         *urls.WANTED,
         urls.INSTANCES_CONFIG,
+        *urls.EXTENSION_OF,
         *(probe.id for probe in TABLE if probe.root and not probe.needs),
     }
     assert len(commands) == len(asked)
@@ -188,6 +189,8 @@ def test_readme_installs_exactly_the_shipped_files():
         *(word for word in named if word.startswith("deploy/")),
         "deploy/README.md",
         "deploy/sudoers.example",
+        "deploy/nixos",
     }
     assert units == set(UNITS)
     assert "](sudoers.example)" in README
+    assert "](nixos/README.md)" in README

@@ -33,6 +33,20 @@ def test_the_three_vlan_interfaces_of_the_trunk_are_read(recorded, host):
     }
 
 
+@pytest.mark.parametrize(("below", "parent"), [({"link": "enp5s0"}, "enp5s0"), ({"remote": "10.0.0.2"}, None)])
+def test_a_vxlan_has_its_parent_among_its_own_options(below, parent):
+    """ip shows the link below a VLAN interface beside its name, and that of a VXLAN among the options of the VXLAN."""
+    lo = {"ifname": "lo", "mtu": 65536, "flags": []}
+    vxlan = {
+        "ifname": "sigsrv0",
+        "mtu": 1500,
+        "flags": [],
+        "linkinfo": {"info_kind": "vxlan", "info_data": {"id": 20} | below},
+    }
+
+    assert links(json.dumps([lo, vxlan]))["sigsrv0"].parent == parent
+
+
 def test_a_port_has_the_state_that_its_bridge_gives_it(recorded):
     """A bridge port is in the state forwarding. A link that is not a port has no such state."""
     found = links(recorded("link/sigsrv.json"))

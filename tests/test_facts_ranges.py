@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigsrv.facts.acl_rule import AclRule
+from sigsrv.facts.acl_rule import AclRule, acl_rule
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -19,8 +19,9 @@ from sigsrv.facts.ranges import (
     is_every_port,
     joined,
     merged,
-    no_set,
+    no_unknown_set,
     packets,
+    peers,
     ports,
     union,
 )
@@ -233,8 +234,40 @@ def test_ports_are_joined_over_all_rules_with_at_least_the_same_peers():
 
 
 @pytest.mark.parametrize("action", ["allow", "reject"])
-def test_an_allow_rule_with_an_address_set_is_an_error(action):
-    """sigsrv does not read address sets. A reject rule with an address set allows nothing, so it is no error."""
+def test_an_allow_rule_with_an_unknown_address_set_is_an_error(action):
+    """The set may contain every address. A reject rule with an address set allows nothing, so it is no error."""
     named = AclRule("egress", action, "enabled", destination="10.0.0.0/8,$everybody")
     with pytest.raises(EvidenceError, match=r"\$everybody") if action == "allow" else nullcontext():
-        no_set(named)
+        no_unknown_set(named)
+
+
+@pytest.mark.parametrize(
+    ("sets", "same"),
+    [
+        ((("$some", "192.0.2.0/24"),), "10.0.0.0/8,192.0.2.0/24"),
+        ((("$some", "192.0.2.1-192.0.2.9,2001:db8::/32"),), "10.0.0.0/8,192.0.2.1-192.0.2.9,2001:db8::/32"),
+        ((("$some", ""),), "10.0.0.0/8"),
+    ],
+)
+def test_an_address_set_counts_with_its_addresses(sets, same):
+    """Beside the other addresses of the list."""
+    named = rule(destination="10.0.0.0/8,$some", sets=sets)
+    no_unknown_set(named)
+
+    assert peers(named) == addresses(same)
+    assert packets(named).destination == addresses(same)
+
+
+def test_an_empty_address_set_is_no_address_and_not_any():
+    """A rule without a destination concerns any; one with an empty set concerns none."""
+    named = rule(destination="$none", sets=(("$none", ""),))
+
+    assert peers(named).is_none
+    assert not peers(named).is_any
+    assert not addresses("@internal").is_none
+
+
+def test_a_rule_from_the_daemon_can_not_bring_its_own_sets():
+    """The addresses come from the list of sets only."""
+    with pytest.raises(TypeError, match="sets"):
+        acl_rule({"action": "allow", "state": "enabled", "sets": "x"}, "egress", "ACL a")

@@ -30,8 +30,6 @@ Inst kern-2 (2 Debian-Security:12/stable-security [amd64]) []
 Inst kern [1.0] (2 Debian:12.9/stable, Debian:12-updates/stable-updates [all]) [kern-2:amd64 ]
 Conf held (1.1 Debian-Security:12/stable-security [amd64])
 """
-NIX = '{"nixosVersion":"25.05.20260102.ac62194","nixpkgsRevision":"x"}\n1795000000\n/nix/store/a/bzImage\n/nix/store/b/bzImage\n'
-NIX += "/nix/store/next-nixos\n/nix/store/now-nixos\n"
 
 
 def test_a_release_file_has_the_kind_and_the_date_of_its_archive():
@@ -110,23 +108,7 @@ def test_the_installed_kernels_and_the_running_kernel_are_read():
     assert len(found.installed) == 3
 
 
-def test_nixos_has_the_system_for_the_next_boot_and_the_running_system():
-    """A rebuild for the next boot changes the profile, but not the running system."""
-    found = updates.nixos(NIX)
-
-    assert (found.booted, found.current) == ("/nix/store/a/bzImage", "/nix/store/b/bzImage")
-    assert (found.next, found.running) == (("/nix/store/next-nixos",), "/nix/store/now-nixos")
-
-
-def test_a_nixos_version_contains_the_day_of_its_packages():
-    """A version without a day gives None."""
-    found = updates.nixos(NIX)
-
-    assert (found.switched, found.nixpkgs, found.booted) == (1795000000.0, 1767312000.0, "/nix/store/a/bzImage")
-    assert updates.nixos(NIX.replace("25.05.20260102.ac62194", "25.05pre-git")).nixpkgs is None
-
-
-@pytest.mark.parametrize("view", [updates.updates, updates.boot, updates.nixos])
+@pytest.mark.parametrize("view", [updates.updates, updates.boot])
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "Permission denied"])
 def test_unreadable_output_is_an_error(view, text):
     """Empty output is not an answer and never reads as "nothing pending"."""
@@ -145,10 +127,6 @@ def test_unreadable_output_is_an_error(view, text):
         (updates.updates, UPGRADE.partition("2 upgraded")[0]),
         (updates.boot, "6.12.9-amd64\n#1\n1\n2\n"),
         (updates.boot, "6.12.9-amd64\n#1\n/etc/passwd\n"),
-        (updates.nixos, NIX.replace("/nix/store/a/bzImage\n", "")),
-        (updates.nixos, NIX.replace("1795000000", "lately")),
-        (updates.nixos, NIX.replace("/nix/store/next-nixos\n", "")),
-        (updates.nixos, NIX.replace("/nix/store/now-nixos", "")),
     ],
 )
 def test_an_incomplete_answer_is_an_error(view, text):

@@ -111,6 +111,49 @@ def test_a_malformed_list_of_volumes_is_refused(rows):
         custom_volumes("hdd", rows)
 
 
+# A row of Incus 7.0.2 with recursion=2: the snapshots are in the row of their volume, and have no row of their own.
+FULL = {
+    **ROWS[2],
+    "backups": [],
+    "state": {"usage": {"total": 0}},
+    "snapshots": [{"created_at": "2026-11-23T17:53:04.582184Z", "name": "s1"}],
+}
+
+
+def of_daemon(extensions: list[str], address: str, row: dict) -> IncusFacts:
+    environment = {"server_clustered": True, "server_version": "7.0.2"}
+    server = {"auth": "trusted", "environment": environment, "config": {}, "api_extensions": extensions}
+    api = {urls.SERVER: ApiAnswer(200, server), urls.WARNINGS: ApiAnswer(200, []), address: ApiAnswer(200, [row])}
+    return IncusFacts(Evidence("sigsrv", 0.0, api=api))
+
+
+def test_snapshots_in_the_row_of_their_volume_are_read():
+    """A newer daemon, by its API extension, lists them there: null if there are none."""
+    address = urls.volumes_url("hdd", full=True)
+
+    (found,) = of_daemon(["storage_volume_full"], address, FULL).volumes("hdd")
+    (other,) = of_daemon(["storage_volume_full"], address, FULL | {"snapshots": None}).volumes("hdd")
+
+    assert (found.name, found.snapshots) == ("pd", (1795456384.582184,))
+    assert other.snapshots == ()
+
+
+@pytest.mark.parametrize(
+    ("address", "row"),
+    [
+        (urls.volumes_url("hdd"), FULL),
+        (urls.volumes_url("hdd", full=True), ROWS[2]),
+        (urls.volumes_url("hdd", full=True), FULL | {"snapshots": [{"created_at": "2026-11-23T17:53:04Z"}]}),
+        (urls.volumes_url("hdd", full=True), FULL | {"snapshots": {}}),
+    ],
+    ids=["the list without snapshots", "no snapshots in the row", "a snapshot without a name", "no list"],
+)
+def test_a_list_without_snapshots_is_an_error_where_the_daemon_has_them_in_the_row(address, row):
+    """Otherwise volumes of such a daemon would read as if nobody had taken a snapshot."""
+    with pytest.raises(EvidenceError):
+        of_daemon(["storage_volume_full"], address, row).volumes("hdd")
+
+
 @pytest.mark.parametrize(
     "answer",
     [ApiAnswer(200, None), ApiAnswer(200, {}), ApiAnswer(200, [1]), ApiAnswer(200, ""), None],

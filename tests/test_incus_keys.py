@@ -145,6 +145,7 @@ def test_the_versions_have_sources_and_enough_keys():
         content = json.loads((data.INCUS_KEYS / f"{version}.json").read_text())
         assert f"Incus {version}: GET /1.0/metadata/configuration" in content["source"]
         assert sum(map(len, content["keys"].values())) > 700
+        assert len(content["extensions"]) > 400
         assert {"server", "instance", "project", "network_bridge", "storage_zfs", "device_nic_bridged"} <= set(
             content["keys"]
         )
@@ -159,6 +160,7 @@ def test_the_script_writes_what_the_daemon_and_the_pages_describe(tmp_path, monk
         "devices": {"disk": {"keys": [{"path": {"type": "string", "default": "`root`"}}]}},
     }}  # fmt: skip
     (tmp_path / "answer.json").write_text(json.dumps({"metadata": answer}))
+    (tmp_path / "server.json").write_text(json.dumps({"api_extensions": ["network_acl", "etag"]}))
     pages = tmp_path / "reference"
     pages.mkdir()
     for name in [*script.PAGES, *(f"storage_{driver}" for driver in script.DRIVERS)]:
@@ -169,11 +171,15 @@ def test_the_script_writes_what_the_daemon_and_the_pages_describe(tmp_path, monk
     )
     (pages / "storage_zfs.md").write_text("### Storage volume configuration\n\n`size` | string | | - | Size\n")
     monkeypatch.setattr(script, "HERE", tmp_path)
-    monkeypatch.setattr(script.sys, "argv", ["it", "9.9", str(tmp_path / "answer.json"), str(pages)])
+    monkeypatch.setattr(
+        script.sys, "argv", ["it", "9.9", str(tmp_path / "answer.json"), str(tmp_path / "server.json"), str(pages)]
+    )
 
     assert script.main() == 0
 
-    assert json.loads((tmp_path / "9.9.json").read_text())["keys"] == {
+    written = json.loads((tmp_path / "9.9.json").read_text())
+    assert written["extensions"] == ["etag", "network_acl"]
+    assert written["keys"] == {
         "device_disk": {"path": {"type": "string", "default": "root"}},
         "device_nic_bridged": {"mtu": {"type": "integer"}, "vlan": {"type": "integer", "default": "0"}},
         "instance": {"limits.cpu": {"type": "string"}, "limits.kernel.as": {"type": "string"}},

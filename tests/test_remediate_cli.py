@@ -143,10 +143,14 @@ plan: 2 fixes
     high: Attach the VLAN interface to its bridge, on minisrv and sigsrv; goes
     first (canary)
     may cut the network of minisrv and sigsrv
+    does not last: taken back by the next boot of minisrv, unless its
+    configuration says the same
 
  2  NET-001@minisrv/br0
     high: Attach the VLAN interface to its bridge, on minisrv
     may cut the network of minisrv
+    does not last: taken back by the next boot of minisrv, unless its
+    configuration says the same
 
   in all:   changes 1 object on minisrv and sigsrv; may cut the network of
             minisrv and sigsrv (rolled back within 60 s unless a new login
@@ -166,6 +170,8 @@ def test_plan_shows_the_whole_step_in_80_columns(capsys):
         "\n  does:     Attach the VLAN interface to its bridge, on minisrv and sigsrv\n",
         "\n  canary:   minisrv goes first; the other hosts follow only if the fix is\n            verified there\n",
         "\n  disrupts: may cut the network of minisrv and sigsrv. ",
+        "\n  lasts:    no, taken back by the next boot of minisrv, unless its configuration\n"
+        "            says the same; the permanent fix below makes it last\n",
         "\n  undo:     ",
         "\n  safety:   the host rolls it back within 60 s unless a new login confirms it,\n"
         "            or at its next boot\n",

@@ -225,6 +225,7 @@ def test_json_plan_has_all_that_the_text_plan_shows():
         "script_sha256": step.fix.sha256,
         "undo_script": "",
         "timeout_s": 20,
+        "taken_back_by": ["the next boot of a, unless its configuration says the same"],
         "permanent": {},
     }
     assert found["steps"][0]["script"] == step.fix.script

@@ -127,8 +127,25 @@ def test_preflight_finds_means_of_rollback_and_login_link(host, monkeypatch):
     (host.folder / "booted").mkdir()
     assert host.call(preflight.inspect, host.paths) == preflight.Preflight(True, True, ("lo",))
     monkeypatch.delenv("SSH_CONNECTION")
+
+
+def test_units_are_written_where_a_reboot_keeps_them(host):
+    """If /etc/systemd/system is missing or read-only, its neighbour is used, unless a reboot empties it or the scripts' folder."""
+
+    def found(**paths: str) -> bool:
+        return host.call(preflight.inspect, replace(host.paths, **paths)).units
+
+    (host.folder / "booted").mkdir()
+    memory = subprocess.run(["stat", "-f", "-c", "%T", host.folder], capture_output=True, text=True, check=True).stdout
+    assert found()
+    assert not found(volatile=f" {memory.strip()} ")
     (host.folder / "units").rmdir()
-    assert host.call(preflight.inspect, host.paths) == preflight.Preflight(True, False, ())
+    assert found()
+    (host.folder / "control").mkdir()
+    assert found()
+    assert not found(control="/proc/sys/system.control")
+    assert not found(control="/nowhere/system.control")
+    assert not found(disk="/proc/sys/armed")
 
 
 def test_login_links_are_those_of_its_address_and_its_route(host, monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.target import Target
+from sigsrv.remediate import arming
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix, parse_state
 from sigsrv.remediate.shell import CommandResult
@@ -286,19 +287,35 @@ def test_nothing_is_applied_if_the_undo_script_does_not_fit_on_the_disk(small_di
     assert (result.rc, host.state, host.leftovers) == (1, "old", ["disk/filler"])
 
 
-def test_reboot_rolls_back_a_change_that_survives_it(host):
-    """All files below /run may be gone: the enabled service rolls back at the next boot and removes itself."""
+@pytest.mark.parametrize("folder", ["units", "control"])
+def test_reboot_rolls_back_a_change_that_survives_it(host, folder):
+    """All files below /run may be gone: the service that the boot wants rolls back and removes itself.
+
+    Where /etc/systemd/system can't be written, its units are in /etc/systemd/system.control.
+    """
+    if folder == "control":
+        (host.folder / "units").rmdir()
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
-    assert host.leftovers[-2:] == [f"units/sigsrv-undo-{TRANSACTION}.service", f"units/sigsrv-undo-{TRANSACTION}.timer"]
-    assert f"systemctl --quiet enable sigsrv-undo-{TRANSACTION}.service" in host.calls
+    unit = f"sigsrv-undo-{TRANSACTION}"
+    wants = f"{folder}/multi-user.target.wants"
+    assert [name for name in host.leftovers if name.startswith(folder)] == [
+        wants,
+        f"{wants}/{unit}.service",
+        f"{folder}/{unit}.service",
+        f"{folder}/{unit}.timer",
+    ]
+    assert (host.folder / wants / f"{unit}.service").read_text() == arming.SERVICE.format(
+        transaction=TRANSACTION, once=f"{host.folder}/disk/{TRANSACTION}/undo-once.sh"
+    )
+    assert host.calls == ["systemctl daemon-reload", f"systemctl start {unit}.timer"]
     subprocess.run(["rm", "-r", host.folder / "run"], check=True)
-    service = (host.folder / "units" / f"sigsrv-undo-{TRANSACTION}.service").read_text()
+    service = (host.folder / folder / f"{unit}.service").read_text()
     (command,) = [line.partition("=")[2] for line in service.splitlines() if line.startswith("ExecStart=")]
 
     subprocess.run(command.split(), check=True)
 
     assert (host.state, host.leftovers) == ("old", [])
-    assert f"systemctl --quiet disable sigsrv-undo-{TRANSACTION}.service" in host.calls
+    assert host.calls == [f"systemctl --quiet stop {unit}.timer", "systemctl daemon-reload"]
 
 
 @pytest.mark.parametrize("timer", [RollbackTimer.SHELL, RollbackTimer.TRANSIENT])
@@ -333,7 +350,7 @@ def test_removed_files_do_not_reappear_after_a_power_cut(host, end):
     assert host.call(getattr(remote, end)).rc == 0
 
     synced = take_lines(host.folder / "synced")
-    assert f"{host.folder}/units: " in synced
+    assert f"{host.folder}/units: multi-user.target.wants " in synced
     assert synced[-1] == f"{host.folder}/disk: "
 
 
@@ -342,7 +359,7 @@ def test_units_pass_systemd_analyze(host):
     if subprocess.run(["sh", "-c", "command -v systemd-analyze"], capture_output=True).returncode:
         pytest.skip("systemd-analyze is not installed")
     host.call(host.remote(timer=RollbackTimer.UNIT).apply)
-    units = [str(path) for path in sorted((host.folder / "units").iterdir())]
+    units = [str(path) for path in sorted((host.folder / "units").glob("sigsrv-*"))]
 
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
 

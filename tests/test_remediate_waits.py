@@ -126,6 +126,27 @@ def test_finding_that_somebody_fixed_during_a_question_needs_nothing(world, monk
     assert [(each.outcome is None, each.note) for each in done] == [(False, ""), (True, "it no longer fails")]
 
 
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [("b", "can't be determined now: no answer in 8 s"), ("minisrv", "is error since the last step")],
+    ids=["the finding", "its whole host"],
+)
+def test_finding_that_is_unknown_after_a_wait_stops_the_run(world, monkeypatch, resource, reason):
+    """A probe that timed out does not show that nothing is left to do."""
+    monkeypatch.setattr("sigsrv.remediate.runs.FRESH_S", 0.0)
+
+    def decide(number, _):
+        if number == 2:
+            world.extra_findings = lambda: (
+                dataclasses.replace(finding(resource, Verdict.ERROR), reason="no answer in 8 s"),
+            )
+            del world.files["b"]
+        return Choice.APPLY
+
+    with pytest.raises(Refused, match=f"NET-001@minisrv/{resource} {reason}"):
+        decided(world, decide)
+
+
 def test_pause_is_after_the_canary_only(two_hosts):
     """The operator sees why nothing happens."""
     world = two_hosts

@@ -30,6 +30,7 @@ WORDS: Mapping[str, tuple[Any, ...]] = {
     "from zfs.pool_name": (None,),
     "not checked": (None,),
     "your own": (None,),
+    "from tool": ("",),
     "baseline, strict, user-environment": ((),),
 }
 # Parameters whose default is all entries of a section of the site file.
@@ -42,10 +43,13 @@ NAMES_IN_CODE = {
     "waivers.max_days": "waivers_max_days",
 }
 # Defaults that depend on another value. Separate tests below check them.
-CONDITIONAL = {"projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"}
+CONDITIONAL = {
+    *(f"backups.{key}" for key in ("host", "dir", "pattern", "proof")),
+    *("projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"),
+}
 API = {"url": "https://h:8443", "client_cert": "c", "client_key": "k", "server_cert": "s"}
 MINIMAL_SITE: Mapping[str, Any] = {
-    "version": 1,
+    "version": 2,
     "name": "minimal",
     "hosts": [{"name": "h"}, {"name": "g", "api": API}],
     "profiles": [{"name": "p"}],
@@ -56,6 +60,8 @@ MINIMAL_SITE: Mapping[str, Any] = {
     "proxies": [{"instance": "*", "listen": "*", "connect": "*"}],
     "host_paths": [{"instance": "*", "source": "/"}],
     "backups": {"host": "h", "dir": "/b", "pattern": "{name}"},
+    "redundant": [{"name": "r", "instances": ["a/b", "a/c"]}],
+    "managed_by": [{"tool": "t", "kinds": ["unit"]}],
     "exempt": {"NET-001": [{"match": "*", "reason": "a good reason"}]},
 }
 

@@ -126,7 +126,7 @@ def finding(policy_id, host, resource, verdict=Verdict.FAIL):
 
 
 def test_a_project_filter_removes_findings_of_other_projects():
-    """It removes projects, instances, volumes and images. Findings outside projects stay, and so do errors."""
+    """It removes projects, profiles, instances, volumes and images. Findings outside projects stay, and so do errors."""
     volume = dataclasses.replace(POLICIES["PROJ-001"], id="VOL-009", examines="volume")
     kept = [
         finding("INST-001", "sigsrv", "user-a/web"),

@@ -189,9 +189,9 @@ def test_shipped_site_files_are_valid():
         (GOOD.replace("{name: a}", "{name: -oProxyCommand=reboot}"), 4, "does not match", "letters, digits"),
         (GOOD.replace("{name: a}", "{name: bb, member: bb}"), 5, 'two hosts have the member name "bb"', ""),
         (
-            "version: 2\nname: x\nhosts: [{name: a}]\nbeyond: 1\n",
+            "version: 3\nname: x\nhosts: [{name: a}]\nbeyond: 1\n",
             1,
-            "version: 2 is not a version that this sigsrv reads: it reads version 1",
+            "version: 3 is not a version that this sigsrv reads: it reads version 1 and 2",
             "upgrade sigsrv",
         ),
         ("version: '1'\nname: x\nhosts: [{name: a}]\n", 1, "'1' is not a version", "upgrade sigsrv"),

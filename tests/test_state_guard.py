@@ -8,6 +8,7 @@ import pytest
 
 from sigsrv.model.touches import Touch
 from sigsrv.remediate.picture import Picture
+from sigsrv.remediate.rescan import FreshFinding
 from sigsrv.remediate.state_guard import StateGuard
 from sigsrv.remediate.transaction import EndState
 from tests.run_world import APPLY, A, two_files
@@ -156,9 +157,32 @@ def test_daemon_that_a_fix_starts_may_add_and_nothing_else(after, unit, host, re
     down = replace(finding("start-incus", {}), policy="HOST-002", host=host, resource=host)
     pictures = [Picture({}, {"guests": "no answer"}, raw=DOWN), Picture(after, raw=after)]
     fix = declares(Touch("unit", unit), runs_on="minisrv")
-    guard = StateGuard(lambda: {"minisrv": pictures.pop(0)}, fix, [down], replays=False)
+    guard = StateGuard(lambda: {"minisrv": pictures.pop(0)}, FreshFinding(down, (down,), fix), replays=False)
     guard.begin()
 
     found = guard.changed()
 
     assert (result in found) if result else (found == "")
+
+
+@pytest.mark.parametrize(
+    ("policy", "silent", "begins"),
+    [("HOST-002", {"sigsrv"}, True), ("HOST-002", set(), False), ("HOST-003", {"sigsrv"}, False)],
+    ids=[
+        "the fix starts the daemon with the only vote",
+        "it does not answer for another reason",
+        "another fix of the plan",
+    ],
+)
+def test_member_that_waits_for_the_daemon_which_the_fix_starts_need_not_answer(policy, silent, begins):
+    """Its Incus knows nothing without the database. What its kernel has is still compared."""
+    down = replace(finding("start-incus", {}), policy=policy, host="minisrv", resource="minisrv")
+    was, now = {("link", "br0"): {"up": "yes"}}, {("link", "br0"): {"up": "no"}}
+    pictures = [Picture(was, {"guests": "no answer in 15 s"}, raw=was), Picture(now, raw=now)]
+    fix = declares(Touch("unit", "incus.service"), runs_on="minisrv")
+    guard = StateGuard(lambda: {"sigsrv": pictures.pop(0)}, FreshFinding(down, (down,), fix, silent), replays=False)
+
+    refused = guard.begin()
+
+    assert (refused == "") is begins
+    assert not begins or "link br0: up is no" in guard.changed()

@@ -228,6 +228,8 @@ def test_command_that_printed_something_was_not_refused():
         ("sudo: interactive authentication is required", ""),
         ("I'm sorry audit. I'm afraid I can't do that", "audit"),
         ("sudo: sorry, you must have a tty to run sudo", ""),
+        ("sudo: account validation failure, is your account locked?", ""),
+        ("sudo: /run/current-system/sw/bin/sudo must be owned by uid 0 and have the setuid bit set", ""),
         ("Permission denied the ZFS utilities must be run as root.", ""),
         ("Sorry, user $(reboot) is not allowed to execute 'x' as root on minisrv.", ""),
     ],

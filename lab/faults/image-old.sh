@@ -16,5 +16,5 @@ heal() {
 }
 
 date_image() { # HOST UPLOADED CREATED
-  incus_at "$1" admin sql global "UPDATE images SET upload_date='$2', creation_date='$3' WHERE fingerprint='$(image_of_lab)'" >/dev/null
+  sql "$1" "UPDATE images SET upload_date='$2', creation_date='$3' WHERE fingerprint='$(image_of_lab)'"
 }

@@ -7,5 +7,5 @@ inject() { fetched "$1" $(($(date +%s) - 8 * 86400)); }
 heal() { fetched "$1" "$(date +%s)"; }
 
 fetched() { # HOST SECONDS
-  release Debian-Security stable-security "$CODENAME-security" "$2" | on "$1" sh -c "cat >$LISTS/${SECURITY}_InRelease"
+  release Debian-Security stable-security "$(release_of_hosts)-security" "$2" | on "$1" sh -c "cat >$LISTS/${SECURITY}_InRelease"
 }

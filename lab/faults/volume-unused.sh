@@ -6,6 +6,6 @@ exists() { incus_at "$1" storage volume list hdd -f csv -c n | grep -qx lost; }
 
 inject() {
   exists "$1" || incus_at "$1" storage volume create hdd lost --target "$1"
-  incus_at "$1" admin sql global "UPDATE storage_volumes SET creation_date = datetime('now', '-30 days') WHERE name = 'lost'" >/dev/null
+  sql "$1" "UPDATE storage_volumes SET creation_date = datetime('now', '-30 days') WHERE name = 'lost'"
 }
 heal() { ! exists "$1" || incus_at "$1" storage volume delete hdd lost; }

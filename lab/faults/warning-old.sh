@@ -5,7 +5,7 @@
 OLD_WARNING=5fa00000-0000-4000-8000-000000000006   # its uuid
 
 inject() {
-  has_old_warning "$1" || incus_at "$1" admin sql global "INSERT INTO warnings
+  has_old_warning "$1" || sql "$1" "INSERT INTO warnings
     (node_id, entity_type_code, entity_id, uuid, type_code, status, first_seen_date, last_seen_date, updated_date, last_message, count)
     SELECT id, -1, -1, '$OLD_WARNING', 20, 1, datetime('now', '-10 days'), datetime('now', '-10 days'), datetime('now', '-10 days'),
     'the other member', 1 FROM nodes WHERE name='$1'"

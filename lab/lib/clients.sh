@@ -38,7 +38,7 @@ write_clients() {
   schema=$(realpath --relative-to="$CLIENTS" "$LAB/../policies/schema/site.schema.json")
   # Incus names an image by the SHA-256 of its file. Each lab makes a new file.
   sed -e "s|schema=.*|schema=$schema|" -e "s/BUSYBOX/$(sha256sum <"$STATE/busybox.tar.gz" | cut -c 1-12)/" \
-    "$LAB/$KIND/site.template.yaml" | replace site.yaml
+    "$LAB/$KIND/site.template.yaml" | sed -f <(site_changes) | replace site.yaml
 }
 
 # Writes the file only if its content changes.

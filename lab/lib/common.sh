@@ -13,9 +13,9 @@ fi
 
 LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 INCUSD=/usr/libexec/incus/incusd
-HOSTS=(sigsrv minisrv)
-# bridge, its address, its VLAN interface
-BRIDGES=("sigsrvbr0 172.20.0.1/16 sigsrv0" "incusbr0 172.16.0.1/16 incus0" "userbr0 172.24.0.1/16 user0")
+ALL_HOSTS=(sigsrv minisrv twinsrv)   # a lab has the first one, two or three
+# bridge, its address, its VLAN interface, its VLAN
+BRIDGES=("sigsrvbr0 172.20.0.1/16 sigsrv0 20" "incusbr0 172.16.0.1/16 incus0 16" "userbr0 172.24.0.1/16 user0 24")
 BACKUPS=/home/backups            # a folder on sigsrv; the site templates name it too
 PROGRAM=${PROGRAM:-lab}             # the program's name in messages
 
@@ -38,13 +38,16 @@ choose_lab() {
   esac
   # shellcheck source=../ns/driver.sh
   . "$LAB/$KIND/driver.sh"
+  # shellcheck source=../nixos/host.sh
+  . "$LAB/nixos/host.sh"
+  read_variant
 }
 
 only_lab_that_is_up() {
   local kind up=()
   for kind in ns vm; do
     # shellcheck source=/dev/null # in a subshell, so its variables do not stay
-    if (. "$LAB/$kind/driver.sh"; is_up); then up+=("$kind"); fi
+    if (. "$LAB/$kind/driver.sh"; read_variant; is_up); then up+=("$kind"); fi
   done
   case ${#up[@]} in
     0) echo ns ;;   # a command that needs the lab reports that it is not up
@@ -59,13 +62,29 @@ is_host() {
   return 1
 }
 
-other_host() { case $1 in sigsrv) echo minisrv ;; minisrv) echo sigsrv ;; esac; }
+other_host() { case $1 in sigsrv) echo minisrv ;; *) echo sigsrv ;; esac; }
 
 need_root() {
   [ "$(id -u)" = 0 ] || fail 3 "the lab needs root: $NEEDS_ROOT" "sudo $0 ${*:-up}"
 }
 
 need_up() { is_up || fail 3 "the lab is not up" "$LAB/lab${OPTION:+ $OPTION} up"; }
+
+# choose_variant HOSTS INCUS: sets the names that depend on the number of hosts and on the version of Incus
+choose_variant() {
+  COUNT=$1 INCUS=$2
+  HOSTS=("${ALL_HOSTS[@]:0:$COUNT}")
+}
+in_cluster() { [ "$COUNT" -gt 1 ]; }
+
+# The variant of a lab is saved in its folder, so that all commands know it.
+save_variant() { echo "$COUNT $INCUS" >"$STATE/variant"; }
+read_variant() {
+  local count=2 incus=6.0
+  [ ! -f "$STATE/variant" ] || read -r count incus <"$STATE/variant"
+  choose_variant "$count" "$incus"
+}
+variant_words() { echo "$COUNT host$([ "$COUNT" = 1 ] || echo s), Incus $INCUS"; }
 
 # After a reboot another process may have the same pid. The start time distinguishes them.
 start_time() { # PID
@@ -123,6 +142,15 @@ missing_packages() {
   done
 }
 
+# The mirror that this machine already uses
+mirror() {
+  local found
+  # shellcheck disable=SC2016 # apt expands it
+  found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" | head -1)
+  [ -n "$found" ] || fail 3 "no package source of this machine is a Debian mirror" "apt-get indextargets"
+  echo "$found"
+}
+
 # wait_for SECONDS WHAT CMD...: waits until the command succeeds
 wait_for() {
   local limit=$((SECONDS + $1 * SLOWNESS)) what=$2
@@ -155,6 +183,6 @@ forget_warnings() {
 }
 
 members_as_seen() { on "$1" timeout $((10 * SLOWNESS)) incus cluster list -f csv -c ns </dev/null; }               # HOST
-sees_all_online() { [ "$(members_as_seen "$1" | sort | tr '\n' ' ')" = "minisrv,ONLINE sigsrv,ONLINE " ]; }   # HOST
+sees_all_online() { [ "$(members_as_seen "$1" | sort)" = "$(printf '%s,ONLINE\n' "${HOSTS[@]}" | sort)" ]; }   # HOST
 
-filter_input() { on "$1" nft -f - <"$LAB/lib/firewall.nft"; } # HOST
+filter_input() { { cat "$(rules_of "$1")"; more_rules "$1"; } | on "$1" nft -f -; } # HOST

@@ -8,18 +8,23 @@ PROJECT_KEYS=(-c features.images=false -c restricted=true -c restricted.networks
 ask() { on sigsrv incus -q "$@" </dev/null; }
 ask_with() { on sigsrv incus -q "$@"; }   # the same, with a document on stdin
 
+# at HOST: sets AT to the option that names a member; a server in no cluster refuses it
+at() { AT=(); ! in_cluster || AT=(--target "$1"); }
+
 form_cluster() {
-  local token
-  on sigsrv incus admin init --preseed <<Y
-config: $(server_config sigsrv)
-cluster: {server_name: sigsrv, enabled: true}
-Y
+  local host token
+  {
+    echo "config: $(server_config sigsrv)"
+    ! in_cluster || echo 'cluster: {server_name: sigsrv, enabled: true}'
+  } | on sigsrv incus admin init --preseed
   ask config set core.remote_token_expiry=15M images.auto_update_interval=0
-  token=$(ask cluster add minisrv | tail -1)
-  on minisrv incus config set "core.https_address=${LISTEN[minisrv]}" </dev/null   # otherwise joining sets it to the cluster's address
-  on minisrv incus admin init --preseed <<Y
-cluster: {enabled: true, server_name: minisrv, server_address: "$(member_address minisrv)", cluster_token: "$token"}
+  for host in "${HOSTS[@]:1}"; do
+    token=$(ask cluster add "$host" | tail -1)
+    on "$host" incus config set "core.https_address=${LISTEN[$host]}" </dev/null   # otherwise joining sets it to the cluster's address
+    on "$host" incus admin init --preseed <<Y
+cluster: {enabled: true, server_name: $host, server_address: "$(member_address "$host")", cluster_token: "$token"}
 Y
+  done
 }
 
 fill_cluster() {
@@ -34,7 +39,7 @@ fill_cluster() {
   say "projects restricted, user-alice, user-bob; profiles"
   for host in "${HOSTS[@]}"; do launch_instances "$host" & jobs+=($!); done
   for host in "${jobs[@]}"; do wait "$host"; done
-  for host in "${HOSTS[@]}"; do wait_for 30 "both members Online on $host" sees_all_online "$host"; done
+  ! in_cluster || for host in "${HOSTS[@]}"; do wait_for 30 "all members Online on $host" sees_all_online "$host"; done
   wait_for 30 "a lease for each running instance" all_have_leases
 }
 
@@ -43,8 +48,11 @@ create_pools() {
   for line in "${POOL_OPTIONS[@]}"; do
     read -r name driver options <<<"$line"
     read -ra options <<<"$options"
-    for host in "${HOSTS[@]}"; do ask storage create "$name" "$driver" "${options[@]}" --target "$host"; done
-    ask storage create "$name" "$driver"
+    if in_cluster; then
+      for host in "${HOSTS[@]}"; do ask storage create "$name" "$driver" "${options[@]}" --target "$host"; done
+      options=()
+    fi
+    ask storage create "$name" "$driver" "${options[@]}"
   done
   ask storage set iso rsync.bwlimit=50MB
 }
@@ -79,23 +87,29 @@ Y
 }
 
 create_networks() {
-  local line bridge address port host options
+  local line bridge address host port options
   declare -A acls=(
     [sigsrvbr0]="security.acls=system-base"
     [incusbr0]="security.acls=mgmt-base"
     [userbr0]="security.acls=user-isolate security.acls.default.egress.action=allow security.acls.default.ingress.action=reject")
   for line in "${BRIDGES[@]}"; do
-    read -r bridge address port <<<"$line"
+    read -r bridge address _ <<<"$line"
     read -ra options <<<"${acls[$bridge]}"
-    for host in "${HOSTS[@]}"; do
-      ask network create "$bridge" --type=bridge --target "$host" "bridge.external_interfaces=$port"
-    done
+    if in_cluster; then
+      for host in "${HOSTS[@]}"; do
+        port=$(port_of "$host" "$bridge")
+        ask network create "$bridge" --type=bridge --target "$host" ${port:+"bridge.external_interfaces=$port"}
+      done
+    else
+      options+=("bridge.external_interfaces=$(port_of sigsrv "$bridge")")
+    fi
     ask network create "$bridge" --type=bridge "ipv4.address=$address" ipv4.nat=true ipv6.address=none "${options[@]}"
   done
 }
 
 create_projects() {
-  local project
+  local project keys=("${PROJECT_KEYS[@]}")
+  [ "$INCUS" = 6.0 ] || keys+=(-c "restricted.storage-pools.access=hdd,nvme")   # 6.0.4 does not know it
   ask_with profile edit default <<'Y'
 description: instances of the management network
 config: {limits.cpu: "1", limits.memory: 128MiB, limits.processes: "200"}
@@ -111,7 +125,7 @@ devices:
   eth0: {type: nic, name: eth0, network: sigsrvbr0}
 Y
   for project in restricted user-alice user-bob; do
-    ask project create "$project" "${PROJECT_KEYS[@]}"
+    ask project create "$project" "${keys[@]}"
     [ "$project" != user-bob ] || continue   # stays empty, profile included: features can change only in an empty project
     ask_with profile edit default --project "$project" <<'Y'
 description: instances of users
@@ -130,33 +144,47 @@ import_image() {
 }
 
 launch_instances() { # HOST
+  local launch=launch AT
+  can_run_instances || launch=create
+  at "$1"
   case $1 in
     sigsrv)
-      ask launch busybox svc-a --target sigsrv -p svc
-      ask launch busybox capped --target sigsrv -c limits.cpu=1 -c limits.memory=64MiB -c limits.processes=100
-      ask create busybox stopped-a --target sigsrv
-      ask launch busybox tenant2 --target sigsrv --project restricted
+      ask "$launch" busybox svc-a "${AT[@]}" -p svc
+      ask "$launch" busybox capped "${AT[@]}" -c limits.cpu=1 -c limits.memory=64MiB -c limits.processes=100
+      ask create busybox stopped-a "${AT[@]}"
+      ask "$launch" busybox tenant2 "${AT[@]}" --project restricted
       keep_data
       ;;
     minisrv)
-      ask launch busybox svc-b --target minisrv -p svc
-      ask launch busybox web --target minisrv
+      ask "$launch" busybox svc-b "${AT[@]}" -p svc
+      ask "$launch" busybox web "${AT[@]}"
       ask config device add web http proxy listen=tcp:127.0.0.1:8080 connect=tcp:127.0.0.1:80
-      ask create busybox stopped-b --target minisrv
-      ask launch busybox tenant1 --target minisrv --project restricted
-      ask launch busybox alice1 --target minisrv --project user-alice
-      ask storage volume create hdd alice-home --target minisrv --project user-alice size=10MiB
-      ask storage volume attach hdd alice-home alice1 /home --project user-alice
+      ask create busybox stopped-b "${AT[@]}"
+      ask "$launch" busybox tenant1 "${AT[@]}" --project restricted
+      ask "$launch" busybox alice1 "${AT[@]}" --project user-alice
+      ask storage volume create hdd alice-home "${AT[@]}" --project user-alice size=10MiB
+      ask storage volume attach hdd alice-home alice1 alice-home /home --project user-alice
+      ;;
+    twinsrv)
+      ask "$launch" busybox svc-c "${AT[@]}" -p svc
+      ask create busybox stopped-c "${AT[@]}" -p svc
+      ask "$launch" busybox tenant3 "${AT[@]}" --project restricted
       ;;
   esac
+}
+
+count_instances() {
+  local states
+  states=$(ask list --all-projects -f csv -c s)
+  echo "$(grep -c RUNNING <<<"$states" || true) containers run, $(grep -c STOPPED <<<"$states" || true) are stopped"
 }
 
 # For the critical instance and the protected volume of the site: a snapshot schedule, one snapshot and one backup each.
 keep_data() {
   local schedule=(snapshots.schedule=@daily snapshots.expiry=2w)
   ask config set svc-a boot.autostart=true security.protection.delete=true "${schedule[@]}"
-  ask storage volume create nvme data --target sigsrv size=20MiB "${schedule[@]}"
-  ask storage volume attach nvme data capped /srv
+  ask storage volume create nvme data "${AT[@]}" size=20MiB "${schedule[@]}"
+  ask storage volume attach nvme data capped data /srv
   ask snapshot create svc-a first --no-expiry
   ask storage volume snapshot create nvme data first --no-expiry
   on sigsrv mkdir -m 700 "$BACKUPS" </dev/null

@@ -11,9 +11,19 @@ incus_at() { # HOST ARGUMENT...
   on "$host" incus -q "$@" </dev/null
 }
 
-service_of() { case $1 in sigsrv) echo svc-a ;; minisrv) echo svc-b ;; esac; }
-tenant_of() { case $1 in sigsrv) echo tenant2 ;; minisrv) echo tenant1 ;; esac; }   # of project restricted
-stopped_of() { case $1 in sigsrv) echo stopped-a ;; minisrv) echo stopped-b ;; esac; }
+service_of() { case $1 in sigsrv) echo svc-a ;; minisrv) echo svc-b ;; twinsrv) echo svc-c ;; esac; }
+tenant_of() { case $1 in sigsrv) echo tenant2 ;; minisrv) echo tenant1 ;; twinsrv) echo tenant3 ;; esac; }   # of project restricted
+stopped_of() { case $1 in sigsrv) echo stopped-a ;; minisrv) echo stopped-b ;; twinsrv) echo stopped-c ;; esac; }
+
+# sql HOST STATEMENT: changes the database of the cluster. SQLite refuses while the daemon writes (database is locked), so try again.
+sql() {
+  local limit=$((SECONDS + 20 * SLOWNESS)) said
+  until said=$(incus_at "$1" admin sql global "$2" 2>&1); do
+    case $said in *"database is locked"*) ;; *) echo "$said" >&2; return 1 ;; esac
+    [ "$SECONDS" -lt "$limit" ] || { echo "$said" >&2; return 1; }
+    sleep 0.3
+  done
+}
 
 # set_keys HOST "KIND NAME" KEY=VALUE...: KIND is config, network, project or profile; `KEY=` unsets.
 # Reads first and writes only keys that differ, in one request: Incus rejects unsetting an unset key. For an instance it runs `unset`:

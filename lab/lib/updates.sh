@@ -9,12 +9,13 @@ SECURITY=security.lab.invalid_debian-security_dists_bookworm-security
 STABLE=deb.lab.invalid_debian_dists_bookworm
 
 write_updates() { # HOST: pid 1 mounts these folders; its working directory is the state folder
-  local dir=$STATE/$1
+  local dir=$STATE/$1 codename
+  codename=$(release_of_hosts)
   mkdir -p "$dir"/apt/lists/{partial,auxfiles} "$dir/boot"
   stanza sigsrv-lab-tool 1.0 "Status: install ok installed" >"$dir/apt/status"
-  release Debian stable "$CODENAME" "$(date +%s)" >"$dir/apt/lists/${STABLE}_InRelease"
+  release Debian stable "$codename" "$(date +%s)" >"$dir/apt/lists/${STABLE}_InRelease"
   stanza sigsrv-lab-tool 1.0 >"$dir/apt/lists/${STABLE}_main_binary-amd64_Packages"
-  release Debian-Security stable-security "$CODENAME-security" "$(date +%s)" >"$dir/apt/lists/${SECURITY}_InRelease"
+  release Debian-Security stable-security "$codename-security" "$(date +%s)" >"$dir/apt/lists/${SECURITY}_InRelease"
   stanza sigsrv-lab-tool 1.0 >"$dir/apt/lists/${SECURITY}_main_binary-amd64_Packages"
   : >"$dir/boot/vmlinuz-$(uname -r)"   # a scan reads only the name
 }

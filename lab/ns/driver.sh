@@ -14,12 +14,39 @@ MARK=made-by-sigsrv-lab           # a file in $STATE: the lab deletes only folde
 NEEDS_ROOT="it makes namespaces, links and loop devices"
 OPTION=
 CLIENTS=$(realpath -m -- "${SIGSRV_LAB_FILES:-$LAB}")   # folder for ssh_config, site.yaml and so on
-CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)   # the hosts have the release of the machine
 SUBNET=10.213.7
 UPLINK=siglab0                   # the bridge outside; a veth pair connects each host to it
-declare -gA ADDRESS=([sigsrv]=$SUBNET.1 [minisrv]=$SUBNET.2)
-declare -gA LISTEN=([sigsrv]=$SUBNET.1:8443 [minisrv]=$SUBNET.2:8443)   # core.https_address
+declare -gA ADDRESS=([sigsrv]=$SUBNET.1 [minisrv]=$SUBNET.2 [twinsrv]=$SUBNET.3)
+declare -gA LISTEN=([sigsrv]=$SUBNET.1:8443 [minisrv]=$SUBNET.2:8443 [twinsrv]=$SUBNET.3:8443)   # core.https_address
+# The link to the other hosts. With two hosts it is eth0. Else each host has its own name for it, as with real hardware.
+declare -gA TRUNK=([sigsrv]=enp5s0 [minisrv]=enp3s0 [twinsrv]=eno1)
 POOL_OPTIONS=("nvme btrfs size=1GiB" "hdd dir" "iso dir")
+
+# With two hosts a pair of veth links replaces each VLAN. It has two ends, so with one or three hosts VXLANs replace them.
+has_pairs() { [ "$COUNT" = 2 ]; }
+trunk_of() { if has_pairs; then echo eth0; else echo "${TRUNK[$1]}"; fi; }   # HOST
+more_rules() { # HOST
+  local chain="host input"
+  ! is_nixos "$1" || chain="nixos-fw input-allow"
+  has_pairs || echo "add rule inet $chain udp dport 4789 accept"
+}
+
+port_of() { # HOST BRIDGE: prints the VLAN interface of the bridge. twinsrv has other names, and not the VLAN of incusbr0
+  local line bridge port vlan
+  for line in "${BRIDGES[@]}"; do
+    read -r bridge _ port vlan <<<"$line"
+    [ "$bridge" = "$2" ] || continue
+    case $1 in
+      twinsrv) [ "$bridge" = incusbr0 ] || echo "vlan$vlan" ;;
+      *) echo "$port" ;;
+    esac
+  done
+}
+
+can_run_instances() { :; }
+release_of_hosts() { if [ "$INCUS" = 6.0 ]; then sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; else echo trixie; fi; }
+
+site_changes() { has_pairs || cat "$LAB/ns/site-$COUNT.sed"; }   # prints what the site file of one or three hosts has instead
 
 server_config() { echo "{core.https_address: \"${LISTEN[$1]}\"}"; }   # HOST: the configuration of a member in the preseed
 member_address() { echo "${ADDRESS[$1]}:8443"; }                      # HOST: its address for the other members
@@ -38,7 +65,7 @@ on() {
   pid=$(host_pid "$1") || { echo "$PROGRAM: error: $1 is not up" >&2; return 3; }
   shift
   nsenter -t "$pid" -a -- env -i HOME=/root USER=root LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin "$@"   # the last one: NixOS
 }
 
 # spawn HOST CMD...: starts a daemon on a host, inside the host's cgroups and without our lock
@@ -60,7 +87,7 @@ spawn() {
 sshd_runs() { on "$1" sh -c 'kill -0 "$(cat /run/sshd.pid)"'; }
 
 start_sshd() {
-  sshd_runs "$1" 2>/dev/null || spawn "$1" /usr/sbin/sshd -E /var/log/incus/sshd.log
+  sshd_runs "$1" 2>/dev/null || spawn "$1" "$(on "$1" sh -c "command -v sshd")" -E /var/log/incus/sshd.log   # it must be started by its path
   wait_for 10 "sshd of $1" sshd_runs "$1"
 }
 

@@ -4,6 +4,8 @@
 
 # shellcheck source=packages.sh
 . "$LAB/ns/packages.sh"
+# shellcheck source=root.sh
+. "$LAB/ns/root.sh"
 # shellcheck source=hosts.sh
 . "$LAB/ns/hosts.sh"
 
@@ -13,18 +15,21 @@ need_machine() {
   need_kernel
 }
 
+make_ready() { [ "$INCUS" = 6.0 ] || make_root; }
+
 build() {
   local host
   set +m
+  make_ready
   ssh-keygen -q -t ed25519 -N '' -C sigsrv-lab -f "$STATE/id"
   build_image "$STATE/busybox.tar.gz"
   for host in "${HOSTS[@]}"; do start_host "$host"; done
   wire_hosts
   for host in "${HOSTS[@]}"; do start_sshd "$host"; start_incusd "$host"; done
   for host in "${HOSTS[@]}"; do wait_ready "$host"; done
-  say "two hosts: sshd and incusd run"
+  say "$COUNT host(s): sshd and incusd run"
   form_cluster
-  say "one cluster"
+  ! in_cluster || say "one cluster"
   fill_cluster
   forget_warnings sigsrv
   write_clients

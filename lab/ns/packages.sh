@@ -20,19 +20,20 @@ need_kernel() {
 
 # Installs incus-base and incus-client only: the package `incus` needs a newer QEMU, and the lab runs only containers.
 install_packages() {
-  local missing mirror log=$STATE/apt.log
+  local missing source log=$STATE/apt.log
+  # The hosts of another version have these programs in their own root, but the lab itself needs some of them too.
+  [ "$INCUS" = 6.0 ] || PACKAGES=("${PACKAGES[@]:2}" mmdebstrap debian-archive-keyring)
   command -v dpkg-query >/dev/null || fail 3 "the lab needs Debian 12 (dpkg is missing)" "run it in a Debian 12 virtual machine"
   mapfile -t missing < <(missing_packages)
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq update >"$log" 2>&1 || fail 3 "apt-get update failed: $(tail -1 "$log")" "apt-get update"
-  if ! apt-cache show incus-base >/dev/null 2>&1; then
-    # shellcheck disable=SC2016 # apt expands it
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -1)
-    [ -n "$mirror" ] || fail 3 "no package source has incus-base, and this is not Debian 12" "apt-cache policy incus-base"
-    # The mirror that this machine already uses, and the key that it trusts for that mirror
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$SOURCE"
+  if [ "$INCUS" = 6.0 ] && ! apt-cache show incus-base >/dev/null 2>&1; then
+    grep -q '^VERSION_CODENAME=bookworm$' /etc/os-release || fail 3 "no package source has incus-base, and this is not Debian 12" "apt-cache policy incus-base"
+    # The key that this machine trusts for its mirror
+    source=$(mirror) || exit
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $source bookworm-backports main" >"$SOURCE"
     apt-get -qq update >"$log" 2>&1 || fail 3 "apt-get update failed: $(tail -1 "$log")" "cat $SOURCE; apt-get update"
   fi
   # Installing must start no service: sshd, dnsmasq and incusd must not run on the machine itself.

@@ -23,6 +23,18 @@ declare -gA LISTEN=([sigsrv]=$GUEST:8443 [minisrv]=$GUEST:8443)
 POOL_OPTIONS=("nvme zfs source=/dev/disk/by-id/virtio-nvme zfs.pool_name=nvme" "hdd zfs source=hdd zfs.pool_name=hdd"
   "iso zfs source=/dev/disk/by-id/virtio-iso zfs.pool_name=iso")
 
+more_rules() { :; }
+site_changes() { :; }
+release_of_hosts() { echo "$CODENAME"; }
+can_run_instances() { :; }
+port_of() { # HOST BRIDGE: prints the VLAN interface of the bridge
+  local line bridge port
+  for line in "${BRIDGES[@]}"; do
+    read -r bridge _ port _ <<<"$line"
+    [ "$bridge" != "$2" ] || echo "$port"
+  done
+}
+
 server_config() { echo "{core.https_address: \"${LISTEN[$1]}\", cluster.https_address: \"${ADDRESS[$1]}:8443\"}"; }
 member_address() { echo "${ADDRESS[$1]}:8443"; }
 

@@ -18,12 +18,3 @@ install_packages() {
   apt-get -qq install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
     fail 3 "apt-get install failed: $(tail -1 "$log")" "apt-get install --no-install-recommends ${missing[*]}"
 }
-
-# The mirror that this machine already uses
-mirror() {
-  local found
-  # shellcheck disable=SC2016 # apt expands it
-  found=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" | head -1)
-  [ -n "$found" ] || fail 3 "no package source of this machine is a Debian mirror" "apt-get indextargets"
-  echo "$found"
-}

@@ -1,4 +1,4 @@
-"""Provides the lab: two real Incus hosts on this machine, brought up once for all tests that need them."""
+"""Provides the lab: real Incus hosts on this machine, brought up once for all tests that need them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ CERTIFICATES = {
     "CLUSTER_CRT": ("sigsrv", "/var/lib/incus/cluster.crt"),
     "SIGSRV_CRT": ("sigsrv", "/var/lib/incus/server.crt"),
     "MINISRV_CRT": ("minisrv", "/var/lib/incus/server.crt"),
+    "TWINSRV_CRT": ("twinsrv", "/var/lib/incus/server.crt"),
 }
 
 
@@ -50,6 +51,26 @@ class Lab:
     """Represents a lab as its user sees it: its files, and its commands, which run in the root of the checkout."""
 
     kind: str = "ns"
+    hosts: int = 2
+    incus: str = "6.0"
+
+    @property
+    def name(self) -> str:
+        """Return what the marks of tests and the lists of verdicts call this lab."""
+        if self.hosts != 2:
+            return f"hosts-{self.hosts}"
+        return self.kind if self.incus == "6.0" else f"incus-{self.incus}"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Return the names of its hosts."""
+        return ("sigsrv", "minisrv", "twinsrv")[: self.hosts]
+
+    def shows(self, labs: Collection[str]) -> bool:
+        """Return whether a test fits that names these labs; a test that names none needs two hosts."""
+        if self.name in labs:
+            return True
+        return self.hosts == 2 and (not labs or self.kind in labs)
 
     @property
     def files(self) -> Path:
@@ -77,7 +98,7 @@ class Lab:
     def api(self, host: str) -> str:
         """Return the URL of a member's HTTPS API, as this machine reaches it."""
         ways = {
-            "ns": {"sigsrv": "10.213.7.1:8443", "minisrv": "10.213.7.2:8443"},
+            "ns": {"sigsrv": "10.213.7.1:8443", "minisrv": "10.213.7.2:8443", "twinsrv": "10.213.7.3:8443"},
             "vm": {"sigsrv": "127.0.0.1:21441", "minisrv": "127.0.0.1:21442"},
         }
         return f"https://{ways[self.kind][host]}"
@@ -142,7 +163,7 @@ _OWN_FOLDERS: list[str] = []  # folders of a worker with its own lab
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    _CHOSEN[:] = [Lab(config.getoption("--lab"))]
+    _CHOSEN[:] = [Lab(*(config.getoption(f"--{each}") for each in ("lab", "lab-hosts", "lab-incus")))]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and os.geteuid() == 0:
         isolate_worker(worker)
@@ -174,18 +195,18 @@ def chosen_lab() -> Lab:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests for the other lab: those marked ``@pytest.mark.lab("vm")``, and faults that name their lab.
+    """Deselect tests for another lab: those marked ``@pytest.mark.lab("vm")``, and faults that name their lab.
 
     By default faults are tested in groups (test_faults_together, test_pairs_together). ``--every-fault`` tests each
     one alone instead.
     """
-    kind, every_fault = chosen_lab().kind, config.getoption("--every-fault")
+    chosen, every_fault = chosen_lab(), config.getoption("--every-fault")
     others: list[pytest.Item] = []
     for item in (item for item in items if item.get_closest_marker("lab")):
         only = {name for mark in item.iter_markers("lab") for name in mark.args}
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         case, group = parameters.get("case"), parameters.get("group")
-        fits = kind in (case.labs if case else [group.lab] if group else only or [kind])
+        fits = chosen.shows(case.labs if case else [group.lab] if group else only)
         if not fits or (not every_fault if case else every_fault and group):
             others.append(item)
     items[:] = [item for item in items if item not in set(others)]
@@ -217,11 +238,12 @@ def _sha256(content: bytes) -> str:
 def clean() -> dict[str, str]:
     """Return the reviewed verdicts of the lab without a fault.
 
-    There is one file per family. Files for one lab only are in a folder of its name.
+    There is one file per family. The folder of the virtual machines has what differs there, that of any other lab the whole list.
     """
-    folder = Path(__file__).parent / "clean"
+    folder, lab = Path(__file__).parent / "clean", chosen_lab()
     found: dict[str, str] = {}
-    for path in [*sorted(folder.glob("*.json")), *sorted((folder / chosen_lab().kind).glob("*.json"))]:
+    families = sorted(folder.glob("*.json")) if lab.name in ("ns", "vm") else []
+    for path in [*families, *sorted((folder / lab.name).glob("*.json"))]:
         found |= json.loads(path.read_text())
     assert found
     return json.loads(with_fingerprints(json.dumps(found)))
@@ -292,7 +314,8 @@ def lab() -> Iterator[Lab]:
     """Provide the running lab. If it can't run, the tests are skipped with the reason; with CI=true they fail."""
     found = chosen_lab()
     was_up = found.command(*found.program, "status").returncode == 0
-    done = found.command(*found.program, "up", timeout=600)
+    wanted = [f"--hosts={found.hosts}", f"--incus={found.incus}"] if found.kind == "ns" else []
+    done = found.command(*found.program, *wanted, "up", timeout=600)
     if done.returncode != 0:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
         if os.environ.get("CI") == "true":

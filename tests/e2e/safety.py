@@ -39,7 +39,8 @@ def attached(lab: Lab) -> bool:
 def leftovers(lab: Lab, host: str = "minisrv") -> str:
     """Return the leftovers of fixes on a host: folders, units, the lock of a run, processes of undo scripts."""
     look = (
-        "ls -A /run/sigsrv /var/lib/sigsrv-remediate/armed /etc/systemd/system/sigsrv-* 2>/dev/null | grep -v -e ':$' -e '^$'; "
+        "ls -A /run/sigsrv /var/lib/sigsrv-remediate/armed /etc/systemd/system/sigsrv-* /etc/systemd/system.control/sigsrv-* "
+        "/etc/systemd/system*/multi-user.target.wants/sigsrv-undo-* 2>/dev/null | grep -v -e ':$' -e '^$'; "
         "ps -eo args | grep '[u]ndo-once'; true"
     )
     return lab.on(host, "sh", "-c", look).strip()

@@ -25,7 +25,8 @@ from sigsrv.judge.form_keys import fits
 from sigsrv.model import incus_keys
 from sigsrv.model.errors import nearest
 from sigsrv.model.policy import Policy
-from sigsrv.model.site import Site, SiteAcl, SiteBridge, SitePool, SiteProject
+from sigsrv.model.site import Site, SiteAcl, SitePool, SiteProject
+from sigsrv.model.site_bridges import SiteBridge
 
 # For each kind of resource: the class of its facts, and that of its entry in the site file; see judge.examined and judge.form_subjects.
 FACTS: Mapping[str, type] = {**examined.RECORDS, "host": HostFacts, "cluster": ClusterFacts, "pool": PoolFacts}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sigsrv.authoring import form_lint
+from sigsrv.authoring import form_lint, knows_lint
 from sigsrv.collect import frames_script, probes, urls
 from sigsrv.facts.reading import LOGIN
 from sigsrv.judge import examined, rule_schema
@@ -62,6 +62,7 @@ def lint(added: Sequence[Path] = ()) -> tuple[int, list[UsageError]]:
     for each in policies.values():
         found += _policy_mistakes(each, checks, remediations)
         found += form_lint.mistakes(each, policies, remediations)
+        found += knows_lint.mistakes(each)
     return len(policies), [*found, *_unmatched_fixes(policies, remediations), *_script_mistakes(remediations)]
 
 

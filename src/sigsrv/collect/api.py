@@ -16,21 +16,26 @@ from pylxd import Client
 from pylxd.exceptions import ClientConnectionFailed, LXDAPIException
 
 from sigsrv.collect.evidence import EXPIRED, Answer, ApiAnswer, Failure
+from sigsrv.collect.extras import extra_urls, key_names
 from sigsrv.collect.probes import SOCKET
 from sigsrv.collect.redact import redact, redact_operations
 from sigsrv.collect.target import REQUEST_S
 from sigsrv.collect.transports import TransportError
 from sigsrv.collect.urls import (
+    EXTRA_PATHS,
     INSTANCES,
     INSTANCES_CONFIG,
+    METADATA,
     NETWORKS,
     OPERATIONS,
     POOLS,
     SERVER,
     WANTED,
     network_url,
+    path,
     pool_resources_url,
     pool_url,
+    volumes_are_full,
     volumes_url,
 )
 from sigsrv.model.errors import FailureKind
@@ -39,6 +44,11 @@ TRANSITION_S = 5.0  # an instance that is starting or stopping gets this time to
 LIMIT_URLS = 2000  # of the details of pools and networks
 
 
+_KEPT: Mapping[str, Callable[[Any], Any]] = {
+    OPERATIONS: redact_operations,
+    METADATA: key_names,
+}  # what is stored of them
+_NOT_SUPPORTED = 400  # a driver that has no forwards or buckets refuses their list so: there are none
 _TRANSITIONAL = frozenset({"Starting", "Stopping", "Aborting", "Freezing", "Thawed"})
 Explain = Callable[[], Failure]
 Connect = Callable[[float], Client]
@@ -75,7 +85,8 @@ def _answers(client: Client, member: str, deadline: float, explain: Explain, req
         answers[INSTANCES_CONFIG] = _get(client, INSTANCES_CONFIG, deadline, explain, request_s)
     own_name = member or _server_name(client.host_info)
     member_urls = _member_urls(answers, own_name if _is_clustered(client.host_info) else None)
-    for url in member_urls[:LIMIT_URLS]:  # without an answer, what needs it is an error
+    extras = list(extra_urls(client.host_info, answers))
+    for url in (*member_urls[:LIMIT_URLS], *extras[:LIMIT_URLS]):  # without an answer, what needs it is an error
         answers[url] = _get(client, url, deadline, explain, request_s)
     return answers
 
@@ -132,7 +143,8 @@ def _refusal(cause: LXDAPIException, url: str) -> Failure:
 def _member_urls(answers: Mapping[str, ApiAnswer], member: str | None) -> list[str]:
     """Return the URLs with the details of one member. Outside a cluster the lists already contain most of them."""
     pools = [name for row in _listed(answers[POOLS]) if isinstance(name := row.get("name"), str)]
-    resources = [url for name in pools for url in (pool_resources_url(name, member), volumes_url(name))]
+    full = volumes_are_full(answers[SERVER].metadata)
+    resources = [url for name in pools for url in (pool_resources_url(name, member), volumes_url(name, full))]
     if member is None:
         return resources
     managed = [row.get("name") for row in _listed(answers[NETWORKS]) if row.get("managed") is True]
@@ -179,8 +191,10 @@ def _get(client: Client, url: str, deadline: float, explain: Callable[[], Failur
         # With ``stream``, pylxd leaves the body to sigsrv. The transport has read it already.
         response = node.get(params=dict(parse_qsl(parts.query)), timeout=seconds, stream=True)
         metadata = response.json()["metadata"]
-        return ApiAnswer(200, redact_operations(metadata) if url == OPERATIONS else redact(metadata))
+        return ApiAnswer(200, _KEPT.get(url, redact)(metadata))
     except LXDAPIException as cause:
+        if cause.response.status_code == _NOT_SUPPORTED and path(url) in EXTRA_PATHS:
+            return ApiAnswer(_NOT_SUPPORTED, [])
         return ApiAnswer(cause.response.status_code, failure=_refusal(cause, url))
     except requests.Timeout:
         return ApiAnswer(failure=Failure(FailureKind.TIMEOUT, f"Incus API {url}: no answer in {seconds:.0f} s"))

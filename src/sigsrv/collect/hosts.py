@@ -61,9 +61,7 @@ def _collect_over_api(target: Target, address: ApiAddress, member: str, probes: 
     )
     if refused := api[SERVER].failure:
         return unreachable(target.name, refused, time.monotonic() - began)
-    reason = Failure(
-        FailureKind.ABSENT, f"{target.name}: sigsrv uses only the HTTPS API of this host, so it runs no probes"
-    )
+    reason = Failure(FailureKind.NO_LOGIN, f"sigsrv does not log in to {target.name} (api.only in the site file)")
     answers = {probe.id: Answer(probe.shell, failure=reason) for probe in probes}
     return Evidence(target.name, collected, time.monotonic() - began, None, answers, api)
 

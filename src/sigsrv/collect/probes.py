@@ -11,6 +11,7 @@ SSHD_FOLDER = f"{SSHD_FILE}.d"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")
 PACKAGES = ("incus", "incus-base", "incus-client")
 PACKAGE_FORMAT = "${Package}\\t${Version}\\t${db:Status-Abbrev}\\n"
+INCUS_NIXPKGS = "/etc/sigsrv/incus-nixpkgs"  # the configuration writes it, see HOST-010
 DF_COLUMNS = ("source", "fstype", "size", "used", "avail", "itotal", "iused", "target")
 BRIDGE_NF = ("/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables")
 # --all: without it, journalctl leaves out fields longer than 4096 bytes.
@@ -83,12 +84,20 @@ _REBOOT = (
     "uname -r && uname -v || exit; ls -d /run/reboot-required /boot/vmlinuz-* 2>/dev/null; "
     "dpkg-query -W -f '${Version}\\n' \"linux-image-$(uname -r)\" 2>/dev/null; true"
 )
-# Only for NixOS: on other systems the answer is empty and not a failure. The profile is the system that boots next.
+# Only for NixOS: on other systems the answer is empty and not a failure. The profile is the system that boots next. The version of a system
+# from a channel has no day, so the probe reads when root fetched the channel: a generation of a profile is a link that Nix writes once.
+# Files in the store have no time, but the birth of a store path is when the host got it.
 _NIXOS = (
     "command -v nixos-version >/dev/null || exit 0; nixos-version --json && stat -c %Y /nix/var/nix/profiles/system && "
     "readlink /run/booted-system/kernel /run/current-system/kernel && "
     "readlink -f /nix/var/nix/profiles/system /run/current-system && "
-    "{ readlink -f /nix/var/nix/profiles/system/specialisation/* 2>/dev/null; true; }"
+    "{ readlink -f /nix/var/nix/profiles/system/specialisation/* 2>/dev/null; true; } || exit; "
+    "for part in initrd kernel-modules; do "
+    'echo "$part $(readlink /run/booted-system/$part || echo -) $(readlink /run/current-system/$part || echo -)"; done; '
+    "for link in /nix/var/nix/profiles/per-user/root/channels-*-link; do "
+    '[ ! -e "$link/nixos/.version-suffix" ] || echo "channel $(stat -c %Y "$link") $(head -c 80 "$link/nixos/.version-suffix")"; done; '
+    'incus=$(readlink -f "$(command -v incus)") && echo "incus $(stat -c %W "${incus%/bin/*}") $incus" || echo "incus 0 -"; '
+    f'[ ! -e {INCUS_NIXPKGS} ] || echo "incus-nixpkgs $(head -c 80 {INCUS_NIXPKGS})"'
 )
 
 _PACKAGES = f"command -v dpkg-query >/dev/null || exit 0; dpkg-query -W -f '{PACKAGE_FORMAT}' {' '.join(PACKAGES)}"

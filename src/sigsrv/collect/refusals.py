@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
 # In small letters. sudo(8) and sudo-rs say it in several ways. sigsrv sets LC_ALL=C for its probes.
 _REFUSED = (
@@ -15,11 +16,29 @@ _REFUSED = (
     "must have a tty",
     "authentication is required",
     "i'm afraid i can't do that",
+    "account validation failure",
+    "must be owned by uid 0 and have the setuid bit set",  # this sudo can't become root
+    "effective uid is not 0",
+    '"no new privileges" flag',
 )
+_SUDO = "sudo: "
 _COMMAND = re.compile("execute '.*'")
 _ACCOUNT = re.compile(
     r"(?:user |sorry )?([a-z_][a-z0-9_.-]{0,31}\$?)(?: is not (?:allowed to execute|in the sudoers file)|\. I'm afraid)"
 )
+
+
+def last_message(output: str) -> str:
+    """Return the last line of an error output. If sudo wrote it, also the lines of sudo before it: the first one has the cause.
+
+    >>> last_message("Welcome\\nsudo: account validation failure, is your account locked?\\nsudo: a password is required")
+    'sudo: account validation failure, is your account locked? sudo: a password is required'
+    """
+    lines = [line.strip() for line in output.strip().splitlines()]
+    if not lines or not lines[-1].startswith(_SUDO):
+        return lines[-1] if lines else ""
+    written = list(takewhile(lambda line: line.startswith(_SUDO), reversed(lines)))
+    return " ".join(reversed(written))
 
 
 def is_refused(stderr: str) -> bool:

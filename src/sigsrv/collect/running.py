@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from sigsrv.collect.answers import AnswerReader, limit_bytes
 from sigsrv.collect.evidence import Answer, Failure
 from sigsrv.collect.probes import Probe
+from sigsrv.collect.refusals import last_message
 from sigsrv.collect.script import script, shell_command
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.model.errors import FailureKind
@@ -42,8 +43,7 @@ def run_probes(
         return reader.answers(cause.failure)
     if reader.has_answers:
         return reader.answers()
-    lines = (err + reader.banner).decode("utf-8", "replace").strip().splitlines()
-    line = lines[-1][:160] if lines else f"exit status {rc}"
+    line = last_message((err + reader.banner).decode("utf-8", "replace"))[:160] or f"exit status {rc}"
     if session.target.sudo and line.startswith("sudo:"):
         line += "; sigsrv probes --sudoers ACCOUNT --remediate prints the rule for --sudo"
     reason = f"{session.target.name}: the account can't run a script: {line}"

@@ -27,7 +27,7 @@ from requests.adapters import BaseAdapter
 
 from sigsrv.collect.documents import decoded, values
 from sigsrv.collect.evidence import Failure
-from sigsrv.collect.refusals import is_refused, refusal_message
+from sigsrv.collect.refusals import is_refused, last_message, refusal_message
 from sigsrv.collect.session import ConnectionFailed, Session
 from sigsrv.collect.target import REQUEST_S
 from sigsrv.collect.wire import LIMIT_BYTES, LIMIT_ERROR_BYTES, AnswerTooLarge, Garbled, Reply, Wire
@@ -251,7 +251,7 @@ class QueryAdapter(ApiAdapter):
 
     def _query_failure(self, rc: int, stderr: str) -> Failure:
         host = self._session.target.name
-        line = (stderr.strip().splitlines() or [f"exit status {rc}"])[-1][:1000]
+        line = last_message(stderr)[:1000] or f"exit status {rc}"
         lower = stderr.lower()
         if is_refused(stderr) or "permission" in lower:
             return Failure(FailureKind.DENIED, f"Incus API on {host}: {refusal_message(line)}")

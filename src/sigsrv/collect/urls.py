@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
 
 SERVER = "/1.0"
 INSTANCES = "/1.0/instances?recursion=2&all-projects=true"
@@ -33,6 +34,24 @@ WANTED = (
 )
 
 
+# What only some daemons have, each with the API extension that adds it. A daemon without the extension is not asked.
+ADDRESS_SETS = "/1.0/network-address-sets?recursion=1&all-projects=true"
+ZONES = "/1.0/network-zones?recursion=1&all-projects=true"
+METADATA = "/1.0/metadata/configuration"  # asked only if the daemon has an API extension that sigsrv does not know
+EXTENSION_OF = {
+    ADDRESS_SETS: "network_address_set",
+    ZONES: "network_zones_all_projects",
+    METADATA: "metadata_configuration",
+}
+# Lists of one network, by the type of network that can have them, and lists of one pool.
+NETWORK_LISTS = {
+    "forwards": ("network_forward", ("bridge", "ovn")),
+    "load-balancers": ("network_load_balancer", ("ovn",)),
+    "peers": ("network_peer", ("ovn",)),
+}
+BUCKETS = "storage_buckets_all_projects"  # the API extension
+
+
 def path(source: str) -> str:
     """Return a URL without its query, and with ``{name}`` for the name of a network or a pool; the id of a probe as it is.
 
@@ -43,6 +62,12 @@ def path(source: str) -> str:
     if len(segments) > 3 and segments[2] in ("networks", "storage-pools"):
         segments[3] = "{name}"
     return "/".join(segments)
+
+
+def place(url: str) -> str:
+    """Return the network or the pool in a URL; "" if it has none."""
+    segments = url.partition("?")[0].split("/")
+    return unquote(segments[3]) if len(segments) > 3 and segments[2] in ("networks", "storage-pools") else ""
 
 
 def _segment(name: str) -> str:
@@ -64,9 +89,21 @@ def pool_resources_url(pool: str, member: str | None) -> str:
     return f"/1.0/storage-pools/{_segment(pool)}/resources{target}"
 
 
-def volumes_url(pool: str) -> str:
-    """Return the URL of a pool's volumes, on all members and in all projects. Includes snapshots, as ``VOLUME/SNAPSHOT``."""
-    return f"/1.0/storage-pools/{_segment(pool)}/volumes?recursion=1&all-projects=true"
+def volumes_url(pool: str, full: bool = False) -> str:
+    """Return the URL of a pool's volumes, on all members and in all projects. Includes snapshots: as rows ``VOLUME/SNAPSHOT``.
+
+    full: see ``volumes_are_full``.
+    """
+    return f"/1.0/storage-pools/{_segment(pool)}/volumes?recursion={2 if full else 1}&all-projects=true"
+
+
+def volumes_are_full(server: object) -> bool:
+    """Return whether a daemon has the snapshots of a volume as a list in its row, and only with recursion=2.
+
+    server: its answer to ``SERVER``; False for anything else. Source: Incus 7.0.2, API extension storage_volume_full.
+    """
+    listed = server.get("api_extensions") if isinstance(server, Mapping) else None
+    return isinstance(listed, list) and "storage_volume_full" in listed
 
 
 def network_url(network: str, member: str) -> str:
@@ -74,8 +111,22 @@ def network_url(network: str, member: str) -> str:
     return f"/1.0/networks/{_segment(network)}?target={_segment(member)}"
 
 
+def network_list_url(network: str, name: str) -> str:
+    """Return the URL of a list of one network. name: ``forwards``, ``load-balancers`` or ``peers``."""
+    return f"/1.0/networks/{_segment(network)}/{name}?recursion=1"
+
+
+def buckets_url(pool: str) -> str:
+    """Return the URL of a pool's buckets, on all members and in all projects, without their keys."""
+    return f"/1.0/storage-pools/{_segment(pool)}/buckets?recursion=1&all-projects=true"
+
+
+# The paths of what only some daemons have. No policy needs the answer of every daemon, so one that refuses it is no fault by itself.
+EXTRA_PATHS = frozenset(
+    path(url) for url in (*EXTENSION_OF, *(network_list_url("n", name) for name in NETWORK_LISTS), buckets_url("n"))
+)
 # The paths of all URLs that sigsrv reads, as ``path`` returns them.
-PATHS = frozenset(
+PATHS = EXTRA_PATHS | frozenset(
     path(url)
     for url in (
         SERVER,

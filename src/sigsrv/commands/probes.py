@@ -1,10 +1,10 @@
-"""``sigsrv probes``: print what a scan runs on a host, or a sudoers file for it."""
+"""``sigsrv probes``: print what a scan runs on a host, or a sudoers file or a NixOS module for it."""
 
 from __future__ import annotations
 
 import argparse
 
-from sigsrv.commands import privileges
+from sigsrv.commands import privileges, privileges_nix
 from sigsrv.commands.options import add_policies
 from sigsrv.commands.terminal import COMPLIANT
 from sigsrv.model.errors import UsageError
@@ -28,16 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with --sudoers: also allow what sigsrv-remediate runs; the account is then root in effect",
     )
     parser.add_argument(
-        "--incus", metavar="PATH", default="/usr/bin/incus", help="Incus client on the hosts; default: /usr/bin/incus"
+        "--nix", action="store_true", help="with --sudoers: print a NixOS module, because NixOS has no /etc/sudoers.d"
+    )
+    parser.add_argument(
+        "--incus",
+        metavar="PATH",
+        help=f"Incus client on the hosts; default: {privileges.DEBIAN_INCUS}; with --nix {privileges_nix.INCUS}",
     )
     parser.add_argument("--probe", action="store_true", help="print the scripts that a scan with --probe runs as root")
     parser.set_defaults(call=_probes)
 
 
 def _probes(arguments: argparse.Namespace) -> int:
-    """Print the table, the scripts of ``--probe``, or the sudoers file."""
-    if arguments.remediate and not arguments.sudoers:
-        raise UsageError("--remediate works only with --sudoers USER", "sigsrv probes --sudoers USER --remediate")
+    """Print the table, the scripts of ``--probe``, the sudoers file, or the NixOS module."""
+    for option in ("remediate", "nix"):
+        if getattr(arguments, option) and not arguments.sudoers:
+            raise UsageError(f"--{option} works only with --sudoers USER", f"sigsrv probes --sudoers USER --{option}")
     if arguments.probe:
         print(privileges.scripts(), end="")
         return COMPLIANT
@@ -45,7 +51,11 @@ def _probes(arguments: argparse.Namespace) -> int:
     if not arguments.sudoers:
         print(privileges.table(site), end="")
         return COMPLIANT
-    print(privileges.sudoers(site, arguments.sudoers, arguments.incus), end="")
+    if arguments.nix:
+        incus = arguments.incus or privileges_nix.INCUS
+        print(privileges_nix.module(site, arguments.sudoers, incus, arguments.remediate), end="")
+        return COMPLIANT
+    print(privileges.sudoers(site, arguments.sudoers, arguments.incus or privileges.DEBIAN_INCUS), end="")
     if arguments.remediate:
         print(f"\n{privileges.remediation_sudoers(arguments.sudoers)}", end="")
     return COMPLIANT

@@ -40,7 +40,7 @@ def fix_plan(shown: FixPlan, confirm_s: float, whole: bool, tests: Sequence[str]
     if tests:
         field("verified", f"by all policies, and by {names(tests)}: these must pass before and after each step")
     say()
-    for note in shown.notes:
+    for note in shown.notes.values():
         paragraph(f"note: {note}", "")
         say()
     if not whole:
@@ -56,6 +56,8 @@ def _row(number: int, step: Step) -> None:
     say()
     for place, finding in enumerate(step.findings):
         say(f"{'' if place else number:>2}  {finding.id}")
+        if finding.waiver:
+            paragraph(phrases.waived_text(finding))
     canary = "; goes first (canary)" if step.canary else ""
     severity = min((each.severity for each in step.findings), key=list(Severity).index)
     paragraph(f"{severity}: {step.fix.title}, on {names(step.reaches)}{canary}")
@@ -65,6 +67,8 @@ def _row(number: int, step: Step) -> None:
         paragraph(line)
     if len(lines) > _USERS:
         paragraph(f"and {phrases.count(len(lines) - _USERS, 'instance')} more: --plan names them")
+    if step.fix.taken_back:
+        paragraph(f"does not last: taken back by {'; by '.join(step.fix.taken_back)}")
 
 
 def details(step: Step, confirm_s: float) -> None:
@@ -79,6 +83,7 @@ def details(step: Step, confirm_s: float) -> None:
     if step.canary:
         field("canary", f"{fix.runs_on} goes first; the other hosts follow only if the fix is verified there")
     field("disrupts", f"{disruption(step)}. {fix.disrupts}")
+    field("lasts", _lasts(fix))
     field("undo", fix.undo_text)
     field("safety", safety(fix, step.timer, confirm_s))
     say()
@@ -90,6 +95,13 @@ def details(step: Step, confirm_s: float) -> None:
     for name, content in fix.permanent.items():
         say()
         script(f"permanent fix ({name}), to make it last", content)
+
+
+def _lasts(fix: Fix) -> str:
+    if not fix.taken_back:
+        return "nothing that sigsrv knows of takes it back"
+    also = "; the permanent fix below makes it last" if fix.permanent else ""
+    return f"no, taken back by {'; by '.join(fix.taken_back)}{also}"
 
 
 def change(step: Step) -> str:

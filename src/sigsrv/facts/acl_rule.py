@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from sigsrv.facts.parsing import one_of, string
+from sigsrv.model.values import split_list
 
 Direction = Literal["ingress", "egress"]
 Action = Literal["allow", "allow-stateless", "reject", "drop"]
@@ -47,6 +48,14 @@ class AclRule:
     icmp_code: str = ""
     """The ICMP code that matches, as a number; empty for any."""
 
+    sets: tuple[tuple[str, str], ...] = ()
+    """The address sets that the rule names (``$NAME``), each with its addresses as a comma-separated list; without unknown ones."""
+
+    @property
+    def set_names(self) -> tuple[str, ...]:
+        """Return the names of the address sets that the rule names, each with its ``$``."""
+        return tuple(word for word in split_list(f"{self.source},{self.destination}") if word.startswith("$"))
+
     @property
     def takes_effect(self) -> bool:
         """Return whether the rule is enabled, with or without logging."""
@@ -76,14 +85,17 @@ def acl_rule(row: Mapping[str, Any], direction: Direction, where: str) -> AclRul
     Incus leaves out empty keys. An unknown key may restrict or widen the rule, so it raises TypeError. Raises KeyError or ValueError
     if a key is missing or has another type.
     """
+    written: dict[str, Any] = {
+        key: string(value, f"{where}: {key}").strip()
+        for key, value in row.items()
+        if key not in ("action", "state", "protocol", "description")
+    }
+    if "sets" in written:  # a field of the record, and no key of a rule
+        raise TypeError(f"{where}: sets: an unknown key")
     return AclRule(
         direction,
         one_of(row["action"], _ACTIONS, f"{where}: action"),
         one_of(row["state"], _STATES, f"{where}: state"),
         protocol=one_of(row.get("protocol", ""), _PROTOCOLS, f"{where}: protocol"),
-        **{
-            key: string(value, f"{where}: {key}").strip()
-            for key, value in row.items()
-            if key not in ("action", "state", "protocol", "description")
-        },
+        **written,
     )

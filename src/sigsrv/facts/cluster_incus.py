@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from sigsrv.facts.config import ServerConfig
@@ -62,6 +62,11 @@ class ClusterIncus:
     def extensions(self) -> frozenset[str]:
         """Return the names of the API extensions."""
         return self.first(lambda incus: incus.extensions)
+
+    @property
+    def routes(self) -> Mapping[str, str]:
+        """Return which authorizer decides about each class of clients, for example ``tls`` about ``tls-restricted``."""
+        return self.first(lambda incus: incus.routes)
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -33,7 +33,7 @@ def require_known(evidence: Evidence, address: str, listed: Sequence[object], pa
         _refuse_used(evidence, address, _rows(evidence, urls.PROJECTS), path)
 
 
-def require_volumes(evidence: Evidence, pool: str, listed: Sequence[object]) -> None:
+def require_volumes(evidence: Evidence, address: str, pool: str, listed: Sequence[object]) -> None:
     """Raise EvidenceError if a pool's list of volumes is empty although an instance or a custom volume is in the pool.
 
     Each instance has a volume in the pool of its root disk.
@@ -41,7 +41,7 @@ def require_volumes(evidence: Evidence, pool: str, listed: Sequence[object]) -> 
     if not listed:
         holders = [row for row in _rows(evidence, urls.POOLS) if row.get("name") == pool]
         for path in ("/1.0/instances/", "/1.0/storage-pools/"):
-            _refuse_used(evidence, urls.volumes_url(pool), holders, path)
+            _refuse_used(evidence, address, holders, path)
 
 
 def require_unique(evidence: Evidence, address: str, names: Sequence[str]) -> None:

@@ -27,6 +27,8 @@ from sigsrv.facts.unanswered import Unanswered, unanswered
 from sigsrv.facts.updates import UpdateFacts
 from sigsrv.model.errors import EvidenceError, FailureKind
 
+_NOT_RUN = (FailureKind.ABSENT, FailureKind.NO_LOGIN)  # nobody wanted the probe to run
+
 
 @dataclass(frozen=True)
 class HostFacts:
@@ -57,8 +59,14 @@ class HostFacts:
         """Return why no probe answered although the login worked; None if one answered, or if none was to be run."""
         reading.note(self.name, reading.LOGIN)
         failures = [answer.failure for answer in self.evidence.probes.values()]
-        failed = [failure for failure in failures if failure and failure.kind is not FailureKind.ABSENT]
+        failed = [failure for failure in failures if failure and failure.kind not in _NOT_RUN]
         return failed[0] if failed and len(failed) == len(failures) else None
+
+    @property
+    def has_no_login(self) -> bool:
+        """Return whether the site file says that sigsrv must not log in to the host."""
+        failures = [answer.failure for answer in self.evidence.probes.values()]
+        return any(failure and failure.kind is FailureKind.NO_LOGIN for failure in failures)
 
     @property
     def unanswered(self) -> tuple[Unanswered, ...]:

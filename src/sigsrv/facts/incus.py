@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from sigsrv.collect import urls
 from sigsrv.collect.evidence import Evidence
 from sigsrv.facts import pools, resources
+from sigsrv.facts.address_sets import address_set, with_sets
+from sigsrv.facts.authorization import routes
 from sigsrv.facts.complete import Devices, incomplete, require_known, require_pools, require_unique, require_volumes
 from sigsrv.facts.config import SERVER_BOOLEANS, ServerConfig, normalised
 from sigsrv.facts.images import Image, image
@@ -128,6 +130,11 @@ class IncusFacts:
             return frozenset(listed)
 
     @fact
+    def routes(self) -> Mapping[str, str]:
+        """Return which authorizer decides about each class of clients, for example ``tls`` about ``tls-restricted``."""
+        return routes(self.config, self.extensions)
+
+    @fact
     def members(self) -> tuple[Member, ...]:
         """Return the members of the cluster, as this daemon sees them."""
         self._full()
@@ -236,10 +243,13 @@ class IncusFacts:
 
     @fact
     def network_acls(self) -> tuple[NetworkAcl, ...]:
-        """Return the network ACLs of all projects."""
+        """Return the network ACLs of all projects. Their rules know the addresses of the sets that they name, if these could be read."""
         self._full()
         found = self._list(urls.NETWORK_ACLS, resources.network_acl)
         require_known(self.evidence, urls.NETWORK_ACLS, found, "/1.0/network-acls/")
+        with suppress(EvidenceError):
+            if any(rule.set_names for acl in found for rule in acl.rules):
+                return tuple(with_sets(acl, dict(self._list(urls.ADDRESS_SETS, address_set))) for acl in found)
         return found
 
     def network(self, name: str) -> Network | None:
@@ -307,14 +317,16 @@ class IncusFacts:
 
     def volumes(self, pool: str) -> tuple[Volume, ...]:
         """Return the custom volumes of a pool, of all members and projects."""
-        address = urls.volumes_url(pool)
+        server = self.evidence.api.get(urls.SERVER)
+        full = server is not None and urls.volumes_are_full(server.metadata)
+        address = urls.volumes_url(pool, full)
         note(self.evidence.host, address)  # also if the volumes were parsed before
         if pool not in self._volumes:
             self._full()
             with parsing(f"Incus API {address}", self.evidence.host):
                 listed = rows(api(self.evidence, address), "answer")
-                require_volumes(self.evidence, pool, listed)
-                self._volumes[pool] = custom_volumes(pool, listed)
+                require_volumes(self.evidence, address, pool, listed)
+                self._volumes[pool] = custom_volumes(pool, listed, full)
         return self._volumes[pool]
 
     @fact

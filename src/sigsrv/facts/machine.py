@@ -64,6 +64,8 @@ class OsRelease:
     """The name for people, for example ``Debian GNU/Linux 12 (bookworm)``."""
     codename: str
     """The codename of the release that the packages come from; empty if there is none."""
+    support_end: str
+    """The day on which the support of the release ends, as year-month-day; empty if the host does not say it."""
 
     def is_any(self, *names: str) -> bool:
         """Return whether the system has one of these ids or is derived from one of them."""
@@ -140,7 +142,8 @@ def os_release(document: str, host: str = "") -> OsRelease:
                 rows[key] = " ".join(shlex.split(value))
         name = text(rows["ID"], "ID")
         codename = next((rows[key] for key in _CODENAMES if rows.get(key)), "")
-        return OsRelease(name, tuple(rows.get("ID_LIKE", "").split()), rows.get("PRETTY_NAME", name), codename)
+        like = tuple(rows.get("ID_LIKE", "").split())
+        return OsRelease(name, like, rows.get("PRETTY_NAME", name), codename, rows.get("SUPPORT_END", ""))
 
 
 def properties(document: str, what: str, host: str = "") -> Mapping[str, str]:

@@ -148,7 +148,7 @@ def links(document: str, host: str = "") -> dict[str, Link]:
                 mtu=integer(row["mtu"], f"{name}: mtu"),
                 flags=frozenset(str(flag) for flag in flags),
                 master=_name(row, "master"),
-                parent=_name(row, "link"),
+                parent=_name(row, "link") or (_name(data, "link") if kind == "vxlan" else None),
                 vlan_id=integer(data["id"], f"{name}: VLAN id") if has_id else None,
                 vlan_protocol=text(data["protocol"], f"{name}: protocol") if kind == "vlan" else None,
                 port_state=text(mapping(info["info_slave_data"], "info_slave_data")["state"], "state")

@@ -34,6 +34,11 @@ class Addresses:
     unknown: frozenset[str] = frozenset()
     """The words that are not addresses, for example ``@internal`` or the name of another ACL."""
 
+    @property
+    def is_none(self) -> bool:
+        """Return whether the set is known to be empty, as that of an address set without addresses."""
+        return not (self.v4 or self.v6 or self.unknown)
+
     def of(self, family: int) -> tuple[Span, ...]:
         """Return the spans of a family: 4 or 6."""
         return self.v4 if family == 4 else self.v6
@@ -89,13 +94,17 @@ def union(sets: Iterable[Addresses]) -> Addresses:
     return Addresses(v4, v6, frozenset().union(*(each.unknown for each in every)))
 
 
-def addresses(text: str) -> Addresses:
-    """Return the addresses in a list of CIDR prefixes, single addresses and ranges ``a-b``; any address if the list is empty."""
+def addresses(text: str, sets: Iterable[tuple[str, str]] = ()) -> Addresses:
+    """Return the addresses in a list of CIDR prefixes, single addresses and ranges ``a-b``; any address if the list is empty.
+
+    sets: the address sets that the list may name, as ``AclRule.sets``. An empty set stands for no address.
+    """
     if not text.strip():
         return ANY
     spans: dict[int, list[Span]] = {4: [], 6: []}
     unknown = set()
-    for word in split_list(text):
+    known = dict(sets)
+    for word in [part for each in split_list(text) for part in (split_list(known[each]) if each in known else (each,))]:
         try:
             family, span = _span(word)
             spans[family].append(span)
@@ -246,21 +255,26 @@ def _alike(speaking: Iterable[Packets], side: Callable[[Packets], Addresses]) ->
     return found.values()
 
 
-def no_set(rule: AclRule) -> None:
-    """Raises EvidenceError if a rule that allows packets names an address set (``$NAME``): sigsrv does not read address sets.
+def peers(rule: AclRule) -> Addresses:
+    """Return the addresses of the other side: the sources for ingress, the destinations for egress."""
+    return addresses(rule.peer, rule.sets)
 
-    Source: Incus, doc/howto/network_address_sets.md (Incus 6.0 has none).
+
+def no_unknown_set(rule: AclRule) -> None:
+    """Raises EvidenceError if a rule that allows packets names an address set (``$NAME``) whose addresses are unknown.
+
+    Incus does not list the set, or the list could not be read. Source: Incus, doc/howto/network_address_sets.md.
     """
-    named = [word for word in split_list(f"{rule.source},{rule.destination}") if word.startswith("$")]
-    if named and rule.allows:
-        raise EvidenceError(f"{rule}: sigsrv does not read the address set {named[0]}")
+    unknown = [name for name in rule.set_names if name not in dict(rule.sets)]
+    if unknown and rule.allows:
+        raise EvidenceError(f"{rule}: the addresses of the address set {unknown[0]} could not be read")
 
 
 def packets(rule: AclRule) -> Packets:
     """Return the packets that a rule matches. Raises EvidenceError if its ports are malformed."""
     return Packets(
-        addresses(rule.source),
-        addresses(rule.destination),
+        addresses(rule.source, rule.sets),
+        addresses(rule.destination, rule.sets),
         rule.protocol,
         ports(rule.source_port),
         ports(rule.destination_port),

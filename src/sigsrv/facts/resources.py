@@ -190,6 +190,11 @@ class Instance:
         return self.may_run and is_true(self.config.get("volatile.apply_nvram", ""))
 
     @property
+    def has_own_firmware(self) -> bool:
+        """Return whether a virtual machine was created with keys for Secure Boot or with firmware variables of its own."""
+        return any(key.startswith(("initial.secureboot.", "initial.nvram")) for key in self.expanded_config)
+
+    @property
     def image_says_secure_boot(self) -> bool:
         """Return whether the image of a virtual machine says that it can boot with Secure Boot. False if it says nothing, as an own ISO."""
         return is_true(self.expanded_config.get("image.requirements.secureboot", ""))

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sigsrv.collect.evidence import EXPIRED, Evidence
-from sigsrv.collect.urls import MEMBERS, SERVER
+from sigsrv.collect.urls import EXTRA_PATHS, MEMBERS, SERVER, path
 from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.parsing import refusal
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -46,6 +46,8 @@ def unanswered(evidence: Evidence) -> tuple[Unanswered, ...]:
 
 def _probes(evidence: Evidence) -> Iterator[Unanswered]:
     for name, answer in evidence.probes.items():
+        if answer.failure and answer.failure.kind is FailureKind.NO_LOGIN:
+            continue  # nobody asked
         if answer.failure:
             yield Unanswered(name, answer.failure.kind.value, answer.failure.reason, answer.command, False)
         elif refused := refusal(answer):
@@ -61,7 +63,7 @@ def _requests(evidence: Evidence) -> Iterator[Unanswered]:
         yield Unanswered(SERVER, FailureKind.DENIED.value, reason, "", True)
     for url, answer in evidence.api.items():
         # A daemon in no cluster refuses to list the members of its cluster.
-        if answer.failure and not (url == MEMBERS and server and not server.clustered):
+        if answer.failure and not (url == MEMBERS and server and not server.clustered) and path(url) not in EXTRA_PATHS:
             kind = answer.failure.kind
             by_daemon = kind is FailureKind.DENIED and answer.status is not None
             yield Unanswered(url, kind.value, answer.failure.reason, "", by_daemon)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from itertools import dropwhile, islice, takewhile
 from string import ascii_lowercase
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.facts.parsing import instant, mapping, number, output, parsed, parsing, text
+from sigsrv.facts import nixos
+from sigsrv.facts.nixos import BootPart, IncusPackage, NixSystem
+from sigsrv.facts.parsing import instant, number, output, parsing, text
 from sigsrv.facts.reading import fact
 
 _LISTS = "/var/lib/apt/lists/"
@@ -126,26 +128,6 @@ class Boot:
         return max((k for k in self.installed if k.kind == self.running.kind), key=lambda k: k.order, default=None)
 
 
-@dataclass(frozen=True)
-class NixSystem:
-    """The versions of a NixOS host."""
-
-    version: str
-    """The NixOS version, for example ``25.05.20260102.abcdef0``."""
-    switched: float
-    """When the system profile last changed, in seconds since the epoch."""
-    nixpkgs: float | None
-    """The day of the package set, in seconds since the epoch; None if the version contains no day."""
-    booted: str
-    """The store path of the running kernel."""
-    current: str
-    """The store path of the current system's kernel."""
-    running: str
-    """The store path of the running system."""
-    next: tuple[str, ...]
-    """The store paths of the system that boots next, and of its specialisations, which a person may choose at boot."""
-
-
 def releases(document: str, host: str = "") -> tuple[Release, ...]:
     """Return the package archives.
 
@@ -229,29 +211,6 @@ def boot(document: str, host: str = "") -> Boot:
         )
 
 
-def nixos(document: str, host: str = "") -> NixSystem:
-    """Return the versions of a NixOS host.
-
-    document: ``nixos-version --json``, when the profile changed, the kernels booted and current, the systems of the profile and
-    running, and the profile's specialisations. Raises EvidenceError if it is malformed.
-    """
-    with parsing("nixos-version", host):
-        lines = document.splitlines()
-        end = next(number for number, line in enumerate([*lines, "0"]) if line.isascii() and line.isdecimal())
-        version = text(mapping(parsed("\n".join(lines[:end])), "answer")["nixosVersion"], "nixosVersion")
-        switched, booted, current, profile, running, *others = lines[end:]
-        if not all(path.startswith("/nix/store/") for path in (booted, current, profile, running, *others)):
-            raise ValueError(f"{', '.join(path[:60] for path in lines[end + 1 :])}: not all are in the Nix store")
-        at = float(instant(number(switched, "the time of the profile"), "the time of the profile"))
-        return NixSystem(version, at, _day(version), booted, current, running, (profile, *others))
-
-
-def _day(version: str) -> float | None:
-    """Return the day in a version like ``25.05.20260102.abcdef0``, in seconds since the epoch; None if there is none."""
-    match = re.search(r"\.(20[0-9]{6})(?:\.|$)", version)
-    return datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC).timestamp() if match else None
-
-
 @dataclass(frozen=True)
 class UpdateFacts:
     """The updates and kernels of one host. Each fact raises EvidenceError if it can't be read."""
@@ -277,4 +236,14 @@ class UpdateFacts:
     @fact
     def nixos(self) -> NixSystem:
         """Return the versions of a NixOS host."""
-        return nixos(output(self.evidence, "nixos"), self.evidence.host)
+        return nixos.nixos(output(self.evidence, "nixos"), self.evidence.host)
+
+    @fact
+    def nixos_parts(self) -> tuple[BootPart, ...]:
+        """Return the parts of a NixOS system that only a boot changes, besides the kernel."""
+        return nixos.boot_parts(output(self.evidence, "nixos"), self.evidence.host)
+
+    @fact
+    def incus_package(self) -> IncusPackage:
+        """Return the package of Incus on a NixOS host."""
+        return nixos.incus_package(output(self.evidence, "nixos"), self.evidence.host)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sigsrv.facts.config import VOLUME_BOOLEANS, Values, VolumeConfig, normalised
-from sigsrv.facts.parsing import mapping, moment, string, text, texts
+from sigsrv.facts.parsing import mapping, moment, rows, string, text, texts
 
 ContentType = Annotated[str, Values(("filesystem", "block", "iso"))]
 UserKind = Literal["instances", "profiles", "other"]
@@ -71,9 +71,10 @@ def attached(devices: Mapping[str, Mapping[str, str]]) -> frozenset[tuple[str, s
     )
 
 
-def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volume, ...]:
+def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]], full: bool = False) -> tuple[Volume, ...]:
     """Return the custom volumes among the rows of a pool's volumes. Snapshots have rows of their own, named ``VOLUME/SNAPSHOT``.
 
+    full: each row has its snapshots as a list instead, null if it has none.
     Raises KeyError, TypeError or ValueError if a key is missing or has another type, or if a snapshot has no volume. Raises
     EvidenceError if the value of a boolean key is not a boolean.
     """
@@ -83,6 +84,10 @@ def custom_volumes(pool: str, listed: Iterable[Mapping[str, Any]]) -> tuple[Volu
         taken.setdefault(_key(row), [])
         if "/" in row["name"]:
             taken[_key(row)].append(moment(row["created_at"], f"snapshot {row['name']}: created_at"))
+        elif full:
+            inside = [] if row["snapshots"] is None else row["snapshots"]
+            own = rows(inside, f"volume {row['name']}: snapshots")
+            taken[_key(row)] += [moment(each["created_at"], f"snapshot {row['name']}/{each['name']}") for each in own]
     found = tuple(_volume(pool, row, taken[_key(row)]) for row in custom if "/" not in row["name"])
     if orphans := set(taken) - {(each.location, each.project, each.name) for each in found}:
         raise ValueError(f"a snapshot without a volume: {sorted(orphans)[0][2]}")

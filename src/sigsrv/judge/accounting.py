@@ -74,6 +74,7 @@ _IN_CLUSTER: Mapping[str, Callable[[ClusterFacts], Iterable[str]]] = {
     "instance": _instances,
     "member": _members,
     "network": lambda facts: (each.name for each in facts.incus.networks if each.managed),
+    "profile": lambda facts: (f"{each.project}/{each.name}" for each in facts.incus.profiles),
     "project": lambda facts: (each.name for each in facts.incus.projects),
     "volume": _volumes,
     "warning": lambda facts: (f"{each.type}/{each.place(facts.name)}" for each in facts.incus.warnings),

@@ -20,14 +20,14 @@ from sigsrv.facts.ranges import (
     common,
     is_every_port,
     joined,
-    no_set,
+    no_unknown_set,
     packets,
     ports,
 )
 from sigsrv.facts.resources import Config, NetworkAcl
 from sigsrv.judge.clauses import Clauses
 from sigsrv.judge.site_resources import acls_of
-from sigsrv.model.site import SiteBridge
+from sigsrv.model.site_bridges import SiteBridge
 
 LINK_LOCAL = "fe80::/10"  # every instance has such an address, whatever the network assigns
 
@@ -80,7 +80,7 @@ def instance_addresses(config: Config, bridge: SiteBridge) -> dict[int, Addresse
 def judge_openings(rule_set: RuleSet, instances: Mapping[int, Addresses], finding: Clauses) -> None:
     """Record why one instance can reach another on all ports: allow rules and default actions that no denying rule covers.
 
-    instances: as ``instance_addresses`` returns them. An allow rule that can't be read, or that names an address set, is an unknown
+    instances: as ``instance_addresses`` returns them. An allow rule that can't be read, or that names an unknown address set, is an unknown
     clause. Raises EvidenceError if a denying rule can't be read: it may cover everything.
     """
     denying = [packets(rule) for rule in rule_set.rules if rule.takes_effect and not rule.allows]
@@ -89,7 +89,7 @@ def judge_openings(rule_set: RuleSet, instances: Mapping[int, Addresses], findin
         if rule.takes_effect and rule.allows:
             with finding.clause():
                 allowing.append((rule, str(rule), packets(rule)))
-                no_set(rule)
+                no_unknown_set(rule)
     if rule_set.open_direction:
         rule = AclRule(rule_set.open_direction, "allow", "enabled")
         allowing.append((rule, f"the default action for {rule_set.open_direction} is allow", packets(rule)))

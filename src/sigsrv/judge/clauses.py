@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Verdict
 
+NO_LOGIN = "no login: "  # in place of a root: the site file says that sigsrv must not log in. The reason of such a finding begins so
+
 
 class _Violated(NamedTuple):
     text: str
@@ -196,7 +198,8 @@ class Clauses:
             reported = tuple(dict.fromkeys(roots)) if len(roots) == len(self._violated) else ()
             return Outcome(Verdict.FAIL, observed, reason, roots=reported, left=observed)
         if self._unknown:
-            because = next((each.because for each in self._unknown if each.because), None)
+            others = [each for each in self._unknown if each.because != NO_LOGIN]
+            because = next((each.because for each in others or self._unknown if each.because), None)
             on = next((each.on for each in self._unknown if each.on), "")
             shown, why = "; ".join(self._shown_holding()), "; ".join(self.unknown_reasons)
             maybe = [each.maybe for each in self._unknown]

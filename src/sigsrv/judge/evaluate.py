@@ -19,6 +19,7 @@ from sigsrv.judge import rule_schema
 from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
 from sigsrv.judge.forms import judge_forms
+from sigsrv.judge.known_keys import doubt_unknown_keys
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
 from sigsrv.model.finding import Finding, LeftOut, Verdict, finding_id, ordered, parse_finding_id
 from sigsrv.model.policy import Policy
@@ -37,7 +38,7 @@ def on_host(
     if facts.wrong_member and policy.id != REACHABLE:
         require.unknown(None, facts.wrong_member.reason, because_of(facts.wrong_member, policy.id))
         return require.findings
-    return _run(policy, check, site, facts, require, left_out)
+    return _run(policy, check, site.at(facts.name), facts, require, left_out)
 
 
 def on_clusters(
@@ -47,7 +48,7 @@ def on_clusters(
     found: list[Finding] = []
     for facts in groups:
         require = Require(policy, site, facts.name, facts.name)
-        found += _run(policy, check, site, facts, require, left_out)
+        found += _run(policy, check, site.among(tuple(facts.hosts)), facts, require, left_out)
     return tuple(found)
 
 
@@ -103,6 +104,7 @@ def _run(
 
     require.run(limited(apply))
     require.run(limited(lambda: account(policy, facts, site, require)))
+    require.run(limited(lambda: doubt_unknown_keys(policy, facts, require)))
     counted = Counter(require.left_out.values())
     left_out += [LeftOut(policy.id, facts.name, reason, count) for reason, count in sorted(counted.items())]
     return require.findings_or_nothing()

@@ -21,7 +21,7 @@ from sigsrv.facts.images import Image
 from sigsrv.facts.members import Member
 from sigsrv.facts.network import Link
 from sigsrv.facts.pools import Pool
-from sigsrv.facts.resources import Instance, Network, NetworkAcl, Project
+from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Project
 from sigsrv.facts.server import Server
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
@@ -90,6 +90,7 @@ ON_A_CLUSTER: Mapping[str, Callable[[ClusterFacts, Require], Iterable[Examined]]
     "certificate": lambda facts, _: ((facts.name, each.resource, each) for each in facts.incus.trust),
     "image": lambda facts, _: ((facts.name, each.resource, each) for each in facts.incus.images),
     "project": lambda facts, _: ((facts.name, each.name, each) for each in facts.incus.projects),
+    "profile": lambda facts, _: ((facts.name, f"{each.project}/{each.name}", each) for each in facts.incus.profiles),
     "instance": lambda facts, require: ((host, each.resource, each) for each, host in require.each(facts.instances)),
     "volume": lambda facts, require: ((host, each.resource, each) for each, host in each_volume(facts, require)),
 }
@@ -105,6 +106,7 @@ RECORDS: Mapping[str, type] = {
     "certificate": TrustEntry,
     "image": Image,
     "project": Project,
+    "profile": Profile,
     "instance": Instance,
     "volume": Volume,
 }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sigsrv.collect.redact import REDACTED
 from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.resources import Instance
@@ -152,6 +153,8 @@ def is_right(key: str, value: str, wanted: Wanted, subject: Subject) -> bool:
         return True
     if wanted.is_ is not None and same(value, wanted.is_):
         return True
+    if REDACTED in value and (wanted.is_ or wanted.in_ is not None or wanted.one_of or wanted.like):
+        raise EvidenceError(f"{key}: its value is secret, so sigsrv does not store it and can't compare it")
     if wanted.in_ is not None and value in subject.value(wanted.in_):
         return True
     if value in wanted.one_of or any(value and fits(value, pattern) for pattern in wanted.like):

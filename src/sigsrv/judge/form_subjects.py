@@ -38,7 +38,11 @@ def subjects(
 
 def _entries(joined: Joined, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> Iterator[Any]:
     if joined.each == "bridges":
-        yield from site.bridges
+        for bridge in site.bridges:
+            if isinstance(facts, HostFacts) and not bridge.is_on(facts.name):
+                require.not_applicable(bridge.name, bridge.only_on)
+            else:
+                yield bridge
     elif joined.each == "projects":
         require.leave_out_others("no entry of the site file names it")
         yield from (entry for entry in site.projects if not entry.is_glob)

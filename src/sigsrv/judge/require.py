@@ -13,7 +13,7 @@ from sigsrv.collect.urls import SERVER
 from sigsrv.facts.instances import Instances
 from sigsrv.facts.reading import recording
 from sigsrv.facts.resources import Instance, UnreadInstance
-from sigsrv.judge.clauses import Clauses, Outcome
+from sigsrv.judge.clauses import NO_LOGIN, Clauses, Outcome
 from sigsrv.judge.recording import Recorder
 from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError, FailureKind
@@ -269,7 +269,7 @@ class Require:
             )
         elif before is not None and before.verdict is Verdict.FAIL:
             finding = dataclasses.replace(before, reason=added(before.reason, f"unknown: {finding.reason}"))
-        elif before is not None and before.verdict is Verdict.ERROR:
+        elif before is not None and before.verdict is Verdict.ERROR and before.because != NO_LOGIN:
             return
         self._found[finding.id] = finding
 
@@ -279,6 +279,14 @@ class Require:
             if wrong := refused.get(finding.resource):
                 self._found[key] = _disbelieved(finding, wrong)
 
+    def doubt(self, key: str, reason: str) -> None:
+        """Make a pass ``error``, because something may change what was judged. A failure stays, and its reason says what is unknown."""
+        found = self._found[key]
+        if found.verdict is Verdict.PASS:
+            self._found[key] = _disbelieved(found, reason)
+        else:
+            self._found[key] = dataclasses.replace(found, reason=added(found.reason, f"unknown: {reason}"))
+
     @property
     def recorded(self) -> Collection[Finding]:
         """Return the findings, in the order in which the check recorded them."""
@@ -286,13 +294,13 @@ class Require:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        return ordered(self._found.values())
+        return ordered(map(_without_login, self._found.values()))
 
     def findings_or_nothing(self) -> tuple[Finding, ...]:
         """Return the findings, in no order. If there is none, record ``not-applicable`` with the reason why nothing was judged."""
         if not self._found:
             self.not_applicable(reason=self._nothing or self._why_nothing())
-        return tuple(self._found.values())
+        return tuple(map(_without_login, self._found.values()))
 
     def _why_nothing(self) -> str:
         kind = self._policy.examines
@@ -313,6 +321,15 @@ class Require:
             self(self.subject, False, expected=self._policy.title, observed=message)
         except Exception as cause:  # a bug in the check is not a verdict
             self.unknown(None, f"{BROKE}{type(cause).__name__}: {cause}")
+
+
+def _without_login(finding: Finding) -> Finding:
+    """Return a finding; ``not-applicable`` if it is unknown only because the site file lets nobody log in."""
+    if finding.because != NO_LOGIN:
+        return finding
+    return dataclasses.replace(
+        finding, verdict=Verdict.NOT_APPLICABLE, reason=f"{NO_LOGIN}{finding.reason}", because=None, observed=""
+    )
 
 
 def added(reason: str, more: str) -> str:
@@ -346,7 +363,12 @@ def _disbelieved(finding: Finding, reason: str) -> Finding:
 
 
 def because_of(cause: EvidenceError, judging: str) -> str | None:
-    """Return the id of the root finding of an error, or None. judging: the policy that got the error; it is never its own root."""
+    """Return the id of the root finding of an error, or None. judging: the policy that got the error; it is never its own root.
+
+    ``NO_LOGIN`` stands for a host to which the site file lets nobody log in: then there is nothing to judge, and the run says so once.
+    """
+    if cause.kind is FailureKind.NO_LOGIN:
+        return NO_LOGIN
     if cause.kind is FailureKind.WRONG_MEMBER and judging != MEMBERS:
         return finding_id(MEMBERS, "cluster", cause.host)
     root = ANSWERS if cause.source else None

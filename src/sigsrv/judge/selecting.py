@@ -27,12 +27,16 @@ OPTIONS = (
         "NAME",
         "only policies of this profile of the site; if it has none: baseline, strict, user-environment",
     ),
-    ("project", "PROJECT,...", "leave out projects, instances, volumes and images of other projects; globs allowed"),
+    (
+        "project",
+        "PROJECT,...",
+        "leave out projects, profiles, instances, volumes and images of other projects; globs allowed",
+    ),
 )
 
 # The index of the project in a resource, by the number of its parts: POOL/PROJECT/VOLUME, PROJECT/INSTANCE.
 _PROJECT_PART = {3: 1, 2: 0}
-_IN_PROJECTS = frozenset({"project", "instance", "volume", "image"})
+_IN_PROJECTS = frozenset({"project", "profile", "instance", "volume", "image"})
 _WORST_FIRST = list(Severity)
 _SEE_ALL = "run: sigsrv policies list"
 

@@ -7,6 +7,7 @@ reports it as missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sigsrv.facts.clusters import ClusterFacts
@@ -16,7 +17,8 @@ from sigsrv.facts.resources import Config, Instance, Network, Project
 from sigsrv.judge.require import Require
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import finding_id
-from sigsrv.model.site import Site, SiteBridge, Vlan
+from sigsrv.model.site import Site
+from sigsrv.model.site_bridges import SiteBridge, Vlan
 from sigsrv.model.values import split_list
 
 
@@ -49,23 +51,27 @@ class Nic:
 
 
 def each_bridge(facts: HostFacts, site: Site, require: Require) -> Iterator[tuple[SiteBridge, Link]]:
-    """Yield each bridge of the site with the kernel's link of its name. NET-004 reports a missing one.
+    """Yield each bridge that the site has on this host with the kernel's link of its name. NET-004 reports a missing one.
 
     The link may be of another kind than ``bridge``; NET-004 reports that too.
     """
     links = facts.network.links
     for wanted in site.bridges:
-        if wanted.name in links:
+        if not wanted.is_on(facts.name):
+            require.not_applicable(wanted.name, wanted.only_on)
+        elif wanted.name in links:
             yield wanted, links[wanted.name]
         else:
             require.left_to("NET-004", wanted.name, f"there is no link {wanted.name} on {facts.name}")
 
 
 def each_vlan_interface(facts: HostFacts, site: Site, require: Require) -> Iterator[tuple[SiteBridge, Link]]:
-    """Yield each bridge of the site with the kernel's link of its VLAN interface. NET-001 reports a missing one."""
+    """Yield each bridge that the site has on this host with the kernel's link of its VLAN interface. NET-001 reports a missing one."""
     links = facts.network.links
     for wanted in site.bridges:
-        if wanted.vlan.interface in links:
+        if not wanted.is_on(facts.name):
+            require.not_applicable(wanted.name, wanted.only_on)
+        elif wanted.vlan.interface in links:
             yield wanted, links[wanted.vlan.interface]
         else:
             require.left_to("NET-001", wanted.name, f"there is no link {wanted.vlan.interface} on {facts.name}")
@@ -77,8 +83,11 @@ def each_network(facts: ClusterFacts, site: Site, require: Require) -> Iterator[
     networks = {network.name: network for network in listed}
     for wanted in site.bridges:
         network = networks.get(wanted.name)
-        if network is None or not network.managed:
-            because = finding_id("NET-004", host, wanted.name)
+        on = [name for name in (host, *facts.hosts) if wanted.is_on(name)]
+        if (network is None or not network.managed) and not on:
+            require.not_applicable(wanted.name, wanted.only_on)
+        elif network is None or not network.managed:
+            because = finding_id("NET-004", on[0], wanted.name)
             require.not_applicable(wanted.name, f"there is no managed network {wanted.name}", because=because)
         else:
             yield wanted, network
@@ -94,6 +103,18 @@ def each_network_with_acls(facts: ClusterFacts, site: Site, require: Require) ->
     for network in facts.incus.networks:
         if network.managed and network.name not in declared and acls_of(network.config):
             yield SiteBridge(network.name, Vlan("", 0)), network
+
+
+def hosts_with(facts: ClusterFacts, bridge: SiteBridge) -> dict[str, HostFacts]:
+    """Return the hosts that have a bridge: those of the site file, and each other one whose links show it, or can't be read."""
+    found = {}
+    for name, host in facts.hosts.items():
+        has_link = True
+        with suppress(EvidenceError):
+            has_link = bridge.is_on(name) or bridge.name in host.network.links
+        if has_link:
+            found[name] = host
+    return found
 
 
 def acls_of(config: Config) -> tuple[str, ...]:
@@ -173,7 +194,7 @@ def owner_of_networks(projects: Mapping[str, Project], name: str) -> str:
 
 def unattached(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
     """Yield what NET-004 or NET-001 reports: the bridge is missing, or its VLAN interface is not attached."""
-    links, vlan = host.network.links, bridge.vlan
+    links, vlan = host.network.links, bridge.on(host.name).vlan
     link, port = links.get(bridge.name), links.get(vlan.interface)
     if link is None or link.kind != "bridge":
         because = finding_id("NET-004", host.name, bridge.name)
@@ -189,7 +210,7 @@ def reported_by_net(host: HostFacts, bridge: SiteBridge) -> Iterator[Reported]:
     if detached:
         yield from detached
         return
-    vlan = bridge.vlan
+    vlan = bridge.on(host.name).vlan
     port = host.network.links[vlan.interface]
     if port.kind in vlan.kinds and port.vlan_id is None:
         return  # the site file accepts this kind, which has no VLAN ID: NET-002 does not check it

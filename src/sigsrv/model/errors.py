@@ -27,6 +27,7 @@ class FailureKind(StrEnum):
     MISSING = "missing"  # command not found on the host
     GARBLED = "garbled"  # the answer can't be parsed
     ABSENT = "absent"  # this evidence does not contain the probe or URL
+    NO_LOGIN = "no-login"  # the site file says that sigsrv must not log in to the host, so no probe ran
     WRONG_MEMBER = "another"  # another member of the cluster answers; the error's host is the expected member
 
 

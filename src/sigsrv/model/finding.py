@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from sigsrv.model.errors import UsageError
+from sigsrv.model.notice import Notice
 
 if TYPE_CHECKING:
     from sigsrv.model.lasting import Known  # imports the reader of YAML
@@ -259,7 +260,7 @@ class Run:
 
     findings: sorted, with unique ids. selected: a description of the selected part of the policies and hosts; "" if all of them.
     site_file: its absolute path; "" if there is none. evidence: the folder of the saved evidence, or ``demo``; "" for live hosts.
-    waivers: all waivers of the file, in its order. left_out: what the policies do not concern.
+    waivers: all waivers of the file, in its order. left_out: what the policies do not concern. notices: what the run says once.
     """
 
     id: str
@@ -274,6 +275,7 @@ class Run:
     left_out: tuple[LeftOut, ...] = ()
     site_file: str = ""
     evidence: str = ""
+    notices: tuple[Notice, ...] = ()
 
     @property
     def warnings(self) -> tuple[WaiverUse, ...]:
@@ -320,6 +322,7 @@ class Run:
             "findings": [finding.as_dict() for finding in self.findings],
             "left_out": [each.as_dict() for each in self.left_out],
             "waivers": [use.as_dict() for use in self.waivers],
+            "notices": [each.as_dict() for each in self.notices],
         }
 
 

@@ -19,6 +19,7 @@ from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.lasting import Known
 from sigsrv.model.names import bad_character
 from sigsrv.model.remediation import Remediation
+from sigsrv.model.taking_back import taken_back
 from sigsrv.model.tofu import opentofu
 from sigsrv.model.touches import Touch, parse
 
@@ -32,8 +33,8 @@ class Fix:
 
     permanent: text for "OpenTofu" or "NixOS". words: all strings among the values, from which sigsrv finds the links that
     the fix names. touches: what it changes. reaches: ``host``, or ``members`` if it takes effect on all members of the cluster. resets:
-    the networks that Incus sets up again. also: ids of further findings that the script fixes. An undo is a Fix too, with
-    ``script`` and ``undo`` swapped.
+    the networks that Incus sets up again. also: ids of further findings that the script fixes. taken_back: what takes the change back
+    later. An undo is a Fix too, with ``script`` and ``undo`` swapped.
     """
 
     finding: str
@@ -55,6 +56,7 @@ class Fix:
     reaches: str = "host"
     resets: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -81,7 +83,7 @@ def _shell(value: Any) -> str:
     return shlex.quote("" if value is None else str(value))
 
 
-def _nix(value: Any) -> str:
+def nix_value(value: Any) -> str:
     """Return a value as a Nix string: quoted, with interpolation escaped. A whole number stays one."""
     if type(value) is int:
         return str(value)
@@ -103,7 +105,7 @@ def _yaml(value: Any) -> str:
 
 @cache
 def _environment(language: str, shared: Path) -> jinja2.Environment:
-    quote = {"sh": _shell, "nix": _nix, "yaml": _yaml}[language]
+    quote = {"sh": _shell, "nix": nix_value, "yaml": _yaml}[language]
     return jinja2.Environment(  # noqa: S701  not HTML: each value is quoted for its own language by ``finalize``
         loader=jinja2.FileSystemLoader(shared),
         finalize=quote,
@@ -183,12 +185,14 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         if found := bad_character(word.replace("\n", "").replace("\t", "")):
             raise UsageError(f"{finding.id}: a value for remediation {remediation.name} has the character {found}")
     folder = remediation.folder
+    runs_on = str(finding.fix.get("runs_on") or (default_host if finding.host == "cluster" else finding.host))
+    touches = _touches(folder / TOUCHES, values)
     return Fix(
         finding=finding.id,
         name=remediation.name,
         title=remediation.title,
         command=f"sigsrv-remediate {finding.id}",
-        runs_on=str(finding.fix.get("runs_on") or (default_host if finding.host == "cluster" else finding.host)),
+        runs_on=runs_on,
         disruption=remediation.disruption,
         disrupts=str(finding.fix.get("disrupts") or remediation.disrupts),
         undo_text=remediation.undo,
@@ -199,9 +203,10 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         changes=remediation.changes,
         survives_reboot=remediation.survives_reboot,
         words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
-        touches=_touches(folder / TOUCHES, values),
+        touches=touches,
         reaches=remediation.reaches if finding.host == "cluster" else "host",  # a standalone host has no other member
         resets=_names(values[remediation.resets]) if remediation.resets else (),
+        taken_back=taken_back(touches, finding.known, runs_on, remediation.survives_reboot),
     )
 
 

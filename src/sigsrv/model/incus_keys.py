@@ -1,6 +1,6 @@
-"""The configuration keys that Incus has, by entity: ``server``, ``project``, ``instance``, ``network``, ``pool``, ``volume`` ...
+"""The API extensions of Incus, and its configuration keys by entity: ``server``, ``project``, ``instance``, ``network``, ``pool`` ...
 
-``sigsrv/incus_keys/VERSION.json`` has the keys of one version, as its daemon describes them; ``lab/record-incus-keys`` writes it. A key
+``sigsrv/incus_keys/VERSION.json`` has those of one version, as its daemon describes them; ``lab/record-incus-keys`` writes it. A key
 that any of these versions has is known. Names with a part that varies are patterns: ``environment.*``, ``volatile.<name>.hwaddr``,
 ``bgp.peers.NAME.asn``.
 
@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from sigsrv.model import data
 from sigsrv.model.errors import nearest
@@ -67,11 +68,15 @@ def versions() -> tuple[str, ...]:
 
 
 @cache
-def _files() -> Mapping[str, Mapping[str, Mapping[str, Mapping[str, str]]]]:
-    """Return version -> entity -> key -> type and default, as the files have them."""
-    return {
-        each: json.loads((data.INCUS_KEYS / f"{each}.json").read_text(encoding="utf-8"))["keys"] for each in versions()
-    }
+def _files() -> Mapping[str, Mapping[str, Any]]:
+    """Return the content of the file of each version."""
+    return {each: json.loads((data.INCUS_KEYS / f"{each}.json").read_text(encoding="utf-8")) for each in versions()}
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """Return the API extensions of all known versions."""
+    return frozenset(name for content in _files().values() for name in content["extensions"])
 
 
 @cache
@@ -84,7 +89,7 @@ def keys(entity: str) -> Mapping[str, Mapping[str, str]]:
     """
     found: dict[str, Mapping[str, str]] = {}
     for version in versions():  # the description of the newest version stays
-        for name, rows in _files()[version].items():
+        for name, rows in _files()[version]["keys"].items():
             if _is_of(name, entity):
                 found |= rows
     if not found:
@@ -118,9 +123,14 @@ def _patterns(entity: str) -> tuple[re.Pattern[str], ...]:
     return tuple(found)
 
 
+def sample(key: str) -> str:
+    """Return a key as the files name it, with a word in place of each part that varies."""
+    return _VARIES.sub("name", key)
+
+
 def samples(entity: str) -> list[str]:
     """Return the names of keys of an entity, with a word in place of each part that varies, also of the site's own keys."""
-    return [_VARIES.sub("name", key) for key in [*keys(entity), *(f"{each}name" for each in _free(entity))]]
+    return [sample(key) for key in [*keys(entity), *(f"{each}name" for each in _free(entity))]]
 
 
 def _free(entity: str) -> tuple[str, ...]:
@@ -140,6 +150,19 @@ def known(entity: str, key: str) -> bool:
     return (key in keys(entity) and not _VARIES.search(key)) or any(each.fullmatch(key) for each in _patterns(entity))
 
 
+def described(entity: str, key: str) -> bool:
+    """Return whether a known version describes a key of an entity, as the file of the version names both (``NAME`` for any word)."""
+    return any(key in content["keys"].get(entity, {}) for content in _files().values())
+
+
+@cache
+def types(key: str) -> frozenset[str]:
+    """Return the types that a configuration key has in the entities that have it, such as ``bool``; empty if none has it."""
+    lists = [keys(entity) for entity in ENTITIES]
+    return frozenset(rows[key]["type"] for rows in lists if key in rows) - {""}
+
+
+@cache
 def known_anywhere(key: str) -> bool:
     """Return whether an entity of any kind has a configuration key."""
     return any(known(entity, key) for entity in ENTITIES)

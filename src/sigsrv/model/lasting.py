@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from sigsrv.model import yamlfile
+from sigsrv.model.managed import Manager
 from sigsrv.model.values import split_list
 
 Config = Mapping[str, str | None]  # None: the value is secret, so evidence does not have it
@@ -134,6 +135,13 @@ class Known(Protocol):
 
     def vlan(self, host: str, link: str) -> tuple[str, int] | None:
         """Return the parent link and the id of a VLAN interface."""
+
+    @property
+    def managers(self) -> Sequence[Manager]:
+        """Return the entries of ``managed_by`` of the site file."""
+
+    def is_nixos(self, host: str) -> bool:
+        """Report whether a host runs NixOS, or a system derived from it; False if that is unknown."""
 
     def group(self, host: str, name: str) -> tuple[str, ...] | None:
         """Return the accounts that a group of a host lists."""

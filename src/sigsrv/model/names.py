@@ -50,6 +50,7 @@ _PARTS: Mapping[str, tuple[Rule, ...]] = {
     "member": (_is_api_name,),
     "network": (_is_network,),
     "pool": (_is_api_name,),
+    "profile": (_is_project, _is_api_name),
     "project": (_is_project,),
     "volume": (_is_api_name, _is_project, _is_api_name),
 }

@@ -54,6 +54,8 @@ class Policy:
     """One requirement. rule, match: JSON Schemas. A policy without a rule has a check in Python.
 
     looks_at: what its verdicts stand on: ids of probes, and paths of the Incus API; empty if it does not declare that.
+    knows: entity -> group of configuration keys that can change its verdicts (``restricted.*``) -> the keys in it that it knows,
+    beside those that its forms and its rule name.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Policy:
     forms: Forms = field(default_factory=Forms)
     looks_at: tuple[str, ...] = ()
     why_by_hand: str = ""
+    knows: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
     @property
     def is_declared(self) -> bool:
@@ -213,6 +216,7 @@ def read(path: Path, examples: bool = True) -> Policy:
         forms=records.read(Forms, {key: content[key] for key in FORM_KEYS if key in content}),
         looks_at=tuple(content.get("looks_at", ())),
         why_by_hand=content.get("why_by_hand", ""),
+        knows=content.get("knows", {}),
     )
 
 

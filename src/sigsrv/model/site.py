@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase, translate
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,10 @@ from typing import Literal
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
 from sigsrv.model.maintenance import Maintenance
+from sigsrv.model.managed import Manager
+from sigsrv.model.site_access import Auth
+from sigsrv.model.site_bridges import SiteBridge
+from sigsrv.model.site_devices import HostPath, SiteProxy
 from sigsrv.model.values import Size
 
 Config = Mapping[str, str]
@@ -58,37 +61,6 @@ class SiteProfile:
     policies: tuple[str, ...] = ("*",)
     severity: str | None = None
     projects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Vlan:
-    """The VLAN interface of a bridge.
-
-    persisted_by: the systemd unit that attaches the interface at boot, if Incus does not.
-    """
-
-    interface: str
-    id: int
-    kinds: tuple[str, ...] = ("vlan",)
-    parent: str | None = None
-    persisted_by: str | None = None
-
-
-@dataclass(frozen=True)
-class SiteBridge:
-    """A bridge. subnet: CIDR, None if the site file does not set it. gateway: the bridge's address in it. mtu: bytes."""
-
-    name: str
-    vlan: Vlan
-    acls: tuple[str, ...] = ()
-    acls_exact: bool = False
-    acl_default: Mapping[str, str] = field(default_factory=dict)
-    subnet: str | None = None
-    gateway: str | None = None
-    mtu: int = 1500
-    extra_ports: tuple[str, ...] = ()
-    config: Config = field(default_factory=lambda: {"ipv6.address": "none"})
-    isolate: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +116,11 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class SiteProject:
-    """Requirements for the projects that ``match`` matches. networks, pools: what they may use; None for all of the site."""
+    """Requirements for the projects that ``match`` matches.
+
+    networks, pools: what they may use; None for all of the site. limits: the limits that they must set. limits_max: the highest value of
+    some of them.
+    """
 
     match: str
     kind: Literal["system", "user"]
@@ -152,6 +128,7 @@ class SiteProject:
     networks: tuple[str, ...] | None = None
     pools: tuple[str, ...] | None = None
     limits: tuple[str, ...] = ()
+    limits_max: Mapping[str, str] = field(default_factory=dict)
     limits_if_unset: Mapping[str, str] = field(default_factory=dict)
     volume_size_if_unset: str = ""
 
@@ -181,55 +158,25 @@ UNDECLARED_PROJECT = SiteProject("", "user", networks=(), pools=(), limits=DEFAU
 
 
 @dataclass(frozen=True)
-class HostPath:
-    """A path of the host that instances may mount. instance, source: globs. readonly: only with ``readonly`` on the device."""
-
-    instance: str
-    source: str
-    readonly: bool = False
-
-    def allows(self, instance: str, device: Config) -> bool:
-        """Return whether the entry allows a disk device of an instance, ``PROJECT/NAME``."""
-        source = device.get("source", "")
-        return (
-            source.startswith("/")
-            and fnmatchcase(instance, self.instance)
-            and fnmatchcase(posixpath.normpath(source), self.source)
-            and (device.get("readonly") == "true" or not self.readonly)
-        )
-
-
-@dataclass(frozen=True)
-class SiteProxy:
-    """An allowed proxy device. All three fields are globs. ``listen`` allows a wildcard address only if it spells it out."""
-
-    instance: str
-    listen: str
-    connect: str
-
-    def allows(self, instance: str, device: Config) -> bool:
-        """Return whether the entry allows a proxy device of an instance, ``PROJECT/NAME``."""
-        listen, connect = device.get("listen", ""), device.get("connect", "")
-        on_host = device.get("bind", "host") in ("", "host")
-        if not on_host and connect.startswith("unix:"):  # the guest would reach a socket of the host
-            return False
-        return (
-            fnmatchcase(instance, self.instance)
-            and addresses.matches(listen, self.listen, same_address=on_host and addresses.is_wildcard(listen))
-            and addresses.matches(connect, self.connect)
-        )
-
-
-@dataclass(frozen=True)
 class Backups:
     """Where backups are stored.
 
-    pattern: a glob on file names. ``{name}`` stands for the instance or volume, ``{project}`` for its project.
+    pattern: a glob on file names. ``{name}`` stands for the instance or volume, ``{project}`` for its project. external: where the backups
+    are if they are on no host of the site; the files then only prove their dates, and without a host nothing does.
     """
 
-    host: str
-    dir: str
-    pattern: str
+    host: str = ""
+    dir: str = ""
+    pattern: str = ""
+    external: str = ""
+
+
+@dataclass(frozen=True)
+class RedundantGroup:
+    """Instances that do the same work, each ``PROJECT/NAME``: each must run on a host of its own."""
+
+    name: str
+    instances: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -247,20 +194,6 @@ class IncusSettings:
 
     minimum: str = "6.0.4"
     track: Literal["lts", "feature"] = "lts"
-
-
-@dataclass(frozen=True)
-class Auth:
-    """Settings for access. listen: the addresses that the API may listen on, by host. full_certificates: names or fingerprints.
-
-    log_targets: where a fix sends lifecycle events to, each with name, type and address.
-    """
-
-    listen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    full_certificates: tuple[str, ...] = ()
-    admins: tuple[str, ...] = ()
-    log_targets_min: int = 1
-    log_targets: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -293,20 +226,39 @@ class Site:
     host_paths: tuple[HostPath, ...] = ()
     critical: tuple[str, ...] = ()
     protected_volumes: tuple[str, ...] = ()
+    redundant: tuple[RedundantGroup, ...] = ()
     backups: Backups | None = None
     cluster: ClusterSettings = ClusterSettings()
     incus: IncusSettings = IncusSettings()
-    auth: Auth = Auth()
+    auth: Auth = field(default_factory=Auth)
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()
     # passive: XHOST-004 reads the addresses that the bridges have learned
     connectivity: Literal["passive", "off"] = "passive"
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
+    managed_by: tuple[Manager, ...] = ()
     verify_with: tuple[str, ...] = ()  # absolute paths of the site's own tests
     maintenance: Maintenance = field(default_factory=Maintenance)
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
+
+    def at(self, host: str) -> Site:
+        """Return the site as one host has it: its bridges with the values of this host."""
+        return self.among((host,))
+
+    def among(self, hosts: tuple[str, ...]) -> Site:
+        """Return the site as some hosts have it: bridges with the values that all of them have in common."""
+        if not any(bridge.by_host for bridge in self.bridges):
+            return self
+        if hosts not in self._among:
+            self._among[hosts] = replace(self, bridges=tuple(bridge.among(hosts) for bridge in self.bridges))
+        return self._among[hosts]
+
+    @cached_property
+    def _among(self) -> dict[tuple[str, ...], Site]:
+        """Map the hosts that ``among`` was asked for to their sites: each policy asks again."""
+        return {}
 
     @property
     def has_zfs(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -159,7 +159,23 @@ def mistakes(document: YamlDocument, schema: Mapping[str, Any]) -> list[UsageErr
 
 
 def _errors(document: YamlDocument, schema: Mapping[str, Any]) -> list[ValidationError]:
-    return sorted(jsonschema.Draft202012Validator(schema).iter_errors(document.data), key=_order)
+    version = document.data.get("version") if isinstance(document.data, Mapping) else None
+    return sorted(_validator(version if isinstance(version, int) else 0)(schema).iter_errors(document.data), key=_order)
+
+
+@cache
+def _validator(version: int) -> Any:
+    """Return a validator class for a version of a format.
+
+    Its keyword ``since`` names the first version that has a key or a form of a value.
+    """
+
+    def since(_validator: Any, first: int, _instance: Any, _schema: Any) -> Iterator[ValidationError]:
+        if 0 < version < first:
+            yield ValidationError(f"is new in version {first}, and this file has version {version}")
+
+    extend: Any = jsonschema.validators.extend
+    return extend(jsonschema.Draft202012Validator, {"since": since})
 
 
 def _order(error: ValidationError) -> tuple[bool, list[str]]:
@@ -167,7 +183,7 @@ def _order(error: ValidationError) -> tuple[bool, list[str]]:
 
 
 def _is_of_version(error: ValidationError) -> bool:
-    return error.validator == "const" and list(error.absolute_path) == ["version"]
+    return error.validator in ("const", "enum") and list(error.absolute_path) == ["version"]
 
 
 def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
@@ -175,8 +191,11 @@ def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
     schema: Any = error.schema
     wanted: Any = error.validator_value
     if _is_of_version(error):
-        message = f"{_shown(repr(error.instance))} is not a version that this sigsrv reads: it reads version {wanted}"
+        read = " and ".join(map(str, wanted if isinstance(wanted, list) else [wanted]))
+        message = f"{_shown(repr(error.instance))} is not a version that this sigsrv reads: it reads version {read}"
         return document.error(place, message, "upgrade sigsrv if a newer one wrote this file")
+    if error.validator == "since":
+        return document.error(place, error.message, f'write "version: {wanted}": that changes no other line')
     if error.validator == "oneOf":
         names = [name for each in wanted for name in each["required"]]
         found = [name for name in names if isinstance(error.instance, Mapping) and name in error.instance]

@@ -29,6 +29,7 @@ _HEADER = """\
 run={run}
 unit={unit}
 units={units}
+control={control}
 homes={homes}
 set -f
 # shellcheck disable=SC2086 # one word for each folder; no path of sigsrv has a space
@@ -50,7 +51,7 @@ for home; do
     if [ -f "$file" ]; then printf 'value %s %s\\n' "$(printf '%s' "${file##*/}" | base64 -w 0)" "$(base64 -w 0 <"$file")"; fi
   done
 done
-for file in "$units/$unit.service" "$units/$unit.timer"; do
+for file in "$units/$unit.service" "$units/$unit.timer" "$control/$unit.service" "$control/$unit.timer"; do
   if [ -e "$file" ]; then echo "remove $file"; fi
 done
 """
@@ -166,5 +167,6 @@ def _header(transaction: str, paths: HostPaths) -> str:
         run=shlex.quote(f"{paths.run}/{name}"),
         unit=shlex.quote(f"sigsrv-undo-{name}"),
         units=shlex.quote(paths.units),
+        control=shlex.quote(paths.control),
         homes=shlex.quote(homes),
     )

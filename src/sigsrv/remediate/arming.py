@@ -1,6 +1,6 @@
 """Shell code for the rollback timer: the host rolls a fix back by itself when nobody confirms the fix.
 
-All texts expect the shell variables ``$run``, ``$home`` and ``$unit``.
+All texts expect the shell variables ``$run``, ``$home``, ``$unit``, ``$units`` and ``$control``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ latch() {
 
 # The process that takes the latch first runs the undo script. The latch is below /run, so it is free again after a boot.
 ONCE = """\
-run={run}; home={home}; unit={unit}; units={units}
+run={run}; home={home}; unit={unit}; units={units}; control={control}
 SIGSRV_STATE=$home/state; export SIGSRV_STATE
 SIGSRV_ELSEWHERE={elsewhere}; export SIGSRV_ELSEWHERE
 safe "$home"
@@ -75,17 +75,20 @@ echo "$!" >"$run/timer"
 systemd-run --quiet --collect --unit="$unit" --on-active={seconds}s --timer-property=AccuracySec=100ms \\
   --property=Type=oneshot --property=Restart=on-failure --property=RestartSec=5 /bin/sh "$home/undo-once.sh" self
 """,
-    # The service is enabled: it rolls back at the next boot, at once. The timer is started: it counts from now.
+    # The next boot wants the service: it rolls back at once. The timer is started: it counts from now. `systemctl enable` could write
+    # the link only below /etc/systemd/system.
     RollbackTimer.UNIT: """\
+[ -w "$units" ] || units=$control
+wants=$units/multi-user.target.wants
+mkdir -p "$wants"
 echo {service} | base64 -d >"$units/$unit.service"
 echo {timer} | base64 -d >"$units/$unit.timer"
+ln -sf "../$unit.service" "$wants/$unit.service"
+chmod 755 "$units" "$wants"
 chmod 644 "$units/$unit.service" "$units/$unit.timer"
 systemctl daemon-reload
-systemctl --quiet enable "$unit.service"
 systemctl start "$unit.timer"
-for kept in "$units/$unit".* "$units/multi-user.target.wants" "$units"; do
-  if [ -e "$kept" ]; then sync "$kept"; fi
-done
+sync "$units/$unit.service" "$units/$unit.timer" "$wants" "$units" "${{units%/*}}"
 """,
 }
 
@@ -95,9 +98,12 @@ DISARM = {
     RollbackTimer.TRANSIENT: 'systemctl --quiet stop "$unit.timer" || true\n',
     RollbackTimer.UNIT: """\
 systemctl --quiet stop "$unit.timer" || true
-systemctl --quiet disable "$unit.service" || true
-rm -f "$units/$unit.service" "$units/$unit.timer"
-sync "$units/multi-user.target.wants" "$units" 2>/dev/null || true
+for units in "$units" "$control"; do
+  rm -f "$units/multi-user.target.wants/$unit.service" "$units/$unit.service" "$units/$unit.timer" || true
+  sync "$units/multi-user.target.wants" "$units" 2>/dev/null || true
+  rmdir "$units/multi-user.target.wants" 2>/dev/null || true # only if it is empty
+done
+rmdir "$control" 2>/dev/null || true
 systemctl daemon-reload || true
 """,
 }

@@ -117,7 +117,7 @@ def _summary(values: Mapping[str, str] | None) -> str:
 
 
 def unread(pictures: Mapping[str, Picture], down: Collection[str]) -> list[str]:
-    """Return what could not be read, a line for each. down: hosts whose Incus daemon is known to be down: it can't answer."""
+    """Return what could not be read, a line for each. down: hosts whose Incus daemon is known to be unable to answer."""
     return [
         f"{host}: {what}: {why}"
         for host, each in pictures.items()

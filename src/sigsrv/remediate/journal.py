@@ -203,7 +203,9 @@ class Journal:
         """
         self._reserve()
         run = self._run or transaction
-        content = json.dumps({**asdict(fix), "touches": [astuple(each) for each in fix.touches], "permanent": {}})
+        content = json.dumps(
+            {**asdict(fix), "touches": [astuple(each) for each in fix.touches], "permanent": {}, "taken_back": ()}
+        )
         verdicts = json.dumps({finding.id: finding.verdict.value for finding in before})
         self._change(
             (

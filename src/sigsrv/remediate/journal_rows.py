@@ -37,7 +37,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _REMEDIATION = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 _VERDICTS = frozenset(verdict.value for verdict in Verdict)
 _TIMERS = frozenset(timer.value for timer in RollbackTimer)
-_FIX_TYPES: Mapping[str, type] = {field.name: str for field in fields(Fix)} | {
+# What takes the fix back is for the plan alone: an undo has no use for it.
+_FIX_TYPES: Mapping[str, type] = {field.name: str for field in fields(Fix) if field.name != "taken_back"} | {
     "timeout_s": int,
     "survives_reboot": bool,
     "permanent": dict,

@@ -62,6 +62,7 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> d
                 "script_sha256": step.fix.sha256,
                 "undo_script": step.fix.undo,
                 "timeout_s": step.fix.timeout_s,
+                "taken_back_by": list(step.fix.taken_back),
                 "permanent": dict(step.fix.permanent),
             }
             for step in fix_plan.steps
@@ -75,7 +76,7 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> d
         },
         "verify_with": list(tests),
         "refused": list(fix_plan.refusals),
-        "notes": list(fix_plan.notes),
+        "notes": list(fix_plan.notes.values()),
         "nothing_to_do": [*(finding.id for finding in triage.passing), *triage.missing],
         "by_hand": [finding.id for finding in triage.by_hand],
         "unknown": [finding.id for finding in fix_plan.unknown],

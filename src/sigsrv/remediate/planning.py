@@ -92,14 +92,14 @@ class FixPlan:
     """Holds the steps in order.
 
     findings: all findings before the first step. refusals: the reasons why nothing is applied now. notes: what is
-    unknown and does not stop the plan, because the plan repairs its likely cause.
+    unknown and does not stop the plan, because the plan repairs its likely cause, by the host whose daemon can't answer.
     """
 
     findings: tuple[Finding, ...]
     triage: Triage
     steps: tuple[Step, ...] = ()
     refusals: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unknown(self) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sigsrv.collect.session import Session
 from sigsrv.model.errors import UsageError
@@ -41,7 +42,17 @@ fi
 # A change of a neighbour link also cuts the session: the link's bridge, its ports, the link below a VLAN interface.
 _INSPECT = """\
 if [ -d {booted} ]; then echo systemd; fi
-if [ -d {booted} ] && [ -d {units} ] && [ -w {units} ]; then echo units; fi
+# The rollback at the next boot needs units and scripts that the reboot does not remove.
+lasts() {{
+  at=$1
+  while [ ! -e "$at" ] && [ -n "$at" ]; do at=${{at%/*}}; done
+  at=${{at:-/}}
+  [ -d "$at" ] && [ -w "$at" ] || return 1
+  case {volatile} in *" $(stat -f -c %T -- "$at") "*) return 1 ;; esac
+}}
+if [ -d {booted} ] && lasts {disk}; then
+  if [ -d {units} ] && lasts {units}; then echo units; elif [ -d {parent} ] && lasts {control}; then echo units; fi
+fi
 around() {{
   case " $found " in *" $1 "*) return 0 ;; esac
   found="$found $1"
@@ -192,7 +203,7 @@ def rollback_timer_for(fix: Fix, preflight: Preflight, safety_net: bool = True) 
         return RollbackTimer.UNIT, ""
     if not safety_net:
         return weaker, ""
-    missing = "its systemd units can't be written" if preflight.systemd else "it has no systemd"
+    missing = "no systemd unit can be written that a reboot keeps" if preflight.systemd else "it has no systemd"
     return weaker, (
         f"{fix.runs_on}: {missing}, so no rollback timer survives a reboot, but the change does"
         " (--no-safety-net accepts a timer that a reboot removes)"
@@ -215,6 +226,9 @@ def _inspect_code(paths: HostPaths) -> str:
     return _INSPECT.format(
         booted=shlex.quote(paths.booted),
         units=shlex.quote(paths.units),
+        control=shlex.quote(paths.control),
+        parent=shlex.quote(str(Path(paths.control).parent)),
+        volatile=shlex.quote(paths.volatile),
         run=shlex.quote(paths.run),
         disk=shlex.quote(paths.disk),
         old_disk=shlex.quote(paths.old_disk),

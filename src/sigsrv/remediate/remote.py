@@ -202,7 +202,7 @@ class RemoteFix:
         self._unit = f"sigsrv-undo-{transaction}"
         self._header = (
             f"run={shlex.quote(self._run)}; home={shlex.quote(self._home)}\n"
-            f"unit={shlex.quote(self._unit)}; units={shlex.quote(paths.units)}\n"
+            f"unit={shlex.quote(self._unit)}; units={shlex.quote(paths.units)}; control={shlex.quote(paths.control)}\n"
             "SIGSRV_STATE=$home/state; export SIGSRV_STATE\n"
             f"SIGSRV_FORCE={'yes' if options.force else ''}; export SIGSRV_FORCE\n"
             f"SIGSRV_ELSEWHERE={'yes' if options.elsewhere else ''}; export SIGSRV_ELSEWHERE\n"
@@ -313,6 +313,7 @@ class RemoteFix:
             home=shlex.quote(self._home),
             unit=shlex.quote(self._unit),
             units=shlex.quote(paths.units),
+            control=shlex.quote(paths.control),
             timeout=self._fix.timeout_s,
             held=shlex.quote(f"^{lock or '-'} "),
             lock=shlex.quote(f"{paths.run}/lock"),

@@ -21,11 +21,15 @@ FAILING = frozenset({Verdict.FAIL, Verdict.WAIVED})
 
 @dataclass(frozen=True)
 class FreshFinding:
-    """Holds a finding on fresh facts. fix: None if there is nothing to do, or no script for it."""
+    """Holds a finding on fresh facts. fix: None if there is nothing to do, or no script for it.
+
+    silent: hosts whose Incus daemon can't answer for want of the daemon that the fix starts.
+    """
 
     finding: Finding
     findings: tuple[Finding, ...]
     fix: Fix | None
+    silent: frozenset[str] = frozenset()
 
     @property
     def fixed(self) -> tuple[Finding, ...]:

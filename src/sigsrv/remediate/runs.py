@@ -10,7 +10,7 @@ from functools import partial
 
 from sigsrv.collect.connection import open_session
 from sigsrv.collect.session import ConnectionFailed
-from sigsrv.model.finding import Finding, parse_finding_id
+from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
 from sigsrv.remediate import network_resets, preflight, safety_checks, windows
@@ -113,7 +113,7 @@ def make_plan(
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
-    return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
+    return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
 
 
 def outside_windows(hosts: Hosts, steps: Iterable[Step], limits: Limits) -> list[str]:
@@ -261,7 +261,9 @@ class Runner:
                 raise Refused(late)
             if number:
                 locks.extend(self.max_step_s([step.fix]))
-            outcome = self.run_step(FreshFinding(fresh.finding, findings, fresh.fix), step.timer)
+            outcome = self.run_step(
+                FreshFinding(fresh.finding, findings, fresh.fix, frozenset(shown.notes)), step.timer
+            )
             yield StepResult(fresh, outcome)
             if outcome.end_state is not EndState.VERIFIED:
                 return
@@ -327,9 +329,11 @@ class Runner:
     def _refreshed(self, step: Step, findings: tuple[Finding, ...], at: At) -> Step | None:
         """Return the step on the newest facts; None if none of its findings fails any more.
 
-        Raises Refused if its script differs from the one shown.
+        Raises Refused if its script differs from the one shown, or if one of its findings can't be determined now.
         """
         now = [find(findings, each.id) for each in step.findings]
+        if unknown := [each for each in now if each is not None and each.verdict is Verdict.ERROR]:
+            raise Refused([f"{each.id} can't be determined now: {each.reason}" for each in unknown])
         failing = [placed(each, at) for each in now if each is not None and each.verdict in FAILING]
         if not failing:
             return None

@@ -53,13 +53,16 @@ def offline(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str
     return reasons
 
 
-def let_through(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> list[str]:
-    """Return what ``offline`` does not refuse although it is unknown, because the plan starts the daemon that is the likely cause."""
-    notes = []
+def let_through(facts: Mapping[str, HostFacts], fixing: Collection[str]) -> dict[str, str]:
+    """Return what ``offline`` does not refuse although it is unknown, because the plan starts the daemon that is the likely cause.
+
+    By the host whose daemon can't answer.
+    """
+    notes = {}
     for cluster in clusters(facts):
         for host in cluster.hosts.values():
             if (voter := _starts_voter_for(host, cluster, fixing)) is not None:
-                notes.append(
+                notes[host.name] = (
                     f"{host.name} can't report whether all members are Online, because the database of the cluster has no leader. "
                     f"The daemon of {voter} is down, perhaps with the only database vote, and this plan starts it"
                 )

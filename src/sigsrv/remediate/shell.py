@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sigsrv.collect.refusals import last_message
 from sigsrv.collect.session import Session
 
 Notify = Callable[[str], None]
@@ -18,13 +19,16 @@ class HostPaths:
     """Says where files are on a host.
 
     run: gone after a reboot. disk: survives a reboot. old_disk: where earlier versions had it, below a folder that another account may
-    own. units: where systemd reads units from the disk.
+    own. units: where systemd reads units from the disk. control: the same for its own tools (systemd.unit(5)), where ``units`` is a link
+    into a read-only store, as on NixOS. volatile: file systems that a reboot empties, as stat(1) names them, each between blanks.
     """
 
     run: str = "/run/sigsrv"
     disk: str = "/var/lib/sigsrv-remediate/armed"
     old_disk: str = "/var/lib/sigsrv/armed"
     units: str = "/etc/systemd/system"
+    control: str = "/etc/systemd/system.control"
+    volatile: str = " tmpfs ramfs "
     booted: str = "/run/systemd/system"  # exists if systemd is process 1 (sd_booted(3))
     path: str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
@@ -74,7 +78,7 @@ class CommandResult:
         """
         lines = [line for line in (self.stderr or self.stdout).strip().splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("Error: ")]
-        return (errors or lines or [f"exit status {self.rc}"])[-1]
+        return errors[-1] if errors else last_message("\n".join(lines)) or f"exit status {self.rc}"
 
 
 def header(paths: HostPaths) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from sigsrv.judge.require import SERVICE
-from sigsrv.model.finding import Finding, Verdict
+from sigsrv.model.finding import Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.remediate import guard, network_resets
 from sigsrv.remediate.picture import Picture
+from sigsrv.remediate.rescan import FreshFinding
 
 _INCUS_UNIT = "incus.service"
 Look = Callable[[], Mapping[str, Picture]]
@@ -17,17 +18,19 @@ Look = Callable[[], Mapping[str, Picture]]
 class StateGuard:
     """Holds the picture of before a step. look: takes pictures of all hosts. replays: the step undoes an earlier one."""
 
-    def __init__(self, look: Look, fix: Fix, findings: Sequence[Finding], replays: bool) -> None:
+    def __init__(self, look: Look, fresh: FreshFinding, replays: bool) -> None:
+        assert fresh.fix
         self._look = look
-        self._fix = fix
-        self._down = {f.host for f in findings if f.policy == SERVICE and f.verdict is not Verdict.PASS}
+        self._fix: Fix = fresh.fix
+        self._down = {f.host for f in fresh.findings if f.policy == SERVICE and f.verdict is not Verdict.PASS}
+        self._silent = fresh.silent if fresh.finding.policy == SERVICE else frozenset()
         self._exact = not replays
         self._before: Mapping[str, Picture] = {}
 
     def begin(self) -> str:
         """Take the first picture. Return why the step must not begin, also what Incus would take away beside it; "" for no reason."""
         self._before = self._look()
-        if unread := guard.unread(self._before, self._down):
+        if unread := guard.unread(self._before, self._down | self._silent):
             return (
                 f"the state before the change can't be read, so nobody would know what it changes: {'; '.join(unread)}"
             )

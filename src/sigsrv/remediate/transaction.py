@@ -113,7 +113,7 @@ class Transaction:
             for each, timer in others
         }
         self._others = OtherMembers(members, self._notify)
-        self._guard = StateGuard(look, self._fix, fresh.findings, replays is not None)
+        self._guard = StateGuard(look, fresh, replays is not None)
         self._kept: tuple[str, ...] = ()
         self._after: tuple[Finding, ...] = ()
         self._shown: list[Finding] = []  # worse findings that do not count, see ``shown_by_start``

@@ -35,6 +35,7 @@ RESOURCES: Mapping[str, tuple[str, str]] = {
     "certificate": ("each trusted certificate", "cluster/FINGERPRINT"),
     "image": ("each image", "cluster/PROJECT/FINGERPRINT"),
     "project": ("each project", "cluster/PROJECT"),
+    "profile": ("each profile", "cluster/PROJECT/PROFILE"),
     "instance": ("each instance", "HOST/PROJECT/INSTANCE"),
     "warning": ("each warning type on each member", "cluster/TYPE/LOCATION"),
 }

@@ -19,11 +19,12 @@ _SECTIONS = (
     (Verdict.WAIVED, "Waived"),
 )
 _INDENT = "      "
+_NAMED = 20  # details of a notice that are listed, at most
 _SHOWN = 600  # characters of one observed value; the HTML report shows all of it
 
 
 def summary(run: Run, width: int = 80, color: bool = False) -> str:
-    """Return the summary: headline, hosts, failures, undetermined findings, waived findings, and waivers to review.
+    """Return the summary: headline, hosts, failures, undetermined findings, waived findings, notices, and waivers to review.
 
     A finding that has a root finding is only counted, at its root finding, unless others depend on it too. Undetermined findings for the
     same reason are listed together. width: columns.
@@ -42,7 +43,17 @@ def summary(run: Run, width: int = 80, color: bool = False) -> str:
     dependents = phrases.findings_by_root(run)
     for verdict, title in _SECTIONS:
         lines += _section(title, [f for f in run.findings if f.verdict is verdict], dependents, width)
-    return "\n".join([*lines, *waivers(run, width)]) + "\n"
+    return "\n".join([*lines, *_notices(run, width), *waivers(run, width)]) + "\n"
+
+
+def _notices(run: Run, width: int) -> Iterator[str]:
+    """Yield what the run says once, with the first names; the HTML report has all of them."""
+    for notice in run.notices:
+        yield ""
+        yield from _wrap(f"Notice: {notice.text}", width, "", "  ")
+        more = f" and {len(notice.details) - _NAMED} more" if len(notice.details) > _NAMED else ""
+        if notice.details:
+            yield from _wrap(f"{', '.join(notice.details[:_NAMED])}{more}", width, _INDENT)
 
 
 def waivers(run: Run, width: int = 80) -> list[str]:

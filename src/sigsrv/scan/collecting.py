@@ -19,6 +19,7 @@ from sigsrv.scan.plan import Plan
 
 def probe_options(desired: Site, host: str) -> ProbeOptions:
     """Return the settings of a site that decide which probes run on a host."""
+    desired = desired.at(host)
     backups = desired.backups
     return ProbeOptions(
         zfs=desired.has_zfs,

@@ -16,6 +16,7 @@ from sigsrv.judge.evaluate import evaluate, with_roots_checked
 from sigsrv.model import waiver
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Finding, LeftOut, Verdict, ordered
+from sigsrv.model.managed import Manager
 from sigsrv.scan.known import KnownObjects
 from sigsrv.scan.plan import Plan
 
@@ -33,14 +34,19 @@ def judge(plan: Plan, evidences: Mapping[str, Evidence], left_out: list[LeftOut]
     with _garbage_collector_paused():
         facts = facts_of(plan, evidences)
         found = evaluate(plan.policies.values(), plan.checks, plan.site, facts, left_out)
-        return with_known(waive(plan, evidences, found), facts)
+        return with_known(waive(plan, evidences, found), facts, plan.site.managed_by)
 
 
-def with_known(findings: Iterable[Finding], facts: Mapping[str, HostFacts]) -> tuple[Finding, ...]:
-    """Give each finding that a script can fix what was read of its cluster: its permanent fix must keep what an object has."""
+def with_known(
+    findings: Iterable[Finding], facts: Mapping[str, HostFacts], managers: Sequence[Manager] = ()
+) -> tuple[Finding, ...]:
+    """Give each finding that a script can fix what was read of its cluster: its permanent fix must keep what an object has.
+
+    managers: who manages what, for whether the fix lasts.
+    """
     known: dict[str, KnownObjects] = {}
     for cluster in clusters(facts):
-        known |= dict.fromkeys((cluster.name, *cluster.hosts), KnownObjects(cluster))
+        known |= dict.fromkeys((cluster.name, *cluster.hosts), KnownObjects(cluster, managers))
     return tuple(
         dataclasses.replace(each, known=known.get(each.host))
         if each.remediation and each.verdict in (Verdict.FAIL, Verdict.WAIVED)

@@ -6,7 +6,7 @@ Nothing here takes part in a verdict. What can't be read is None.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.reading import guard
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.lasting import Change, Config, Giver, IncusObject
+from sigsrv.model.managed import Manager
 from sigsrv.model.names import bad_character
 from sigsrv.model.values import is_true
 
@@ -29,8 +30,13 @@ _Key = tuple[str, str]  # project and name
 class KnownObjects:
     """What the hosts of a cluster answered, as ``sigsrv.model.lasting.Known``."""
 
-    def __init__(self, cluster: ClusterFacts) -> None:
+    def __init__(self, cluster: ClusterFacts, managers: Sequence[Manager] = ()) -> None:
         self._hosts = cluster.hosts
+        self.managers = managers
+
+    def is_nixos(self, host: str) -> bool:
+        """Report whether a host runs NixOS, or a system derived from it; False if that is unknown."""
+        return bool(self._read(host, lambda facts: facts.machine.os.is_any("nixos")))
 
     def object_of(self, change: Change) -> IncusObject | None:
         """Return the object that a change concerns."""
@@ -253,7 +259,7 @@ class KnownObjects:
         """Map (project, name) to the custom volumes of a pool: several if several members have one of that name."""
         if pool not in self._pools:
             found: dict[_Key, list[_Row]] = {}
-            for row in self._rows(urls.volumes_url(pool)):
+            for row in (*self._rows(urls.volumes_url(pool)), *self._rows(urls.volumes_url(pool, full=True))):
                 if row.get("type") == "custom" and isinstance(row.get("name"), str):
                     found.setdefault((str(row.get("project")), row["name"]), []).append(row)
             self._pools[pool] = found

@@ -18,7 +18,8 @@ from sigsrv.facts.incus import Instance
 from sigsrv.facts.limits import watching
 from sigsrv.judge.site_resources import nics_on
 from sigsrv.model.errors import EvidenceError
-from sigsrv.model.site import Site, SiteBridge
+from sigsrv.model.site import Site
+from sigsrv.model.site_bridges import SiteBridge
 
 CANDIDATES = 3  # candidate addresses of each namespace
 MAX_INSTANCES = 20  # instances to contact per host and bridge, at most
@@ -86,7 +87,7 @@ def _subnet(on: list[HostFacts], bridge: SiteBridge) -> IPv4Network:
 
 def _used_addresses(facts: Mapping[str, HostFacts], bridge: SiteBridge) -> set[IPv4Address]:
     """Return the known IPv4 addresses: of the hosts, and of instances (running and configured addresses)."""
-    known: list[str] = [bridge.gateway or ""]
+    known: list[str] = [bridge.on(host).gateway or "" for host in facts]
     for host in facts.values():
         with suppress(EvidenceError):
             known += [str(each.ip) for listed in host.network.addresses.values() for each in listed]

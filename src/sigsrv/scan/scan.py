@@ -18,7 +18,8 @@ from sigsrv.model import waiver
 from sigsrv.model.finding import Finding, HostState, LeftOut, Run, WaiverUse, ordered, timestamp
 from sigsrv.model.ids import new_run_id
 from sigsrv.scan.collecting import collect, probe_options
-from sigsrv.scan.judging import evidence_time, judge, selected
+from sigsrv.scan.judging import evidence_time, facts_of, judge, selected
+from sigsrv.scan.notices import notices_of
 from sigsrv.scan.options import DEMO
 from sigsrv.scan.plan import Plan
 
@@ -61,6 +62,7 @@ def run_of(
         evidence=_evidence(plan),
         waivers=_review(plan, evidences, judged),
         left_out=tuple(each for each in left_out if each.policy in plan.selection.policies),
+        notices=notices_of(facts_of(plan, evidences), judged),
     )
 
 
