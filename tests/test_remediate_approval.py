@@ -64,7 +64,7 @@ def test_plan_with_another_text_object_or_fact_has_another_hash(other):
 
 def test_hash_is_the_same_for_the_same_plan_whatever_refuses_it_now():
     """A plan may be approved before its window opens. Time and notes are no part of it."""
-    assert plan_hash(dataclasses.replace(PLAN, refusals=("outside its windows",), notes=("x",)), 60, SITE) == HASH
+    assert plan_hash(dataclasses.replace(PLAN, refusals=("outside its windows",), notes={"x": "x"}), 60, SITE) == HASH
     assert plan_hash(PLAN, 60, dataclasses.replace(SITE, name="other")) != HASH
     assert plan_hash(PLAN, 90, SITE) != HASH
     assert plan_hash(PLAN, 60, dataclasses.replace(SITE, verify_with=("test.py",))) != HASH
