@@ -29,7 +29,7 @@ from sigsrv.model.site import (
     SiteProject,
     Thresholds,
 )
-from sigsrv.model.site_access import Auth, ListenOn
+from sigsrv.model.site_access import Auth, ListenOn, Oidc
 from sigsrv.model.site_bridges import SiteBridge, Vlan
 from sigsrv.model.site_checks import API_FILES, BY_HOST, VLAN_BY_HOST, absolute, on_host
 from sigsrv.model.site_devices import HostPath, SiteProxy
@@ -197,7 +197,8 @@ def _auth(content: Mapping[str, Any]) -> Auth:
         host: tuple(ListenOn(**each) if isinstance(each, Mapping) else each for each in addresses)
         for host, addresses in content.get("listen", {}).items()
     }
-    return Auth(**{**_tuples(content), "listen": listen})
+    oidc = Oidc(**content["oidc"]) if "oidc" in content else None
+    return Auth(**{**_tuples(content), "listen": listen, "oidc": oidc})
 
 
 def _maintenance(content: Mapping[str, Any]) -> Maintenance:
