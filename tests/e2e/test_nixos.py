@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ NIXOS = "minisrv"
 class NixosLab(Lab):
     """Represents a lab in a network namespace of its own, so that it runs beside the lab of the other tests."""
 
-    folder: Path = Path()
-    namespace: str = ""
+    folder: Path = field(kw_only=True)
+    namespace: str = field(kw_only=True)
 
     @property
     def files(self) -> Path:
@@ -52,9 +53,10 @@ def lab() -> Iterator[NixosLab]:
     """Provide the lab. If it can't run, the tests are skipped with the reason; with CI=true they fail."""
     if os.geteuid() != 0:
         pytest.skip("the lab needs root")
-    name = f"sigsrv-nixos-{os.getpid()}"
-    found = NixosLab("ns", Path("/var/tmp") / name, name)
-    found.state.mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="sigsrv-nixos-", dir="/var/tmp"))
+    name = folder.name
+    found = NixosLab(folder=folder, namespace=name)
+    found.state.mkdir()
     before = conftest._CHOSEN[:]
     try:
         subprocess.run(["ip", "netns", "add", name], check=True)
@@ -69,7 +71,7 @@ def lab() -> Iterator[NixosLab]:
         conftest._CHOSEN[:] = before
         found.command("lab/lab", "down")
         subprocess.run(["ip", "netns", "del", name], check=False)
-        shutil.rmtree(found.folder)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -151,7 +153,9 @@ def test_account_of_a_scan_has_the_verdicts_of_root(lab, rules, tmp_path):
 
 def test_account_that_pam_refuses_gets_errors_with_the_whole_reason(lab, rules, tmp_path):
     """sudo then writes two lines, and the first one has the cause."""
-    lab.on(NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo")
+    lab.on(
+        NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo"
+    )
     try:
         found = scan(lab, tmp_path, "audit", code=3)
     finally:
