@@ -88,11 +88,11 @@ def rules(lab: NixosLab, tmp_path: Path) -> Iterator[None]:
     lab.on(NIXOS, "sh", "-c", put, "sh", "/etc/sudoers", given=before)
 
 
-def scan(lab: NixosLab, folder: Path, account: str = "", code: int = 0) -> dict[str, dict]:
+def scan(lab: NixosLab, folder: Path, *more: str, account: str = "", code: int = 0) -> dict[str, dict]:
     """Return the findings of a scan by ID. It saves the evidence in the folder."""
     config = ("--ssh-config", str(lab.files / f"ssh_config.{account}")) if account else ()
     argv = ("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(folder), "--save", str(folder / "evidence"))
-    done = lab.command(*argv, *config)
+    done = lab.command(*argv, *config, *more)
     assert done.returncode == code, done.stdout + done.stderr
     return {each["id"]: each for each in json.loads((folder / "latest" / "findings.json").read_text())["findings"]}
 
@@ -136,10 +136,11 @@ def test_host_has_the_shape_of_nixos(lab):
 def test_account_of_a_scan_has_the_verdicts_of_root(lab, rules, tmp_path):
     """The verdicts are those of the usual lab, but one: the hosts have different systems. Each probe is answered."""
     root = scan(lab, tmp_path / "root", code=1)
-    audit = scan(lab, tmp_path / "audit", "audit", code=1)
+    audit = scan(lab, tmp_path / "audit", account="audit", code=1)
 
     assert verdicts(root) == {**clean(), "XHOST-002@cluster/cluster": "fail"}
     assert "NixOS" in root["XHOST-002@cluster/cluster"]["observed"]
+    assert "is the development branch" in root[f"HOST-010@{NIXOS}/{NIXOS}"]["observed"]
     assert verdicts(audit) == verdicts(root)
     for account in ("root", "audit"):
         kept = json.loads((tmp_path / account / "evidence" / f"{NIXOS}.json").read_text())
@@ -157,7 +158,7 @@ def test_account_that_pam_refuses_gets_errors_with_the_whole_reason(lab, rules, 
         NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo"
     )
     try:
-        found = scan(lab, tmp_path, "audit", code=3)
+        found = scan(lab, tmp_path, "--hosts", NIXOS, account="audit", code=3)
     finally:
         lab.on(NIXOS, "umount", "/etc/static/pam.d/sudo")
 
@@ -170,7 +171,7 @@ def test_sudo_for_wheel_only_is_a_missing_right(lab, rules, tmp_path):
     """With security.sudo.execWheelOnly, the account can't start the setuid sudo, and finds the other one."""
     lab.on(NIXOS, "chmod", "4510", "/run/wrappers/bin/sudo")
     try:
-        found = scan(lab, tmp_path, "audit", code=3)
+        found = scan(lab, tmp_path, "--hosts", NIXOS, account="audit", code=3)
     finally:
         lab.on(NIXOS, "chmod", "4755", "/run/wrappers/bin/sudo")
 
