@@ -81,9 +81,12 @@ def auth(facts: DraftFacts) -> Section:
                 "full_certificates", full, "these have full access now: uncomment only if they need it", commented=True
             )
         )
-    admins = facts.from_hosts("the group incus-admin", lambda host: host.accounts.members("incus-admin").all)
+    admins = facts.from_hosts("the group incus-admin", lambda host: host.accounts.admins.all)
     if names := sorted({name for names in admins.values() for name in names}):
         fields.append(Field("admins", names, "these are in incus-admin now, which equals root access", commented=True))
+    users = facts.from_hosts("the group incus", lambda host: host.accounts.users.all)
+    if names := sorted({name for names in users.values() for name in names}):
+        fields.append(Field("users", names, "these are in incus now, and may have a project each", commented=True))
     fields += _clients(facts)
     return schema_checked(Section("auth", tuple(notes), fields=tuple(fields)))
 
