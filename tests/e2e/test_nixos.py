@@ -151,7 +151,9 @@ def test_account_of_a_scan_has_the_verdicts_of_root(lab, rules, tmp_path):
 
 def test_account_that_pam_refuses_gets_errors_with_the_whole_reason(lab, rules, tmp_path):
     """sudo then writes two lines, and the first one has the cause."""
-    lab.on(NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo")
+    lab.on(
+        NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo"
+    )
     try:
         found = scan(lab, tmp_path, "audit", code=3)
     finally:
