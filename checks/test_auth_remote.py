@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from sigsrv import HostFacts, Require, Site, policy
-from sigsrv.facts.authorization import ALLOW
 from sigsrv.facts.config import OFFLINE_AFTER, OFFLINE_AFTER_S
-from sigsrv.facts.incus import IncusFacts
 from sigsrv.facts.listening import Endpoint, Listener, endpoint
 from sigsrv.facts.resources import Config
 from sigsrv.judge.ages import DAY_S
 from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.client_routes import Access, unlimited_clients
 from sigsrv.judge.server_settings import server_fix, server_setting
 from sigsrv.judge.site_listeners import allowed_listeners
 from sigsrv.model.errors import EvidenceError
@@ -28,11 +26,6 @@ _SERVICES = {  # with the port that Incus uses if the address has none (internal
 _ORIGINS = {  # the keys with the web pages that may use a browser's certificate, each with what for
     "core.https_allowed_origin": "use the API",
     "core.https_allowed_websocket_origin": "open consoles and run commands",
-}
-_ROUTE = "authorization.client."
-_LIMITED = {  # the classes of clients that a server limits, unless it routes them elsewhere
-    "tls-restricted": "each certificate that is restricted to projects",
-    "default": "each client without a route of its own",
 }
 _EXPIRY_S = {"S": 1, "M": 60, "H": 3600, "d": DAY_S, "w": 7 * DAY_S, "m": 31 * DAY_S, "y": 366 * DAY_S}
 
@@ -123,21 +116,6 @@ def _resolved(facts: HostFacts, configured: Mapping[str, Endpoint], name: Endpoi
     return {Endpoint(each.address, each.port) for each in sockets if not each.is_wildcard} or {name}
 
 
-@dataclass(frozen=True)
-class _Access:
-    """A key that opens remote access. close: the value that closes it, "" unsets the key. of_member: it is a key of one member.
-
-    listens: the address that it opens, if it is one. by_hand: what a person must do, if no script may close it.
-    """
-
-    key: str
-    observed: str
-    close: str = ""
-    of_member: bool = False
-    listens: Endpoint | None = None
-    by_hand: str = ""
-
-
 @policy("AUTH-005")
 def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site: Site, require: Require) -> None:
     """Looks at the keys of the daemon and of the cluster that open remote access, and at the tokens that this member issued.
@@ -154,7 +132,7 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
     with require.finding(facts.name, expected) as finding:
         config, member = facts.incus.config, _own_member(facts)
         settings, by_hand = [], []
-        for access in (*_open_access(config, finding), *_unlimited_clients(facts.incus, finding)):
+        for access in (*_open_access(config, finding), *unlimited_clients(facts.incus, site.auth, finding)):
             if access.key not in exempt:
                 finding.violated(access.observed)
                 if access.by_hand:
@@ -180,52 +158,34 @@ def test_tokens_expire_and_no_extra_remote_access_is_open(facts: HostFacts, site
         finding.fix |= server_fix(settings, [*by_hand, *finding.unknown_reasons])
 
 
-def _open_access(config: Config, finding: Clauses) -> Iterator[_Access]:
+def _open_access(config: Config, finding: Clauses) -> Iterator[Access]:
     """Yield each key whose value opens remote access. A value that can't be read is an unknown clause."""
     if config["core.trust_ca_certificates"] == "true":
         key = "core.trust_ca_certificates"
-        yield _Access(key, f"Incus trusts every certificate of the CA ({key})")
+        yield Access(key, f"Incus trusts every certificate of the CA ({key})")
     if not (config.get("core.remote_token_expiry") or "").strip():  # Incus treats blanks as unset
         key = "core.remote_token_expiry"
-        yield _Access(key, f"tokens for clients never expire ({key})", close="15M")
+        yield Access(key, f"tokens for clients never expire ({key})", close="15M")
     joining = config.get("cluster.join_token_expiry")
     with finding.clause():
         if joining and _expiry_s(joining) > DAY_S:
             key = "cluster.join_token_expiry"
-            yield _Access(key, f"tokens for members expire only after {joining} ({key})")
+            yield Access(key, f"tokens for members expire only after {joining} ({key})")
     if config["core.metrics_authentication"] == "false":
         key = "core.metrics_authentication"
-        yield _Access(key, f"metrics need no authentication ({key})")
+        yield Access(key, f"metrics need no authentication ({key})")
     if config.get("core.debug_address"):
         key = "core.debug_address"
         with finding.clause():
-            yield _Access(key, f"{key} is {config[key]}", of_member=True, listens=endpoint(config[key], 8444))
+            yield Access(key, f"{key} is {config[key]}", of_member=True, listens=endpoint(config[key], 8444))
     for key, use in _ORIGINS.items():
         origin = config.get(key) or ""
         if "*" in origin:
-            yield _Access(key, f"web pages of {origin} may {use} ({key})")
+            yield Access(key, f"web pages of {origin} may {use} ({key})")
     for key, port in _SERVICES.items():
         with finding.clause():
             if config.get(key) and (found := endpoint(config[key], port)).is_wildcard:
-                yield _Access(key, f"{key} is {config[key]} (any address)", of_member=True, listens=found)
-
-
-def _unlimited_clients(incus: IncusFacts, finding: Clauses) -> Iterator[_Access]:
-    """Yield each key that lets a class of clients do everything: the accounts of an identity provider, and routes that allow everything.
-
-    What OpenFGA or a scriptlet allows is not in the configuration. Here, it counts as limited.
-    """
-    config = incus.config
-    for name, clients in _LIMITED.items():
-        if config.get(f"{_ROUTE}{name}") == ALLOW:
-            yield _Access(f"{_ROUTE}{name}", f"{clients} may do everything ({_ROUTE}{name})")
-    with finding.clause():
-        if config.get("oidc.issuer") and incus.routes["oidc"] == ALLOW:
-            yield _Access(
-                "oidc.issuer",
-                f"each account that {config['oidc.issuer']} lets in is an administrator (oidc.issuer)",
-                by_hand="limit the accounts of the identity provider (authorization.client.oidc, or OpenFGA), or unset oidc.issuer",
-            )
+                yield Access(key, f"{key} is {config[key]} (any address)", of_member=True, listens=found)
 
 
 def _expiry_s(expiry: str) -> int:

@@ -76,7 +76,9 @@ def _is_allowed(nic: Config, project: str, facts: ClusterFacts, site: Site) -> b
 
 
 def _shown(nic: Config) -> str:
-    return f"network {nic.get('network') or 'none'}, parent {nic.get('parent') or 'none'}"
+    if nic.get("network"):
+        return f"network {nic['network']}"
+    return f"no network, {nic.get('nictype') or 'no nictype'}, parent {nic.get('parent') or 'none'}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

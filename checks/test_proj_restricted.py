@@ -1,31 +1,13 @@
 """Checks of PROJ: the restrictions of restricted projects, and what is in these projects."""
 
-from collections.abc import Collection, Iterable, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
 
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.resources import Config, Instance, Profile
 from sigsrv.facts.restrictions import forbidden_device, forbidden_keys
 from sigsrv.judge.clauses import Clauses
+from sigsrv.judge.restricting import NETWORKS, POOLS, POOLS_EXTENSION, Listed, networks_of, pools_of, servers_of
 from sigsrv.judge.site_projects import defer_undeclared, each_restricted_project, require_projects
-from sigsrv.model.values import split_list
-
-_NIC = "restricted.devices.nic"
-_NETWORKS = "restricted.networks.access"
-_POOLS = "restricted.storage-pools.access"
-_SERVERS = "restricted.images.servers"
-_POOLS_EXTENSION = "projects_restricted_storage_pool_access"
-
-
-def _list_key(name: str, old: Collection[str], new: Collection[str]) -> dict[str, str]:
-    """Return a key with a list for the remediation ``set-project-config``: which names it puts in and takes out, and the whole list."""
-    add, take = ([each for each in some if each not in others] for some, others in ((new, old), (old, new)))
-    return {"name": name, "value": ",".join(new), "add": ",".join(add), "take": ",".join(take)}
-
-
-def _key(name: str, value: str) -> dict[str, str]:
-    """Return a key for the remediation ``set-project-config``. An empty value unsets it."""
-    return {"name": name, "value": value}
 
 
 @policy("PROJ-004")
@@ -41,16 +23,15 @@ def test_restricted_project_lists_the_networks_that_it_may_use(
     for project in each_restricted_project(facts, require):
         networks, pools = site.networks_of(project.name), site.pools_of(project.name)
         with require.finding(
-            project.name, f"{_NETWORKS} lists only {_listed(networks)}", otherwise="as expected"
+            project.name, f"{NETWORKS} lists only {_listed(networks)}", otherwise="as expected"
         ) as finding:
             defer_undeclared(finding, facts, site, project.name)
-            keys = _networks(finding, project.config, networks)
+            keys = [*_record(finding, networks_of(project.config, networks))]
             with finding.clause():
-                if _POOLS_EXTENSION in facts.incus.extensions:
-                    finding.expected += f"; {_POOLS} lists only {_listed(pools)}"
-                    keys += _pools(finding, facts, project.config, pools)
-            if project.config.get(_SERVERS):
-                keys += _servers(finding, project.config, site)
+                if POOLS_EXTENSION in facts.incus.extensions:
+                    finding.expected += f"; {POOLS} lists only {_listed(pools)}"
+                keys += _record(finding, pools_of(facts, project.config, pools))
+            keys += _record(finding, servers_of(project.config, site))
             finding.fix["keys"] = sorted(keys, key=lambda key: key["name"])
 
 
@@ -58,43 +39,11 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _networks(finding: Clauses, config: Config, allowed: Collection[str]) -> list[dict[str, str]]:
-    """Record what is wrong and return the keys to set. The list does not limit a NIC that uses no managed network."""
-    nic, access = config.get(_NIC, ""), split_list(config.get(_NETWORKS))
-    keys: dict[str, dict[str, str]] = {}
-    if nic == "block":
-        return []
-    if nic not in ("", "managed"):
-        keys[_NIC] = _key(_NIC, "")
-        finding.violated(f"{_NIC} is {nic}")
-    if not access or not set(access) <= set(allowed):
-        kept = [name for name in access if name in allowed] or sorted(allowed)
-        keys |= {_NETWORKS: _list_key(_NETWORKS, access, kept)} if kept else {_NIC: _key(_NIC, "block")}
-        finding.violated(f"{_NETWORKS} is {','.join(access) or 'unset, which allows every network'}")
-    return [*keys.values()]
-
-
-def _pools(finding: Clauses, facts: ClusterFacts, config: Config, allowed: Collection[str]) -> list[dict[str, str]]:
-    """Record what is wrong and return the keys to set. Raises EvidenceError if all pools are allowed and can't be listed."""
-    access = split_list(config.get(_POOLS))
-    usable = access or tuple(pool.name for pool in facts.incus.pools)
-    if set(usable) <= set(allowed):
-        return []
-    finding.violated(f"{_POOLS} is {','.join(access) or 'unset, which allows every pool'}")
-    kept = [name for name in usable if name in allowed]
-    return [_list_key(_POOLS, access, kept)] if kept else []  # an empty list would allow every pool
-
-
-def _servers(finding: Clauses, config: Config, site: Site) -> list[dict[str, str]]:
-    """Record image servers that the site file does not list, and return the key to set. Incus compares the hosts of their URLs."""
-    listed = split_list(config.get(_SERVERS))
-    allowed = sorted({host for origin in site.image_origins if (host := urlsplit(origin).hostname)})
-    foreign = [name for name in listed if name.lower() not in allowed]
-    if not foreign:
-        return []
-    finding.violated(f"{_SERVERS} has {', '.join(foreign)}, which images.servers of the site file lacks")
-    kept = [name for name in listed if name not in foreign] or allowed
-    return [_list_key(_SERVERS, listed, kept)] if kept else []  # an empty list would allow every server
+def _record(finding: Clauses, listed: Listed) -> tuple[dict[str, str], ...]:
+    """Record what is wrong with a list and return the keys to set."""
+    for fault in listed.faults:
+        finding.violated(fault)
+    return listed.keys
 
 
 @policy("PROJ-007")

@@ -451,8 +451,8 @@ def test_nics_are_shown_with_their_network():
 
     found = findings_of(content)
 
-    assert found[f"INST-011@{WEB}"].observed == "network sigsrvbr0, parent none; network none, parent sigsrvbr0"
-    assert found["INST-011@minisrv/user-john/vm"].observed == "network userbr0, parent none"
+    assert found[f"INST-011@{WEB}"].observed == "network sigsrvbr0; no network, bridged, parent sigsrvbr0"
+    assert found["INST-011@minisrv/user-john/vm"].observed == "network userbr0"
     assert found["INST-011@minisrv/default/db"].observed == "no nic device"
     assert found[f"INST-010@{WEB}"].observed == "eth0: no mac, no ipv6; eth1: no ipv6 (from profile svc); eth2: filters"
 
@@ -470,7 +470,7 @@ def test_a_profile_has_the_one_finding_for_a_nic_of_many_instances():
 
     failed = [key for key, each in found.items() if each.verdict == "fail" and key.startswith(("INST-011", "PROJ-009"))]
     assert failed == ["PROJ-009@cluster/default/svc"]
-    assert found[failed[0]].observed == "eth1: network none, parent trunk"
+    assert found[failed[0]].observed == "eth1: no network, macvlan, parent trunk"
     assert found["INST-011@sigsrv/default/web2"].because == failed[0]
 
 

@@ -196,16 +196,134 @@ def test_a_link_without_a_vlan_id_becomes_a_question():
     assert "networks: []   # also uses userbr0: add it here once it is defined above" in text_of(document)
 
 
-def test_a_different_parent_on_each_host_is_left_out():
-    """The VLAN is the same, but a site file can't name a parent link per host."""
+def test_a_different_parent_on_each_host_is_a_mapping_by_host():
+    """The VLAN is the same. So is another name of the VLAN interface."""
 
     def change(content: dict[str, Any]) -> None:
-        content["minisrv"]["links"]["user0"]["link"] = "sigsrvbr0"
+        links = content["minisrv"]["links"]
+        links["vlan24"] = {**links.pop("user0"), "link": "sigsrvbr0"}
 
     bridge = entry(drafted(change), "bridges", "userbr0")
 
-    assert (bridge.commented, "parent" in bridge.data["vlan"]) == (False, False)
-    assert "minisrv: user0 (VLAN 24 on sigsrvbr0)" in bridge.notes[0]
+    assert not bridge.commented
+    assert bridge.data["vlan"]["parent"] == {"sigsrv": "trunk", "minisrv": "sigsrvbr0"}
+    assert bridge.data["vlan"]["interface"] == {"sigsrv": "user0", "minisrv": "vlan24"}
+
+
+def test_a_host_without_the_vlan_of_a_bridge_is_a_question():
+    """Written as it is, a lost VLAN would be no finding any more."""
+
+    def change(content: dict[str, Any]) -> None:
+        _unnamed(content)
+        del content["minisrv"]["links"]["user0"]
+
+    document = drafted(change)
+    bridge = entry(document, "bridges", "userbr0")
+
+    assert not bridge.commented
+    assert off(bridge)["members"] == ["sigsrv"]
+    assert "uncomment only if minisrv must not carry the VLAN" in text_of(document)
+    assert loaded(document).bridges[1].is_on("minisrv")
+
+
+def standalone(content: dict[str, Any]) -> None:
+    content["cluster"]["server"]["environment"]["server_clustered"] = False
+    for rows in ("networks", "pools"):
+        for row in content["cluster"][rows].values():
+            row["locations"] = ["none"]
+
+
+def test_servers_in_no_cluster_keep_their_pools_and_networks():
+    """Such a server reports a member that does not exist. Each one has what it lists."""
+
+    def change(content: dict[str, Any]) -> None:
+        standalone(content)
+        content["sigsrv"]["lists"] = {
+            "pools": {"fast": content["cluster"]["pools"]["iso"]},
+            "networks": {"labbr0": content["cluster"]["networks"]["sigsrvbr0"]},
+        }
+        links = content["sigsrv"]["links"]
+        links |= {"labbr0": links["sigsrvbr0"], "lab0": {**links["sigsrv0"], "master": "labbr0"}}
+
+    document = drafted(change)
+    site = loaded(document)
+
+    assert {pool.name: pool.members for pool in site.pools} == {
+        "nvme": None,
+        "iso": None,
+        "fast": ("sigsrv",),
+    }
+    assert {bridge.name: bridge.members for bridge in site.bridges} == {
+        "sigsrvbr0": None,
+        "userbr0": None,
+        "labbr0": ("sigsrv",),
+    }
+
+
+def test_servers_in_no_cluster_keep_their_own_addresses():
+    """A network of each has the same name and another subnet."""
+
+    def change(content: dict[str, Any]) -> None:
+        standalone(content)
+        other = content["cluster"]["networks"]["userbr0"]
+        config = {**other["config"], "ipv4.address": "172.25.0.1/16"}
+        content["minisrv"]["lists"] = {"networks": {"userbr0": {**other, "config": config}}}
+
+    bridge = loaded(drafted(change)).bridges[-1]
+
+    assert [bridge.on(host).subnet for host in ("sigsrv", "minisrv")] == ["172.24.0.0/16", "172.25.0.0/16"]
+    assert [bridge.on(host).gateway for host in ("sigsrv", "minisrv")] == ["172.24.0.1", "172.25.0.1"]
+
+
+def test_limits_of_a_project_are_drafted_with_their_values():
+    """If a project of users lacks a limit, they are a question: written, the missing one would be no finding any more."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["projects"]["user-eve"] = {"config": {"limits.memory": "1GiB", "limits.cpu": "-1"}}
+
+    document = drafted(change)
+
+    assert entry(document, "projects", "user-john").data["limits"] == {
+        "limits.cpu": "8",
+        "limits.disk": "100GiB",
+        "limits.instances": "10",
+        "limits.memory": "16GiB",
+    }
+    assert off(entry(document, "projects", "user-eve")) == {"limits": {"limits.memory": "1GiB"}}
+    assert "limits" not in entry(document, "projects", "default").data
+
+
+def test_an_identity_provider_and_routes_are_questions():
+    """Its accounts may be administrators."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["cluster"]["server"]["config"] |= {
+            "oidc.issuer": "https://id.example.org",
+            "oidc.client.id": "incus",
+            "authorization.client.oidc": "scriptlet",
+        }
+
+    document = drafted(change)
+    fields = {field.key: field for s in document.sections if s.key == "auth" for field in s.fields}
+
+    assert fields["oidc"].value == {"issuer": "https://id.example.org", "client_id": "incus"}
+    assert fields["routes"].value == {"oidc": "scriptlet"}
+    assert fields["oidc"].commented
+    assert fields["routes"].commented
+
+
+def test_nixos_and_opentofu_are_drafted_as_managers():
+    """A host says that it is NixOS, and a description that OpenTofu made the object."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["minisrv"]["probes"]["os-release"] = "ID=nixos\n"
+        content["cluster"]["projects"]["user-john"]["description"] = "John (managed by OpenTofu)"
+
+    managers = loaded(drafted(change)).managed_by
+
+    assert [(each.tool, each.hosts) for each in managers] == [("nixos", ("minisrv",)), ("opentofu", ())]
+    assert managers[1].kinds == ("project",)
+    assert loaded(drafted()).managed_by == ()
 
 
 def test_a_nic_of_an_instance_is_not_an_uplink():

@@ -16,13 +16,12 @@ PORT = {("link", "vx24"): {"kind": "vxlan", "up": "yes", "master": "br0"}}
 
 
 def fix(*touches: Touch, **more) -> Fix:
-    values = {"runs_on": "sigsrv", "reaches": "host", "resets": ""} | more
+    values = {"runs_on": "sigsrv", "reaches": "host", "resets": (), "disruption": "none"} | more
     return Fix(
         "NET-001@sigsrv/br0",
         "x",
         "x",
         "x",
-        disruption="none",
         disrupts="",
         undo_text="",
         timeout_s=5,
@@ -162,7 +161,7 @@ def test_chains_and_server_of_a_network_that_is_set_up_again_are_declared_and_it
         ("route", "ipv4 100 default dev br0"): {"dev": "br0"},
         ("link", "vx24"): {"kind": "vxlan", "master": "br0"},
     }
-    found = guard.undeclared(changed(before, {}), fix(resets="br0", reaches="members"))
+    found = guard.undeclared(changed(before, {}), fix(resets=("br0",), reaches="members"))
 
     assert {(each.kind, each.name) for each in found} == before.keys() - {
         ("nft", "inet incus acl.br0"),

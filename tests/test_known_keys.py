@@ -204,7 +204,7 @@ def test_lint_checks_what_a_policy_says_that_it_knows(tmp_path, change, message)
 
 
 def test_lint_names_the_new_keys_of_a_newer_incus(tmp_path, monkeypatch):
-    """When somebody adds the list of a newer version, each policy whose groups have new keys must be looked at again."""
+    """When somebody adds the list of a newer version, each policy whose groups have new keys must be read again."""
     keys = tmp_path / "keys"
     shutil.copytree(data.INCUS_KEYS, keys)
     (keys / "9.0.0.json").write_text(

@@ -37,12 +37,12 @@ def picture(*things: dict, member: str = "sigsrv", **config: str) -> Picture:
 
 def lost(*things: dict, touches: tuple[Touch, ...] = (ACLS,), is_undo: bool = False, **config: str) -> list[str]:
     found = {"sigsrv": picture(*things, **config)}
-    return losses(fix(*touches, reaches="members", resets="br0"), found, is_undo)
+    return losses(fix(*touches, reaches="members", resets=("br0",)), found, is_undo)
 
 
 def changed(*things: dict, touches: tuple[Touch, ...] = (ACLS,), **config: str) -> list[str]:
     found = {"sigsrv": picture(*things, **config)}
-    return side_effects(fix(*touches, reaches="members", resets="br0"), found)
+    return side_effects(fix(*touches, reaches="members", resets=("br0",)), found)
 
 
 def test_network_as_incus_made_it_loses_nothing():
@@ -169,7 +169,7 @@ def test_bridge_without_an_ipv4_address_loses_only_static_routes():
     found = {key: value for key, value in picture(ipv4__address="none").things.items() if key[0] != "address"}
     found |= route("10.7.0.0/16 dev br0 scope link") | route("10.6.0.0/16 dev br0 protocol static scope link")
 
-    reasons = losses(fix(ACLS, reaches="members", resets="br0"), {"sigsrv": Picture(found, member="sigsrv")})
+    reasons = losses(fix(ACLS, reaches="members", resets=("br0",)), {"sigsrv": Picture(found, member="sigsrv")})
 
     assert reasons == ["sigsrv: Incus would delete the route 10.6.0.0/16 dev br0 protocol static scope link"]
 
@@ -179,8 +179,8 @@ def test_each_member_is_looked_at_and_no_other_host():
     vxlan = link("x1", "vxlan", "br0")
     found = {name: picture(vxlan, member=member) for name, member in (("sigsrv", "a"), ("minisrv", "b"), ("alone", ""))}
 
-    everywhere = losses(fix(ACLS, reaches="members", resets="br0"), found)
-    here = losses(fix(ACLS, reaches="host", resets="br0"), found)
+    everywhere = losses(fix(ACLS, reaches="members", resets=("br0",)), found)
+    here = losses(fix(ACLS, reaches="host", resets=("br0",)), found)
 
     assert [reason.partition(":")[0] for reason in everywhere] == ["sigsrv", "minisrv"]
     assert [reason.partition(":")[0] for reason in here] == ["sigsrv"]
@@ -199,16 +199,33 @@ def test_what_could_not_be_read_is_a_reason(what):
     """Unknown is not nothing."""
     found = {"sigsrv": Picture(picture().things, {what: "no answer"}, "sigsrv")}
 
-    (reason,) = losses(fix(ACLS, reaches="members", resets="br0"), found)
-    assert reason == f"sigsrv: can't determine what Incus would delete with a change of br0: {what}: no answer"
+    (reason,) = losses(fix(ACLS, reaches="members", resets=("br0",)), found)
+    assert reason == f"sigsrv: can't determine what Incus would delete when it sets up br0 again: {what}: no answer"
     assert (
-        losses(fix(ACLS, resets="br0"), {"sigsrv": Picture(picture().things, {"units": "no answer"}, "sigsrv")}) == []
+        losses(fix(ACLS, resets=("br0",)), {"sigsrv": Picture(picture().things, {"units": "no answer"}, "sigsrv")})
+        == []
     )
+
+
+def test_restart_of_the_daemon_sets_up_all_its_networks():
+    """It changes no key. What it would bring is what it is for; its undo starts nothing."""
+    restart = fix(resets=("br0", "br1"), disruption="service")
+    found = {"sigsrv": picture(link("x1", "vxlan", "br0"), {("network", "br1"): {}}, link("x2", "dummy", "br1"))}
+
+    reasons = losses(restart, found)
+
+    assert [reason.partition(", ")[0] for reason in reasons] == [
+        "sigsrv: Incus would delete x1 (vxlan)",
+        "sigsrv: Incus would delete x2 (dummy)",
+    ]
+    assert losses(restart, found, is_undo=True) == []
+    assert side_effects(restart, {"sigsrv": Picture({("network", "br0"): CONFIG}, member="sigsrv")}) == []
 
 
 def test_member_without_the_network_loses_nothing():
     assert (
-        losses(fix(ACLS, reaches="members", resets="br0"), {"sigsrv": Picture(link("br0", "bridge"), member="a")}) == []
+        losses(fix(ACLS, reaches="members", resets=("br0",)), {"sigsrv": Picture(link("br0", "bridge"), member="a")})
+        == []
     )
 
 
@@ -241,7 +258,7 @@ def test_missing_interface_is_made_only_from_its_long_form():
     things = picture().things
     gone = {place: value for place, value in things.items() if place not in (("link", "eth7"), ("link", "eth8"))}
 
-    found = side_effects(fix(ACLS, resets="br0"), {"sigsrv": Picture(gone, member="a")})
+    found = side_effects(fix(ACLS, resets=("br0",)), {"sigsrv": Picture(gone, member="a")})
 
     assert found == ["sigsrv: Incus would make eth8, which br0 names and which is not there"]
 
@@ -249,7 +266,7 @@ def test_missing_interface_is_made_only_from_its_long_form():
 def test_bridge_that_is_not_there_is_told():
     gone = {place: value for place, value in picture().things.items() if place != ("link", "br0")}
 
-    assert side_effects(fix(ACLS, resets="br0"), {"sigsrv": Picture(gone, member="a")}) == [
+    assert side_effects(fix(ACLS, resets=("br0",)), {"sigsrv": Picture(gone, member="a")}) == [
         "sigsrv: Incus would make the bridge br0, which is not there"
     ]
 

@@ -78,7 +78,7 @@ def test_each_secret_key_of_a_version_is_redacted_and_no_other(version):
 
 @pytest.mark.parametrize("version", incus_keys.versions())
 def test_boolean_of_a_version_is_kept_whatever_its_name_says(version):
-    """A policy that reads such a key would otherwise be an error for good."""
+    """A policy that reads such a key would otherwise always be an error."""
     booleans = [key for key, kind in keys_of(version).items() if kind == "bool"]
 
     assert len(booleans) > 50

@@ -278,3 +278,15 @@ def test_end_of_a_step_is_recorded_on_a_disk_that_fills_up(small_disk):
     (small_disk / "filler").unlink()
     again.begin_step(transaction(2), FIX, [FAILING])
     again.close()
+
+
+@pytest.mark.parametrize(("kept", "resets"), [('"br0"', ("br0",)), ('""', ()), ('["br0", "br1"]', ("br0", "br1"))])
+def test_step_of_an_earlier_version_resets_one_network(journal, path, kept, resets):
+    """Its fix has one name, or an empty text for none."""
+    record_verified_step(journal, transaction(1))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE kept SET fix = json_set(fix, '$.resets', json(?))", (kept,))
+
+    ((step,),) = [found.steps for found in journal.history()]
+
+    assert step.fix.resets == resets

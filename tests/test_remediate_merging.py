@@ -49,7 +49,7 @@ def test_findings_of_one_instance_are_one_step_with_one_restart():
     for word in ("security.privileged", "raw.lxc", "limits.cpu", "boot.autostart"):
         assert word in step.fix.script
         assert word in step.fix.undo
-    assert step.fix.script.count("incus restart") == step.fix.script.count("incus start") == 1
+    assert step.fix.script.count("\nrestart_once ''\n") == step.fix.script.count("\n    incus start ") == 1
 
 
 def test_key_that_two_findings_set_to_one_value_is_set_once():

@@ -239,7 +239,7 @@ UNREAD_NETWORKS = [failing(host, "~11.0~1networks?recursion=1", "denied") for ho
 
 
 def of_network(**changes: object) -> Fix:
-    values = {"runs_on": "sigsrv", "reaches": "members", "resets": "userbr0"} | changes
+    values = {"runs_on": "sigsrv", "reaches": "members", "resets": ("userbr0",)} | changes
     return fix("attach-acls", **values)
 
 
@@ -247,11 +247,11 @@ def of_network(**changes: object) -> Fix:
     ("changes", "more", "is_refused"),
     [
         ({}, [], True),
-        ({"resets": "nowhere0"}, [], False),  # the member does not have the network
-        ({"resets": "nowhere0"}, UNREAD_NETWORKS, True),
+        ({"resets": ("nowhere0",)}, [], False),  # the member does not have the network
+        ({"resets": ("nowhere0",)}, UNREAD_NETWORKS, True),
         ({"reaches": "host"}, [], False),
         ({"reaches": "host", "runs_on": "minisrv"}, [], True),
-        ({"reaches": "host", "runs_on": "minisrv", "resets": ""}, [], True),
+        ({"reaches": "host", "runs_on": "minisrv", "resets": ()}, [], True),
         ({"runs_on": "minisrv", "disruption": "none"}, [], False),
     ],
 )

@@ -63,7 +63,7 @@ ASKS_FIRST = {
     "scrub-pool": "zpool scrub --",
     "set-pool-config": "incus storage set",
     "set-project-features": "incus project set",
-    "set-volume-size": "incus storage volume set",
+    "set-volume-size": 'of_volume set "size',
     "start-incus": "systemctl enable",
 }
 # Old values that scripts write only if these programs answer otherwise.
@@ -82,10 +82,11 @@ IF_INCUS_SAYS = {
     "acknowledge-warnings": ("new-1",),
     "export-backup": ("file", "made"),
     "filter-bridge-ports": ("net.bridge.bridge-nf-call-iptables", "new-file"),
+    "filter-nics": ("uuid",),
     "limit-project": ("old-1",),
     "restrict-kernel-log": ("kernel.dmesg_restrict", "new-file"),
     "set-pool-config": ("old-1",),
-    "set-volume-size": ("size", "identity"),
+    "set-volume-size": ("size", "created"),
     "update-image": ("off",),
 }
 OTHER_OLD_VALUES |= IF_INCUS_SAYS

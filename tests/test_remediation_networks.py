@@ -208,6 +208,20 @@ def test_acls_are_added_to_those_that_the_network_has(host):
     assert host.changes == []
 
 
+@pytest.mark.parametrize("old", ["x,a", "c, x ,a", "x"])
+def test_list_that_nobody_changed_is_as_before_in_the_order_of_before(host, old):
+    """An ACL in the middle of the list goes back there, not to the end."""
+    host.key("security.acls", old)
+    host.has("acls", "a b c x")
+    assert host.run("attach-acls", "apply", ACLS)[0] == 0
+    _ = host.changes
+
+    assert host.run("attach-acls", "undo", ACLS)[0] == 0
+    assert host.changes == [f"set cluster security.acls={old}"]
+    assert "nothing left to undo" in host.run("attach-acls", "undo", ACLS)[1]
+    assert host.changes == []
+
+
 def test_foreign_acl_that_is_gone_is_not_put_back(host):
     """Incus would refuse it each time."""
     host.key("security.acls", "x")

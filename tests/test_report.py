@@ -322,7 +322,7 @@ def test_findings_json_is_the_run(tmp_path):
     document = json.loads(raw)
 
     assert document == make_run().as_dict()
-    assert set(document) == {"schema_version", "run", "summary", "findings", "waivers", "left_out"}
+    assert set(document) == {"schema_version", "run", "summary", "findings", "waivers", "left_out", "notices"}
     assert raw.isascii()
     assert raw == (publish.write(tmp_path / "b", make_run(), POLICIES, {}).parent / "findings.json").read_bytes()
 

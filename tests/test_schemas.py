@@ -45,6 +45,7 @@ NAMES_IN_CODE = {
 # Defaults that depend on another value. Separate tests below check them.
 CONDITIONAL = {
     *(f"backups.{key}" for key in ("host", "dir", "pattern", "proof")),
+    "auth.oidc.client_id",
     *("projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"),
 }
 API = {"url": "https://h:8443", "client_cert": "c", "client_key": "k", "server_cert": "s"}

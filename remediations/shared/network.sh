@@ -1,5 +1,6 @@
 # Keys of the network $network. $target: the member whose own keys are meant; "" for the keys that all members have.
 # Incus sets the network up again at each request, on all members: so all keys go into one request.
+# An undo needs kept.sh too.
 net() { # get|set WORD...
   verb=$1
   shift
@@ -35,8 +36,8 @@ goes_back() { # KEY: set $old; return 1 if its value stays, because it is the ol
   new=$(cat "$SIGSRV_STATE/new.$1")
   now=$(net get "$1") || exit 1
   [ "$now" != "$old" ] || return 1
-  if [ "$now" != "$new" ] && [ "${SIGSRV_FORCE:-}" != yes ]; then
-    echo "kept: $network: $1 is ${now:-unset}, not ${new:-unset} as the fix left it"
+  if [ "$now" != "$new" ] && ! forced; then
+    kept "$network: $1 is ${now:-unset}, not ${new:-unset} as the fix left it"
     return 1
   fi
 }

@@ -1,5 +1,5 @@
 # A file that belongs to one fix. `own_file FILE` refuses if there is a file with other content than "$SIGSRV_STATE/content"; the caller puts
-# it there. `put_file FILE` writes it. `take_file FILE` removes it, unless somebody has changed it.
+# it there. `put_file FILE` writes it. `take_file FILE` removes it, unless somebody has changed it; it needs kept.sh.
 own_file() {
   if [ ! -e "$1" ]; then
     if [ ! -d "${1%/*}" ] || [ ! -w "${1%/*}" ]; then refuse "${1%/*} can't be written: change what the system is built from"; fi
@@ -17,10 +17,10 @@ put_file() {
 }
 take_file() {
   if [ ! -s "$SIGSRV_STATE/new-file" ] || [ ! -e "$1" ]; then return 0; fi
-  if [ "$(cat "$1")" = "$(cat "$SIGSRV_STATE/content")" ] || [ "${SIGSRV_FORCE:-}" = yes ]; then
+  if [ "$(cat "$1")" = "$(cat "$SIGSRV_STATE/content")" ] || forced; then
     rm -f -- "$1"
     echo "$1: removed"
   else
-    echo "kept: $1 has other content than the fix wrote"
+    kept "$1 has other content than the fix wrote"
   fi
 }

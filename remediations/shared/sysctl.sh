@@ -1,5 +1,6 @@
 # Settings of the kernel that also a file in /etc/sysctl.d sets. `nobody_sets KEY FILE` refuses if another file sets the key to another
-# value than 1. `turn_on KEY` sets it to 1. `turn_back KEY` sets the old value again, unless it has another value now.
+# value than 1. `turn_on KEY` sets it to 1. `turn_back KEY` sets the old value again, unless it has another value now; it
+# needs kept.sh.
 nobody_sets() {
   for each in /etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf; do
     if [ ! -f "$each" ] || [ "$each" = "$2" ]; then continue; fi
@@ -21,6 +22,6 @@ turn_back() {
   case $now in
     "" | 0) ;; # undone already
     1) sysctl -qw "$1=0" && echo "$1: 0 again" ;;
-    *) if [ "${SIGSRV_FORCE:-}" = yes ]; then sysctl -qw "$1=0"; else echo "kept: $1 is $now, not 1 as the fix left it"; fi ;;
+    *) if forced; then sysctl -qw "$1=0"; else kept "$1 is $now, not 1 as the fix left it"; fi ;;
   esac
 }

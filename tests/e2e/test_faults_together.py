@@ -67,7 +67,13 @@ GROUPS = [
     Group(
         "links and pools",
         "ns",
-        ("nic-unmanaged-minisrv", "vlan-wrong-bridge-minisrv", "pool-full-minisrv", "volume-shared-minisrv"),
+        (
+            "nic-unmanaged-minisrv",
+            "nic-profile-sigsrv",
+            "vlan-wrong-bridge-minisrv",
+            "pool-full-minisrv",
+            "volume-shared-minisrv",
+        ),
     ),
     Group("a bridge without a filter", "ns", ("bridge-unfiltered-minisrv", "ruleset-flushed-minisrv")),
     Group("a member away", "ns", ("member-evacuated-minisrv",)),

@@ -173,6 +173,24 @@ def test_undo_finds_a_renamed_instance_and_leaves_its_namesake_alone(lab, operat
         assert incus(lab, "snapshot", "list", "tmpa", "-f", "csv", "-c", "n") == "own"
 
 
+def test_undo_waits_for_a_member_that_may_have_the_instance(lab, operator):
+    """The instance was moved there. Incus can't show it while that member does not answer; before, the undo took it for deleted."""
+    own = ("--device", "eth0,security.mac_filtering=false")
+    with instance(lab, "tmpa", *own, project="restricted"):
+        run = operator.fix("INST-010@sigsrv/restricted/tmpa")
+        incus(lab, "stop", "-f", "tmpa", "--project", "restricted")
+        incus(lab, "move", "tmpa", "--target", "minisrv", "--project", "restricted")
+        with faults(lab, "minisrv", "incusd-stopped"):
+            done = operator.remediate("--undo", run, "--yes")
+        assert done.returncode in (1, 4), done.stdout + done.stderr
+        assert "nothing left to undo" not in one_line(done)
+        assert "not undone" in one_line(done)
+
+        operator.undo(run)
+        device = ("config", "device", "get", "tmpa", "eth0", "security.mac_filtering", "--project", "restricted")
+        assert incus(lab, *device) == "false"
+
+
 @pytest.mark.parametrize("namesake", [False, True])
 def test_undo_of_a_deleted_instance_ends_well_and_blocks_nothing(lab, operator, namesake):
     """Before, the undo failed for ever, and each later fix of the site was refused."""

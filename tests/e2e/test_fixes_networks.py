@@ -130,6 +130,18 @@ def test_network_fix_is_refused_where_incus_would_delete_ports_addresses_and_rou
     assert acls == ""
 
 
+def test_restart_of_the_daemon_is_refused_where_its_start_would_delete_something(lab: Lab, operator: Operator):
+    """The start of the daemon sets up the networks of its own host like a change of a key does."""
+    operator.declare(extra_ports=["vx24"])
+    host = "minisrv"
+    with fault(lab, "ruleset-flushed", host), vxlan(lab, host, 2), made(lab, host, BYSTANDERS, NO_BYSTANDERS):
+        reason = operator.refusal(f"ACL-007@{host}/userbr0")
+
+    assert f"{host}: Incus would delete vx24 (vxlan), a port of userbr0" in reason
+    assert f"{host}: Incus would delete the address 172.24.0.9/16 of userbr0" in reason
+    assert "10.97.0.0/16 via 172.24.0.77 dev userbr0 table 100" in reason
+
+
 def test_vxlan_that_a_unit_attaches_is_kept_on_both_hosts(lab: Lab, operator: Operator):
     """The site file may declare such a link. The fix is refused until bridge.external_interfaces names it; then it stays attached."""
     vlan = {"interface": "vx24", "id": 24, "kinds": ["vxlan"]}

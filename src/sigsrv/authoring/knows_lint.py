@@ -1,4 +1,4 @@
-"""Finds mistakes in ``knows`` of a policy: groups and keys that no Incus has, and keys that nobody looked at.
+"""Finds mistakes in ``knows`` of a policy: groups and keys that no Incus has, and keys that nobody has judged.
 
 The lists of keys are those of the daemons (``sigsrv/incus_keys``). When the list of a newer Incus is added, lint names each of its keys
 that lies in a group of a policy and that the policy does not name.

@@ -6,22 +6,31 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sigsrv.commands import old_state, remediate_plan, remediate_show, waive
+from sigsrv.commands import old_state, remediate_approve, remediate_plan, remediate_show, waive
 from sigsrv.commands.options import options_of
 from sigsrv.commands.remediate_abandon import abandon
 from sigsrv.commands.remediate_ask import Asker, Read, confirmed, require_terminal
-from sigsrv.commands.remediate_options import again, check_origin, check_ways, limits_of, new_parser, request_of
+from sigsrv.commands.remediate_options import (
+    FOR_RUNS,
+    again,
+    check_origin,
+    check_ways,
+    limits_of,
+    new_parser,
+    request_of,
+)
 from sigsrv.commands.site_tests import SiteTests
 from sigsrv.commands.subcommands import refuse_unknown
 from sigsrv.commands.terminal import COMPLIANT, FAILED, FINDINGS, UNKNOWN, run_command
 from sigsrv.model import data, policy, site_file
 from sigsrv.model.errors import UsageError
 from sigsrv.remediate import picture
+from sigsrv.remediate.approval import is_needed
 from sigsrv.remediate.host_locks import Refused
 from sigsrv.remediate.hosts import Hosts, Snapshot, with_login
 from sigsrv.remediate.journal import Journal
@@ -83,7 +92,7 @@ def _remediate(arguments: argparse.Namespace, again: Again) -> int:
         check_origin(arguments.from_file, hosts.site)
     path = _journal_path(arguments)
     journal = Journal(path) if os.path.lexists(path) or not arguments.plan else None
-    may_apply = not arguments.plan and (arguments.yes or sys.stdin.isatty())
+    may_apply = not (arguments.plan or arguments.approve) and (arguments.yes or sys.stdin.isatty())
     try:
         if journal and may_apply:
             finish_interrupted_before_scan(hosts, Runner(hosts, journal, _notify, limits), journal, _notify)
@@ -92,17 +101,33 @@ def _remediate(arguments: argparse.Namespace, again: Again) -> int:
             remediate_show.warn("its host rolls it back by itself; the next run makes sure of it")
         fix_plan = make_plan(hosts, request, journal, limits)
         tests = hosts.site.verify_with
-        if arguments.plan:
+        standing = None
+        if arguments.plan or arguments.approve or is_needed(fix_plan, hosts.site):
             fix_plan = replace(fix_plan, steps=with_values(fix_plan.steps, hosts.look))
+            standing = remediate_approve.standing(fix_plan, limits.confirm_s, hosts.site, journal)
+            if standing.problem and not arguments.approve:
+                fix_plan = replace(fix_plan, refusals=(*fix_plan.refusals, standing.problem))
         if arguments.json:
-            print(json.dumps(as_dict(fix_plan, limits.confirm_s, tests), indent=2))
+            shown = as_dict(fix_plan, limits.confirm_s, tests)
+            print(json.dumps(shown | remediate_approve.as_dict(standing), indent=2))
             return _planned_status(fix_plan) if fix_plan.steps else _unfixed_status(fix_plan)
         many = not request.findings
         remediate_show.triage(fix_plan.triage, fix_plan.unknown, hosts.policies, many)
-        remediate_plan.fix_plan(fix_plan, limits.confirm_s, arguments.plan, tests)
+        remediate_plan.fix_plan(fix_plan, limits.confirm_s, arguments.plan or bool(arguments.approve), tests)
+        if standing and fix_plan.steps:
+            remediate_approve.show(standing)
         remediate_show.refusals(fix_plan.refusals)
         if not fix_plan.steps:
             return _unfixed_status(fix_plan)
+        if standing and arguments.approve:
+            assert journal
+            return remediate_approve.approve(
+                standing, arguments.approve, hosts.site, journal, limits.reason, arguments.yes
+            )
+        if standing and standing.problem:
+            ids = [finding.id for step in fix_plan.steps for finding in step.findings]
+            command = again(*ids, "--approve", standing.plan, without=FOR_RUNS)
+            remediate_show.next_command("another person reads and approves it with", command)
         if arguments.plan or fix_plan.refusals:
             return _planned_status(fix_plan)
         asker = None if arguments.yes else _asker(arguments, hosts, fix_plan, limits.confirm_s)
@@ -110,10 +135,13 @@ def _remediate(arguments: argparse.Namespace, again: Again) -> int:
             remediate_show.say("nothing was applied")
             return FINDINGS
         assert journal
+        if standing:
+            limits = replace(limits, reason=": ".join(filter(None, (standing.reason, limits.reason))))
         runner = Runner(hosts, journal, _notify, limits)
+        is_approved = remediate_approve.checker(standing, hosts, limits.confirm_s)
         with runner.lock_hosts([step.fix for step in fix_plan.steps]) as locks:
             finish_interrupted(hosts, journal, locks, _notify)
-            steps = runner.apply(locks, fix_plan, request, asker.decide if asker else None)
+            steps = runner.apply(locks, fix_plan, request, asker.decide if asker else None, is_approved)
             status = _run_steps(steps, fix_plan.steps, runner.id, again)
         return status or _unfixed_status(fix_plan)
     except Refused as cause:
@@ -226,6 +254,7 @@ def _history(arguments: argparse.Namespace) -> int:
     journal = Journal(path)
     try:
         remediate_show.history(journal.history(), str(path))
+        remediate_show.approvals(journal.approvals())
     finally:
         journal.close()
     return COMPLIANT
@@ -265,8 +294,8 @@ def _call(argv: Sequence[str] | None) -> int:
     past = arguments.undo or arguments.abandon or arguments.history
     old_state.move(old_state.JOURNAL if chosen or past else old_state.RUNS)
 
-    def same_options(*words: str) -> str:
-        return again(parser, arguments, *words)
+    def same_options(*words: str, without: Collection[str] = ()) -> str:
+        return again(parser, arguments, *words, without=without)
 
     if arguments.history:
         return _history(arguments)

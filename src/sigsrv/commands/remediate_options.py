@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sigsrv.commands.options import add_connection
@@ -17,6 +17,7 @@ from sigsrv.model.finding import Severity
 from sigsrv.model.ids import is_transaction_id
 from sigsrv.model.site import Site
 from sigsrv.remediate.effects import MAX_OBJECTS, Ceilings
+from sigsrv.remediate.placing import At
 from sigsrv.remediate.planning import FixRequest, failing_ids, is_policy_id
 from sigsrv.remediate.remote import CONFIRM_S
 from sigsrv.remediate.runs import Limits
@@ -36,8 +37,9 @@ CONFIRM_RANGE_S = (4.0, 3600.0)
 MAX_PAUSE_S = 3600.0
 MAX_REASON = 200  # characters; a line of syslog has 1 KiB
 _SELECTS = frozenset(
-    {"finding", "all", "severity", "from_file", "plan", "json", "undo", "abandon", "history", "report_dir"}
+    {"finding", "all", "severity", "from_file", "plan", "json", "undo", "abandon", "history", "report_dir", "approve"}
 )
+FOR_RUNS = ("yes", "reason", "outside_window")  # options of a run that an approval does not need
 
 
 def request_of(arguments: argparse.Namespace) -> FixRequest:
@@ -54,7 +56,7 @@ def request_of(arguments: argparse.Namespace) -> FixRequest:
             f"--severity: not allowed with the finding {findings[0]}",
             "--severity works with policies, --all and --from",
         )
-    return FixRequest(findings, policies, severity, arguments.all, listed)
+    return FixRequest(findings, policies, severity, arguments.all, listed, At(arguments.at))
 
 
 def _read_failures(file: str) -> frozenset[str]:
@@ -99,6 +101,7 @@ def limits_of(arguments: argparse.Namespace) -> Limits:
         reason=reason_of(arguments),
         pause_s=arguments.pause,
         force=arguments.force,
+        outside_window=arguments.outside_window,
     )
 
 
@@ -142,6 +145,16 @@ def check_ways(arguments: argparse.Namespace) -> bool:
         raise UsageError("use only one of: findings, --undo, --abandon, --history")
     if arguments.json and not (arguments.plan and chosen):
         raise UsageError("--json works only with --plan and findings", "sigsrv-remediate --all --plan --json")
+    if arguments.approve is not None:
+        if not chosen or arguments.plan:
+            raise UsageError(
+                "--approve needs the findings of the plan, and no --plan", f"{COMMAND} FINDING ... --approve HASH"
+            )
+        if not re.fullmatch(r"[0-9a-f]{64}", arguments.approve, re.ASCII):
+            raise UsageError(
+                f'--approve: "{arguments.approve}" is not the hash of a plan',
+                "it has 64 digits and letters a to f, as --plan shows it",
+            )
     if arguments.force and not arguments.undo:
         raise UsageError("--force works only with --undo", "sigsrv-remediate --undo RUN --force")
     if arguments.abandon and not is_transaction_id(arguments.abandon):
@@ -149,16 +162,23 @@ def check_ways(arguments: argparse.Namespace) -> bool:
             f'--abandon: "{arguments.abandon}" is not the id of a transaction',
             "it has 16 digits and letters a to f, as in the message that named the folder",
         )
+    if arguments.outside_window and not arguments.reason:
+        raise UsageError("--outside-window needs --reason", 'for example --outside-window --reason "ticket 4711"')
     if arguments.abandon and not arguments.reason:
         raise UsageError("--abandon needs --reason", f'{COMMAND} --abandon {arguments.abandon} --reason "why"')
     return chosen
 
 
-def again(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *words: str) -> str:
-    """Return the command line with the same options and other words, to copy. words: for example findings."""
+def again(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, *words: str, without: Collection[str] = ()
+) -> str:
+    """Return the command line with the same options and other words, to copy.
+
+    words: findings, for example. without: options that it does not repeat.
+    """
     options: list[str] = []
     for name, value in vars(arguments).items():
-        if name in _SELECTS or value == parser.get_default(name):
+        if name in _SELECTS or name in without or value == parser.get_default(name):
             continue
         option = f"--{name.replace('_', '-')}"
         if value is True:
@@ -197,6 +217,13 @@ def new_parser() -> argparse.ArgumentParser:
     how.add_argument("--plan", action="store_true", help="show the plan with all scripts; change nothing")
     how.add_argument("--json", action="store_true", help="print the plan as JSON; needs --plan")
     how.add_argument("--yes", action="store_true", help="apply without asking")
+    how.add_argument(
+        "--at",
+        metavar="PLACE",
+        choices=[each.value for each in At],
+        default=At.INSTANCE.value,
+        help="what a profile gives: change it on the instance (default) or on the profile",
+    )
     how.add_argument("--reason", metavar="TEXT", help="why, for journal and syslog; a ticket, for example")
     how.add_argument(
         "--max",
@@ -218,6 +245,10 @@ def new_parser() -> argparse.ArgumentParser:
         "--no-safety-net",
         action="store_true",
         help="apply even if no rollback timer would survive a reboot",
+    )
+    how.add_argument("--approve", metavar="HASH", help="approve this plan for another person, who runs it")
+    how.add_argument(
+        "--outside-window", action="store_true", help="do not wait for a maintenance window; needs --reason"
     )
     past = parser.add_argument_group("past runs")
     past.add_argument("--history", action="store_true", help="list the runs")

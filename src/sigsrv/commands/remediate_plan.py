@@ -9,11 +9,13 @@ from sigsrv.model.finding import Severity
 from sigsrv.model.fix import Fix
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.effects import disruption, effects, names, summary
+from sigsrv.remediate.placing import chosen
 from sigsrv.remediate.planning import FixPlan, Step
 from sigsrv.remediate.undoing import UndoPlan
 from sigsrv.report import phrases
 
 UNSET = "(unset)"
+_USERS = 7  # lines of the list about where a fix is made
 ANY = "(as the script computes it)"
 
 
@@ -60,6 +62,11 @@ def _row(number: int, step: Step) -> None:
     severity = min((each.severity for each in step.findings), key=list(Severity).index)
     paragraph(f"{severity}: {step.fix.title}, on {names(step.reaches)}{canary}")
     paragraph(disruption(step))
+    lines = chosen(step.findings)
+    for line in lines[:_USERS]:
+        paragraph(line)
+    if len(lines) > _USERS:
+        paragraph(f"and {phrases.count(len(lines) - _USERS, 'instance')} more: --plan names them")
     if step.fix.taken_back:
         paragraph(f"does not last: taken back by {'; by '.join(step.fix.taken_back)}")
 
@@ -71,6 +78,8 @@ def details(step: Step, confirm_s: float) -> None:
         say(f"{finding.id}: {finding.title}")
         now_then(finding)
     field("does", f"{fix.title}, on {names(step.reaches)}")
+    for place, line in enumerate(chosen(step.findings)):
+        field("" if place else "at", line.removeprefix("at "))
     if step.canary:
         field("canary", f"{fix.runs_on} goes first; the other hosts follow only if the fix is verified there")
     field("disrupts", f"{disruption(step)}. {fix.disrupts}")

@@ -14,7 +14,7 @@ from sigsrv.commands.terminal import width
 from sigsrv.model.finding import Finding, Verdict, rfc3339
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
-from sigsrv.remediate.journal_rows import INTERRUPTED, KEPT, RunEntry
+from sigsrv.remediate.journal_rows import INTERRUPTED, KEPT, Approval, RunEntry
 from sigsrv.remediate.planning import Triage
 from sigsrv.remediate.runs import StepResult
 from sigsrv.remediate.transaction import EndState
@@ -39,7 +39,7 @@ def paragraph(text: str, indent: str = "    ") -> None:
 
 def field(label: str, value: str) -> None:
     """Print a label and its value, wrapped."""
-    head = f"  {label + ':':<10}"
+    head = f"  {label + ':' * bool(label):<10}"
     lines = textwrap.wrap(phrases.visible(value), width(), initial_indent=head, subsequent_indent=" " * len(head))
     print("\n".join(lines or [head]))
 
@@ -178,6 +178,15 @@ def history(runs: Sequence[RunEntry], journal: str) -> None:
                 paragraph(step.detail)
             if end == INTERRUPTED:
                 paragraph("the host rolls it back unless it was confirmed; the next run records how it ended")
+
+
+def approvals(found: Sequence[Approval]) -> None:
+    """Show the approvals of plans, newest first."""
+    for each in found:
+        say()
+        say(f"plan {each.plan[:16]} of {each.site} approved, {when(each.at)}, {each.who}")
+        if each.reason:
+            paragraph(f"reason: {each.reason}", "  ")
 
 
 def when(seconds: float) -> str:

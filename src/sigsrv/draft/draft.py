@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from sigsrv.collect.evidence import Evidence
-from sigsrv.draft import network, resources, server
+from sigsrv.draft import managers, network, resources, server
 from sigsrv.draft.document import Document, Entry, Marks, Section
 from sigsrv.draft.facts import DraftFacts
 from sigsrv.facts.hosts import HostFacts
@@ -35,7 +35,8 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
 _GIB = 1024**3
 _NOT_DETECTABLE = (
     "Only you know these, sigsrv can't detect them: isolate, extra_ports, acls_exact and persisted_by of bridges,",
-    "antispoof, protected_volumes, instance_limits, exempt (permanent exceptions of your design), and the backups:",
+    "antispoof, protected_volumes, redundant, instance_limits, exempt (permanent exceptions of your design), and the",
+    "backups. Backups on no host of the site: backups: {external: WHERE, proof: {host, dir, pattern}}. Else:",
 )
 
 
@@ -75,7 +76,7 @@ def draft(facts: Mapping[str, HostFacts], origin: Origin) -> Document:
     storage = [entry.names[0] for entry in pools.entries if not entry.commented]
     projects = resources.projects(known, networks, storage)
     sections = (
-        Section("version", value=1),
+        Section("version", value=2),
         Section("name", value=origin.name),
         hosts,
         bridges,
@@ -90,6 +91,7 @@ def draft(facts: Mapping[str, HostFacts], origin: Origin) -> Document:
         server.cluster(known),
         server.incus(known),
         server.images(known),
+        managers.section(known),
         resources.exempt(known),
         _thresholds(),
         _backups(next(iter(facts))),

@@ -13,6 +13,7 @@ from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.incus import Instance
+from sigsrv.facts.pools import Pool
 from sigsrv.facts.resources import Network
 from sigsrv.model import names
 from sigsrv.model.errors import EvidenceError
@@ -67,6 +68,24 @@ class DraftFacts:
         """Return the rows of a view of all clusters, as one list."""
         return [row for rows in self.from_clusters(what, view) for row in rows]
 
+    def hosts_with(self, name: str, rows: Callable[[ClusterFacts], Iterable[Pool | Network]]) -> list[str]:
+        """Return the hosts that have a pool or a network, in their order. Of a host whose list can't be read, nothing is known: it counts.
+
+        A server in no cluster has each row that it lists, and names no member in it.
+        """
+        found = set()
+        for cluster in self.clusters:
+            try:
+                row = next((each for each in rows(cluster) if each.name == name), None)
+                clustered = cluster.incus.server.clustered
+            except EvidenceError:
+                found |= set(cluster.hosts)
+                continue
+            if row is not None:
+                everywhere = not clustered or not row.locations
+                found |= {host.name for host in cluster.hosts.values() if everywhere or host.member in row.locations}
+        return [host for host in self.hosts if host in found]
+
     @cached_property
     def networks(self) -> list[Network]:
         """Return the managed networks, each name once."""
@@ -105,7 +124,8 @@ def _problem(value: Any, allowed: Any) -> str | None:
     """Return why a site file can't contain a value; None if it can."""
     if character := _bad_character(value):
         return f"a site file can't hold this name: it has the character {character}"
-    error = next(iter(jsonschema.Draft202012Validator(allowed).iter_errors(value)), None)
+    whole = {**allowed, "$defs": schema("site")["$defs"]}
+    error = next(iter(jsonschema.Draft202012Validator(whole).iter_errors(value)), None)
     return f"a site file can't hold this value: {error.message}" if error else None
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, ip_interface
 
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.facts import DraftFacts, schema_checked
+from sigsrv.facts.clusters import ClusterFacts
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.network import Link
 from sigsrv.facts.resources import Network
 from sigsrv.model.values import split_list
 
 _KINDS = ("vlan", "veth", "vxlan", "gretap")  # the kinds that a site file accepts
+_WITH_ID = ("vlan", "vxlan")  # NET-002 compares the number of a VXLAN as the VLAN's
 _WAYS = ("ingress", "egress")
 _STANDARD_MTU = "1500"
 
@@ -28,7 +30,7 @@ class Uplink:
     parent: str | None
 
     def __str__(self) -> str:
-        what = self.kind if self.vlan_id is None else f"VLAN {self.vlan_id}"
+        what = self.kind if self.vlan_id is None else f"{self.kind.upper()} {self.vlan_id}"
         return f"{self.interface} ({what}{f' on {self.parent}' if self.parent else ''})"
 
 
@@ -38,7 +40,7 @@ def sections(facts: DraftFacts) -> tuple[Section, Section]:
     for network in facts.networks:
         uplinks = _uplinks(facts, network.name) if network.type == "bridge" else {}
         if any(uplinks.values()):
-            bridges.append(_bridge(network, uplinks))
+            bridges.append(_bridge(facts, network, uplinks))
         else:
             others.append(_other(facts, network))
     extra = schema_checked(Section("networks_extra", entries=tuple(others)))
@@ -83,39 +85,70 @@ def _on_host(host: HostFacts, bridge: str, nics: Collection[str] | None) -> tupl
 
 
 def _uplink(link: Link) -> Uplink:
-    return Uplink(link.name, link.kind, link.vlan_id if link.kind == "vlan" else None, link.parent)
+    return Uplink(link.name, link.kind, link.vlan_id if link.kind in _WITH_ID else None, link.parent)
 
 
-def _bridge(network: Network, uplinks: Mapping[str, tuple[Uplink, ...]]) -> Entry:
-    """Draft a bridge. It is commented out if the hosts disagree about its VLAN, or the VLAN id is unknown."""
-    seen = [uplink for row in uplinks.values() for uplink in row]
-    same = {(uplink.interface, uplink.kind, uplink.vlan_id) for uplink in seen}
-    parents = {uplink.parent for uplink in seen}
+def _bridge(facts: DraftFacts, network: Network, uplinks: Mapping[str, tuple[Uplink, ...]]) -> Entry:
+    """Draft a bridge. It is commented out if the hosts disagree about its VLAN, or the VLAN id is unknown.
+
+    Names of links may differ from host to host. A host without the VLAN is a question: it lost it, or it must not have it.
+    """
+    having = facts.hosts_with(network.name, _managed)
+    rows = {host: row for host, row in uplinks.items() if host in having}
+    seen = [uplink for row in rows.values() for uplink in row] or [each for row in uplinks.values() for each in row]
+    same = {(uplink.kind, uplink.vlan_id) for uplink in seen}
     first, notes = seen[0], []
-    alone = all(len(row) <= 1 for row in uplinks.values())
-    vlan: dict[str, object] = {"interface": first.interface, "id": first.vlan_id, "kinds": [first.kind]}
-    if len(parents) == 1 and first.parent and first.vlan_id is not None:
-        vlan["parent"] = first.parent
+    alone = all(len(row) <= 1 for row in rows.values())
+    own = {host: row[0] for host, row in rows.items() if row}
+    vlan: dict[str, object] = {"interface": _by_host({host: each.interface for host, each in own.items()}, having)}
+    vlan |= {"id": first.vlan_id, "kinds": [first.kind]}
+    parents = {host: each.parent for host, each in own.items()}
+    if first.vlan_id is not None and all(parents.values()):
+        vlan["parent"] = _by_host({host: parent for host, parent in parents.items() if parent}, having)
     commented = len(same) > 1 or not alone or first.vlan_id is None
     if commented:
-        vlan["id"] = "which VLAN id?"
-    if len(same) > 1 or not alone or len(parents) > 1:
-        here = "; ".join(f"{host}: {', '.join(map(str, row)) or 'none'}" for host, row in uplinks.items())
+        vlan |= {"id": "which VLAN id?", "interface": first.interface}
+    lacking = [host for host, row in rows.items() if not row]
+    if len(same) > 1 or not alone or lacking:
+        here = "; ".join(f"{host}: {', '.join(map(str, row)) or 'none'}" for host, row in rows.items())
         notes.append(f"the hosts disagree about its VLAN: {here}")
     elif first.vlan_id is None:
         notes.append(f"its uplink {first} has no VLAN id: which VLAN does it carry?")
-    fields = (Field("name", network.name), Field("vlan", vlan), *_addressing(network), *_acls(network))
-    return Entry((network.name,), fields, tuple(notes), commented)
+    fields = [Field("name", network.name)]
+    if len(having) < len(facts.hosts):
+        fields.append(Field("members", having))
+    elif lacking and not commented:
+        on = [host for host in having if host not in lacking]
+        question = f"uncomment only if {' and '.join(lacking)} must not carry the VLAN"
+        fields.append(Field("members", on, question, commented=True))
+    addressing = _addressing(facts, network, having)
+    return Entry((network.name,), (*fields, Field("vlan", vlan), *addressing, *_acls(network)), tuple(notes), commented)
 
 
-def _addressing(network: Network) -> list[Field]:
+def _managed(cluster: ClusterFacts) -> list[Network]:
+    return [each for each in cluster.incus.networks if each.managed]
+
+
+def _by_host(values: Mapping[str, str], hosts: Sequence[str]) -> str | dict[str, str]:
+    """Return the value that all hosts have; else a mapping by host, in which ``*`` stands for hosts of which it is unknown."""
+    if len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    rest = {} if values.keys() >= set(hosts) else {"*": next(iter(values.values()), "")}
+    return {**values, **rest}
+
+
+def _addressing(facts: DraftFacts, network: Network, having: Sequence[str]) -> list[Field]:
+    """Draft subnet and gateway, by host if servers in no common cluster have different ones, the MTU and the keys."""
     config, fields = network.config, []
-    try:
-        address = ip_interface(config.get("ipv4.address", ""))
-    except ValueError:
-        address = None
-    if isinstance(address, IPv4Interface):
-        fields += [Field("subnet", str(address.network)), Field("gateway", str(address.ip))]
+    configs = facts.from_hosts(
+        f"the addresses of {network.name}", lambda host: host.incus.network_at(network.name, host.member)
+    )
+    own = {host: _ipv4(row.config) for host, row in configs.items() if row and host in having}
+    if own and all(own.values()):
+        fields += [
+            Field("subnet", _by_host({host: str(each.network) for host, each in own.items() if each}, having)),
+            Field("gateway", _by_host({host: str(each.ip) for host, each in own.items() if each}, having)),
+        ]
     mtu = config.get("bridge.mtu", _STANDARD_MTU)
     if mtu.isascii() and mtu.isdigit() and mtu != _STANDARD_MTU:
         fields.append(Field("mtu", int(mtu)))
@@ -123,6 +156,14 @@ def _addressing(network: Network) -> list[Field]:
     ipv6 = config.get("ipv6.address", "none")
     note = "" if ipv6 == "none" else f"found {ipv6}: write that here if IPv6 is intended"
     return [*fields, Field("config", wanted, note)]
+
+
+def _ipv4(config: Mapping[str, str]) -> IPv4Interface | None:
+    try:
+        address = ip_interface(config.get("ipv4.address", ""))
+    except ValueError:
+        return None
+    return address if isinstance(address, IPv4Interface) else None
 
 
 def _acls(network: Network) -> list[Field]:

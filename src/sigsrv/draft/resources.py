@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sigsrv.draft.document import Entry, Field, Section
@@ -11,11 +12,13 @@ from sigsrv.draft.facts import DraftFacts, schema_checked
 from sigsrv.facts.pools import Pool
 from sigsrv.facts.resources import Project
 from sigsrv.model.errors import EvidenceError
+from sigsrv.model.site import DEFAULT_LIMITS
 from sigsrv.model.values import boolean, split_list
 
 _FILE = ".img"  # suffix of the file that Incus creates for a pool without a device
 _ACCESS = "restricted.networks.access"
 _DEFAULT = "default"  # the project that Incus always has
+_LIMIT = re.compile(r"limits\.[a-z.-]+")  # not limits.disk.pool.NAME of a pool with another character in its name
 _REASON = "instances of the system are in it, and may need host devices"
 
 
@@ -33,8 +36,8 @@ def _pool(facts: DraftFacts, pool: Pool) -> Entry:
     zpools = {config["zfs.pool_name"] for config in configs.values() if config.get("zfs.pool_name")}
     if len(zpools) == 1 and "/" not in (zpool := zpools.pop()):
         fields.append(Field("zpool", zpool))
-    members = [name for name, host in facts.hosts.items() if not pool.locations or host.member in pool.locations]
-    if pool.locations and len(members) < len(facts.hosts):
+    members = facts.hosts_with(pool.name, lambda cluster: cluster.incus.pools)
+    if len(members) < len(facts.hosts):
         fields.append(Field("members", members))
     files = [name for name, config in configs.items() if config.get("source", "").endswith(_FILE)]
     if files:
@@ -69,7 +72,22 @@ def _project(project: Project, used: Mapping[str, set[str]], known: Mapping[str,
         strange = ", ".join(sorted(mine - set(names)))
         note = f"also uses {strange}: add it here once it is defined above" if strange else ""
         fields.append(Field(key, [name for name in names if name in mine], note))
+    fields += _limits(project, kind)
     return Entry((project.name,), tuple(fields), () if kind == "system" else ("system or user?",))
+
+
+def _limits(project: Project, kind: str) -> list[Field]:
+    """Draft the limits of a project with the values that they have. What a project of users lacks stays a finding."""
+    values = {
+        key: value
+        for key, value in sorted(project.config.items())
+        if _LIMIT.fullmatch(key) and key in project.limits and key not in project.unread_limits
+    }
+    if not values:
+        return []
+    lacks = [key for key in DEFAULT_LIMITS if key not in values] if kind == "user" else []
+    note = f"now; it has no {' and no '.join(lacks)}: add that before you uncomment" if lacks else ""
+    return [Field("limits", values, note, commented=bool(lacks))]
 
 
 def exempt(facts: DraftFacts) -> Section:

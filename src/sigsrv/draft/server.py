@@ -16,6 +16,7 @@ from sigsrv.model.site import ClusterSettings
 _LISTENING = ("core.https_address", "cluster.https_address")
 _WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})  # noqa: S104
 _LONG_TERM = ("6.0", "7.0")  # LTS series
+_ROUTE = "authorization.client."
 _VERSION = re.compile(r"\d+(?:\.\d+){1,2}", re.ASCII)
 
 Options = Mapping[str, Mapping[str, object]]
@@ -82,7 +83,30 @@ def auth(facts: DraftFacts) -> Section:
     admins = facts.from_hosts("the group incus-admin", lambda host: host.accounts.members("incus-admin").all)
     if names := sorted({name for names in admins.values() for name in names}):
         fields.append(Field("admins", names, "these are in incus-admin now, which equals root access", commented=True))
+    fields += _clients(facts)
     return schema_checked(Section("auth", tuple(notes), fields=tuple(fields)))
+
+
+def _clients(facts: DraftFacts) -> list[Field]:
+    """Draft the identity provider and the routes of clients, commented out: a person decides who may get in."""
+    rows = facts.from_clusters(
+        "the configuration of clients", lambda each: each.incus.first(lambda incus: incus.config)
+    )
+    fields = []
+    providers = {row["oidc.issuer"]: row.get("oidc.client.id", "") for row in rows if row.get("oidc.issuer")}
+    for issuer, client in list(providers.items())[:1]:
+        found = {"issuer": issuer, **({"client_id": client} if client else {})}
+        fields.append(Field("oidc", found, "its accounts get in now: uncomment only if they must", commented=True))
+    routes = {
+        key.removeprefix(_ROUTE): value
+        for row in rows
+        for key, value in sorted(row.items())
+        if key.startswith(_ROUTE) and value
+    }
+    if routes:
+        note = "what decides now what clients may do; allow means everything"
+        fields.append(Field("routes", routes, note, commented=True))
+    return fields
 
 
 def _host_part(address: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jsonpointer
@@ -15,12 +16,14 @@ import jsonpointer
 from sigsrv.facts.clusters import ClusterFacts, clusters
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.limits import charged, watching
+from sigsrv.facts.reading import guard
 from sigsrv.judge import rule_schema
 from sigsrv.judge.accounting import account
 from sigsrv.judge.examined import resources
 from sigsrv.judge.forms import judge_forms
 from sigsrv.judge.known_keys import doubt_unknown_keys
 from sigsrv.judge.require import EXEMPTED, REACHABLE, Check, Require, because_of
+from sigsrv.judge.restricting import OF_RULES
 from sigsrv.model.finding import Finding, LeftOut, Verdict, finding_id, ordered, parse_finding_id
 from sigsrv.model.policy import Policy
 from sigsrv.model.site import Site
@@ -85,7 +88,7 @@ def _run(
 ) -> tuple[Finding, ...]:
     def apply() -> None:
         if policy.rule is not None:
-            _apply_rule(policy, facts, require)
+            _apply_rule(policy, facts, site, require)
         elif policy.forms.names and (wrong := rule_schema.why_wrong(policy)):
             require.unknown(None, wrong)
         elif policy.forms.names:
@@ -253,18 +256,22 @@ class _Roots:
         return dataclasses.replace(finding, verdict=Verdict.ERROR, reason=reason, because=None)
 
 
-def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, require: Require) -> None:
+def _apply_rule(policy: Policy, facts: HostFacts | ClusterFacts, site: Site, require: Require) -> None:
+    fix_of = OF_RULES.get(policy.remediation or "")
     refused = rule_schema.refusal(policy)
     for host, resource, document in resources(policy.examines, facts, require):
         if reason := refused(document):
             require.unknown(resource, reason, host=host)
         elif matches(policy, document):
+            complies = holds(policy, document)
+            values = guard(partial(fix_of, facts, site, resource)) if fix_of and not complies else {}
             require(
                 resource,
-                holds(policy, document),
+                complies,
                 expected=policy.expected,
                 observed=observed(policy, document),
                 host=host,
+                fix=values,
             )
 
 

@@ -43,6 +43,7 @@ def instance_fix(
         "restart": restart or (ALL not in live and bool(set(wrong) - set(live))),
         "start": start,
         "refuse": refuse or _set_by_profiles(facts, instance, wrong),
+        "refuse_anywhere": refuse,
     }
 
 
@@ -57,7 +58,9 @@ def _set_by_profiles(facts: ClusterFacts, instance: Instance, wrong: Mapping[str
     except EvidenceError as cause:
         return f"a profile may give {', '.join(to_unset)}: {cause.reason}"
     return "; ".join(
-        f"{key} comes from profile {name}: remove it there" for key, name in profiles.items() if name is not None
+        f"{key} comes from profile {name}: remove it there (--at profile does)"
+        for key, name in profiles.items()
+        if name is not None
     )
 
 

@@ -13,22 +13,13 @@ def restart_fix(facts: HostFacts, refuse: str = "") -> dict[str, Any]:
 
     refuse: why a restart does not help; "" if it may. A network that can't be read refuses too.
     """
-    bridges: list[dict[str, str]] = []
     try:
         clustered = facts.incus.server.clustered
-        for each in facts.incus.networks:
-            if not each.managed or each.type != "bridge" or (clustered and facts.member not in each.locations):
-                continue
-            network = facts.incus.network_at(each.name, facts.member)
-            config = network.config if network else {}
-            bridges.append(
-                {
-                    "name": each.name,
-                    "external_interfaces": config.get("bridge.external_interfaces", ""),
-                    "ipv4_address": config.get("ipv4.address", ""),
-                    "ipv4_routes": config.get("ipv4.routes", ""),
-                }
-            )
+        bridges = [
+            each.name
+            for each in facts.incus.networks
+            if each.managed and each.type == "bridge" and (not clustered or facts.member in each.locations)
+        ]
         member = facts.member if clustered else ""
     except EvidenceError as cause:
         return {"member": "", "bridges": [], "refuse": refuse or f"a network could not be read: {cause.reason}"}

@@ -33,8 +33,8 @@ class Fix:
 
     permanent: text for "OpenTofu" or "NixOS". words: all strings among the values, from which sigsrv finds the links that
     the fix names. touches: what it changes. reaches: ``host``, or ``members`` if it takes effect on all members of the cluster. resets:
-    the network that Incus sets up again, "" for none. also: ids of further findings that the script fixes. taken_back: what takes the
-    change back later. An undo is a Fix too, with ``script`` and ``undo`` swapped.
+    the networks that Incus sets up again. also: ids of further findings that the script fixes. taken_back: what takes the change back
+    later. An undo is a Fix too, with ``script`` and ``undo`` swapped.
     """
 
     finding: str
@@ -54,7 +54,7 @@ class Fix:
     words: tuple[str, ...] = ()
     touches: tuple[Touch, ...] = ()
     reaches: str = "host"
-    resets: str = ""
+    resets: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     taken_back: tuple[str, ...] = ()
 
@@ -67,6 +67,11 @@ class Fix:
     def findings(self) -> tuple[str, ...]:
         """Return the ids of all findings that the script fixes."""
         return self.finding, *self.also
+
+    @property
+    def looked_at(self) -> tuple[Touch, ...]:
+        """Return what pictures must show for it: the things that it changes, and the networks that Incus sets up again."""
+        return (*self.touches, *(Touch("network", name) for name in self.resets))
 
     @property
     def cuts_network(self) -> bool:
@@ -200,9 +205,13 @@ def fix_for(finding: Finding, remediations: Mapping[str, Remediation], default_h
         words=tuple(dict.fromkeys(_words(dict(finding.fix)))),
         touches=touches,
         reaches=remediation.reaches if finding.host == "cluster" else "host",  # a standalone host has no other member
-        resets=str(values[remediation.resets]) if remediation.resets else "",
+        resets=_names(values[remediation.resets]) if remediation.resets else (),
         taken_back=taken_back(touches, finding.known, runs_on, remediation.survives_reboot),
     )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, (list, tuple)) else (str(value),)
 
 
 def _permanent(folder: Path, values: Mapping[str, Any], known: Known | None) -> dict[str, str]:

@@ -127,6 +127,12 @@ class Known(Protocol):
     def giver(self, project: str, instance: str, key: str) -> Giver | None:
         """Return the profile that gives an instance a key which the instance does not set itself."""
 
+    def profiles_of(self, project: str, instance: str) -> tuple[IncusObject, ...] | None:
+        """Return the profiles of an instance, in the order in which Incus applies them: the last one wins."""
+
+    def users(self, project: str, profile: str) -> tuple[IncusObject, ...] | None:
+        """Return the instances that have a profile. None also if an instance could not be read: it may have the profile."""
+
     def vlan(self, host: str, link: str) -> tuple[str, int] | None:
         """Return the parent link and the id of a VLAN interface."""
 

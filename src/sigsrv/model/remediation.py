@@ -26,7 +26,8 @@ class Remediation:
     """A folder of scripts. parameters: name -> description. The ``fix`` of a finding must set each of them.
 
     example: a value for each parameter, with which lint and the tests render the scripts. reaches: ``host``, where the script runs, or
-    ``members``, all members of its cluster. resets: the parameter with the name of a network that Incus sets up again; "" for none.
+    ``members``, all members of its cluster. resets: the parameter with the name of a network that Incus sets up again, or with a list of
+    names; "" for none.
     changes: one of ``ORDER``. survives_reboot: whether the change is still in effect after the host reboots.
     """
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from sigsrv.model import addresses
 from sigsrv.model.errors import UsageError, nearest
+from sigsrv.model.maintenance import Maintenance
 from sigsrv.model.managed import Manager
 from sigsrv.model.site_access import Auth
 from sigsrv.model.site_bridges import SiteBridge
@@ -232,13 +233,13 @@ class Site:
     auth: Auth = field(default_factory=Auth)
     image_servers: tuple[str, ...] = ("https://images.linuxcontainers.org",)
     warnings_ignored: tuple[str, ...] = ()
-    connectivity: Literal["passive", "off"] = (
-        "passive"  # passive: XHOST-004 reads the addresses that the bridges have learned
-    )
+    # passive: XHOST-004 reads the addresses that the bridges have learned
+    connectivity: Literal["passive", "off"] = "passive"
     profiles: tuple[SiteProfile, ...] = ()
     waivers_max_days: int = 365
     managed_by: tuple[Manager, ...] = ()
     verify_with: tuple[str, ...] = ()  # absolute paths of the site's own tests
+    maintenance: Maintenance = field(default_factory=Maintenance)
     exempt: Mapping[str, tuple[Exemption, ...]] = field(default_factory=dict)
     path: Path | None = None
 

@@ -20,11 +20,20 @@ class ListenOn:
 
 
 @dataclass(frozen=True)
+class Oidc:
+    """The identity provider whose accounts may use the API. client_id: ``oidc.client.id``, empty for any."""
+
+    issuer: str
+    client_id: str = ""
+
+
+@dataclass(frozen=True)
 class Auth:
     """Settings for access.
 
     listen: the addresses and interfaces that the API may listen on, by host. full_certificates: names or fingerprints.
-    log_targets: where a fix sends lifecycle events to, each with name, type and address.
+    log_targets: where a fix sends lifecycle events to, each with name, type and address. routes: class of clients -> what decides what they
+    may do, as ``authorization.client.*`` has it.
     """
 
     listen: Mapping[str, tuple[str | ListenOn, ...]] = field(default_factory=dict)
@@ -32,6 +41,8 @@ class Auth:
     admins: tuple[str, ...] = ()
     log_targets_min: int = 1
     log_targets: tuple[Mapping[str, str], ...] = ()
+    oidc: Oidc | None = None
+    routes: Mapping[str, str] = field(default_factory=dict)
 
     def listens_on(self, host: str) -> tuple[str | ListenOn, ...]:
         """Return the addresses and interfaces that the API of a host may listen on."""

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sigsrv.model import incus_keys, yamlfile
 from sigsrv.model.errors import nearest
@@ -55,6 +56,7 @@ def check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         members.add(member)
         _check_paths(document, index, host)
     hosts = {host["name"] for host in content["hosts"]}
+    _check_maintenance(document, content.get("maintenance", {}), hosts)
     pools = {pool["name"] for pool in content.get("pools", ())}
     networks = {*(bridge["name"] for bridge in content.get("bridges", ())), *content.get("networks_extra", ())}
     for index, pool in enumerate(content.get("pools", ())):
@@ -108,6 +110,20 @@ def _check_backups(document: yamlfile.YamlDocument, backups: Mapping[str, Any], 
     for place, holder in ((("backups",), backups), (("backups", "proof"), backups.get("proof", {}))):
         if "host" in holder:
             _check_known(document, place, {"host": holder["host"]}, hosts, "host")
+
+
+def _check_maintenance(document: yamlfile.YamlDocument, content: Mapping[str, Any], hosts: Collection[str]) -> None:
+    """Raise UsageError for a time zone that this machine does not know, and for a host that the site does not have."""
+    for index, entry in enumerate(content.get("windows", ())):
+        _check_known(document, ("maintenance", "windows", index, "hosts"), entry.get("hosts", ()), hosts, "host")
+    try:
+        ZoneInfo(content.get("time_zone", "UTC"))
+    except (OSError, ValueError, KeyError) as cause:  # ZoneInfoNotFoundError is a KeyError
+        raise document.error(
+            ("maintenance", "time_zone"),
+            f'"{content["time_zone"]}" is not a time zone that this machine knows',
+            "write a name such as Europe/Berlin; timedatectl list-timezones lists them (package tzdata)",
+        ) from cause
 
 
 def _check_exempt_keys(document: yamlfile.YamlDocument, exempt: Mapping[str, Any]) -> None:

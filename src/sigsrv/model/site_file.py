@@ -10,6 +10,7 @@ from typing import Any
 
 from sigsrv.model import data, site_checks, trusted, yamlfile
 from sigsrv.model.errors import UsageError
+from sigsrv.model.maintenance import DISRUPTIONS, Maintenance, Window
 from sigsrv.model.managed import Manager
 from sigsrv.model.site import (
     DEFAULT_FEATURES,
@@ -28,7 +29,7 @@ from sigsrv.model.site import (
     SiteProject,
     Thresholds,
 )
-from sigsrv.model.site_access import Auth, ListenOn
+from sigsrv.model.site_access import Auth, ListenOn, Oidc
 from sigsrv.model.site_bridges import SiteBridge, Vlan
 from sigsrv.model.site_checks import API_FILES, BY_HOST, VLAN_BY_HOST, absolute, on_host
 from sigsrv.model.site_devices import HostPath, SiteProxy
@@ -108,6 +109,7 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
             policy: tuple(Exemption(**_tuples(entry)) for entry in entries)
             for policy, entries in content.get("exempt", {}).items()
         },
+        "maintenance": _maintenance(content.get("maintenance", {})),
         "managed_by": tuple(Manager(**_tuples(entry)) for entry in content.get("managed_by", ())),
         "verify_with": tuple(absolute(base, file) for file in content.get("verify_with", ())),
         "path": path,
@@ -195,7 +197,20 @@ def _auth(content: Mapping[str, Any]) -> Auth:
         host: tuple(ListenOn(**each) if isinstance(each, Mapping) else each for each in addresses)
         for host, addresses in content.get("listen", {}).items()
     }
-    return Auth(**{**_tuples(content), "listen": listen})
+    oidc = Oidc(**content["oidc"]) if "oidc" in content else None
+    return Auth(**{**_tuples(content), "listen": listen, "oidc": oidc})
+
+
+def _maintenance(content: Mapping[str, Any]) -> Maintenance:
+    found = {key: content[key] for key in ("time_zone", "approval_hours") if key in content}
+    approval = content.get("approval", ())
+    windows = (
+        Window(entry["from"], entry["to"], **_tuples({key: entry[key] for key in ("days", "hosts") if key in entry}))
+        for entry in content.get("windows", ())
+    )
+    return Maintenance(
+        **found, windows=tuple(windows), approval=DISRUPTIONS if approval == "required" else tuple(approval)
+    )
 
 
 def _thresholds(content: Mapping[str, Any]) -> Thresholds:

@@ -93,7 +93,12 @@ def _is_described(touch: Touch, known: Known) -> bool:
     project, name = _place(touch)
     pool = touch.name.partition("/")[0] if touch.kind == "volume" else ""
     found = known.object_of(Change(touch.kind, name, project, pool))
-    return found is not None and _TOFU.search(found.description) is not None
+    return found is not None and says_tofu(found.description)
+
+
+def says_tofu(description: str) -> bool:
+    """Return whether a description says that OpenTofu or Terraform manages its object."""
+    return _TOFU.search(description) is not None
 
 
 def _named(touch: Touch, host: str) -> str:

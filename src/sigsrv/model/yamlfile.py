@@ -218,10 +218,17 @@ def _explained(document: YamlDocument, error: ValidationError) -> UsageError:
         name = wanted if isinstance(wanted, str) else " or ".join(wanted)
         is_text = isinstance(error.instance, str | list | dict)
         shown = _shown(repr(error.instance) if is_text else json.dumps(error.instance))
-        hint = "" if is_text or name not in ("string", "object") else f'a text needs quotes: "{shown}"'
+        as_text = schema.get("description") if ":" in schema.get("pattern", "") else ""  # YAML reads 22:00 as 1320
+        hint = (
+            "" if is_text or name not in ("string", "object") else f"a text needs quotes: {as_text or _quoted(shown)}"
+        )
         return document.error(place, f"{shown} is not of type {name}", hint)
     message = error.message.replace(repr(error.instance), _shown(repr(error.instance)))
     return document.error(place, message, str(schema.get("description", "")))
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
 
 
 def _shown(text: str, limit: int = _SHOWN) -> str:

@@ -50,7 +50,7 @@ def effects(steps: Iterable[Step]) -> Effects:
     cuts: list[str] = []
     services: list[str] = []
     for step in steps:
-        objects.append(step.object)
+        objects += step.objects
         hosts += step.reaches
         restarts += guests_restarted(step)
         cuts += step.reaches if step.fix.disruption == "network" else ()
@@ -66,8 +66,16 @@ def effects(steps: Iterable[Step]) -> Effects:
 
 def guests_restarted(step: Step) -> tuple[str, ...]:
     """Return the guests that a step restarts, ``PROJECT/NAME``. The check knows whether a key takes effect only at a start."""
-    restarts = step.fix.disruption == "instance" and any(each.fix.get("restart") is True for each in step.findings)
-    return (step.finding.resource,) if restarts else ()
+    if step.fix.disruption != "instance":
+        return ()
+    found: list[str] = []
+    for finding in step.findings:
+        restart = finding.fix.get("restart")
+        if restart is True:
+            found.append(finding.resource)
+        elif isinstance(restart, list):  # of a profile
+            found += [f"{each['project']}/{each['instance']}" for each in restart]
+    return tuple(dict.fromkeys(found))
 
 
 def too_much(found: Effects, ceilings: Ceilings) -> list[str]:
@@ -98,9 +106,10 @@ def disruption(step: Step) -> str:
             return f"restarts a service on {where}"
         case "instance":
             guests = guests_restarted(step)
-            return (
-                f"restarts {names(guests)} if it runs" if guests else f"changes {step.finding.resource} while it runs"
-            )
+            changed = [name for kind, name in step.objects if kind != "profile"]
+            if guests:
+                return f"restarts {names(guests)} if {'it runs' if len(guests) == 1 else 'they run'}"
+            return f"changes {names(changed) or 'nothing'} while {'it runs' if len(changed) == 1 else 'they run'}"
         case _:
             return "disrupts nothing"
 

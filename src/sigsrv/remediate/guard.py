@@ -189,14 +189,12 @@ class _Declared:
         return any(each.key in ("", "master") for each in self._touches.get(("link", link), ()))
 
     def _is_of_reset_network(self, found: Difference, link: str) -> bool:
-        network = self._fix.resets
-        if not network:
-            return False
+        networks = self._fix.resets
         if found.kind == "nft":
-            return found.name.endswith(f".{network}")
+            return any(found.name.endswith(f".{each}") for each in networks)
         if found.kind == "socket":
-            return "dnsmasq" in f"{found.before} {found.after}"
-        return network in self._moved and link == network
+            return bool(networks) and "dnsmasq" in f"{found.before} {found.after}"
+        return link in networks and link in self._moved
 
     def _is_of_touched_guest(self, found: Difference) -> bool:
         """Return whether a lease changed with a guest that the fix declares: it may get another one when it starts."""

@@ -22,9 +22,20 @@ from sigsrv.model import data, trusted
 from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import Finding
 from sigsrv.model.fix import Fix
-from sigsrv.remediate.journal_rows import INTERRUPTED, Row, RunEntry, StepEntry, run_of, step_of, who
+from sigsrv.remediate.journal_rows import (
+    INTERRUPTED,
+    Approval,
+    Row,
+    RunEntry,
+    StepEntry,
+    approval_of,
+    run_of,
+    step_of,
+    who,
+)
 
-VERSION = 3  # of the file, in its user_version; files of version 0 and 1 have no runs, those of version 2 no reasons
+# Of the file, in its user_version. Files of version 0 and 1 have no runs, those of version 2 no reasons, those of version 3 no approvals.
+VERSION = 4
 _BESIDE = ("-journal", "-wal", "-shm")  # files that SQLite reads with the database (https://sqlite.org/tempfiles.html)
 _ROW_BYTES, _RESERVED_ROWS = 3000, 256  # one row fills a page of 4096 bytes: 1 MiB in all
 _DAY_S = 24 * 3600.0
@@ -41,6 +52,10 @@ CREATE TABLE IF NOT EXISTS run (
 CREATE TABLE IF NOT EXISTS kept (
   transaction_id TEXT PRIMARY KEY, run_id TEXT NOT NULL, undoes TEXT NOT NULL, fix TEXT NOT NULL, verdicts TEXT NOT NULL,
   net TEXT NOT NULL, mended TEXT NOT NULL DEFAULT '[]', state TEXT
+);
+CREATE TABLE IF NOT EXISTS approval (
+  id INTEGER PRIMARY KEY, at REAL NOT NULL, plan TEXT NOT NULL, site TEXT NOT NULL, who TEXT NOT NULL, uid INTEGER NOT NULL,
+  login_uid INTEGER NOT NULL, reason TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS reserve (id INTEGER PRIMARY KEY, room BLOB NOT NULL);
 """
@@ -155,6 +170,25 @@ class Journal:
             )
         )
 
+    def approve(self, approval: Approval) -> None:
+        """Record the approval of a plan."""
+        self._change(
+            (
+                "INSERT INTO approval (at, plan, site, who, uid, login_uid, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                astuple(approval),
+            )
+        )
+
+    def approvals(self) -> list[Approval]:
+        """Return all approvals, newest first. Raises UsageError as ``history``."""
+        try:
+            return [approval_of(row) for row, _ in self._rows("approval", "1 ORDER BY at DESC, id DESC")]
+        except sqlite3.Error as cause:
+            raise self._unreadable(cause) from cause
+
+    def _unreadable(self, cause: Exception) -> UsageError:
+        return UsageError(f"{self.path}: the journal can't be read: {cause}", "--journal names another file")
+
     def write(self, transaction: str, fix: Fix, state: str, detail: str = "") -> None:
         """Record the new state of a step: ``applied``, ``verified``, ``undoing``, ``undone``, ``failed`` or ``abandoned``."""
         self._change(_event(transaction, fix, state, detail))
@@ -212,9 +246,7 @@ class Journal:
             rows = self._rows("run", "? IS NULL OR id = ? ORDER BY at DESC, id", run, run)
             return [run_of(row, self._steps(values["id"])) for row, values in rows]
         except sqlite3.Error as cause:
-            raise UsageError(
-                f"{self.path}: the journal can't be read: {cause}", "--journal names another file"
-            ) from cause
+            raise self._unreadable(cause) from cause
 
     def _rows(self, table: str, condition: str, *values: Any) -> list[tuple[Row, dict[str, Any]]]:
         """Return the rows of a table, to be checked, each with its unchecked values."""

@@ -45,6 +45,7 @@ _FIX_TYPES: Mapping[str, type] = {field.name: str for field in fields(Fix) if fi
     "words": list,
     "touches": list,
     "also": list,
+    "resets": list,
 }
 
 
@@ -115,6 +116,19 @@ class RunEntry:
         return True
 
 
+@dataclass(frozen=True)
+class Approval:
+    """The approval of a plan by a second person. plan: its SHA-256. uid, login_uid: see ``persons.Person``. reason: "" for none."""
+
+    at: float
+    plan: str
+    site: str
+    who: str
+    uid: int
+    login_uid: int
+    reason: str = ""
+
+
 def who() -> str:
     """Return who runs sigsrv and where, as in ``alice@station``; under sudo, the account that called sudo."""
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname().partition('.')[0]}"
@@ -159,6 +173,21 @@ def run_of(row: Row, steps: Sequence[StepEntry]) -> RunEntry:
         undoes=row.take("undoes", lambda value: value == "" or is_run_id(value), "a run id"),
         pid=row.take("pid", lambda value: isinstance(value, int) and 0 <= value < 2**31, "a process id"),
         steps=tuple(steps),
+        reason=row.take("reason", _is_line, "one line of text"),
+    )
+
+
+def approval_of(row: Row) -> Approval:
+    """Return the approval of a row of the table ``approval``. Raises UsageError."""
+    return Approval(
+        at=row.take("at", _is_time, "a time"),
+        plan=row.take("plan", _is_sha256, "a SHA-256 hash"),
+        site=row.take("site", _is_line, "one line of text"),
+        who=row.take("who", _is_line, "one line of text"),
+        uid=row.take("uid", lambda value: isinstance(value, int) and 0 <= value < 2**32, "the id of an account"),
+        login_uid=row.take(
+            "login_uid", lambda value: isinstance(value, int) and -1 <= value < 2**32, "the id of a login, or -1"
+        ),
         reason=row.take("reason", _is_line, "one line of text"),
     )
 
@@ -268,14 +297,23 @@ def _fix(text: str) -> Fix | None:
         return None
     content = json.loads(text)
     known = {key: value for key, value in content.items() if key in _FIX_TYPES}
+    if isinstance(known.get("resets"), str):  # version 2 and 3 of the file have one name, or "" for none
+        known["resets"] = list(filter(None, [known["resets"]]))
     for key, value in known.items():
         if type(value) is not _FIX_TYPES[key]:
             raise TypeError(key)
-    if not all(isinstance(word, str) for word in known["words"]) or not 0 < known["timeout_s"] <= _MAX_TIMEOUT_S:
+    texts = [*known["words"], *known.get("resets", ())]
+    if not all(isinstance(each, str) for each in texts) or not 0 < known["timeout_s"] <= _MAX_TIMEOUT_S:
         raise ValueError(text)
     also = tuple(known.get("also", ()))
     if not all(_is_finding(each) for each in also):
         raise ValueError(text)
     return Fix(
-        **{**known, "words": tuple(known["words"]), "touches": from_rows(known.get("touches", ())), "also": also}
+        **{
+            **known,
+            "words": tuple(known["words"]),
+            "touches": from_rows(known.get("touches", ())),
+            "also": also,
+            "resets": tuple(known.get("resets", ())),
+        }
     )

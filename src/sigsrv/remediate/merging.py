@@ -1,4 +1,4 @@
-"""Makes one step of several findings of one instance, so that the instance restarts once. Pure: it reads findings and returns steps."""
+"""Makes one step of several findings of one instance or profile, so that each instance restarts once. Pure: it reads findings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from sigsrv.model.finding import Finding
 from sigsrv.model.fix import Fix
+from sigsrv.remediate import placing
 from sigsrv.remediate.planning import Step
 
 MERGED = "set-instance-config"
@@ -34,7 +35,8 @@ def merged_steps(findings: Sequence[Finding], fix_of: Callable[[Finding], Fix | 
 def step_of(findings: Sequence[Finding], fix_of: Callable[[Finding], Fix | None]) -> Step | None:
     """Return the step that fixes all these findings, the first of which names it; None if there is no fix."""
     first, *others = findings
-    fix = fix_of(replace(first, fix=_merged([each.fix for each in findings])) if others else first)
+    merge = placing.merged if first.remediation == placing.ON_PROFILE else _merged
+    fix = fix_of(replace(first, fix=merge([each.fix for each in findings])) if others else first)
     if fix is None:
         return None
     return Step(first, replace(fix, also=tuple(each.id for each in others)), also=tuple(others))
@@ -43,10 +45,15 @@ def step_of(findings: Sequence[Finding], fix_of: Callable[[Finding], Fix | None]
 def _fits(finding: Finding, group: Sequence[Finding]) -> bool:
     """Report whether a finding can be fixed together with those of a group."""
     first = group[0]
+    if finding.remediation == first.remediation == placing.ON_PROFILE:
+        return _profile(finding) == _profile(first) and finding.known is first.known and _agree(finding, group)
     if not all(each.remediation == MERGED and each.fix.keys() >= _VALUES for each in (finding, first)):
         return False
-    if _target(finding) != _target(first):
-        return False
+    return _target(finding) == _target(first) and _agree(finding, group)
+
+
+def _agree(finding: Finding, group: Sequence[Finding]) -> bool:
+    """Report whether a finding wants no other value for a key than those of a group."""
     wanted = {key: value for each in group for key, value in _wanted(each.fix).items()}
     return all(wanted.get(key, value) == value for key, value in _wanted(finding.fix).items())
 
@@ -54,6 +61,11 @@ def _fits(finding: Finding, group: Sequence[Finding]) -> bool:
 def _target(finding: Finding) -> tuple[object, ...]:
     fix = finding.fix
     return finding.host, fix["project"], fix["instance"], bool(fix["refuse"])
+
+
+def _profile(finding: Finding) -> tuple[object, ...]:
+    fix = finding.fix
+    return fix["owner"], fix["profile"], bool(fix["refuse"])
 
 
 def _wanted(fix: Mapping[str, Any]) -> dict[str, str]:

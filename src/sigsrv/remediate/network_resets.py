@@ -1,8 +1,9 @@
-"""Finds what Incus takes away from a host when a key of a network changes. Pure: reads pictures of the hosts.
+"""Finds what Incus takes away from a host when a key of a network changes, or when the daemon restarts. Pure: reads pictures of the hosts.
 
-Incus then sets the network up again, on each member: it deletes ports of some kinds that it does not know, all global addresses of the
-bridge, and with them its routes. It puts back only what its configuration names, and IPv4 routes of protocol boot in table main. No undo
-brings the rest back. Source: Incus 6.0.4 and 7.3.0, internal/server/network/driver_bridge.go, setup and deleteChildren.
+Incus then sets the network up again, on each member; a daemon that starts sets up all that it has. It deletes ports of some kinds that it
+does not know, all global addresses of the bridge, and with them its routes. It puts back only what its configuration names, and IPv4
+routes of protocol boot in table main. No undo brings the rest back. Source: Incus 6.0.4 and 7.3.0,
+internal/server/network/driver_bridge.go, Start, setup and deleteChildren.
 """
 
 from __future__ import annotations
@@ -27,25 +28,37 @@ def losses(fix: Fix, pictures: Mapping[str, Picture], is_undo: bool = False) -> 
     """
     return [
         f"{host}: {reason}"
+        for name in (fix.resets if _restarts_the_daemon(fix) and not is_undo else _changed(fix))
         for host, picture in _reached(fix, pictures)
-        for reason in (_unread(fix.resets, picture) or _losses(fix, picture, is_undo))
+        for reason in (_unread(name, picture) or _losses(name, fix, picture, is_undo))
     ]
 
 
 def side_effects(fix: Fix, pictures: Mapping[str, Picture]) -> list[str]:
-    """Return what Incus would change beside a fix on the hosts that it reaches, without a loss: earlier steps of a plan may fix it."""
+    """Return what Incus would change beside a fix on the hosts that it reaches, without a loss: earlier steps of a plan may fix it.
+
+    Nothing for a restart of the daemon, which is there to bring what is missing.
+    """
     return [
         f"{host}: {reason}"
+        for name in _changed(fix)
         for host, picture in _reached(fix, pictures)
-        for reason in _side_effects(fix, picture)
-        if not _unread(fix.resets, picture)
+        for reason in _side_effects(name, fix, picture)
+        if not _unread(name, picture)
     ]
 
 
+def _restarts_the_daemon(fix: Fix) -> bool:
+    return fix.disruption == "service"
+
+
+def _changed(fix: Fix) -> list[str]:
+    """Return the networks of which the fix changes a key."""
+    return [name for name in fix.resets if any((each.kind, each.name) == ("network", name) for each in fix.touches)]
+
+
 def _reached(fix: Fix, pictures: Mapping[str, Picture]) -> Iterator[tuple[str, Picture]]:
-    """Yield the hosts on which Incus sets up the network again; none if the fix changes no key of it."""
-    if not fix.resets or not any((each.kind, each.name) == ("network", fix.resets) for each in fix.touches):
-        return
+    """Yield the hosts on which Incus sets up the networks again."""
     for host, picture in pictures.items():
         if host == fix.runs_on or (fix.reaches == "members" and picture.member):
             yield host, picture
@@ -53,7 +66,7 @@ def _reached(fix: Fix, pictures: Mapping[str, Picture]) -> Iterator[tuple[str, P
 
 def _unread(network: str, picture: Picture) -> list[str]:
     return [
-        f"can't determine what Incus would delete with a change of {network}: {what}: {why}"
+        f"can't determine what Incus would delete when it sets up {network} again: {what}: {why}"
         for what, why in picture.unread.items()
         if what in ("host", *_READ, f"network {network}")
     ]
@@ -86,22 +99,21 @@ class _Network:
         return external | {f"{self.name}-{tunnel}" for tunnel in tunnels} | keeps_mtu
 
 
-def _network(fix: Fix, picture: Picture, is_undo: bool = False) -> _Network | None:
-    """Return the network of a fix as a member has it; None if it has none."""
-    before = picture.things.get(("network", fix.resets))
+def _network(name: str, fix: Fix, picture: Picture, is_undo: bool = False) -> _Network | None:
+    """Return a network as a member has it; None if it has none."""
+    before = picture.things.get(("network", name))
     if before is None:
         return None
-    changes = {each.key: each.after for each in fix.touches if (each.kind, each.name) == ("network", fix.resets)}
+    changes = {each.key: each.after for each in fix.touches if (each.kind, each.name) == ("network", name)}
     exact = {each.key for each in fix.touches if each.is_exact}
     after = before if is_undo else {**before, **{key: value for key, value in changes.items() if key in exact}}
-    return _Network(fix.resets, before, after, is_undo and any(key.endswith(".address") for key in changes))
+    return _Network(name, before, after, is_undo and any(key.endswith(".address") for key in changes))
 
 
-def _losses(fix: Fix, picture: Picture, is_undo: bool) -> Iterator[str]:
-    network = _network(fix, picture, is_undo)
+def _losses(name: str, fix: Fix, picture: Picture, is_undo: bool) -> Iterator[str]:
+    network = _network(name, fix, picture, is_undo)
     if network is None or network.before.get("bridge.driver") == "openvswitch":
         return
-    name = network.name
     for kind, link in sorted(picture.things):
         values = picture.things[kind, link]
         if (
@@ -209,11 +221,11 @@ def _comes_back(route: _Route, network: _Network) -> bool:
     return not gateway or "onlink" in route.words or ip_address(gateway) in address.network
 
 
-def _side_effects(fix: Fix, picture: Picture) -> Iterator[str]:
-    network = _network(fix, picture)
+def _side_effects(name: str, fix: Fix, picture: Picture) -> Iterator[str]:
+    network = _network(name, fix, picture)
     if network is None:
         return
-    name, things = network.name, picture.things
+    things = picture.things
     bridge = things.get(("link", name))
     if bridge is None:
         yield f"Incus would make the bridge {name}, which is not there"

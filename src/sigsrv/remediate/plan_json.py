@@ -7,6 +7,7 @@ from typing import Any
 
 from sigsrv.model.finding import Finding
 from sigsrv.remediate.effects import disruption, effects, guests_restarted
+from sigsrv.remediate.placing import chosen
 from sigsrv.remediate.planning import FixPlan
 
 
@@ -35,6 +36,7 @@ def as_dict(fix_plan: FixPlan, confirm_s: float, tests: Sequence[str] = ()) -> d
                 "remediation": step.fix.name,
                 "does": step.fix.title,
                 "host": step.fix.runs_on,
+                "at": chosen(step.findings),
                 "changes": step.fix.changes,
                 "reaches": list(step.reaches),
                 "declared": [

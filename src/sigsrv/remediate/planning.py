@@ -12,6 +12,7 @@ from sigsrv.model.finding import Finding, Severity, Verdict
 from sigsrv.model.fix import Fix
 from sigsrv.model.remediation import ORDER
 from sigsrv.remediate.arming import RollbackTimer
+from sigsrv.remediate.placing import ON_PROFILE, At, merged
 
 _POLICY = re.compile(r"[A-Za-z][A-Za-z0-9]*-\d+")
 _SEVERITIES = list(Severity)
@@ -22,7 +23,7 @@ class FixRequest:
     """Selects the findings to fix.
 
     findings: ids of single findings. policies: ids. severity: the lowest severity. all: every failure. listed: the
-    failures in a findings.json; None if no file was named.
+    failures in a findings.json; None if no file was named. at: where the fix of what a profile gives is made.
     """
 
     findings: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class FixRequest:
     severity: Severity | None = None
     all: bool = False
     listed: frozenset[str] | None = None
+    at: At = At.INSTANCE
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,13 @@ class Step:
         return self.finding, *self.also
 
     @property
-    def object(self) -> tuple[str, str]:
-        """Return what the step changes, for counting: two fixes of one instance change one object."""
-        return self.finding.host, self.finding.resource
+    def objects(self) -> tuple[tuple[str, str], ...]:
+        """Return what the step changes, for counting: two fixes of one instance change one object. A profile counts with its instances."""
+        if self.finding.remediation != ON_PROFILE:
+            return ((self.finding.host, self.finding.resource),)
+        values = merged([each.fix for each in self.findings])
+        changed = (("instance", user["guest"]) for user in values["users"] if user["changes"])
+        return ("profile", f"{values['owner']}/{values['profile']}"), *changed
 
     @property
     def reaches(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from sigsrv.collect.session import ConnectionFailed
 from sigsrv.model.finding import Finding, Verdict, parse_finding_id
 from sigsrv.model.fix import Fix
 from sigsrv.model.ids import new_run_id
-from sigsrv.remediate import network_resets, preflight, safety_checks
+from sigsrv.remediate import network_resets, preflight, safety_checks, windows
 from sigsrv.remediate.arming import RollbackTimer
 from sigsrv.remediate.effects import CEILINGS, Ceilings, effects, too_much
 from sigsrv.remediate.host_locks import HostLocks, Refused
@@ -22,6 +22,7 @@ from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.merging import merged_steps, step_of
 from sigsrv.remediate.pauses import FRESH_S, Keep, Pauses, keeper
+from sigsrv.remediate.placing import At, placed
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions
@@ -39,7 +40,7 @@ class Limits:
 
     safety_net: refuse a fix that nothing on the host would roll back. paths: where files are on the hosts. reason: why the
     operator does it, for journal and syslog. pause_s: seconds between the canary and the other hosts. force: an undo also
-    overwrites what somebody changed since.
+    overwrites what somebody changed since. outside_window: steps may begin outside the maintenance windows of the site.
     """
 
     confirm_s: float = CONFIRM_S
@@ -49,6 +50,7 @@ class Limits:
     reason: str = ""
     pause_s: float = 0.0
     force: bool = False
+    outside_window: bool = False
 
 
 class Choice(StrEnum):
@@ -98,18 +100,27 @@ def make_plan(
     if missing:
         raise no_such_finding(snapshot.findings, missing[0])
     away = safety_checks.evacuated_hosts(snapshot.facts)
-    found = merged_steps(triage.scripted, lambda each: fix_of(each, snapshot.findings, hosts.first, away))
+    scripted = [placed(finding, request.at) for finding in triage.scripted]
+    found = merged_steps(scripted, lambda each: fix_of(each, snapshot.findings, hosts.first, away))
     found = [replace(step, others=hosts.reached(step.fix)[1:]) for step in found]
     steps = order_steps(found, list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
     steps, refusals = with_rollback_timers(hosts, steps, limits, preflights)
     fix_plan = FixPlan(snapshot.findings, triage, steps)
+    refusals += outside_windows(hosts, steps, limits)
     refusals += network_losses(hosts, [step.fix for step in steps])
     refusals += _safety_stops(hosts, snapshot, fix_plan, journal, limits)
     refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
+
+
+def outside_windows(hosts: Hosts, steps: Iterable[Step], limits: Limits) -> list[str]:
+    """Return which hosts of these steps are outside their maintenance windows now."""
+    if limits.outside_window:
+        return []
+    return windows.closed(hosts.site.maintenance, [host for step in steps for host in step.reaches], windows.now())
 
 
 def failing_proof(hosts: Hosts) -> list[str]:
@@ -158,7 +169,7 @@ def network_losses(hosts: Hosts, fixes: Iterable[Fix], is_undo: bool = False) ->
     resetting = [fix for fix in fixes if fix.resets]
     if not resetting:
         return []
-    pictures = hosts.look([touch for fix in resetting for touch in fix.touches])
+    pictures = hosts.look([touch for fix in resetting for touch in fix.looked_at])
     return [f"{fix.finding}: {reason}" for fix in resetting for reason in network_resets.losses(fix, pictures, is_undo)]
 
 
@@ -184,7 +195,7 @@ class Runner:
         self._hosts = hosts
         self._journal = journal
         self._notify = notify
-        self._limits = limits
+        self.limits = limits
         self._locks: HostLocks | None = None
 
     def lock_hosts(self, fixes: Sequence[Fix], undoes: str = "", doing: str = "") -> HostLocks:
@@ -192,33 +203,42 @@ class Runner:
 
         doing: what it does instead of fixes, for the journal.
         """
-        reason = ": ".join(part for part in (doing, self._limits.reason) if part)
+        outside = "outside the maintenance windows" if self.limits.outside_window else ""
+        reason = ": ".join(part for part in (doing, outside, self.limits.reason) if part)
         over = [run.id for run in self._journal.history()[:_RECENT] if run.who == who() and not run.is_alive]
         self._journal.begin_run(self.id, self._hosts.site.name, undoes, reason)
         targets = self._hosts.targets.values()
-        self._locks = HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self._limits.paths)
+        self._locks = HostLocks(targets, self.id, who(), self.max_step_s(fixes), over, self._notify, self.limits.paths)
         return self._locks
 
     def max_step_s(self, fixes: Sequence[Fix]) -> float:
         """Return the seconds that the longest of these fixes may take, with its verification or rollback."""
-        return max((self._limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes), default=_SCANS_S)
+        return max((self.limits.confirm_s + 3 * fix.timeout_s + _SCANS_S for fix in fixes), default=_SCANS_S)
 
     def apply(
-        self, locks: HostLocks, shown: FixPlan, request: FixRequest, decide: Decide | None = None
+        self,
+        locks: HostLocks,
+        shown: FixPlan,
+        request: FixRequest,
+        decide: Decide | None = None,
+        is_approved: Callable[[FixPlan], bool] = lambda _: True,
     ) -> Iterator[StepResult]:
         """Run the steps that were shown, one after the other. decide: asks about each step; None applies all.
 
+        is_approved: whether the plan, which is made again now that the hosts are locked, is still the one that was approved.
         Each is verified before the next; the first failure ends the run. Raises Refused if a script differs from the
         one that was shown, if a safety check fails now, or if something got worse during a pause. Raises KeyboardInterrupt
         after a step that was confirmed in spite of an interruption.
         """
-        now = make_plan(self._hosts, request, self._journal, self._limits, locks.preflights)
+        now = make_plan(self._hosts, request, self._journal, self.limits, locks.preflights)
         if now.refusals:
             raise Refused(now.refusals)
+        if not is_approved(now):
+            raise Refused(["the plan is no longer the one that was approved: show it again, and have it approved"])
         findings = now.findings
-        pauses = Pauses(self._limits.pause_s, self._notify)
+        pauses = Pauses(self.limits.pause_s, self._notify)
         for number, step in enumerate(shown.steps):
-            fresh = self._refreshed(step, findings)
+            fresh = self._refreshed(step, findings, request.at)
             if fresh is None:
                 yield StepResult(step, None, "it no longer fails")
                 continue
@@ -233,10 +253,12 @@ class Runner:
             pauses.before(step, began, keep)
             if time.monotonic() - began > FRESH_S:
                 findings = self._look_again(findings, fresh.fix, shown)
-                fresh = self._refreshed(step, findings)
+                fresh = self._refreshed(step, findings, request.at)
                 if fresh is None:
                     yield StepResult(step, None, "it no longer fails")
                     continue
+            if late := outside_windows(self._hosts, [fresh], self.limits):
+                raise Refused(late)
             if number:
                 locks.extend(self.max_step_s([step.fix]))
             outcome = self.run_step(
@@ -271,7 +293,7 @@ class Runner:
         """Run one step. replays: the step of the journal that this one undoes. proven: the site's own tests passed before."""
         assert fresh.fix
         host = fresh.fix.runs_on
-        limits = self._limits
+        limits = self.limits
         options = FixOptions(
             limits.confirm_s, timer, self.id, who(), limits.paths, force=limits.force, reason=limits.reason
         )
@@ -281,7 +303,7 @@ class Runner:
 
         targets = self._hosts.with_login
         others = [(targets[name], timer) for name, timer in self._timers_elsewhere(fresh.fix).items()]
-        look = partial(self._hosts.look, fresh.fix.touches)
+        look = partial(self._hosts.look, fresh.fix.looked_at)
         proof = self._hosts.proof if proven else None
         scan, target = self._hosts.scan, self._hosts.targets[host]
         return Transaction(scan, target, fresh, self._journal, notify, options, replays, look, others, proof).run()
@@ -298,13 +320,13 @@ class Runner:
                     [f"{fix.finding}: it takes effect on {name} too, which can't be reached to arm the rollback"]
                 )
             found[name], reason = preflight.rollback_timer_for(
-                replace(fix, runs_on=name), preflights[name], self._limits.safety_net
+                replace(fix, runs_on=name), preflights[name], self.limits.safety_net
             )
             if reason:
                 raise Refused([f"{fix.finding}: {reason}"])
         return found
 
-    def _refreshed(self, step: Step, findings: tuple[Finding, ...]) -> Step | None:
+    def _refreshed(self, step: Step, findings: tuple[Finding, ...], at: At) -> Step | None:
         """Return the step on the newest facts; None if none of its findings fails any more.
 
         Raises Refused if its script differs from the one shown, or if one of its findings can't be determined now.
@@ -312,7 +334,7 @@ class Runner:
         now = [find(findings, each.id) for each in step.findings]
         if unknown := [each for each in now if each is not None and each.verdict is Verdict.ERROR]:
             raise Refused([f"{each.id} can't be determined now: {each.reason}" for each in unknown])
-        failing = [each for each in now if each is not None and each.verdict in FAILING]
+        failing = [placed(each, at) for each in now if each is not None and each.verdict in FAILING]
         if not failing:
             return None
         others = self._hosts.targets.keys() - {

@@ -147,18 +147,22 @@ def evacuated(facts: Mapping[str, HostFacts], fixes: Iterable[Fix]) -> list[str]
     """Return which fixes would bring up a network on an evacuated member. Somebody works on it: cables, a switch, disks."""
     away = evacuated_hosts(facts)
     return [
-        f"{fix.finding}: {host} is evacuated, and Incus would bring up {fix.resets or 'links'} there. "
+        f"{fix.finding}: {host} is evacuated, and Incus would bring up {', '.join(fix.resets) or 'links'} there. "
         f"Restore it first: incus cluster restore {facts[host].member}"
         for fix in fixes
         if fix.cuts_network
         for host in sorted(away)
-        if host == fix.runs_on or (fix.reaches == "members" and _has_network(facts, fix.resets, facts[host].member))
+        if host == fix.runs_on or (fix.reaches == "members" and _has_any(facts, fix.resets, facts[host].member))
     ]
 
 
+def _has_any(facts: Mapping[str, HostFacts], networks: Iterable[str], member: str) -> bool:
+    """Return whether a member has one of these networks; also if no daemon says so."""
+    return any(_has_network(facts, each, member) for each in networks)
+
+
 def _has_network(facts: Mapping[str, HostFacts], network: str, member: str) -> bool:
-    """Return whether a member has a network; also if no daemon says so. network: "" for none."""
-    unknown = bool(network)
+    unknown = True
     for host in facts.values():
         with suppress(EvidenceError):
             found = host.incus.network(network)

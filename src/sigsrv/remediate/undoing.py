@@ -21,7 +21,15 @@ from sigsrv.remediate.planning import Step
 from sigsrv.remediate.preflight import rollback_timer_for
 from sigsrv.remediate.remote import NOTHING_LEFT, FixOptions, RemoteFix
 from sigsrv.remediate.rescan import FAILING, FreshFinding
-from sigsrv.remediate.runs import Limits, Runner, StepResult, failing_proof, network_losses, with_rollback_timers
+from sigsrv.remediate.runs import (
+    Limits,
+    Runner,
+    StepResult,
+    failing_proof,
+    network_losses,
+    outside_windows,
+    with_rollback_timers,
+)
 from sigsrv.remediate.shell import Notify
 from sigsrv.remediate.transaction import EndState
 
@@ -91,6 +99,7 @@ def make_undo_plan(hosts: Hosts, journal: Journal, run: RunEntry, limits: Limits
     if not steps:
         return UndoPlan(run, (), tuple(skipped), ())
     safe, refusals = with_rollback_timers(hosts, [step for step, _ in steps], limits)
+    refusals += outside_windows(hosts, [step for step, _ in steps], limits)
     refusals += network_losses(hosts, [step.fix for step, _ in steps], is_undo=True)
     refusals += safety_checks.evacuated(snapshot.facts, [step.fix for step, _ in steps])
     return UndoPlan(
@@ -146,6 +155,8 @@ def undo(hosts: Hosts, runner: Runner, shown: UndoPlan, locks: HostLocks) -> Ite
     findings = hosts.scan().findings
     proven = not failing_proof(hosts)  # tests that fail because of the fix must not keep it from being undone
     for step, entry in shown.steps:
+        if late := outside_windows(hosts, [step], runner.limits):
+            raise Refused(late)
         locks.extend(runner.max_step_s([step.fix]))
         outcome = runner.run_step(FreshFinding(step.finding, findings, step.fix), step.timer, entry, proven)
         yield StepResult(step, outcome)

@@ -65,6 +65,28 @@ class KnownObjects:
                     return Giver(name, owner, _config(profile["config"])[key], self._users[owner, name])
         return None
 
+    def profiles_of(self, project: str, instance: str) -> tuple[IncusObject, ...] | None:
+        """Return the profiles of an instance, in the order in which Incus applies them: the last one wins."""
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            owner = self._profile_project(project)
+            names = self._instances[project, instance]["profiles"]
+            found = [self._profile(Change("profile", name, project=owner)) for name in names]
+            return None if None in found else tuple(each for each in found if each)
+        return None
+
+    def users(self, project: str, profile: str) -> tuple[IncusObject, ...] | None:
+        """Return the instances that have a profile. None also if an instance could not be read: it may have the profile."""
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            if not self._has_all_instances:
+                return None
+            found = [
+                self._instance(Change("instance", name, project=where))
+                for (where, name), row in sorted(self._instances.items())
+                if self._profile_project(where) == project and profile in row["profiles"]
+            ]
+            return None if None in found else tuple(each for each in found if each)
+        return None
+
     def vlan(self, host: str, link: str) -> tuple[str, int] | None:
         """Return the parent link and the id of a VLAN interface."""
 
@@ -195,6 +217,17 @@ class KnownObjects:
                 if row.get("location") == host.member:
                     own[key] = row
         return found | own
+
+    @cached_property
+    def _has_all_instances(self) -> bool:
+        """Report whether each instance that a daemon lists was read: a member that does not answer leaves rows without a configuration."""
+        listed: set[_Key] = set()
+        for host in self._hosts.values():
+            for url in (urls.INSTANCES, urls.INSTANCES_CONFIG):
+                answer = host.evidence.api.get(url)
+                if answer and isinstance(answer.metadata, list):
+                    listed |= {(row["project"], row["name"]) for row in answer.metadata}
+        return bool(listed) and listed <= self._instances.keys()
 
     @cached_property
     def _users(self) -> Mapping[_Key, int]:

@@ -13,6 +13,8 @@ from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.notice import Notice
 
+_MOST = 500  # details of a notice that are kept
+
 
 @watching()
 def notices_of(facts: Mapping[str, HostFacts], findings: Iterable[Finding]) -> tuple[Notice, ...]:
@@ -37,7 +39,7 @@ def _newer(facts: Mapping[str, HostFacts]) -> Iterator[Notice]:
         f"Incus on {', '.join(hosts)} is newer than sigsrv knows: it has {counts} that Incus {known} lack. A policy is error where an "
         f"object has a key that the policy does not know and that could change its verdict. All other verdicts are as usual.{more}",
         tuple(hosts),
-        (*(f"API extension {name}" for name in sorted(new)), *(f"key of {name}" for name in sorted(added))),
+        _details([*(f"API extension {name}" for name in new), *(f"key of {name}" for name in added)]),
     )
 
 
@@ -56,7 +58,7 @@ def _not_judged(facts: Mapping[str, HostFacts]) -> Iterator[Notice]:
         f"Incus has {' and '.join(filter(None, [what, lists]))}: network forwards, load balancers, peers, zones and buckets. "
         "Check them by hand: incus network forward list NETWORK, incus storage bucket list POOL.",
         hosts,
-        (*sorted(ways), *sorted(unread)),
+        _details([*ways, *unread]),
     )
 
 
@@ -72,8 +74,15 @@ def _no_login(facts: Mapping[str, HostFacts], findings: Iterable[Finding]) -> It
         f"sigsrv does not log in to {', '.join(hosts)} (api.only in the site file). {_count(len(policies), 'policy', 'policies')} could "
         "not be judged there for that reason. All others are judged from the API.",
         hosts,
-        tuple(policies),
+        _details(policies),
     )
+
+
+def _details(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the first names, sorted: a daemon may list any number of them."""
+    found = sorted(names)
+    more = [f"and {len(found) - _MOST} more"] if len(found) > _MOST else []
+    return (*found[:_MOST], *more)
 
 
 def _by_host(

@@ -31,6 +31,11 @@ CASES = [
     ),
     Case("restriction-bypassed", "minisrv", {"PROJ-007@minisrv/user-alice/alice1": "fail"}),
     Case(
+        "nic-profile",
+        "sigsrv",
+        {"PROJ-009@cluster/default/past-incus": "fail", "INST-011@sigsrv/default/stopped-a": "not-applicable"},
+    ),
+    Case(
         "project-foreign",
         "sigsrv",
         {
