@@ -19,7 +19,7 @@ ACL = "ACL-001@cluster/userbr0"
 
 def test_clean_lab_has_the_reviewed_verdicts(lab):
     """Both hosts run 7.0 from a root of their own. The site file is that of 6.0."""
-    versions = {lab.on(host, "incusd", "--version").strip()[:4] for host in lab.members}
+    versions = {lab.on(host, "/usr/libexec/incus/incusd", "--version").strip()[:4] for host in lab.members}
     found = verdicts(lab.scan()[0])
 
     assert versions == {"7.0."}
