@@ -123,7 +123,7 @@ def _release(facts: HostFacts, finding: Clauses, release: str) -> None:
     """Check that the release still gets security updates on the day of the scan."""
     if not release:
         raise EvidenceError(f"{facts.name}: the version does not begin with a release", host=facts.name)
-    if release not in END_OF_LIFE and is_development(release, facts.collected):
+    if is_development(release, facts.collected):
         finding.holds(f"{release} is the development branch")
         return
     written = facts.machine.os.support_end

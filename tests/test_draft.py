@@ -437,17 +437,18 @@ def test_a_wildcard_api_address_is_left_out(address, listens):
 
 
 def test_full_access_becomes_a_question():
-    """Unrestricted certificates and members of incus-admin are commented out. Only a person can allow them."""
+    """Unrestricted certificates and members of both groups of Incus are commented out. Only a person can allow them."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["certificates"]["scanner"]["restricted"] = False
-        content["minisrv"]["probes"]["groups"] = "incus-admin:x:101:ops,root\n"
+        content["minisrv"]["probes"]["groups"] = "incus-admin:x:101:ops,root\nincus:x:102:alice\n"
 
     document = drafted(change)
     fields = {field.key: field for s in document.sections if s.key == "auth" for field in s.fields}
 
     assert (fields["full_certificates"].value, fields["full_certificates"].commented) == (["scanner"], True)
     assert (fields["admins"].value, fields["admins"].commented) == (["ops"], True)
+    assert (fields["users"].value, fields["users"].commented) == (["alice"], True)
     assert (loaded(document).auth.full_certificates, loaded(document).auth.admins) == ((), ())
 
 
