@@ -312,6 +312,20 @@ def test_an_identity_provider_and_routes_are_questions():
     assert fields["routes"].commented
 
 
+def test_zones_are_drafted_and_their_peers_are_a_question():
+    """A peer gets the names of all guests. A daemon that was not asked for zones has none in the draft."""
+
+    def change(content: dict[str, Any]) -> None:
+        config = {"peers.ns1.address": "10.1.2.3"}
+        content["cluster"]["zones"] = {"lab.example": {"project": "default", "config": config}}
+
+    document = drafted(change)
+
+    assert [(zone.name, zone.peers) for zone in loaded(document).zones or ()] == [("lab.example", {})]
+    assert off(entry(document, "zones", "default/lab.example")) == {"peers": {"ns1": "10.1.2.3"}}
+    assert loaded(drafted()).zones is None
+
+
 def test_nixos_and_opentofu_are_drafted_as_managers():
     """A host says that it is NixOS, and a description that OpenTofu made the object."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sigsrv.collect import urls
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.facts import DraftFacts, schema_checked
 from sigsrv.facts.hosts import HostFacts
@@ -110,6 +111,22 @@ def _clients(facts: DraftFacts) -> list[Field]:
         note = "what decides now what clients may do; allow means everything"
         fields.append(Field("routes", routes, note, commented=True))
     return fields
+
+
+def zones(facts: DraftFacts) -> Section:
+    """Draft ``zones``, with the peers commented out: a person decides who may get all names. Nothing if no daemon was asked for zones."""
+    if not any(urls.ZONES in host.evidence.api for host in facts.hosts.values()):
+        return Section("zones")
+    entries = []
+    for zone in facts.rows_of("DNS zones", lambda each: each.incus.zones):
+        fields = [Field("name", zone.name)]
+        if zone.project != "default":
+            fields.append(Field("project", zone.project))
+        if zone.peers:
+            note = "these servers may transfer it now: uncomment only those that must"
+            fields.append(Field("peers", dict(zone.peers), note, commented=True))
+        entries.append(Entry((zone.resource,), tuple(fields)))
+    return schema_checked(Section("zones", entries=tuple(entries)))
 
 
 def _host_part(address: str) -> str:
