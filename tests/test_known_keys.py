@@ -180,7 +180,7 @@ OTHERS = (
         ),
         (
             {OTHERS: f"{OTHERS}, features.network"},
-            'no key of project is features.network (did you mean "features.networks"',
+            'no key of project is features.network\nhint: did you mean "features.networks"?',
         ),
         ({OTHERS: f"{OTHERS}, features.images"}, "the policy reads features.images itself"),
         ({OTHERS: f"{OTHERS}, restricted"}, "restricted is not in the group features.*"),

@@ -117,3 +117,16 @@ def test_key_to_come_is_redacted_by_its_name_anywhere(key):
 def test_public_key_is_kept():
     """Anyone may see it."""
     assert redact({"host.public_key": "AAAA"}) == {"host.public_key": "AAAA"}
+
+
+def test_the_address_of_a_zone_s_peer_is_kept_and_its_key_is_not():
+    """A policy compares the address. The key lets its owner transfer the zone."""
+    config = {
+        "peers.ns1.address": "10.1.2.3",
+        "peers.ns1.key": "c2VjcmV0",
+        "peers.ns1.other": "text of a later version",
+    }
+
+    kept = redact({"config": config})["config"]
+
+    assert kept == {"peers.ns1.address": "10.1.2.3", "peers.ns1.key": REDACTED, "peers.ns1.other": REDACTED}

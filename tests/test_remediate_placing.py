@@ -35,6 +35,11 @@ class World:
             IncusObject("instance", "b", "user-bob", config={"raw.lxc": "own"}, profiles=("svc",)),
         )
 
+    managers = ()
+
+    def is_nixos(self, host: str) -> bool:
+        return False
+
     def object_of(self, change: Change) -> IncusObject | None:
         return next((each for each in self.instances or () if each.name == change.name), None)
 

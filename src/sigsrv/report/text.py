@@ -19,7 +19,7 @@ _SECTIONS = (
     (Verdict.WAIVED, "Waived"),
 )
 _INDENT = "      "
-_NAMED = 20  # details of a notice that are listed, at most
+_NAMED = 40  # details of a notice that are listed, at most
 _SHOWN = 600  # characters of one observed value; the HTML report shows all of it
 
 
