@@ -8,6 +8,9 @@ from functools import partial
 import pytest
 import yaml
 
+from sigsrv.scan import scan
+from sigsrv.scan.options import Options
+from sigsrv.scan.plan import prepare
 from tests.e2e.conftest import clean, verdicts
 from tests.e2e.safety import leftovers, remediate
 from tests.e2e.test_faults import difference, known_state, unchanged
@@ -67,4 +70,5 @@ def test_draft_has_the_pools_of_the_server_and_marks_what_a_scan_finds(lab, tmp_
     assert not [pool for pool in pools if "members" in pool]
     marked = set(re.findall(r"fails already: (\S+): ", text))
     assert stable(marked) == stable(failing(path))
-    assert "POOL-004@sigsrv/nvme" in text  # it is a file, which only a person can allow
+    run, _ = scan.scan(prepare(Options(site=str(path))))
+    assert {verdicts(run)[f"POOL-001@sigsrv/{pool}"] for pool in ("hdd", "iso", "nvme")} == {"pass"}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import Lab, clean, state_of, verdicts
 from tests.e2e.safety import leftovers, remediate
 from tests.e2e.test_faults import difference, known_state, unchanged
+from tests.e2e.test_init import failing, stable
 
 pytestmark = pytest.mark.lab("hosts-3")
 
@@ -137,3 +140,25 @@ def test_stopped_daemon_of_one_member_is_one_finding(lab, unchanged):
         "CLUS-002@sigsrv/sigsrv",  # the versions of all members are compared
         "CLUS-002@minisrv/minisrv",
     }
+
+
+def test_draft_says_what_differs_from_host_to_host(lab, tmp_path):
+    """It has the parent of each VLAN interface, and its name on twinsrv. A scan with it finds what it marked."""
+    path = tmp_path / "site.yaml"
+
+    done = lab.command(
+        "sigsrv", "init", "--hosts", ",".join(MEMBERS), "--ssh-config", str(lab.ssh_config), "--output", str(path)
+    )
+
+    assert done.returncode == 0, done.stderr
+    text = path.read_text()
+    marked = set(re.findall(r"fails already: (\S+): ", text))
+    assert stable(marked) == stable(failing(path))
+    vlans = {bridge["name"]: bridge["vlan"] for bridge in yaml.safe_load(text)["bridges"]}
+    assert vlans["userbr0"] == {
+        "interface": {"sigsrv": "user0", "minisrv": "user0", "twinsrv": "vlan24"},
+        "id": 24,
+        "kinds": ["vxlan"],
+        "parent": {"sigsrv": "enp5s0", "minisrv": "enp3s0", "twinsrv": "eno1"},
+    }
+    assert "NET-001@twinsrv/incusbr0" in marked  # a person says whether that host lacks the VLAN on purpose
