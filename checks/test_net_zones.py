@@ -3,7 +3,11 @@
 from sigsrv import ClusterFacts, Require, Site, policy
 from sigsrv.facts.zones import NetworkZone
 from sigsrv.judge.clauses import Clauses
+from sigsrv.model.errors import EvidenceError
 from sigsrv.model.site import SiteZone
+from sigsrv.model.values import split_list
+
+_ZONES = ("dns.zone.forward", "dns.zone.reverse.ipv4", "dns.zone.reverse.ipv6")
 
 
 @policy("NET-009")
@@ -20,6 +24,9 @@ def test_dns_zones_and_their_peers_are_those_of_the_site_file(
     require.if_nothing("there is no DNS zone, and the site file lists none")
     wanted = {each.resource: each for each in site.zones}
     listed = {each.resource: each for each in facts.incus.zones}
+    named = {name for each in facts.incus.networks for key in _ZONES for name in split_list(each.config.get(key))}
+    if lacking := sorted(named - {each.name for each in listed.values()}):
+        raise EvidenceError(f"the list of zones is incomplete: networks name {', '.join(lacking)}")
     for resource in sorted({*wanted, *listed}):
         with require.finding(resource, _expected(wanted.get(resource)), otherwise="as expected") as finding:
             if resource not in listed:
