@@ -110,7 +110,9 @@ def _nixos(facts: HostFacts, finding: Clauses, limit: int) -> None:
     with finding.clause():
         for part in facts.updates.nixos_parts:
             if part.booted != part.current:
-                finding.violated(f"{part.name} {part.booted or 'none'} was booted, {part.current or 'none'} is installed")
+                finding.violated(
+                    f"{part.name} {part.booted or 'none'} was booted, {part.current or 'none'} is installed"
+                )
     if system.running not in system.next:
         finding.violated(f"{system.running} runs, {system.next[0]} is the system for the next boot")
     with finding.clause():
@@ -121,7 +123,7 @@ def _release(facts: HostFacts, finding: Clauses, release: str) -> None:
     """Check that the release still gets security updates on the day of the scan."""
     if not release:
         raise EvidenceError(f"{facts.name}: the version does not begin with a release", host=facts.name)
-    if release not in END_OF_LIFE and is_development(release, facts.collected):
+    if is_development(release, facts.collected):
         finding.holds(f"{release} is the development branch")
         return
     written = facts.machine.os.support_end
@@ -140,7 +142,9 @@ def _day(facts: HostFacts, written: str) -> date:
     try:
         return date.fromisoformat(written)
     except ValueError as cause:
-        raise EvidenceError(f"{facts.name}: SUPPORT_END of os-release is {written[:40]!r}, not a day", host=facts.name) from cause
+        raise EvidenceError(
+            f"{facts.name}: SUPPORT_END of os-release is {written[:40]!r}, not a day", host=facts.name
+        ) from cause
 
 
 def _incus_package(facts: HostFacts, finding: Clauses, limit: int) -> None:

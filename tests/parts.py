@@ -40,6 +40,7 @@ _BY_ITSELF = ("lab", "wheel_install")  # the first counts the processes of this 
 _TOGETHER = ("-n", str(LABS), "--dist", "loadscope", "--no-loadscope-reorder")
 _QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadscope", "-m")
 _VM = ("--lab=vm",)
+_INCUS_7 = ("--lab-incus=7.0", *_TOGETHER)
 
 PARTS = {
     "quick": Part("unit tests; as root also a smoke test of the lab", 5, ((*_QUICK, "not lab or smoke"),), root=False),
@@ -53,6 +54,21 @@ PARTS = {
         "the namespace lab; faults and fixes in groups",
         15,
         (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _e2e(*_BY_ITSELF)), *_TOGETHER)),
+    ),
+    "hosts": Part(
+        "namespaces: three members, and a server alone",
+        3,
+        ((*_e2e("three_hosts"), "--lab-hosts=3"), (*_e2e("one_host"), "--lab-hosts=1")),
+    ),
+    "incus-7": Part(
+        "namespaces: Incus 7.0: scans, drafts, a fix",
+        3,
+        ((*_e2e("incus7", "scan", "init"), *_INCUS_7),),
+    ),
+    "incus-7-faults": Part(
+        "namespaces: Incus 7.0: faults and fixes",
+        20,
+        ((*_e2e("faults_together", "pairs_together"), *_INCUS_7),),
     ),
     "faults-alone": Part("namespaces: each fault alone", 10, ((*_e2e("faults"), "--every-fault"),)),
     "remediations-alone": Part("namespaces: each remediation alone", 45, ((*_e2e("pairs"), "--every-fault"),)),
@@ -97,6 +113,8 @@ def run(name: str) -> tuple[int, float]:
     began, status = time.monotonic(), 0
     if os.geteuid() == 0:  # in time: inside a test's lab no package can be downloaded. The lab reports why if it fails
         subprocess.run(["lab/lab", "install"], cwd=ROOT, check=False)
+        if any("--lab-incus=7.0" in arguments for arguments in PARTS[name].runs):
+            subprocess.run(["lab/lab", "--incus=7.0", "install"], cwd=ROOT, check=False)
     for arguments in PARTS[name].runs:
         if name == "quick" and os.geteuid() != 0:
             arguments = tuple("not lab" if each == "not lab or smoke" else each for each in arguments)

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from sigsrv.authoring.cases import Case, judge
+from sigsrv.commands import remediate_approve
+from sigsrv.commands.remediate_approve import Standing
 from sigsrv.judge import catalogue
 from sigsrv.model import policy
 from sigsrv.remediate.plan_json import as_dict
@@ -78,6 +80,7 @@ def test_page_of_findings_json_documents_each_key():
         "docs/findings.md",
         "docs/glossary.md",
         "docs/remediation.md",
+        "docs/site.md",
         "docs/usage.md",
         "docs/evidence.md",
         "deploy/README.md",
@@ -121,7 +124,7 @@ def test_page_of_the_plan_documents_each_key():
     """Its table has exactly the keys that --plan --json prints."""
     page = (ROOT / "docs" / "remediation.md").read_text(encoding="utf-8").partition("## The plan for machines")[2]
     step = Step(FAILING, FIX)
-    plan = as_dict(FixPlan((), Triage(), (step,)), 60)
+    plan = as_dict(FixPlan((), Triage(), (step,)), 60) | remediate_approve.as_dict(Standing("", False, None, ""))
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE))
 
     assert set(rows) == set(plan)

@@ -312,6 +312,20 @@ def test_an_identity_provider_and_routes_are_questions():
     assert fields["routes"].commented
 
 
+def test_zones_are_drafted_and_their_peers_are_a_question():
+    """A peer gets the names of all guests. A daemon that was not asked for zones has none in the draft."""
+
+    def change(content: dict[str, Any]) -> None:
+        config = {"peers.ns1.address": "10.1.2.3"}
+        content["cluster"]["zones"] = {"lab.example": {"project": "default", "config": config}}
+
+    document = drafted(change)
+
+    assert [(zone.name, zone.peers) for zone in loaded(document).zones or ()] == [("lab.example", {})]
+    assert off(entry(document, "zones", "default/lab.example")) == {"peers": {"ns1": "10.1.2.3"}}
+    assert loaded(drafted()).zones is None
+
+
 def test_nixos_and_opentofu_are_drafted_as_managers():
     """A host says that it is NixOS, and a description that OpenTofu made the object."""
 
@@ -437,17 +451,18 @@ def test_a_wildcard_api_address_is_left_out(address, listens):
 
 
 def test_full_access_becomes_a_question():
-    """Unrestricted certificates and members of incus-admin are commented out. Only a person can allow them."""
+    """Unrestricted certificates and members of both groups of Incus are commented out. Only a person can allow them."""
 
     def change(content: dict[str, Any]) -> None:
         content["cluster"]["certificates"]["scanner"]["restricted"] = False
-        content["minisrv"]["probes"]["groups"] = "incus-admin:x:101:ops,root\n"
+        content["minisrv"]["probes"]["groups"] = "incus-admin:x:101:ops,root\nincus:x:102:alice\n"
 
     document = drafted(change)
     fields = {field.key: field for s in document.sections if s.key == "auth" for field in s.fields}
 
     assert (fields["full_certificates"].value, fields["full_certificates"].commented) == (["scanner"], True)
     assert (fields["admins"].value, fields["admins"].commented) == (["ops"], True)
+    assert (fields["users"].value, fields["users"].commented) == (["alice"], True)
     assert (loaded(document).auth.full_certificates, loaded(document).auth.admins) == ((), ())
 
 

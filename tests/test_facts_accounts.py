@@ -24,6 +24,7 @@ PASSWD = "root:x:0:994:root:/root:/bin/bash\nops:x:1000:1000::/home/ops:/bin/sh\
 def host(**answers: Answer) -> HostFacts:
     by_probe = {"groups": Answer("getent group", 0, GROUPS), "passwd": Answer("getent passwd", 0, PASSWD)}
     by_probe["admin-group"] = Answer("getent group incus-admin", 0, NAMED)
+    by_probe["user-group"] = Answer("getent group incus", 0, "incus:x:995:alice\n")
     return HostFacts(
         "h", "h", Evidence("h", 0.0, probes=by_probe | {k.replace("_", "-"): v for k, v in answers.items()})
     )
@@ -50,7 +51,22 @@ def test_a_group_that_getent_does_not_list_is_found_by_its_name():
 
     assert found.members("incus-admin") == Membership(("alice",), ("ops",))
     assert found.knows("incus-admin")
-    assert not found.knows("incus")
+    assert not host(groups=listed, user_group=Answer("getent group incus", 2)).accounts.knows("incus")
+
+
+def test_each_group_of_incus_is_looked_up_by_its_own_name():
+    """A lookup that fails costs only its own group. Another group is only in the list."""
+    listed = Answer("getent group", 0, "root:x:0:\nwheel:x:1:ops\n")
+    late = Answer("getent group incus", failure=Failure(FailureKind.TIMEOUT, "late"))
+
+    found = host(groups=listed, user_group=late).accounts
+
+    assert found.admins.listed == ("ops",)
+    assert found.members("wheel").listed == ("ops",)
+    with pytest.raises(EvidenceError, match="late"):
+        assert found.users
+    by_name = Answer("getent group incus", 0, "incus:*:1001:dave\n")
+    assert host(groups=listed, user_group=by_name).accounts.users == Membership(("dave",), ())
 
 
 def test_the_members_in_all_answers_are_members():
@@ -135,6 +151,50 @@ def test_a_line_that_does_not_describe_a_socket_is_an_error(document):
     """It never means that the socket has no ACL."""
     with pytest.raises(EvidenceError, match="ls"):
         has_acl(document)
+
+
+USER_LISTED = f"srw-rw---- 1 root incus 0 Nov 18 01:00 {probes.USER_SOCKET}\n"
+
+
+@pytest.mark.parametrize(
+    ("letters", "mode", "acl"),
+    [
+        ("rw-rw----", 0o660, False),
+        ("rw-rw-rw-", 0o666, False),
+        ("rw-rw----+", 0o660, True),
+        ("rw-rw----.", 0o660, False),
+        ("rwsr-Sr-T", 0o744, False),
+        ("rwxrwxrwt", 0o777, False),
+    ],
+)
+def test_socket_of_incus_user_is_read_from_one_line(letters, mode, acl):
+    """The mode, the owner, the group and the sign of an ACL."""
+    found = host(user_socket=Answer("ls", 0, USER_LISTED.replace("rw-rw----", letters))).accounts
+
+    assert (found.user_socket, found.user_socket_has_acl) == (Socket(mode, "root", "incus"), acl)
+    assert found.has_user_socket
+    assert found.knows_user_socket_group
+
+
+def test_host_without_incus_user_has_no_socket():
+    """Only ls can say that there is none."""
+    none = Answer("ls", 2, "", f"ls: cannot access '{probes.USER_SOCKET}': No such file or directory")
+    found = host(user_socket=none).accounts
+
+    assert not found.has_user_socket
+    with pytest.raises(EvidenceError, match="does not exist"):
+        assert found.user_socket
+    with pytest.raises(EvidenceError):
+        assert host(user_socket=Answer("ls", 2, "", "ls: Permission denied")).accounts.has_user_socket
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["", "{}", USER_LISTED[:30], USER_LISTED.replace("srw", "lrw"), USER_LISTED.replace(".user", ""), LISTED],
+)
+def test_line_of_another_file_is_no_socket_of_incus_user(document):
+    with pytest.raises(EvidenceError, match=r"ls|cut off"):
+        assert host(user_socket=Answer("ls", 0, document)).accounts.has_user_socket
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="needs Linux")

@@ -20,7 +20,12 @@ HASH = "0" * 32
 INCUS = f"/nix/store/{HASH}-incus-7.0.2/bin/incus"
 SYSTEMS = "1795000000\n/nix/store/a/bzImage\n/nix/store/b/bzImage\n/nix/store/next-nixos\n/nix/store/now-nixos\n"
 PARTS = "initrd /nix/store/i /nix/store/j\nkernel-modules /nix/store/m /nix/store/m\n"
-FLAKE = '{"nixosVersion":"25.05.20260102.ac62194","nixpkgsRevision":"x"}\n' + SYSTEMS + PARTS + f"incus 1794000000 {INCUS}\n"
+FLAKE = (
+    '{"nixosVersion":"25.05.20260102.ac62194","nixpkgsRevision":"x"}\n'
+    + SYSTEMS
+    + PARTS
+    + f"incus 1794000000 {INCUS}\n"
+)
 CHANNEL = FLAKE.replace("25.05.20260102.ac62194", "25.05.716390.20755fa05115")
 FETCHED = ".716390.20755fa05115"
 
@@ -31,7 +36,9 @@ def test_next_boot_and_running_system_are_two():
 
     assert (found.booted, found.current) == ("/nix/store/a/bzImage", "/nix/store/b/bzImage")
     assert (found.next, found.running) == (("/nix/store/next-nixos",), "/nix/store/now-nixos")
-    assert nixos.nixos(FLAKE.replace("now-nixos\n", "now-nixos\n/nix/store/special\n")).next[1:] == ("/nix/store/special",)
+    assert nixos.nixos(FLAKE.replace("now-nixos\n", "now-nixos\n/nix/store/special\n")).next[1:] == (
+        "/nix/store/special",
+    )
 
 
 def test_version_of_a_flake_contains_the_day_of_its_packages():
@@ -136,7 +143,10 @@ def host(folder: Path) -> str:
         (folder / name).mkdir(parents=True)
     store = folder / "nix" / "store" / f"{HASH}-incus-7.0.2" / "bin"
     store.mkdir(parents=True)
-    for path, code in ((store / "incus", ":"), (folder / "programs" / "nixos-version", "echo '{\"nixosVersion\":\"1\"}'")):
+    for path, code in (
+        (store / "incus", ":"),
+        (folder / "programs" / "nixos-version", 'echo \'{"nixosVersion":"1"}\''),
+    ):
         path.write_text(f"#!/bin/sh\n{code}\n")
         path.chmod(0o755)
     (folder / "programs" / "incus").symlink_to(store / "incus")
@@ -205,7 +215,9 @@ def test_host_without_the_client_still_answers(tmp_path):
     environment = {"PATH": f"{tmp_path}/programs:{tmp_path}/tools"}
     (tmp_path / "tools").mkdir()
     for name in ("readlink", "stat", "head", "sh"):
-        path = subprocess.run(["sh", "-c", f"command -v {name}"], capture_output=True, text=True, check=True).stdout.strip()
+        path = subprocess.run(
+            ["sh", "-c", f"command -v {name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         (tmp_path / "tools" / name).symlink_to(path)
 
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, env=environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ def test_every_lab_test_file_is_in_a_part_for_each_lab():
     """Part ``lab`` has all files for namespaces. For VMs, each file is in one part. Groups of a file may be in several."""
     only_in_namespaces = {"test_pairs.py"}  # runs each alone, which would take a day for virtual machines
     for path in (ROOT / "tests" / "e2e").glob("test_*.py"):
-        if '\npytestmark = pytest.mark.lab("ns")' in path.read_text():
+        if re.search(r'\npytestmark = pytest\.mark\.lab\("(?!vm)', path.read_text()):
             only_in_namespaces.add(path.name)
     wanted = {path.name for path in (ROOT / "tests" / "e2e").glob("test_*.py")} - only_in_namespaces
     named = [
@@ -30,6 +31,32 @@ def test_every_lab_test_file_is_in_a_part_for_each_lab():
     assert set(files) == wanted
     assert {name for name in files if files.count(name) > 1} == {"test_pairs_together.py"}
     assert "tests/e2e" in PARTS["lab"].runs[1]
+
+
+def test_tests_of_a_lab_with_other_hosts_are_in_a_part_that_brings_it_up():
+    """Part ``lab`` brings up two hosts with Incus 6.0, and leaves these tests out."""
+    for path in (ROOT / "tests" / "e2e").glob("test_*.py"):
+        for option, value in re.findall(r'\npytestmark = pytest\.mark\.lab\("(hosts|incus)-(.*?)"', path.read_text()):
+            runs = [run for part in PARTS.values() for run in part.runs if f"tests/e2e/{path.name}" in run]
+            assert runs, path.name
+            assert all(f"--lab-{option}={value}" in run for run in runs), path.name
+
+
+@pytest.mark.parametrize(("name", "installs"), [("hosts", 1), ("incus-7", 2)])
+def test_root_of_another_incus_is_built_before_the_part(monkeypatch, name, installs):
+    """A worker has no network, so its lab can't download a package."""
+    runs = []
+    monkeypatch.setattr(parts.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(
+        parts.subprocess, "run", lambda argv, **_: runs.append(argv) or subprocess.CompletedProcess(argv, 0)
+    )
+
+    parts.run(name)
+
+    assert [argv for argv in runs if argv[0] == "lab/lab"] == [
+        ["lab/lab", "install"],
+        ["lab/lab", "--incus=7.0", "install"],
+    ][:installs]
 
 
 def test_each_part_takes_less_than_an_hour():

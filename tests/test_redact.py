@@ -123,6 +123,19 @@ def test_public_key_is_kept():
     assert redact({"host.public_key": "AAAA"}) == {"host.public_key": "AAAA"}
 
 
+def test_the_address_of_a_zone_s_peer_is_kept_and_its_key_is_not():
+    """A policy compares the address. The key lets its owner transfer the zone."""
+    config = {
+        "peers.ns1.address": "10.1.2.3",
+        "peers.ns1.key": "c2VjcmV0",
+        "peers.ns1.other": "text of a later version",
+    }
+
+    kept = redact({"config": config})["config"]
+
+    assert kept == {"peers.ns1.address": "10.1.2.3", "peers.ns1.key": REDACTED, "peers.ns1.other": REDACTED}
+
+
 @pytest.mark.parametrize("wanted", [Wanted(is_="incus"), Wanted(one_of=("a", "b")), Wanted(like=("a*",))])
 def test_policy_that_compares_a_redacted_value_does_not_know(wanted):
     """Its text is not the value: neither right nor wrong."""

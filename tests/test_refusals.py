@@ -103,7 +103,11 @@ def test_setuid_copies_of_nixos_come_first(tmp_path):
     # The folders of this machine come between, and may have a sudo.
     text = text.replace("/run/wrappers/bin", f"{tmp_path}/wrappers").replace("/run/current-system/sw", str(tmp_path))
     done = subprocess.run(
-        ["sh", "-c", shell_command(text)], capture_output=True, check=False, timeout=30, env={"PATH": os.environ["PATH"]}
+        ["sh", "-c", shell_command(text)],
+        capture_output=True,
+        check=False,
+        timeout=30,
+        env={"PATH": os.environ["PATH"]},
     )
 
     assert read([probe], done.stdout)["nft"].stdout == "setuid: -n nft list\n"

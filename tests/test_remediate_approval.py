@@ -64,7 +64,7 @@ def test_plan_with_another_text_object_or_fact_has_another_hash(other):
 
 def test_hash_is_the_same_for_the_same_plan_whatever_refuses_it_now():
     """A plan may be approved before its window opens. Time and notes are no part of it."""
-    assert plan_hash(dataclasses.replace(PLAN, refusals=("outside its windows",), notes=("x",)), 60, SITE) == HASH
+    assert plan_hash(dataclasses.replace(PLAN, refusals=("outside its windows",), notes={"x": "x"}), 60, SITE) == HASH
     assert plan_hash(PLAN, 60, dataclasses.replace(SITE, name="other")) != HASH
     assert plan_hash(PLAN, 90, SITE) != HASH
     assert plan_hash(PLAN, 60, dataclasses.replace(SITE, verify_with=("test.py",))) != HASH
@@ -77,7 +77,7 @@ def test_hash_is_the_same_for_the_same_plan_whatever_refuses_it_now():
         (approved(ago=timedelta(hours=7, minutes=59)), ""),
         (approved(ago=timedelta(hours=8, minutes=1)), "is of 2026-12-01T03:59:00Z, older than 8 h"),
         (approved(ago=timedelta(hours=-1)), "is of"),  # a clock that was changed
-        (approved(ALICE), "by alice@station, who can't be told from you"),
+        (approved(ALICE), "by alice@station, who may be you"),
         (approved(plan="0" * 64), "there is none of plan"),
         (approved(site="other"), "there is none of plan"),
     ],

@@ -226,6 +226,7 @@ def test_json_plan_has_all_that_the_text_plan_shows():
         "undo_script": "",
         "timeout_s": 20,
         "taken_back_by": ["the next boot of a, unless its configuration says the same"],
+        "at": [],
         "permanent": {},
     }
     assert found["steps"][0]["script"] == step.fix.script

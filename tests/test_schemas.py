@@ -61,6 +61,7 @@ MINIMAL_SITE: Mapping[str, Any] = {
     "proxies": [{"instance": "*", "listen": "*", "connect": "*"}],
     "host_paths": [{"instance": "*", "source": "/"}],
     "backups": {"host": "h", "dir": "/b", "pattern": "{name}"},
+    "zones": [{"name": "z"}],
     "redundant": [{"name": "r", "instances": ["a/b", "a/c"]}],
     "managed_by": [{"tool": "t", "kinds": ["unit"]}],
     "exempt": {"NET-001": [{"match": "*", "reason": "a good reason"}]},

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shows: NET-001
-# does: detaches sigsrv0 from sigsrvbr0 on the host
+# does: detaches the VLAN interface from sigsrvbr0 on the host
 
-inject() { move_port "$1" sigsrv0; }
-heal() { move_port "$1" sigsrv0 sigsrvbr0; }
+inject() { move_port "$1" "$(port_of "$1" sigsrvbr0)"; }
+heal() { move_port "$1" "$(port_of "$1" sigsrvbr0)" sigsrvbr0; }

@@ -1,4 +1,4 @@
-# A restart of $project/$instance by a fix, and of the same one by its undo. NUMBER tells several instances of one fix apart, "" for a
+# A restart of $project/$instance by a fix, and of the same one by its undo. NUMBER separates several instances of one fix, "" for a
 # single one. Needs state.sh, kept.sh and changed-instance.sh.
 may_start() { # PROTECTION
   value=$(incus config get --expanded --project "$project" -- "local:$instance" "security.protection.$1")

@@ -93,6 +93,7 @@ GROUPS = [
             "incus-disabled-minisrv",
             "ssh-passwords-minisrv",
             "admin-user-minisrv",
+            "incus-user-sigsrv",
             "reboot-due-minisrv",
             "disk-full-sigsrv",
             "updates-pending-sigsrv",

@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ NIXOS = "minisrv"
 class NixosLab(Lab):
     """Represents a lab in a network namespace of its own, so that it runs beside the lab of the other tests."""
 
-    folder: Path = Path()
-    namespace: str = ""
+    folder: Path = field(kw_only=True)
+    namespace: str = field(kw_only=True)
 
     @property
     def files(self) -> Path:
@@ -52,9 +53,10 @@ def lab() -> Iterator[NixosLab]:
     """Provide the lab. If it can't run, the tests are skipped with the reason; with CI=true they fail."""
     if os.geteuid() != 0:
         pytest.skip("the lab needs root")
-    name = f"sigsrv-nixos-{os.getpid()}"
-    found = NixosLab("ns", Path("/var/tmp") / name, name)
-    found.state.mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="sigsrv-nixos-", dir="/var/tmp"))
+    name = folder.name
+    found = NixosLab(folder=folder, namespace=name)
+    found.state.mkdir()
     before = conftest._CHOSEN[:]
     try:
         subprocess.run(["ip", "netns", "add", name], check=True)
@@ -69,7 +71,7 @@ def lab() -> Iterator[NixosLab]:
         conftest._CHOSEN[:] = before
         found.command("lab/lab", "down")
         subprocess.run(["ip", "netns", "del", name], check=False)
-        shutil.rmtree(found.folder)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -86,11 +88,11 @@ def rules(lab: NixosLab, tmp_path: Path) -> Iterator[None]:
     lab.on(NIXOS, "sh", "-c", put, "sh", "/etc/sudoers", given=before)
 
 
-def scan(lab: NixosLab, folder: Path, account: str = "", code: int = 0) -> dict[str, dict]:
+def scan(lab: NixosLab, folder: Path, *more: str, account: str = "", code: int = 0) -> dict[str, dict]:
     """Return the findings of a scan by ID. It saves the evidence in the folder."""
     config = ("--ssh-config", str(lab.files / f"ssh_config.{account}")) if account else ()
     argv = ("sigsrv", "scan", "--site", str(lab.site), "--report-dir", str(folder), "--save", str(folder / "evidence"))
-    done = lab.command(*argv, *config)
+    done = lab.command(*argv, *config, *more)
     assert done.returncode == code, done.stdout + done.stderr
     return {each["id"]: each for each in json.loads((folder / "latest" / "findings.json").read_text())["findings"]}
 
@@ -134,10 +136,11 @@ def test_host_has_the_shape_of_nixos(lab):
 def test_account_of_a_scan_has_the_verdicts_of_root(lab, rules, tmp_path):
     """The verdicts are those of the usual lab, but one: the hosts have different systems. Each probe is answered."""
     root = scan(lab, tmp_path / "root", code=1)
-    audit = scan(lab, tmp_path / "audit", "audit", code=1)
+    audit = scan(lab, tmp_path / "audit", account="audit", code=1)
 
     assert verdicts(root) == {**clean(), "XHOST-002@cluster/cluster": "fail"}
     assert "NixOS" in root["XHOST-002@cluster/cluster"]["observed"]
+    assert "is the development branch" in root[f"HOST-010@{NIXOS}/{NIXOS}"]["observed"]
     assert verdicts(audit) == verdicts(root)
     for account in ("root", "audit"):
         kept = json.loads((tmp_path / account / "evidence" / f"{NIXOS}.json").read_text())
@@ -151,9 +154,11 @@ def test_account_of_a_scan_has_the_verdicts_of_root(lab, rules, tmp_path):
 
 def test_account_that_pam_refuses_gets_errors_with_the_whole_reason(lab, rules, tmp_path):
     """sudo then writes two lines, and the first one has the cause."""
-    lab.on(NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo")
+    lab.on(
+        NIXOS, "sh", "-c", "echo account requisite pam_deny.so >/run/pam; mount --bind /run/pam /etc/static/pam.d/sudo"
+    )
     try:
-        found = scan(lab, tmp_path, "audit", code=3)
+        found = scan(lab, tmp_path, "--hosts", NIXOS, account="audit", code=3)
     finally:
         lab.on(NIXOS, "umount", "/etc/static/pam.d/sudo")
 
@@ -166,7 +171,7 @@ def test_sudo_for_wheel_only_is_a_missing_right(lab, rules, tmp_path):
     """With security.sudo.execWheelOnly, the account can't start the setuid sudo, and finds the other one."""
     lab.on(NIXOS, "chmod", "4510", "/run/wrappers/bin/sudo")
     try:
-        found = scan(lab, tmp_path, "audit", code=3)
+        found = scan(lab, tmp_path, "--hosts", NIXOS, account="audit", code=3)
     finally:
         lab.on(NIXOS, "chmod", "4755", "/run/wrappers/bin/sudo")
 

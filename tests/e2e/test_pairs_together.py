@@ -21,6 +21,7 @@ _TOGETHER = {
     "the server, accounts and projects": (
         "listen-anywhere-minisrv",
         "admin-user-minisrv",
+        "incus-user-sigsrv",
         "debug-address-sigsrv",
         "offline-threshold-sigsrv",
         "member-manual-minisrv",

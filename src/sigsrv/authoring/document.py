@@ -129,6 +129,8 @@ def evidence_of(content: Mapping[str, Any], host: str) -> Evidence:
     api[urls.MEMBERS] = ApiAnswer(200, [{"server_name": name, **row} for name, row in cluster["members"].items()])
     if "address_sets" in cluster:
         api[urls.ADDRESS_SETS] = ApiAnswer(200, _as_list(cluster["address_sets"]))
+    if "zones" in cluster:
+        api[urls.ZONES] = ApiAnswer(200, _as_list(cluster["zones"]))
     for name in cluster["pools"]:
         api[urls.volumes_url(name)] = ApiAnswer(200, cluster["volumes"].get(name, []))
     for name, pool in cluster["pools"].items():

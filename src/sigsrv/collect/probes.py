@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 
 SOCKET = "/var/lib/incus/unix.socket"
+USER_SOCKET = "/var/lib/incus/unix.socket.user"  # of incus-user, for accounts that get a project of their own
 SSHD_FILE = "/etc/ssh/sshd_config"
 SSHD_FOLDER = f"{SSHD_FILE}.d"
 UNITS = ("incus.service", "incus.socket", "incus-startup.service")
@@ -154,10 +155,12 @@ TABLE = (
     Probe("groups", ("getent", "group"), "facts.accounts", limit_bytes=_LARGE),
     # A directory (LDAP) may leave its groups out of the list of all groups, but return one that is requested by name.
     Probe("admin-group", ("getent", "group", "incus-admin"), "facts.accounts", limit_bytes=_MEDIUM),
+    Probe("user-group", ("getent", "group", "incus"), "facts.accounts", limit_bytes=_MEDIUM),
     Probe("passwd", ("getent", "passwd"), "facts.accounts", limit_bytes=_LARGE),
     Probe("socket-mode", ("stat", "-c", "%a %U %G", SOCKET), "facts.accounts"),
     # ls marks an ACL with a "+"; stat does not show ACLs.
     Probe("socket-acl", ("ls", "-ld", SOCKET), "facts.accounts"),
+    Probe("user-socket", ("ls", "-ld", USER_SOCKET), "facts.accounts"),
     Probe(
         "journal",
         ("journalctl", *_JOURNAL, "--since=-24h"),

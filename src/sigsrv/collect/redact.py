@@ -17,6 +17,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC = re.compile(r"[._-]public[._-]key$", re.IGNORECASE)
+_ZONE_PEER = re.compile(r"peers\.[^.]+\.address")  # the server that may transfer a DNS zone
 _LIFETIMES = frozenset({"core.remote_token_expiry", "cluster.join_token_expiry"})
 _CONFIGS = frozenset({"config", "expanded_config"})  # fields of a resource that hold configuration keys, by name
 _DEVICES = frozenset({"devices", "expanded_devices"})  # by the name of the device, then by key
@@ -40,8 +41,8 @@ def _is_secret(key: str) -> bool:
 
 @lru_cache(_KEPT)
 def _is_unknown(key: str) -> bool:
-    """Return whether no known version of Incus has a configuration key."""
-    return not incus_keys.known_anywhere(key)
+    """Return whether no known version of Incus has a configuration key. The lists of keys lack those of zones with a name in them."""
+    return not (incus_keys.known_anywhere(key) or _ZONE_PEER.fullmatch(key))
 
 
 def _is_text_or_container(value: Any) -> bool:

@@ -31,8 +31,8 @@ ROOM_BYTES = (
 )  # in an answer, beside the standard output: more than a pipe of standard error and the lines of the script
 _STDERR_BYTES = 4096  # from here on, further lines of standard error are dropped
 _KILL_S = 1  # between SIGTERM and SIGKILL
-# NixOS has its programs in the last folder, and copies that are setuid (sudo) in the first, which only root can make. In the last folder is a
-# sudo too, but it is not setuid and refuses to run.
+# NixOS has its programs in the last folder, and copies that are setuid (sudo) in the first, which only root can make. The last folder
+# has a sudo too, but it is not setuid and refuses to run.
 _PATH = "/run/wrappers/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin"
 
 # A pipe that is opened again through /proc can be read and written by everyone, and has no end. fd 5 is such a pipe for each probe, for

@@ -82,6 +82,7 @@ def draft(facts: Mapping[str, HostFacts], origin: Origin) -> Document:
         bridges,
         extra,
         network.acls(known),
+        server.zones(known),
         pools,
         projects,
         resources.proxies(known),

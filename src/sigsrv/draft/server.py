@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sigsrv.collect import urls
 from sigsrv.draft.document import Entry, Field, Section
 from sigsrv.draft.facts import DraftFacts, schema_checked
 from sigsrv.facts.hosts import HostFacts
@@ -80,9 +81,12 @@ def auth(facts: DraftFacts) -> Section:
                 "full_certificates", full, "these have full access now: uncomment only if they need it", commented=True
             )
         )
-    admins = facts.from_hosts("the group incus-admin", lambda host: host.accounts.members("incus-admin").all)
+    admins = facts.from_hosts("the group incus-admin", lambda host: host.accounts.admins.all)
     if names := sorted({name for names in admins.values() for name in names}):
         fields.append(Field("admins", names, "these are in incus-admin now, which equals root access", commented=True))
+    users = facts.from_hosts("the group incus", lambda host: host.accounts.users.all)
+    if names := sorted({name for names in users.values() for name in names}):
+        fields.append(Field("users", names, "these are in incus now, and may have a project each", commented=True))
     fields += _clients(facts)
     return schema_checked(Section("auth", tuple(notes), fields=tuple(fields)))
 
@@ -107,6 +111,22 @@ def _clients(facts: DraftFacts) -> list[Field]:
         note = "what decides now what clients may do; allow means everything"
         fields.append(Field("routes", routes, note, commented=True))
     return fields
+
+
+def zones(facts: DraftFacts) -> Section:
+    """Draft ``zones``, with the peers commented out: a person decides who may get all names. Nothing if no daemon was asked for zones."""
+    if not any(urls.ZONES in host.evidence.api for host in facts.hosts.values()):
+        return Section("zones")
+    entries = []
+    for zone in facts.rows_of("DNS zones", lambda each: each.incus.zones):
+        fields = [Field("name", zone.name)]
+        if zone.project != "default":
+            fields.append(Field("project", zone.project))
+        if zone.peers:
+            note = "these servers may transfer it now: uncomment only those that must"
+            fields.append(Field("peers", dict(zone.peers), note, commented=True))
+        entries.append(Entry((zone.resource,), tuple(fields)))
+    return schema_checked(Section("zones", entries=tuple(entries)))
 
 
 def _host_part(address: str) -> str:

@@ -18,6 +18,7 @@ from sigsrv.model import incus_keys
 from sigsrv.model.errors import EvidenceError
 
 # The URL of each list below a network or a pool, and of each list of its own, with what its rows are and which key names them.
+ZONE = "network zone"
 _BELOW = {
     "forwards": ("network forward", "listen_address"),
     "load-balancers": ("network load balancer", "listen_address"),
@@ -74,7 +75,7 @@ def ways_in(evidence: Evidence) -> tuple[tuple[WayIn, ...], tuple[str, ...]]:
 
 def _listed(evidence: Evidence, url: str) -> Iterator[WayIn]:
     path, place = urls.path(url), urls.place(url)
-    kind, key = _BELOW.get(path.rpartition("/")[2], ("network zone", "name"))
+    kind, key = _BELOW.get(path.rpartition("/")[2], (ZONE, "name"))
     with parsing(f"Incus API {url}", evidence.host):
         listed: list[Mapping[str, Any]] = rows(api(evidence, url), "answer")
         yield from [WayIn(kind, place, text(row[key], key)) for row in listed]

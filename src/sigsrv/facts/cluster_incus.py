@@ -15,6 +15,7 @@ from sigsrv.facts.resources import Instance, Network, NetworkAcl, Profile, Proje
 from sigsrv.facts.server import Server
 from sigsrv.facts.trust import TrustEntry
 from sigsrv.facts.volumes import Volume
+from sigsrv.facts.zones import NetworkZone, zones_of
 from sigsrv.model.errors import EvidenceError, FailureKind
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class ClusterIncus:
     def routes(self) -> Mapping[str, str]:
         """Return which authorizer decides about each class of clients, for example ``tls`` about ``tls-restricted``."""
         return self.first(lambda incus: incus.routes)
+
+    @property
+    def zones(self) -> tuple[NetworkZone, ...]:
+        """Return the DNS zones of all projects. Raises EvidenceError, also if no daemon can list them."""
+        return self.first(zones_of)
 
     @property
     def members(self) -> tuple[Member, ...]:

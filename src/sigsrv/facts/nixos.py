@@ -64,7 +64,7 @@ class IncusPackage:
     name: str
     """The name and version in the store path, for example ``incus-7.0.2``; empty if the client is not in the store."""
     stored: float | None
-    """When this host got the store path, in seconds since the epoch; None if the file system does not know. The package set may be newer."""
+    """When this host got the store path, in seconds since the epoch; None if unknown. The package set may be newer."""
     nixpkgs: float | None
     """The day of the package set, as the configuration writes it to /etc/sigsrv/incus-nixpkgs; None if there is no such file."""
 

@@ -1,8 +1,8 @@
 """The day on which each release of NixOS reaches the end of its life: from the day after, it gets no security update.
 
-Source: https://endoflife.date/api/v1/products/nixos/ of 2026-04-30, for 24.05 to 25.11. 26.05: the same rule, a release is supported until one
-month after the next one (NixOS RFC 85, and "Support is planned until" in the release notes). A new release needs a line here. Until then its
-hosts are ``error``, unless their os-release has SUPPORT_END (os-release(5)).
+Source: https://endoflife.date/api/v1/products/nixos/ of 2026-04-30, up to 25.11. 26.05 follows the rule of all of them: NixOS supports a
+release until a month after the next one ("Support is planned until" in its release notes). A new release needs a line here. Until
+then its hosts are ``error``, unless their os-release has SUPPORT_END (os-release(5)).
 """
 
 from __future__ import annotations

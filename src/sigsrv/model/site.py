@@ -88,6 +88,20 @@ class SiteAcl:
 
 
 @dataclass(frozen=True)
+class SiteZone:
+    """A DNS zone that must exist. peers: the servers that may transfer it, name -> address."""
+
+    name: str
+    project: str = "default"
+    peers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def resource(self) -> str:
+        """Return ``PROJECT/ZONE``."""
+        return f"{self.project}/{self.name}"
+
+
+@dataclass(frozen=True)
 class Thresholds:
     """The limits beyond which a policy fails.
 
@@ -216,6 +230,7 @@ class Site:
     networks_extra: tuple[str, ...] = ()
     acls: tuple[SiteAcl, ...] = ()
     acl_wide_ports_ok: tuple[str, ...] = ()
+    zones: tuple[SiteZone, ...] | None = None
     pools: tuple[SitePool, ...] = ()
     projects: tuple[SiteProject, ...] = ()
     thresholds: Thresholds = Thresholds()

@@ -39,6 +39,7 @@ class Auth:
     listen: Mapping[str, tuple[str | ListenOn, ...]] = field(default_factory=dict)
     full_certificates: tuple[str, ...] = ()
     admins: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
     log_targets_min: int = 1
     log_targets: tuple[Mapping[str, str], ...] = ()
     oidc: Oidc | None = None

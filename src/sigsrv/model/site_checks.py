@@ -48,6 +48,8 @@ def check(document: yamlfile.YamlDocument, policies: Collection[str]) -> None:
         _check_unique(document, section, [entry[key] for entry in content.get(section, ())], key)
     acls = [f'{acl["name"]}" of project "{acl.get("project", "default")}' for acl in content.get("acls", ())]
     _check_unique(document, "acls", acls, "name")
+    zones = [f'{zone["name"]}" of project "{zone.get("project", "default")}' for zone in content.get("zones", ())]
+    _check_unique(document, "zones", zones, "name")
     members: set[str] = set()
     for index, host in enumerate(content["hosts"]):
         member = host.get("member", host["name"])

@@ -27,6 +27,7 @@ from sigsrv.model.site import (
     SitePool,
     SiteProfile,
     SiteProject,
+    SiteZone,
     Thresholds,
 )
 from sigsrv.model.site_access import Auth, ListenOn, Oidc
@@ -98,6 +99,7 @@ def parse(content: Mapping[str, Any], path: Path | None = None) -> Site:
         "thresholds": _thresholds(content.get("thresholds", {})),
         "proxies": tuple(SiteProxy(**entry) for entry in content.get("proxies", ())),
         "host_paths": tuple(HostPath(**entry) for entry in content.get("host_paths", ())),
+        "zones": tuple(SiteZone(**entry) for entry in content["zones"]) if "zones" in content else None,
         "redundant": tuple(RedundantGroup(**_tuples(entry)) for entry in content.get("redundant", ())),
         "backups": _backups(content["backups"]) if "backups" in content else None,
         "cluster": ClusterSettings(**content.get("cluster", {})),

@@ -1,4 +1,4 @@
-"""Tells persons apart, for the approval of a plan: by the account that runs sigsrv or calls sudo, and by the login."""
+"""Distinguishes persons, for the approval of a plan: by the account that runs sigsrv or calls sudo, and by the login."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from sigsrv.facts.beyond import unknown_extensions, unknown_keys, ways_in
+from sigsrv.facts.beyond import ZONE, unknown_extensions, unknown_keys, ways_in
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.facts.limits import watching
 from sigsrv.judge.clauses import NO_LOGIN
@@ -13,13 +13,16 @@ from sigsrv.model.errors import EvidenceError
 from sigsrv.model.finding import Finding, Verdict
 from sigsrv.model.notice import Notice
 
+_OF_ZONES = "NET-009"  # not-applicable unless the site file says which zones there are
 _MOST = 500  # details of a notice that are kept
 
 
 @watching()
 def notices_of(facts: Mapping[str, HostFacts], findings: Iterable[Finding]) -> tuple[Notice, ...]:
     """Return the notices of a run, at most one of each kind. facts: those of its hosts. findings: all of them, also unselected ones."""
-    return (*_newer(facts), *_not_judged(facts), *_no_login(facts, findings))
+    found = tuple(findings)
+    has_zones = any(each.policy == _OF_ZONES and each.verdict is not Verdict.NOT_APPLICABLE for each in found)
+    return (*_newer(facts), *_not_judged(facts, {ZONE} if has_zones else set()), *_no_login(facts, found))
 
 
 def _newer(facts: Mapping[str, HostFacts]) -> Iterator[Notice]:
@@ -43,10 +46,12 @@ def _newer(facts: Mapping[str, HostFacts]) -> Iterator[Notice]:
     )
 
 
-def _not_judged(facts: Mapping[str, HostFacts]) -> Iterator[Notice]:
-    """Yield the notice of what lets others reach guests, and has no policy."""
+def _not_judged(facts: Mapping[str, HostFacts], judged: Collection[str]) -> Iterator[Notice]:
+    """Yield the notice of what lets others reach guests, and has no policy. judged: the kinds that a policy judged."""
     found = {name: ways_in(host.evidence) for name, host in facts.items() if not host.evidence.failure}
-    ways = _united({name: [str(way) for way in listed] for name, (listed, _) in found.items()})
+    ways = _united(
+        {name: [str(way) for way in listed if way.kind not in judged] for name, (listed, _) in found.items()}
+    )
     unread = {reason for _, reasons in found.values() for reason in reasons}
     if not ways and not unread:
         return

@@ -17,6 +17,7 @@ CASES = [
         {"AUTH-002@cluster/f93d057a748d": "pass", "AUTH-003@cluster/f93d057a748d": "fail", **NO_CLIENT},
     ),
     Case("admin-user", "minisrv", {"AUTH-004@minisrv/minisrv": "fail"}, ["AUTH-004@minisrv/minisrv"]),
+    Case("incus-user", "sigsrv", {"AUTH-007@sigsrv/sigsrv": "fail"}, ["AUTH-007@sigsrv/sigsrv"]),
     Case("debug-address", "sigsrv", {"AUTH-005@sigsrv/sigsrv": "fail"}, ["AUTH-005@sigsrv/sigsrv"]),
     Case(  # a key of the whole cluster: one fix fixes both findings
         "tokens-forever",
