@@ -57,9 +57,8 @@ def test_each_path_of_the_api_is_looked_at_by_a_policy_or_by_a_notice():
     """A URL that nobody reads would be requested for nothing. A path that a policy reads leaves the list of the notices."""
     looked_at = {name for each in POLICIES.values() for name in each.looks_at}
 
-    assert PATHS - looked_at == EXTRA_PATHS - {
-        path(ADDRESS_SETS)
-    }  # tests/test_notices.py shows that the notices read them
+    # tests/test_notices.py shows that the notices read these
+    assert PATHS - looked_at == EXTRA_PATHS - {path(ADDRESS_SETS), path(ZONES)}
 
 
 @pytest.mark.parametrize(
