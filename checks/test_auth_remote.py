@@ -59,9 +59,8 @@ def test_incus_api_listens_only_on_the_site_s_addresses(facts: HostFacts, site: 
                 if resolved <= allowed:
                     finding.holds(f"{key} is {found}")
                     continue
-                if where.unknown and not any(each.is_wildcard for each in resolved):
-                    finding.unknown(f"{key} is {found}, and {'; '.join(where.unknown)}")
-                    continue
+                if where.unread and not any(each.is_wildcard for each in resolved):
+                    raise where.unread
                 means = f" (listens on {', '.join(sorted(map(str, resolved)))})" if found not in resolved else ""
                 finding.violated(f"{key} is {found}{' (any address)' if found.is_wildcard else means}")
                 # The cluster's own address comes last: clients used another one.

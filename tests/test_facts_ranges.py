@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigsrv.facts.acl_rule import AclRule, acl_rule
+from sigsrv.facts.address_sets import with_sets
 from sigsrv.facts.ranges import (
     ANY,
     Addresses,
@@ -25,6 +25,7 @@ from sigsrv.facts.ranges import (
     ports,
     union,
 )
+from sigsrv.facts.resources import NetworkAcl
 from sigsrv.model.errors import EvidenceError
 
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: tuple(sorted(pair))), max_size=6)
@@ -234,11 +235,10 @@ def test_ports_are_joined_over_all_rules_with_at_least_the_same_peers():
 
 
 @pytest.mark.parametrize("action", ["allow", "reject"])
-def test_an_allow_rule_with_an_unknown_address_set_is_an_error(action):
-    """The set may contain every address. A reject rule with an address set allows nothing, so it is no error."""
-    named = AclRule("egress", action, "enabled", destination="10.0.0.0/8,$everybody")
-    with pytest.raises(EvidenceError, match=r"\$everybody") if action == "allow" else nullcontext():
-        no_unknown_set(named)
+def test_a_rule_with_an_unknown_address_set_is_an_error(action):
+    """The set may have every address: an allow rule then allows everything, and a reject rule covers every other rule."""
+    with pytest.raises(EvidenceError, match=r"\$everybody"):
+        no_unknown_set(AclRule("egress", action, "enabled", destination="10.0.0.0/8,$everybody"))
 
 
 @pytest.mark.parametrize(
@@ -271,3 +271,11 @@ def test_a_rule_from_the_daemon_can_not_bring_its_own_sets():
     """The addresses come from the list of sets only."""
     with pytest.raises(TypeError, match="sets"):
         acl_rule({"action": "allow", "state": "enabled", "sets": "x"}, "egress", "ACL a")
+
+
+def test_a_rule_names_the_sets_of_its_own_project():
+    """Another project may have a set of the same name."""
+    acl = NetworkAcl("a", "user-john", (rule(destination="$some,$other"), rule()))
+    sets = {("default", "some"): "0.0.0.0/0", ("user-john", "some"): "192.0.2.1", ("default", "other"): "10.0.0.1"}
+
+    assert [each.sets for each in with_sets(acl, sets).rules] == [(("$some", "192.0.2.1"),), ()]

@@ -20,7 +20,7 @@ from tests.test_remediate_waits import BOTH, decided
 NIGHT = Window("22:00", "04:00", ("sat",))
 NOON = Window("12:00", "13:00", ("tue", "thu"), ("minisrv",))
 BERLIN = Maintenance("Europe/Berlin", (NIGHT, NOON))
-SITE = "version: 1\nname: s\nhosts: [{name: a}, {name: b}]\n"
+SITE = "version: 2\nname: s\nhosts: [{name: a}, {name: b}]\n"
 
 
 def utc(text: str) -> datetime:

@@ -16,6 +16,7 @@ from sigsrv.commands import main
 from sigsrv.facts.beyond import WayIn, unknown_keys, ways_in
 from sigsrv.facts.hosts import HostFacts
 from sigsrv.judge.evaluate import evaluate
+from sigsrv.judge.require import Require, because_of
 from sigsrv.model import data, incus_keys
 from sigsrv.model.errors import EvidenceError, FailureKind
 from sigsrv.model.finding import Finding, Verdict
@@ -300,6 +301,25 @@ def test_real_error_beats_the_missing_login():
     assert after["HOST-002@minisrv/minisrv"].verdict is not Verdict.PASS
     assert after["AUTH-005@minisrv/minisrv"].verdict is Verdict.ERROR
     assert after["HOST-011@minisrv/minisrv"].verdict is Verdict.ERROR or after["AUTH-005@minisrv/minisrv"].because
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict"), [((), Verdict.NOT_APPLICABLE), ((EvidenceError("garbled"),), Verdict.ERROR)]
+)
+def test_another_unknown_clause_makes_it_an_error(others, verdict):
+    """Whatever comes first: only a finding that needs nothing but a login is left alone."""
+    away = EvidenceError("no login", FailureKind.NO_LOGIN, "minisrv", "listen")
+    site, _ = hosts_of()
+    for causes in ((away, *others), (*others, away)):
+        require = Require(POLICIES["AUTH-001"], site, "minisrv", "minisrv")
+        with require.finding("minisrv", "x") as finding:
+            for cause in causes:
+                finding.caught(cause)
+        for cause in causes:
+            require.unknown("other", cause.reason, because_of(cause, "AUTH-001"))
+
+        assert {each.verdict for each in require.findings} == {verdict}
+        assert {each.because for each in require.findings} == {None}
 
 
 def test_probe_that_failed_is_still_an_error():

@@ -7,7 +7,11 @@ import json
 import pytest
 
 from sigsrv.collect.redact import REDACTED, redact
+from sigsrv.judge.form_keys import is_right
+from sigsrv.judge.form_values import Subject
 from sigsrv.model import data, incus_keys
+from sigsrv.model.errors import EvidenceError
+from sigsrv.model.forms import Wanted
 
 # The keys whose values are secret, as the files name them. A key that a new version adds and that is secret needs a line here.
 SECRET = {
@@ -130,3 +134,15 @@ def test_the_address_of_a_zone_s_peer_is_kept_and_its_key_is_not():
     kept = redact({"config": config})["config"]
 
     assert kept == {"peers.ns1.address": "10.1.2.3", "peers.ns1.key": REDACTED, "peers.ns1.other": REDACTED}
+
+
+@pytest.mark.parametrize("wanted", [Wanted(is_="incus"), Wanted(one_of=("a", "b")), Wanted(like=("a*",))])
+def test_policy_that_compares_a_redacted_value_does_not_know(wanted):
+    """Its text is not the value: neither right nor wrong."""
+    with pytest.raises(EvidenceError, match="does not store it"):
+        is_right("linstor.resource_group.name", REDACTED, wanted, Subject("a", "b", None, {}))
+
+
+def test_policy_that_wants_a_redacted_key_unset_knows():
+    """It is set, whatever its value is."""
+    assert not is_right("initial.nvram.x", REDACTED, Wanted(is_=""), Subject("a", "b", None, {}))

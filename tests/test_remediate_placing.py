@@ -12,7 +12,7 @@ from sigsrv.model.fix import fix_for
 from sigsrv.model.lasting import Change, IncusObject
 from sigsrv.remediate.effects import effects, guests_restarted
 from sigsrv.remediate.merging import merged_steps
-from sigsrv.remediate.placing import At, chosen, place_of, placed
+from sigsrv.remediate.placing import At, chosen, hosts_of, place_of, placed
 from tests.test_permanent_tofu import EVIDENCE, known
 from tests.test_remediate_merging import ids, wants
 from tests.test_remediation import REMEDIATIONS
@@ -32,7 +32,7 @@ class World:
         )
         self.instances: tuple[IncusObject, ...] | None = (
             IncusObject("instance", "a", "default", config=own or {}, profiles=("base", "svc")),
-            IncusObject("instance", "b", "user-bob", config={"raw.lxc": "own"}, profiles=("svc",)),
+            IncusObject("instance", "b", "user-bob", config={"raw.lxc": "own"}, profiles=("svc",), host="h2"),
         )
 
     managers = ()
@@ -90,6 +90,7 @@ def test_key_of_a_profile_is_set_there_and_all_its_instances_are_named():
         ("instance", "user-bob/b"),
     )
     assert guests_restarted(step) == ("default/a",)
+    assert hosts_of(step.findings) == ["h2"]
     assert "/1.0/instances/a '/1.0/instances/b?project=user-bob'" in step.fix.script
     touched = {(each.kind, each.name, each.key, each.after) for each in step.fix.touches}
     assert ("profile", "default/svc", "security.privileged", "false") in touched
@@ -180,7 +181,8 @@ def test_profiles_of_two_clusters_are_two():
 
 def test_users_of_a_profile_are_known_only_if_all_instances_were_read():
     """A member that does not answer leaves rows without a configuration."""
-    assert [each.name for each in known().users("default", "svc") or ()] == ["svc-a", "svc-b"]
+    users = known().users("default", "svc") or ()
+    assert [(each.name, each.host) for each in users] == [("svc-a", "sigsrv"), ("svc-b", "minisrv")]
     assert [each.name for each in known().profiles_of("default", "svc-a") or ()] == ["svc"]
     assert known().profiles_of("default", "nowhere") is None
 

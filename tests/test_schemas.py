@@ -46,6 +46,7 @@ NAMES_IN_CODE = {
 CONDITIONAL = {
     *(f"backups.{key}" for key in ("host", "dir", "pattern", "proof")),
     "auth.oidc.client_id",
+    *("maintenance", *(f"maintenance.windows{key}" for key in ("", ".days", ".hosts"))),  # tests/test_maintenance.py
     *("projects.limits", "projects.features", "bridges.acl_default.ingress", "bridges.acl_default.egress"),
 }
 API = {"url": "https://h:8443", "client_cert": "c", "client_key": "k", "server_cert": "s"}

@@ -36,7 +36,7 @@ class Persons(operator.Operator):
     """Runs sigsrv-remediate as sudo does for two persons."""
 
     def declare(self, **maintenance: Any) -> None:
-        self.use(self.site() | {"maintenance": maintenance})
+        self.use(self.site() | {"version": 2, "maintenance": maintenance})
 
     def run(self, uid: int, *argv: str) -> CompletedProcess[str]:
         files = ("--site", str(self._site), "--journal", str(self._folder / "journal.sqlite"))

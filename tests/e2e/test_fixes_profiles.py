@@ -49,7 +49,7 @@ def test_profile_is_changed_for_all_that_have_it_and_only_the_named_one_restarts
             in plan
         )
         assert "default/tmpa: raw.lxc: lxc.apparmor.profile=unconfined -> (unset), device hostzero: gone" in plan
-        assert "changes 4 objects" in plan
+        assert "changes 4 objects on sigsrv and minisrv" in plan
 
         with restarts(lab) as found:
             run = operator.fix(*FINDINGS, "--at", "profile")

@@ -16,13 +16,13 @@ class AllowedListeners:
     """Where an API may listen.
 
     endpoints: addresses with their ports. local: those that only the interface's own network reaches. shown: as the site file says it.
-    unknown: why addresses of an interface are unknown: any other address may be one of them.
+    unread: why the addresses of an interface are unknown: any other address may be one of them.
     """
 
     endpoints: frozenset[Endpoint]
     local: frozenset[Endpoint]
     shown: str
-    unknown: tuple[str, ...]
+    unread: EvidenceError | None
 
 
 def allowed_listeners(facts: HostFacts, site: Site, port: int) -> AllowedListeners:
@@ -30,7 +30,7 @@ def allowed_listeners(facts: HostFacts, site: Site, port: int) -> AllowedListene
     found: set[Endpoint] = set()
     local: set[Endpoint] = set()
     shown: list[str] = []
-    unknown: list[str] = []
+    unread: EvidenceError | None = None
     for each in site.auth.listens_on(facts.name):
         if not isinstance(each, ListenOn):
             found.add(endpoint(each, port))
@@ -40,15 +40,15 @@ def allowed_listeners(facts: HostFacts, site: Site, port: int) -> AllowedListene
         try:
             addresses = facts.network.addresses
         except EvidenceError as cause:
-            unknown.append(f"the addresses of {each.interface} are unknown: {cause.reason}")
+            unread = cause
             continue
         if not addresses.get(each.interface):
-            unknown.append(
-                f"{each.interface} of {facts.name} {'has no address' if each.interface in addresses else 'does not exist'}"
-            )
+            what = "has no address" if each.interface in addresses else "does not exist"
+            reason = f"{each.interface} of {facts.name} {what}: the API may listen on an address that it had"
+            unread = EvidenceError(reason, host=facts.name)
         for address in addresses.get(each.interface, ()):
             mine = Endpoint(str(address.ip), each.port)
             found.add(mine)
             if not address.is_global_unicast:
                 local.add(mine)
-    return AllowedListeners(frozenset(found), frozenset(local), ", ".join(sorted(shown)), tuple(unknown))
+    return AllowedListeners(frozenset(found), frozenset(local), ", ".join(sorted(shown)), unread)

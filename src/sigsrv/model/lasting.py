@@ -88,8 +88,9 @@ class IncusObject:
 
     config: all keys that it has; of a network of one member, that member's own keys too. devices: its own devices, each with its type as
     ``type``. given_devices: those of an instance, with those of its profiles. type: of an instance, of a network or of a volume's content;
-    of a pool its driver. member: the member of the cluster whose configuration this is, "" for that of the whole cluster and on a
-    standalone server. has_twin: whether another member has a volume of this name.
+    of a pool its driver. host: of an instance, the host of the site file that has it, "" if that is unknown. member: the member of the
+    cluster whose configuration this is, "" for that of the whole cluster and on a standalone server. has_twin: whether another member has
+    a volume of this name.
     """
 
     kind: str
@@ -105,6 +106,7 @@ class IncusObject:
     type: str = ""
     status: str = ""
     is_ephemeral: bool = False
+    host: str = ""
     has_twin: bool = False
 
 

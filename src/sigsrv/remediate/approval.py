@@ -59,9 +59,7 @@ def why_not(approvals: Iterable[Approval], plan: str, site: Site, person: Person
         )
     latest = max(own, key=lambda each: each.at)
     if not Person(latest.who, latest.uid, latest.login_uid).is_other(person):
-        return (
-            f"plan {plan[:16]} was approved by {latest.who}, who may be you: another person must approve it"
-        )
+        return f"plan {plan[:16]} was approved by {latest.who}, who may be you: another person must approve it"
     return f"the approval of plan {plan[:16]} by {latest.who} is of {timestamp(latest.at)}, older than {hours}"
 
 

@@ -30,9 +30,14 @@ class At(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """An instance that has the profile. guest: PROJECT/NAME. changes: what changes for it, a line each. devices: whether devices go."""
+    """An instance that has the profile.
+
+    guest: PROJECT/NAME. host: that has it, "" if the site file does not have that host. changes: what changes for it, a line each. devices:
+    whether devices go.
+    """
 
     guest: str
+    host: str
     changes: tuple[str, ...]
     devices: bool = False
 
@@ -82,7 +87,7 @@ def placed(finding: Finding, at: At) -> Finding:
         "restart": restart,
         "used_by": [_path(user.guest) for user in place.users],
         "guests": [user.guest for user in place.users if user.devices],
-        "users": [{"guest": user.guest, "changes": list(user.changes)} for user in place.users],
+        "users": [{"guest": user.guest, "host": user.host, "changes": list(user.changes)} for user in place.users],
         "refuse": "; ".join(filter(None, (fix.get("refuse_anywhere", ""), place.problem))),
     }
     return replace(finding, remediation=ON_PROFILE, fix=values)
@@ -96,10 +101,11 @@ def _path(guest: str) -> str:
 
 def merged(fixes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the values for one script that makes all these changes of one profile."""
-    changes: dict[str, list[str]] = {}
+    users: dict[str, dict[str, Any]] = {}
     for fix in fixes:
         for user in fix["users"]:
-            changes.setdefault(user["guest"], []).extend(user["changes"])
+            found = users.setdefault(user["guest"], {**user, "changes": []})
+            found["changes"] = _unique([*found["changes"], *user["changes"]])
     lists = {
         name: _unique(each for fix in fixes for each in fix[name])
         for name in ("set", "unset", "devices", "restart", "guests")
@@ -112,7 +118,7 @@ def merged(fixes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         **fixes[0],
         **lists,
-        "users": [{"guest": guest, "changes": _unique(lines)} for guest, lines in changes.items()],
+        "users": list(users.values()),
         "refuse": "; ".join(_unique(filter(None, [*(fix["refuse"] for fix in fixes), too_many]))),
     }
 
@@ -223,7 +229,7 @@ def _user(
         and _giver(profiles, name, is_device=True) != _giver(after, name, is_device=True)
     ]
     lines += [f"device {name}: gone" for name in lost]
-    return User(f"{instance.project}/{instance.name}", tuple(lines), bool(lost))
+    return User(f"{instance.project}/{instance.name}", instance.host, tuple(lines), bool(lost))
 
 
 def _same(one: IncusObject, other: IncusObject) -> bool:
@@ -251,6 +257,14 @@ def _text(value: str | None) -> str:
         return "(secret)"
     line = " ".join(value.split())
     return (line if len(line) <= _SHOWN else f"{line[:_SHOWN]}...") or "(unset)"
+
+
+def hosts_of(findings: Sequence[Finding]) -> list[str]:
+    """Return the hosts with an instance that these findings of one step change by its profile; none for other steps."""
+    if findings[0].remediation != ON_PROFILE:
+        return []
+    users = merged([each.fix for each in findings])["users"]
+    return _unique(user["host"] for user in users if user["host"] and user["changes"])
 
 
 def chosen(findings: Sequence[Finding]) -> list[str]:

@@ -39,8 +39,8 @@ class Step:
     """Combines a finding, its fix and the rollback timer.
 
     canary: the host of this step goes first. Other hosts get the same fix only if it is verified there. others: further hosts
-    on which the change takes effect, because Incus makes it on all members. now: values that the declared changes replace, by kind, name
-    and key. also: further findings that the same script fixes.
+    on which the change takes effect: Incus makes it on all members, or for the instances of a profile there. now: values that the declared
+    changes replace, by kind, name and key. also: further findings that the same script fixes.
     """
 
     finding: Finding

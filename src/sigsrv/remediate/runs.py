@@ -22,7 +22,7 @@ from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import StepEntry, who
 from sigsrv.remediate.merging import merged_steps, step_of
 from sigsrv.remediate.pauses import FRESH_S, Keep, Pauses, keeper
-from sigsrv.remediate.placing import At, placed
+from sigsrv.remediate.placing import At, hosts_of, placed
 from sigsrv.remediate.planning import FixPlan, FixRequest, Step, order_steps, triage_findings
 from sigsrv.remediate.preflight import Preflight
 from sigsrv.remediate.remote import CONFIRM_S, FixOptions
@@ -102,7 +102,7 @@ def make_plan(
     away = safety_checks.evacuated_hosts(snapshot.facts)
     scripted = [placed(finding, request.at) for finding in triage.scripted]
     found = merged_steps(scripted, lambda each: fix_of(each, snapshot.findings, hosts.first, away))
-    found = [replace(step, others=hosts.reached(step.fix)[1:]) for step in found]
+    found = [replace(step, others=_others(hosts, step)) for step in found]
     steps = order_steps(found, list(hosts.targets))
     if not steps:
         return FixPlan(snapshot.findings, triage)
@@ -114,6 +114,12 @@ def make_plan(
     refusals += [] if refusals else failing_proof(hosts)
     notes = safety_checks.let_through(snapshot.facts, {each.id for step in steps for each in step.findings})
     return replace(fix_plan, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
+
+
+def _others(hosts: Hosts, step: Step) -> tuple[str, ...]:
+    """Return the further hosts on which a step changes something."""
+    found = dict.fromkeys((*hosts.reached(step.fix), *hosts_of(step.findings)))
+    return tuple(name for name in found if name != step.fix.runs_on)
 
 
 def outside_windows(hosts: Hosts, steps: Iterable[Step], limits: Limits) -> list[str]:

@@ -156,7 +156,14 @@ class KnownObjects:
             type=_text(row["type"]),
             status=_text(row["status"]),
             is_ephemeral=row["ephemeral"] is True,
+            host=self._host_of(row.get("location")),
         )
+
+    def _host_of(self, location: Any) -> str:
+        """Return the host of the site file that is a member; the only one if there is no cluster."""
+        if self._is_clustered is False:
+            return next(iter(self._hosts))
+        return next((name for name, host in self._hosts.items() if host.member == location), "")
 
     def _volume(self, change: Change) -> IncusObject | None:
         found = self._volumes(change.pool).get((change.project or "default", change.name), [])
