@@ -78,7 +78,10 @@ def test_no_allow_rule_is_shadowed_by_a_drop_or_reject_rule(facts: ClusterFacts,
             for rule in [rule for name in attached if name in acls for rule in acls[name].rules]:
                 with finding.clause():
                     matched = packets(rule)
-                    if rule.takes_effect and not (matched.source.is_none or matched.destination.is_none):
+                    if not rule.takes_effect:
+                        continue
+                    no_unknown_set(rule)
+                    if not (matched.source.is_none or matched.destination.is_none):
                         active.append((rule, matched))
             for rule, matched in active:
                 denying = [(no, of) for no, of in active if not no.allows and no.direction == rule.direction]

@@ -66,9 +66,9 @@ PARTS = {
         ((*_e2e("incus7", "scan", "init"), *_INCUS_7),),
     ),
     "incus-7-faults": Part(
-        "namespaces: Incus 7.0: faults and fixes",
-        20,
-        ((*_e2e("faults_together", "pairs_together"), *_INCUS_7),),
+        "namespaces: Incus 7.0: faults, in groups",
+        5,
+        ((*_e2e("faults_together"), *_INCUS_7),),
     ),
     "faults-alone": Part("namespaces: each fault alone", 10, ((*_e2e("faults"), "--every-fault"),)),
     "remediations-alone": Part("namespaces: each remediation alone", 45, ((*_e2e("pairs"), "--every-fault"),)),

@@ -31,6 +31,10 @@ from tests.judged import CHECKS, POLICIES, saved_states, states
 
 # Facts that no policy reads: why they stay.
 UNREAD_FACTS = {
+    "HostFacts.has_no_login": "the notice of a run says to which hosts nobody logs in",
+    "WayIn.kind": "the notice of a run names the ways in that no policy judges",
+    "WayIn.name": "the notice of a run names the ways in that no policy judges",
+    "WayIn.place": "the notice of a run names the ways in that no policy judges",
     "Instances.search": "the checks of a site can search: CONTRIBUTING describes it",
     "ZPool.resilvering": "sigsrv-remediate waits until a resilver ends",
 }

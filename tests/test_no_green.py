@@ -13,6 +13,7 @@ from sigsrv.model.errors import UsageError
 from sigsrv.model.finding import HostState, Run, Verdict
 from tests.called import ROOT, sigsrv
 from tests.test_plugin import run as pytest_run
+from tests.whole_site import whole_document
 
 POLICIES = policy.load()
 CHECKS = load_checks(data.folder("checks"))
@@ -31,7 +32,7 @@ def exit_code(findings):
 @pytest.mark.parametrize("policy_id", [key for key in POLICIES if key != "HOST-001"])
 def test_policy_whose_facts_are_all_refused_is_an_error(policy_id):
     """The hosts answer, but refuse all data. Such a policy is neither a pass nor not-applicable."""
-    content = document.document()
+    content = whole_document()
     for host in ("sigsrv", "minisrv"):
         content[host]["failures"] = {probe.id: REFUSED for probe in TABLE} | {"api": REFUSED}
 

@@ -5,7 +5,7 @@
 inject() {
   # shellcheck disable=SC2016 # expanded on the host
   on "$1" sh -c 'mountpoint -q /home/full || {
-    truncate -s 8M /home/full.img && mkfs.ext4 -q -F -m 0 /home/full.img && mkdir -p /home/full && mount -o loop /home/full.img /home/full; }
+    truncate -s 8M /home/full.img && mkfs.ext4 -q -F -m 0 -O ^orphan_file,^metadata_csum_seed /home/full.img && mkdir -p /home/full && mount -o loop /home/full.img /home/full; }
     [ -e /home/full/ballast ] || cat /dev/zero >/home/full/ballast 2>/dev/null || true'
 }
 

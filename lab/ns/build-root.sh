@@ -4,7 +4,7 @@
 set -euo pipefail
 out=$1 mirror=$2
 key=/usr/share/keyrings/debian-archive-keyring.gpg
-programs=(btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 procps jq sudo iputils-ping ca-certificates netbase kmod)
+programs=(btrfs-progs dnsmasq-base nftables openssh-server openssh-client iproute2 procps jq sudo iputils-ping ca-certificates netbase kmod e2fsprogs)
 mmdebstrap --quiet --variant=minbase --mode=root --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --include="$(IFS=,; echo "${programs[*]}"),incus-base/trixie-backports,incus-client/trixie-backports" \

@@ -262,7 +262,7 @@ def clean_with_one_host(host: str) -> dict[str, str]:
     found = {
         key: verdict for key, verdict in clean().items() if f"@{other}/" not in key and not key.startswith("XHOST-")
     }
-    missed = (*_MISSED[host], *(f"XHOST-00{number}@cluster/cluster" for number in range(1, 5)))
+    missed = (*_MISSED[host], *(f"XHOST-00{number}@cluster/cluster" for number in range(1, 6)))
     return found | dict.fromkeys(missed, "not-applicable")
 
 

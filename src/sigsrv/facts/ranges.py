@@ -261,12 +261,12 @@ def peers(rule: AclRule) -> Addresses:
 
 
 def no_unknown_set(rule: AclRule) -> None:
-    """Raises EvidenceError if a rule that allows packets names an address set (``$NAME``) whose addresses are unknown.
+    """Raises EvidenceError if a rule names an address set (``$NAME``) whose addresses are unknown: it may have every address.
 
     Incus does not list the set, or the list could not be read. Source: Incus, doc/howto/network_address_sets.md.
     """
     unknown = [name for name in rule.set_names if name not in dict(rule.sets)]
-    if unknown and rule.allows:
+    if unknown:
         raise EvidenceError(f"{rule}: the addresses of the address set {unknown[0]} could not be read")
 
 

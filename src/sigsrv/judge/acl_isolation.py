@@ -81,9 +81,13 @@ def judge_openings(rule_set: RuleSet, instances: Mapping[int, Addresses], findin
     """Record why one instance can reach another on all ports: allow rules and default actions that no denying rule covers.
 
     instances: as ``instance_addresses`` returns them. An allow rule that can't be read, or that names an unknown address set, is an unknown
-    clause. Raises EvidenceError if a denying rule can't be read: it may cover everything.
+    clause. Raises EvidenceError if a denying rule can't be read, or names an unknown address set: it may cover everything.
     """
-    denying = [packets(rule) for rule in rule_set.rules if rule.takes_effect and not rule.allows]
+    denying: list[Packets] = []
+    for rule in rule_set.rules:
+        if rule.takes_effect and not rule.allows:
+            no_unknown_set(rule)
+            denying.append(packets(rule))
     allowing: list[tuple[AclRule, str, Packets]] = []
     for rule in rule_set.rules:
         if rule.takes_effect and rule.allows:

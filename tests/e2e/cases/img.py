@@ -2,7 +2,7 @@
 
 from tests.e2e.cases import Case
 
-FOREIGN = "default/66d5448a66ca"
+FOREIGN = "default/de24f4288ff1"
 
 CASES = [
     Case("image-old", "sigsrv", {"IMG-001@cluster/default/BUSYBOX": "fail"}),
