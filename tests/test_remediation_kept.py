@@ -62,6 +62,7 @@ ASKS_FIRST = {
     "restrict-kernel-log": "turn_on kernel",
     "scrub-pool": "zpool scrub --",
     "set-pool-config": "incus storage set",
+    "set-profile-config": "[ $# = 0 ] || incus profile set",
     "set-project-features": "incus project set",
     "set-volume-size": 'of_volume set "size',
     "start-incus": "systemctl enable",
@@ -86,6 +87,7 @@ IF_INCUS_SAYS = {
     "limit-project": ("old-1",),
     "restrict-kernel-log": ("kernel.dmesg_restrict", "new-file"),
     "set-pool-config": ("old-1",),
+    "set-profile-config": ("saved", "old-1"),
     "set-volume-size": ("size", "created"),
     "update-image": ("off",),
 }
