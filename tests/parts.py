@@ -52,7 +52,7 @@ PARTS = {
     ),
     "lab": Part(
         "the namespace lab; faults and fixes in groups",
-        15,
+        40,
         (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _e2e(*_BY_ITSELF)), *_TOGETHER)),
     ),
     "hosts": Part(
@@ -89,6 +89,9 @@ PARTS = {
     "vm-fixes-3": Part("VMs: fixes of instances, with bystanders", 50, ((*_e2e("fixes_instances"), *_VM),)),
     "vm-fixes-4": Part(
         "VMs: permanent fixes, what an operator decides", 50, ((*_e2e("permanent", "remediate_operator"), *_VM),)
+    ),
+    "vm-fixes-5": Part(
+        "VMs: fixes in profiles, windows and approvals", 50, ((*_e2e("fixes_profiles", "change_control"), *_VM),)
     ),
     "vm-remediations-1": Part(
         "VMs: fixes of servers, accounts, projects",
