@@ -37,6 +37,19 @@ def _e2e(*files: str) -> tuple[str, ...]:
 
 
 _BY_ITSELF = ("lab", "wheel_install")  # the first counts the processes of this machine, the second needs its network
+_FIXES = (
+    "change_control",
+    "fixes_instances",
+    "fixes_links",
+    "fixes_networks",
+    "fixes_profiles",
+    "fixes_that_stay",
+    "permanent",
+    "remediate_operator",
+    "site_words",
+    "state_guard",
+)
+_ELSEWHERE = _e2e(*_BY_ITSELF, *_FIXES)
 _TOGETHER = ("-n", str(LABS), "--dist", "loadscope", "--no-loadscope-reorder")
 _QUICK = ("tests", "-n", str(WORKERS), "--dist", "loadscope", "-m")
 _VM = ("--lab=vm",)
@@ -52,9 +65,10 @@ PARTS = {
     ),
     "lab": Part(
         "the namespace lab; faults and fixes in groups",
-        40,
-        (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _e2e(*_BY_ITSELF)), *_TOGETHER)),
+        15,
+        (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _ELSEWHERE), *_TOGETHER)),
     ),
+    "lab-fixes": Part("namespaces: fixes among what others made or change", 25, ((*_e2e(*_FIXES), *_TOGETHER),)),
     "hosts": Part(
         "namespaces: three members, and a server alone",
         3,

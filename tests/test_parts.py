@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_lab_test_file_is_in_a_part_for_each_lab():
-    """Part ``lab`` has all files for namespaces. For VMs, each file is in one part. Groups of a file may be in several."""
+    """Parts ``lab`` and ``lab-fixes`` have all files for namespaces. For VMs, each file is in one part. Groups of a file may be in several."""
     only_in_namespaces = {"test_pairs.py"}  # runs each alone, which would take a day for virtual machines
     for path in (ROOT / "tests" / "e2e").glob("test_*.py"):
         if re.search(r'\npytestmark = pytest\.mark\.lab\("(?!vm)', path.read_text()):
@@ -31,6 +31,16 @@ def test_every_lab_test_file_is_in_a_part_for_each_lab():
     assert set(files) == wanted
     assert {name for name in files if files.count(name) > 1} == {"test_pairs_together.py"}
     assert "tests/e2e" in PARTS["lab"].runs[1]
+
+
+def test_what_part_lab_leaves_out_runs_by_itself_or_in_the_part_of_the_fixes():
+    by_itself, together = PARTS["lab"].runs
+    elsewhere = [word for word in (*by_itself, *PARTS["lab-fixes"].runs[0]) if word.endswith(".py")]
+
+    left_out = [word.removeprefix("--ignore=") for word in together if word.startswith("--ignore=")]
+
+    assert sorted(left_out) == sorted(elsewhere)
+    assert [each for each in left_out if not (ROOT / each).is_file()] == []
 
 
 def test_tests_of_a_lab_with_other_hosts_are_in_a_part_that_brings_it_up():
