@@ -68,7 +68,7 @@ PARTS = {
         15,
         (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _ELSEWHERE), *_TOGETHER)),
     ),
-    "lab-fixes": Part("namespaces: fixes among what others made or change", 25, ((*_e2e(*_FIXES), *_TOGETHER),)),
+    "lab-fixes": Part("namespaces: fixes among changes of others", 25, ((*_e2e(*_FIXES), *_TOGETHER),)),
     "hosts": Part(
         "namespaces: three members, and a server alone",
         3,
