@@ -51,7 +51,7 @@ def test_text_key_from_a_profile_is_left_to_a_person(own):
         f"INST-003@{WEB}"
     ]
 
-    assert found.fix["refuse"] == "raw.lxc comes from profile svc: remove it there"
+    assert found.fix["refuse"] == "raw.lxc comes from profile svc: remove it there (--at profile does)"
 
 
 def test_text_key_of_the_instance_is_unset_with_a_restart():
