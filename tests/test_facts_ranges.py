@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigsrv.facts.acl_rule import AclRule, acl_rule
+from sigsrv.facts.acl_rule import AclRule, NamedAddresses, acl_rule
 from sigsrv.facts.address_sets import with_sets
 from sigsrv.facts.ranges import (
     ANY,
@@ -242,16 +242,16 @@ def test_a_rule_with_an_unknown_address_set_is_an_error(action):
 
 
 @pytest.mark.parametrize(
-    ("sets", "same"),
+    ("known", "same"),
     [
-        ((("$some", "192.0.2.0/24"),), "10.0.0.0/8,192.0.2.0/24"),
-        ((("$some", "192.0.2.1-192.0.2.9,2001:db8::/32"),), "10.0.0.0/8,192.0.2.1-192.0.2.9,2001:db8::/32"),
-        ((("$some", ""),), "10.0.0.0/8"),
+        (NamedAddresses("$some", "192.0.2.0/24"), "10.0.0.0/8,192.0.2.0/24"),
+        (NamedAddresses("$some", "192.0.2.1-192.0.2.9,2001:db8::/32"), "10.0.0.0/8,192.0.2.1-192.0.2.9,2001:db8::/32"),
+        (NamedAddresses("$some", ""), "10.0.0.0/8"),
     ],
 )
-def test_an_address_set_counts_with_its_addresses(sets, same):
+def test_an_address_set_counts_with_its_addresses(known, same):
     """Beside the other addresses of the list."""
-    named = rule(destination="10.0.0.0/8,$some", sets=sets)
+    named = rule(destination="10.0.0.0/8,$some", sets=(known,))
     no_unknown_set(named)
 
     assert peers(named) == addresses(same)
@@ -260,7 +260,7 @@ def test_an_address_set_counts_with_its_addresses(sets, same):
 
 def test_an_empty_address_set_is_no_address_and_not_any():
     """A rule without a destination concerns any; one with an empty set concerns none."""
-    named = rule(destination="$none", sets=(("$none", ""),))
+    named = rule(destination="$none", sets=(NamedAddresses("$none", ""),))
 
     assert peers(named).is_none
     assert not peers(named).is_any
@@ -278,4 +278,4 @@ def test_a_rule_names_the_sets_of_its_own_project():
     acl = NetworkAcl("a", "user-john", (rule(destination="$some,$other"), rule()))
     sets = {("default", "some"): "0.0.0.0/0", ("user-john", "some"): "192.0.2.1", ("default", "other"): "10.0.0.1"}
 
-    assert [each.sets for each in with_sets(acl, sets).rules] == [(("$some", "192.0.2.1"),), ()]
+    assert [each.sets for each in with_sets(acl, sets).rules] == [(NamedAddresses("$some", "192.0.2.1"),), ()]

@@ -481,7 +481,8 @@ def test_the_fix_of_an_instance(form, change, fix):
         "restart": True,
         "start": False,
     }
-    assert found.fix == {**whole, "refuse": "", **fix}
+    refused = fix.get("refuse", "")
+    assert found.fix == {**whole, "refuse": refused, "refuse_anywhere": refused, **fix}
 
 
 def test_the_fix_has_the_keys_of_all_parts():

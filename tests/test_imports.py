@@ -39,8 +39,8 @@ def imported(module: str, *arguments: str, cwd: Path) -> set[str]:
         (("--version",), 150, USED_FOR_SCANS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
         (("--help",), 150, USED_FOR_SCANS | {"yaml", "jsonschema", "jinja2", "cryptography", "jsonpatch"}),
         (("policies", "list"), 270, USED_FOR_SCANS | {"jinja2", "cryptography", "jsonpatch", "sigsrv.facts"}),
-        (("explain", "NET-001"), 440, USED_FOR_SCANS | {"jsonpatch"}),
-        (("demo", "--report-dir", "out"), 470, USED_FOR_SCANS | {"jsonpatch"}),
+        (("explain", "NET-001"), 465, USED_FOR_SCANS | {"jsonpatch"}),
+        (("demo", "--report-dir", "out"), 495, USED_FOR_SCANS | {"jsonpatch"}),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
 )

@@ -15,6 +15,10 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
         "search",
         rb"^word begin id\n([A-Za-z0-9+/=\n]*)^word end id\n([A-Za-z0-9+/=\n]*)^word done id$",
     ),
+    "accounts.py:listed_socket": (
+        "fullmatch",
+        r"s((?:[-r][-w][-xsStT]){3})([.+]?) +[0-9]+ (\S+) (\S+) .* /run/incus\-user/unix\.socket\n?",
+    ),
     "running.py:run_probes": ("search", rb"^word done "),
     "site.py:_exempt_names": (
         "match",

@@ -24,6 +24,16 @@ _EFFECTIVE = ("enabled", "logged")
 
 
 @dataclass(frozen=True)
+class NamedAddresses:
+    """An address set that an ACL rule names."""
+
+    name: str
+    """The name as the rule has it: ``$NAME``."""
+    addresses: str
+    """The addresses, as a comma-separated list; empty for none."""
+
+
+@dataclass(frozen=True)
 class AclRule:
     """A rule of an ACL, as written."""
 
@@ -48,8 +58,8 @@ class AclRule:
     icmp_code: str = ""
     """The ICMP code that matches, as a number; empty for any."""
 
-    sets: tuple[tuple[str, str], ...] = ()
-    """The address sets that the rule names (``$NAME``), each with its addresses as a comma-separated list; without unknown ones."""
+    sets: tuple[NamedAddresses, ...] = ()
+    """The address sets that the rule names, with their addresses; without unknown ones."""
 
     @property
     def set_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sigsrv.facts.acl_rule import AclRule
+from sigsrv.facts.acl_rule import AclRule, NamedAddresses
 from sigsrv.facts.parsing import text, texts
 from sigsrv.facts.resources import NetworkAcl
 
@@ -31,4 +31,8 @@ def with_sets(acl: NetworkAcl, sets: Sets) -> NetworkAcl:
 
 def _with_sets(rule: AclRule, project: str, sets: Sets) -> AclRule:
     known = [(name, (project, name.removeprefix("$"))) for name in rule.set_names]
-    return replace(rule, sets=tuple((name, sets[key]) for name, key in known if key in sets)) if known else rule
+    return (
+        replace(rule, sets=tuple(NamedAddresses(name, sets[key]) for name, key in known if key in sets))
+        if known
+        else rule
+    )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-from sigsrv.facts.acl_rule import AclRule
+from sigsrv.facts.acl_rule import AclRule, NamedAddresses
 from sigsrv.model.errors import EvidenceError
 from sigsrv.model.values import split_list
 
@@ -94,7 +94,7 @@ def union(sets: Iterable[Addresses]) -> Addresses:
     return Addresses(v4, v6, frozenset().union(*(each.unknown for each in every)))
 
 
-def addresses(text: str, sets: Iterable[tuple[str, str]] = ()) -> Addresses:
+def addresses(text: str, sets: Iterable[NamedAddresses] = ()) -> Addresses:
     """Return the addresses in a list of CIDR prefixes, single addresses and ranges ``a-b``; any address if the list is empty.
 
     sets: the address sets that the list may name, as ``AclRule.sets``. An empty set stands for no address.
@@ -103,7 +103,7 @@ def addresses(text: str, sets: Iterable[tuple[str, str]] = ()) -> Addresses:
         return ANY
     spans: dict[int, list[Span]] = {4: [], 6: []}
     unknown = set()
-    known = dict(sets)
+    known = {each.name: each.addresses for each in sets}
     for word in [part for each in split_list(text) for part in (split_list(known[each]) if each in known else (each,))]:
         try:
             family, span = _span(word)
@@ -265,7 +265,7 @@ def no_unknown_set(rule: AclRule) -> None:
 
     Incus does not list the set, or the list could not be read. Source: Incus, doc/howto/network_address_sets.md.
     """
-    unknown = [name for name in rule.set_names if name not in dict(rule.sets)]
+    unknown = [name for name in rule.set_names if name not in {each.name for each in rule.sets}]
     if unknown:
         raise EvidenceError(f"{rule}: the addresses of the address set {unknown[0]} could not be read")
 

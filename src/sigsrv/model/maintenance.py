@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DISRUPTIONS = ("none", "instance", "network", "service")
 _MIDNIGHT = "24:00"
 _AHEAD = 9  # days in which a window that has a day of the week begins again, also over a change of the clock
+
+
+def zone(name: str) -> tzinfo:
+    """Return a time zone by its name. UTC needs no database of time zones. Raises OSError, ValueError or KeyError for an unknown one."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo  # only for sites that name a zone
+
+    return ZoneInfo(name)
 
 
 @dataclass(frozen=True)
@@ -68,10 +76,10 @@ class Maintenance:
     def next_begin(self, host: str, now: datetime) -> datetime | None:
         """Return when the next window of a host begins, in the site's time zone; None if it has none."""
         found = [begin for begin, _ in self._spans(host, now) if begin > now]
-        return min(found).astimezone(ZoneInfo(self.time_zone)) if found else None
+        return min(found).astimezone(zone(self.time_zone)) if found else None
 
     def _spans(self, host: str, now: datetime) -> Iterator[tuple[datetime, datetime]]:
-        local = now.astimezone(ZoneInfo(self.time_zone))
+        local = now.astimezone(zone(self.time_zone))
         for window in self.windows:
             if window.is_for(host):
                 yield from window.spans(local)

@@ -7,9 +7,8 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sigsrv.model import incus_keys, yamlfile
+from sigsrv.model import incus_keys, maintenance, yamlfile
 from sigsrv.model.errors import nearest
 
 Place = tuple[str | int, ...]
@@ -119,7 +118,7 @@ def _check_maintenance(document: yamlfile.YamlDocument, content: Mapping[str, An
     for index, entry in enumerate(content.get("windows", ())):
         _check_known(document, ("maintenance", "windows", index, "hosts"), entry.get("hosts", ()), hosts, "host")
     try:
-        ZoneInfo(content.get("time_zone", "UTC"))
+        maintenance.zone(content.get("time_zone", "UTC"))
     except (OSError, ValueError, KeyError) as cause:  # ZoneInfoNotFoundError is a KeyError
         raise document.error(
             ("maintenance", "time_zone"),

@@ -40,7 +40,7 @@ RESOURCES: Mapping[str, tuple[str, str]] = {
     "warning": ("each warning type on each member", "cluster/TYPE/LOCATION"),
 }
 _FLOW = 64  # characters of a mapping that is written on one line
-_SOFT = 46  # columns, after which a word ends the line
+_SOFT = 44  # columns, after which a word ends the line
 _FRAMEWORKS = {"nist-800-53r5": "NIST SP 800-53 r5", "cis-v8": "CIS Controls v8"}
 
 
