@@ -145,6 +145,8 @@ def test_single_failure_has_the_root_of_its_host(place, kind):
     """This holds for each reason why an answer may be missing. The daemon that answered the rest is not down."""
     if kind is FailureKind.WRONG_MEMBER:
         pytest.skip("the daemon's name shows that, and no failure has this kind")
+    if kind is FailureKind.NO_LOGIN:
+        pytest.skip("the site file wants it so for all probes of a host: a notice, and no failure")
     found = judge(minisrv=lambda kept: without(kept, Failure(kind, "it is lost"), place))
 
     assert lone(found) == {"HOST-011@minisrv/minisrv"}
