@@ -16,8 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_every_lab_test_file_is_in_a_part_for_each_lab():
-    """Parts ``lab`` and ``lab-fixes`` have all files for namespaces. For VMs, each file is in one part. Groups of a file may be in several.
-    """
+    """Parts ``lab`` and ``lab-fixes`` have all files for namespaces. For VMs, each file is in one part, or its groups in several."""
     only_in_namespaces = {"test_pairs.py"}  # runs each alone, which would take a day for virtual machines
     for path in (ROOT / "tests" / "e2e").glob("test_*.py"):
         if re.search(r'\npytestmark = pytest\.mark\.lab\("(?!vm)', path.read_text()):
