@@ -1,6 +1,6 @@
 # make demo     evaluate the shipped evidence of a real cluster and write the report; needs no host
 # make test     5 minutes: unit tests, and as root on Linux a smoke test of the lab; ends with a list of what it left out
-# make test-lab 15 minutes, as root: the lab of namespaces; make test-part PART=lab-fixes has more of its fixes
+# make test-lab 15 minutes, as root: the lab of namespaces; make test-part PART=lab-fixes has the fixes
 # make test-all hours: every part, each with its own result; make test-part PART=NAME runs one
 # make knockout damage the saved evidence of the demo and of both clean labs: each pass must fall
 # make check    ruff, mypy --strict (checks/ too), plain words, shellcheck

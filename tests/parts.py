@@ -44,8 +44,11 @@ _FIXES = (
     "fixes_networks",
     "fixes_profiles",
     "fixes_that_stay",
+    "pairs_together",
     "permanent",
+    "remediate",
     "remediate_operator",
+    "remediate_sudo",
     "site_words",
     "state_guard",
 )
@@ -64,11 +67,11 @@ PARTS = {
         root=False,
     ),
     "lab": Part(
-        "the namespace lab; faults and fixes in groups",
+        "the namespace lab; faults in groups",
         15,
         (_e2e(*_BY_ITSELF), (str(E2E), *(f"--ignore={file}" for file in _ELSEWHERE), *_TOGETHER)),
     ),
-    "lab-fixes": Part("namespaces: fixes among changes of others", 25, ((*_e2e(*_FIXES), *_TOGETHER),)),
+    "lab-fixes": Part("namespaces: every fix, among changes of others", 40, ((*_e2e(*_FIXES), *_TOGETHER),)),
     "hosts": Part(
         "namespaces: three members, and a server alone",
         3,
