@@ -162,7 +162,7 @@ def test_account_without_rights_gets_no_pass_without_evidence(lab, tmp_path):
     found = findings(tmp_path)
     passed = {value["policy"] for value in found.values() if value["verdict"] == "pass"}
     assert passed == {
-        *("HOST-001", "HOST-005", "HOST-010", "AUTH-004"),
+        *("HOST-001", "HOST-005", "HOST-010", "AUTH-004", "AUTH-007"),
         *("NET-001", "NET-003", "NET-005", "XHOST-001"),
         *({"ns": (), "vm": ("HOST-007", "NET-002")}[lab.kind]),  # namespaces lack both an own clock and VLAN ids
     }

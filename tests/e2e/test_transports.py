@@ -149,25 +149,28 @@ def without_measurements(findings: dict[str, dict]) -> dict[str, dict]:
     return {key: {**f, "observed": "", "reason": ""} if f["policy"] in measured else f for key, f in findings.items()}
 
 
-def test_api_only_host_has_errors_for_policies_that_need_probes(lab, api_site, tmp_path):
-    """There is no login, so these policies are errors with the reason. All facts of Incus are evaluated as usual."""
+def test_api_only_hosts_name_once_what_needs_a_login(lab, api_site, tmp_path):
+    """The site file wants no login, so these policies are not applicable, and one notice names them. Incus is judged as usual."""
     for host in api_site["hosts"]:
         host["api"]["only"] = True
     before = {host: lab.logins(host) for host in HOSTS}
 
-    findings = scan(lab, tmp_path, site=written(api_site, tmp_path), code=3)
+    findings = scan(lab, tmp_path, site=written(api_site, tmp_path))
 
     assert {host: lab.logins(host) for host in HOSTS} == before
-    unknown = {f["policy"] for f in findings.values() if f["verdict"] == "error"}
-    assert unknown >= {
+    assert {f["verdict"] for f in findings.values()} == {"pass", "not-applicable"}
+    (notice,) = json.loads((tmp_path / "latest" / "findings.json").read_text())["notices"]
+    left_out = {f["policy"] for f in findings.values() if "does not log in" in f["reason"]}
+    assert left_out >= {
         *(f"HOST-{number:03}" for number in range(2, 11)),
         *(f"NET-00{number}" for number in range(1, 8)),
     }
-    assert not {policy for policy in unknown if policy.startswith(("INST-", "PROJ-", "IMG-"))}
-    wanted = with_certificate(findings)
-    judged = {key: verdict for key, verdict in wanted.items() if key.partition("@")[0] not in unknown}
+    assert not {policy for policy in left_out if policy.startswith(("INST-", "PROJ-", "IMG-"))}
+    assert {policy for policy in left_out if policy not in str(notice)} == set()
+    judged = {
+        key: verdict for key, verdict in with_certificate(findings).items() if key.partition("@")[0] not in left_out
+    }
     assert {key: findings[key]["verdict"] for key in judged} == judged
-    assert "uses only the HTTPS API" in findings["NET-001@sigsrv/sigsrv"]["reason"]
 
 
 def test_server_certificate_that_is_not_in_the_site_file_is_refused(lab, api_site, tmp_path, monkeypatch):
