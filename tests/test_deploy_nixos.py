@@ -6,10 +6,7 @@ nixpkgs is not here. The module and the package are evaluated with the few funct
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import pytest
 
 import sigsrv
+from tests.nixos import run_nix
 from tests.test_deploy import assert_valid_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,29 +44,13 @@ in {
 }"""
 
 
-@pytest.fixture(scope="module")
-def nix() -> str:
-    """Return the program that parses and evaluates Nix."""
-    found = shutil.which("nix-instantiate")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("nix-instantiate is not installed")
-        pytest.skip("nix-instantiate is not installed: apt-get install nix-bin")
-    return found
+def evaluated(expression: str, folder: Path) -> Any:
+    return json.loads(run_nix(folder, "--eval", "--strict", "--json", "-E", expression))
 
 
-def evaluated(nix: str, expression: str, folder: Path) -> Any:
-    env = {**os.environ, "NIX_STATE_DIR": str(folder), "NIX_STORE_DIR": str(folder / "store")}
-    argv = [nix, "--eval", "--strict", "--json", "--readonly-mode", "--expr", expression]
-    done = subprocess.run(argv, capture_output=True, text=True, env=env, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def module(nix: str, folder: Path, given: str = "", wheel_only: str = "false") -> dict[str, Any]:
+def module(folder: Path, given: str = "", wheel_only: str = "false") -> dict[str, Any]:
     """Return the configuration that the module defines. given: values of its options, the others have their defaults."""
     return evaluated(
-        nix,
         f"""
         let
           lib = {LIB};
@@ -84,8 +66,8 @@ def module(nix: str, folder: Path, given: str = "", wheel_only: str = "false") -
     )
 
 
-def test_module_defines_nothing_by_itself(nix, tmp_path):
-    assert module(nix, tmp_path) == {}
+def test_module_defines_nothing_by_itself(tmp_path):
+    assert module(tmp_path) == {}
 
 
 def settings(section: str, text: str) -> dict[str, str]:
@@ -104,9 +86,9 @@ def written(values: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_service_and_timer_are_those_of_other_systems(nix, tmp_path):
+def test_service_and_timer_are_those_of_other_systems(tmp_path):
     """The same limits hold for the scan: each setting of deploy/sigsrv.service and .timer, and no other one."""
-    found = module(nix, tmp_path, "scan.enable = true;")["systemd"]
+    found = module(tmp_path, "scan.enable = true;")["systemd"]
     service, timer = ((ROOT / "deploy" / f"sigsrv.{kind}").read_text() for kind in ("service", "timer"))
 
     assert written(found["services"]["sigsrv"]["serviceConfig"]) == settings("Service", service)
@@ -117,16 +99,16 @@ def test_service_and_timer_are_those_of_other_systems(nix, tmp_path):
     assert found["timers"]["sigsrv"]["wantedBy"] == ["timers.target"]
 
 
-def test_service_runs_a_valid_command_with_the_site_file(nix, tmp_path):
-    command = module(nix, tmp_path, 'scan = { enable = true; siteFile = "/srv/my site.yaml"; };')
+def test_service_runs_a_valid_command_with_the_site_file(tmp_path):
+    command = module(tmp_path, 'scan = { enable = true; siteFile = "/srv/my site.yaml"; };')
     line = command["systemd"]["services"]["sigsrv"]["serviceConfig"]["ExecStart"]
 
     assert line == "/package/bin/sigsrv scan --site '/srv/my site.yaml'"
     assert_valid_arguments(["scan", "--site", "/srv/my site.yaml"])
 
 
-def test_findings_fail_the_unit_only_if_the_site_wants_it(nix, tmp_path):
-    found = module(nix, tmp_path, "scan = { enable = true; failOnFindings = true; };")
+def test_findings_fail_the_unit_only_if_the_site_wants_it(tmp_path):
+    found = module(tmp_path, "scan = { enable = true; failOnFindings = true; };")
 
     assert found["systemd"]["services"]["sigsrv"]["serviceConfig"]["SuccessExitStatus"] is None
 
@@ -140,9 +122,9 @@ def test_findings_fail_the_unit_only_if_the_site_wants_it(nix, tmp_path):
     ],
     ids=["right", "no key", "only wheel may use sudo"],
 )
-def test_account_of_a_host_may_log_in_and_use_sudo(nix, tmp_path, given, wheel_only, wrong):
+def test_account_of_a_host_may_log_in_and_use_sudo(tmp_path, given, wheel_only, wrong):
     """What would shut it out stops the build of the system. The key may start commands and nothing else."""
-    found = module(nix, tmp_path, f"host = {{ enable = true; {given} }};", wheel_only)
+    found = module(tmp_path, f"host = {{ enable = true; {given} }};", wheel_only)
 
     said = [each["message"] for each in found["assertions"] if not each["assertion"]]
     assert [any(text in message for message in said) for text in wrong] == [True] * len(said)
@@ -161,20 +143,19 @@ def names(value: Any, at: str = "") -> set[str]:
     return found
 
 
-def test_module_defines_only_options_that_nixos_has(nix, tmp_path):
-    found = module(nix, tmp_path, f'scan.enable = true; host = {{ enable = true; keys = [ "{KEY}" ]; }};')
+def test_module_defines_only_options_that_nixos_has(tmp_path):
+    found = module(tmp_path, f'scan.enable = true; host = {{ enable = true; keys = [ "{KEY}" ]; }};')
 
     assert names(found) == set(OPTIONS)
 
 
-def test_package_has_the_dependencies_of_the_project(nix, tmp_path):
+def test_package_has_the_dependencies_of_the_project(tmp_path):
     """Their names in nixpkgs have dashes. The version is that of the program, and each file of the source exists."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [re.split(r"[<>=]", each)[0].replace(".", "-") for each in project["dependencies"]]
     packages = " ".join(f'{name} = "{name}";' for name in [*wanted, "hatchling"])
 
     found = evaluated(
-        nix,
         f"""
         let
           lib = {LIB};
@@ -198,14 +179,11 @@ def test_package_has_the_dependencies_of_the_project(nix, tmp_path):
         assert program in found["postFixup"]
 
 
-def test_page_says_what_was_never_run_and_its_example_is_nix(nix):
+def test_page_says_what_was_never_run_and_its_example_is_nix(tmp_path):
     """Each block of Nix in the page is parsed."""
     blocks = re.findall(r"```nix\n(.*?)```", README, re.DOTALL)
 
     assert "## What was never run" in README
     assert blocks
     for block in blocks:
-        done = subprocess.run(
-            [nix, "--parse", "-"], input=block, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
+        run_nix(tmp_path, "--parse", "-E", block)
