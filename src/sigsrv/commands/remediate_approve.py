@@ -12,7 +12,7 @@ from sigsrv.commands.remediate_show import field, refusals, say, when
 from sigsrv.commands.terminal import COMPLIANT, FINDINGS
 from sigsrv.model.finding import timestamp
 from sigsrv.model.site import Site
-from sigsrv.remediate import approval
+from sigsrv.remediate import approval, windows
 from sigsrv.remediate.hosts import Hosts
 from sigsrv.remediate.journal import Journal
 from sigsrv.remediate.journal_rows import Approval
@@ -45,7 +45,7 @@ def standing(fix_plan: FixPlan, confirm_s: float, site: Site, journal: Journal |
     if not approval.is_needed(fix_plan, site):
         return Standing(plan, False, None, "")
     known = journal.approvals() if journal else []
-    given = approval.valid(known, plan, site, me(), approval.utc_now())
+    given = approval.valid(known, plan, site, me(), windows.now())
     return Standing(plan, True, given, "" if given else approval.why_not(known, plan, site, me()))
 
 

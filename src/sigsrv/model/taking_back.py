@@ -15,7 +15,6 @@ from sigsrv.model.touches import Touch
 
 _TOFU = re.compile(r"\b(opentofu|tofu|terraform)\b", re.IGNORECASE)
 _TOFU_KINDS = frozenset({"network", "project", "profile", "instance", "volume", "pool"})
-_IN_PROJECT = frozenset({"instance", "profile", "image", "acl"})
 # NixOS writes the accounts again at each activation: nixos/modules/config/update-users-groups.pl of nixpkgs.
 _GROUPS = frozenset({"/etc/group", "/etc/gshadow"})
 _SSHD = "/etc/ssh/"
@@ -48,7 +47,7 @@ def taken_back(touches: Iterable[Touch], known: Known | None, host: str, survive
 
 def _manager(touch: Touch, known: Known, host: str) -> str:
     """Return what takes a change of one thing back; "" for nothing."""
-    project, name = _place(touch)
+    _, project, name = touch.place
     for kind, named in _as_managed(touch, name):
         where = "" if touch.is_object else host
         entries: Sequence[Manager] = known.managers
@@ -77,21 +76,9 @@ def _as_managed(touch: Touch, name: str) -> Iterator[tuple[str, str]]:
     )
 
 
-def _place(touch: Touch) -> tuple[str, str]:
-    """Return the project and the name of what is touched."""
-    if touch.kind in _IN_PROJECT:
-        project, _, name = touch.name.partition("/")
-        return project, name
-    if touch.kind == "volume":
-        _, project, name = (*touch.name.split("/", 2), "", "")[:3]
-        return project, name
-    return "", touch.name
-
-
 def _is_described(touch: Touch, known: Known) -> bool:
     """Return whether the description of an object says that OpenTofu or Terraform manages it."""
-    project, name = _place(touch)
-    pool = touch.name.partition("/")[0] if touch.kind == "volume" else ""
+    pool, project, name = touch.place
     found = known.object_of(Change(touch.kind, name, project, pool))
     return found is not None and says_tofu(found.description)
 

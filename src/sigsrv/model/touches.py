@@ -32,6 +32,7 @@ HOST_KINDS = (
 GUEST_KINDS = ("guest", "lease")
 OBJECT_KINDS = ("network", "project", "pool", "member", "server", "instance", "profile", "volume", "image", "acl")
 KINDS = (*HOST_KINDS, *GUEST_KINDS, *OBJECT_KINDS)
+_IN_PROJECT = frozenset({"instance", "profile", "image", "acl"})  # named PROJECT/NAME; a volume is POOL/PROJECT/NAME
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,17 @@ class Touch:
     def is_object(self) -> bool:
         """Return whether it is an object of Incus, whose configuration is read for it."""
         return self.kind in OBJECT_KINDS
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Return pool, project and own name of what is touched; "" for a pool or project that the name does not have."""
+        if self.kind == "volume":
+            pool, project, name = (*self.name.split("/", 2), "", "")[:3]
+            return pool, project, name
+        if self.kind in _IN_PROJECT:
+            project, _, name = self.name.partition("/")
+            return "", project, name
+        return "", "", self.name
 
 
 def parse(text: str, path: Path) -> tuple[Touch, ...]:

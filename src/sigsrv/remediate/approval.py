@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sigsrv.model.finding import timestamp
 from sigsrv.model.site import Site
@@ -61,7 +61,3 @@ def why_not(approvals: Iterable[Approval], plan: str, site: Site, person: Person
     if not Person(latest.who, latest.uid, latest.login_uid).is_other(person):
         return f"plan {plan[:16]} was approved by {latest.who}, who may be you: another person must approve it"
     return f"the approval of plan {plan[:16]} by {latest.who} is of {timestamp(latest.at)}, older than {hours}"
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

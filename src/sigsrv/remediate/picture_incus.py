@@ -25,14 +25,13 @@ class NotThere(Exception):
 
 def url_of(touch: Touch, member: str) -> str:
     """Return the API path of the object that a touch names. member: whose part is read; "" in no cluster."""
-    name, kind = touch.name, touch.kind
+    kind = touch.kind
+    pool, project, name = touch.place
     query = {"target": member} if member and kind in _MEMBER_KINDS else {}
     if kind in ("instance", "profile", "image", "acl"):
-        project, _, name = name.partition("/")
         query["project"] = project
         path = {"instance": "instances", "profile": "profiles", "image": "images", "acl": "network-acls"}[kind]
     elif kind == "volume":
-        pool, project, name = (*name.split("/", 2), "", "")[:3]
         query["project"] = project
         path = f"storage-pools/{quote(pool, safe='')}/volumes/custom"
     elif kind == "server":
